@@ -1,0 +1,117 @@
+// Package certsd reads certs.d directories and presents the client
+// certificates found there, one after another, until a registry accepts one.
+//
+// A directory named after a registry says how to reach it:
+//
+//	/etc/containerd/certs.d/
+//	├── registry.example:5000/     (or registry.example_5000_)
+//	│   ├── ca.crt                 a CA root: every *.crt
+//	│   ├── alpha.cert             a client certificate ...
+//	│   ├── alpha.key              ... and its key
+//	│   ├── beta.cert              the next one, in alphabetical order
+//	│   ├── beta.key
+//	│   └── hosts.toml             containerd's host configuration
+//	└── _default/                  for registries without a directory
+//
+// [Hosts] finds and caches what is configured for a registry, [Transport] is
+// the http.RoundTripper that acts on it. The package knows nothing of
+// containerd: it needs the standard library and a TOML parser.
+package certsd
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"net/http"
+	"time"
+)
+
+// Capabilities are the operations an endpoint may be used for. The values are
+// those of containerd's docker.HostCapabilities.
+type Capabilities uint8
+
+// The capabilities of hosts.toml.
+const (
+	Pull Capabilities = 1 << iota
+	Resolve
+	Push
+	Referrers
+
+	// AllCapabilities is what an endpoint has when hosts.toml names none.
+	AllCapabilities = Pull | Resolve | Push | Referrers
+)
+
+// Identity is a client certificate with its key.
+type Identity struct {
+	// Name is the base name of the certificate file, such as "client.cert". It
+	// names the identity in errors, logs and metrics.
+	Name string
+	// CertFile and KeyFile are the files it was read from; they are the same
+	// file where the certificate file holds the key.
+	CertFile, KeyFile string
+	// Certificate is ready to be presented; its Leaf is set.
+	Certificate *tls.Certificate
+}
+
+// CA is one file of CA roots.
+type CA struct {
+	File         string
+	Certificates []*x509.Certificate
+}
+
+// Host is what is configured for one registry. It never changes: a changed
+// directory gives another Host.
+type Host struct {
+	// Name is the canonical name: see [Canonical].
+	Name string
+	// Dir is the directory the configuration was found in, empty if there is
+	// none for this registry.
+	Dir string
+	// Fallback tells that Dir is a _default directory.
+	Fallback bool
+	// Endpoints are where to send requests for the registry, in the order in
+	// which to try them. The last is the registry itself unless hosts.toml
+	// says otherwise.
+	Endpoints []*Endpoint
+	// Warnings are the problems that do not keep the host from being used,
+	// each naming file and cause.
+	Warnings []error
+}
+
+// Endpoint is one server to ask for a registry's content, with the TLS
+// settings for it. It never changes once built.
+type Endpoint struct {
+	// Scheme is "https" or "http".
+	Scheme string
+	// Host is the host[:port] to connect to, as configured.
+	Host string
+	// Path is the API root, "/v2" unless hosts.toml overrides it.
+	Path string
+	// Capabilities are the operations the endpoint may be used for.
+	Capabilities Capabilities
+	// Header is sent with each request to this endpoint, and to no other.
+	Header http.Header
+	// SkipVerify leaves out the verification of the server's certificate.
+	SkipVerify bool
+	// DialTimeout bounds a connection attempt. Zero means 30 seconds.
+	DialTimeout time.Duration
+	// CAs are the roots configured for the endpoint, file by file. Empty means
+	// that the system's are used.
+	CAs []CA
+	// Identities are the client certificates, in the order in which to present
+	// them.
+	Identities []*Identity
+	// Dir is the directory the TLS settings are from, for messages; empty if
+	// there are none.
+	Dir string
+	// TLSConfigured tells that a CA, a pair or an explicit skip_verify was
+	// configured: such an endpoint is never spoken to in plain HTTP unless its
+	// scheme says so.
+	TLSConfigured bool
+
+	// roots is the pool to verify the server against: CAs, and the system's
+	// roots where the mode asks for them. nil means the platform's verifier.
+	roots *x509.CertPool
+	// state holds the live connections and what was learnt about the
+	// identities. It is created with the endpoint and shared by its copies.
+	state *endpointState
+}

@@ -1,0 +1,76 @@
+// Package v1compat pulls what current clients no longer can: images from
+// registries that only speak the Docker Registry HTTP API v1, and schema 1
+// manifests from v2 registries. Both become OCI images in a content store.
+//
+// [Client] speaks the v1 protocol, [Schema1] reads schema 1 manifests; both
+// are front ends that yield an [Image], and one [Converter] turns an Image
+// into an OCI manifest. The package is given an *http.Client and knows nothing
+// of certificates or directories.
+package v1compat
+
+import (
+	"context"
+	"io"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// Image is what a front end found out about an image: everything but the
+// layers' bytes.
+type Image struct {
+	// Registry and Repository say where the image came from. They go into
+	// labels, ingest references and errors, never into the manifest: the same
+	// image has the same digest wherever it was pulled from.
+	Registry, Repository string
+	// Entries are the image's history, base first.
+	Entries []Entry
+}
+
+// Entry is one step of an image's history with the layer it made.
+type Entry struct {
+	// ID names the layer within its registry and repository: the v1 image id,
+	// or the blob's digest for a schema 1 manifest. An id of v1 is no content
+	// hash and is never taken for one.
+	ID string
+	// JSON is the v1 image JSON exactly as received.
+	JSON []byte
+	// Throwaway tells that the entry has no layer (schema 1 only).
+	Throwaway bool
+	// Digest is what the layer's bytes must hash to, where the front end knows
+	// it (schema 1); empty for v1.
+	Digest digest.Digest
+	// Checksums are the checksum headers that came with the JSON (v1 only), as
+	// received. A "sha256:<hex>" value is over JSON, a line feed and the layer.
+	Checksums []string
+	// Size is the number of bytes the server announced for the layer, or a
+	// value of zero or less if it did not. It is a hint only: servers lie.
+	Size int64
+	// Open requests the layer from the given offset on.
+	Open func(ctx context.Context, offset int64) (*LayerStream, error)
+}
+
+// LayerStream is the answer to Entry.Open.
+type LayerStream struct {
+	io.ReadCloser
+	// Start is the offset of the first byte of the stream: the one asked for,
+	// or zero if the server starts over.
+	Start int64
+	// Total is the size of the whole layer, or -1 if the server does not say.
+	Total int64
+	// Validator identifies the version of the layer the server answered with
+	// (its ETag or Last-Modified); empty if it sends none.
+	Validator string
+}
+
+// Progress is one observation of a layer on its way into the store.
+type Progress struct {
+	// ID is the Entry's; Ref the content store's ingest reference.
+	ID, Ref string
+	// Offset counts the bytes received so far, Total is -1 if unknown.
+	Offset, Total int64
+	// Done tells that the layer is in the store; Known that it was there
+	// before and nothing was fetched.
+	Done, Known bool
+	// Digest is the layer's descriptor digest, known once Done.
+	Digest digest.Digest
+}
