@@ -68,6 +68,9 @@ type Host struct {
 	Dir string
 	// Fallback tells that Dir is a _default directory.
 	Fallback bool
+	// Own tells that a directory named after the registry exists, even if it
+	// is empty.
+	Own bool
 	// Endpoints are where to send requests for the registry, in the order in
 	// which to try them. The last is the registry itself unless hosts.toml
 	// says otherwise.
@@ -107,6 +110,15 @@ type Endpoint struct {
 	// configured: such an endpoint is never spoken to in plain HTTP unless its
 	// scheme says so.
 	TLSConfigured bool
+	// Localhost tells that the endpoint is a registry on this machine for which
+	// nothing is configured. Docker and containerd do not verify such a
+	// registry and fall back to plain HTTP: whether to do so is up to the
+	// caller.
+	Localhost bool
+	// HTTPFallback tells that plain HTTP may follow where the server speaks no
+	// TLS: hosts.toml says "http://" together with skip_verify, and neither a
+	// CA nor a pair is configured.
+	HTTPFallback bool
 
 	// roots is the pool to verify the server against: CAs, and the system's
 	// roots where the mode asks for them. nil means the platform's verifier.

@@ -1,0 +1,159 @@
+package certsd
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// maxHost is the length of the longest host[:port] that is looked up: 253
+// bytes of DNS name (RFC 1035, 2.3.4), a colon and five digits.
+const maxHost = 253 + 1 + 5
+
+// Canonical returns the one spelling of a host or host:port under which it is
+// looked up: lower case, no trailing dot, an IPv6 address in brackets and in
+// its shortest form, a port without leading zeros. The default port stays if
+// it is given: which directories serve both spellings is for [Roots].
+//
+// A name that could leave its root directory, or that cannot be a registry's
+// address, is an error that names the cause.
+func Canonical(host string) (string, error) {
+	name, port, err := splitHost(host)
+	if err != nil {
+		return "", fmt.Errorf("host %q: %w", host, err)
+	}
+	if port != "" {
+		name += ":" + port
+	}
+	return name, nil
+}
+
+// splitHost checks host and returns its canonical name, an IPv6 address in
+// brackets, and its port, empty if there is none.
+func splitHost(host string) (name, port string, err error) {
+	if err := checkBytes(host); err != nil {
+		return "", "", err
+	}
+	name = host
+	if strings.HasPrefix(host, "[") {
+		end := strings.IndexByte(host, ']')
+		if end < 0 {
+			return "", "", errors.New(`"[" without "]"`)
+		}
+		name = host[:end+1]
+		rest := host[end+1:]
+		if rest != "" && rest[0] != ':' {
+			return "", "", fmt.Errorf("unexpected %q after the address", rest)
+		}
+		if rest != "" {
+			if port, err = canonicalPort(rest[1:]); err != nil {
+				return "", "", err
+			}
+		}
+		name, err = canonicalIPv6(name[1:end])
+		return name, port, err
+	}
+	switch strings.Count(host, ":") {
+	case 0:
+	case 1:
+		var digits string
+		name, digits, _ = strings.Cut(host, ":")
+		if port, err = canonicalPort(digits); err != nil {
+			return "", "", err
+		}
+	default:
+		return "", "", errors.New("an IPv6 address needs brackets, such as [::1]:5000")
+	}
+	name, err = canonicalName(name)
+	return name, port, err
+}
+
+// checkBytes refuses what no part of a host may contain. The names of the
+// refused characters are in the message because some cannot be printed.
+func checkBytes(host string) error {
+	if host == "" {
+		return errors.New("is empty")
+	}
+	if len(host) > maxHost {
+		return fmt.Errorf("is longer than %d bytes", maxHost)
+	}
+	if strings.Contains(host, "..") {
+		return errors.New(`contains ".."`)
+	}
+	for _, r := range host {
+		switch {
+		case r == 0:
+			return errors.New("contains a NUL byte")
+		case r < ' ' || r == 0x7f:
+			return errors.New("contains a control character")
+		case r == ' ':
+			return errors.New("contains a space")
+		case r == '/':
+			return errors.New(`contains "/": give the host only, without scheme and path`)
+		case r == '\\':
+			return errors.New(`contains "\"`)
+		case r == '@':
+			return errors.New(`contains "@": give the host only, without user or digest`)
+		case r > 0x7f:
+			return errors.New("contains a character outside ASCII: use its xn-- form")
+		}
+	}
+	return nil
+}
+
+func canonicalName(name string) (string, error) {
+	name = strings.ToLower(strings.TrimSuffix(name, "."))
+	if name == "" {
+		return "", errors.New("has no name")
+	}
+	for i := range len(name) {
+		switch c := name[i]; {
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '-', c == '.', c == '_':
+		default:
+			return "", fmt.Errorf("contains %q", c)
+		}
+	}
+	// A name must not be able to spell a directory of another meaning:
+	// "_default", or "registry.example_5000_" for another port.
+	for _, c := range []byte{name[0], name[len(name)-1]} {
+		if c == '_' || c == '.' || c == '-' {
+			return "", fmt.Errorf("begins or ends with %q", c)
+		}
+	}
+	return name, nil
+}
+
+func canonicalIPv6(text string) (string, error) {
+	if strings.Contains(text, "%") {
+		return "", errors.New("an IPv6 zone cannot be looked up: leave out % and what follows")
+	}
+	addr, err := netip.ParseAddr(text)
+	if err != nil || !addr.Is6() {
+		return "", fmt.Errorf("%q is not an IPv6 address", text)
+	}
+	return "[" + addr.String() + "]", nil
+}
+
+func canonicalPort(digits string) (string, error) {
+	n, err := strconv.ParseUint(digits, 10, 16)
+	if err != nil || n == 0 {
+		return "", fmt.Errorf("port %q is not a number from 1 to 65535", digits)
+	}
+	return strconv.FormatUint(n, 10), nil
+}
+
+// isLocalhost tells whether a canonical host is this machine, by the same rule
+// as containerd: docker.MatchLocalhost.
+func isLocalhost(canonical string) bool {
+	name, _, err := splitHost(canonical)
+	if err != nil {
+		return false
+	}
+	if name == "localhost" {
+		return true
+	}
+	addr, err := netip.ParseAddr(strings.Trim(name, "[]"))
+	return err == nil && addr.IsLoopback()
+}

@@ -1,0 +1,68 @@
+package certsd
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Severity says what a [Problem] does to the host it concerns.
+type Severity uint8
+
+const (
+	// Warning leaves the host usable: the file is passed over.
+	Warning Severity = iota
+	// Failure keeps the host from being used.
+	Failure
+)
+
+// String is "warning" or "error".
+func (s Severity) String() string {
+	if s == Failure {
+		return "error"
+	}
+	return "warning"
+}
+
+// Problem is something wrong in a host directory. Its text names the file and
+// the cause, never a secret.
+type Problem struct {
+	Severity Severity
+	// File is the file or directory, Line the line in a hosts.toml, zero if
+	// there is none, and Key the key there, in TOML's dotted form.
+	File string
+	Line int
+	Key  string
+	// Err is the cause.
+	Err error
+}
+
+// Error is the text in one line: FILE:LINE: KEY: CAUSE.
+func (p *Problem) Error() string {
+	var b strings.Builder
+	b.WriteString(p.File)
+	if p.Line > 0 {
+		fmt.Fprintf(&b, ":%d", p.Line)
+	}
+	b.WriteString(": ")
+	if p.Key != "" {
+		b.WriteString(p.Key)
+		b.WriteString(": ")
+	}
+	b.WriteString(p.Err.Error())
+	return b.String()
+}
+
+// Unwrap is the cause.
+func (p *Problem) Unwrap() error { return p.Err }
+
+// failures joins the problems that are failures; nil if there are none.
+func failures(problems []*Problem) error {
+	var errs []error
+	for _, p := range problems {
+		if p.Severity == Failure {
+			errs = append(errs, p)
+		}
+	}
+	return errors.Join(errs...)
+}

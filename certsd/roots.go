@@ -1,0 +1,133 @@
+package certsd
+
+import (
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+)
+
+// defaultDir is the directory of a root for registries without their own.
+const defaultDir = "_default"
+
+// Roots are the certs.d directories, in the order in which they are searched.
+type Roots []string
+
+// ParseRoots splits a list of directories as found in containerd's config_path:
+// separated by colons, on Windows by semicolons. Empty elements and
+// repetitions are left out.
+func ParseRoots(list string) Roots {
+	var roots Roots
+	for _, root := range filepath.SplitList(list) {
+		if root == "" {
+			continue
+		}
+		if root = filepath.Clean(root); !slices.Contains(roots, root) {
+			roots = append(roots, root)
+		}
+	}
+	return roots
+}
+
+// String is the list in the form [ParseRoots] reads.
+func (r Roots) String() string {
+	return strings.Join(r, string(filepath.ListSeparator))
+}
+
+// DefaultRoots are containerd's and Docker's directories. For a user other
+// than root the directories below $XDG_CONFIG_HOME (or ~/.config) come first.
+func DefaultRoots() Roots {
+	return defaultRoots(runtime.GOOS, os.Geteuid(), os.Getenv)
+}
+
+func defaultRoots(goos string, euid int, getenv func(string) string) Roots {
+	if goos == "windows" {
+		var roots Roots
+		if dir := getenv("ProgramFiles"); dir != "" {
+			roots = append(roots, filepath.Join(dir, "containerd", "certs.d"))
+		}
+		if dir := getenv("ProgramData"); dir != "" {
+			roots = append(roots, filepath.Join(dir, "docker", "certs.d"))
+		}
+		return roots
+	}
+	var roots Roots
+	if euid != 0 {
+		config := getenv("XDG_CONFIG_HOME")
+		// The specification declares a relative path invalid.
+		if !filepath.IsAbs(config) {
+			config = ""
+			if home := getenv("HOME"); filepath.IsAbs(home) {
+				config = filepath.Join(home, ".config")
+			}
+		}
+		if config != "" {
+			roots = append(roots,
+				filepath.Join(config, "containerd", "certs.d"),
+				filepath.Join(config, "docker", "certs.d"))
+		}
+	}
+	return append(roots, "/etc/containerd/certs.d", "/etc/docker/certs.d")
+}
+
+// dirNames are the names a directory for a registry may have, in the order in
+// which they are tried in each root: host_port_ and host:port, and for the
+// default port of HTTPS the name without it and the other way round. given is
+// the registry's name as the user wrote it, for a directory that is spelt in
+// another way than the canonical one.
+//
+// On Windows a file name has no colon: there host:port is tried without it,
+// as containerd and Docker do.
+func dirNames(goos, canonical, given string) []string {
+	name, port, err := splitHost(canonical)
+	if err != nil {
+		return nil
+	}
+	names := namesFor(name, port)
+	switch port {
+	case "443":
+		names = append(names, name)
+	case "":
+		names = append(names, namesFor(name, "443")...)
+	}
+	if given != canonical {
+		if name, port := cutPort(given); port != "" {
+			names = append(names, name+"_"+port+"_")
+		}
+		names = append(names, given)
+	}
+	if goos == "windows" {
+		for i := range names {
+			names[i] = strings.ReplaceAll(names[i], ":", "")
+		}
+	}
+	return unique(names)
+}
+
+func namesFor(name, port string) []string {
+	if port == "" {
+		return []string{name}
+	}
+	return []string{name + "_" + port + "_", name + ":" + port}
+}
+
+// cutPort splits a host:port that [splitHost] accepts, without changing its
+// spelling.
+func cutPort(host string) (name, port string) {
+	i := strings.LastIndexByte(host, ':')
+	if i < 0 || strings.HasSuffix(host, "]") {
+		return host, ""
+	}
+	return host[:i], host[i+1:]
+}
+
+func unique(names []string) []string {
+	var kept []string
+	for _, name := range names {
+		if !slices.Contains(kept, name) {
+			kept = append(kept, name)
+		}
+	}
+	return kept
+}
