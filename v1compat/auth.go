@@ -1,0 +1,93 @@
+package v1compat
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+)
+
+// maxToken bounds the X-Docker-Token of one answer in bytes: larger would not
+// fit into the request header most servers accept.
+const maxToken = 8 << 10
+
+// signer puts a session's secrets into its requests and takes new ones from
+// the answers. It never sees a redirect to another origin.
+type signer struct {
+	s *session
+	// own tells that the request goes to the registry's own origin; only there
+	// are credentials and cookies known. Other endpoints get the token.
+	own bool
+	// index tells that the request is the index call.
+	index bool
+}
+
+// sign follows Docker since 1.7: Basic for the index call, which asks for a
+// token, and to a standalone registry over https; the token elsewhere. A
+// registry that gave no token is sent Basic, as a proxy in front may ask for it.
+func (g signer) sign(req *http.Request) {
+	if g.index {
+		req.Header.Set("X-Docker-Token", "true")
+	}
+	g.s.jar.add(req)
+	basic := g.own && g.s.user != ""
+	token := g.s.bearer()
+	switch {
+	case basic && (g.index || token == "" || g.s.standalone && req.URL.Scheme == "https"):
+		req.SetBasicAuth(g.s.user, g.s.secret)
+	case token != "":
+		req.Header.Set("Authorization", "Token "+token)
+	}
+}
+
+func (g signer) learn(req *http.Request, resp *http.Response) error {
+	if err := g.s.jar.keep(req.URL, resp); err != nil {
+		return err
+	}
+	return g.s.learnToken(resp.Header)
+}
+
+// learnToken replaces the session's token by that of an answer that has one.
+func (s *session) learnToken(h http.Header) error {
+	token, err := parseToken(h.Values("X-Docker-Token"))
+	if err != nil || token == "" {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.token = token
+	return nil
+}
+
+func (s *session) bearer() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.token
+}
+
+// parseToken joins the lines of X-Docker-Token with commas, as Docker did.
+// Python's registry sends the word "Token" with it, to which Docker added
+// another; Quay insists on exactly one.
+func parseToken(lines []string) (string, error) {
+	var tokens []string
+	total := 0
+	for _, line := range lines {
+		line = strings.TrimSpace(line)
+		if word := "token "; len(line) >= len(word) && strings.EqualFold(line[:len(word)], word) {
+			line = strings.TrimSpace(line[len(word):])
+		} else if strings.EqualFold(line, "token") {
+			line = ""
+		}
+		if line == "" {
+			continue
+		}
+		if !all(line, func(b byte) bool { return ' ' <= b && b <= '~' }) {
+			return "", errors.New("X-Docker-Token: not printable ASCII")
+		}
+		if total += len(line) + 1; total > maxToken {
+			return "", fmt.Errorf("X-Docker-Token: longer than %d bytes", maxToken)
+		}
+		tokens = append(tokens, line)
+	}
+	return strings.Join(tokens, ","), nil
+}

@@ -1,0 +1,237 @@
+package v1compat
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/containerd/errdefs"
+)
+
+// Client speaks the Docker Registry HTTP API v1 to one registry. Only Host
+// must be set. A Client may be used concurrently as long as its fields stay
+// unchanged; it keeps nothing between calls: token, cookies and endpoints
+// belong to one call of [Client.Image] and to the layers it yields.
+type Client struct {
+	// Host is the registry's host[:port].
+	Host string
+	// Scheme is "https", also if empty, or "http". Nothing ever falls back from
+	// https to http: not the registry, not an endpoint it names, not a redirect.
+	Scheme string
+	// HTTP supplies Transport and Timeout; nil is http.DefaultTransport. Its
+	// CheckRedirect and Jar are ignored: redirects and cookies follow stricter
+	// rules here. A Timeout other than zero replaces ClientLimits.Timeout.
+	//
+	// A request made to follow a redirect has its Response field set to the
+	// answer that redirected, as net/http's own client does, so a transport
+	// that chooses TLS settings by host can tell the two apart.
+	HTTP *http.Client
+	// Credentials yields user name and password for Host; no user name, or a nil
+	// function, is anonymous. They are sent to Host's own scheme, name and port
+	// and nowhere else.
+	Credentials func(ctx context.Context, host string) (user, secret string, err error)
+	// Context, if set, marks the context of every request with the repository
+	// it is made for. The paths of images, ancestries and layers do not contain
+	// it, but a transport may need to know.
+	Context func(ctx context.Context, repository string) context.Context
+	// AllowHost, if set, is asked before another host than Host is contacted
+	// because the registry named it (host[:port], as an endpoint or by a
+	// redirect). An error keeps it from being contacted.
+	AllowHost func(host string) error
+	// UserAgent defaults to "containerd-certsd".
+	UserAgent string
+	// Limits bound what a server can make the client do.
+	Limits ClientLimits
+	// Hooks observe the client.
+	Hooks ClientHooks
+
+	// sleep waits for d; nil is a timer. Tests replace it.
+	sleep func(ctx context.Context, d time.Duration) error
+}
+
+// ClientLimits bound what a server can make the client do. Zero fields have
+// the defaults named.
+type ClientLimits struct {
+	// Document is the largest JSON answer in bytes: 8 MiB.
+	Document int64
+	// ImageJSON is the largest sum of the image JSONs of one image in bytes,
+	// which are in memory together: 32 MiB.
+	ImageJSON int64
+	// Ancestry is the longest history: 256 images. Docker's own limit was 127
+	// layers.
+	Ancestry int
+	// Endpoints is the number of endpoints used: 16.
+	Endpoints int
+	// Redirects is the number of redirects followed for one request: 10.
+	Redirects int
+	// Timeout bounds one attempt to read a document in full; of a layer, the
+	// time to its headers and each wait for further bytes: one minute.
+	Timeout time.Duration
+}
+
+// ClientHooks are told what happens. Nil functions are not called; the others
+// may be called concurrently.
+type ClientHooks struct {
+	// OnWarning is told of what was passed over, such as an endpoint that
+	// failed while another is left.
+	OnWarning func(err error)
+}
+
+func (l ClientLimits) document() int64        { return cmp.Or(l.Document, 8<<20) }
+func (l ClientLimits) imageJSON() int64       { return cmp.Or(l.ImageJSON, 32<<20) }
+func (l ClientLimits) ancestry() int          { return cmp.Or(l.Ancestry, 256) }
+func (l ClientLimits) endpoints() int         { return cmp.Or(l.Endpoints, 16) }
+func (l ClientLimits) redirects() int         { return cmp.Or(l.Redirects, 10) }
+func (l ClientLimits) timeout() time.Duration { return cmp.Or(l.Timeout, time.Minute) }
+
+// Image finds the image that tag names in repository and reads its history:
+// everything but the layers, which the entries' Open requests. An endpoint
+// that fails is replaced by the next one the registry named, with which
+// everything is read again.
+//
+// The error is errdefs.ErrNotFound, ErrUnauthenticated or ErrPermissionDenied
+// where the registry said so, and errdefs.ErrInvalidArgument for a repository
+// or tag that cannot be asked for.
+func (c *Client) Image(ctx context.Context, repository, tag string) (*Image, error) {
+	if err := validTag(tag); err != nil {
+		return nil, c.refuse(err)
+	}
+	s, err := c.open(ctx, repository)
+	if err != nil {
+		return nil, err
+	}
+	var img *Image
+	err = s.failover(ctx, func(ep endpoint) (err error) {
+		img, err = s.image(ctx, ep, tag)
+		return err
+	})
+	return img, err
+}
+
+// Tags lists the tags of repository with the ids of their images.
+func (c *Client) Tags(ctx context.Context, repository string) (map[string]string, error) {
+	s, err := c.open(ctx, repository)
+	if err != nil {
+		return nil, err
+	}
+	var tags map[string]string
+	err = s.failover(ctx, func(ep endpoint) (err error) {
+		tags, err = s.listTags(ctx, ep)
+		return err
+	})
+	return tags, err
+}
+
+// base is the registry's own endpoint.
+func (c *Client) base() (endpoint, error) {
+	scheme := cmp.Or(c.Scheme, "https")
+	if scheme != "https" && scheme != "http" {
+		return endpoint{}, fmt.Errorf("scheme %q is neither https nor http: %w", scheme, errdefs.ErrInvalidArgument)
+	}
+	ep, err := newEndpoint(scheme, c.Host)
+	if err != nil {
+		return endpoint{}, fmt.Errorf("registry: %w: %w", err, errdefs.ErrInvalidArgument)
+	}
+	return ep, nil
+}
+
+// refuse is the error for what is wrong before anything is asked.
+func (c *Client) refuse(err error) error {
+	return &Error{Endpoint: cmp.Or(c.Scheme, "https") + "://" + c.Host + "/v1/", Err: err}
+}
+
+func (c *Client) warn(err error) {
+	if c.Hooks.OnWarning != nil {
+		c.Hooks.OnWarning(err)
+	}
+}
+
+func (c *Client) transport() http.RoundTripper {
+	if c.HTTP != nil && c.HTTP.Transport != nil {
+		return c.HTTP.Transport
+	}
+	return http.DefaultTransport
+}
+
+func (c *Client) timeout() time.Duration {
+	if c.HTTP != nil && c.HTTP.Timeout > 0 {
+		return c.HTTP.Timeout
+	}
+	return c.Limits.timeout()
+}
+
+func (c *Client) userAgent() string { return cmp.Or(c.UserAgent, "containerd-certsd") }
+
+// wait sleeps for d unless ctx ends first.
+func (c *Client) wait(ctx context.Context, d time.Duration) error {
+	if c.sleep != nil {
+		return c.sleep(ctx, d)
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-t.C:
+		return nil
+	}
+}
+
+// allowed asks AllowHost about a host that is not the registry's own.
+func (c *Client) allowed(u *url.URL) error {
+	if c.AllowHost == nil {
+		return nil
+	}
+	if err := c.AllowHost(u.Host); err != nil {
+		return fmt.Errorf("host %s is not allowed: %w", u.Host, err)
+	}
+	return nil
+}
+
+// errNoHost is what is wrong with an empty host name.
+var errNoHost = errors.New("no host name")
+
+// splitHostPort takes host[:port] apart and refuses everything else: a scheme,
+// a path, a query, user information, blanks, an IPv6 zone.
+func splitHostPort(s string) (host, port string, err error) {
+	host = s
+	if i := lastColon(s); i >= 0 {
+		host, port = s[:i], s[i+1:]
+		n, err := strconv.ParseUint(port, 10, 16)
+		if err != nil || n == 0 || port[0] == '+' {
+			return "", "", fmt.Errorf("%q is not host[:port]: bad port", clip(s))
+		}
+	}
+	if n := len(host); n > 2 && host[0] == '[' && host[n-1] == ']' {
+		ip := net.ParseIP(host[1 : n-1])
+		if ip == nil || ip.To4() != nil {
+			return "", "", fmt.Errorf("%q is not host[:port]: bad IPv6 address", clip(s))
+		}
+		return host, port, nil
+	}
+	if host == "" {
+		return "", "", errNoHost
+	}
+	if len(host) > 253 || !all(host, hostByte) || host[0] == '.' || host[0] == '-' {
+		return "", "", fmt.Errorf("%q is not host[:port]", clip(s))
+	}
+	return host, port, nil
+}
+
+// lastColon is where the port begins, or -1 if there is none.
+func lastColon(s string) int {
+	for i := len(s) - 1; i >= 0 && s[i] != ']'; i-- {
+		if s[i] == ':' {
+			return i
+		}
+	}
+	return -1
+}
+
+func hostByte(b byte) bool { return alnum(b) || b == '.' || b == '-' || b == '_' }

@@ -1,0 +1,188 @@
+package v1compat
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+	"unicode"
+
+	"github.com/containerd/errdefs"
+)
+
+// Error is what went wrong with a registry of the v1 protocol. It wraps the
+// errdefs class of the registry's answer: ErrUnauthenticated for 401,
+// ErrPermissionDenied for 403, ErrNotFound for 404, ErrUnavailable for 5xx. A
+// redirect target's answer is not the registry's and has no class.
+type Error struct {
+	// Endpoint is the base URL that was asked, such as https://reg.example/v1/.
+	Endpoint string
+	// Path is what was asked for, below Endpoint; empty if nothing was.
+	Path string
+	// Target is the host[:port] a redirect led to, if that is where it failed.
+	Target string
+	// Status is the HTTP status of the answer, zero without one.
+	Status int
+	// Message is the server's own explanation, shortened.
+	Message string
+	// Err is the cause, or the class of the answer.
+	Err error
+
+	// retry tells that the same request may succeed a moment later.
+	retry bool
+}
+
+// Error names endpoint, path, host and cause.
+func (e *Error) Error() string {
+	var b strings.Builder
+	b.WriteString("Registry v1 at " + e.Endpoint + ": ")
+	if e.Path != "" {
+		b.WriteString("GET " + e.Path + ": ")
+	}
+	if e.Target != "" {
+		b.WriteString("redirected to " + e.Target + ": ")
+	}
+	switch {
+	case e.Status == 0:
+		b.WriteString(e.Err.Error())
+	case e.Message == "":
+		b.WriteString(e.status())
+	default:
+		b.WriteString(e.status() + ": " + e.Message)
+	}
+	b.WriteString(e.hint())
+	return b.String()
+}
+
+// Unwrap gives the cause or class.
+func (e *Error) Unwrap() error { return e.Err }
+
+func (e *Error) status() string {
+	s := "status " + itoa(e.Status)
+	if text := http.StatusText(e.Status); text != "" {
+		s += " " + text
+	}
+	return s
+}
+
+// hint is the next step to take.
+func (e *Error) hint() string {
+	switch {
+	case e.Target != "" && (e.Status == http.StatusForbidden || e.Status == http.StatusUnauthorized):
+		return " (this is the answer of the host redirected to, not the registry's)"
+	case e.Target != "":
+		return ""
+	case e.Status == http.StatusNotFound:
+		return " (registries of this protocol also answer 404 for what the certificate or user may not see)"
+	case e.Status == http.StatusUnauthorized:
+		return " (credentials are missing or wrong)"
+	case e.Status == http.StatusForbidden:
+		return " (neither the certificate nor the user is allowed this)"
+	}
+	return ""
+}
+
+// class is the errdefs error for a status of the registry's own.
+func class(status int) error {
+	switch {
+	case status == http.StatusUnauthorized:
+		return errdefs.ErrUnauthenticated
+	case status == http.StatusForbidden:
+		return errdefs.ErrPermissionDenied
+	case status == http.StatusNotFound:
+		return errdefs.ErrNotFound
+	case status == http.StatusTooManyRequests:
+		return errdefs.ErrResourceExhausted
+	case status >= 500:
+		return errdefs.ErrUnavailable
+	}
+	return errdefs.ErrUnknown
+}
+
+// statusError makes the error of an answer with an unwanted status and closes
+// its body. The caller fills in endpoint and path.
+func statusError(resp *http.Response, target string) *Error {
+	defer discard(resp)
+	e := &Error{Target: target, Status: resp.StatusCode, Message: explanation(resp), retry: mayPass(resp.StatusCode)}
+	if e.Err = class(resp.StatusCode); target != "" {
+		e.Err = errdefs.ErrUnknown
+	}
+	return e
+}
+
+// mayPass tells whether an answer is worth asking again.
+func mayPass(status int) bool {
+	switch status {
+	case http.StatusRequestTimeout, http.StatusTooManyRequests:
+		return true
+	case http.StatusNotImplemented, http.StatusHTTPVersionNotSupported:
+		return false
+	}
+	return status >= 500
+}
+
+// explanation is the message in an error answer: python and Quay send
+// {"error": "..."}, Crane a line of text, a CGI puts it into the status line.
+// Pages for people (HTML) explain nothing.
+func explanation(resp *http.Response) string {
+	const most = 8 << 10 // as much as containerd reads of an error body
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, most))
+	var msg struct {
+		Error string `json:"error"`
+	}
+	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	switch {
+	case json.Unmarshal(body, &msg) == nil && msg.Error != "":
+		return printable(msg.Error)
+	case kind == "text/plain" && len(body) > 0:
+		return printable(string(body))
+	}
+	_, reason, _ := strings.Cut(resp.Status, " ")
+	if reason == http.StatusText(resp.StatusCode) {
+		return ""
+	}
+	return printable(reason)
+}
+
+// printable makes one short line of what a server sent.
+func printable(s string) string {
+	s = strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsSpace(r):
+			return ' '
+		case !unicode.IsPrint(r):
+			return -1
+		}
+		return r
+	}, strings.ToValidUTF8(s, ""))
+	s = strings.TrimSpace(s)
+	if r := []rune(s); len(r) > 200 {
+		s = string(r[:200]) + "…"
+	}
+	return s
+}
+
+// endpointsError is what all endpoints failed with. Callers may test for the
+// class of the most telling answer: a refusal, else anything but "not found",
+// which holds only if every endpoint says so.
+type endpointsError []error
+
+// Error lists the endpoints' errors in the order in which they were asked.
+func (e endpointsError) Error() string { return errors.Join(e...).Error() }
+
+// Unwrap gives the most telling error.
+func (e endpointsError) Unwrap() error {
+	for _, err := range e {
+		if errdefs.IsUnauthorized(err) || errdefs.IsPermissionDenied(err) {
+			return err
+		}
+	}
+	for _, err := range e {
+		if !errdefs.IsNotFound(err) {
+			return err
+		}
+	}
+	return e[0]
+}

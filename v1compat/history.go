@@ -1,0 +1,156 @@
+package v1compat
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// image reads everything but the layers from one endpoint.
+func (s *session) image(ctx context.Context, ep endpoint, tag string) (*Image, error) {
+	ctx = s.context(ctx)
+	id, err := s.resolve(ctx, ep, tag)
+	if err != nil {
+		return nil, err
+	}
+	ids, err := s.ancestry(ctx, ep, id)
+	if err != nil {
+		return nil, err
+	}
+	entries := make([]Entry, len(ids))
+	budget := newBudget(s.c.Limits.imageJSON())
+	group, gctx := errgroup.WithContext(ctx)
+	group.SetLimit(4) // small documents: the round trips are what takes time
+	for i, id := range ids {
+		parent := ""
+		if i+1 < len(ids) {
+			parent = ids[i+1]
+		}
+		group.Go(func() (err error) {
+			entries[i], err = s.entry(gctx, ep, id, parent, budget)
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	slices.Reverse(entries) // the answer begins with the image itself
+	return &Image{Registry: s.c.Host, Repository: s.repository, Entries: entries}, nil
+}
+
+// ancestry lists the image and what it is based on, the image first.
+func (s *session) ancestry(ctx context.Context, ep endpoint, id string) ([]string, error) {
+	segments := []string{"images", id, "ancestry"}
+	body, _, err := s.document(ctx, ep, s.c.Limits.document(), segments...)
+	if err != nil {
+		return nil, err
+	}
+	ids, err := parseAncestry(body, id, s.c.Limits.ancestry())
+	if err != nil {
+		return nil, s.located(ep, segments, &Error{Err: err})
+	}
+	return ids, nil
+}
+
+// parseAncestry reads a list of ids that begins with id, has none twice (a
+// cycle of parents once kept docker2aci busy for ever) and at most longest.
+func parseAncestry(body []byte, id string, longest int) ([]string, error) {
+	var ids []string
+	if err := json.Unmarshal(body, &ids); err != nil {
+		return nil, errors.New("the ancestry is not a JSON list of ids")
+	}
+	if len(ids) == 0 || len(ids) > longest {
+		return nil, fmt.Errorf("the ancestry has %d images: between 1 and %d are possible", len(ids), longest)
+	}
+	seen := make(map[string]bool, len(ids))
+	for _, other := range ids {
+		if err := validID(other); err != nil {
+			return nil, fmt.Errorf("ancestry: %w", err)
+		}
+		if seen[other] {
+			return nil, fmt.Errorf("the ancestry has %s twice", other)
+		}
+		seen[other] = true
+	}
+	if ids[0] != id {
+		return nil, fmt.Errorf("the ancestry begins with %s, not with the image asked for", ids[0])
+	}
+	return ids, nil
+}
+
+// entry reads one image's JSON; parent is the id the ancestry has next.
+func (s *session) entry(ctx context.Context, ep endpoint, id, parent string, b *budget) (Entry, error) {
+	segments := []string{"images", id, "json"}
+	body, header, err := s.document(ctx, ep, s.c.Limits.document(), segments...)
+	if err == nil {
+		if err = checkJSON(body, id, parent); err == nil {
+			err = b.take(len(body))
+		}
+		if err != nil {
+			err = s.located(ep, segments, &Error{Err: err})
+		}
+	}
+	if err != nil {
+		return Entry{}, err
+	}
+	e := Entry{ID: id, JSON: body, Checksums: checksums(header), Size: announced(header)}
+	e.Open = (&layer{s: s, id: id, size: e.Size}).open
+	return e, nil
+}
+
+// checkJSON holds an image's JSON to the ancestry it was found in. Its own id
+// and parent may be missing, as in hand-made trees, but not differ.
+func checkJSON(body []byte, id, parent string) error {
+	var j struct {
+		ID     string `json:"id"`
+		Parent string `json:"parent"`
+	}
+	if err := json.Unmarshal(body, &j); err != nil {
+		return errors.New("the image's JSON cannot be read: it is not an object, or id or parent is no string")
+	}
+	if j.ID != "" && j.ID != id {
+		return fmt.Errorf("the image's JSON has the id %q", clip(j.ID))
+	}
+	if j.Parent != "" && j.Parent != parent {
+		return fmt.Errorf("the image's JSON has the parent %q, the ancestry %q", clip(j.Parent), parent)
+	}
+	return nil
+}
+
+// announced is the value of X-Docker-Size, or -1.
+func announced(h http.Header) int64 {
+	n, err := strconv.ParseInt(strings.TrimSpace(h.Get("X-Docker-Size")), 10, 64)
+	if err != nil || n < 0 {
+		return -1
+	}
+	return n
+}
+
+// checksums are the values of the checksum header: each version of python's
+// registry has its own name for it, and a line for each value.
+func checksums(h http.Header) []string {
+	const most, longest = 16, 256
+	var list []string
+	for _, name := range []string{
+		"X-Docker-Checksum-Payload", // 0.9
+		"X-Docker-Payload-Checksum", // 0.7, 0.8
+		"X-Docker-Checksum",         // 0.6: what the client pushed
+	} {
+		for _, line := range h.Values(name) {
+			for value := range strings.SplitSeq(line, ",") {
+				value = strings.TrimSpace(value)
+				if value != "" && len(value) <= longest && len(list) < most && !slices.Contains(list, value) {
+					list = append(list, value)
+				}
+			}
+		}
+	}
+	return list
+}

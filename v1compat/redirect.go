@@ -1,0 +1,169 @@
+package v1compat
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"syscall"
+)
+
+// guard says what a request carries besides its public headers, and takes note
+// of the answers. Both functions see only requests to the origin first asked.
+type guard interface {
+	sign(req *http.Request)
+	learn(req *http.Request, resp *http.Response) error
+}
+
+// answer is the last answer of a request with its redirects.
+type answer struct {
+	*http.Response
+	// target is the host[:port] of a redirect to another origin, else empty.
+	target string
+}
+
+// get requests u and follows redirects by stricter rules than net/http, whose
+// client sends Authorization to other ports, to names below the host and from
+// https on to http, and headers of the caller's anywhere. Here:
+//
+//   - https never becomes http;
+//   - a redirect to another scheme, host or port carries header, the public
+//     headers, and nothing of guard's, not even after it led back;
+//   - loops end, as do ClientLimits.Redirects.
+//
+// Errors are *Error without endpoint and path.
+func (c *Client) get(ctx context.Context, u *url.URL, header http.Header, g guard) (*answer, error) {
+	home, away := originOf(u), false
+	visited := map[string]bool{}
+	var via *http.Response
+	for {
+		target := ""
+		if away {
+			target = u.Host
+		}
+		resp, err := c.hop(ctx, u, header, via, g, away)
+		if err != nil {
+			return nil, &Error{Target: target, Err: err, retry: transient(ctx, err)}
+		}
+		location := resp.Header.Get("Location")
+		if !redirects(resp.StatusCode) || location == "" {
+			return &answer{Response: resp, target: target}, nil
+		}
+		discard(resp)
+		visited[u.String()] = true
+		next, err := redirectTo(u, location)
+		if err == nil && originOf(next) != home {
+			away, target = true, next.Host
+			err = c.allowed(next)
+		}
+		switch {
+		case err != nil:
+		case visited[next.String()]:
+			err = fmt.Errorf("redirect loop at %s", place(next))
+		case len(visited) > c.Limits.redirects():
+			err = fmt.Errorf("more than %d redirects", c.Limits.redirects())
+		}
+		if err != nil {
+			return nil, &Error{Target: target, Err: err}
+		}
+		u, via = next, resp
+	}
+}
+
+// hop makes one request and no other.
+func (c *Client) hop(ctx context.Context, u *url.URL, header http.Header, via *http.Response, g guard, away bool) (*http.Response, error) {
+	req := (&http.Request{
+		Method: http.MethodGet, URL: u, Host: u.Host, Header: header.Clone(),
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Response: via,
+	}).WithContext(ctx)
+	req.Header.Set("User-Agent", c.userAgent())
+	// Set explicitly, it also keeps http.Transport from undoing an encoding: a
+	// layer is wanted as it is stored, and Apache labels stored gzip as one.
+	req.Header.Set("Accept-Encoding", "identity")
+	if !away {
+		g.sign(req)
+	}
+	resp, err := c.transport().RoundTrip(req)
+	if err != nil {
+		return nil, explain(slow(ctx, err), u)
+	}
+	if !away {
+		if err := g.learn(req, resp); err != nil {
+			discard(resp)
+			return nil, err
+		}
+	}
+	return resp, nil
+}
+
+func redirects(status int) bool {
+	switch status {
+	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther,
+		http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+		return true
+	}
+	return false
+}
+
+// redirectTo is where location leads from u. Its errors do not quote the
+// location: signed URLs carry secrets.
+func redirectTo(u *url.URL, location string) (*url.URL, error) {
+	next, err := u.Parse(location)
+	if err != nil {
+		return nil, errors.New("redirect to a malformed location")
+	}
+	next.Fragment, next.RawFragment = "", ""
+	switch {
+	case next.Scheme != "https" && next.Scheme != "http":
+		return nil, fmt.Errorf("redirect to scheme %q", clip(next.Scheme))
+	case u.Scheme == "https" && next.Scheme != "https":
+		return nil, fmt.Errorf("redirect from https to %s refused: it would be unencrypted", place(next))
+	case next.User != nil:
+		return nil, errors.New("redirect with user information refused")
+	}
+	if _, _, err := splitHostPort(next.Host); err != nil {
+		return nil, fmt.Errorf("redirect: %w", err)
+	}
+	return next, nil
+}
+
+// place names a URL without the query, which may be a signature.
+func place(u *url.URL) string { return u.Scheme + "://" + u.Host + u.EscapedPath() }
+
+// explain adds what the transport's error leaves out. A *url.Error is undone:
+// it would quote the whole URL, the signature of a redirect target included.
+func explain(err error, u *url.URL) error {
+	if e, ok := errors.AsType[*url.Error](err); ok {
+		err = e.Err
+	}
+	if e, ok := errors.AsType[tls.RecordHeaderError](err); ok && string(e.RecordHeader[:]) == "HTTP/" {
+		return fmt.Errorf("%s speaks plain HTTP, not https: %w", u.Host, err)
+	}
+	return err
+}
+
+// transient tells whether a request without an answer is worth repeating: the
+// connection was cut or timed out. A host that cannot be reached or verified
+// is not.
+func transient(ctx context.Context, err error) bool {
+	if ctx.Err() != nil && !errors.Is(context.Cause(ctx), errSlow) {
+		return false
+	}
+	if e, ok := errors.AsType[*net.OpError](err); ok && e.Op == "dial" {
+		return false
+	}
+	if e, ok := errors.AsType[net.Error](err); ok && e.Timeout() {
+		return true
+	}
+	for _, cut := range []error{io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE, errSlow} {
+		if errors.Is(err, cut) {
+			return true
+		}
+	}
+	return false
+}

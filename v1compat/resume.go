@@ -1,0 +1,154 @@
+package v1compat
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+// accept judges an answer to a request for the layer from offset on, by the
+// habits of the servers there are:
+//
+//   - 200 is the whole layer, asked for or not;
+//   - 206 goes on, unless it begins elsewhere or is of another version. Its
+//     Content-Range lacks the unit in python 0.7 and later, and the total in
+//     0.6.6, without which the end could not be told: that starts over;
+//   - 416 is the end if everything is there already. Python answers it to a
+//     request for the last byte alone, which starts over, and to a plain
+//     request for a layer of no bytes.
+func (l *layer) accept(ep endpoint, segments []string, resp *answer, offset int64, known seen) (*LayerStream, error) {
+	now := seen{base: ep.base, total: -1, validator: validator(resp.Header)}
+	status := resp.StatusCode
+	switch {
+	case status == http.StatusOK:
+		now.total = resp.ContentLength
+		return l.stream(ep, segments, resp, 0, now), nil
+	case status == http.StatusPartialContent && offset > 0:
+		r, ok := parseContentRange(resp.Header.Get("Content-Range"))
+		now.total = partTotal(r, offset, resp.ContentLength, known.total)
+		if ok && r.start != offset || now.total < offset || known.differs(now) || multipart(resp.Header) {
+			discard(resp.Response)
+			return nil, nil
+		}
+		return l.stream(ep, segments, resp, offset, now), nil
+	case status == http.StatusRequestedRangeNotSatisfiable && offset > 0:
+		r, _ := parseContentRange(resp.Header.Get("Content-Range"))
+		discard(resp.Response)
+		if now.total = endTotal(r, known.total, l.size); now.total != offset || known.differs(now) {
+			return nil, nil
+		}
+		return l.nothing(offset, now), nil
+	case status == http.StatusRequestedRangeNotSatisfiable && (l.size == 0 || announced(resp.Header) == 0):
+		discard(resp.Response)
+		now.total = 0
+		return l.nothing(0, now), nil
+	}
+	return nil, l.s.located(ep, segments, statusError(resp.Response, resp.target))
+}
+
+// stream is the answer's body from start on.
+func (l *layer) stream(ep endpoint, segments []string, resp *answer, start int64, now seen) *LayerStream {
+	l.note(now)
+	body := &counted{ReadCloser: resp.Body, at: start, total: now.total}
+	body.failed = func(err error) error {
+		return l.s.located(ep, segments, &Error{
+			Target: resp.target,
+			Err:    fmt.Errorf("broken off after %d bytes: %w", body.at, err),
+		})
+	}
+	return &LayerStream{ReadCloser: body, Start: start, Total: now.total, Validator: now.validator}
+}
+
+// nothing is what is left of a layer that is there already.
+func (l *layer) nothing(at int64, now seen) *LayerStream {
+	l.note(now)
+	return &LayerStream{ReadCloser: http.NoBody, Start: at, Total: at, Validator: now.validator}
+}
+
+// differs tells that two answers are of different versions of the layer.
+func (s seen) differs(now seen) bool {
+	return s.total >= 0 && now.total >= 0 && s.total != now.total ||
+		s.validator != "" && now.validator != "" && s.validator != now.validator
+}
+
+func validator(h http.Header) string {
+	v := h.Get("ETag")
+	if v == "" {
+		v = h.Get("Last-Modified")
+	}
+	if len(v) > 256 {
+		return "" // kept with the download, so it must be short
+	}
+	return v
+}
+
+func multipart(h http.Header) bool {
+	return strings.HasPrefix(strings.ToLower(h.Get("Content-Type")), "multipart/")
+}
+
+// contentRange is a Content-Range header; total is -1 for "*".
+type contentRange struct{ start, total int64 }
+
+// parseContentRange reads "bytes 5-9/10" with or without the unit. For an
+// answer of 416, "bytes */10", start is -1.
+func parseContentRange(s string) (contentRange, bool) {
+	none := contentRange{start: -1, total: -1}
+	s = strings.TrimSpace(s)
+	if unit := "bytes"; len(s) >= len(unit) && strings.EqualFold(s[:len(unit)], unit) {
+		s = strings.TrimLeft(s[len(unit):], " =\t")
+	}
+	span, size, ok := strings.Cut(s, "/")
+	if !ok {
+		return none, false
+	}
+	r := none
+	if size = strings.TrimSpace(size); size != "*" {
+		if r.total, ok = number(size); !ok {
+			return none, false
+		}
+	}
+	if span = strings.TrimSpace(span); span == "*" {
+		return r, r.total >= 0
+	}
+	first, last, _ := strings.Cut(span, "-")
+	start, ok1 := number(first)
+	end, ok2 := number(last)
+	if !ok1 || !ok2 || end < start { // end may be the total: python
+		return none, false
+	}
+	r.start = start
+	return r, true
+}
+
+func number(s string) (int64, bool) {
+	n, err := strconv.ParseUint(s, 10, 63)
+	return int64(n), err == nil // 63 bits
+}
+
+// partTotal is the size of the whole layer by an answer of 206, or -1. The
+// length of the body comes last: python adds one to it.
+func partTotal(r contentRange, offset, length, known int64) int64 {
+	switch {
+	case r.total >= 0:
+		return r.total
+	case known >= 0:
+		return known
+	case length >= 0:
+		return offset + length
+	}
+	return -1
+}
+
+// endTotal is the size of the whole layer by an answer of 416, or -1.
+func endTotal(r contentRange, known, announced int64) int64 {
+	switch {
+	case r.total >= 0:
+		return r.total
+	case known >= 0:
+		return known
+	case announced > 0:
+		return announced
+	}
+	return -1
+}
