@@ -1,0 +1,110 @@
+# Targets are explained by "make help". Everything is built into bin, tools of
+# pinned versions into .cache/bin; nothing outside this directory changes but
+# with "make install".
+
+GO      ?= go
+PREFIX  ?= /usr/local
+DESTDIR ?=
+# Build tags for containerd, such as "no_btrfs no_zfs no_devmapper".
+TAGS    ?=
+
+GOFUMPT_VERSION     := v0.12.0
+STATICCHECK_VERSION := v0.8.2
+GOLANGCI_VERSION    := v2.15.0
+
+MODULE     := github.com/certsd/containerd-certsd
+CONTAINERD := github.com/containerd/containerd/v2
+BINARIES   := bin/containerd bin/ctr bin/containerd-shim-runc-v2 bin/certsd
+TOOLS      := $(CURDIR)/.cache/bin
+GOFUMPT    := $(TOOLS)/gofumpt-$(GOFUMPT_VERSION)
+STATICCHECK := $(TOOLS)/staticcheck-$(STATICCHECK_VERSION)
+GOLANGCI   := $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION)
+
+# The version that the daemon reports is that of the containerd inside.
+CONTAINERD_VERSION = $(shell $(GO) list -m -f '{{.Version}}' $(CONTAINERD))
+LDFLAGS    = -X $(CONTAINERD)/version.Version=$(CONTAINERD_VERSION)
+BUILDFLAGS = -buildvcs=false -trimpath $(if $(TAGS),-tags "$(TAGS)")
+
+# What runs on other systems than Linux too.
+LIBRARIES := ./certsd/... ./v1compat/... ./resolver/...
+UNITS      = $(shell $(GO) list ./... | grep -v '/integration$$')
+# The race detector needs a C compiler.
+RACE      := $(if $(shell command -v $${CC:-gcc} 2>/dev/null),-race)
+
+.DEFAULT_GOAL := help
+.PHONY: help build $(BINARIES) test unit cross integration lint fmt bench demo install clean
+
+help: ## explain the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1|\2/p' $(firstword $(MAKEFILE_LIST)) | column -t -s '|' 2>/dev/null || \
+	sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1	\2/p' $(firstword $(MAKEFILE_LIST))
+
+build: $(BINARIES) ## build containerd with the plugin, ctr, the runc shim and certsd into bin
+
+bin/containerd:
+	$(GO) build $(BUILDFLAGS) -ldflags '$(LDFLAGS)' -o $@ ./cmd/containerd
+
+bin/certsd:
+	$(GO) build $(BUILDFLAGS) -o $@ ./cmd/certsd
+
+bin/ctr:
+	$(GO) build $(BUILDFLAGS) -ldflags '$(LDFLAGS)' -o $@ $(CONTAINERD)/cmd/ctr
+
+# The shim outlives the daemon and is started for each container: static and
+# without C, as containerd builds it.
+bin/containerd-shim-runc-v2:
+	CGO_ENABLED=0 $(GO) build $(BUILDFLAGS) -ldflags '$(LDFLAGS)' -o $@ $(CONTAINERD)/cmd/containerd-shim-runc-v2
+
+test: unit cross integration ## run all tests; the scenarios need root and Debian's servers, and are skipped without
+
+unit:
+	@test -n "$(RACE)" || echo "no C compiler: testing without the race detector"
+	$(GO) test $(RACE) $(UNITS)
+
+cross:
+	@for os in windows darwin; do \
+		echo "GOOS=$$os $(GO) build $(LIBRARIES)"; \
+		GOOS=$$os $(GO) build $(LIBRARIES) || exit 1; \
+	done
+
+# Scenarios depend on binaries that Go's test cache does not know of.
+integration: build
+	$(GO) test -count=1 -timeout 15m ./integration
+
+lint: $(GOFUMPT) $(STATICCHECK) $(GOLANGCI) ## check format and code
+	@bad=$$($(GOFUMPT) -l .); test -z "$$bad" || { echo "not formatted (make fmt):"; echo "$$bad"; exit 1; }
+	$(GO) vet ./...
+	$(STATICCHECK) ./...
+	$(GOLANGCI) run ./...
+
+fmt: $(GOFUMPT) ## format the code
+	$(GOFUMPT) -w .
+
+bench: ## run the benchmarks, each beside the peer it is compared with
+	$(GO) test -run '^$$' -bench . -benchmem $(UNITS)
+
+demo: bin/certsd ## show the client certificates tried one after another
+	bin/certsd demo
+
+install: build ## install the binaries into PREFIX/bin, /usr/local/bin if not set
+	install -d $(DESTDIR)$(PREFIX)/bin
+	install -m 0755 $(BINARIES) $(DESTDIR)$(PREFIX)/bin
+
+clean: ## remove what was built, tools included
+	rm -rf bin .cache
+
+$(GOFUMPT):
+	$(call tool,mvdan.cc/gofumpt,$(GOFUMPT_VERSION))
+
+$(STATICCHECK):
+	$(call tool,honnef.co/go/tools/cmd/staticcheck,$(STATICCHECK_VERSION))
+
+$(GOLANGCI):
+	$(call tool,github.com/golangci/golangci-lint/v2/cmd/golangci-lint,$(GOLANGCI_VERSION))
+
+# tool installs a package at a version as NAME-VERSION. It is built outside
+# the module: tools are no dependencies.
+define tool
+	mkdir -p $(TOOLS)/new
+	cd $(TOOLS) && GOBIN=$(TOOLS)/new GOFLAGS=-buildvcs=false $(GO) install $(1)@$(2)
+	mv $(TOOLS)/new/$(notdir $(1)) $@
+endef

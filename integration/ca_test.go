@@ -1,0 +1,78 @@
+//go:build linux
+
+package integration
+
+import (
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/certsd/containerd-certsd/internal/certtest"
+)
+
+// ca is the authority of that name, made on first use.
+func (r *rig) ca(name string) *certtest.CA {
+	if r.cas[name] == nil {
+		r.cas[name] = certtest.NewCA(name)
+	}
+	return r.cas[name]
+}
+
+// caCmd writes the certificate of an authority: ca NAME FILE...
+func (r *rig) caCmd(ts *testscript.TestScript, neg bool, args []string) {
+	const usage = "ca NAME FILE..."
+	noNeg(ts, neg, usage)
+	if len(args) < 2 {
+		ts.Fatalf("usage: %s", usage)
+	}
+	for _, file := range args[1:] {
+		ts.Check(writeFile(ts.MkAbs(file), r.ca(args[0]).PEM, 0o644))
+	}
+}
+
+// pairCmd issues a client certificate: pair [-expired] CA NAME FILE writes
+// FILE.cert and FILE.key.
+func (r *rig) pairCmd(ts *testscript.TestScript, neg bool, args []string) {
+	const usage = "pair [-expired] CA NAME FILE"
+	noNeg(ts, neg, usage)
+	var req certtest.Request
+	if len(args) > 0 && args[0] == "-expired" {
+		args = args[1:]
+		req.NotBefore = time.Now().Add(-48 * time.Hour)
+		req.NotAfter = time.Now().Add(-24 * time.Hour)
+	}
+	if len(args) != 3 {
+		ts.Fatalf("usage: %s", usage)
+	}
+	req.CommonName = args[1]
+	dir, name := filepath.Split(ts.MkAbs(args[2]))
+	ts.Check(os.MkdirAll(dir, 0o755))
+	ts.Check(r.ca(args[0]).Issue(req).Write(dir, name))
+}
+
+// serverPair writes a server certificate for host, of the authority
+// "servers", and returns its two files.
+func (r *rig) serverPair(host string) (cert, key string, err error) {
+	base := filepath.Join(r.work, "server-"+host)
+	pair := r.ca("servers").Server(host)
+	if err := writeFile(base+".pem", pair.CertPEM, 0o644); err != nil {
+		return "", "", err
+	}
+	return base + ".pem", base + "-key.pem", writeFile(base+"-key.pem", pair.KeyPEM, 0o600)
+}
+
+// clientCA writes the authority that servers trust clients of.
+func (r *rig) clientCA() (string, error) {
+	file := filepath.Join(r.work, "clients.pem")
+	return file, writeFile(file, r.ca("clients").PEM, 0o644)
+}
+
+// writeFile writes a file and the directories above it.
+func writeFile(file string, b []byte, mode os.FileMode) error {
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(file, b, mode)
+}

@@ -1,0 +1,84 @@
+//go:build linux
+
+package integration
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	runtime "k8s.io/cri-api/pkg/apis/runtime/v1"
+)
+
+// clientTime bounds a request of the small clients below.
+const clientTime = 2 * time.Minute
+
+// getMain is the command "get URL": what a server answers in plain HTTP.
+func getMain() {
+	exit(func(ctx context.Context, args []string) error {
+		if len(args) != 1 {
+			return errors.New("usage: get URL")
+		}
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, args[0], http.NoBody)
+		if err != nil {
+			return err
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			return fmt.Errorf("%s: %s", args[0], resp.Status)
+		}
+		_, err = io.Copy(os.Stdout, resp.Body)
+		return err
+	})
+}
+
+// criPullMain is the command "cri-pull [-user NAME -password WORD] REF": it
+// does what the kubelet does.
+func criPullMain() {
+	user := flag.String("user", "", "user name for the registry")
+	password := flag.String("password", "", "password for the registry")
+	exit(func(ctx context.Context, args []string) error {
+		if len(args) != 1 {
+			return errors.New("usage: cri-pull [-user NAME -password WORD] REF")
+		}
+		conn, err := grpc.NewClient("unix://"+socket, grpc.WithTransportCredentials(insecure.NewCredentials()))
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		req := &runtime.PullImageRequest{Image: &runtime.ImageSpec{Image: args[0]}}
+		if *user != "" {
+			req.Auth = &runtime.AuthConfig{Username: *user, Password: *password}
+		}
+		resp, err := runtime.NewImageServiceClient(conn).PullImage(ctx, req)
+		if err != nil {
+			return err
+		}
+		fmt.Println(resp.GetImageRef())
+		return nil
+	})
+}
+
+// exit runs a command and ends the process.
+func exit(run func(context.Context, []string) error) {
+	flag.Parse()
+	ctx, cancel := context.WithTimeout(context.Background(), clientTime)
+	err := run(ctx, flag.Args())
+	cancel()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}

@@ -1,0 +1,71 @@
+//go:build linux
+
+package integration
+
+import (
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+)
+
+// machineGrace is what is left of the time of a test for reporting.
+const machineGrace = 10 * time.Second
+
+// programs are what the scenarios use, with the Debian package of each.
+var programs = []struct{ name, from string }{
+	{"nginx", "package nginx"},
+	{"apache2", "package apache2"},
+	{"docker-registry", "package docker-registry"},
+	{"htpasswd", "package apache2-utils"},
+	{"busybox", "package busybox-static"},
+	{"runc", "package runc"},
+	{"xz", "package xz-utils"},
+	{"containerd", "make build"},
+	{"ctr", "make build"},
+	{"containerd-shim-runc-v2", "make build"},
+	{"certsd", "make build"},
+}
+
+// requireRoot skips the test for an ordinary user: namespaces, mounts and
+// containers need root.
+func requireRoot(t *testing.T) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		missing(t, "the scenarios need root: namespaces, mounts and containers")
+	}
+}
+
+// requirePrograms skips the test where a program is not installed, and names
+// all that are missing.
+func requirePrograms(t *testing.T) {
+	t.Helper()
+	var lacking []string
+	for _, p := range programs {
+		if _, err := lookPath(p.name); err != nil {
+			lacking = append(lacking, p.name+" ("+p.from+")")
+		}
+	}
+	if len(lacking) > 0 {
+		missing(t, "not installed: "+strings.Join(lacking, ", "))
+	}
+}
+
+// missing skips the test, or fails it where nothing may be skipped.
+func missing(t *testing.T, why string) {
+	t.Helper()
+	if ci := os.Getenv("CI"); ci == "true" || ci == "1" {
+		t.Fatalf("%s (nothing is skipped with CI=%s)", why, ci)
+	}
+	t.Skip(why)
+}
+
+// lookPath finds a program in bin, PATH, or where Debian keeps daemons, which
+// is not in the PATH of every root shell.
+func lookPath(name string) (string, error) {
+	path := os.Getenv("PATH")
+	defer os.Setenv("PATH", path)
+	os.Setenv("PATH", searchPath(path))
+	return exec.LookPath(name)
+}

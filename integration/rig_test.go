@@ -1,0 +1,141 @@
+//go:build linux
+
+package integration
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/certsd/containerd-certsd/internal/certtest"
+)
+
+// rig is what one script has started and made. Commands of a script run one
+// after another, so it needs no lock.
+type rig struct {
+	work    string
+	cas     map[string]*certtest.CA
+	daemons map[string]*daemon
+	logs    map[string]*accessLog
+	gate    *gate
+}
+
+// params binds the commands of a script to a rig of its own.
+func params(script string) testscript.Params {
+	r := &rig{
+		cas:     map[string]*certtest.CA{},
+		daemons: map[string]*daemon{},
+		logs:    map[string]*accessLog{},
+	}
+	return testscript.Params{
+		Files:               []string{script},
+		Setup:               r.setUp,
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"ca":         r.caCmd,
+			"pair":       r.pairCmd,
+			"registry":   r.registryCmd,
+			"image":      r.imageCmd,
+			"nginx":      r.nginxCmd,
+			"apache":     r.apacheCmd,
+			"containerd": r.containerdCmd,
+			"log":        r.logCmd,
+			"forget":     r.forgetCmd,
+			"presented":  r.presentedCmd,
+			"gate":       r.gateCmd,
+			"v1tree":     r.v1treeCmd,
+			"until":      r.untilCmd,
+		},
+	}
+}
+
+// setUp gives the script its environment, and arranges for the logs of the
+// servers to be shown if it fails.
+func (r *rig) setUp(env *testscript.Env) error {
+	r.work = env.WorkDir
+	env.Setenv("PATH", searchPath(env.Getenv("PATH")))
+	env.Setenv("HOME", env.WorkDir)
+	env.Setenv("CERTS", certsDir)
+	env.Setenv("DOCKER_CERTS", "/etc/docker/certs.d")
+	env.Setenv("CONFIG", configFile)
+	// Containers of scripts that run side by side meet in the cgroup file
+	// system only, where the namespace is part of the path.
+	name := strings.TrimSuffix(filepath.Base(env.WorkDir), "-"+"")
+	env.Setenv("CONTAINERD_NAMESPACE", strings.ReplaceAll(strings.TrimPrefix(name, "script-"), "_", "-"))
+	env.Defer(func() {
+		if tb, ok := env.T().(testing.TB); ok && tb.Failed() {
+			r.showLogs()
+		}
+		if r.gate != nil {
+			r.gate.close()
+		}
+		r.stopAll()
+	})
+	return copyTestdata(env.WorkDir, "certsd.toml", "stock.toml")
+}
+
+// searchPath is PATH with the binaries of this project first and the
+// directories of daemons last.
+func searchPath(path string) string {
+	bin, err := filepath.Abs("../bin")
+	if err != nil {
+		return path
+	}
+	return bin + ":" + path + ":/usr/local/sbin:/usr/sbin:/sbin"
+}
+
+// copyTestdata copies files of testdata that the script does not bring itself.
+func copyTestdata(dir string, names ...string) error {
+	for _, name := range names {
+		to := filepath.Join(dir, name)
+		if _, err := os.Stat(to); err == nil {
+			continue
+		}
+		b, err := os.ReadFile(filepath.Join("testdata", name))
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(to, b, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// showLogs writes the end of every log of the script's servers.
+func (r *rig) showLogs() {
+	files, _ := filepath.Glob(filepath.Join(r.work, "*.log"))
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err != nil || len(b) == 0 {
+			continue
+		}
+		fmt.Printf("---- %s\n%s\n", filepath.Base(file), tail(b, shownLog))
+	}
+}
+
+// shownLog is how much of a log is shown: about 200 lines of containerd's.
+const shownLog = 48 << 10
+
+// tail is the end of b, at most n bytes.
+func tail(b []byte, n int) []byte {
+	return b[max(0, len(b)-n):]
+}
+
+// write writes a file of the script's work directory.
+func (r *rig) write(name, text string) (string, error) {
+	path := filepath.Join(r.work, name)
+	return path, os.WriteFile(path, []byte(text), 0o644)
+}
+
+// noNeg is for commands that cannot be negated.
+func noNeg(ts *testscript.TestScript, neg bool, usage string) {
+	if neg {
+		ts.Fatalf("usage: %s (without !)", usage)
+	}
+}
