@@ -75,9 +75,17 @@ type Host struct {
 	// which to try them. The last is the registry itself unless hosts.toml
 	// says otherwise.
 	Endpoints []*Endpoint
+	// RegistryV1 and RotateOn are the settings of these names in hosts.toml,
+	// empty if there are none.
+	RegistryV1 string
+	RotateOn   []string
 	// Warnings are the problems that do not keep the host from being used,
 	// each naming file and cause.
 	Warnings []error
+
+	// own is what Hosts.Own returns: this host, or another one without what
+	// is from a _default directory. nil if no directory is named after it.
+	own *Host
 }
 
 // Endpoint is one server to ask for a registry's content, with the TLS
@@ -107,8 +115,8 @@ type Endpoint struct {
 	// there are none.
 	Dir string
 	// TLSConfigured tells that a CA, a pair or an explicit skip_verify was
-	// configured: such an endpoint is never spoken to in plain HTTP unless its
-	// scheme says so.
+	// configured: such an endpoint is never spoken to in plain HTTP unless
+	// Scheme or HTTPFallback say so.
 	TLSConfigured bool
 	// Localhost tells that the endpoint is a registry on this machine for which
 	// nothing is configured. Docker and containerd do not verify such a
@@ -123,6 +131,9 @@ type Endpoint struct {
 	// roots is the pool to verify the server against: CAs, and the system's
 	// roots where the mode asks for them. nil means the platform's verifier.
 	roots *x509.CertPool
+	// system is the version of the system's roots in it, nil if there are
+	// none.
+	system *systemRoots
 	// state holds the live connections and what was learnt about the
 	// identities. It is created with the endpoint and shared by its copies.
 	state *endpointState

@@ -9,21 +9,38 @@ import (
 	"strings"
 )
 
+// hostsTOML is the name of containerd's file in a host directory.
+const hostsTOML = "hosts.toml"
+
 // Directory is the content of one host directory.
 type Directory struct {
 	// Path is the directory, as it appears in file names and messages.
 	Path string
 	// CAs are the CA roots, every *.crt, and Identities the client
 	// certificates, every NAME.cert with its NAME.key, both in the order of
-	// their file names, bytewise.
+	// their file names, bytewise. A file that hosts.toml names belongs to the
+	// endpoints there and is not among them.
 	CAs        []CA
 	Identities []*Identity
 	// Problems are what is wrong, in the order in which it was found.
 	Problems []*Problem
 
+	// config is the hosts.toml, nil if there is none or an empty one.
+	config *hostsFile
+	// hosts tells that there is a hosts.toml that is not empty.
+	hosts bool
 	// says tells that there is something in the directory that counts: an
 	// empty directory does not hide another.
 	says bool
+	// loaded is everything that could be read, by file: what a later load may
+	// keep in use.
+	loaded loaded
+}
+
+// loaded is usable content by the files it is from.
+type loaded struct {
+	cas   map[string]CA
+	pairs map[[2]string]*Identity
 }
 
 // LoadOptions say how [Load] names and reads files. Its zero value is for a
@@ -44,18 +61,41 @@ func Load(fsys fs.FS, o LoadOptions) (*Directory, error) {
 	if o.ReadFile == nil {
 		o.ReadFile = readFile
 	}
-	return load(fsSource{fsys, o.ReadFile}, o.Path, nil)
+	dir := load(fsSource{fsys, o.ReadFile}, o.Path, nil)
+	return dir, failures(dir.Problems)
 }
 
-func load(src source, path string, last *Directory) (*Directory, error) {
-	l := &loader{src: src, last: last, dir: &Directory{Path: path}}
+// load reads a directory. With last, its content when it was last good, it is
+// a reload: what is there but cannot be used is then taken for half-written,
+// and what was last read from the same file stays in use.
+func load(src source, path string, last *Directory) *Directory {
+	l := &loader{src: src, last: last, named: map[string]bool{}, links: map[string]bool{}, dir: &Directory{
+		Path:   path,
+		loaded: loaded{cas: map[string]CA{}, pairs: map[[2]string]*Identity{}},
+	}}
 	entries, err := src.list()
 	if err != nil {
-		l.fail(path, fmt.Errorf("cannot list the directory: %w", cause(err)))
-		return l.dir, failures(l.dir.Problems)
+		l.dir.says = true
+		l.add(&Problem{Severity: Failure, File: path, Err: fmt.Errorf("cannot list the directory: %w", cause(err))})
+		return l.dir
 	}
-	l.docker(entries)
-	return l.dir, failures(l.dir.Problems)
+	names := make([]string, 0, len(entries))
+	for _, entry := range entries {
+		if !entry.IsDir() {
+			names = append(names, entry.Name())
+			l.links[entry.Name()] = entry.Type()&fs.ModeSymlink != 0
+		}
+	}
+	slices.Sort(names)
+	if _, found := slices.BinarySearch(names, hostsTOML); found {
+		l.hosts()
+		for _, p := range l.dir.Problems {
+			p.kind = ofHosts
+		}
+	}
+	l.docker(names)
+	l.nearMisses(names)
+	return l.dir
 }
 
 // loader reads one directory.
@@ -63,123 +103,140 @@ type loader struct {
 	src  source
 	dir  *Directory
 	last *Directory
-	// unusable are the client certificates that are of no use: failures when
-	// no other is left.
-	unusable []*Problem
+	// named are the files of the directory that hosts.toml names.
+	named map[string]bool
+	// links are the symbolic links in the directory.
+	links map[string]bool
 }
 
-func (l *loader) fail(file string, err error) {
-	l.dir.Problems = append(l.dir.Problems, &Problem{Severity: Failure, File: file, Err: err})
+func (l *loader) add(p *Problem) { l.dir.Problems = append(l.dir.Problems, p) }
+
+// keep notes that earlier content stays in use because of p.
+func (l *loader) keep(p *Problem) {
+	p.Severity = Warning
+	p.Err = fmt.Errorf("%w; what was last read from it stays in use", p.Err)
+	p.kept = true
+	l.add(p)
 }
 
-func (l *loader) warn(file string, err error) {
-	l.dir.Problems = append(l.dir.Problems, &Problem{Severity: Warning, File: file, Err: err})
-}
-
-// path is the full path of a file in the directory.
-func (l *loader) path(name string) string { return filepath.Join(l.dir.Path, name) }
-
-// docker reads the files of Docker's layout.
-func (l *loader) docker(entries []fs.DirEntry) {
-	names := make([]string, 0, len(entries))
-	for _, entry := range entries {
-		if !entry.IsDir() {
-			names = append(names, entry.Name())
-		}
+// path is the full path of a file: one in the directory, or another one.
+func (l *loader) path(name string) string {
+	if filepath.IsAbs(name) {
+		return name
 	}
-	slices.Sort(names)
-	has := func(name string) bool {
-		_, found := slices.BinarySearch(names, name)
-		return found
+	return filepath.Join(l.dir.Path, name)
+}
+
+// hosts reads hosts.toml and the files it names.
+func (l *loader) hosts() {
+	data, err := l.src.read(hostsTOML)
+	if errors.Is(err, errDirectory) || errors.Is(err, fs.ErrNotExist) {
+		return
 	}
-	for _, name := range names {
-		base := strings.TrimSuffix(name, filepath.Ext(name))
-		switch filepath.Ext(name) {
-		case ".crt":
-			l.dir.says = true
-			l.ca(name)
-		case ".cert":
-			l.dir.says = true
-			key := base + ".key"
-			if !has(key) {
-				key = name
+	l.dir.says, l.dir.hosts = true, true
+	file := l.path(hostsTOML)
+	var lastConfig *hostsFile
+	if l.last != nil {
+		lastConfig = l.last.config
+	}
+	switch {
+	case err != nil:
+		l.unusableHosts(lastConfig, &Problem{File: file, Err: fmt.Errorf("cannot read the file: %w", cause(err))})
+	case len(data) == 0 && lastConfig == nil:
+		// An empty file counts as absent, as in containerd.
+		l.dir.says, l.dir.hosts = false, false
+		return
+	case len(data) == 0:
+		l.unusableHosts(lastConfig, &Problem{File: file, Err: errors.New("is empty: remove it to use none")})
+	default:
+		config, problems := parseHosts(file, data)
+		if config == nil && l.last != nil {
+			for _, p := range problems {
+				if p.Severity == Failure {
+					l.unusableHosts(lastConfig, p)
+					break
+				}
 			}
-			l.pair(name, key)
-		case ".key":
-			l.dir.says = true
-			if !has(base + ".cert") {
-				l.lone(name, base)
+			break
+		}
+		l.dir.config = config
+		l.dir.Problems = append(l.dir.Problems, problems...)
+	}
+	if l.dir.config != nil {
+		l.dir.config = l.endpointFiles(l.dir.config)
+	}
+}
+
+// unusableHosts goes on with the hosts.toml that was last read, on a reload.
+func (l *loader) unusableHosts(last *hostsFile, p *Problem) {
+	if l.last == nil {
+		p.Severity = Failure
+		l.add(p)
+		return
+	}
+	l.dir.config = last
+	l.keep(p)
+}
+
+// endpointFiles reads the files that a hosts.toml names. The given value stays
+// as it is: an earlier Directory may have it.
+func (l *loader) endpointFiles(config *hostsFile) *hostsFile {
+	filled := *config
+	filled.endpoints = nil
+	for _, given := range config.endpoints {
+		e := *given
+		e.cas, e.identities = nil, nil
+		at := func(line int, key string) *Problem {
+			return &Problem{File: l.path(hostsTOML), Line: line, Key: strings.TrimPrefix(e.key+"."+key, ".")}
+		}
+		var cas caResult
+		for _, file := range e.ca {
+			l.name(file)
+			l.ca(&cas, file, at(e.caLine, "ca"))
+		}
+		e.cas = l.settleCAs(cas)
+		var pairs pairResult
+		for _, files := range e.client {
+			l.name(files.cert)
+			key := files.key
+			if key == "" {
+				key = files.cert
 			}
+			l.name(key)
+			p := at(e.clientLine, "client")
+			if files.listed && l.isTornPair(e.client) {
+				p.Severity = Failure
+				p.Err = fmt.Errorf("[%q, %q] means two files that hold a certificate and a key each; for a pair write [[%q, %q]]",
+					e.client[0].cert, e.client[1].cert, e.client[0].cert, e.client[1].cert)
+				l.add(p)
+				break
+			}
+			l.pair(&pairs, files.cert, key, p)
 		}
+		e.identities = l.settlePairs(pairs)
+		filled.endpoints = append(filled.endpoints, &e)
 	}
-	l.judge()
+	return &filled
 }
 
-func (l *loader) ca(name string) {
-	data, err := l.src.read(name)
-	if err != nil {
-		if !errors.Is(err, errDirectory) {
-			l.fail(l.path(name), fmt.Errorf("cannot read the CA file: %w", cause(err)))
-		}
-		return
+// isTornPair recognises client = ["NAME.cert", "NAME.key"]: two files of which
+// the first has no key and the second no certificate.
+func (l *loader) isTornPair(client []clientFiles) bool {
+	if len(client) != 2 || !client[1].listed {
+		return false
 	}
-	certs, note, err := parseCertificates(data)
-	if err != nil {
-		l.fail(l.path(name), fmt.Errorf("unusable CA file: %w", err))
-		return
+	cert, err := l.src.read(client[0].cert)
+	if err != nil || hasPrivateKey(cert) {
+		return false
 	}
-	if note != nil {
-		l.warn(l.path(name), note)
-	}
-	l.dir.CAs = append(l.dir.CAs, CA{File: l.path(name), Certificates: certs})
+	key, err := l.src.read(client[1].cert)
+	return err == nil && hasPrivateKey(key) && !hasCertificate(key)
 }
 
-func (l *loader) pair(certName, keyName string) {
-	certPEM, err := l.src.read(certName)
-	if err != nil {
-		l.fail(l.path(certName), fmt.Errorf("cannot read the client certificate: %w", cause(err)))
-		return
-	}
-	keyPEM := certPEM
-	if keyName != certName {
-		if keyPEM, err = l.src.read(keyName); err != nil {
-			l.fail(l.path(keyName), fmt.Errorf("cannot read the private key: %w", cause(err)))
-			return
-		}
-	} else if !hasPrivateKey(certPEM) {
-		l.skip(certName, fmt.Errorf("no matching %s.key, and no private key in the file itself",
-			strings.TrimSuffix(certName, ".cert")))
-		return
-	}
-	pair, err := parsePair(certPEM, keyPEM)
-	if err != nil {
-		l.skip(certName, err)
-		return
-	}
-	l.dir.Identities = append(l.dir.Identities, &Identity{
-		Name:        certName,
-		CertFile:    l.path(certName),
-		KeyFile:     l.path(keyName),
-		Certificate: pair,
-	})
-}
-
-func (l *loader) lone(keyName, base string) {
-	l.skip(keyName, fmt.Errorf("no matching %s.cert", base))
-}
-
-// skip notes a client certificate that cannot be used.
-func (l *loader) skip(name string, err error) {
-	l.unusable = append(l.unusable, &Problem{File: l.path(name), Err: err})
-}
-
-// judge decides whether the unusable client certificates matter: they do when
-// there is no usable one beside them.
-func (l *loader) judge() {
-	for _, p := range l.unusable {
-		if len(l.dir.Identities) == 0 {
-			p.Severity = Failure
-		}
-		l.dir.Problems = append(l.dir.Problems, p)
+// name marks a file as named by hosts.toml.
+func (l *loader) name(file string) {
+	path := l.path(file)
+	if filepath.Dir(path) == filepath.Clean(l.dir.Path) || !filepath.IsAbs(file) && filepath.Base(file) == filepath.Clean(file) {
+		l.named[filepath.Base(path)] = true
 	}
 }

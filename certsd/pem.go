@@ -187,3 +187,12 @@ func pemBlocks(data []byte) func(yield func(*pem.Block) bool) {
 		}
 	}
 }
+
+func hasCertificate(data []byte) bool {
+	for block := range pemBlocks(data) {
+		if block.Type == "CERTIFICATE" {
+			return true
+		}
+	}
+	return false
+}

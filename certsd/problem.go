@@ -35,7 +35,26 @@ type Problem struct {
 	Key  string
 	// Err is the cause.
 	Err error
+
+	kind problemKind
+	// kept tells that what was last read from the file stays in use.
+	kept bool
 }
+
+// problemKind says for whom a problem matters.
+type problemKind uint8
+
+const (
+	// ofDirectory matters for who uses the directory.
+	ofDirectory problemKind = iota
+	// ofHosts is about hosts.toml and matters for who uses that.
+	ofHosts
+	// ofFile is about a Docker file and matters for endpoints that use these.
+	ofFile
+	// ofPair is the same about a client certificate, a failure only while
+	// there is no usable one.
+	ofPair
+)
 
 // Error is the text in one line: FILE:LINE: KEY: CAUSE.
 func (p *Problem) Error() string {
@@ -55,6 +74,13 @@ func (p *Problem) Error() string {
 
 // Unwrap is the cause.
 func (p *Problem) Unwrap() error { return p.Err }
+
+// as is the problem with another severity.
+func (p *Problem) as(s Severity) *Problem {
+	q := *p
+	q.Severity = s
+	return &q
+}
 
 // failures joins the problems that are failures; nil if there are none.
 func failures(problems []*Problem) error {

@@ -1,0 +1,303 @@
+package certsd
+
+import (
+	"cmp"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// builder makes a Host of what was found for a registry.
+type builder struct {
+	name   string
+	found  *resolution
+	append bool // system_roots
+
+	problems []*Problem
+}
+
+// build returns the host. With an error it must not be used.
+func (b *builder) build() (*Host, error) {
+	r := b.found
+	host := &Host{Name: b.name, Fallback: r.fallback, Own: len(r.exact) > 0}
+	b.problems = append(b.problems, r.problems...)
+	if r.systemErr != nil {
+		b.problems = append(b.problems, &Problem{File: "system CA roots", Err: r.systemErr})
+	}
+	for _, dir := range r.main {
+		for _, p := range dir.Problems {
+			switch {
+			case p.kind == ofDirectory, p.kind == ofHosts && dir == r.config:
+				b.problems = append(b.problems, p)
+			}
+		}
+		if dir.hosts && dir != r.config {
+			b.problems = append(b.problems, &Problem{
+				Severity: Warning, File: filepath.Join(dir.Path, hostsTOML),
+				Err: fmt.Errorf("is not used: %s comes first", filepath.Join(r.config.Path, hostsTOML)),
+			})
+		}
+	}
+	var config *hostsFile
+	if r.config != nil {
+		host.Dir = r.config.Path
+		config = r.config.config
+	} else if i := slices.IndexFunc(r.main, func(d *Directory) bool { return d.says }); i >= 0 {
+		host.Dir = r.main[i].Path
+	} else if len(r.main) > 0 {
+		host.Dir = r.main[0].Path
+	}
+	switch {
+	case config != nil:
+		host.RegistryV1, host.RotateOn = config.registryV1, config.rotateOn
+		if config.systemRoots != "" {
+			b.append = config.systemRoots == "append"
+		}
+		for i, e := range config.endpoints {
+			host.Endpoints = append(host.Endpoints, b.endpoint(e, r.endpoints[i]))
+		}
+	case r.config == nil:
+		host.Endpoints = []*Endpoint{b.endpoint(b.registry(), r.main)}
+	}
+	host.own = b.own(host)
+	if err := failures(b.problems); err != nil {
+		return nil, fmt.Errorf("registry %s: %w", b.name, err)
+	}
+	for _, p := range b.problems {
+		host.Warnings = append(host.Warnings, p)
+	}
+	return host, nil
+}
+
+// registry is the configuration of the registry itself where nothing is said.
+func (b *builder) registry() *endpointConfig {
+	return &endpointConfig{path: "/v2", capabilities: AllCapabilities}
+}
+
+// own is the host as its own directory alone describes it.
+func (b *builder) own(host *Host) *Host {
+	if !host.Own {
+		return nil
+	}
+	last := len(host.Endpoints) - 1
+	if !host.Fallback && last >= 0 && strings.EqualFold(host.Endpoints[last].Host, b.address()) {
+		return host
+	}
+	own := *host
+	own.own, own.Fallback = nil, false
+	dirs := b.found.exact
+	own.Dir = dirs[0].Path
+	own.Endpoints = []*Endpoint{b.endpoint(b.registry(), dirs)}
+	return &own
+}
+
+func (b *builder) address() string {
+	if b.name == dockerHub {
+		return hubServer
+	}
+	return b.name
+}
+
+// endpoint makes one endpoint; dirs are the directories whose Docker files it
+// uses for what hosts.toml does not give.
+func (b *builder) endpoint(c *endpointConfig, dirs []*Directory) *Endpoint {
+	e := &Endpoint{
+		Scheme:       cmp.Or(c.scheme, "https"),
+		Host:         cmp.Or(c.host, b.address()),
+		Path:         c.path,
+		Capabilities: c.capabilities,
+		Header:       c.header,
+		DialTimeout:  c.dialTimeout,
+		state:        newEndpointState(),
+	}
+	if c.skipVerify != nil {
+		e.SkipVerify = *c.skipVerify
+	}
+	ca, client := b.sameHost(c)
+	docker := overlay(dirs)
+	if ca != nil {
+		e.CAs = ca.cas
+	} else {
+		e.CAs = docker.cas
+	}
+	if client != nil {
+		e.Identities = client.identities
+	} else {
+		e.Identities = docker.identities
+	}
+	if ca == nil || client == nil {
+		b.addProblems(docker.problems)
+	}
+	switch {
+	case (ca != nil || client != nil || c.skipVerify != nil) && b.found.config != nil:
+		e.Dir = b.found.config.Path
+	case len(e.CAs) > 0 || len(e.Identities) > 0:
+		e.Dir = docker.dir
+	}
+	e.TLSConfigured = e.Dir != ""
+	b.scheme(e, c)
+	e.Localhost = c.host == "" && !e.TLSConfigured && len(b.found.exact) == 0 && isLocalhost(b.name)
+	e.roots, e.system = b.pool(e.CAs)
+	return e
+}
+
+// sameHost returns the tables whose ca and client are for this endpoint: its
+// own, or those of another table for the same host. A pair given for a mirror
+// is thus used when the same server comes again as the registry itself.
+func (b *builder) sameHost(c *endpointConfig) (ca, client *endpointConfig) {
+	tables := []*endpointConfig{c}
+	if b.found.config != nil && b.found.config.config != nil {
+		tables = append(tables, b.found.config.config.endpoints...)
+	}
+	for _, other := range tables {
+		if !strings.EqualFold(cmp.Or(other.host, b.address()), cmp.Or(c.host, b.address())) {
+			continue
+		}
+		if ca == nil && other.ca != nil {
+			ca = other
+		}
+		if client == nil && other.client != nil {
+			client = other
+		}
+	}
+	return ca, client
+}
+
+// scheme decides about plain HTTP for an endpoint that hosts.toml gives an
+// http:// address. containerd tries HTTPS first where there are TLS settings
+// too, unless the port is 80, and falls back; we do so only where these are no
+// more than skip_verify.
+func (b *builder) scheme(e *Endpoint, c *endpointConfig) {
+	if e.Scheme != "http" || !e.TLSConfigured {
+		return
+	}
+	if u := (&url.URL{Host: e.Host}); u.Port() == "80" {
+		return
+	}
+	e.Scheme = "https"
+	if len(e.CAs) == 0 && len(e.Identities) == 0 {
+		e.HTTPFallback = true
+		return
+	}
+	b.addProblems([]*Problem{{
+		Severity: Warning, File: filepath.Join(b.found.config.Path, hostsTOML), Key: c.key,
+		Err: errors.New("says http:// for a server with TLS settings: HTTPS is used"),
+	}})
+}
+
+// pool returns the roots to verify against, and the version of the system's
+// among them.
+func (b *builder) pool(cas []CA) (*x509.CertPool, *systemRoots) {
+	system := b.found.system
+	if len(cas) == 0 {
+		if len(systemFiles) == 0 || system == nil {
+			return nil, nil
+		}
+		return system.pool, system
+	}
+	pool := x509.NewCertPool()
+	if !b.append {
+		system = nil
+	}
+	if system != nil {
+		pool = system.pool.Clone()
+	}
+	for _, ca := range cas {
+		for _, cert := range ca.Certificates {
+			pool.AddCert(cert)
+		}
+	}
+	return pool, system
+}
+
+func (b *builder) addProblems(problems []*Problem) {
+	for _, p := range problems {
+		text := p.Error()
+		if !slices.ContainsFunc(b.problems, func(q *Problem) bool { return q.Error() == text }) {
+			b.problems = append(b.problems, p)
+		}
+	}
+}
+
+// dockerFiles are the Docker files for one host out of several directories.
+type dockerFiles struct {
+	// dir is the first directory that gave something.
+	dir        string
+	cas        []CA
+	identities []*Identity
+	problems   []*Problem
+}
+
+// overlay puts directories for the same host on top of each other: a file in
+// an earlier one hides the file of the same name in a later one.
+func overlay(dirs []*Directory) dockerFiles {
+	var o dockerFiles
+	for _, dir := range dirs {
+		if o.dir == "" && len(dir.CAs)+len(dir.Identities) > 0 {
+			o.dir = dir.Path
+		}
+		for _, ca := range dir.CAs {
+			if !slices.ContainsFunc(o.cas, func(c CA) bool { return filepath.Base(c.File) == filepath.Base(ca.File) }) {
+				o.cas = append(o.cas, ca)
+			}
+		}
+		for _, id := range dir.Identities {
+			if !slices.ContainsFunc(o.identities, func(i *Identity) bool { return i.Name == id.Name }) {
+				o.identities = append(o.identities, id)
+			}
+		}
+	}
+	slices.SortStableFunc(o.cas, func(a, b CA) int { return cmp.Compare(filepath.Base(a.File), filepath.Base(b.File)) })
+	slices.SortStableFunc(o.identities, func(a, b *Identity) int { return cmp.Compare(a.Name, b.Name) })
+	for _, dir := range dirs {
+		for _, p := range dir.Problems {
+			switch {
+			case p.kind == ofPair && len(o.identities) > 0:
+				o.problems = append(o.problems, p.as(Warning))
+			case p.kind == ofFile || p.kind == ofPair:
+				o.problems = append(o.problems, p)
+			}
+		}
+	}
+	return o
+}
+
+// sameEndpoint tells that two endpoints are configured alike.
+func sameEndpoint(a, b *Endpoint) bool {
+	return a.Scheme == b.Scheme && a.Host == b.Host && a.Path == b.Path &&
+		a.Capabilities == b.Capabilities && a.SkipVerify == b.SkipVerify &&
+		a.DialTimeout == b.DialTimeout && a.Dir == b.Dir &&
+		a.TLSConfigured == b.TLSConfigured && a.Localhost == b.Localhost && a.HTTPFallback == b.HTTPFallback &&
+		a.system == b.system && sameHeader(a.Header, b.Header) &&
+		slices.EqualFunc(a.CAs, b.CAs, sameCA) &&
+		slices.EqualFunc(a.Identities, b.Identities, sameIdentity)
+}
+
+func sameHeader(a, b http.Header) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for name, values := range a {
+		if !slices.Equal(values, b[name]) {
+			return false
+		}
+	}
+	return true
+}
+
+func sameCA(a, b CA) bool {
+	return a.File == b.File && slices.EqualFunc(a.Certificates, b.Certificates, (*x509.Certificate).Equal)
+}
+
+func sameIdentity(a, b *Identity) bool {
+	if a == b {
+		return true
+	}
+	return a.Name == b.Name && a.CertFile == b.CertFile && a.KeyFile == b.KeyFile &&
+		slices.EqualFunc(a.Certificate.Certificate, b.Certificate.Certificate, slices.Equal[[]byte])
+}

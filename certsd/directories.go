@@ -1,0 +1,64 @@
+package certsd
+
+import (
+	"crypto/sha256"
+	"sync"
+)
+
+// maxCached is the number of hosts, and of directories, that are kept in
+// memory. An entry without certificates takes about a kilobyte.
+const maxCached = 16384
+
+// directories keeps the content of host directories until a file changes.
+type directories struct {
+	disk  disk
+	cache lru[*cachedDir]
+}
+
+// cachedDir is one directory as it was last read.
+type cachedDir struct {
+	// mu guards what follows.
+	mu     sync.Mutex
+	stamps []stamp
+	sum    [sha256.Size]byte
+	dir    *Directory
+	// good is the last content without a failure.
+	good *Directory
+}
+
+// get returns the content of a directory that exists. It is the same pointer
+// as long as the content is.
+func (d *directories) get(path string) *Directory {
+	c, _ := d.cache.get(path, func() *cachedDir { return new(cachedDir) })
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.current(d.disk) {
+		return c.dir
+	}
+	rec := newRecorder(d.disk, path)
+	dir := load(rec, path, c.good)
+	c.stamps = rec.stamps
+	if sum := rec.digest(); c.dir == nil || sum != c.sum {
+		c.sum, c.dir = sum, dir
+		if failures(dir.Problems) == nil {
+			c.good = dir
+		}
+	}
+	return c.dir
+}
+
+// forget drops a directory that is gone: what is created in its place later is
+// judged for itself.
+func (d *directories) forget(path string) { d.cache.remove(path) }
+
+func (c *cachedDir) current(d disk) bool {
+	if c.dir == nil {
+		return false
+	}
+	for _, s := range c.stamps {
+		if !d.current(s) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,159 @@
+package certsd
+
+import (
+	"crypto/sha256"
+	"hash"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// racy is how old a file must be for its stamp to be trusted. A file system
+// may give two writes that follow each other the same time: the clock tick
+// behind it has 4 or 10 ms on Linux, and servers keep time of their own.
+const racy = 100 * time.Millisecond
+
+// disk is the way to the files, nil for package os. Tests count and refuse.
+type disk struct {
+	stat     func(path string) (fs.FileInfo, error)
+	readFile func(path string) ([]byte, error)
+	readDir  func(path string) ([]fs.DirEntry, error)
+	now      func() time.Time
+}
+
+func (d disk) Stat(path string) (fs.FileInfo, error) {
+	if d.stat != nil {
+		return d.stat(path)
+	}
+	return os.Stat(path)
+}
+
+func (d disk) ReadFile(path string) ([]byte, error) {
+	if d.readFile != nil {
+		return d.readFile(path)
+	}
+	return readFile(path)
+}
+
+func (d disk) ReadDir(path string) ([]fs.DirEntry, error) {
+	if d.readDir != nil {
+		return d.readDir(path)
+	}
+	return os.ReadDir(path)
+}
+
+func (d disk) Now() time.Time {
+	if d.now != nil {
+		return d.now()
+	}
+	return time.Now()
+}
+
+// stamp is what a path looked like when it was read.
+type stamp struct {
+	path string
+	// info is nil if the path could not be examined because of err.
+	info fs.FileInfo
+	err  error
+	// fresh tells that the path had just changed: it may change again without
+	// looking different.
+	fresh bool
+}
+
+// stamp examines a path. It must be called before the path is read: a change
+// in between is then seen at the next look.
+func (d disk) stamp(path string) stamp {
+	info, err := d.Stat(path)
+	return d.stampOf(path, info, err)
+}
+
+func (d disk) stampOf(path string, info fs.FileInfo, err error) stamp {
+	if err != nil {
+		return stamp{path: path, err: err}
+	}
+	age := d.Now().Sub(latest(info))
+	return stamp{path: path, info: info, fresh: -racy < age && age < racy}
+}
+
+// current tells that the path still looks the same.
+func (d disk) current(s stamp) bool {
+	info, err := d.Stat(s.path)
+	return s.matches(info, err)
+}
+
+func (s stamp) matches(info fs.FileInfo, err error) bool {
+	if err != nil || s.err != nil {
+		return err != nil && s.err != nil && cause(err) == cause(s.err)
+	}
+	return !s.fresh &&
+		info.Size() == s.info.Size() &&
+		info.Mode() == s.info.Mode() &&
+		info.ModTime().Equal(s.info.ModTime()) &&
+		changeTime(info).Equal(changeTime(s.info)) &&
+		os.SameFile(info, s.info)
+}
+
+// latest is when the file was last changed, in content or otherwise.
+func latest(info fs.FileInfo) time.Time {
+	modified, changed := info.ModTime(), changeTime(info)
+	if changed.After(modified) {
+		return changed
+	}
+	return modified
+}
+
+// recorder is the source of a directory on the disk that notes what was read:
+// the stamps tell later whether to read again, the sum whether that made a
+// difference.
+type recorder struct {
+	disk   disk
+	dir    string
+	stamps []stamp
+	sum    hash.Hash
+}
+
+func newRecorder(d disk, dir string) *recorder {
+	return &recorder{disk: d, dir: dir, sum: sha256.New()}
+}
+
+func (r *recorder) list() ([]fs.DirEntry, error) {
+	r.stamps = append(r.stamps, r.disk.stamp(r.dir))
+	entries, err := r.disk.ReadDir(r.dir)
+	for _, entry := range entries {
+		r.note([]byte(entry.Name()), nil)
+	}
+	r.note(nil, err)
+	return entries, err
+}
+
+func (r *recorder) read(name string) ([]byte, error) {
+	path := name
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(r.dir, path)
+	}
+	s := r.disk.stamp(path)
+	r.stamps = append(r.stamps, s)
+	data, err := []byte(nil), s.err
+	if err == nil {
+		data, err = r.disk.ReadFile(path)
+	}
+	r.note([]byte(name), nil)
+	r.note(data, err)
+	return data, err
+}
+
+// note adds to the sum, with the length in front so that no two inputs look
+// alike.
+func (r *recorder) note(data []byte, err error) {
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	n := len(data)
+	_, _ = r.sum.Write([]byte{byte(n), byte(n >> 8), byte(n >> 16), byte(n >> 24), byte(len(text))})
+	_, _ = r.sum.Write(data)
+	_, _ = r.sum.Write([]byte(text))
+}
+
+func (r *recorder) digest() [sha256.Size]byte { return [sha256.Size]byte(r.sum.Sum(nil)) }

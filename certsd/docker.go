@@ -1,0 +1,126 @@
+package certsd
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// docker reads the files of Docker's layout out of the sorted names.
+func (l *loader) docker(names []string) {
+	has := func(name string) bool {
+		_, found := slices.BinarySearch(names, name)
+		return found
+	}
+	var cas caResult
+	var pairs pairResult
+	for _, name := range names {
+		ext := filepath.Ext(name)
+		base := strings.TrimSuffix(name, ext)
+		if l.named[name] || base == "" {
+			continue
+		}
+		switch ext {
+		case ".crt":
+			l.dir.says = true
+			if !has(base+".cert") && has(base+".key") && !l.named[base+".key"] && l.disguised(&pairs, base) {
+				continue
+			}
+			l.ca(&cas, name, l.about(name, ofFile))
+		case ".cert":
+			l.dir.says = true
+			key := base + ".key"
+			if !has(key) {
+				key = name
+			}
+			l.pair(&pairs, name, key, l.about(name, ofPair))
+		case ".key":
+			l.dir.says = true
+			if !has(base+".cert") && !(has(base+".crt") && l.ownKey(base)) {
+				p := l.about(name, ofPair)
+				p.Err = fmt.Errorf("no matching %s.cert", base)
+				pairs.bad = append(pairs.bad, p)
+			}
+		}
+	}
+	for _, p := range pairs.unread {
+		p.kind = ofFile
+	}
+	l.dir.CAs = l.settleCAs(cas)
+	l.dir.Identities = l.settlePairs(pairs)
+}
+
+// about begins a problem with a Docker file.
+func (l *loader) about(name string, kind problemKind) *Problem {
+	return &Problem{File: l.path(name), kind: kind}
+}
+
+// disguised recognises a client certificate with the suffix of a CA, NAME.crt
+// with its NAME.key, and reports it. It is not taken for a CA then, unless it
+// is self-signed: such a certificate may well be the server's.
+func (l *loader) disguised(r *pairResult, base string) bool {
+	id, err := l.readPair(base+".crt", base+".key")
+	if err != nil {
+		return false
+	}
+	p := l.about(base+".crt", ofPair)
+	leaf := id.Certificate.Leaf
+	if string(leaf.RawIssuer) == string(leaf.RawSubject) || leaf.IsCA {
+		p.Err = fmt.Errorf("is used as a CA although %[1]s.key beside it is its key: if it is a client certificate, rename to %[1]s.cert", base)
+		l.add(p)
+		return false
+	}
+	hint := fmt.Sprintf("rename to %s.cert", base)
+	if base == "tls" {
+		// The names in a Kubernetes secret of type kubernetes.io/tls.
+		hint = "rename to client.cert, and tls.key to client.key"
+	}
+	p.Err = errors.New("looks like a client certificate: " + hint)
+	r.bad = append(r.bad, p)
+	return true
+}
+
+// ownKey tells that NAME.key belongs to NAME.crt, which is reported already.
+func (l *loader) ownKey(base string) bool {
+	_, err := l.readPair(base+".crt", base+".key")
+	return err == nil
+}
+
+// misnamed are file names that were meant to be read, with what they should be.
+var misnamed = map[string]string{
+	"host.toml":      hostsTOML,
+	"hosts.tml":      hostsTOML,
+	"host.tml":       hostsTOML,
+	"hosts.toml.txt": hostsTOML,
+	"hosts.yaml":     hostsTOML,
+	"hosts.yml":      hostsTOML,
+	"hosts.conf":     hostsTOML,
+	"config.toml":    hostsTOML,
+}
+
+// nearMisses warns about files that are not read although their names suggest
+// that somebody wanted them to be.
+func (l *loader) nearMisses(names []string) {
+	warn := func(name, format string, args ...any) {
+		p := l.about(name, ofDirectory)
+		p.Err = fmt.Errorf(format, args...)
+		l.add(p)
+	}
+	for _, name := range names {
+		lower := strings.ToLower(name)
+		ext := filepath.Ext(lower)
+		switch {
+		case l.named[name]:
+		case misnamed[lower] != "":
+			warn(name, "is not read: did you mean %s?", misnamed[lower])
+		case lower == hostsTOML && name != hostsTOML:
+			warn(name, "is not read: the name must be in lower case")
+		case name != lower && slices.Contains([]string{".crt", ".cert", ".key"}, ext) && filepath.Ext(name) != ext:
+			warn(name, "is not read: the suffix must be %s, in lower case", ext)
+		case ext == ".pem" || ext == ".cer":
+			warn(name, "is not read: name it NAME.crt for a CA root, NAME.cert and NAME.key for a client certificate")
+		}
+	}
+}
