@@ -16,7 +16,8 @@ const maxToken = 8 << 10
 type signer struct {
 	s *session
 	// own tells that the request goes to the registry's own origin; only there
-	// are credentials and cookies known. Other endpoints get the token.
+	// are the credentials for. Other endpoints get the token and, as the jar is
+	// the registry's, no cookies.
 	own bool
 	// index tells that the request is the index call.
 	index bool

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/url"
 	"strconv"
 	"time"
 
@@ -41,8 +40,8 @@ type Client struct {
 	// it, but a transport may need to know.
 	Context func(ctx context.Context, repository string) context.Context
 	// AllowHost, if set, is asked before another host than Host is contacted
-	// because the registry named it (host[:port], as an endpoint or by a
-	// redirect). An error keeps it from being contacted.
+	// because the registry named it, as an endpoint or by a redirect. It is given
+	// host:port; an error keeps the host from being contacted.
 	AllowHost func(host string) error
 	// UserAgent defaults to "containerd-certsd".
 	UserAgent string
@@ -183,13 +182,13 @@ func (c *Client) wait(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// allowed asks AllowHost about a host that is not the registry's own.
-func (c *Client) allowed(u *url.URL) error {
+// allowed asks AllowHost about an origin that is not the registry's own.
+func (c *Client) allowed(o origin) error {
 	if c.AllowHost == nil {
 		return nil
 	}
-	if err := c.AllowHost(u.Host); err != nil {
-		return fmt.Errorf("host %s is not allowed: %w", u.Host, err)
+	if err := c.AllowHost(o.hostPort()); err != nil {
+		return fmt.Errorf("host %s is not allowed: %w", o.hostPort(), err)
 	}
 	return nil
 }
@@ -204,7 +203,7 @@ func splitHostPort(s string) (host, port string, err error) {
 	if i := lastColon(s); i >= 0 {
 		host, port = s[:i], s[i+1:]
 		n, err := strconv.ParseUint(port, 10, 16)
-		if err != nil || n == 0 || port[0] == '+' {
+		if err != nil || n == 0 {
 			return "", "", fmt.Errorf("%q is not host[:port]: bad port", clip(s))
 		}
 	}

@@ -29,8 +29,8 @@ func (s *session) document(ctx context.Context, ep endpoint, limit int64, segmen
 		if err == nil || !retriable(err) || n+1 == attempts {
 			return body, header, err
 		}
-		if s.c.wait(ctx, pause(n)) != nil {
-			return nil, nil, err
+		if err := s.c.wait(ctx, pause(n)); err != nil {
+			return nil, nil, s.located(ep, segments, &Error{Err: err})
 		}
 	}
 }

@@ -63,18 +63,22 @@ func (e endpoint) url(segments ...string) (*url.URL, error) {
 func (c *Client) headerEndpoints(registry endpoint, h http.Header) ([]endpoint, error) {
 	var list []endpoint
 	seen := map[origin]bool{}
-	items, bad := 0, 0
+	items, bad, most := 0, 0, c.Limits.endpoints()
 	add := func(item string) {
 		ep, err := newEndpoint(registry.origin.scheme, item)
-		if err == nil && ep.origin != registry.origin {
-			err = c.allowed(&url.URL{Host: ep.origin.hostPort()})
+		switch {
+		case err != nil:
+		case ep.origin == registry.origin:
+			ep = registry // whichever way it is spelled
+		default:
+			err = c.allowed(ep.origin)
 		}
 		if err != nil {
 			bad++
 			c.warn(c.refuse(fmt.Errorf("X-Docker-Endpoints: skipped: %w", err)))
 			return
 		}
-		if !seen[ep.origin] {
+		if !seen[ep.origin] && len(list) < most {
 			seen[ep.origin] = true
 			list = append(list, ep)
 		}
@@ -84,11 +88,11 @@ func (c *Client) headerEndpoints(registry endpoint, h http.Header) ([]endpoint, 
 			if item = strings.Trim(item, " \t"); item == "" {
 				continue
 			}
-			if items++; len(list) >= c.Limits.endpoints() || bad >= c.Limits.endpoints() {
+			if items++; len(list) == most || bad >= most {
 				continue
 			}
 			add(item)
-			if portless(item) == registry.origin.host && !seen[registry.origin] {
+			if portless(item) == registry.origin.host {
 				add(registry.origin.hostPort())
 			}
 		}
@@ -98,8 +102,8 @@ func (c *Client) headerEndpoints(registry endpoint, h http.Header) ([]endpoint, 
 		return []endpoint{registry}, nil
 	case len(list) == 0:
 		return nil, errors.New("X-Docker-Endpoints: no usable endpoint: each item must be host[:port]")
-	case items > c.Limits.endpoints():
-		c.warn(c.refuse(fmt.Errorf("X-Docker-Endpoints: only the first %d of %d items are looked at", c.Limits.endpoints(), items)))
+	case items > most:
+		c.warn(c.refuse(fmt.Errorf("X-Docker-Endpoints: at most %d of %d items are used", most, items)))
 	}
 	return list, nil
 }

@@ -47,8 +47,8 @@ func (l *layer) open(ctx context.Context, offset int64) (*LayerStream, error) {
 		if err == nil || !retriable(err) || n+1 == attempts || !l.mayWait(pause(n)) {
 			return stream, err
 		}
-		if l.s.c.wait(ctx, pause(n)) != nil {
-			return nil, err
+		if err := l.s.c.wait(ctx, pause(n)); err != nil {
+			return nil, fmt.Errorf("layer %s: %w", l.id, err)
 		}
 	}
 }

@@ -58,7 +58,7 @@ func (c *Client) get(ctx context.Context, u *url.URL, header http.Header, g guar
 		next, err := redirectTo(u, location)
 		if err == nil && originOf(next) != home {
 			away, target = true, next.Host
-			err = c.allowed(next)
+			err = c.allowed(originOf(next))
 		}
 		switch {
 		case err != nil:

@@ -2,6 +2,7 @@ package v1compat
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
@@ -24,7 +25,7 @@ type session struct {
 	jar        jar
 	endpoints  []endpoint
 	// current is the index of the endpoint that last worked.
-	current atomic.Int32
+	current atomic.Int64
 
 	mu    sync.Mutex // guards token
 	token string
@@ -39,7 +40,7 @@ func (c *Client) open(ctx context.Context, repository string) (*session, error) 
 	if err != nil {
 		return nil, c.refuse(err)
 	}
-	s := &session{c: c, repository: repository, registry: base}
+	s := &session{c: c, repository: repository, registry: base, jar: newJar(base.origin)}
 	ctx = s.context(ctx)
 	ping, err := c.ping(ctx, base)
 	if err != nil {
@@ -130,12 +131,23 @@ func (s *session) located(ep endpoint, segments []string, err error) error {
 		return err
 	}
 	e.Endpoint, e.Path = ep.base, strings.Join(segments, "/")
-	for _, secret := range []string{s.secret, s.bearer()} {
-		if secret != "" && strings.Contains(e.Message, secret) {
-			e.Message = "(an explanation that repeats a secret)"
-		}
+	if e.Message != "" && s.secretIn(e.Message) {
+		e.Message = "(an explanation that repeats a secret)"
 	}
 	return e
+}
+
+func (s *session) secretIn(text string) bool {
+	basic := ""
+	if s.secret != "" {
+		basic = base64.StdEncoding.EncodeToString([]byte(s.user + ":" + s.secret))
+	}
+	for _, secret := range []string{s.secret, basic, s.bearer()} {
+		if secret != "" && strings.Contains(text, secret) {
+			return true
+		}
+	}
+	return false
 }
 
 // context marks ctx with the repository for the transport.
@@ -155,7 +167,7 @@ func (s *session) failover(ctx context.Context, do func(endpoint) error) error {
 		n := (start + i) % len(s.endpoints)
 		err := do(s.endpoints[n])
 		if err == nil {
-			s.current.Store(int32(n)) // at most ClientLimits.Endpoints
+			s.current.Store(int64(n))
 			return nil
 		}
 		if ctx.Err() != nil {
