@@ -152,7 +152,7 @@ func TestTagErrors(t *testing.T) {
 		{name: "the list's id is no string", fail: v1test.Failure{Path: path("tags/latest$|tags$"), Status: 200, Body: `{"latest": 5}`, Times: 2}, want: "not an image id"},
 		{name: "the Hub's other form", fail: v1test.Failure{Path: path("tags/latest$|tags$"), Status: 200, Body: `[{"layer": "0a", "name": "latest"}]`, Times: 2}, want: "not a JSON object"},
 		{name: "a digest", tag: "sha256:" + id0, want: "is not a tag", is: errdefs.IsInvalidArgument},
-		{name: "an empty tag", tag: "-", want: "is not a tag", is: errdefs.IsInvalidArgument},
+		{name: "a tag that begins with a dash", tag: "-", want: "is not a tag", is: errdefs.IsInvalidArgument},
 		{name: "a tag that is a path", tag: "a/../b", want: "is not a tag", is: errdefs.IsInvalidArgument},
 	}
 	for _, row := range rows {
