@@ -78,7 +78,7 @@ func parsePair(certPEM, keyPEM []byte) (*tls.Certificate, error) {
 	}
 	certs, _, err := parseCertificates(certPEM)
 	if err != nil {
-		return nil, fmt.Errorf("the certificate %w", err)
+		return nil, fmt.Errorf("the certificate file %w", err)
 	}
 	key, err := parseKey(keyPEM)
 	if err != nil {
@@ -115,9 +115,9 @@ func parseKey(data []byte) (crypto.Signer, error) {
 	case len(bytes.TrimSpace(data)) == 0:
 		return nil, errors.New("the key file is empty")
 	case bytes.Contains(data, []byte("-----BEGIN ")):
-		return nil, errors.New("has no readable PEM private key")
+		return nil, errors.New("the key file has no readable PEM private key")
 	default:
-		return nil, errors.New("the key is not PEM")
+		return nil, errors.New("the key file is not PEM")
 	}
 }
 

@@ -158,3 +158,10 @@ func check(err error) {
 		panic(fmt.Sprintf("certtest: %v", err))
 	}
 }
+
+// KeyPEM is the authority's private key in PEM.
+func (ca *CA) KeyPEM() []byte {
+	der, err := x509.MarshalPKCS8PrivateKey(ca.key)
+	check(err)
+	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
+}
