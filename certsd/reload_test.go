@@ -1,0 +1,349 @@
+package certsd
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// reloading is a registry whose directory changes under a Hosts.
+type reloading struct {
+	t       *testing.T
+	root    string
+	hosts   *Hosts
+	reloads []string
+	last    *Host
+}
+
+func newReloading(t *testing.T, parts ...any) *reloading {
+	r := &reloading{t: t, root: tree(t, parts...)}
+	r.hosts = &Hosts{Roots: Roots{r.root}, OnReload: func(reload Reload) {
+		text := reload.Host
+		if reload.Changed {
+			text += " changed"
+		}
+		if reload.Err != nil {
+			text += " error: " + r.short(reload.Err.Error())
+		}
+		r.reloads = append(r.reloads, text)
+	}}
+	r.last = r.lookup()
+	return r
+}
+
+func (r *reloading) short(text string) string { return strings.ReplaceAll(text, r.root+"/", "") }
+
+func (r *reloading) lookup() *Host {
+	r.t.Helper()
+	host, err := r.hosts.Lookup("reg")
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.last = host
+	return host
+}
+
+// expect looks the registry up twice and compares: what is used now, and what
+// was reported.
+func (r *reloading) expect(files []string, reloads ...string) {
+	r.t.Helper()
+	r.reloads = nil
+	host := r.lookup()
+	if again := r.lookup(); again != host {
+		r.t.Errorf("the lookup after the reload gives another value")
+	}
+	var got []string
+	for _, e := range host.Endpoints {
+		for _, ca := range e.CAs {
+			got = append(got, filepath.Base(ca.File)+" "+ca.Certificates[0].Subject.CommonName)
+		}
+		for _, id := range e.Identities {
+			got = append(got, id.Name+" "+id.Certificate.Leaf.Subject.CommonName)
+		}
+	}
+	if diff := cmp.Diff(files, got); diff != "" {
+		r.t.Errorf("in use (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(reloads, r.reloads); diff != "" {
+		r.t.Errorf("reloads (-want +got):\n%s", diff)
+	}
+}
+
+func TestReloadReplacedPair(t *testing.T) {
+	t.Parallel()
+	r := newReloading(t, alpha("reg")...)
+	before := r.last
+	write(t, r.root, "reg/alpha.cert", betaPair.CertPEM, "reg/alpha.key", betaPair.KeyPEM)
+	r.expect([]string{"alpha.cert beta"}, "reg changed")
+	if r.last == before {
+		t.Error("the host is the same value")
+	}
+	if got := before.Endpoints[0].Identities[0].Certificate.Leaf.Subject.CommonName; got != "alpha" {
+		t.Errorf("the old value was changed to %s", got)
+	}
+}
+
+func TestReloadTouchedFile(t *testing.T) {
+	t.Parallel()
+	r := newReloading(t, concat(alpha("reg"), []any{"reg/hosts.toml", "[host.m]"})...)
+	before := r.last
+	for _, name := range []string{"alpha.cert", "alpha.key", "hosts.toml", "."} {
+		later := time.Now().Add(time.Minute)
+		if err := os.Chtimes(filepath.Join(r.root, "reg", name), later, later); err != nil {
+			t.Fatal(err)
+		}
+		r.expect([]string{"alpha.cert alpha"})
+	}
+	write(t, r.root, alpha("reg")...)
+	r.expect([]string{"alpha.cert alpha"})
+	if r.last != before {
+		t.Error("a touched file gives another value")
+	}
+}
+
+func TestReloadHalfWrittenPair(t *testing.T) {
+	t.Parallel()
+	for about, half := range map[string]struct {
+		file, content string
+		cause         string
+	}{
+		"the new certificate with the old key": {"alpha.cert", string(betaPair.CertPEM), "the private key does not belong to the certificate"},
+		"a cut certificate":                    {"alpha.cert", string(betaPair.CertPEM[:100]), "the certificate file has no readable PEM certificate"},
+		"an emptied certificate":               {"alpha.cert", "", "the certificate file is empty"},
+		"an emptied key":                       {"alpha.key", "", "the key file is empty"},
+		"a cut key":                            {"alpha.key", string(betaPair.KeyPEM[:80]), "the key file has no readable PEM private key"},
+	} {
+		t.Run(about, func(t *testing.T) {
+			t.Parallel()
+			r := newReloading(t, concat(alpha("reg"), beta("reg"))...)
+			endpoint := r.last.Endpoints[0]
+			write(t, r.root, "reg/"+half.file, half.content)
+			r.expect([]string{"alpha.cert alpha", "beta.cert beta"},
+				"reg error: reg/alpha.cert: "+half.cause+"; what was last read from it stays in use")
+			if r.last.Endpoints[0] != endpoint {
+				t.Error("the endpoint with its connections was replaced")
+			}
+			// The same again is no news.
+			write(t, r.root, "reg/"+half.file, half.content)
+			r.expect([]string{"alpha.cert alpha", "beta.cert beta"})
+			write(t, r.root, "reg/alpha.cert", gammaPair.CertPEM, "reg/alpha.key", gammaPair.KeyPEM)
+			r.expect([]string{"alpha.cert gamma", "beta.cert beta"}, "reg changed")
+		})
+	}
+}
+
+func TestReloadRemovedFiles(t *testing.T) {
+	t.Parallel()
+	r := newReloading(t, concat(alpha("reg"), beta("reg"), []any{"reg/a.crt", testCA.PEM, "reg/b.crt", otherCA.PEM})...)
+	remove(t, r.root, "reg/alpha.cert", "reg/alpha.key")
+	r.expect([]string{"a.crt test CA", "b.crt other CA", "beta.cert beta"}, "reg changed")
+	remove(t, r.root, "reg/b.crt")
+	r.expect([]string{"a.crt test CA", "beta.cert beta"}, "reg changed")
+	remove(t, r.root, "reg/beta.key")
+	r.expect([]string{"a.crt test CA"}, "reg changed")
+	remove(t, r.root, "reg/beta.cert", "reg/a.crt")
+	r.expect(nil, "reg changed")
+	remove(t, r.root, "reg")
+	r.expect(nil, "reg changed")
+	if r.last.Dir != "" || r.last.Own {
+		t.Errorf("the host is still said to be from %s", r.last.Dir)
+	}
+	write(t, r.root, alpha("reg")...)
+	r.expect([]string{"alpha.cert alpha"}, "reg changed")
+}
+
+func TestReloadRemovedWhileAnotherIsHalfWritten(t *testing.T) {
+	t.Parallel()
+	r := newReloading(t, concat(alpha("reg"), beta("reg"))...)
+	remove(t, r.root, "reg/alpha.cert", "reg/alpha.key")
+	write(t, r.root, "reg/beta.key", "")
+	r.expect([]string{"beta.cert beta"},
+		"reg changed error: reg/beta.cert: the key file is empty; what was last read from it stays in use")
+}
+
+func TestReloadCA(t *testing.T) {
+	t.Parallel()
+	r := newReloading(t, "reg/ca.crt", testCA.PEM)
+	write(t, r.root, "reg/ca.crt", testCA.PEM[:100])
+	r.expect([]string{"ca.crt test CA"},
+		"reg error: reg/ca.crt: unusable CA file: has no readable PEM certificate; what was last read from it stays in use")
+	write(t, r.root, "reg/ca.crt", otherCA.PEM)
+	r.expect([]string{"ca.crt other CA"}, "reg changed")
+	write(t, r.root, "reg/new.crt", "")
+	r.expect([]string{"ca.crt other CA"}, "reg")
+	if len(r.last.Warnings) != 1 {
+		t.Errorf("warnings: %v", r.last.Warnings)
+	}
+	// With the usable CA gone there would be none, and the system's roots
+	// would take its place.
+	remove(t, r.root, "reg/ca.crt")
+	if host, err := r.hosts.Lookup("reg"); err == nil {
+		t.Errorf("the host is usable with %v", host.Endpoints[0].CAs)
+	} else if want := "registry reg: reg/new.crt: unusable CA file: is empty"; r.short(err.Error()) != want {
+		t.Errorf("error is %s, want %s", r.short(err.Error()), want)
+	}
+	write(t, r.root, "reg/new.crt", testCA.PEM)
+	r.expect([]string{"new.crt test CA"}, "reg changed")
+}
+
+func TestReloadHostsTOML(t *testing.T) {
+	t.Parallel()
+	r := newReloading(t, concat(alpha("m"), []any{"reg/hosts.toml", "[host.m]"})...)
+	write(t, r.root, "reg/hosts.toml", "[host.m")
+	r.expect([]string{"alpha.cert alpha"},
+		"reg error: reg/hosts.toml:1: invalid TOML: expected ']' to close table name; what was last read from it stays in use")
+	write(t, r.root, "reg/hosts.toml", "")
+	r.expect([]string{"alpha.cert alpha"},
+		"reg error: reg/hosts.toml: is empty: remove it to use none; what was last read from it stays in use")
+	mirror := r.last.Endpoints[0]
+	write(t, r.root, "reg/hosts.toml", "server = 'https://up'\n[host.m]")
+	r.expect([]string{"alpha.cert alpha"}, "reg changed")
+	if got := r.last.Endpoints[1].Host; got != "up" {
+		t.Errorf("the server is %s", got)
+	}
+	if r.last.Endpoints[0] != mirror {
+		t.Error("the unchanged endpoint is another value")
+	}
+	remove(t, r.root, "reg/hosts.toml")
+	r.expect(nil, "reg changed")
+}
+
+func TestReloadFilesOfHostsTOML(t *testing.T) {
+	t.Parallel()
+	outside := tree(t, "ca.pem", testCA.PEM, "c.pem", alphaPair.CertPEM, "k.pem", alphaPair.KeyPEM)
+	r := newReloading(t, "reg/hosts.toml", "ca = '"+outside+"/ca.pem'\nclient = [['"+outside+"/c.pem', '"+outside+"/k.pem']]")
+	r.expect([]string{"ca.pem test CA", "c.pem alpha"})
+	write(t, outside, "ca.pem", otherCA.PEM)
+	r.expect([]string{"ca.pem other CA", "c.pem alpha"}, "reg changed")
+	write(t, outside, "c.pem", betaPair.CertPEM)
+	r.expect([]string{"ca.pem other CA", "c.pem alpha"},
+		"reg error: reg/hosts.toml:2: client: "+outside+"/c.pem: the private key does not belong to the certificate; what was last read from it stays in use")
+	write(t, outside, "k.pem", betaPair.KeyPEM)
+	r.expect([]string{"ca.pem other CA", "c.pem beta"}, "reg changed")
+	remove(t, outside, "k.pem")
+	r.expect([]string{"ca.pem other CA"}, "reg changed")
+	remove(t, outside, "ca.pem")
+	if _, err := r.hosts.Lookup("reg"); err == nil {
+		t.Error("the host is usable without the CA that it names")
+	}
+}
+
+func TestReloadSymlinkSwap(t *testing.T) {
+	t.Parallel()
+	// The way a Kubernetes volume is updated: the files are links through
+	// ..data, which is replaced by a rename.
+	r := newReloading(t, concat(
+		[]any{"reg/..1/client.cert", alphaPair.CertPEM, "reg/..1/client.key", alphaPair.KeyPEM},
+		[]any{"reg/..2/client.cert", betaPair.CertPEM, "reg/..2/client.key", betaPair.KeyPEM},
+	)...)
+	dir := filepath.Join(r.root, "reg")
+	link := func(target, name string) {
+		t.Helper()
+		if err := os.Symlink(target, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	link("..1", "..data")
+	link("..data/client.cert", "client.cert")
+	link("..data/client.key", "client.key")
+	r.expect([]string{"client.cert alpha"}, "reg changed")
+	link("..2", "..tmp")
+	if err := os.Rename(filepath.Join(dir, "..tmp"), filepath.Join(dir, "..data")); err != nil {
+		t.Fatal(err)
+	}
+	r.expect([]string{"client.cert beta"}, "reg changed")
+}
+
+func TestReloadSameTimeAndSize(t *testing.T) {
+	t.Parallel()
+	// Two writes within one tick of the clock behind the file system look
+	// alike: a young stamp is not trusted.
+	root := tree(t, "reg/ca.crt", testCA.PEM)
+	h, _, reads := counted(root)
+	h.disk.now = time.Now
+	if _, err := h.Lookup("reg"); err != nil {
+		t.Fatal(err)
+	}
+	*reads = 0
+	if _, err := h.Lookup("reg"); err != nil {
+		t.Fatal(err)
+	}
+	if *reads == 0 {
+		t.Error("a file that was just written is not read again")
+	}
+	h.disk.now = func() time.Time { return time.Now().Add(racy) }
+	h.dirs.disk.now = h.disk.now
+	for range 2 {
+		*reads = 0
+		if _, err := h.Lookup("reg"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if *reads != 0 {
+		t.Error("a file of some age is read again")
+	}
+}
+
+func TestReloadNewDirectoryThatCannotBeUsed(t *testing.T) {
+	t.Parallel()
+	r := newReloading(t, alpha("_default")...)
+	write(t, r.root, "reg/beta.cert", betaPair.CertPEM)
+	r.expect([]string{"alpha.cert alpha"}, "reg error: registry reg: reg/beta.cert: no matching beta.key, and no private key in the file itself")
+	write(t, r.root, "reg/beta.key", betaPair.KeyPEM)
+	r.expect([]string{"beta.cert beta"}, "reg changed")
+}
+
+func TestReloadMirrorDirectory(t *testing.T) {
+	t.Parallel()
+	r := newReloading(t, concat(alpha("reg"), []any{"reg/hosts.toml", "[host.m]"})...)
+	server := r.last.Endpoints[1]
+	write(t, r.root, beta("m")...)
+	r.expect([]string{"beta.cert beta", "alpha.cert alpha"}, "reg changed")
+	if r.last.Endpoints[1] != server {
+		t.Error("the unchanged endpoint is another value")
+	}
+}
+
+func TestReloadAfterFailure(t *testing.T) {
+	t.Parallel()
+	root := tree(t, "reg/client.cert", alphaPair.CertPEM)
+	var reloads []Reload
+	h := &Hosts{Roots: Roots{root}, OnReload: func(r Reload) { reloads = append(reloads, r) }}
+	if _, err := h.Lookup("reg"); err == nil {
+		t.Fatal("a lone certificate is usable")
+	}
+	write(t, root, "reg/client.key", alphaPair.KeyPEM)
+	host, err := h.Lookup("reg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(host.Endpoints[0].Identities) != 1 || len(reloads) != 1 || !reloads[0].Changed {
+		t.Errorf("%d identities, reloads %+v", len(host.Endpoints[0].Identities), reloads)
+	}
+}
+
+func TestHooksMayLookUp(t *testing.T) {
+	t.Parallel()
+	root := tree(t, alpha("reg")...)
+	h := &Hosts{Roots: Roots{root}}
+	called := false
+	h.OnReload = func(Reload) {
+		called = true
+		if _, err := h.Lookup("reg"); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, pair := range [][]any{nil, beta("reg")} {
+		write(t, root, pair...)
+		if _, err := h.Lookup("reg"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !called {
+		t.Error("the hook was not called")
+	}
+}
