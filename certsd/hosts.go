@@ -42,6 +42,9 @@ type Hosts struct {
 	hosts  lru[*cachedHost]
 	search Roots
 
+	// tls are the hosts a Transport must not speak plain HTTP with.
+	tls tlsMemory
+
 	// mu guards rootProblems, by root that could not be searched, and told,
 	// those of them that were told.
 	mu           sync.Mutex

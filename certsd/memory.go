@@ -1,0 +1,145 @@
+package certsd
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+const (
+	// maxRepositories bounds the memory of one endpoint: a few hundred bytes
+	// for each.
+	maxRepositories = 1024
+	// sickTime is how long a round that ended in 5xx for every identity is
+	// remembered.
+	sickTime = 5 * time.Second
+)
+
+// memory knows which identity last worked for each repository of an endpoint,
+// by the repository's name, empty for requests that are about none. Its zero
+// value is ready.
+type memory struct {
+	// mu guards what follows, down to the single recollections.
+	mu    sync.Mutex
+	repos map[string]*recollection
+}
+
+type recollection struct {
+	// identity last worked.
+	identity *Identity
+	// sick is until when no more than one identity is tried.
+	sick time.Time
+	// discovery is under way, nil if none is.
+	discovery *discovery
+}
+
+// discovery is a first round for a repository, which others wait for.
+type discovery struct {
+	done chan struct{}
+	// abandoned tells that the request was cancelled before it ended.
+	abandoned bool
+}
+
+// known returns the identity that last worked for a repository, nil if none.
+func (m *memory) known(repo string) *Identity {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if e := m.repos[repo]; e != nil {
+		return e.identity
+	}
+	return nil
+}
+
+// plan is what is known before a round.
+type plan struct {
+	// identity goes first, nil if none is known.
+	identity *Identity
+	// sick tells that one identity is enough.
+	sick bool
+	// leave ends the discovery that the round is, if it is one. It must be
+	// called once.
+	leave func(abandoned bool)
+}
+
+// enter returns what is known about a repository. If that is nothing, and a
+// discovery is under way, it waits for that one; otherwise the caller's round
+// becomes the discovery, if it may lead one. Whoever waited in vain goes on
+// alone: one after the other they would take for ever.
+func (m *memory) enter(ctx context.Context, repo string, now func() time.Time, lead bool) (plan, error) {
+	for wait := true; ; {
+		p, d := m.look(repo, now(), lead && wait, wait)
+		if d == nil {
+			return p, nil
+		}
+		select {
+		case <-d.done:
+			wait = d.abandoned
+		case <-ctx.Done():
+			return plan{}, context.Cause(ctx)
+		}
+	}
+}
+
+// look returns the plan, or the discovery to wait for.
+func (m *memory) look(repo string, now time.Time, lead, wait bool) (plan, *discovery) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	e := m.entry(repo)
+	p := plan{identity: e.identity, sick: now.Before(e.sick), leave: func(bool) {}}
+	switch {
+	case p.identity != nil || p.sick:
+	case e.discovery != nil && wait:
+		return p, e.discovery
+	case e.discovery == nil && lead:
+		d := &discovery{done: make(chan struct{})}
+		e.discovery = d
+		p.leave = func(abandoned bool) {
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			d.abandoned, e.discovery = abandoned, nil
+			close(d.done)
+		}
+	}
+	return p, nil
+}
+
+// works remembers that an identity was not refused. Unless the answer proves
+// that it was accepted, it does not take the place of another.
+func (m *memory) works(repo string, id *Identity, proven bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	e := m.entry(repo)
+	e.sick = time.Time{}
+	if proven || e.identity == nil {
+		e.identity = id
+	}
+}
+
+// failed remembers that a round ended in 5xx for every identity.
+func (m *memory) failed(repo string, now time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.entry(repo).sick = now.Add(sickTime)
+}
+
+// entry returns the recollection of a repository. Any other one goes for it
+// when there are too many: forgetting costs a round.
+func (m *memory) entry(repo string) *recollection {
+	if e := m.repos[repo]; e != nil {
+		return e
+	}
+	if m.repos == nil {
+		m.repos = make(map[string]*recollection)
+	}
+	if len(m.repos) >= maxRepositories {
+		for name, e := range m.repos {
+			if e.discovery == nil {
+				delete(m.repos, name)
+				break
+			}
+		}
+	}
+	e := &recollection{}
+	m.repos[repo] = e
+	return e
+}

@@ -1,0 +1,182 @@
+package certsd
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// RotateOn is the set of HTTP statuses that make a [Transport] present the next
+// client certificate. Its zero value is Docker's: 403 and 5xx. Some answers
+// move on whatever the set says, because they can only mean that the
+// certificate was refused: 495, 496, and nginx's 400 for either.
+type RotateOn struct {
+	// given tells the empty set from the default one.
+	given bool
+	// bits has one bit for each status from 400 to 599.
+	bits [4]uint64
+}
+
+// ParseRotateOn reads a list such as "403", "5xx". Each entry is a status from
+// 400 to 599 or the class 4xx or 5xx. nil gives the default, a list without
+// entries the empty set. 401 is an error, and not part of 4xx: it asks for
+// credentials, which a certificate does not answer.
+func ParseRotateOn(entries []string) (RotateOn, error) {
+	var r RotateOn
+	if entries == nil {
+		return r, nil
+	}
+	r.given = true
+	for _, entry := range entries {
+		low, high, err := parseStatuses(entry)
+		if err != nil {
+			return RotateOn{}, fmt.Errorf("rotate_on: %q: %w", entry, err)
+		}
+		for status := low; status <= high; status++ {
+			if status != http.StatusUnauthorized {
+				r.bits[(status-400)/64] |= 1 << ((status - 400) % 64)
+			}
+		}
+	}
+	return r, nil
+}
+
+func parseStatuses(entry string) (low, high int, err error) {
+	switch entry {
+	case "4xx", "5xx":
+		low = int(entry[0]-'0') * 100
+		return low, low + 99, nil
+	case "401":
+		return 0, 0, errors.New("asks for credentials and never moves on to another certificate")
+	}
+	low, err = strconv.Atoi(entry)
+	if err != nil || len(entry) != 3 || low < 400 || low > 599 {
+		return 0, 0, errors.New(`is neither a status from 400 to 599 nor "4xx" or "5xx"`)
+	}
+	return low, low, nil
+}
+
+// Has tells whether status is in the set.
+func (r RotateOn) Has(status int) bool {
+	if status < 400 || status > 599 {
+		return false
+	}
+	if !r.given {
+		return status == http.StatusForbidden || status >= 500
+	}
+	return r.bits[(status-400)/64]&(1<<((status-400)%64)) != 0
+}
+
+// String lists the set in the form [ParseRotateOn] reads.
+func (r RotateOn) String() string {
+	var entries []string
+	for _, class := range []int{400, 500} {
+		var members []string
+		full := true
+		for status := class; status < class+100; status++ {
+			switch {
+			case r.Has(status):
+				members = append(members, strconv.Itoa(status))
+			case status != http.StatusUnauthorized:
+				full = false
+			}
+		}
+		if full {
+			members = []string{strconv.Itoa(class/100) + "xx"}
+		}
+		entries = append(entries, members...)
+	}
+	return strings.Join(entries, ",")
+}
+
+// reply is what came of presenting one identity: all that the decision to
+// move on depends on.
+type reply struct {
+	method, path string
+	// status and header are the answer's, page the beginning of its body where
+	// the status is 400. status is zero if there is none.
+	status int
+	header http.Header
+	page   string
+	// err is set if there is no answer.
+	err error
+	// asked tells that the server asked for a client certificate on the
+	// connection, fresh that the request was the first one on it, answered
+	// that at least a byte of an answer arrived.
+	asked, fresh, answered bool
+}
+
+// nginx answers a refused certificate with its own statuses in the log and the
+// error page, and with 400 on the wire: ngx_http_special_response.c maps 495
+// and 496 to 400. Both may also be seen as they are, from other servers.
+const (
+	statusCertificateError    = 495
+	statusCertificateRequired = 496
+)
+
+var nginxPages = []string{"No required SSL certificate was sent", "The SSL certificate error"}
+
+// moves decides whether the next identity is presented: it returns the reason,
+// empty to stay with what came back. The reasons are few and fit for labels.
+//
+// The rules are Docker's (403 and 5xx) and what servers do in their place:
+// 401 never moves on, it belongs to whoever has credentials. 404 does so on the
+// routes of Registry v1 only, where Crane and Red Hat's registry hide what a
+// certificate may not see.
+func (r RotateOn) moves(o reply) string {
+	if o.err != nil {
+		return movesOnError(o)
+	}
+	switch status := o.status; {
+	case status == http.StatusUnauthorized:
+	case status == statusCertificateError, status == statusCertificateRequired:
+		return strconv.Itoa(status)
+	case status == http.StatusBadRequest && o.nginx():
+		return "400 for a refused certificate"
+	case status >= 500 && !safe(o.method):
+		// The server may have acted on it.
+	case status == http.StatusNotFound && strings.HasPrefix(o.path, "/v1/"), r.Has(status):
+		return strconv.Itoa(status)
+	}
+	return ""
+}
+
+func movesOnError(o reply) string {
+	if _, ok := unusable(o.err); ok {
+		return "key type not accepted"
+	}
+	if alert, ok := remoteAlert(o.err); ok {
+		// A handshake failure before the server asked for a certificate is
+		// about something else: versions, ciphers, names.
+		if alert.refusesCertificate() && (o.asked || alert != alertHandshakeFailure) {
+			return "alert " + strconv.Itoa(int(alert))
+		}
+		return ""
+	}
+	if o.asked && o.fresh && !o.answered && safe(o.method) && cut(o.err) {
+		return "connection cut"
+	}
+	return ""
+}
+
+// nginx tells whether a 400 is nginx's for a refused or missing certificate.
+// An answer to HEAD has no page to recognise it by: there a registry's own 400
+// is told apart by its JSON.
+func (o reply) nginx() bool {
+	if o.method == http.MethodHead {
+		return !strings.Contains(o.header.Get("Content-Type"), "json")
+	}
+	return slices.ContainsFunc(nginxPages, func(s string) bool { return strings.Contains(o.page, s) })
+}
+
+// safe tells whether a method changes nothing on the server: RFC 9110, 9.2.1.
+func safe(method string) bool {
+	switch method {
+	case "", http.MethodGet, http.MethodHead, http.MethodOptions:
+		return true
+	}
+	return false
+}

@@ -1,0 +1,251 @@
+package certsd
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+)
+
+// round is the work on one request: the tries with one identity after another.
+type round struct {
+	*Transport
+	*route
+	req *http.Request
+	// header and reqHost are what is sent instead of the request's own.
+	header  http.Header
+	reqHost string
+	repo    string
+	trail   *Trail
+	// attempts are those of this round, for an error.
+	attempts []Attempt
+	// sick tells that each answer so far was a 5xx.
+	sick bool
+}
+
+// rotate makes the request with the identities of its endpoint until one is not
+// refused. What is right for a repository is remembered; as long as nothing is
+// known about one, its requests wait for the first.
+func (t *Transport) rotate(r *route, req *http.Request) (*http.Response, error) {
+	header, host, err := r.header(req)
+	if err != nil {
+		closeBody(req)
+		return nil, err
+	}
+	t.note(r.ep.state)
+	rd := &round{
+		Transport: t, route: r, req: req, header: header, reqHost: host,
+		repo: repositoryOf(req, r.ep.Path), trail: trailOf(req.Context()), sick: true,
+	}
+	identities := rd.identities()
+	if len(identities) < 2 {
+		return rd.run(identities)
+	}
+	memory := &r.ep.state.memory
+	p, err := memory.enter(req.Context(), rd.repo, time.Now, !hasBody(req))
+	if err != nil {
+		closeBody(req)
+		return nil, err
+	}
+	defer func() { p.leave(req.Context().Err() != nil) }()
+	identities = inOrder(identities, p.identity)
+	if p.sick {
+		identities = identities[:1]
+	}
+	return rd.run(identities)
+}
+
+// identities returns those to be presented, in alphabetical order: expired ones
+// and those not yet valid only if there are no others.
+func (rd *round) identities() []*Identity {
+	if originOf(rd.req.URL).scheme == "http" {
+		return nil
+	}
+	usable, passed := byValidity(rd.ep.Identities, time.Now())
+	for _, id := range passed {
+		why := invalid(id, time.Now())
+		a := rd.attempt(id)
+		a.Skipped = why
+		rd.record(a, true)
+		if rd.ep.state.warnOnce(id) {
+			rd.warn(fmt.Errorf("%s: passed over, because it %s", id.CertFile, why))
+		}
+	}
+	return usable
+}
+
+// byValidity splits identities into those to use and those to pass over.
+func byValidity(ids []*Identity, now time.Time) (usable, passed []*Identity) {
+	for _, id := range ids {
+		if invalid(id, now) == "" {
+			usable = append(usable, id)
+		} else {
+			passed = append(passed, id)
+		}
+	}
+	if len(usable) == 0 {
+		return ids, nil
+	}
+	return usable, passed
+}
+
+// invalid says why a certificate is not valid now, empty if it is.
+func invalid(id *Identity, now time.Time) string {
+	leaf := id.leaf()
+	switch {
+	case leaf == nil:
+	case now.After(leaf.NotAfter):
+		return "expired on " + day(leaf.NotAfter)
+	case now.Before(leaf.NotBefore):
+		return "is not valid before " + leaf.NotBefore.UTC().Format(time.RFC3339)
+	}
+	return ""
+}
+
+// first is the identity to begin with: the known one if it is still there.
+func first(ids []*Identity, known *Identity) *Identity {
+	switch {
+	case len(ids) == 0:
+		return nil
+	case known != nil && slices.Contains(ids, known):
+		return known
+	}
+	return ids[0]
+}
+
+// inOrder puts the known identity in front.
+func inOrder(ids []*Identity, known *Identity) []*Identity {
+	if len(ids) == 0 || first(ids, known) == ids[0] {
+		return ids
+	}
+	ordered := []*Identity{known}
+	for _, id := range ids {
+		if id != known {
+			ordered = append(ordered, id)
+		}
+	}
+	return ordered
+}
+
+// run tries one identity after the other.
+func (rd *round) run(identities []*Identity) (*http.Response, error) {
+	if len(identities) == 0 {
+		identities = []*Identity{nil}
+	}
+	req := rd.req
+	for i, id := range identities {
+		resp, o, x := rd.try(req, id)
+		reason := rd.rotateOn.moves(o)
+		a := rd.result(id, x, o)
+		if reason == "" {
+			if o.err == nil && id != nil {
+				rd.ep.state.memory.works(rd.repo, id, o.status < 400)
+			}
+			return rd.finish(a, resp, o)
+		}
+		rd.sick = rd.sick && o.status >= 500 && o.status <= 599
+		if i+1 == len(identities) {
+			if rd.sick && len(identities) > 1 {
+				rd.ep.state.memory.failed(rd.repo, time.Now())
+			}
+			return rd.finish(a, resp, o)
+		}
+		next := rd.again()
+		if next == nil {
+			return rd.finish(a, resp, o)
+		}
+		a.Reason = reason
+		if resp != nil {
+			a.Answer = discard(resp, rd.secret())
+		}
+		rd.record(a, false)
+		if hook := rd.Hooks.OnRotate; hook != nil {
+			hook(Rotation{Host: req.URL.Host, From: nameOf(id), To: nameOf(identities[i+1]), Reason: reason})
+		}
+		req = next
+	}
+	panic("unreachable")
+}
+
+// try makes the request with one identity.
+func (rd *round) try(req *http.Request, id *Identity) (*http.Response, reply, *exchange) {
+	x := &exchange{transport: rd.Transport, scheme: originOf(req.URL).scheme, host: req.URL.Host, identity: id}
+	resp, err := rd.ep.state.transport(rd.ep, id).RoundTrip(x.request(req, rd.header, rd.reqHost))
+	o := reply{
+		method: req.Method, path: req.URL.Path, err: err,
+		fresh: x.fresh.Load(), answered: x.answered.Load(),
+	}
+	o.asked, _ = x.asked()
+	if rd.ep.state.isRetired() {
+		// The connection is closed as soon as it is idle.
+		rd.ep.state.closeIdle()
+	}
+	if err != nil {
+		return nil, o, x
+	}
+	o.status, o.header = resp.StatusCode, resp.Header
+	if o.status == http.StatusBadRequest {
+		o.page = peek(resp)
+	}
+	// Whoever looks at the request should see the one that was made, not ours.
+	resp.Request = rd.req
+	return resp, o, x
+}
+
+// again returns the request once more, with its body rewound, nil if it cannot
+// be made again.
+func (rd *round) again() *http.Request {
+	if rd.req.Context().Err() != nil {
+		return nil
+	}
+	if !hasBody(rd.req) {
+		return rd.req
+	}
+	if rd.req.GetBody == nil {
+		return nil
+	}
+	body, err := rd.req.GetBody()
+	if err != nil {
+		return nil
+	}
+	next := rd.req.WithContext(rd.req.Context())
+	next.Body = body
+	return next
+}
+
+func hasBody(req *http.Request) bool { return req.Body != nil && req.Body != http.NoBody }
+
+// finish returns what came back for the last identity tried.
+func (rd *round) finish(a Attempt, resp *http.Response, o reply) (*http.Response, error) {
+	if o.err != nil {
+		rd.record(a, false)
+		return nil, rd.explain(o.err, a)
+	}
+	id := rd.record(a, false)
+	if resp.StatusCode >= 400 && rd.trail != nil && rd.req.Method != http.MethodHead {
+		secret := rd.secret()
+		resp.Body = &overhear{ReadCloser: resp.Body, tell: func(text []byte) {
+			rd.trail.answer(id, answerText(text, resp.Header.Get("Content-Type"), secret))
+		}}
+	}
+	return resp, nil
+}
+
+// explain wraps an error with what is needed to do something about it. Errors
+// about the network stay as they are.
+func (rd *round) explain(err error, last Attempt) error {
+	if _, ok := errors.AsType[*unusableError](err); ok {
+		return rd.refused(err, last)
+	}
+	if a, ok := remoteAlert(err); ok && a.refusesCertificate() && (last.Asked || a != alertHandshakeFailure) {
+		return rd.refused(err, last)
+	}
+	if refusesRenegotiation(err) || last.Asked && cut(err) && last.Fresh {
+		return rd.refused(err, last)
+	}
+	if isVerification(err) {
+		return rd.unverified(err)
+	}
+	return err
+}

@@ -1,0 +1,79 @@
+package certsd
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"time"
+)
+
+const (
+	// maxPage is how much of the body of a 400 is looked at. nginx's page has
+	// less than 300 bytes; some servers put a style sheet in front.
+	maxPage = 4 << 10
+	// maxDrain is how much of a discarded body is read to keep the connection,
+	// and drainTime how long that may take.
+	maxDrain  = 64 << 10
+	drainTime = 2 * time.Second
+)
+
+// peek returns the beginning of a body and leaves the body whole.
+func peek(resp *http.Response) string {
+	page, err := io.ReadAll(io.LimitReader(resp.Body, maxPage))
+	rest := io.Reader(resp.Body)
+	if err != nil {
+		rest = failing{err}
+	}
+	resp.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(bytes.NewReader(page), rest), resp.Body}
+	return string(page)
+}
+
+// failing is a reader that ended with an error.
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) { return 0, f.err }
+
+// discard reads what is left of an answer that nobody will see, so that its
+// connection can be used again, and closes it. It returns what the answer says.
+func discard(resp *http.Response, secret string) string {
+	body := resp.Body
+	slow := time.AfterFunc(drainTime, func() { _ = body.Close() })
+	defer slow.Stop()
+	text, _ := io.ReadAll(io.LimitReader(body, maxAnswerBody))
+	_, _ = io.CopyN(io.Discard, body, maxDrain)
+	_ = body.Close()
+	return answerText(text, resp.Header.Get("Content-Type"), secret)
+}
+
+// overhear is a body that tells what its reader reads of its beginning. Reading
+// ahead would make a request wait for a body that nobody may want.
+type overhear struct {
+	io.ReadCloser
+	text []byte
+	told bool
+	tell func([]byte)
+}
+
+func (o *overhear) Read(p []byte) (int, error) {
+	n, err := o.ReadCloser.Read(p)
+	o.text = append(o.text, p[:min(n, maxAnswerBody-len(o.text))]...)
+	if err != nil || len(o.text) == maxAnswerBody {
+		o.report()
+	}
+	return n, err
+}
+
+func (o *overhear) Close() error {
+	o.report()
+	return o.ReadCloser.Close()
+}
+
+func (o *overhear) report() {
+	if !o.told && len(o.text) > 0 {
+		o.told = true
+		o.tell(o.text)
+	}
+}

@@ -1,0 +1,167 @@
+package certsd
+
+import (
+	"context"
+	"crypto/x509"
+	"net/url"
+	"sync"
+	"time"
+)
+
+// Attempt is one identity presented to a server, or passed over.
+type Attempt struct {
+	// Registry is the registry on whose behalf the request was made, Host the
+	// host[:port] it went to, URL its URL without user, query and fragment.
+	Registry, Host, URL, Method string
+	// Dir is the directory the TLS settings are from, empty if there is none.
+	Dir string
+	// Identity is the name of the certificate file, empty if there was none to
+	// present; what follows is from the certificate.
+	Identity            string
+	Subject, Issuer     string
+	NotBefore, NotAfter time.Time
+	// Asked tells that the server asked for a client certificate on this
+	// connection, Offered that the identity was presented. Both are false on a
+	// connection that takes up an earlier session.
+	Asked, Offered bool
+	// Fresh tells that the request was the first on its connection.
+	Fresh bool
+	// Skipped says why the identity was passed over, empty if it was not.
+	Skipped string
+	// Status is the answer's status, zero if there was none. Answer is what its
+	// body says, in one short line: of an answer that was returned only as far
+	// as somebody read it.
+	Status int
+	Answer string
+	// Err is why there was no answer.
+	Err error
+	// Reason is why the next identity was tried, empty if that did not happen.
+	Reason string
+	// Hint is what to do, where something can be done.
+	Hint string
+}
+
+// maxAttempts bounds a trail.
+const maxAttempts = 256
+
+// Trail is an account of what was tried. Its methods may be called concurrently.
+type Trail struct {
+	// mu guards what follows.
+	mu       sync.Mutex
+	attempts []Attempt
+	// dropped is how many attempts in front of the first had to go.
+	dropped int
+}
+
+type trailKey struct{}
+
+// WithTrail returns a context whose requests are recorded in the trail. The
+// newest 256 attempts are kept.
+func WithTrail(ctx context.Context) (context.Context, *Trail) {
+	trail := &Trail{}
+	return context.WithValue(ctx, trailKey{}, trail), trail
+}
+
+func trailOf(ctx context.Context) *Trail {
+	trail, _ := ctx.Value(trailKey{}).(*Trail)
+	return trail
+}
+
+// Attempts returns the attempts in the order in which they ended.
+func (t *Trail) Attempts() []Attempt {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return append([]Attempt(nil), t.attempts...)
+}
+
+// Dropped is how many attempts were made before the first of Attempts.
+func (t *Trail) Dropped() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.dropped
+}
+
+// add records an attempt and returns its number. With once it is left out if it
+// says nothing new.
+func (t *Trail) add(a Attempt, once bool) int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if once {
+		for _, b := range t.attempts {
+			if a.Host == b.Host && a.Identity == b.Identity && a.Skipped == b.Skipped && a.Dir == b.Dir {
+				return -1
+			}
+		}
+	}
+	if len(t.attempts) == maxAttempts {
+		t.attempts = append(t.attempts[:0], t.attempts[1:]...)
+		t.dropped++
+	}
+	t.attempts = append(t.attempts, a)
+	return t.dropped + len(t.attempts) - 1
+}
+
+// answer fills in what the answer to an attempt says.
+func (t *Trail) answer(number int, text string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if i := number - t.dropped; i >= 0 && i < len(t.attempts) {
+		t.attempts[i].Answer = text
+	}
+}
+
+// record tells the trail and the hook about an attempt.
+func (rd *round) record(a Attempt, once bool) int {
+	if len(rd.attempts) < maxAttempts {
+		rd.attempts = append(rd.attempts, a)
+	}
+	if hook := rd.Hooks.OnAttempt; hook != nil {
+		hook(a)
+	}
+	if rd.trail == nil {
+		return -1
+	}
+	return rd.trail.add(a, once)
+}
+
+// attempt returns an attempt with what is known before.
+func (rd *round) attempt(id *Identity) Attempt {
+	a := Attempt{
+		Registry: rd.registry, Host: rd.req.URL.Host, URL: redact(rd.req.URL), Method: rd.req.Method,
+		Dir: rd.ep.Dir, Identity: nameOf(id),
+	}
+	if a.Method == "" {
+		a.Method = "GET"
+	}
+	if id == nil {
+		return a
+	}
+	if leaf := id.leaf(); leaf != nil {
+		a.Subject, a.Issuer = clean(leaf.Subject.String(), maxName), clean(leaf.Issuer.String(), maxName)
+		a.NotBefore, a.NotAfter = leaf.NotBefore, leaf.NotAfter
+	}
+	return a
+}
+
+// result returns an attempt with what came back.
+func (rd *round) result(id *Identity, x *exchange, o reply) Attempt {
+	a := rd.attempt(id)
+	a.Asked, a.Offered = x.asked()
+	a.Fresh, a.Status, a.Err = o.fresh, o.status, o.err
+	a.Hint = rd.hint(a, o)
+	return a
+}
+
+// leaf returns the certificate itself.
+func (id *Identity) leaf() *x509.Certificate {
+	if id.Certificate == nil {
+		return nil
+	}
+	return id.Certificate.Leaf
+}
+
+// redact returns a URL as it may be shown: signed URLs have secrets in their
+// queries.
+func redact(u *url.URL) string {
+	return clean((&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath}).String(), maxURL)
+}

@@ -1,0 +1,116 @@
+package certsd
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
+
+// String is the account in several lines: for each server its directory, below
+// it each identity with what came back, and what to do. It is empty if nothing
+// was tried.
+func (t *Trail) String() string { return FormatAttempts(t.Attempts()) }
+
+// FormatAttempts is the account of attempts as [Trail.String] gives it. The
+// lines of a server are together, in the order in which the servers were first
+// asked.
+func FormatAttempts(attempts []Attempt) string {
+	type server struct{ host, dir string }
+	var servers []server
+	lines := map[server][]line{}
+	for _, a := range attempts {
+		s := server{a.Host, a.Dir}
+		if !slices.Contains(servers, s) {
+			servers = append(servers, s)
+		}
+		lines[s] = appendLine(lines[s], line{who: a.who(), what: a.what(), hint: a.Hint})
+	}
+	var b strings.Builder
+	for _, s := range servers {
+		b.WriteString(s.host)
+		if s.dir == "" {
+			b.WriteString(" (no directory)\n")
+		} else {
+			fmt.Fprintf(&b, " (%s)\n", s.dir)
+		}
+		for _, l := range lines[s] {
+			fmt.Fprintf(&b, "  %s: %s", l.who, l.what)
+			if l.times > 1 {
+				fmt.Fprintf(&b, " (%d times)", l.times)
+			}
+			b.WriteByte('\n')
+		}
+		for _, hint := range hints(lines[s]) {
+			fmt.Fprintf(&b, "  -> %s\n", hint)
+		}
+	}
+	return b.String()
+}
+
+// line is what came of one identity, and how often.
+type line struct {
+	who, what, hint string
+	times           int
+}
+
+func appendLine(lines []line, l line) []line {
+	for i := range lines {
+		if lines[i].who == l.who && lines[i].what == l.what {
+			lines[i].times++
+			return lines
+		}
+	}
+	l.times = 1
+	return append(lines, l)
+}
+
+// hints are the different hints of some lines.
+func hints(lines []line) []string {
+	var hints []string
+	for _, l := range lines {
+		if l.hint != "" && !slices.Contains(hints, l.hint) {
+			hints = append(hints, l.hint)
+		}
+	}
+	return hints
+}
+
+// who is the identity: its file, its subject, and until when it is valid.
+func (a Attempt) who() string {
+	if a.Identity == "" {
+		return "without a certificate"
+	}
+	if a.NotAfter.IsZero() {
+		return a.Identity
+	}
+	verb := "expires"
+	if time.Now().After(a.NotAfter) {
+		verb = "expired"
+	}
+	return fmt.Sprintf("%s (%s, %s %s)", a.Identity, a.Subject, verb, day(a.NotAfter))
+}
+
+// what is what came of it.
+func (a Attempt) what() string {
+	if a.Skipped != "" {
+		return "passed over: it " + a.Skipped
+	}
+	text := fmt.Sprintf("%s %s: ", a.Method, a.URL)
+	switch {
+	case a.Err != nil:
+		text += clean(a.Err.Error(), maxURL)
+	case http.StatusText(a.Status) != "":
+		text += fmt.Sprintf("%d %s", a.Status, http.StatusText(a.Status))
+	default:
+		text += fmt.Sprint(a.Status)
+	}
+	if a.Answer != "" {
+		text += fmt.Sprintf(": %q", a.Answer)
+	}
+	if a.Identity != "" && a.Fresh && !a.Asked && a.Err == nil {
+		text += " (the server did not ask for a certificate)"
+	}
+	return text
+}

@@ -1,0 +1,174 @@
+package certsd
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"sync/atomic"
+	"time"
+)
+
+// The times are those of containerd's docker.DefaultHTTPTransport.
+const (
+	dialTimeout      = 30 * time.Second
+	handshakeTimeout = 10 * time.Second
+	idleTimeout      = 30 * time.Second
+)
+
+// newHTTPTransport returns the transport for one identity of an endpoint, nil
+// for none. It is never changed: a connection keeps the certificate it was made
+// with, and to swap the certificate under a live transport has no effect until
+// its connections end.
+//
+// It behaves as containerd's docker.DefaultHTTPTransport, HTTP/1.1 included,
+// but keeps more connections: a pull of many layers should not have to shake
+// hands again for each.
+func newHTTPTransport(ep *Endpoint, id *Identity) *http.Transport {
+	d := &dialer{
+		net: net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second, FallbackDelay: 300 * time.Millisecond},
+		tls: &tls.Config{
+			MinVersion:         tls.VersionTLS12,
+			RootCAs:            ep.roots,
+			InsecureSkipVerify: ep.SkipVerify, //nolint:gosec // skip_verify is the administrator's wish
+			ClientSessionCache: tls.NewLRUClientSessionCache(32),
+			// Called even if the server's list of CAs has none that fits, where
+			// Certificates would be passed over.
+			GetClientCertificate: func(cri *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+				return present(cri, id)
+			},
+		},
+	}
+	if ep.DialTimeout > 0 {
+		d.net.Timeout = ep.DialTimeout
+	}
+	return &http.Transport{
+		Proxy:                 proxy,
+		DialContext:           d.dial,
+		DialTLSContext:        d.dialTLS,
+		TLSClientConfig:       d.tls,
+		MaxIdleConns:          64,
+		MaxIdleConnsPerHost:   16,
+		IdleConnTimeout:       idleTimeout,
+		TLSHandshakeTimeout:   handshakeTimeout,
+		ExpectContinueTimeout: 5 * time.Second,
+		ResponseHeaderTimeout: 30 * time.Second,
+	}
+}
+
+// present is the answer to a server that asks for a certificate. "The returned
+// certificate must not be modified" by anybody later: identities never are.
+func present(cri *tls.CertificateRequestInfo, id *Identity) (*tls.Certificate, error) {
+	x := exchangeOf(cri.Context())
+	if c := x.connection(); c != nil {
+		c.asked.Store(true)
+	}
+	if id == nil {
+		return &tls.Certificate{}, nil
+	}
+	anyCA := *cri
+	anyCA.AcceptableCAs = nil
+	if err := anyCA.SupportsCertificate(id.Certificate); err != nil {
+		return nil, &unusableError{err}
+	}
+	if c := x.connection(); c != nil {
+		c.offered.Store(true)
+	}
+	return id.Certificate, nil
+}
+
+// dialer makes connections that know what the server asked for.
+type dialer struct {
+	net net.Dialer
+	tls *tls.Config
+}
+
+// conn is a connection to a server, below TLS.
+type conn struct {
+	net.Conn
+	// asked tells that the server asked for a client certificate, offered that
+	// one was presented.
+	asked, offered atomic.Bool
+}
+
+func (d *dialer) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	c, err := d.net.DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	tracked := &conn{Conn: c}
+	if x := exchangeOf(ctx); x != nil {
+		x.conn.Store(tracked)
+	}
+	return tracked, nil
+}
+
+// dialTLS connects to a server without a proxy, or to a proxy that speaks TLS:
+// that one is another host, and must not see the server's client certificate,
+// which net/http would offer to it.
+func (d *dialer) dialTLS(ctx context.Context, network, addr string) (net.Conn, error) {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, err
+	}
+	config := &tls.Config{MinVersion: tls.VersionTLS12}
+	if x := exchangeOf(ctx); x == nil || x.proxy.Load() == nil {
+		config = d.tls.Clone()
+	}
+	config.ServerName = host
+	raw, err := d.dial(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, handshakeTimeout, errHandshakeTimeout)
+	defer cancel()
+	c := tls.Client(raw, config)
+	if err := c.HandshakeContext(ctx); err != nil {
+		_ = raw.Close()
+		if context.Cause(ctx) == errHandshakeTimeout { //nolint:errorlint // identity is meant
+			err = fmt.Errorf("%s: %w", addr, errHandshakeTimeout)
+		}
+		return nil, err
+	}
+	return c, nil
+}
+
+// handshakeTimeoutError is a net.Error. Its text is not that of net/http, by
+// which containerd's fallback recognises that plain HTTP may be tried: a slow
+// server is not one without TLS.
+type handshakeTimeoutError struct{}
+
+func (handshakeTimeoutError) Error() string {
+	return fmt.Sprintf("the server did not complete the TLS handshake within %s", handshakeTimeout)
+}
+func (handshakeTimeoutError) Timeout() bool   { return true }
+func (handshakeTimeoutError) Temporary() bool { return true }
+
+var errHandshakeTimeout error = handshakeTimeoutError{}
+
+// proxy is http.ProxyFromEnvironment and notes what it says: it is asked before
+// the connection is made, with the same context.
+func proxy(req *http.Request) (*url.URL, error) {
+	u, err := http.ProxyFromEnvironment(req)
+	if x := exchangeOf(req.Context()); x != nil {
+		x.proxy.Store(u)
+	}
+	return u, err
+}
+
+// connOf returns the connection below TLS, nil if it is not one of ours.
+func connOf(c net.Conn) *conn {
+	for range 3 {
+		switch v := c.(type) {
+		case *conn:
+			return v
+		case *tls.Conn:
+			c = v.NetConn()
+		default:
+			return nil
+		}
+	}
+	return nil
+}

@@ -1,0 +1,141 @@
+package certsd
+
+import (
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// EndpointTransport is a [Transport] bound to one endpoint of a registry: see
+// [Transport.ForEndpoint].
+type EndpointTransport struct {
+	transport *Transport
+	registry  string
+	given     *Endpoint
+	scoped    http.Header
+	// pinned tells that given was not made by a lookup and stands for itself.
+	pinned bool
+
+	// last is what the last lookup that went well found.
+	last atomic.Pointer[settings]
+	// gone is used once the configuration has no such endpoint any more.
+	gone   func() *Endpoint
+	warned atomic.Bool
+}
+
+// ForEndpoint returns a view of t for the requests made on behalf of one
+// endpoint of a registry. It costs next to nothing and shares connections and
+// memory with t.
+//
+// Requests to the scheme, host and port of ep use its settings, looked up anew
+// under the registry's name each time: files that are replaced in the middle of
+// a pull are used by its next connection. If the lookup fails the last good
+// settings are used. A caller may pass a copy of ep with SkipVerify set or with
+// the scheme http; that counts as long as nothing is configured for the host.
+//
+// Requests to any other origin, such as a token server, the Location of an
+// upload or the target of a redirect, get what the directory named after that
+// host says, never a _default one; without such a directory the system's CA
+// roots and those of ep, and no certificate. The values of ep.Header and of
+// scoped, headers given by a user for this registry, are taken out of them.
+func (t *Transport) ForEndpoint(registry string, ep *Endpoint, scoped http.Header) *EndpointTransport {
+	b := &EndpointTransport{transport: t, registry: registry, given: ep, scoped: scoped}
+	if ep.state == nil {
+		own := *ep
+		own.state = newEndpointState()
+		if own.roots == nil && len(own.CAs) > 0 {
+			own.roots = poolOf(own.CAs, nil)
+		}
+		b.given, b.pinned = &own, true
+	}
+	b.gone = sync.OnceValue(func() *Endpoint {
+		return &Endpoint{Scheme: ep.Scheme, Host: ep.Host, Path: ep.Path, state: newEndpointState()}
+	})
+	return b
+}
+
+// RoundTrip is as [Transport.RoundTrip].
+func (b *EndpointTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	return b.transport.roundTrip(b, req)
+}
+
+// CloseIdleConnections closes the idle connections of the Transport.
+func (b *EndpointTransport) CloseIdleConnections() { b.transport.CloseIdleConnections() }
+
+// Preferred returns the identity that the next request for a repository
+// presents first, nil if there is none. What a server issues to one identity,
+// such as a token, may not be good for another: a cache of such things should
+// be keyed by it, best by its certificate, since a file may be replaced.
+func (b *EndpointTransport) Preferred(repository string) *Identity {
+	ep := b.endpoint().Endpoint
+	usable, _ := byValidity(ep.Identities, time.Now())
+	return first(usable, ep.state.memory.known(repository))
+}
+
+// settings are what a lookup found for an endpoint.
+type settings struct {
+	*Endpoint
+	// configured tells that the scheme is not just assumed or wished for.
+	configured bool
+	// rotateOn is the list of the endpoint's host.
+	rotateOn []string
+}
+
+// endpoint returns the current settings of the endpoint.
+func (b *EndpointTransport) endpoint() settings {
+	if b.pinned {
+		return settings{Endpoint: b.given, configured: true}
+	}
+	host, err := b.transport.hosts().Lookup(b.registry)
+	if err == nil {
+		found := b.find(host)
+		b.last.Store(&found)
+		b.warned.Store(false)
+		return found
+	}
+	if !b.warned.Swap(true) {
+		b.transport.warn(fmt.Errorf("registry %s: going on with the last good settings: %w", b.registry, err))
+	}
+	if last := b.last.Load(); last != nil {
+		return *last
+	}
+	return settings{Endpoint: b.given}
+}
+
+// find returns the endpoint of host that corresponds to the one given.
+func (b *EndpointTransport) find(host *Host) settings {
+	var found *Endpoint
+	for _, ep := range host.Endpoints {
+		if bareHost(ep.Scheme, ep.Host) != bareHost(b.given.Scheme, b.given.Host) {
+			continue
+		}
+		if found == nil || ep.Path == b.given.Path && found.Path != b.given.Path {
+			found = ep
+		}
+	}
+	if found == nil {
+		return settings{Endpoint: b.gone()}
+	}
+	s := settings{Endpoint: found, configured: found.Scheme == "http", rotateOn: host.RotateOn}
+	wish := *found
+	wish.SkipVerify = found.SkipVerify || b.given.SkipVerify && found.Localhost
+	if b.given.Scheme == "http" && !found.TLSConfigured {
+		wish.Scheme = "http"
+	}
+	if wish.SkipVerify != found.SkipVerify || wish.Scheme != found.Scheme {
+		s.Endpoint = &wish
+	}
+	return s
+}
+
+// serves tells whether requests to an origin use the settings of ep. The plain
+// HTTP that may follow a failed handshake is of the same server.
+func (e *Endpoint) serves(scheme, host string) bool {
+	if originFor(scheme, host) == e.origin() {
+		return true
+	}
+	return scheme == "http" && e.Scheme == "https" && (e.HTTPFallback || e.Localhost) &&
+		bareHost(scheme, host) == bareHost(e.Scheme, e.Host)
+}

@@ -1,0 +1,176 @@
+package certsd
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"runtime"
+	"strings"
+)
+
+// VerificationError tells that the certificate of a server was not accepted.
+// It wraps the error of crypto/x509.
+type VerificationError struct {
+	// Host is the host[:port] of the request, Dir the directory its settings
+	// are from, empty if there is none.
+	Host, Dir string
+	// CAFiles are the files of CA roots looked at, SystemRoots that the
+	// system's were among the roots.
+	CAFiles     []string
+	SystemRoots bool
+	// Hint is what to do.
+	Hint string
+	Err  error
+}
+
+func (e *VerificationError) Error() string {
+	roots := append([]string(nil), e.CAFiles...)
+	if e.SystemRoots {
+		roots = append(roots, "the system's roots")
+	}
+	text := fmt.Sprintf("%s: cannot verify the server: %v (looked at %s)", e.Host, cleanError(e.Err), strings.Join(roots, ", "))
+	if e.Hint != "" {
+		text += ": " + e.Hint
+	}
+	return text
+}
+
+// Unwrap is the cause.
+func (e *VerificationError) Unwrap() error { return e.Err }
+
+// RefusedError tells that a server refused each client certificate, or wants
+// one and there is none. It wraps what came back last: an alert of crypto/tls,
+// or the error of a connection that was cut.
+type RefusedError struct {
+	// Host is the host[:port] of the request, Dir the directory its settings
+	// are from, empty if there is none.
+	Host, Dir string
+	// Attempts are the identities presented for this request, and those passed
+	// over.
+	Attempts []Attempt
+	// Hint is what to do.
+	Hint string
+	Err  error
+}
+
+func (e *RefusedError) Error() string {
+	var tried []string
+	for _, a := range e.Attempts {
+		switch {
+		case a.Skipped != "":
+			tried = append(tried, fmt.Sprintf("%s %s", a.Identity, a.Skipped))
+		case a.Identity != "":
+			tried = append(tried, a.who())
+		}
+	}
+	text := fmt.Sprintf("%s: %v", e.Host, cleanError(e.Err))
+	if len(tried) > 0 {
+		text += fmt.Sprintf(": tried %s in %s", strings.Join(tried, ", "), e.Dir)
+	}
+	if e.Hint != "" {
+		text += ": " + e.Hint
+	}
+	return text
+}
+
+// Unwrap is the cause.
+func (e *RefusedError) Unwrap() error { return e.Err }
+
+// cleanError is the text of an error that may hold words of a server's.
+func cleanError(err error) string { return clean(err.Error(), maxURL) }
+
+func isVerification(err error) bool {
+	_, ok := errors.AsType[*tls.CertificateVerificationError](err)
+	return ok
+}
+
+func (rd *round) refused(err error, last Attempt) error {
+	return &RefusedError{Host: last.Host, Dir: last.Dir, Attempts: rd.attempts, Hint: last.Hint, Err: err}
+}
+
+func (rd *round) unverified(err error) error {
+	e := &VerificationError{Host: rd.req.URL.Host, Dir: rd.ep.Dir, Err: err, Hint: rd.verificationHint(err)}
+	for _, ca := range rd.ep.CAs {
+		e.CAFiles = append(e.CAFiles, ca.File)
+	}
+	e.SystemRoots = len(rd.ep.CAs) == 0 || rd.ep.system != nil || rd.foreign && rd.ep.Dir == ""
+	return e
+}
+
+// directory is where files for the host of the request belong: the directory
+// they are from, else the one to create.
+func (rd *round) directory() (path string, exists bool) {
+	if rd.ep.Dir != "" {
+		return rd.ep.Dir, true
+	}
+	root, roots := "certs.d", rd.hosts().Roots
+	if roots == nil {
+		roots = DefaultRoots()
+	}
+	if len(roots) > 0 {
+		root = roots[0]
+	}
+	host := bareHost(originOf(rd.req.URL).scheme, rd.req.URL.Host)
+	return filepath.Join(root, dirNames(runtime.GOOS, host, host)[0]), false
+}
+
+func (rd *round) verificationHint(err error) string {
+	dir, exists := rd.directory()
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+		if exists {
+			return fmt.Sprintf("put the CA root that signed its certificate into %s as NAME.crt", dir)
+		}
+		return fmt.Sprintf("create the directory %s with the CA root that signed its certificate as NAME.crt", dir)
+	}
+	if e, ok := errors.AsType[x509.HostnameError](err); ok && e.Certificate != nil {
+		names := append([]string(nil), e.Certificate.DNSNames...)
+		for _, ip := range e.Certificate.IPAddresses {
+			names = append(names, ip.String())
+		}
+		if len(names) == 0 {
+			return "its certificate has no subject alternative names: it has to be issued anew"
+		}
+		return clean("its certificate is for "+strings.Join(names, ", "), maxName)
+	}
+	if e, ok := errors.AsType[x509.CertificateInvalidError](err); ok && e.Reason == x509.Expired && e.Cert != nil {
+		return fmt.Sprintf("%q is valid from %s to %s: renew it, or set this machine's clock",
+			clean(e.Cert.Subject.String(), maxName), day(e.Cert.NotBefore), day(e.Cert.NotAfter))
+	}
+	return ""
+}
+
+// hint says what to do about the client certificate after an attempt, if there
+// is something to do.
+func (rd *round) hint(a Attempt, o reply) string {
+	switch {
+	case isVerification(o.err):
+		return rd.verificationHint(o.err)
+	case refusesRenegotiation(o.err):
+		return fmt.Sprintf("server %s asks for a client certificate in the middle of a connection, which Go does not support: "+
+			"it has to ask for it on each connection (Apache: SSLVerifyClient outside of Location and Directory)", a.Host)
+	case !a.Asked || !rd.refusal(o):
+		return ""
+	case a.Identity != "":
+		if a.Fresh || a.Offered {
+			return fmt.Sprintf("server %s asked for a client certificate and refused those in %s: compare issuer and subject with what it accepts", a.Host, rd.ep.Dir)
+		}
+		return ""
+	}
+	dir, exists := rd.directory()
+	if exists {
+		return fmt.Sprintf("server %s asked for a client certificate: put NAME.cert and NAME.key into %s", a.Host, dir)
+	}
+	return fmt.Sprintf("server %s asked for a client certificate: create the directory %s with NAME.cert and NAME.key", a.Host, dir)
+}
+
+// refusal tells whether an reply may mean that a certificate is missing.
+func (rd *round) refusal(o reply) bool {
+	if o.err != nil {
+		alert, ok := remoteAlert(o.err)
+		return ok && alert.refusesCertificate() || o.fresh && !o.answered && cut(o.err)
+	}
+	return o.status == http.StatusForbidden || rd.rotateOn.moves(o) != ""
+}

@@ -1,0 +1,78 @@
+package certsd
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// origin is what decides whether two URLs are of one server: scheme, canonical
+// name and port.
+type origin struct{ scheme, host string }
+
+func originOf(u *url.URL) origin { return originFor(u.Scheme, u.Host) }
+
+func originFor(scheme, host string) origin {
+	scheme = strings.ToLower(scheme)
+	name, port, err := splitHost(host)
+	if err != nil {
+		return origin{scheme, strings.ToLower(host)}
+	}
+	if port == "" {
+		port = defaultPort(scheme)
+	}
+	return origin{scheme, name + ":" + port}
+}
+
+// of is the origin of an endpoint.
+func (e *Endpoint) origin() origin { return originFor(e.Scheme, e.Host) }
+
+func defaultPort(scheme string) string {
+	if scheme == "http" {
+		return "80"
+	}
+	return "443"
+}
+
+// bareHost is the canonical host[:port] without the default port of its scheme:
+// what http://h and https://h have in common.
+func bareHost(scheme, host string) string {
+	o := originFor(scheme, host)
+	return strings.TrimSuffix(o.host, ":"+defaultPort(o.scheme))
+}
+
+// maxHops bounds the walk along redirects. Clients follow ten.
+const maxHops = 50
+
+// chain is what led to a request.
+type chain struct {
+	// first is the request somebody asked for; the request itself unless it
+	// follows a redirect.
+	first *http.Request
+	// redirected tells that it follows a redirect, crossed that another origin
+	// lies on the way: nothing private goes along any more, not even after a
+	// redirect led back.
+	redirected, crossed bool
+	// downgraded tells that the way led from https to http.
+	downgraded bool
+}
+
+// chainOf walks along the answers that redirected: http.Client, and clients
+// that follow redirects themselves, leave them in Request.Response.
+func chainOf(req *http.Request) chain {
+	c := chain{first: req}
+	here := originOf(req.URL)
+	for range maxHops {
+		prev := c.first.Response
+		if prev == nil || prev.Request == nil || prev.Request.URL == nil {
+			return c
+		}
+		c.first, c.redirected = prev.Request, true
+		if o := originOf(c.first.URL); o != here {
+			c.crossed = true
+			c.downgraded = c.downgraded || o.scheme == "https" && here.scheme == "http"
+		}
+	}
+	c.crossed = true
+	return c
+}

@@ -1,0 +1,73 @@
+package certsd
+
+import (
+	"fmt"
+	"sync"
+)
+
+// maxTLSHosts bounds the memory of hosts that spoke TLS.
+const maxTLSHosts = 16 << 10
+
+// tlsMemory remembers the hosts that are not to be spoken to in plain HTTP,
+// because TLS was spoken with them or a CA or pair was configured for them.
+// Its zero value is ready.
+type tlsMemory struct {
+	// mu guards hosts, whose keys are of bareHost.
+	mu    sync.RWMutex
+	hosts map[string]struct{}
+}
+
+func (m *tlsMemory) add(host string) {
+	if m.has(host) {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.hosts == nil {
+		m.hosts = make(map[string]struct{})
+	}
+	if len(m.hosts) >= maxTLSHosts {
+		for some := range m.hosts {
+			delete(m.hosts, some)
+			break
+		}
+	}
+	m.hosts[host] = struct{}{}
+}
+
+func (m *tlsMemory) has(host string) bool {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	_, found := m.hosts[host]
+	return found
+}
+
+// PlainHTTPError tells that a request was not made because it would have gone
+// over plain HTTP where TLS is due.
+type PlainHTTPError struct {
+	// Host is the host[:port] of the request.
+	Host string
+	// Reason says why TLS is due, and what to do.
+	Reason string
+}
+
+func (e *PlainHTTPError) Error() string {
+	return fmt.Sprintf("refused to speak plain HTTP with %s: %s", e.Host, e.Reason)
+}
+
+// checkPlain says whether a request over plain HTTP may be made.
+func (t *Transport) checkPlain(r *route, host string) error {
+	switch {
+	case r.chain.downgraded:
+		return &PlainHTTPError{host, fmt.Sprintf("a redirect of https://%s leads there", r.chain.first.URL.Host)}
+	case r.foreign && r.home.Scheme == "https" && !r.chain.crossed:
+		return &PlainHTTPError{host, fmt.Sprintf("https://%s names it, and credentials would be readable on the way", r.home.Host)}
+	case r.ep.Scheme == "http" && r.configured:
+		return nil
+	case r.ep.TLSConfigured && !r.ep.HTTPFallback:
+		return &PlainHTTPError{host, fmt.Sprintf("TLS is configured for it in %s: use https", r.ep.Dir)}
+	case t.hosts().tls.has(bareHost("http", host)):
+		return &PlainHTTPError{host, "it was seen to speak TLS, or TLS was configured for it: use https, or restart if it was changed to plain HTTP"}
+	}
+	return nil
+}

@@ -1,0 +1,173 @@
+package certsd
+
+import (
+	"crypto/x509"
+	"fmt"
+	"net/http"
+	"net/url"
+)
+
+// route is how one request is to be made.
+type route struct {
+	// registry is the name the endpoint was looked up by, for messages.
+	registry string
+	// ep has the settings for the host of the request.
+	ep *Endpoint
+	// home is the endpoint on whose behalf the request is made; ep itself
+	// unless foreign. nil if nobody said and no redirect tells.
+	home *Endpoint
+	// foreign tells that the request is for another origin than home's.
+	foreign bool
+	// configured tells that the endpoint's scheme is configured and not just
+	// assumed or wished for.
+	configured bool
+	rotateOn   RotateOn
+	chain      chain
+	// scoped are headers meant for home only, beside home.Header.
+	scoped http.Header
+	// addHeader tells that nobody else adds ep.Header to the request.
+	addHeader bool
+}
+
+// route finds the settings for a request. The errors are about the
+// configuration of its host: it fails closed.
+func (t *Transport) route(b *EndpointTransport, req *http.Request) (*route, error) {
+	r := &route{chain: chainOf(req)}
+	scheme, host := originOf(req.URL).scheme, req.URL.Host
+	found, err := t.home(b, r, req.URL)
+	if err != nil {
+		return nil, err
+	}
+	if r.home = found.Endpoint; r.home == nil || !r.home.serves(scheme, host) {
+		if found, err = t.stranger(r, scheme, host); err != nil {
+			return nil, err
+		}
+	}
+	r.ep, r.configured, r.rotateOn = found.Endpoint, found.configured, t.RotateOn
+	if found.rotateOn != nil {
+		if r.rotateOn, err = ParseRotateOn(found.rotateOn); err != nil {
+			return nil, fmt.Errorf("registry %s: %w", r.registry, err)
+		}
+	}
+	if scheme == "http" {
+		return r, t.checkPlain(r, host)
+	}
+	if r.ep.TLSConfigured && len(r.ep.CAs)+len(r.ep.Identities) > 0 {
+		t.hosts().tls.add(bareHost(scheme, host))
+	}
+	return r, nil
+}
+
+// home finds the endpoint on whose behalf a request is made; none if nobody
+// says so.
+func (t *Transport) home(b *EndpointTransport, r *route, u *url.URL) (settings, error) {
+	switch {
+	case b != nil:
+		r.registry, r.scoped = b.registry, b.scoped
+		return b.endpoint(), nil
+	case t.Registry != "":
+		host, err := t.hosts().Lookup(t.Registry)
+		if err != nil {
+			return settings{}, err
+		}
+		r.registry, r.addHeader = host.Name, true
+		return settingsOf(host, pick(host.Endpoints, u, r.chain.first.URL)), nil
+	case r.chain.crossed:
+		// The CA roots of the server that redirects count for the target.
+		first := r.chain.first.URL
+		host, err := t.own(first.Scheme, first.Host)
+		if err != nil || host == nil {
+			return settings{}, err
+		}
+		r.registry = host.Name
+		return settingsOf(host, pick(host.Endpoints)), nil
+	}
+	return settings{}, nil
+}
+
+func settingsOf(host *Host, ep *Endpoint) settings {
+	if ep == nil {
+		return settings{}
+	}
+	return settings{Endpoint: ep, configured: ep.Scheme == "http", rotateOn: host.RotateOn}
+}
+
+// pick returns the endpoint for the first of the URLs that has one, else the
+// last endpoint: the registry itself.
+func pick(endpoints []*Endpoint, urls ...*url.URL) *Endpoint {
+	for _, u := range urls {
+		for _, ep := range endpoints {
+			if ep.serves(originOf(u).scheme, u.Host) {
+				return ep
+			}
+		}
+	}
+	if len(endpoints) == 0 {
+		return nil
+	}
+	return endpoints[len(endpoints)-1]
+}
+
+// own returns what the directory named after a host says about it; nil without
+// one. The last endpoint is the host itself.
+func (t *Transport) own(scheme, hostport string) (*Host, error) {
+	if _, _, err := splitHost(hostport); err != nil {
+		// It cannot be the name of a directory.
+		return nil, nil
+	}
+	host, err := t.hosts().Own(hostport)
+	if err != nil || host == nil || len(host.Endpoints) == 0 {
+		return nil, err
+	}
+	ep := host.Endpoints[len(host.Endpoints)-1]
+	if bareHost(ep.Scheme, ep.Host) != bareHost(scheme, hostport) {
+		return nil, nil
+	}
+	return host, nil
+}
+
+// stranger finds the settings for a host that nobody named but a server, or
+// that no registry is known for.
+func (t *Transport) stranger(r *route, scheme, hostport string) (settings, error) {
+	r.foreign = r.home != nil
+	host, err := t.own(scheme, hostport)
+	if err != nil {
+		return settings{}, err
+	}
+	if host == nil {
+		return settings{Endpoint: t.unconfigured(r.home, scheme, hostport)}, nil
+	}
+	r.addHeader = true
+	if r.registry == "" {
+		r.registry = host.Name
+	}
+	return settingsOf(host, pick(host.Endpoints)), nil
+}
+
+// unconfigured are the settings for a host without a directory: the system's CA
+// roots and those of home, and no certificate.
+func (t *Transport) unconfigured(home *Endpoint, scheme, host string) *Endpoint {
+	ep := &Endpoint{Scheme: scheme, Host: host}
+	holder := &t.bare
+	if home != nil {
+		ep.CAs, holder = home.CAs, home.state
+	}
+	// An error leaves the platform's verifier.
+	system, _ := t.hosts().SystemPool()
+	ep.roots, ep.state = holder.forStrangers(system, ep.CAs)
+	return ep
+}
+
+// poolOf is a new pool of the given roots and those of system, which may be nil.
+func poolOf(cas []CA, system *x509.CertPool) *x509.CertPool {
+	pool := x509.NewCertPool()
+	if system != nil {
+		pool = system.Clone()
+	}
+	for _, ca := range cas {
+		for _, cert := range ca.Certificates {
+			pool.AddCert(cert)
+		}
+	}
+	return pool
+}
