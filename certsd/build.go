@@ -64,7 +64,7 @@ func (b *builder) build() (*Host, error) {
 	case r.config == nil:
 		host.Endpoints = []*Endpoint{b.endpoint(b.registry(), r.main)}
 	}
-	host.own = b.own(host)
+	host.own, host.ownErr = b.own(host)
 	if err := failures(b.problems); err != nil {
 		return nil, fmt.Errorf("registry %s: %w", b.name, err)
 	}
@@ -79,21 +79,32 @@ func (b *builder) registry() *endpointConfig {
 	return &endpointConfig{path: "/v2", capabilities: AllCapabilities}
 }
 
-// own is the host as its own directory alone describes it.
-func (b *builder) own(host *Host) *Host {
+// own is the host as its own directory alone describes it. What is wrong with
+// that does not concern the host itself.
+func (b *builder) own(host *Host) (*Host, error) {
 	if !host.Own {
-		return nil
+		return nil, nil
 	}
 	last := len(host.Endpoints) - 1
 	if !host.Fallback && last >= 0 && strings.EqualFold(host.Endpoints[last].Host, b.address()) {
-		return host
+		return host, nil
 	}
+	alone := &builder{name: b.name, found: b.found, append: b.append}
 	own := *host
-	own.own, own.Fallback = nil, false
-	dirs := b.found.exact
-	own.Dir = dirs[0].Path
-	own.Endpoints = []*Endpoint{b.endpoint(b.registry(), dirs)}
-	return &own
+	own.Fallback = false
+	own.Dir = b.found.exact[0].Path
+	if !host.Fallback {
+		own.Dir = host.Dir
+	}
+	own.Endpoints = []*Endpoint{alone.endpoint(b.registry(), b.found.exact)}
+	if err := failures(alone.problems); err != nil {
+		return nil, fmt.Errorf("host %s: %w", b.name, err)
+	}
+	own.Warnings = nil
+	for _, p := range alone.problems {
+		own.Warnings = append(own.Warnings, p)
+	}
+	return &own, nil
 }
 
 func (b *builder) address() string {

@@ -84,8 +84,10 @@ type Host struct {
 	Warnings []error
 
 	// own is what Hosts.Own returns: this host, or another one without what
-	// is from a _default directory. nil if no directory is named after it.
-	own *Host
+	// is from a _default directory. nil if no directory is named after it, or
+	// if its files cannot be used because of ownErr.
+	own    *Host
+	ownErr error
 }
 
 // Endpoint is one server to ask for a registry's content, with the TLS

@@ -119,7 +119,7 @@ func (h *Hosts) Own(hostport string) (*Host, error) {
 	case err != nil:
 		return nil, err
 	}
-	return host.own, nil
+	return host.own, host.ownErr
 }
 
 // SystemPool returns the system's CA roots as they are on the disk now. It is
@@ -349,6 +349,7 @@ func reuse(old, host *Host) *Host {
 	} else {
 		same = same && (host.own == nil) == (old.own == nil) && (old.own == nil || old.own == old)
 	}
+	same = same && sameText(old.ownErr, host.ownErr)
 	if same {
 		return old
 	}
@@ -379,6 +380,10 @@ func sameSettings(a, b *Host) bool {
 func sameHost(a, b *Host) bool {
 	return sameSettings(a, b) &&
 		slices.EqualFunc(a.Warnings, b.Warnings, func(x, y error) bool { return x.Error() == y.Error() })
+}
+
+func sameText(a, b error) bool {
+	return (a == nil) == (b == nil) && (a == nil || a.Error() == b.Error())
 }
 
 func containsText(errs []error, err error) bool {

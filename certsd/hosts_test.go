@@ -542,3 +542,18 @@ func TestConcurrentLookups(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+func TestOwnFailsAlone(t *testing.T) {
+	t.Parallel()
+	// The registry's requests go elsewhere: only who means the host itself
+	// meets its broken file.
+	root := tree(t, "reg/hosts.toml", "server = 'https://m'", "reg/ca.crt", "rubbish")
+	h := &Hosts{Roots: Roots{root}}
+	if _, err := h.Lookup("reg"); err != nil {
+		t.Error(err)
+	}
+	want := "host reg: " + root + "/reg/ca.crt: unusable CA file: is not PEM"
+	if host, err := h.Own("reg"); err == nil || err.Error() != want {
+		t.Errorf("Own gives %v, %v; want %s", host, err, want)
+	}
+}

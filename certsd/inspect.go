@@ -1,0 +1,287 @@
+package certsd
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Inspection is everything there is to say about what is configured for a
+// registry: what was looked for, what was found and what is wrong with it.
+type Inspection struct {
+	// Name is the canonical name.
+	Name string
+	// Candidates are the directories that were looked for, in order; those
+	// for the servers that hosts.toml names come last.
+	Candidates []Candidate
+	// Host is what is used, nil if Err says why nothing is.
+	Host *Host
+	Err  error
+	// Problems are all problems met, failures first, among them some that are
+	// of no concern for a lookup: certificates that expire, directories whose
+	// names look like a spelling of this one.
+	Problems []*Problem
+}
+
+// Candidate is a directory that was looked for.
+type Candidate struct {
+	Path string
+	// For is the host the directory is named after, empty for _default.
+	For string
+	// State says what came of it.
+	State CandidateState
+	// Files are the names in the directory.
+	Files []string
+}
+
+// CandidateState says what came of a directory that was looked for.
+type CandidateState string
+
+// The states of a [Candidate].
+const (
+	// Absent: there is no such directory.
+	Absent CandidateState = "absent"
+	// Unreadable: whether there is one cannot be found out.
+	Unreadable CandidateState = "unreadable"
+	// Empty: nothing in it counts.
+	Empty CandidateState = "empty"
+	// Used: its content is in use.
+	Used CandidateState = "used"
+	// Unused: another directory comes before it.
+	Unused CandidateState = "unused"
+)
+
+// Inspect looks at everything that [Hosts.Lookup] would, as for the first
+// time: nothing that is known already is taken for granted, and no earlier
+// value stands in for a file that cannot be used. The error is about the name
+// alone.
+func (h *Hosts) Inspect(name string) (*Inspection, error) {
+	fresh := &Hosts{Roots: h.Roots, SystemRoots: h.SystemRoots, disk: h.disk}
+	c, err := fresh.entry(name)
+	if err != nil {
+		return nil, err
+	}
+	i := &Inspection{Name: c.place.canonical}
+	i.Host, i.Err = fresh.lookup(c)
+	i.candidates(fresh, c)
+	i.problems(fresh, c)
+	return i, nil
+}
+
+func (i *Inspection) candidates(h *Hosts, c *cachedHost) {
+	used := slices.Clone(c.found.main)
+	for _, dirs := range c.found.endpoints {
+		used = append(used, dirs...)
+	}
+	add := func(name string, paths []string) {
+		for _, path := range paths {
+			if !slices.ContainsFunc(i.Candidates, func(c Candidate) bool { return c.Path == path }) {
+				i.Candidates = append(i.Candidates, candidate(h, name, path, used))
+			}
+		}
+	}
+	add(i.Name, c.place.paths)
+	add("", h.defaults())
+	for _, p := range c.endpoints {
+		if p != nil {
+			add(p.canonical, p.paths)
+		}
+	}
+}
+
+func candidate(h *Hosts, name, path string, used []*Directory) Candidate {
+	c := Candidate{Path: path, For: name, State: Absent}
+	info, err := h.disk.Stat(path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return c
+	case err != nil:
+		c.State = Unreadable
+		return c
+	case !info.IsDir():
+		return c
+	}
+	entries, err := h.disk.ReadDir(path)
+	if err != nil {
+		c.State = Unreadable
+	}
+	for _, entry := range entries {
+		c.Files = append(c.Files, entry.Name())
+	}
+	switch dir := h.dirs.get(path); {
+	case c.State == Unreadable:
+	case !dir.says:
+		c.State = Empty
+	case slices.Contains(used, dir):
+		c.State = Used
+	default:
+		c.State = Unused
+	}
+	return c
+}
+
+// problems gathers the problems of all directories in use and adds what only
+// an inspection looks for.
+func (i *Inspection) problems(h *Hosts, c *cachedHost) {
+	add := func(p *Problem) {
+		if !slices.ContainsFunc(i.Problems, func(q *Problem) bool { return q.Error() == p.Error() }) {
+			i.Problems = append(i.Problems, p)
+		}
+	}
+	collect(i.Err, add)
+	if i.Host != nil {
+		for _, warning := range i.Host.Warnings {
+			collect(warning, add)
+		}
+		for _, e := range i.Host.Endpoints {
+			for _, p := range e.validity(h.disk.Now()) {
+				add(p)
+			}
+		}
+	}
+	for _, dir := range slices.Concat(c.found.main, c.found.exact) {
+		for _, p := range dir.Problems {
+			add(p.as(Warning))
+		}
+	}
+	for _, p := range i.nearMisses(h) {
+		add(p)
+	}
+	slices.SortStableFunc(i.Problems, func(a, b *Problem) int { return int(b.Severity) - int(a.Severity) })
+}
+
+// collect calls add for each Problem inside an error.
+func collect(err error, add func(*Problem)) {
+	switch err := err.(type) { //nolint:errorlint // the tree is walked by hand
+	case nil:
+	case *Problem:
+		add(err)
+	case interface{ Unwrap() []error }:
+		for _, inner := range err.Unwrap() {
+			collect(inner, add)
+		}
+	case interface{ Unwrap() error }:
+		collect(err.Unwrap(), add)
+	}
+}
+
+// validity are the certificates of an endpoint that time or purpose speak
+// against. They stay in use: the server decides.
+func (e *Endpoint) validity(now time.Time) []*Problem {
+	var problems []*Problem
+	check := func(file string, cert *x509.Certificate) {
+		var err error
+		switch {
+		case now.After(cert.NotAfter):
+			err = fmt.Errorf("%s has expired on %s", subject(cert), cert.NotAfter.UTC().Format(time.DateOnly))
+		case now.Before(cert.NotBefore):
+			err = fmt.Errorf("%s is not valid before %s", subject(cert), cert.NotBefore.UTC().Format(time.DateOnly))
+		default:
+			return
+		}
+		problems = append(problems, &Problem{File: file, Err: err})
+	}
+	for _, ca := range e.CAs {
+		for _, cert := range ca.Certificates {
+			check(ca.File, cert)
+		}
+	}
+	for _, id := range e.Identities {
+		leaf := id.Certificate.Leaf
+		check(id.CertFile, leaf)
+		if len(leaf.ExtKeyUsage)+len(leaf.UnknownExtKeyUsage) > 0 &&
+			!slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageClientAuth) && !slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageAny) {
+			problems = append(problems, &Problem{File: id.CertFile, Err: fmt.Errorf("%s is not meant for client authentication", subject(leaf))})
+		}
+	}
+	return problems
+}
+
+func subject(cert *x509.Certificate) string {
+	if text := cert.Subject.String(); text != "" {
+		return text
+	}
+	return "the certificate"
+}
+
+// nearMisses are directories whose names look like another spelling of this
+// registry's.
+func (i *Inspection) nearMisses(h *Hosts) []*Problem {
+	var problems []*Problem
+	for _, root := range h.roots() {
+		entries, err := h.disk.ReadDir(root)
+		if errors.Is(err, os.ErrNotExist) && filepath.Base(root) == "certs.d" {
+			if other := filepath.Join(filepath.Dir(root), "cert.d"); exists(h, other) {
+				problems = append(problems, &Problem{File: other, Err: fmt.Errorf("is not read: the name is %s", root)})
+			}
+		}
+		for _, entry := range entries {
+			path := filepath.Join(root, entry.Name())
+			looked := slices.ContainsFunc(i.Candidates, func(c Candidate) bool { return c.Path == path })
+			if looked || !looksLike(entry.Name(), i.Name) {
+				continue
+			}
+			name := dirNames("", i.Name, i.Name)[0]
+			problems = append(problems, &Problem{File: path, Err: fmt.Errorf("is not read for %s: rename it to %s", i.Name, name)})
+		}
+	}
+	return problems
+}
+
+func exists(h *Hosts, path string) bool {
+	_, err := h.disk.Stat(path)
+	return err == nil
+}
+
+// misspelt are the forms a host:port is given in by mistake.
+var misspelt = regexp.MustCompile(`^(?:https?[:_]*/*)?(.*?)(?:[:_-]([0-9]+)_?)?/?$`)
+
+// looksLike tells that a directory's name can be read as the given host.
+func looksLike(dir, canonical string) bool {
+	parts := misspelt.FindStringSubmatch(dir)
+	if parts == nil {
+		return false
+	}
+	name := parts[1]
+	if parts[2] != "" {
+		name += ":" + parts[2]
+	}
+	other, err := Canonical(name)
+	return err == nil && strings.TrimSuffix(other, ":443") == strings.TrimSuffix(canonical, ":443")
+}
+
+var portInName = regexp.MustCompile(`^(.+)_([0-9]+)_$`)
+
+// Names are the registries that have a directory in any root, in canonical
+// form and sorted. Directories whose names cannot be a registry's are left
+// out, as is _default. The error joins those of the roots that cannot be
+// listed.
+func (h *Hosts) Names() ([]string, error) {
+	h.init()
+	var names []string
+	var errs []error
+	for _, root := range h.roots() {
+		entries, err := h.disk.ReadDir(root)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			errs = append(errs, fmt.Errorf("cannot list the certs.d directory %s: %w", root, cause(err)))
+		}
+		for _, entry := range entries {
+			name := portInName.ReplaceAllString(entry.Name(), "$1:$2")
+			canonical, err := Canonical(name)
+			if err != nil {
+				continue
+			}
+			if info, err := h.disk.Stat(filepath.Join(root, entry.Name())); err == nil && info.IsDir() {
+				names = append(names, canonical)
+			}
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names), errors.Join(errs...)
+}
