@@ -22,6 +22,9 @@ type Image struct {
 	// labels, ingest references and errors, never into the manifest: the same
 	// image has the same digest wherever it was pulled from.
 	Registry, Repository string
+	// Architecture is used if the newest entry's JSON has none (schema 1 has it
+	// beside the JSONs).
+	Architecture string
 	// Entries are the image's history, base first.
 	Entries []Entry
 }

@@ -1,0 +1,149 @@
+package v1compat
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/errdefs"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/semaphore"
+)
+
+// Converter turns an [Image] into an OCI image in a content store. Only Store
+// must be set. A Converter may be used concurrently as long as its fields stay
+// unchanged, also for the same image: a layer is then fetched once.
+//
+// The result is deterministic: it depends on the image's JSONs and layers and
+// on nothing else, so the same image has the same manifest digest everywhere.
+// gzip, zstd and plain tar layers keep their bytes; xz and bzip2 become plain
+// tar; a layer compressed twice loses the outer compression; a layer that is
+// empty when decompressed is dropped and its history entry says so.
+type Converter struct {
+	// Store receives layers, config and, when all of them are in, the manifest.
+	// All calls have the context given to Convert, so a lease and a namespace in
+	// it hold. Blobs carry containerd's labels for garbage collection, for the
+	// uncompressed digest and for the source. A store without labels works, but
+	// then known layers are fetched again.
+	Store content.Store
+	// MaxConcurrentDownloads is the number of layers fetched at a time by one
+	// Convert; zero is 3.
+	MaxConcurrentDownloads int
+	// Limiter, if set, is acquired with weight 1 for each download, to share a
+	// limit among several conversions.
+	Limiter *semaphore.Weighted
+	// OnProgress, if set, is told of layers on their way: when one begins, at
+	// most once per MiB while it loads, and when it is done. It is called
+	// concurrently and must not block.
+	OnProgress func(Progress)
+	// OnWarning, if set, is told of what is odd but does not keep the image from
+	// being converted. It may be called concurrently.
+	OnWarning func(err error)
+	// Limits bound what a registry can make the converter do.
+	Limits ConvertLimits
+
+	// sleep waits for d; nil is a timer. Tests replace it.
+	sleep func(ctx context.Context, d time.Duration) error
+}
+
+// ConvertLimits bound what a registry can make the converter do. Zero fields
+// have the defaults named.
+type ConvertLimits struct {
+	// Entries is the longest history: 256.
+	Entries int
+	// Config is the largest OCI config in bytes: 8 MiB, as much as clients read.
+	Config int
+	// Layer is the largest layer as received, in bytes: 64 GiB.
+	Layer int64
+	// Unpacked is the largest layer when decompressed, in bytes: 128 GiB.
+	Unpacked int64
+	// Ratio is how many times larger a layer may become by decompression once
+	// it has 1 GiB: 1100. The deflate format reaches 1032.
+	Ratio int64
+}
+
+func (l ConvertLimits) entries() int    { return cmp.Or(l.Entries, 256) }
+func (l ConvertLimits) config() int     { return cmp.Or(l.Config, 8<<20) }
+func (l ConvertLimits) layer() int64    { return cmp.Or(l.Layer, 64<<30) }
+func (l ConvertLimits) unpacked() int64 { return cmp.Or(l.Unpacked, 128<<30) }
+func (l ConvertLimits) ratio() int64    { return cmp.Or(l.Ratio, 1100) }
+
+// Convert brings the image into the store and returns its manifest's
+// descriptor. The manifest is written last. What a conversion that failed has
+// fetched of a layer stays in the store as an unfinished ingest, which a later
+// conversion continues where that is safe.
+//
+// Errors name the image and the layer. They are errdefs.ErrInvalidArgument for
+// an image that cannot be converted, and what Entry.Open or the store returned
+// otherwise.
+func (c *Converter) Convert(ctx context.Context, img *Image) (ocispec.Descriptor, error) {
+	v := &conversion{Converter: c, img: img, source: newSource(img)}
+	desc, err := v.run(ctx)
+	if err != nil {
+		return ocispec.Descriptor{}, fmt.Errorf("convert %s/%s: %w", img.Registry, img.Repository, err)
+	}
+	return desc, nil
+}
+
+// conversion is one call of Convert.
+type conversion struct {
+	*Converter
+	img    *Image
+	source source
+	docs   []*document
+	known  knownLayers
+}
+
+func (v *conversion) run(ctx context.Context) (ocispec.Descriptor, error) {
+	var none ocispec.Descriptor
+	if v.Store == nil {
+		return none, errors.New("the converter has no store")
+	}
+	var err error
+	if v.docs, err = readDocuments(v.img, v.Limits.entries()); err != nil {
+		return none, fmt.Errorf("%w: %w", err, errdefs.ErrInvalidArgument)
+	}
+	if v.known, err = v.findKnown(ctx); err != nil {
+		return none, err
+	}
+	layers, err := v.layers(ctx)
+	if err != nil {
+		return none, err
+	}
+	empties := v.emptyFingerprints(layers)
+	if layers, err = v.keepOne(ctx, layers); err != nil {
+		return none, err
+	}
+	return v.write(ctx, layers, empties)
+}
+
+func (c *Converter) warn(err error) {
+	if c.OnWarning != nil {
+		c.OnWarning(err)
+	}
+}
+
+func (c *Converter) downloads() int {
+	if c.MaxConcurrentDownloads < 1 {
+		return 3
+	}
+	return c.MaxConcurrentDownloads
+}
+
+// wait sleeps for d unless ctx ends first.
+func (c *Converter) wait(ctx context.Context, d time.Duration) error {
+	if c.sleep != nil {
+		return c.sleep(ctx, d)
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-t.C:
+		return nil
+	}
+}

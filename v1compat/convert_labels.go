@@ -1,0 +1,153 @@
+package v1compat
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/containerd/containerd/v2/pkg/labels"
+	"github.com/containerd/errdefs"
+	"github.com/opencontainers/go-digest"
+)
+
+const (
+	labelUncompressed = labels.LabelUncompressed
+	// labelKnown and the source's hash is a label of layers: the fingerprints
+	// of the entries they were converted from.
+	labelKnown = "certsd/v1."
+	// labelEmpty and the source's hash is a label of configs: the fingerprints
+	// of entries without content, which have no blob of their own.
+	labelEmpty = "certsd/v1-empty."
+	// maxLabel is what containerd allows key and value of a label together.
+	maxLabel = 4096
+)
+
+// fingerprint stands for an entry of one registry and repository: 128 bits of
+// SHA-256 over everything known about it before its layer is read.
+type fingerprint string
+
+func newFingerprint(fields ...string) fingerprint {
+	h := sha256.New()
+	for _, field := range fields {
+		_ = binary.Write(h, binary.BigEndian, uint64(len(field)))
+		_, _ = h.Write([]byte(field))
+	}
+	return fingerprint(base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:16]))
+}
+
+// source is where an image comes from.
+type source struct {
+	registry, repository string
+	id                   fingerprint
+}
+
+func newSource(img *Image) source {
+	return source{img.Registry, img.Repository, newFingerprint("source", img.Registry, img.Repository)}
+}
+
+// fingerprint of an entry. An id of v1 is no content hash, and some servers
+// give it again to other content, so everything the server said counts.
+func (s source) fingerprint(e *Entry) fingerprint {
+	if e.Digest != "" {
+		return newFingerprint("digest", s.registry, s.repository, e.Digest.String())
+	}
+	fields := []string{"id", s.registry, s.repository, e.ID, string(e.JSON), fmt.Sprint(e.Size)}
+	return newFingerprint(append(fields, e.Checksums...)...)
+}
+
+func (s source) knownLabel() string { return labelKnown + string(s.id) }
+func (s source) emptyLabel() string { return labelEmpty + string(s.id) }
+
+// distributionLabel is containerd's label for a blob's source, named after the
+// host without port, as containerd does.
+func (s source) distributionLabel() string {
+	u, err := url.Parse("dummy://" + s.registry)
+	if err != nil || u.Hostname() == "" {
+		return ""
+	}
+	return labels.LabelDistributionSource + "." + u.Hostname()
+}
+
+// labels adds the distribution source and leaves out what containerd refuses.
+func (s source) labels(set map[string]string) map[string]string {
+	set = maps.Clone(set)
+	if key := s.distributionLabel(); key != "" && s.repository != "" {
+		set[key] = s.repository
+	}
+	maps.DeleteFunc(set, func(key, value string) bool {
+		return value == "" || labels.Validate(key, value) != nil
+	})
+	return set
+}
+
+// label sets labels of a blob. Lists are added to, as other images may have
+// the same blob. A store without labels is none the worse.
+func (v *conversion) label(ctx context.Context, dgst digest.Digest, set map[string]string) error {
+	info, err := v.Store.Info(ctx, dgst)
+	if err != nil {
+		return err
+	}
+	var fields []string
+	for key, value := range set {
+		old := info.Labels[key]
+		switch key {
+		case v.source.distributionLabel():
+			value = addSorted(old, value)
+		case v.source.knownLabel(), v.source.emptyLabel():
+			value = addRecent(old, value, maxLabel-len(key))
+		}
+		if value == old || labels.Validate(key, value) != nil {
+			continue
+		}
+		if info.Labels == nil {
+			info.Labels = map[string]string{}
+		}
+		info.Labels[key] = value
+		fields = append(fields, "labels."+key)
+	}
+	if len(fields) == 0 {
+		return nil
+	}
+	_, err = v.Store.Update(ctx, info, fields...)
+	if errdefs.IsFailedPrecondition(err) || errdefs.IsNotImplemented(err) {
+		return nil
+	}
+	return err
+}
+
+// addSorted adds an item to a sorted list, as containerd keeps repositories.
+func addSorted(list, item string) string {
+	items := append(splitList(list), item)
+	slices.Sort(items)
+	return strings.Join(slices.Compact(items), ",")
+}
+
+// addRecent puts items before those of a list, of which the last are dropped
+// if it becomes longer than most bytes.
+func addRecent(list, items string, most int) string {
+	var kept []string
+	length := -1
+	for _, item := range append(splitList(items), splitList(list)...) {
+		if slices.Contains(kept, item) {
+			continue
+		}
+		if length += 1 + len(item); length > most {
+			break
+		}
+		kept = append(kept, item)
+	}
+	return strings.Join(kept, ",")
+}
+
+func splitList(list string) []string {
+	if list == "" {
+		return nil
+	}
+	return strings.Split(list, ",")
+}

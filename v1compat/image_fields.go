@@ -1,0 +1,110 @@
+package v1compat
+
+import (
+	"bytes"
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// object is a JSON object of which each field is read by itself, so that a
+// value of the wrong kind costs that field alone. Nothing else is known of
+// these documents: several programs and many people wrote them.
+type object map[string]json.RawMessage
+
+// get is a field's value. Docker decoded without regard to case, so a field
+// that is not there is looked for in other spellings, in their order.
+func (o object) get(name string) json.RawMessage {
+	if raw, ok := o[name]; ok {
+		return raw
+	}
+	for _, key := range slices.Sorted(maps.Keys(o)) {
+		if strings.EqualFold(key, name) {
+			return o[key]
+		}
+	}
+	return nil
+}
+
+// object is a field that is an object itself, or nil.
+func (o object) object(name string) object {
+	var inner object
+	if json.Unmarshal(o.get(name), &inner) != nil {
+		return nil
+	}
+	return inner
+}
+
+// text is a string, or a number as written.
+func text(raw json.RawMessage) string {
+	var s string
+	if json.Unmarshal(raw, &s) == nil {
+		return s
+	}
+	var n json.Number
+	if json.Unmarshal(raw, &n) == nil {
+		return n.String()
+	}
+	return ""
+}
+
+// words is a list of strings; a string alone is a list of one, as Docker's
+// strslice has it.
+func words(raw json.RawMessage) []string {
+	raw = bytes.TrimSpace(raw)
+	if len(raw) == 0 || raw[0] == 'n' {
+		return nil
+	}
+	if raw[0] != '[' {
+		if s := text(raw); s != "" {
+			return []string{s}
+		}
+		return nil
+	}
+	var items []json.RawMessage
+	if json.Unmarshal(raw, &items) != nil {
+		return nil
+	}
+	var list []string
+	for _, item := range items {
+		var s string
+		if json.Unmarshal(item, &s) == nil && string(item) != "null" {
+			list = append(list, s)
+		} else if n := text(item); n != "" {
+			list = append(list, n)
+		}
+	}
+	return list
+}
+
+// members is a set: the keys of an object, or a list.
+func members(raw json.RawMessage) map[string]struct{} {
+	var keys []string
+	var o object
+	if json.Unmarshal(raw, &o) == nil {
+		keys = slices.Collect(maps.Keys(o))
+	} else {
+		keys = words(raw)
+	}
+	set := make(map[string]struct{}, len(keys))
+	for _, key := range keys {
+		if key != "" {
+			set[key] = struct{}{}
+		}
+	}
+	return set
+}
+
+// pairs is a map of strings to strings.
+func pairs(raw json.RawMessage) map[string]string {
+	var o object
+	if json.Unmarshal(raw, &o) != nil || len(o) == 0 {
+		return nil
+	}
+	m := make(map[string]string, len(o))
+	for key, value := range o {
+		m[key] = text(value)
+	}
+	return m
+}

@@ -1,0 +1,211 @@
+package v1compat
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"time"
+
+	"github.com/containerd/errdefs"
+)
+
+// feed is how far a layer has been received, and of what version it is.
+type feed struct {
+	at        int64 // bytes received
+	total     int64 // of the layer, or -1
+	validator string
+}
+
+func newFeed(s *LayerStream) feed {
+	return feed{total: s.Total, validator: s.Validator}
+}
+
+// version is what later answers must be of to go on with what is there.
+func (f *feed) version() string {
+	return strconv.FormatInt(f.total, 10) + "-" + string(newFingerprint("validator", f.validator))
+}
+
+// restartError is the need to fetch a layer from the beginning, for which
+// there may be a stream already.
+type restartError struct {
+	err    error
+	stream *LayerStream
+}
+
+func (e *restartError) Error() string { return e.err.Error() }
+func (e *restartError) Unwrap() error { return e.err }
+
+// sinkError is a failure of where the bytes go, not of where they come from.
+type sinkError struct{ error }
+
+func (e *sinkError) Unwrap() error { return e.error }
+
+// copy passes the layer's bytes from stream on, and from others in its place
+// when it is cut, until all are there.
+func (f *fetch) copy(ctx context.Context, stream *LayerStream, to func(*chunk) error) error {
+	defer func() { _ = stream.Close() }()
+	skip := int64(0)
+	for {
+		c := newChunk()
+		cut := f.fill(stream, c)
+		if n := min(skip, int64(c.n)); n > 0 { // had before
+			c.n = copy(c.buf[:], c.buf[n:c.n])
+			skip -= n
+		}
+		f.at += int64(c.n)
+		if c.n == 0 {
+			c.free()
+		} else if err := to(c); err != nil {
+			return &sinkError{err}
+		}
+		f.report(false)
+		switch {
+		case f.total >= 0 && f.at >= f.total: // the transport may complain at the end
+			return nil
+		case cut == nil:
+			continue
+		case cut == io.EOF && f.total < 0:
+			return nil
+		}
+		_ = stream.Close()
+		next, again, err := f.reopen(ctx, cut)
+		if err != nil {
+			return err
+		}
+		stream, skip = next, again
+	}
+}
+
+// fill reads a chunk, and less at the end or a cut.
+func (f *fetch) fill(stream *LayerStream, c *chunk) error {
+	for c.n < len(c.buf) {
+		n, err := stream.Read(c.buf[c.n:])
+		c.n += n
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// reopen asks for the rest of the layer after a cut. The first bytes of the
+// answer are to be skipped if the server starts over with the same version.
+func (f *fetch) reopen(ctx context.Context, cut error) (*LayerStream, int64, error) {
+	if cut == io.EOF {
+		cut = io.ErrUnexpectedEOF
+	}
+	if ctx.Err() != nil {
+		return nil, 0, context.Cause(ctx)
+	}
+	if err := f.retries.pause(ctx, f.Converter, f.at, cut); err != nil {
+		return nil, 0, err
+	}
+	if f.total < 0 {
+		return nil, 0, &restartError{err: cut}
+	}
+	s, err := f.openAt(ctx, f.at)
+	if err != nil {
+		return nil, 0, err
+	}
+	changed := s.Total >= 0 && s.Total != f.total || s.Validator != "" && f.validator != "" && s.Validator != f.validator
+	switch {
+	case s.Start == f.at && !changed:
+		return s, 0, nil
+	case s.Start == 0 && !changed && s.Validator != "" && s.Total == f.total:
+		return s, f.at, nil
+	case s.Start == 0:
+		return nil, 0, &restartError{err: cut, stream: s}
+	}
+	_ = s.Close()
+	return nil, 0, &restartError{err: fmt.Errorf("the layer has changed: %w", cut)}
+}
+
+// openAt requests the layer, as often as may help.
+func (f *fetch) openAt(ctx context.Context, offset int64) (*LayerStream, error) {
+	for {
+		s, err := f.entry.Open(ctx, offset)
+		if err == nil && (s.Start == offset || s.Start == 0) {
+			f.report(offset == 0)
+			return s, nil
+		}
+		if err == nil {
+			_ = s.Close()
+			err = fmt.Errorf("the answer begins at byte %d instead of %d", s.Start, offset)
+		}
+		if ctx.Err() != nil || final(err) {
+			return nil, err
+		}
+		if perr := f.retries.pause(ctx, f.Converter, offset, err); perr != nil {
+			return nil, perr
+		}
+	}
+}
+
+// final tells that asking again will not help.
+func final(err error) bool {
+	for _, is := range []func(error) bool{
+		errdefs.IsNotFound, errdefs.IsUnauthorized, errdefs.IsPermissionDenied,
+		errdefs.IsInvalidArgument, errdefs.IsNotImplemented,
+	} {
+		if is(err) {
+			return true
+		}
+	}
+	e, ok := errors.AsType[*Error](err)
+	return ok && e.Status != 0 && !mayPass(e.Status)
+}
+
+// report tells of progress, at most once per MiB unless it is forced.
+func (f *fetch) report(force bool) {
+	if f.at-f.reported < 1<<20 && !force {
+		return
+	}
+	f.reported = f.at
+	f.progress(Progress{ID: f.entry.ID, Ref: f.ref(), Offset: f.at, Total: f.total})
+}
+
+func (f *fetch) ref() string { return refLayer + string(f.fp) + "-" + f.version() }
+
+// retries bounds the attempts for one layer. A line that is cut again and again
+// is put up with as long as the layer comes on.
+type retries struct {
+	waited  time.Duration
+	all     int   // attempts after failures
+	failed  int   // of these, since there was progress
+	reached int64 // where the last one was
+}
+
+const (
+	maxRetries  = 64
+	maxFailures = 6
+	// maxPause is the time one layer spends waiting in all, with a margin for
+	// the waits of whoever opens it.
+	maxPause = 18 * time.Second
+	// progressed is how many bytes make an attempt a success, before it is cut.
+	progressed = 256 << 10
+)
+
+func (r *retries) left() bool { return r.all < maxRetries && r.failed < maxFailures }
+
+// pause waits before another attempt at offset at, or fails with cause.
+func (r *retries) pause(ctx context.Context, c *Converter, at int64, cause error) error {
+	if at >= r.reached+progressed {
+		r.failed, r.reached = 0, at
+	}
+	r.all++
+	r.failed++
+	d := time.Duration(0)
+	if r.failed > 1 {
+		d = min(250*time.Millisecond<<(r.failed-2), 4*time.Second)
+	}
+	if !r.left() || r.waited+d > maxPause {
+		return fmt.Errorf("given up after %d attempts: %w", r.all, cause)
+	}
+	r.waited += d
+	if d == 0 {
+		return nil
+	}
+	return c.wait(ctx, d)
+}

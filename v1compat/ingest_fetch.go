@@ -1,0 +1,193 @@
+package v1compat
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/errdefs"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// fetch brings one entry's layer into the store.
+type fetch struct {
+	*conversion
+	entry *Entry
+	fp    fingerprint
+
+	feed
+	retries  retries
+	damaged  int // times the layer's bytes were not what they should be
+	reported int64
+}
+
+// run fetches the layer until it is in the store, or cannot be.
+func (f *fetch) run(ctx context.Context) (outcome, error) {
+	out, done, err := f.resume(ctx)
+	var stream *LayerStream
+	for !done {
+		if stream == nil {
+			if stream, err = f.openAt(ctx, 0); err != nil {
+				break
+			}
+		}
+		out, err = f.once(ctx, stream)
+		stream = nil
+		again, ok := errors.AsType[*restartError](err)
+		switch {
+		case ok:
+			stream = again.stream
+		case f.mayRefetch(err):
+			f.warn(fmt.Errorf("layer %s: fetching it again: %w", f.entry.ID, err))
+		default:
+			done = true
+		}
+	}
+	if err != nil {
+		return outcome{}, err
+	}
+	f.progress(Progress{
+		ID: f.entry.ID, Ref: f.ref(), Offset: f.at, Total: f.at, Done: true, Digest: out.desc.Digest,
+	})
+	return out, nil
+}
+
+// mayRefetch tells whether an error may come from damage on the way, for which
+// a layer is fetched a second time.
+func (f *fetch) mayRefetch(err error) bool {
+	if _, ok := errors.AsType[*corruptError](err); !ok {
+		return false
+	}
+	f.damaged++
+	return f.damaged == 1
+}
+
+// once fetches the whole layer, of which stream is the beginning.
+func (f *fetch) once(ctx context.Context, stream *LayerStream) (outcome, error) {
+	f.feed = newFeed(stream)
+	check := newVerifier(f.entry)
+	w := &blobWriter{store: f.Store, ref: f.ref()}
+	in := &intake{limits: f.Limits, sum: check.writer(), open: func(p plan) (io.Writer, error) {
+		if len(p.peel) > 0 {
+			w.ref, w.rewrites = refRewrite+string(f.fp), true
+		}
+		return w, w.open(ctx)
+	}}
+	if err := f.copy(ctx, stream, in.write); err != nil {
+		err = in.abort(err)
+		w.leave(ctx, err)
+		return outcome{}, f.cutShort(err)
+	}
+	got, err := in.close()
+	if err == nil {
+		err = f.plausible()
+	}
+	if err == nil {
+		err = check.check()
+	}
+	if err != nil || got.empty {
+		w.abandon(ctx)
+		return outcome{empty: true}, f.cutShort(err)
+	}
+	if got.warning != nil {
+		f.warn(fmt.Errorf("layer %s: %w", f.entry.ID, got.warning))
+	}
+	return f.commit(ctx, w, got)
+}
+
+// plausible refuses an empty body as an empty layer if the server announced
+// another, unless the server's answer said how long it is.
+func (f *fetch) plausible() error {
+	if f.at == 0 && f.total < 0 && f.entry.Size > 0 {
+		return fmt.Errorf("no bytes of %d announced: %w", f.entry.Size, io.ErrUnexpectedEOF)
+	}
+	return nil
+}
+
+// cutShort turns the end of a layer in the wrong place into a restart if it is
+// unknown where the right one is.
+func (f *fetch) cutShort(err error) error {
+	if f.total < 0 && errors.Is(err, io.ErrUnexpectedEOF) && f.retries.left() {
+		return &restartError{err: err}
+	}
+	return err
+}
+
+// commit makes a blob of the layer. A layer of the same bytes may be there.
+func (f *fetch) commit(ctx context.Context, w *blobWriter, got inspection) (outcome, error) {
+	labels := map[string]string{labelUncompressed: string(got.diffID), f.source.knownLabel(): string(f.fp)}
+	var expected digest.Digest
+	if !w.rewrites {
+		expected = f.entry.Digest
+	}
+	dgst, err := w.commit(ctx, expected, f.source.labels(labels))
+	if err != nil {
+		return outcome{}, err
+	}
+	out := got.outcome(ocispec.Descriptor{Digest: dgst, Size: w.size})
+	return out, f.label(ctx, dgst, f.layerLabels(out, f.fp))
+}
+
+// blobWriter writes one blob of unknown digest, from the beginning.
+type blobWriter struct {
+	store    content.Store
+	ref      string
+	rewrites bool // what is written is not what is received
+	w        content.Writer
+	size     int64
+}
+
+func (b *blobWriter) open(ctx context.Context) error {
+	w, err := content.OpenWriter(ctx, b.store, content.WithRef(b.ref))
+	if err != nil {
+		return fmt.Errorf("content store: %w", err)
+	}
+	if err := w.Truncate(0); err != nil {
+		_ = w.Close()
+		return fmt.Errorf("content store: %w", err)
+	}
+	b.w = w
+	return nil
+}
+
+// Write implements io.Writer.
+func (b *blobWriter) Write(p []byte) (int, error) {
+	n, err := b.w.Write(p)
+	b.size += int64(n)
+	return n, err
+}
+
+func (b *blobWriter) commit(ctx context.Context, expected digest.Digest, labels map[string]string) (digest.Digest, error) {
+	err := b.w.Commit(ctx, b.size, expected, content.WithLabels(labels))
+	if err != nil && !errdefs.IsAlreadyExists(err) {
+		_ = b.store.Abort(context.WithoutCancel(ctx), b.ref)
+		return "", fmt.Errorf("content store: %w", err)
+	}
+	dgst := b.w.Digest()
+	if err := dgst.Validate(); err != nil {
+		return "", fmt.Errorf("content store: digest of the blob: %w", err)
+	}
+	return dgst, nil
+}
+
+// leave ends the writing because of err. What was written stays for a later
+// conversion if it is the layer as far as it was received.
+func (b *blobWriter) leave(ctx context.Context, err error) {
+	_, sunk := errors.AsType[*sinkError](err)
+	_, again := errors.AsType[*restartError](err)
+	if b.w == nil || b.rewrites || sunk || again {
+		b.abandon(ctx)
+		return
+	}
+	_ = b.w.Close()
+}
+
+func (b *blobWriter) abandon(ctx context.Context) {
+	if b.w != nil {
+		drop(ctx, b.store, b.w, b.ref)
+		b.w = nil
+	}
+}

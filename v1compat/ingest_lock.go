@@ -1,0 +1,72 @@
+package v1compat
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/errdefs"
+)
+
+// Ingest references of a layer: a lock, which holds no content, and its bytes.
+// Those of a layer stored as received name the version of the layer; what a
+// later conversion finds there can be continued.
+const (
+	refLock    = "certsd-v1-lock-"
+	refLayer   = "certsd-v1-layer-"
+	refRewrite = "certsd-v1-rewrite-"
+)
+
+// lock keeps other conversions, also of other processes with the same store,
+// from fetching the layer at the same time. waited tells that one did.
+func (f *fetch) lock(ctx context.Context) (release func(), waited bool, err error) {
+	ref := refLock + string(f.fp)
+	for pause := 20 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+		w, err := f.Store.Writer(ctx, content.WithRef(ref))
+		if err == nil {
+			return func() { drop(ctx, f.Store, w, ref) }, waited, nil
+		}
+		if !errdefs.IsUnavailable(err) {
+			return nil, false, err
+		}
+		waited = true
+		f.watch(ctx)
+		if err := f.wait(ctx, pause); err != nil {
+			return nil, false, err
+		}
+	}
+}
+
+// watch reports the progress of another conversion with the layer.
+func (f *fetch) watch(ctx context.Context) {
+	if f.OnProgress == nil {
+		return
+	}
+	for _, s := range f.unfinished(ctx) {
+		f.progress(Progress{ID: f.entry.ID, Ref: s.Ref, Offset: s.Offset, Total: -1})
+	}
+}
+
+// unfinished lists what is in the store of the layer, as received.
+func (f *fetch) unfinished(ctx context.Context) []content.Status {
+	list, err := f.Store.ListStatuses(ctx, "ref~="+strconv.Quote("^"+refLayer+string(f.fp)+"-"))
+	if err != nil {
+		return nil // nothing to continue
+	}
+	return list
+}
+
+// drop gives an ingest up. First the content, then the lock on it: in between
+// another could have begun.
+func drop(ctx context.Context, store content.Store, w content.Writer, ref string) {
+	ctx = context.WithoutCancel(ctx)
+	_ = store.Abort(ctx, ref)
+	_ = w.Close()
+}
+
+func (c *Converter) progress(p Progress) {
+	if c.OnProgress != nil {
+		c.OnProgress(p)
+	}
+}

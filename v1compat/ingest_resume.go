@@ -1,0 +1,5 @@
+package v1compat
+
+import "context"
+
+func (f *fetch) resume(ctx context.Context) (outcome, bool, error) { return outcome{}, false, nil }
