@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -125,33 +126,100 @@ func TestTokenIsReplacedByALaterOne(t *testing.T) {
 	}
 }
 
+// An endpoint on the registry's own name but another port is another origin.
 func TestOtherEndpointGetsTheTokenOnly(t *testing.T) {
 	t.Parallel()
-	other := v1test.New(v1test.Options{})
-	t.Cleanup(other.Close)
-	built := other.Add("library/busybox", "latest", v1test.Layer{Data: []byte("x")})
-	q := v1test.Quirks{Endpoints: []string{other.Host}, Token: []string{"t"}, Cookie: true}
-	srv, c := registry(t, q)
-	srv.Add("library/busybox", "latest", v1test.Layer{Data: []byte("x")})
-	c.Credentials = as("alice", "s3cret")
-	img, err := c.Image(t.Context(), "busybox", "latest")
-	if err != nil {
+	ca := certtest.NewCA("registry")
+	secure := &tls.Config{Certificates: []tls.Certificate{ca.Server("127.0.0.1").TLS}}
+	rows := []struct {
+		name  string
+		tls   *tls.Config
+		token []string
+		want  string
+	}{
+		{name: "plain http"},
+		{name: "plain http, token", token: []string{"t"}, want: "Token t"},
+		{name: "standalone over https", tls: secure},
+		{name: "standalone over https, token", tls: secure, token: []string{"t"}, want: "Token t"},
+	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			other := v1test.New(v1test.Options{TLS: row.tls.Clone(), Quirks: v1test.Quirks{
+				CommonHeader: map[string]string{"Set-Cookie": "theirs=1; Path=/"},
+			}})
+			t.Cleanup(other.Close)
+			other.Add("library/busybox", "latest", v1test.Layer{Data: []byte("x")})
+			srv := v1test.New(v1test.Options{TLS: row.tls.Clone(), Quirks: v1test.Quirks{
+				Endpoints: []string{other.Host}, Token: row.token, Cookie: true,
+			}})
+			t.Cleanup(srv.Close)
+			srv.Add("library/busybox", "other")
+			c := clientOf(t, srv)
+			if row.tls != nil {
+				transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: ca.Pool()}}
+				t.Cleanup(transport.CloseIdleConnections)
+				c.Scheme, c.HTTP.Transport = "https", transport
+			}
+			c.Credentials = as("alice", "s3cret")
+			img, err := c.Image(t.Context(), "busybox", "latest")
+			if err != nil {
+				t.Fatal(err)
+			}
+			layerBytes(t, img.Entries[0])
+			for _, r := range other.Requests() {
+				if got := r.Header.Get("Authorization"); got != row.want {
+					t.Errorf("%s: Authorization %q at the other endpoint", r.URI, got)
+				}
+				if got := r.Header.Get("Cookie") + r.Header.Get("X-Docker-Token"); got != "" {
+					t.Errorf("%s: %q at the other endpoint", r.URI, got)
+				}
+			}
+		})
+	}
+}
+
+func TestOnlyTheIndexCallAsksForAToken(t *testing.T) {
+	t.Parallel()
+	srv, c := registry(t, v1test.Quirks{})
+	srv.Add("library/busybox", "latest", v1test.Layer{})
+	if _, err := c.Image(t.Context(), "busybox", "latest"); err != nil {
 		t.Fatal(err)
 	}
-	if got := string(layerBytes(t, img.Entries[0])); got != string(built[0].Data) {
-		t.Errorf("layer %q", got)
-	}
-	for _, r := range other.Requests() {
-		if got := r.Header.Get("Authorization"); got != "Token t" {
-			t.Errorf("%s: Authorization %q at the other endpoint", r.URI, got)
-		}
-		if got := r.Header.Get("Cookie"); got != "" {
-			t.Errorf("%s: Cookie %q at the other endpoint", r.URI, got)
+	for _, r := range srv.Requests() {
+		if got, index := r.Header.Get("X-Docker-Token") == "true", strings.HasSuffix(r.URI, "/images"); got != index {
+			t.Errorf("%s: X-Docker-Token %q", r.URI, r.Header.Get("X-Docker-Token"))
 		}
 	}
 }
 
-// An endpoint on the registry's own name but another port is another origin.
+// net/http's jar would give a cookie of one port to another.
+func TestJarKeepsToItsOrigin(t *testing.T) {
+	t.Parallel()
+	own, other := &url.URL{Scheme: "https", Host: "reg:1", Path: "/"}, &url.URL{Scheme: "https", Host: "reg:2", Path: "/"}
+	plain := &url.URL{Scheme: "http", Host: "reg:1", Path: "/"}
+	for _, row := range []struct {
+		from, to *url.URL
+		want     string
+	}{
+		{own, own, "a=b"},
+		{own, other, ""},
+		{own, plain, ""},
+		{other, own, ""},
+		{other, other, ""},
+	} {
+		j := newJar(originOf(own))
+		if err := j.keep(row.from, &http.Response{Header: http.Header{"Set-Cookie": {"a=b; Path=/"}}}); err != nil {
+			t.Fatal(err)
+		}
+		req := &http.Request{URL: row.to, Header: http.Header{}}
+		j.add(req)
+		if got := req.Header.Get("Cookie"); got != row.want {
+			t.Errorf("from %s to %s: %q", row.from, row.to, got)
+		}
+	}
+}
+
 func TestCookiesAreNotSharedBetweenPulls(t *testing.T) {
 	t.Parallel()
 	srv, c := registry(t, v1test.Quirks{Cookie: true})

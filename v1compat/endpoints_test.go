@@ -1,6 +1,7 @@
 package v1compat
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"regexp"
@@ -60,6 +61,7 @@ func TestHeaderEndpoints(t *testing.T) {
 		{name: "an IPv6 zone is skipped", lines: []string{"[fe80::1%25eth0]:1,a"}, want: []string{"a"}, warns: 1},
 		{name: "nothing left fails", lines: []string{"http://reg.example:5000/v1/"}, warns: 1, fails: true},
 		{name: "too many", lines: []string{strings.Repeat("h,", 3) + "a,b,c,d,e,f,g,i,j,k,l,m,n,o,p,q,r,s"}, want: strings.Split("h,a,b,c,d,e,f,g,i,j,k,l,m,n,o,p", ","), warns: 1},
+		{name: "too many with the registry's port", lines: []string{"a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,reg.example"}, want: strings.Split("a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,reg.example", ",")},
 		{name: "too many of another form", lines: []string{strings.Repeat("a/b,", 100) + "good"}, warns: 16, fails: true},
 	}
 	for _, row := range rows {
@@ -122,14 +124,6 @@ func TestNoUsableEndpoint(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "no usable endpoint") {
 		t.Errorf("error %v", err)
 	}
-}
-
-// down is an address where nothing listens.
-func down(t *testing.T) string {
-	t.Helper()
-	srv := v1test.New(v1test.Options{})
-	srv.Close()
-	return srv.Host
 }
 
 func TestFailover(t *testing.T) {
@@ -213,6 +207,28 @@ func TestAllEndpointsFail(t *testing.T) {
 		if a, b := strings.Index(err.Error(), first.Host), strings.Index(err.Error(), second.Host); a < 0 || b < a {
 			t.Errorf("%s: error does not name both in order: %v", row.name, err)
 		}
+	}
+}
+
+func TestFailoverEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	first, second := v1test.New(v1test.Options{}), v1test.New(v1test.Options{})
+	t.Cleanup(first.Close)
+	t.Cleanup(second.Close)
+	ctx, cancel := context.WithCancel(t.Context())
+	first.Fail(v1test.Failure{Times: -1, Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		cancel()
+		<-r.Context().Done()
+	})})
+	srv, c := registry(t, v1test.Quirks{Endpoints: []string{first.Host, second.Host}})
+	srv.Add("library/busybox", "latest")
+	var w warnings
+	w.of(c)
+	if _, err := c.Image(ctx, "busybox", "latest"); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+	if len(w.list) != 0 {
+		t.Errorf("went on after the end: %s", &w)
 	}
 }
 

@@ -154,6 +154,61 @@ func TestEmptyLayer(t *testing.T) {
 	}
 }
 
+func TestSizeZeroOnTheRefusalAlone(t *testing.T) {
+	t.Parallel()
+	for size, fails := range map[string]bool{"0": false, "1": true} {
+		srv, _, e := opened(t, v1test.Quirks{Size: v1test.SizeAbsent}, "")
+		srv.Fail(v1test.Failure{Path: path("/layer$"), Status: 416, Header: http.Header{"X-Docker-Size": {size}}})
+		if _, got, err := read(t, e, 0); got != "" || (err != nil) != fails {
+			t.Errorf("size %s: %q, %v", size, got, err)
+		}
+	}
+}
+
+// What a server may answer to "bytes=4-" when the layer, of which ten bytes
+// were seen before, is not what it was, or was never right.
+func TestStrangeParts(t *testing.T) {
+	t.Parallel()
+	rows := []struct {
+		name   string
+		status int
+		header http.Header
+		body   string
+		start  int64
+	}{
+		{name: "right", status: 206, header: http.Header{"Content-Range": {"bytes 4-9/10"}}, body: digits[4:], start: 4},
+		{name: "more than the layer has", status: 206, header: http.Header{"Content-Range": {"bytes 4-9/10"}}, body: digits[4:] + "more", start: 4},
+		{name: "of a longer layer", status: 206, header: http.Header{"Content-Range": {"bytes 4-10/11"}}, body: digits[4:] + "x"},
+		{name: "several parts", status: 206, header: http.Header{"Content-Type": {"Multipart/byteranges; boundary=x"}}, body: "--x--"},
+		{name: "nothing left of a shorter layer", status: 416, header: http.Header{"Content-Range": {"bytes */4"}}},
+	}
+	for _, row := range rows {
+		srv, _, e := opened(t, v1test.Quirks{}, digits)
+		layerBytes(t, e)
+		srv.Fail(v1test.Failure{Path: path("/layer$"), Status: row.status, Header: row.header, Body: row.body})
+		stream, got, err := read(t, e, 4)
+		if err != nil || stream.Start != row.start || got != digits[row.start:] {
+			t.Errorf("%s: %q, %v", row.name, got, err)
+		}
+	}
+}
+
+func TestValidator(t *testing.T) {
+	t.Parallel()
+	for want, h := range map[string]http.Header{
+		"":       {},
+		`"e"`:    {"Etag": {`"e"`}, "Last-Modified": {"yesterday"}},
+		"monday": {"Last-Modified": {"monday"}},
+	} {
+		if got := validator(h); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	if got := validator(http.Header{"Etag": {strings.Repeat("e", 257)}}); got != "" {
+		t.Errorf("a validator of %d bytes", len(got))
+	}
+}
+
 // The announced size is no proof of anything.
 func TestSizeZeroIsNoEmptyLayer(t *testing.T) {
 	t.Parallel()
@@ -310,7 +365,7 @@ func TestLayerFromAnotherEndpoint(t *testing.T) {
 	t.Cleanup(first.Close)
 	t.Cleanup(second.Close)
 	images := first.Add("a/b", "latest", v1test.Layer{Data: []byte(digits)})
-	second.Take(&v1test.Image{ID: images[0].ID, Data: []byte("the same, compressed otherwise")})
+	second.Take(&v1test.Image{ID: images[0].ID, Data: []byte("abcdefghij")})
 	srv, c := registry(t, v1test.Quirks{Endpoints: []string{first.Host, second.Host}})
 	srv.Add("a/b", "other", v1test.Layer{})
 	img, err := c.Image(t.Context(), "a/b", "latest")
@@ -329,7 +384,7 @@ func TestLayerFromAnotherEndpoint(t *testing.T) {
 	}
 	first.Fail(v1test.Failure{Path: path("/layer$"), Status: 503, Times: -1})
 	stream, got, err := read(t, e, 4)
-	if err != nil || stream.Start != 0 || got != "the same, compressed otherwise" {
+	if err != nil || stream.Start != 0 || got != "abcdefghij" {
 		t.Errorf("%q, %v", got, err)
 	}
 }

@@ -1,12 +1,18 @@
 package v1compat
 
 import (
+	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/certsd/containerd-certsd/internal/certtest"
@@ -107,6 +113,67 @@ func TestRedirectWithinTheOriginKeepsSecrets(t *testing.T) {
 	srv.Fail(v1test.Failure{Path: path(`/ancestry$`), Status: 302, Header: http.Header{"Location": {"/v1/images/" + id + "/ancestry?again"}}})
 	if _, err := c.Image(t.Context(), "busybox", "latest"); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestRedirectGoesOnElsewhereWithNothing(t *testing.T) {
+	t.Parallel()
+	srv, c := registry(t, v1test.Quirks{Token: []string{"t"}, Cookie: true})
+	layer := v1test.Layer{Data: []byte("x")}
+	built := srv.Add("library/busybox", "latest", layer)
+	other := v1test.New(v1test.Options{})
+	t.Cleanup(other.Close)
+	other.Add("library/busybox", "latest", layer)
+	ancestry := "/v1/images/" + built[0].ID + "/ancestry"
+	other.Fail(v1test.Failure{Status: 302, Header: http.Header{"Location": {ancestry + "?again"}}})
+	srv.Fail(v1test.Failure{Path: path(`/ancestry$`), Status: 302, Header: http.Header{"Location": {other.URL + ancestry}}})
+	if _, err := c.Image(t.Context(), "busybox", "latest"); err != nil {
+		t.Fatal(err)
+	}
+	if got := len(other.Requests()); got != 2 {
+		t.Errorf("%d requests", got)
+	}
+	for _, r := range other.Requests() {
+		if got := secretHeaders(r.Header); got != "" {
+			t.Errorf("%s: redirected with %s", r.URI, got)
+		}
+	}
+}
+
+// A transport may wrap a client, whose errors quote the URL.
+func TestTransportErrorsDoNotQuoteTheQuery(t *testing.T) {
+	t.Parallel()
+	cause := errors.New("no route")
+	err := explain(&url.Error{Op: "Get", URL: "https://cdn/x?sig=s3cret", Err: cause}, &url.URL{Host: "cdn"})
+	if !errors.Is(err, cause) || strings.Contains(err.Error(), "s3cret") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestTransient(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		name string
+		err  error
+		want bool
+	}{
+		{"end of the connection", io.EOF, true},
+		{"cut in the answer", fmt.Errorf("read: %w", io.ErrUnexpectedEOF), true},
+		{"reset", &net.OpError{Op: "read", Err: syscall.ECONNRESET}, true},
+		{"timeout of the transport", os.ErrDeadlineExceeded, true},
+		{"nobody listens", &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}, false},
+		{"reset while connecting", &net.OpError{Op: "dial", Err: syscall.ECONNRESET}, false},
+		{"unknown authority", &tls.CertificateVerificationError{Err: errors.New("x")}, false},
+		{"refused certificate", &net.OpError{Op: "remote error", Err: tls.AlertError(42)}, false},
+	} {
+		if got := transient(t.Context(), row.err); got != row.want {
+			t.Errorf("%s: %v", row.name, got)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if transient(ctx, io.EOF) {
+		t.Error("the caller gave up, the request is made again")
 	}
 }
 

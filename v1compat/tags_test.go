@@ -153,6 +153,7 @@ func TestTagErrors(t *testing.T) {
 		{name: "the Hub's other form", fail: v1test.Failure{Path: path("tags/latest$|tags$"), Status: 200, Body: `[{"layer": "0a", "name": "latest"}]`, Times: 2}, want: "not a JSON object"},
 		{name: "a digest", tag: "sha256:" + id0, want: "is not a tag", is: errdefs.IsInvalidArgument},
 		{name: "a tag that begins with a dash", tag: "-", want: "is not a tag", is: errdefs.IsInvalidArgument},
+		{name: "a long tag", tag: strings.Repeat("a", 129), want: "is not a tag", is: errdefs.IsInvalidArgument},
 		{name: "a tag that is a path", tag: "a/../b", want: "is not a tag", is: errdefs.IsInvalidArgument},
 	}
 	for _, row := range rows {
@@ -224,6 +225,10 @@ func TestTags(t *testing.T) {
 	}
 	if len(w.list) != 2 {
 		t.Errorf("warnings: %s", &w)
+	}
+	srv.Fail(v1test.Failure{Path: path("library/busybox/tags$"), Status: 200}) // as Apache's CGI without a file
+	if got, err := c.Tags(t.Context(), "busybox"); err != nil || len(got) != len(want) {
+		t.Errorf("an empty list is none: %v, %v", got, err)
 	}
 	if _, err := c.Tags(t.Context(), "other"); !errdefs.IsNotFound(err) {
 		t.Errorf("tags of what is not there: %v", err)
