@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -240,7 +241,7 @@ func TestChecksumHeaders(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	for i := range 100 {
-		h.Add("X-Docker-Checksum", fmt.Sprint(i))
+		h.Add("X-Docker-Checksum", strconv.Itoa(i))
 	}
 	if got := len(checksums(h)); got != 16 {
 		t.Errorf("%d values", got)

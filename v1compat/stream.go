@@ -2,6 +2,7 @@ package v1compat
 
 import (
 	"context"
+	"errors"
 	"io"
 	"time"
 )
@@ -39,7 +40,7 @@ func (p *patient) Read(b []byte) (int, error) {
 	p.timer.Reset(p.limit)
 	n, err := p.body.Read(b)
 	p.timer.Stop()
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		err = slow(p.ctx, err)
 	}
 	return n, err

@@ -1,6 +1,7 @@
 package v1test
 
 import (
+	"maps"
 	"net/http"
 	"regexp"
 )
@@ -58,9 +59,7 @@ func (s *Server) failing(next http.Handler) http.Handler {
 		case f.Handler != nil:
 			f.Handler.ServeHTTP(w, r)
 		case f.Status != 0:
-			for name, values := range f.Header {
-				w.Header()[name] = values
-			}
+			maps.Copy(w.Header(), f.Header)
 			w.WriteHeader(f.Status)
 			_, _ = w.Write([]byte(f.Body))
 		case f.CutAfter < 0:

@@ -188,9 +188,10 @@ func Crane(base string) Quirks {
 
 // Quay is Quay, which redirects layers to the storage at base.
 func Quay(base string) Quirks {
-	return Quirks{
+	return Quirks{ //nolint:gosec // the token is made up
 		Version: "0.6.0", Standalone: "0", Endpoints: []string{"{host}"}, IndexBody: "[]",
-		Token: []string{"sigv2=ABC123"}, RequireToken: "Token sigv2=ABC123", Cookie: true,
+		Token: []string{"sigv2=ABC123"}, RequireToken: "Token sigv2=ABC123",
+		Cookie:   true,
 		Redirect: base, RedirectLayers: true, Hidden: 403,
 	}
 }

@@ -127,7 +127,7 @@ func (s *Server) index(w http.ResponseWriter, r *http.Request, name string) {
 		}
 	}
 	if s.quirks.Cookie {
-		http.SetCookie(w, &http.Cookie{Name: sessionCookie, Value: "1", Path: "/", HttpOnly: true})
+		w.Header().Add("Set-Cookie", sessionCookie+"=1; Path=/; HttpOnly")
 	}
 	if s.quirks.IndexBody != "" {
 		_, _ = w.Write([]byte(s.quirks.IndexBody))
