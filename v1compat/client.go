@@ -106,6 +106,7 @@ func (c *Client) Image(ctx context.Context, repository, tag string) (*Image, err
 		return nil, err
 	}
 	var img *Image
+	ctx = s.context(ctx)
 	err = s.failover(ctx, func(ep endpoint) (err error) {
 		img, err = s.image(ctx, ep, tag)
 		return err
@@ -120,6 +121,7 @@ func (c *Client) Tags(ctx context.Context, repository string) (map[string]string
 		return nil, err
 	}
 	var tags map[string]string
+	ctx = s.context(ctx)
 	err = s.failover(ctx, func(ep endpoint) (err error) {
 		tags, err = s.listTags(ctx, ep)
 		return err

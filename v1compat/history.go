@@ -15,7 +15,6 @@ import (
 
 // image reads everything but the layers from one endpoint.
 func (s *session) image(ctx context.Context, ep endpoint, tag string) (*Image, error) {
-	ctx = s.context(ctx)
 	id, err := s.resolve(ctx, ep, tag)
 	if err != nil {
 		return nil, err

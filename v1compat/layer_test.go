@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/certsd/containerd-certsd/v1compat/v1test"
@@ -410,18 +411,39 @@ func TestSlowLayer(t *testing.T) {
 	if _, err := e.Open(t.Context(), 0); !errors.Is(err, errSlow) {
 		t.Errorf("no header: %v", err)
 	}
+}
 
-	srv, c, e = opened(t, v1test.Quirks{}, digits)
-	c.HTTP.Timeout = 20 * time.Millisecond
-	srv.Fail(v1test.Failure{Path: path("/layer$"), Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Length", "10")
-		_, _ = io.WriteString(w, "0123")
-		_ = http.NewResponseController(w).Flush()
-		<-r.Context().Done()
-	})})
-	if _, got, err := read(t, e, 0); got != "0123" || !errors.Is(err, errSlow) {
-		t.Errorf("stalled: %q, %v", got, err)
-	}
+// roundTripper is a transport without a network.
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
+
+func TestStalledLayer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := &Client{Host: "reg.example", HTTP: &http.Client{Transport: roundTripper(func(req *http.Request) (*http.Response, error) {
+			r, w := io.Pipe()
+			go func() {
+				_, _ = io.WriteString(w, "0123")
+				<-req.Context().Done()
+				_ = w.CloseWithError(req.Context().Err())
+			}()
+			return &http.Response{StatusCode: http.StatusOK, ContentLength: 10, Header: http.Header{}, Body: r}, nil
+		})}}
+		base, err := c.base()
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := &layer{s: &session{c: c, registry: base, jar: newJar(base.origin), endpoints: []endpoint{base}}, id: idA, size: -1}
+		start := time.Now()
+		_, got, err := read(t, Entry{Open: l.open}, 0)
+		if got != "0123" || !errors.Is(err, errSlow) {
+			t.Errorf("%q, %v", got, err)
+		}
+		if d := time.Since(start); d != time.Minute {
+			t.Errorf("given up after %s", d)
+		}
+	})
 }
 
 func TestNegativeOffset(t *testing.T) {

@@ -92,6 +92,9 @@ func (c *Client) hop(ctx context.Context, u *url.URL, header http.Header, via *h
 	if err != nil {
 		return nil, explain(slow(ctx, err), u)
 	}
+	if resp.Request == nil { // as http.Transport sets it; a redirect is known by it
+		resp.Request = req
+	}
 	if !away {
 		if err := g.learn(req, resp); err != nil {
 			discard(resp)

@@ -334,4 +334,14 @@ func TestTransportIsToldOfRedirectsAndRepository(t *testing.T) {
 	if diff := cmp.Diff(want, s.seen); diff != "" {
 		t.Errorf("requests (-want +got):\n%s", diff)
 	}
+
+	s.seen = nil
+	if _, err := c.Tags(t.Context(), "busybox"); err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range s.seen {
+		if !strings.HasSuffix(line, " busybox") {
+			t.Errorf("request without its repository: %s", line)
+		}
+	}
 }
