@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
 	"path/filepath"
 	"slices"
@@ -233,82 +232,4 @@ func (b *builder) addProblems(problems []*Problem) {
 			b.problems = append(b.problems, p)
 		}
 	}
-}
-
-// dockerFiles are the Docker files for one host out of several directories.
-type dockerFiles struct {
-	// dir is the first directory that gave something.
-	dir        string
-	cas        []CA
-	identities []*Identity
-	problems   []*Problem
-}
-
-// overlay puts directories for the same host on top of each other: a file in
-// an earlier one hides the file of the same name in a later one.
-func overlay(dirs []*Directory) dockerFiles {
-	var o dockerFiles
-	for _, dir := range dirs {
-		if o.dir == "" && len(dir.CAs)+len(dir.Identities) > 0 {
-			o.dir = dir.Path
-		}
-		for _, ca := range dir.CAs {
-			if !slices.ContainsFunc(o.cas, func(c CA) bool { return filepath.Base(c.File) == filepath.Base(ca.File) }) {
-				o.cas = append(o.cas, ca)
-			}
-		}
-		for _, id := range dir.Identities {
-			if !slices.ContainsFunc(o.identities, func(i *Identity) bool { return i.Name == id.Name }) {
-				o.identities = append(o.identities, id)
-			}
-		}
-	}
-	slices.SortStableFunc(o.cas, func(a, b CA) int { return cmp.Compare(filepath.Base(a.File), filepath.Base(b.File)) })
-	slices.SortStableFunc(o.identities, func(a, b *Identity) int { return cmp.Compare(a.Name, b.Name) })
-	for _, dir := range dirs {
-		for _, p := range dir.Problems {
-			switch {
-			case p.kind == ofPair && len(o.identities) > 0:
-				o.problems = append(o.problems, p.as(Warning))
-			case p.kind == ofFile || p.kind == ofPair:
-				o.problems = append(o.problems, p)
-			}
-		}
-	}
-	return o
-}
-
-// sameEndpoint tells that two endpoints are configured alike.
-func sameEndpoint(a, b *Endpoint) bool {
-	return a.Scheme == b.Scheme && a.Host == b.Host && a.Path == b.Path &&
-		a.Capabilities == b.Capabilities && a.SkipVerify == b.SkipVerify &&
-		a.DialTimeout == b.DialTimeout && a.Dir == b.Dir &&
-		a.TLSConfigured == b.TLSConfigured && a.Localhost == b.Localhost && a.HTTPFallback == b.HTTPFallback &&
-		a.system == b.system && sameHeader(a.Header, b.Header) &&
-		slices.EqualFunc(a.CAs, b.CAs, sameCA) &&
-		slices.EqualFunc(a.Identities, b.Identities, sameIdentity)
-}
-
-func sameHeader(a, b http.Header) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for name, values := range a {
-		if !slices.Equal(values, b[name]) {
-			return false
-		}
-	}
-	return true
-}
-
-func sameCA(a, b CA) bool {
-	return a.File == b.File && slices.EqualFunc(a.Certificates, b.Certificates, (*x509.Certificate).Equal)
-}
-
-func sameIdentity(a, b *Identity) bool {
-	if a == b {
-		return true
-	}
-	return a.Name == b.Name && a.CertFile == b.CertFile && a.KeyFile == b.KeyFile &&
-		slices.EqualFunc(a.Certificate.Certificate, b.Certificate.Certificate, slices.Equal[[]byte])
 }

@@ -154,15 +154,18 @@ func TestDefaultRoots(t *testing.T) {
 	}{
 		{"root has the system's", "linux", 0, map[string]string{"HOME": "/root", "XDG_CONFIG_HOME": "/x"}, system},
 		{
-			"a user's own come first", "linux", 1000, map[string]string{"HOME": "/home/u"},
+			"a user's own come first", "linux", 1000,
+			map[string]string{"HOME": "/home/u"},
 			append([]string{"/home/u/.config/containerd/certs.d", "/home/u/.config/docker/certs.d"}, system...),
 		},
 		{
-			"a user may have another directory", "linux", 1000, map[string]string{"HOME": "/home/u", "XDG_CONFIG_HOME": "/conf"},
+			"a user may have another directory", "linux", 1000,
+			map[string]string{"HOME": "/home/u", "XDG_CONFIG_HOME": "/conf"},
 			append([]string{"/conf/containerd/certs.d", "/conf/docker/certs.d"}, system...),
 		},
 		{
-			"a relative one counts as none", "linux", 1000, map[string]string{"HOME": "/home/u", "XDG_CONFIG_HOME": "conf"},
+			"a relative one counts as none", "linux", 1000,
+			map[string]string{"HOME": "/home/u", "XDG_CONFIG_HOME": "conf"},
 			append([]string{"/home/u/.config/containerd/certs.d", "/home/u/.config/docker/certs.d"}, system...),
 		},
 		{"a user without a home has the system's", "linux", 1000, nil, system},

@@ -105,6 +105,7 @@ var rows = []row{
 	{about: "no verification, with a CA and a pair", text: "[host.m]\nskip_verify = true\nca = 'tls/ca.pem'\nclient = 'tls/both.pem'"},
 	{about: "header fields", text: "[header]\nx-one = '1'\nX-Two = ['2', '3']"},
 	{about: "header fields of a mirror", text: "[host.m.header]\nAuthorization = 'Basic eDp5'"},
+	{about: "header fields of a server", text: "server = 'https://up.example'\n[header]\nx = '1'"},
 	{about: "an empty header", text: "[host.m.header]"},
 	{about: "a time to connect", text: "[host.m]\ndial_timeout = '30s'"},
 	{about: "next to no time to connect", text: "[host.m]\ndial_timeout = '1ns'\n[host.n]"},

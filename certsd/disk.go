@@ -2,6 +2,8 @@ package certsd
 
 import (
 	"crypto/sha256"
+	"errors"
+	"fmt"
 	"hash"
 	"io/fs"
 	"os"
@@ -26,7 +28,7 @@ func (d disk) Stat(path string) (fs.FileInfo, error) {
 	if d.stat != nil {
 		return d.stat(path)
 	}
-	return os.Stat(path)
+	return os.Stat(path) //nolint:gosec // the paths are checked: see Canonical
 }
 
 func (d disk) ReadFile(path string) ([]byte, error) {
@@ -84,7 +86,7 @@ func (d disk) current(s stamp) bool {
 
 func (s stamp) matches(info fs.FileInfo, err error) bool {
 	if err != nil || s.err != nil {
-		return err != nil && s.err != nil && cause(err) == cause(s.err)
+		return err != nil && s.err != nil && errors.Is(err, cause(s.err))
 	}
 	return !s.fresh &&
 		info.Size() == s.info.Size() &&
@@ -150,10 +152,9 @@ func (r *recorder) note(data []byte, err error) {
 	if err != nil {
 		text = err.Error()
 	}
-	n := len(data)
-	_, _ = r.sum.Write([]byte{byte(n), byte(n >> 8), byte(n >> 16), byte(n >> 24), byte(len(text))})
-	_, _ = r.sum.Write(data)
-	_, _ = r.sum.Write([]byte(text))
+	fmt.Fprintf(r.sum, "%d %d\n", len(data), len(text))
+	r.sum.Write(data)
+	r.sum.Write([]byte(text))
 }
 
 func (r *recorder) digest() [sha256.Size]byte { return [sha256.Size]byte(r.sum.Sum(nil)) }

@@ -38,7 +38,8 @@ func (l *loader) docker(names []string) {
 			l.pair(&pairs, name, key, l.about(name, ofPair))
 		case ".key":
 			l.dir.says = true
-			if !has(base+".cert") && !(has(base+".crt") && l.ownKey(base)) {
+			known := has(base+".cert") || has(base+".crt") && l.ownKey(base)
+			if !known {
 				p := l.about(name, ofPair)
 				p.Err = fmt.Errorf("no matching %s.cert", base)
 				pairs.bad = append(pairs.bad, p)

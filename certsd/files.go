@@ -112,6 +112,10 @@ func (l *loader) pair(r *pairResult, certName, keyName string, at *Problem) {
 			return
 		}
 	}
+	if last := l.lastPair(certName, keyName); last != nil && sameIdentity(last, id) {
+		// What was learnt about it stays with it.
+		id = last
+	}
 	l.dir.loaded.pairs[l.pairKey(certName, keyName)] = id
 	r.identities = append(r.identities, id)
 }

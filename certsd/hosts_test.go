@@ -75,19 +75,22 @@ func summarize(host *Host, roots ...string) summary {
 	}
 	s := summary{Dir: short(host.Dir), Fallback: host.Fallback, Own: host.Own}
 	for _, e := range host.Endpoints {
-		text := e.Scheme + "://" + e.Host + e.Path
+		words := []string{e.Scheme + "://" + e.Host + e.Path}
 		for _, ca := range e.CAs {
-			text += " " + short(ca.File)
+			words = append(words, short(ca.File))
 		}
 		for _, id := range e.Identities {
-			text += " " + short(id.CertFile)
+			words = append(words, short(id.CertFile))
 		}
-		for flag, set := range map[string]bool{"localhost": e.Localhost, "fallback": e.HTTPFallback, "skip": e.SkipVerify} {
-			if set {
-				text += " +" + flag
+		for _, flag := range []struct {
+			name string
+			set  bool
+		}{{"localhost", e.Localhost}, {"fallback", e.HTTPFallback}, {"skip", e.SkipVerify}} {
+			if flag.set {
+				words = append(words, "+"+flag.name)
 			}
 		}
-		s.Endpoints = append(s.Endpoints, text)
+		s.Endpoints = append(s.Endpoints, strings.Join(words, " "))
 	}
 	for _, w := range host.Warnings {
 		s.Warnings = append(s.Warnings, short(w.Error()))
@@ -176,7 +179,9 @@ func TestLookup(t *testing.T) {
 			summary{Dir: "/B/reg", Own: true, Endpoints: []string{"https://reg/v2 /B/reg/beta.cert"}},
 		},
 		{
-			"an empty directory is a directory", []any{"reg/", nil}, nil, "reg",
+			"an empty directory is a directory",
+			[]any{"reg/", nil},
+			nil, "reg",
 			summary{Dir: "/A/reg", Own: true, Endpoints: []string{"https://reg/v2"}},
 		},
 		{
@@ -192,7 +197,9 @@ func TestLookup(t *testing.T) {
 			summary{Dir: "/A/reg", Own: true, Endpoints: []string{"https://reg/v2 /A/reg/alpha.cert"}},
 		},
 		{
-			"an unusable pair matters little with a usable one in another root", []any{"reg/x.cert", alphaPair.CertPEM}, beta("reg"), "reg",
+			"an unusable pair matters little with a usable one in another root",
+			[]any{"reg/x.cert", alphaPair.CertPEM},
+			beta("reg"), "reg",
 			summary{
 				Dir: "/A/reg", Own: true, Endpoints: []string{"https://reg/v2 /B/reg/beta.cert"},
 				Warnings: []string{"/A/reg/x.cert: no matching x.key, and no private key in the file itself"},
@@ -203,15 +210,22 @@ func TestLookup(t *testing.T) {
 			summary{Dir: "/A/reg", Own: true, Endpoints: []string{"https://reg/v2 /A/reg/alpha.cert"}},
 		},
 		{
-			"and those in another root", []any{"reg/hosts.toml", "server = 'https://reg'"}, alpha("reg"), "reg",
+			"and those in another root",
+			[]any{"reg/hosts.toml", "server = 'https://reg'"},
+			alpha("reg"), "reg",
 			summary{Dir: "/A/reg", Own: true, Endpoints: []string{"https://reg/v2 /B/reg/alpha.cert"}},
 		},
 		{
-			"hosts.toml is found in the second root", alpha("reg"), []any{"reg/hosts.toml", "[host.m]"}, "reg",
+			"hosts.toml is found in the second root", alpha("reg"),
+			[]any{"reg/hosts.toml", "[host.m]"},
+			"reg",
 			summary{Dir: "/B/reg", Own: true, Endpoints: []string{"https://m/v2", "https://reg/v2 /A/reg/alpha.cert"}},
 		},
 		{
-			"the first of two hosts.toml counts", []any{"reg/hosts.toml", "[host.m]"}, []any{"reg/hosts.toml", "[host.n]"}, "reg",
+			"the first of two hosts.toml counts",
+			[]any{"reg/hosts.toml", "[host.m]"},
+			[]any{"reg/hosts.toml", "[host.n]"},
+			"reg",
 			summary{
 				Dir: "/A/reg", Own: true, Endpoints: []string{"https://m/v2", "https://reg/v2"},
 				Warnings: []string{"/B/reg/hosts.toml: is not used: /A/reg/hosts.toml comes first"},
@@ -241,18 +255,24 @@ func TestLookup(t *testing.T) {
 			summary{Dir: "/A/reg", Own: true, Endpoints: []string{"http://m:5000/v2", "https://reg/v2"}},
 		},
 		{
-			"http:// with skip_verify may be either", []any{"reg/hosts.toml", "[host.'http://m:5000']\nskip_verify = true"}, nil, "reg",
+			"http:// with skip_verify may be either",
+			[]any{"reg/hosts.toml", "[host.'http://m:5000']\nskip_verify = true"},
+			nil, "reg",
 			summary{Dir: "/A/reg", Own: true, Endpoints: []string{"https://m:5000/v2 +fallback +skip", "https://reg/v2"}},
 		},
 		{
-			"http:// with a pair is HTTPS", []any{"reg/hosts.toml", "[host.'http://m:5000']"}, alpha("m:5000"), "reg",
+			"http:// with a pair is HTTPS",
+			[]any{"reg/hosts.toml", "[host.'http://m:5000']"},
+			alpha("m:5000"), "reg",
 			summary{
 				Dir: "/A/reg", Own: true, Endpoints: []string{"https://m:5000/v2 /B/m:5000/alpha.cert", "https://reg/v2"},
 				Warnings: []string{`/A/reg/hosts.toml: host."http://m:5000": says http:// for a server with TLS settings: HTTPS is used`},
 			},
 		},
 		{
-			"http:// at port 80 is HTTP", []any{"reg/hosts.toml", "[host.'http://m:80']\nskip_verify = true"}, nil, "reg",
+			"http:// at port 80 is HTTP",
+			[]any{"reg/hosts.toml", "[host.'http://m:80']\nskip_verify = true"},
+			nil, "reg",
 			summary{Dir: "/A/reg", Own: true, Endpoints: []string{"http://m:80/v2 +skip", "https://reg/v2"}},
 		},
 		{
@@ -264,7 +284,9 @@ func TestLookup(t *testing.T) {
 			summary{Dir: "/A/localhost:5000", Own: true, Endpoints: []string{"https://localhost:5000/v2 /A/localhost:5000/alpha.cert"}},
 		},
 		{
-			"even with an empty one", []any{"localhost/", nil}, nil, "localhost",
+			"even with an empty one",
+			[]any{"localhost/", nil},
+			nil, "localhost",
 			summary{Dir: "/A/localhost", Own: true, Endpoints: []string{"https://localhost/v2"}},
 		},
 		{
@@ -307,7 +329,9 @@ func TestLookupFails(t *testing.T) {
 	}{
 		{"a name that is none", nil, "a/b", `host "a/b": contains "/": give the host only, without scheme and path`},
 		{
-			"a hosts.toml that cannot be used does not fall through to the upstream", []any{"reg/hosts.toml", "[host.m]\nskip-verify = true"}, "reg",
+			"a hosts.toml that cannot be used does not fall through to the upstream",
+			[]any{"reg/hosts.toml", "[host.m]\nskip-verify = true"},
+			"reg",
 			`registry reg: ROOT/reg/hosts.toml:2: host.m.skip-verify: unknown key; did you mean "skip_verify"?`,
 		},
 		{"one in _default", []any{"_default/hosts.toml", "="}, "reg", "registry reg: ROOT/_default/hosts.toml:1: invalid TOML: invalid character at start of key: U+003D '='"},

@@ -1,6 +1,7 @@
 package certsd
 
 import (
+	"io/fs"
 	"net/http"
 	"testing"
 	"testing/fstest"
@@ -105,7 +106,7 @@ func TestParseHostsRefuses(t *testing.T) {
 	for _, tt := range []struct{ about, text, want string }{
 		{"bad TOML", "server = \"https://x\"\nca = \"a", "error: /d/hosts.toml:2: invalid TOML: unterminated basic string"},
 		{"a key twice", "ca = 'a'\nca = 'b'", "error: /d/hosts.toml:2: invalid TOML: key ca is already defined"},
-		{"an unknown key", "server = 'x'\ncapabilites = ['pull']", `error: /d/hosts.toml:2: capabilites: unknown key; did you mean "capabilities"?`},
+		{"an unknown key", "server = 'x'\ncapabilitie = ['pull']", `error: /d/hosts.toml:2: capabilitie: unknown key; did you mean "capabilities"?`},
 		{"a hyphen", "skip-verify = true", `error: /d/hosts.toml:1: skip-verify: unknown key; did you mean "skip_verify"?`},
 		{"a capital", "Server = 'x'", `error: /d/hosts.toml:1: Server: unknown key; did you mean "server"?`},
 		{"a plural", "clients = []", `error: /d/hosts.toml:1: clients: unknown key; did you mean "client"?`},
@@ -188,7 +189,7 @@ func TestHostsTOMLFiles(t *testing.T) {
 			[]string{"alpha.cert"},
 		},
 		{
-			"a path below the directory, and outside", "[host.m]\nca = ['sub/ca.pem', '/etc/pki/ca.pem', '../shared/ca.pem']\nclient = 'both.pem'",
+			"a path below the directory, and outside", "[host.m]\nca = ['./sub/ca.pem', '/etc/pki/ca.pem', '../shared/ca.pem']\nclient = 'both.pem'",
 			outcome{CAs: []string{"/d/m.crt test CA"}, Identities: []string{"alpha.cert alpha", "beta.cert beta"}},
 			[]string{"/d/sub/ca.pem", "/etc/pki/ca.pem", "/shared/ca.pem"},
 			[]string{"both.pem"},
@@ -236,7 +237,12 @@ func TestHostsTOMLFiles(t *testing.T) {
 	} {
 		t.Run(tt.about, func(t *testing.T) {
 			t.Parallel()
-			dir, _ := Load(content(tt.toml), LoadOptions{Path: "/d", ReadFile: func(string) ([]byte, error) { return testCA.PEM, nil }})
+			dir, _ := Load(content(tt.toml), LoadOptions{Path: "/d", ReadFile: func(path string) ([]byte, error) {
+				if path != "/etc/pki/ca.pem" && path != "/shared/ca.pem" {
+					return nil, fs.ErrNotExist
+				}
+				return testCA.PEM, nil
+			}})
 			got := outcomeOf(dir)
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("outcome (-want +got):\n%s", diff)

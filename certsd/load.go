@@ -61,7 +61,7 @@ func Load(fsys fs.FS, o LoadOptions) (*Directory, error) {
 	if o.ReadFile == nil {
 		o.ReadFile = readFile
 	}
-	dir := load(fsSource{fsys, o.ReadFile}, o.Path, nil)
+	dir := load(fsSource{fsys, o.Path, o.ReadFile}, o.Path, nil)
 	return dir, failures(dir.Problems)
 }
 

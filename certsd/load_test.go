@@ -217,7 +217,8 @@ func TestLoadDockerFiles(t *testing.T) {
 			outcome{Problems: []string{"error: /d/ca.crt: cannot be read: is larger than 4 MiB"}},
 		},
 		{
-			"a pipe", fstest.MapFS{"ca.crt": {Mode: fs.ModeNamedPipe}},
+			"a pipe",
+			fstest.MapFS{"ca.crt": {Mode: fs.ModeNamedPipe}},
 			outcome{Problems: []string{"error: /d/ca.crt: cannot be read: is not a regular file"}},
 		},
 	} {

@@ -1,9 +1,11 @@
 package certsd
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -121,6 +123,7 @@ func TestReloadHalfWrittenPair(t *testing.T) {
 			t.Parallel()
 			r := newReloading(t, concat(alpha("reg"), beta("reg"))...)
 			endpoint := r.last.Endpoints[0]
+			untouched := endpoint.Identities[1]
 			write(t, r.root, "reg/"+half.file, half.content)
 			r.expect([]string{"alpha.cert alpha", "beta.cert beta"},
 				"reg error: reg/alpha.cert: "+half.cause+"; what was last read from it stays in use")
@@ -132,6 +135,9 @@ func TestReloadHalfWrittenPair(t *testing.T) {
 			r.expect([]string{"alpha.cert alpha", "beta.cert beta"})
 			write(t, r.root, "reg/alpha.cert", gammaPair.CertPEM, "reg/alpha.key", gammaPair.KeyPEM)
 			r.expect([]string{"alpha.cert gamma", "beta.cert beta"}, "reg changed")
+			if r.last.Endpoints[0].Identities[1] != untouched {
+				t.Error("the unchanged identity is another value")
+			}
 		})
 	}
 }
@@ -188,6 +194,39 @@ func TestReloadCA(t *testing.T) {
 	}
 	write(t, r.root, "reg/new.crt", testCA.PEM)
 	r.expect([]string{"new.crt test CA"}, "reg changed")
+}
+
+func TestReloadUnreadable(t *testing.T) {
+	t.Parallel()
+	root := tree(t, concat(alpha("reg"), beta("reg"), []any{"reg/ca.crt", testCA.PEM, "reg/hosts.toml", "server = 'https://reg'"})...)
+	denied := ""
+	h := &Hosts{Roots: Roots{root}}
+	h.disk.readFile = func(path string) ([]byte, error) {
+		if filepath.Base(path) == denied {
+			return nil, &fs.PathError{Op: "open", Path: path, Err: syscall.EACCES}
+		}
+		return os.ReadFile(path)
+	}
+	var told string
+	h.OnReload = func(r Reload) { told = strings.ReplaceAll(r.Err.Error(), root+"/", "") }
+	host, err := h.Lookup("reg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct{ file, want string }{
+		{"alpha.key", "reg/alpha.key: cannot be read: permission denied; what was last read from it stays in use"},
+		{"ca.crt", "reg/ca.crt: cannot be read: permission denied; what was last read from it stays in use"},
+		{"hosts.toml", "reg/hosts.toml: cannot read the file: permission denied; what was last read from it stays in use"},
+	} {
+		denied = tt.file
+		again, err := h.Lookup("reg")
+		if err != nil || again.Endpoints[0] != host.Endpoints[0] {
+			t.Errorf("without %s: %v, %v", tt.file, again, err)
+		}
+		if told != tt.want {
+			t.Errorf("without %s it is told that %s\nwant %s", tt.file, told, tt.want)
+		}
+	}
 }
 
 func TestReloadHostsTOML(t *testing.T) {

@@ -153,3 +153,20 @@ func (h *Hosts) defaults() []string {
 func says(dirs []*Directory) bool {
 	return slices.ContainsFunc(dirs, func(d *Directory) bool { return d.says })
 }
+
+// endpointPlace is where the directory of an endpoint of hosts.toml may be;
+// nil for the registry itself.
+func (c *cachedHost) endpointPlace(h *Hosts, config *hostsFile, i int) *place {
+	if c.config != config {
+		c.config, c.endpoints = config, nil
+		for _, e := range config.endpoints {
+			var p *place
+			if canonical, err := Canonical(e.host); err == nil && canonical != c.place.canonical {
+				found := h.place(canonical, e.host)
+				p = &found
+			}
+			c.endpoints = append(c.endpoints, p)
+		}
+	}
+	return c.endpoints[i]
+}

@@ -25,36 +25,40 @@ type source interface {
 }
 
 // fsSource reads the directory from a file system and what lies outside it
-// through readFile.
+// through readFile, a relative path from dir.
 type fsSource struct {
 	fsys     fs.FS
+	dir      string
 	readFile func(path string) ([]byte, error)
 }
 
 func (s fsSource) list() ([]fs.DirEntry, error) { return fs.ReadDir(s.fsys, ".") }
 
 func (s fsSource) read(path string) ([]byte, error) {
-	if slashed := filepath.ToSlash(path); fs.ValidPath(slashed) {
-		f, err := s.fsys.Open(slashed)
+	if filepath.IsAbs(path) {
+		return s.readFile(path)
+	}
+	if clean := filepath.ToSlash(filepath.Clean(path)); fs.ValidPath(clean) {
+		f, err := s.fsys.Open(clean)
 		if err != nil {
 			return nil, err
 		}
 		defer f.Close()
 		return readAll(f)
 	}
-	return s.readFile(path)
+	return s.readFile(filepath.Join(s.dir, path))
 }
 
 // readFile is os.ReadFile for regular files of bounded size: a pipe would
 // block for ever.
 func readFile(path string) ([]byte, error) {
 	// Opening a pipe blocks already.
-	if info, err := os.Stat(path); err != nil {
+	if info, err := os.Stat(path); err != nil { //nolint:gosec // reading the files an administrator named is the purpose
 		return nil, err
 	} else if err := checkMode(info); err != nil {
 		return nil, err
 	}
-	f, err := os.Open(path) //nolint:gosec // reading the files an administrator named is the purpose
+	f, err := os.Open(path) //nolint:gosec // as above
 	if err != nil {
 		return nil, err
 	}

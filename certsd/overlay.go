@@ -1,0 +1,50 @@
+package certsd
+
+import (
+	"cmp"
+	"path/filepath"
+	"slices"
+)
+
+// dockerFiles are the Docker files for one host out of several directories.
+type dockerFiles struct {
+	// dir is the first directory that gave something.
+	dir        string
+	cas        []CA
+	identities []*Identity
+	problems   []*Problem
+}
+
+// overlay puts directories for the same host on top of each other: a file in
+// an earlier one hides the file of the same name in a later one.
+func overlay(dirs []*Directory) dockerFiles {
+	var o dockerFiles
+	for _, dir := range dirs {
+		if o.dir == "" && len(dir.CAs)+len(dir.Identities) > 0 {
+			o.dir = dir.Path
+		}
+		for _, ca := range dir.CAs {
+			if !slices.ContainsFunc(o.cas, func(c CA) bool { return filepath.Base(c.File) == filepath.Base(ca.File) }) {
+				o.cas = append(o.cas, ca)
+			}
+		}
+		for _, id := range dir.Identities {
+			if !slices.ContainsFunc(o.identities, func(i *Identity) bool { return i.Name == id.Name }) {
+				o.identities = append(o.identities, id)
+			}
+		}
+	}
+	slices.SortStableFunc(o.cas, func(a, b CA) int { return cmp.Compare(filepath.Base(a.File), filepath.Base(b.File)) })
+	slices.SortStableFunc(o.identities, func(a, b *Identity) int { return cmp.Compare(a.Name, b.Name) })
+	for _, dir := range dirs {
+		for _, p := range dir.Problems {
+			switch {
+			case p.kind == ofPair && len(o.identities) > 0:
+				o.problems = append(o.problems, p.as(Warning))
+			case p.kind == ofFile || p.kind == ofPair:
+				o.problems = append(o.problems, p)
+			}
+		}
+	}
+	return o
+}

@@ -1,0 +1,116 @@
+package certsd
+
+import (
+	"errors"
+	"io/fs"
+	"slices"
+	"sync"
+)
+
+// cachedHost is what is known about one registry.
+type cachedHost struct {
+	place place
+
+	// mu guards what follows. It is held while the directories are looked at.
+	mu    sync.Mutex
+	found *resolution
+	// host is the last usable value; with err it must not be used any more.
+	host *Host
+	err  error
+	// kept tells that host is older than found, which cannot be used because
+	// of failure.
+	kept    bool
+	failure error
+	// noSystem tells that the system's CA roots are of no concern.
+	noSystem bool
+	// endpoints are the places of the endpoints of config.
+	config    *hostsFile
+	endpoints []*place
+}
+
+// refresh brings c up to date. It returns a report if something is new.
+func (h *Hosts) refresh(c *cachedHost) *report {
+	found := h.resolve(c)
+	removed := c.kept && c.removed(h.disk)
+	if c.found != nil && found.equal(c.found) && !removed {
+		return nil
+	}
+	if c.noSystem {
+		found.system, found.systemErr = h.system.get()
+	}
+	b := builder{name: c.place.canonical, found: found, append: h.SystemRoots == "append"}
+	host, err := b.build()
+	first := c.found == nil
+	c.found = found
+	c.noSystem = err == nil && !slices.ContainsFunc(host.all(), func(e *Endpoint) bool { return e.system != nil })
+	if err != nil {
+		return h.failed(c, err, first)
+	}
+	old, oldErr := c.host, c.failure
+	c.kept, c.err, c.failure = false, nil, nil
+	c.host = reuse(old, host)
+	r := &report{first: first, Reload: Reload{
+		Host: host.Name, Dir: host.Dir, Changed: old == nil || oldErr != nil || !sameSettings(old, c.host),
+	}}
+	var kept []error
+	for _, warning := range c.host.Warnings {
+		if old != nil && containsText(old.Warnings, warning) {
+			continue
+		}
+		r.Warnings = append(r.Warnings, warning)
+		if p, ok := errors.AsType[*Problem](warning); ok && p.kept {
+			kept = append(kept, warning)
+		}
+	}
+	r.Err = errors.Join(kept...)
+	if old != c.host {
+		retire(old, c.host)
+	}
+	if !first && !r.Changed && r.Err == nil && len(r.Warnings) == 0 {
+		return nil
+	}
+	return r
+}
+
+// failed goes on with the last good host where there is one. A file of it that
+// was removed must not be used any more: then there is no host.
+func (h *Hosts) failed(c *cachedHost, err error, first bool) *report {
+	told := c.failure != nil && c.failure.Error() == err.Error()
+	c.failure, c.err = err, nil
+	if c.host == nil || c.removed(h.disk) {
+		retire(c.host, nil)
+		told = told && c.host == nil
+		c.host, c.err, c.kept = nil, err, false
+	} else {
+		c.kept = true
+	}
+	if first || told {
+		return nil
+	}
+	dir := ""
+	if len(c.found.main) > 0 {
+		dir = c.found.main[0].Path
+	}
+	return &report{Reload: Reload{Host: c.place.canonical, Dir: dir, Err: err}}
+}
+
+// removed tells that a file of the host is gone.
+func (c *cachedHost) removed(d disk) bool {
+	gone := func(path string) bool {
+		_, err := d.Stat(path)
+		return errors.Is(err, fs.ErrNotExist)
+	}
+	for _, e := range c.host.all() {
+		for _, ca := range e.CAs {
+			if gone(ca.File) {
+				return true
+			}
+		}
+		for _, id := range e.Identities {
+			if gone(id.CertFile) || gone(id.KeyFile) {
+				return true
+			}
+		}
+	}
+	return false
+}
