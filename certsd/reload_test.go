@@ -386,3 +386,71 @@ func TestHooksMayLookUp(t *testing.T) {
 		t.Error("the hook was not called")
 	}
 }
+
+func TestReloadFileWithItsOldTime(t *testing.T) {
+	t.Parallel()
+	// cp -p in place: the same inode, size and time of modification.
+	root := tree(t, "reg/ca.crt", testCA.PEM)
+	path := filepath.Join(root, "reg", "ca.crt")
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if changeTime(info).IsZero() {
+		t.Skip("this system does not say when an inode changed")
+	}
+	h, _, _ := counted(root)
+	if _, err := h.Lookup("reg"); err != nil {
+		t.Fatal(err)
+	}
+	// Write until the clock behind the file system has moved on.
+	for moved := false; !moved; {
+		replaced := append([]byte{}, testCA.PEM...)
+		copy(replaced, "-----BEGIN CERTIFICATX")
+		if err := os.WriteFile(path, replaced, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(path, info.ModTime(), info.ModTime()); err != nil {
+			t.Fatal(err)
+		}
+		now, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		moved = !changeTime(now).Equal(changeTime(info))
+	}
+	host, err := h.Lookup("reg")
+	if err != nil || len(host.Warnings) != 1 {
+		t.Errorf("the change is not seen: %v, %v", host.Warnings, err)
+	}
+}
+
+func TestReplacedEndpointIsRetired(t *testing.T) {
+	t.Parallel()
+	r := newReloading(t, concat(alpha("reg"), []any{"reg/hosts.toml", "[host.m]\n[host.n]"})...)
+	mirror, other, server := r.last.Endpoints[0], r.last.Endpoints[1], r.last.Endpoints[2]
+	write(t, r.root, concat(beta("m"), []any{"reg/hosts.toml", "[host.m]"})...)
+	r.expect([]string{"beta.cert beta", "alpha.cert alpha"}, "reg changed")
+	if !mirror.state.isRetired() || !other.state.isRetired() {
+		t.Error("the connections of a replaced endpoint stay open")
+	}
+	if server.state.isRetired() || r.last.Endpoints[0].state.isRetired() {
+		t.Error("the connections of an endpoint in use are closed")
+	}
+}
+
+func TestEvictedHostIsRetired(t *testing.T) {
+	t.Parallel()
+	h := &Hosts{Roots: Roots{t.TempDir()}}
+	host, err := h.Lookup("first")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.hosts.limit = 1
+	if _, err := h.Lookup("second"); err != nil {
+		t.Fatal(err)
+	}
+	if !host.Endpoints[0].state.isRetired() {
+		t.Error("the connections of a forgotten host stay open")
+	}
+}
