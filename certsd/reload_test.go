@@ -89,15 +89,21 @@ func TestReloadReplacedPair(t *testing.T) {
 	}
 }
 
+// touch gives a file another time.
+func touch(t *testing.T, path string) {
+	t.Helper()
+	later := time.Now().Add(time.Minute)
+	if err := os.Chtimes(path, later, later); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestReloadTouchedFile(t *testing.T) {
 	t.Parallel()
 	r := newReloading(t, concat(alpha("reg"), []any{"reg/hosts.toml", "[host.m]"})...)
 	before := r.last
 	for _, name := range []string{"alpha.cert", "alpha.key", "hosts.toml", "."} {
-		later := time.Now().Add(time.Minute)
-		if err := os.Chtimes(filepath.Join(r.root, "reg", name), later, later); err != nil {
-			t.Fatal(err)
-		}
+		touch(t, filepath.Join(r.root, "reg", name))
 		r.expect([]string{"alpha.cert alpha"})
 	}
 	write(t, r.root, alpha("reg")...)
@@ -219,6 +225,7 @@ func TestReloadUnreadable(t *testing.T) {
 		{"hosts.toml", "reg/hosts.toml: cannot read the file: permission denied; what was last read from it stays in use"},
 	} {
 		denied = tt.file
+		touch(t, filepath.Join(root, "reg", tt.file))
 		again, err := h.Lookup("reg")
 		if err != nil || again.Endpoints[0] != host.Endpoints[0] {
 			t.Errorf("without %s: %v, %v", tt.file, again, err)
@@ -303,7 +310,12 @@ func TestReloadSameTimeAndSize(t *testing.T) {
 	// alike: a young stamp is not trusted.
 	root := tree(t, "reg/ca.crt", testCA.PEM)
 	h, _, reads := counted(root)
-	h.disk.now = time.Now
+	info, err := os.Stat(filepath.Join(root, "reg", "ca.crt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	written := latest(info)
+	h.disk.now = func() time.Time { return written }
 	if _, err := h.Lookup("reg"); err != nil {
 		t.Fatal(err)
 	}
@@ -314,7 +326,7 @@ func TestReloadSameTimeAndSize(t *testing.T) {
 	if *reads == 0 {
 		t.Error("a file that was just written is not read again")
 	}
-	h.disk.now = func() time.Time { return time.Now().Add(racy) }
+	h.disk.now = func() time.Time { return written.Add(racy) }
 	h.dirs.disk.now = h.disk.now
 	for range 2 {
 		*reads = 0
