@@ -25,6 +25,9 @@ func repositoryOf(req *http.Request, root string) string {
 	name := repositoryIn(req.URL.Path, root)
 	if name == "" {
 		name, _ = req.Context().Value(repositoryKey{}).(string)
+		if strings.HasPrefix(req.URL.Path, "/v1/") {
+			name = strings.TrimPrefix(name, "library/")
+		}
 	}
 	if len(name) > maxRepository {
 		return ""

@@ -140,7 +140,9 @@ func (rd *round) run(identities []*Identity) (*http.Response, error) {
 		a := rd.result(id, x, o)
 		if reason == "" {
 			if o.err == nil && id != nil {
-				rd.ep.state.memory.works(rd.repo, id, o.status < 400)
+				// Those before it were refused just now, also if the answer
+				// proves nothing by itself: a 401 wants a token for this one.
+				rd.ep.state.memory.works(rd.repo, id, o.status < 400 || i > 0)
 			}
 			return rd.finish(a, resp, o)
 		}

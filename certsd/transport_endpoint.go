@@ -68,10 +68,25 @@ func (b *EndpointTransport) CloseIdleConnections() { b.transport.CloseIdleConnec
 // presents first, nil if there is none. What a server issues to one identity,
 // such as a token, may not be good for another: a cache of such things should
 // be keyed by it, best by its certificate, since a file may be replaced.
+//
+// It does not look for changed files: the request itself does.
 func (b *EndpointTransport) Preferred(repository string) *Identity {
-	ep := b.endpoint().Endpoint
+	ep := b.current()
 	usable, _ := byValidity(ep.Identities, time.Now())
 	return first(usable, ep.state.memory.known(repository))
+}
+
+// PreferredFor is Preferred for the repository of a request.
+func (b *EndpointTransport) PreferredFor(req *http.Request) *Identity {
+	return b.Preferred(repositoryOf(req, b.current().Path))
+}
+
+// current returns the endpoint as it was found last.
+func (b *EndpointTransport) current() *Endpoint {
+	if last := b.last.Load(); last != nil {
+		return last.Endpoint
+	}
+	return b.given
 }
 
 // settings are what a lookup found for an endpoint.
