@@ -39,6 +39,9 @@ func repositoryIn(path, root string) string {
 	if rest, ok := strings.CutPrefix(path, "/v1/repositories/"); ok {
 		// An index is asked for a name of one component as it is, the tags are
 		// under library/: they are one repository.
+		if name := before(rest, "/tags/"); name != "" {
+			return strings.TrimPrefix(name, "library/")
+		}
 		return strings.TrimPrefix(before(rest+"/", "/tags/", "/images/", "/json/"), "library/")
 	}
 	for _, root := range []string{strings.TrimSuffix(root, "/"), "/v2"} {

@@ -144,6 +144,7 @@ func (r RotateOn) moves(o reply) string {
 	return ""
 }
 
+// movesOnError is moves for a request without an answer.
 func movesOnError(o reply) string {
 	if _, ok := unusable(o.err); ok {
 		return "key type not accepted"
@@ -160,6 +161,13 @@ func movesOnError(o reply) string {
 		return "connection cut"
 	}
 	return ""
+}
+
+// refuses tells whether a request without an answer may have failed for its
+// certificate, or for the want of one, whatever its method.
+func refuses(o reply) bool {
+	o.method = http.MethodGet
+	return o.err != nil && movesOnError(o) != ""
 }
 
 // nginx tells whether a 400 is nginx's for a refused or missing certificate.

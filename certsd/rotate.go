@@ -1,7 +1,7 @@
 package certsd
 
 import (
-	"errors"
+	"cmp"
 	"fmt"
 	"net/http"
 	"slices"
@@ -67,7 +67,7 @@ func (rd *round) identities() []*Identity {
 		why := invalid(id, time.Now())
 		a := rd.attempt(id)
 		a.Skipped = why
-		rd.record(a, true)
+		rd.record(a)
 		if rd.ep.state.warnOnce(id) {
 			rd.warn(fmt.Errorf("%s: passed over, because it %s", id.CertFile, why))
 		}
@@ -134,7 +134,8 @@ func (rd *round) run(identities []*Identity) (*http.Response, error) {
 		identities = []*Identity{nil}
 	}
 	req := rd.req
-	for i, id := range identities {
+	for i := 0; ; i++ {
+		id := identities[i]
 		resp, o, x := rd.try(req, id)
 		reason := rd.rotateOn.moves(o)
 		a := rd.result(id, x, o)
@@ -155,19 +156,19 @@ func (rd *round) run(identities []*Identity) (*http.Response, error) {
 		}
 		next := rd.again()
 		if next == nil {
+			a.Hint = rd.onlyOnce()
 			return rd.finish(a, resp, o)
 		}
 		a.Reason = reason
 		if resp != nil {
 			a.Answer = discard(resp, rd.secret())
 		}
-		rd.record(a, false)
+		rd.record(a)
 		if hook := rd.Hooks.OnRotate; hook != nil {
 			hook(Rotation{Host: req.URL.Host, From: nameOf(id), To: nameOf(identities[i+1]), Reason: reason})
 		}
 		req = next
 	}
-	panic("unreachable")
 }
 
 // try makes the request with one identity.
@@ -178,7 +179,9 @@ func (rd *round) try(req *http.Request, id *Identity) (*http.Response, reply, *e
 		method: req.Method, path: req.URL.Path, err: err,
 		fresh: x.fresh.Load(), answered: x.answered.Load(),
 	}
-	o.asked, _ = x.asked()
+	if c := x.connection(); c != nil {
+		o.asked = c.asked.Load()
+	}
 	if rd.ep.state.isRetired() {
 		// The connection is closed as soon as it is idle.
 		rd.ep.state.closeIdle()
@@ -216,15 +219,24 @@ func (rd *round) again() *http.Request {
 	return next
 }
 
+// onlyOnce says why a request that should be made again was not.
+func (rd *round) onlyOnce() string {
+	if rd.req.Context().Err() != nil {
+		return ""
+	}
+	return "the other certificates were not tried: the request's body cannot be sent a second time"
+}
+
 func hasBody(req *http.Request) bool { return req.Body != nil && req.Body != http.NoBody }
 
 // finish returns what came back for the last identity tried.
 func (rd *round) finish(a Attempt, resp *http.Response, o reply) (*http.Response, error) {
+	a.Hint = cmp.Or(a.Hint, rd.hint(a, o))
 	if o.err != nil {
-		rd.record(a, false)
-		return nil, rd.explain(o.err, a)
+		rd.record(a)
+		return nil, rd.explain(o, a)
 	}
-	id := rd.record(a, false)
+	id := rd.record(a)
 	if resp.StatusCode >= 400 && rd.trail != nil && rd.req.Method != http.MethodHead {
 		secret := rd.secret()
 		resp.Body = &overhear{ReadCloser: resp.Body, tell: func(text []byte) {
@@ -236,18 +248,12 @@ func (rd *round) finish(a Attempt, resp *http.Response, o reply) (*http.Response
 
 // explain wraps an error with what is needed to do something about it. Errors
 // about the network stay as they are.
-func (rd *round) explain(err error, last Attempt) error {
-	if _, ok := errors.AsType[*unusableError](err); ok {
-		return rd.refused(err, last)
+func (rd *round) explain(o reply, last Attempt) error {
+	switch {
+	case refuses(o), refusesRenegotiation(o.err):
+		return rd.refused(o.err, last)
+	case isVerification(o.err):
+		return rd.unverified(o.err)
 	}
-	if a, ok := remoteAlert(err); ok && a.refusesCertificate() && (last.Asked || a != alertHandshakeFailure) {
-		return rd.refused(err, last)
-	}
-	if refusesRenegotiation(err) || last.Asked && cut(err) && last.Fresh {
-		return rd.refused(err, last)
-	}
-	if isVerification(err) {
-		return rd.unverified(err)
-	}
-	return err
+	return o.err
 }

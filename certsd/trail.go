@@ -22,8 +22,9 @@ type Attempt struct {
 	NotBefore, NotAfter time.Time
 	// Asked tells that the server asked for a client certificate on this
 	// connection, Offered that the identity was presented. Both are false on a
-	// connection that takes up an earlier session.
-	Asked, Offered bool
+	// connection that takes up an earlier TLS session, for which Resumed is
+	// true: what was presented then counts.
+	Asked, Offered, Resumed bool
 	// Fresh tells that the request was the first on its connection.
 	Fresh bool
 	// Skipped says why the identity was passed over, empty if it was not.
@@ -81,12 +82,12 @@ func (t *Trail) Dropped() int {
 	return t.dropped
 }
 
-// add records an attempt and returns its number. With once it is left out if it
-// says nothing new.
-func (t *Trail) add(a Attempt, once bool) int {
+// add records an attempt and returns its number. That an identity was passed
+// over is recorded once.
+func (t *Trail) add(a Attempt) int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if once {
+	if a.Skipped != "" {
 		for _, b := range t.attempts {
 			if a.Host == b.Host && a.Identity == b.Identity && a.Skipped == b.Skipped && a.Dir == b.Dir {
 				return -1
@@ -110,18 +111,16 @@ func (t *Trail) answer(number int, text string) {
 	}
 }
 
-// record tells the trail and the hook about an attempt.
-func (rd *round) record(a Attempt, once bool) int {
-	if len(rd.attempts) < maxAttempts {
-		rd.attempts = append(rd.attempts, a)
-	}
-	if hook := rd.Hooks.OnAttempt; hook != nil {
+// record keeps an attempt, tells the hook, and returns its number in the trail.
+func (rd *round) record(a Attempt) int {
+	rd.attempts = append(rd.attempts, a)
+	if hook := rd.Hooks.OnAttempt; hook != nil && a.Skipped == "" {
 		hook(a)
 	}
 	if rd.trail == nil {
 		return -1
 	}
-	return rd.trail.add(a, once)
+	return rd.trail.add(a)
 }
 
 // attempt returns an attempt with what is known before.
@@ -146,9 +145,10 @@ func (rd *round) attempt(id *Identity) Attempt {
 // result returns an attempt with what came back.
 func (rd *round) result(id *Identity, x *exchange, o reply) Attempt {
 	a := rd.attempt(id)
-	a.Asked, a.Offered = x.asked()
+	if c := x.connection(); c != nil {
+		a.Asked, a.Offered, a.Resumed = c.asked.Load(), c.offered.Load(), c.resumed.Load()
+	}
 	a.Fresh, a.Status, a.Err = o.fresh, o.status, o.err
-	a.Hint = rd.hint(a, o)
 	return a
 }
 

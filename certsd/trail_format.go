@@ -109,7 +109,7 @@ func (a Attempt) what() string {
 	if a.Answer != "" {
 		text += fmt.Sprintf(": %q", a.Answer)
 	}
-	if a.Identity != "" && a.Fresh && !a.Asked && a.Err == nil {
+	if a.Identity != "" && !a.Asked && !a.Resumed && a.Err == nil {
 		text += " (the server did not ask for a certificate)"
 	}
 	return text

@@ -89,8 +89,9 @@ type dialer struct {
 type conn struct {
 	net.Conn
 	// asked tells that the server asked for a client certificate, offered that
-	// one was presented.
-	asked, offered atomic.Bool
+	// one was presented, resumed that neither happened since an earlier session
+	// was taken up.
+	asked, offered, resumed atomic.Bool
 }
 
 func (d *dialer) dial(ctx context.Context, network, addr string) (net.Conn, error) {

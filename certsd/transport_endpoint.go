@@ -145,12 +145,10 @@ func (b *EndpointTransport) find(host *Host) settings {
 	return s
 }
 
-// serves tells whether requests to an origin use the settings of ep. The plain
-// HTTP that may follow a failed handshake is of the same server.
+// serves tells whether requests to an origin use the settings of e. Plain HTTP
+// on the same name and port is of the same server: whether it may be spoken is
+// decided by these settings.
 func (e *Endpoint) serves(scheme, host string) bool {
-	if originFor(scheme, host) == e.origin() {
-		return true
-	}
-	return scheme == "http" && e.Scheme == "https" && (e.HTTPFallback || e.Localhost) &&
-		bareHost(scheme, host) == bareHost(e.Scheme, e.Host)
+	return originFor(scheme, host) == e.origin() ||
+		scheme == "http" && bareHost(scheme, host) == bareHost(e.Scheme, e.Host)
 }

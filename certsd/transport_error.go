@@ -142,8 +142,8 @@ func (rd *round) verificationHint(err error) string {
 	return ""
 }
 
-// hint says what to do about the client certificate after an attempt, if there
-// is something to do.
+// hint says what to do after the last attempt of a round, if there is something
+// to do.
 func (rd *round) hint(a Attempt, o reply) string {
 	switch {
 	case isVerification(o.err):
@@ -151,12 +151,13 @@ func (rd *round) hint(a Attempt, o reply) string {
 	case refusesRenegotiation(o.err):
 		return fmt.Sprintf("server %s asks for a client certificate in the middle of a connection, which Go does not support: "+
 			"it has to ask for it on each connection (Apache: SSLVerifyClient outside of Location and Directory)", a.Host)
-	case !a.Asked || !rd.refusal(o):
+	case !refusal(o):
 		return ""
+	case a.Identity != "" && !a.Asked && !a.Resumed:
+		return fmt.Sprintf("server %s did not ask for a client certificate: none of those in %s was presented", a.Host, a.Dir)
 	case a.Identity != "":
-		if a.Fresh || a.Offered {
-			return fmt.Sprintf("server %s asked for a client certificate and refused those in %s: compare issuer and subject with what it accepts", a.Host, rd.ep.Dir)
-		}
+		return fmt.Sprintf("server %s refused what it was offered from %s: compare issuer and subject with what it accepts", a.Host, a.Dir)
+	case !a.Asked:
 		return ""
 	}
 	dir, exists := rd.directory()
@@ -166,11 +167,14 @@ func (rd *round) hint(a Attempt, o reply) string {
 	return fmt.Sprintf("server %s asked for a client certificate: create the directory %s with NAME.cert and NAME.key", a.Host, dir)
 }
 
-// refusal tells whether an reply may mean that a certificate is missing.
-func (rd *round) refusal(o reply) bool {
+// refusal tells whether what came back may be about the certificate.
+func refusal(o reply) bool {
 	if o.err != nil {
-		alert, ok := remoteAlert(o.err)
-		return ok && alert.refusesCertificate() || o.fresh && !o.answered && cut(o.err)
+		return refuses(o)
 	}
-	return o.status == http.StatusForbidden || rd.rotateOn.moves(o) != ""
+	switch o.status {
+	case http.StatusForbidden, statusCertificateError, statusCertificateRequired:
+		return true
+	}
+	return o.status == http.StatusBadRequest && o.nginx()
 }

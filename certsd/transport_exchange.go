@@ -58,6 +58,9 @@ func (x *exchange) handshake(state tls.ConnectionState, err error) {
 	if p := x.proxy.Load(); p != nil && state.ServerName == p.Hostname() {
 		return
 	}
+	if c := x.connection(); c != nil {
+		c.resumed.Store(state.DidResume)
+	}
 	x.transport.hosts().tls.add(bareHost(x.scheme, x.host))
 	if hook := x.transport.Hooks.OnHandshake; hook != nil {
 		hook(Handshake{Host: x.host, Identity: nameOf(x.identity), Resumed: state.DidResume})
@@ -70,16 +73,6 @@ func (x *exchange) connection() *conn {
 		return nil
 	}
 	return x.conn.Load()
-}
-
-// asked tells whether the server asked for a client certificate, and whether it
-// got one.
-func (x *exchange) asked() (asked, offered bool) {
-	c := x.connection()
-	if c == nil {
-		return false, false
-	}
-	return c.asked.Load(), c.offered.Load()
 }
 
 // request returns the request to make: a copy of req, which must not be

@@ -24,7 +24,7 @@ func originFor(scheme, host string) origin {
 	return origin{scheme, name + ":" + port}
 }
 
-// of is the origin of an endpoint.
+// origin is the origin of the endpoint's URLs.
 func (e *Endpoint) origin() origin { return originFor(e.Scheme, e.Host) }
 
 func defaultPort(scheme string) string {
@@ -34,11 +34,11 @@ func defaultPort(scheme string) string {
 	return "443"
 }
 
-// bareHost is the canonical host[:port] without the default port of its scheme:
-// what http://h and https://h have in common.
+// bareHost is the canonical host[:port] without a default port: what http://h,
+// https://h and their spellings with a port have in common.
 func bareHost(scheme, host string) string {
-	o := originFor(scheme, host)
-	return strings.TrimSuffix(o.host, ":"+defaultPort(o.scheme))
+	h := originFor(scheme, host).host
+	return strings.TrimSuffix(strings.TrimSuffix(h, ":443"), ":80")
 }
 
 // maxHops bounds the walk along redirects. Clients follow ten.

@@ -1,0 +1,252 @@
+package certsd
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/certsd/containerd-certsd/internal/certtest"
+)
+
+func TestTrail(t *testing.T) {
+	t.Parallel()
+	s := newTLSServer(t, serverOptions{auth: tls.RequestClientCert, handle: allow(403)})
+	dir := newCertsDir(t)
+	path := dir.add(t, s.host, "alpha", "beta")
+	old := clientCA.Issue(certtest.Request{CommonName: "old", NotBefore: time.Now().Add(-48 * time.Hour), NotAfter: time.Now().Add(-24 * time.Hour)})
+	if err := old.Write(path, "old"); err != nil {
+		t.Fatal(err)
+	}
+	ctx, trail := WithTrail(t.Context())
+	rt := view(t, dir.transport(t), s.host, nil)
+	for range 2 {
+		if _, err := send(t, rt, newRequest(ctx, t, "GET", s.URL+"/v2/app/manifests/latest?secret=x", "")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	url := s.URL + "/v2/app/manifests/latest"
+	want := strings.NewReplacer("HOST", s.host, "DIR", path, "URL", url,
+		"LATER", day(pairOf("alpha").Cert.NotAfter), "BEFORE", day(old.Cert.NotAfter)).Replace(
+		`HOST (DIR)
+  old.cert (CN=old, expired BEFORE): passed over: it expired on BEFORE
+  alpha.cert (CN=alpha, expires LATER): GET URL: 403 Forbidden: "DENIED: not for alpha" (2 times)
+  beta.cert (CN=beta, expires LATER): GET URL: 403 Forbidden: "DENIED: not for beta" (2 times)
+  -> server HOST refused what it was offered from DIR: compare issuer and subject with what it accepts
+`)
+	if diff := cmp.Diff(want, trail.String()); diff != "" {
+		t.Errorf("trail (-want +got):\n%s", diff)
+	}
+	attempts := trail.Attempts()
+	if len(attempts) != 5 {
+		t.Fatalf("%d attempts", len(attempts))
+	}
+	got := attempts[1]
+	alpha := pairOf("alpha").Cert
+	if diff := cmp.Diff(Attempt{
+		Registry: s.host, Host: s.host, URL: url, Method: "GET", Dir: path, Identity: "alpha.cert",
+		Subject: "CN=alpha", Issuer: "CN=transport clients", NotBefore: alpha.NotBefore, NotAfter: alpha.NotAfter,
+		Asked: true, Offered: true, Fresh: true, Status: 403, Answer: "DENIED: not for alpha", Reason: "403",
+	}, got); diff != "" {
+		t.Errorf("attempt (-want +got):\n%s", diff)
+	}
+}
+
+func TestTrailOfOtherEnds(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]struct {
+		options serverOptions
+		clients []string
+		want    []string
+	}{
+		"an alert": {
+			serverOptions{auth: tls.RequireAnyClientCert, refuse: func(string) error { return errors.New("no") }},
+			[]string{"a"},
+			[]string{"a.cert (CN=a, expires ", "remote error: tls: bad certificate", "-> server HOST refused what it was offered from DIR"},
+		},
+		"a server that does not ask": {
+			serverOptions{handle: allow(403)},
+			[]string{"a", "b"},
+			[]string{"403 Forbidden", "(the server did not ask for a certificate)", "-> server HOST did not ask for a client certificate: none of those in DIR was presented"},
+		},
+		"no pair in the directory": {
+			serverOptions{auth: tls.RequireAnyClientCert},
+			nil,
+			[]string{"without a certificate: GET", "-> server HOST asked for a client certificate: put NAME.cert and NAME.key into DIR"},
+		},
+		"a missing image": {
+			serverOptions{auth: tls.RequestClientCert, handle: allow(404)},
+			[]string{"a"},
+			[]string{"404 Not Found"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newTLSServer(t, row.options)
+			dir := newCertsDir(t)
+			path := dir.add(t, s.host, row.clients...)
+			ctx, trail := WithTrail(t.Context())
+			_, err := send(t, view(t, dir.transport(t), s.host, nil), newRequest(ctx, t, "GET", s.URL+"/v2/", ""))
+			text := trail.String()
+			hinted := false
+			for _, want := range row.want {
+				want = strings.NewReplacer("HOST", s.host, "DIR", path).Replace(want)
+				hint, isHint := strings.CutPrefix(want, "-> ")
+				hinted = hinted || isHint
+				if !strings.Contains(text, want) {
+					t.Errorf("the trail lacks %q:\n%s", want, text)
+				}
+				if isHint && err != nil && !strings.Contains(err.Error(), hint) {
+					t.Errorf("the error lacks %q: %v", hint, err)
+				}
+			}
+			if !hinted && strings.Contains(text, "->") {
+				t.Errorf("a hint too much:\n%s", text)
+			}
+		})
+	}
+}
+
+func TestRefusedErrorNamesEachFile(t *testing.T) {
+	t.Parallel()
+	s := newTLSServer(t, serverOptions{auth: tls.RequireAnyClientCert, refuse: func(string) error { return errors.New("no") }})
+	dir := newCertsDir(t)
+	path := dir.add(t, s.host, "a", "b")
+	_, err := send(t, view(t, dir.transport(t), s.host, nil), newRequest(t.Context(), t, "GET", s.URL+"/v2/", ""))
+	refused, ok := errors.AsType[*RefusedError](err)
+	if !ok {
+		t.Fatalf("error %v", err)
+	}
+	until := day(pairOf("a").Cert.NotAfter)
+	want := fmt.Sprintf("%s: remote error: tls: bad certificate: tried a.cert (CN=a, expires %s), b.cert (CN=b, expires %s) in %s: "+
+		"server %s refused what it was offered from %s: compare issuer and subject with what it accepts", s.host, until, until, path, s.host, path)
+	if diff := cmp.Diff(want, refused.Error()); diff != "" {
+		t.Errorf("error (-want +got):\n%s", diff)
+	}
+	if alert, ok := remoteAlert(err); !ok || alert != alertBadCertificate {
+		t.Error("the alert is not in the chain")
+	}
+}
+
+func TestVerificationError(t *testing.T) {
+	t.Parallel()
+	stranger := certtest.NewCA("stranger")
+	s := newTLSServer(t, serverOptions{tls: func(c *tls.Config) {
+		c.Certificates = []tls.Certificate{stranger.Server("127.0.0.1").TLS}
+	}})
+	for name, row := range map[string]struct {
+		setUp func(dir certsDir) string
+		want  string
+	}{
+		"with a CA file": {
+			func(dir certsDir) string { return dir.add(t, s.host) },
+			"(looked at DIR/ca.crt): put the CA root that signed its certificate into DIR as NAME.crt",
+		},
+		"with the system's roots": {
+			func(dir certsDir) string {
+				return filepath.Join(string(dir), strings.ReplaceAll(s.host, ":", "_")+"_")
+			},
+			"(looked at the system's roots): create the directory DIR with the CA root that signed its certificate as NAME.crt",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := newCertsDir(t)
+			path := row.setUp(dir)
+			_, err := send(t, view(t, dir.transport(t), s.host, nil), newRequest(t.Context(), t, "GET", s.URL+"/v2/", ""))
+			failed, ok := errors.AsType[*VerificationError](err)
+			if !ok {
+				t.Fatalf("error %v", err)
+			}
+			if want := strings.ReplaceAll(row.want, "DIR", path); !strings.Contains(err.Error(), want) || failed.Host != s.host {
+				t.Errorf("error %v, want %q", err, want)
+			}
+			if _, ok := errors.AsType[*tls.CertificateVerificationError](err); !ok {
+				t.Error("the cause is not in the chain")
+			}
+		})
+	}
+}
+
+func TestTrailIsBounded(t *testing.T) {
+	t.Parallel()
+	var trail Trail
+	for i := range maxAttempts + 3 {
+		if n := trail.add(Attempt{Status: i}); n != i {
+			t.Errorf("number %d, want %d", n, i)
+		}
+	}
+	trail.answer(0, "gone")
+	trail.answer(3, "third")
+	got := trail.Attempts()
+	if len(got) != maxAttempts || trail.Dropped() != 3 || got[0].Status != 3 || got[0].Answer != "third" {
+		t.Errorf("%d attempts, %d dropped, first %+v", len(got), trail.Dropped(), got[0])
+	}
+}
+
+func TestAnswerText(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]struct{ body, contentType, secret, want string }{
+		"errors of a registry":     {`{"errors":[{"code":"DENIED","message":"no\naccess"},{"code":"UNKNOWN"}]}`, "application/json", "", "DENIED: no access; UNKNOWN"},
+		"error of v1":              {`{"error": "Requires authorization"}`, "", "", "Requires authorization"},
+		"message":                  {`{"message":"blocked","details":"by policy"}`, "", "", "blocked; by policy"},
+		"title of a page":          {"<html>\r\n<head><title>400 The SSL certificate error</title></head>", "text/html", "", "400 The SSL certificate error"},
+		"page without a title":     {"<html><body><h1>Go</h1>away</body>", "text/html", "", "Go away"},
+		"text":                     {"  no\x00\x1b[31m way\n", "text/plain", "", "no [31m way"},
+		"right to left override":   {"a\u202eb", "", "", "a b"},
+		"long":                     {strings.Repeat("x", 300), "", "", strings.Repeat("x", 200) + "…"},
+		"credentials sent back":    {"bad token abcdefghij here", "", "abcdefghij", "bad token [removed] here"},
+		"nothing":                  {"", "", "", ""},
+		"lower case has more byte": {"<title>\u0130\u0130</title>", "text/html", "", "\u0130\u0130"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if got := answerText([]byte(row.body), row.contentType, row.secret); got != row.want {
+				t.Errorf("got %q, want %q", got, row.want)
+			}
+		})
+	}
+}
+
+// What is read to know a 400 by is still there for the reader.
+func TestPeekLeavesTheBodyWhole(t *testing.T) {
+	t.Parallel()
+	page := strings.Repeat("<p>another page</p>", 1000)
+	s := newTLSServer(t, serverOptions{auth: tls.RequestClientCert, handle: func(w http.ResponseWriter, _ *http.Request, _ string) {
+		w.WriteHeader(400)
+		_, _ = io.WriteString(w, page)
+	}})
+	dir := newCertsDir(t)
+	dir.add(t, s.host, "a", "b")
+	ctx, trail := WithTrail(t.Context())
+	resp, err := view(t, dir.transport(t), s.host, nil).RoundTrip(newRequest(ctx, t, "GET", s.URL+"/v2/", ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := io.ReadAll(resp.Body)
+	resp.Body.Close()
+	if err != nil || string(got) != page {
+		t.Errorf("error %v, %d bytes, want %d", err, len(got), len(page))
+	}
+	if answer := trail.Attempts()[0].Answer; !strings.HasPrefix(answer, "another page another page") {
+		t.Errorf("answer %q", answer)
+	}
+}
+
+func FuzzAnswerText(f *testing.F) {
+	f.Add([]byte(`{"errors":[{"code":"DENIED","message":"no"}]}`), "application/json")
+	f.Add([]byte("<html><title>x</title>"), "text/html")
+	f.Fuzz(func(t *testing.T, body []byte, contentType string) {
+		text := answerText(body, contentType, "")
+		if n := len([]rune(text)); n > maxAnswer+1 || strings.ContainsAny(text, "\r\n\t\x00\x1b") {
+			t.Errorf("%d characters: %q", n, text)
+		}
+	})
+}

@@ -1,0 +1,110 @@
+package certsd
+
+import (
+	"crypto/tls"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestTransportIsContainerdsOwn(t *testing.T) {
+	t.Parallel()
+	tr := newHTTPTransport(&Endpoint{DialTimeout: time.Minute}, nil)
+	if tr.ForceAttemptHTTP2 || tr.DisableCompression || tr.DisableKeepAlives || tr.TLSClientConfig.MinVersion != tls.VersionTLS12 {
+		t.Errorf("got %+v", tr)
+	}
+	s := newTLSServer(t, serverOptions{tls: func(c *tls.Config) { c.NextProtos = []string{"h2", "http/1.1"} }})
+	dir := newCertsDir(t)
+	dir.add(t, s.host)
+	resp, err := view(t, dir.transport(t), s.host, nil).RoundTrip(newRequest(t.Context(), t, "GET", s.URL, ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.Proto != "HTTP/1.1" || resp.TLS == nil {
+		t.Errorf("protocol %s, TLS %v", resp.Proto, resp.TLS)
+	}
+}
+
+func TestOldTLSIsRefused(t *testing.T) {
+	t.Parallel()
+	s := newTLSServer(t, serverOptions{auth: tls.RequestClientCert, maxVersion: tls.VersionTLS11, tls: func(c *tls.Config) {
+		c.MinVersion = tls.VersionTLS10
+	}})
+	dir := newCertsDir(t)
+	dir.add(t, s.host, "a", "b")
+	if _, err := send(t, view(t, dir.transport(t), s.host, nil), newRequest(t.Context(), t, "GET", s.URL, "")); err == nil {
+		t.Error("no error")
+	}
+	if s.conns != 1 {
+		t.Errorf("%d connections, want 1: it is not about the certificate", s.conns)
+	}
+}
+
+// Through a proxy the server is the one that gets the certificate, and a proxy
+// that asks for one gets none.
+func TestProxies(t *testing.T) {
+	t.Parallel()
+	for _, scheme := range []string{"http", "https"} {
+		t.Run(scheme, func(t *testing.T) {
+			t.Parallel()
+			s := newTLSServer(t, serverOptions{auth: tls.RequestClientCert})
+			proxied := httptest.NewUnstartedServer(httpProxy(t))
+			if scheme == "https" {
+				proxied.TLS = &tls.Config{
+					Certificates: []tls.Certificate{serverCA.Server("127.0.0.1").TLS},
+					ClientAuth:   tls.RequestClientCert,
+					VerifyConnection: func(state tls.ConnectionState) error {
+						if len(state.PeerCertificates) > 0 {
+							t.Error("the proxy got a certificate")
+						}
+						return nil
+					},
+				}
+				proxied.StartTLS()
+			} else {
+				proxied.Start()
+			}
+			t.Cleanup(proxied.Close)
+			dir := newCertsDir(t)
+			dir.add(t, s.host, "a")
+			tr := dir.transport(t)
+			host, err := tr.hosts().Lookup(s.host)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ep := host.Endpoints[0]
+			via, err := url.Parse(proxied.URL)
+			if err != nil {
+				t.Fatal(err)
+			}
+			// The environment's proxies are not used for loopback addresses.
+			ep.state.transport(ep, ep.Identities[0]).Proxy = func(req *http.Request) (*url.URL, error) {
+				exchangeOf(req.Context()).proxy.Store(via)
+				return via, nil
+			}
+			if scheme == "https" {
+				// A proxy is verified against the system's roots only.
+				_, err := send(t, view(t, tr, s.host, nil), newRequest(t.Context(), t, "GET", s.URL, ""))
+				if err == nil || !strings.Contains(err.Error(), "proxyconnect") {
+					t.Errorf("error %v", err)
+				}
+				return
+			}
+			var handshakes []string
+			tr.Hooks.OnHandshake = func(h Handshake) { handshakes = append(handshakes, h.Host+" "+h.Identity) }
+			get(t, view(t, tr, s.host, nil), s.URL+"/v2/")
+			if diff := cmp.Diff([]string{"a"}, s.clients()); diff != "" {
+				t.Errorf("clients (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff([]string{s.host + " a.cert"}, handshakes); diff != "" {
+				t.Errorf("handshakes (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
