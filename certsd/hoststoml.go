@@ -282,16 +282,12 @@ func (t table) oneOf(name string, words ...string) string {
 	return ""
 }
 
-var rotateStatus = regexp.MustCompile(`^([45][0-9][0-9]|5xx)$`)
-
+// rotateOn checks what the transport will read with the transport's own parser.
 func (t table) rotateOn(name string) []string {
 	list := t.strings(name)
-	for _, status := range list {
-		switch {
-		case status == "401":
-			t.fail(name, "401 never moves on to another certificate: it asks for credentials")
-		case !rotateStatus.MatchString(status):
-			t.fail(name, `%q must be a status such as "403", or "5xx"`, status)
+	for _, entry := range list {
+		if _, _, err := parseStatuses(entry); err != nil {
+			t.fail(name, "%q: %w", entry, err)
 		}
 	}
 	return list

@@ -151,8 +151,8 @@ func TestParseHostsRefuses(t *testing.T) {
 		{"a flag for registry_v1", "registry_v1 = true", "error: /d/hosts.toml:1: registry_v1: is a boolean, must be a string"},
 		{"our keys in a host", "[host.m]\nregistry_v1 = 'never'", `error: /d/hosts.toml:2: host.m.registry_v1: unknown key; known here: capabilities, ca, client, skip_verify, header, override_path, dial_timeout`},
 		{"a number in rotate_on", "rotate_on = [403]", "error: /d/hosts.toml:1: rotate_on: is a list with a number, must be a list of strings"},
-		{"401 in rotate_on", "rotate_on = ['401']", "error: /d/hosts.toml:1: rotate_on: 401 never moves on to another certificate: it asks for credentials"},
-		{"success in rotate_on", "rotate_on = ['200']", `error: /d/hosts.toml:1: rotate_on: "200" must be a status such as "403", or "5xx"`},
+		{"401 in rotate_on", "rotate_on = ['401']", `error: /d/hosts.toml:1: rotate_on: "401": asks for credentials and never moves on to another certificate`},
+		{"success in rotate_on", "rotate_on = ['200']", `error: /d/hosts.toml:1: rotate_on: "200": is neither a status from 400 to 599 nor "4xx" or "5xx"`},
 		{
 			"capabilities of the registry itself", "capabilities = ['pull']",
 			"warning: /d/hosts.toml:1: capabilities: has no effect without server: the registry itself has every capability, below /v2",

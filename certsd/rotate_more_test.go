@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -367,5 +368,34 @@ func TestNothingToRotate(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{""}, s.clients()); diff != "" {
 		t.Errorf("clients (-want +got):\n%s", diff)
+	}
+}
+
+// What was read before must not stand in for a directory that has become
+// unusable by removing files: the removed pair would be presented for ever.
+func TestRemovedPairIsNotKeptByABrokenDirectory(t *testing.T) {
+	t.Parallel()
+	s := newTLSServer(t, serverOptions{auth: tls.RequestClientCert})
+	dir := newCertsDir(t)
+	path := dir.add(t, s.host, "a")
+	toml := fmt.Sprintf("server = %q\nclient = [[\"a.cert\", \"a.key\"]]\n", s.URL)
+	if err := os.WriteFile(filepath.Join(path, "hosts.toml"), []byte(toml), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	rt := view(t, dir.transport(t), s.host, nil)
+	get(t, rt, s.URL+"/v2/app/blobs/1")
+	if diff := cmp.Diff([]string{"a"}, s.clients()); diff != "" {
+		t.Errorf("clients (-want +got):\n%s", diff)
+	}
+	for _, name := range []string{"a.cert", "a.key"} {
+		if err := os.Remove(filepath.Join(path, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err := send(t, rt, newRequest(t.Context(), t, http.MethodGet, s.URL+"/v2/app/blobs/2", ""))
+	for _, r := range s.takeAll() {
+		if r.Client != "" {
+			t.Errorf("the removed pair was presented as %s (error: %v)", r.Client, err)
+		}
 	}
 }

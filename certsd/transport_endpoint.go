@@ -1,7 +1,6 @@
 package certsd
 
 import (
-	"fmt"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -21,8 +20,7 @@ type EndpointTransport struct {
 	// last is what the last lookup that went well found.
 	last atomic.Pointer[settings]
 	// gone is used once the configuration has no such endpoint any more.
-	gone   func() *Endpoint
-	warned atomic.Bool
+	gone func() *Endpoint
 }
 
 // ForEndpoint returns a view of t for the requests made on behalf of one
@@ -31,9 +29,9 @@ type EndpointTransport struct {
 //
 // Requests to the scheme, host and port of ep use its settings, looked up anew
 // under the registry's name each time: files that are replaced in the middle of
-// a pull are used by its next connection. If the lookup fails the last good
-// settings are used. A caller may pass a copy of ep with SkipVerify set or with
-// the scheme http; that counts as long as nothing is configured for the host.
+// a pull are used by its next connection. A caller may pass a copy of ep with
+// SkipVerify set or with the scheme http; that counts as long as nothing is
+// configured for the host.
 //
 // Requests to any other origin, such as a token server, the Location of an
 // upload or the target of a redirect, get what the directory named after that
@@ -98,25 +96,20 @@ type settings struct {
 	rotateOn []string
 }
 
-// endpoint returns the current settings of the endpoint.
-func (b *EndpointTransport) endpoint() settings {
+// endpoint returns the current settings of the endpoint. A lookup that fails
+// fails the request: what may still be used of a directory whose files are half
+// written comes from the lookup itself, and what was removed must not be used.
+func (b *EndpointTransport) endpoint() (settings, error) {
 	if b.pinned {
-		return settings{Endpoint: b.given, configured: true}
+		return settings{Endpoint: b.given, configured: true}, nil
 	}
 	host, err := b.transport.hosts().Lookup(b.registry)
-	if err == nil {
-		found := b.find(host)
-		b.last.Store(&found)
-		b.warned.Store(false)
-		return found
+	if err != nil {
+		return settings{}, err
 	}
-	if !b.warned.Swap(true) {
-		b.transport.warn(fmt.Errorf("registry %s: going on with the last good settings: %w", b.registry, err))
-	}
-	if last := b.last.Load(); last != nil {
-		return *last
-	}
-	return settings{Endpoint: b.given}
+	found := b.find(host)
+	b.last.Store(&found)
+	return found, nil
 }
 
 // find returns the endpoint of host that corresponds to the one given.

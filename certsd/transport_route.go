@@ -64,7 +64,7 @@ func (t *Transport) home(b *EndpointTransport, r *route, u *url.URL) (settings, 
 	switch {
 	case b != nil:
 		r.registry, r.scoped = b.registry, b.scoped
-		return b.endpoint(), nil
+		return b.endpoint()
 	case t.Registry != "":
 		host, err := t.hosts().Lookup(t.Registry)
 		if err != nil {
