@@ -102,6 +102,8 @@ type plan struct {
 	peel []compression
 	// kind is the compression in which it is stored.
 	kind compression
+	// window is the memory that undoing them needs, if it is much.
+	window int64
 	// content tells that the beginning is not only zeros when decompressed, so
 	// the layer is not empty.
 	content bool
@@ -111,15 +113,22 @@ type plan struct {
 // stored as inside: a server that compresses everything must not make another
 // image of it. xz and bzip2 are undone, as containerd cannot.
 func planFor(head []byte) (plan, error) {
+	var p plan
 	var chain []compression
 	for c := sniff(head); c != plain; c = sniff(head) {
 		if len(chain) == maxNesting {
 			return plan{}, fmt.Errorf("the layer is compressed more than %d times", maxNesting)
 		}
 		chain = append(chain, c)
+		if c == xzed {
+			if p.window = xzDictionary(head); p.window > maxWindow {
+				head = nil // too much for a look
+				break
+			}
+		}
 		head = begin(c, head)
 	}
-	p := plan{peel: chain, content: !zeros(head)}
+	p.peel, p.content = chain, !zeros(head)
 	if n := len(chain); n > 0 && (chain[n-1] == gzipped || chain[n-1] == zstandard) {
 		p.peel, p.kind = chain[:n-1], chain[n-1]
 	}

@@ -51,7 +51,12 @@ func (s *labelStore) Update(d digest.Digest, update map[string]string) (map[stri
 
 func localStore(t testing.TB) content.Store {
 	t.Helper()
-	store, err := local.NewLabeledStore(t.TempDir(), &labelStore{m: map[digest.Digest]map[string]string{}})
+	return storeIn(t, t.TempDir())
+}
+
+func storeIn(t testing.TB, dir string) content.Store {
+	t.Helper()
+	store, err := local.NewLabeledStore(dir, &labelStore{m: map[digest.Digest]map[string]string{}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/semaphore"
 )
 
 // fetch brings one entry's layer into the store.
@@ -65,20 +66,34 @@ func (f *fetch) mayRefetch(err error) bool {
 	return f.damaged == 1
 }
 
+// bigWindow lets one layer at a time use more memory than others.
+var bigWindow = semaphore.NewWeighted(1)
+
 // once fetches the whole layer, of which stream is the beginning.
 func (f *fetch) once(ctx context.Context, stream *LayerStream) (outcome, error) {
 	f.feed = newFeed(stream)
 	check := newVerifier(f.entry)
 	w := &blobWriter{store: f.Store, ref: f.ref()}
 	in := &intake{limits: f.Limits, sum: check.writer(), open: func(p plan) (io.Writer, error) {
+		if p.window > maxWindow {
+			if err := bigWindow.Acquire(ctx, 1); err != nil {
+				return nil, err
+			}
+			w.big = true
+		}
 		if len(p.peel) > 0 {
 			w.ref, w.rewrites = refRewrite+string(f.fp), true
 		}
 		return w, w.open(ctx)
 	}}
+	defer func() {
+		if w.big {
+			bigWindow.Release(1)
+		}
+	}()
 	if err := f.copy(ctx, stream, in.write); err != nil {
 		err = in.abort(err)
-		w.leave(ctx, err)
+		w.leave(ctx, err, f.sound())
 		return outcome{}, f.cutShort(err)
 	}
 	got, err := in.close()
@@ -136,8 +151,10 @@ type blobWriter struct {
 	store    content.Store
 	ref      string
 	rewrites bool // what is written is not what is received
+	big      bool // it needs more memory
 	w        content.Writer
 	size     int64
+	existed  bool // the blob committed was there before
 }
 
 func (b *blobWriter) open(ctx context.Context) error {
@@ -166,6 +183,7 @@ func (b *blobWriter) commit(ctx context.Context, expected digest.Digest, labels 
 		_ = b.store.Abort(context.WithoutCancel(ctx), b.ref)
 		return "", fmt.Errorf("content store: %w", err)
 	}
+	b.existed = err != nil
 	dgst := b.w.Digest()
 	if err := dgst.Validate(); err != nil {
 		return "", fmt.Errorf("content store: digest of the blob: %w", err)
@@ -174,11 +192,11 @@ func (b *blobWriter) commit(ctx context.Context, expected digest.Digest, labels 
 }
 
 // leave ends the writing because of err. What was written stays for a later
-// conversion if it is the layer as far as it was received.
-func (b *blobWriter) leave(ctx context.Context, err error) {
+// conversion if it is the layer as far as it was received and can be continued.
+func (b *blobWriter) leave(ctx context.Context, err error, sound bool) {
 	_, sunk := errors.AsType[*sinkError](err)
 	_, again := errors.AsType[*restartError](err)
-	if b.w == nil || b.rewrites || sunk || again {
+	if !sound || b.w == nil || b.rewrites || sunk || again {
 		b.abandon(ctx)
 		return
 	}

@@ -129,7 +129,12 @@ func (v *conversion) lease(ctx context.Context, desc ocispec.Descriptor) error {
 // readBack reads a layer in the store as if it were received. If sum is not
 // nil, the layer's bytes are written to it.
 func (v *conversion) readBack(ctx context.Context, ra content.ReaderAt, sum io.Writer) (inspection, error) {
-	in := &intake{limits: v.Limits, open: func(plan) (io.Writer, error) { return io.Discard, nil }, sum: sum}
+	in := &intake{limits: v.Limits, sum: sum, open: func(p plan) (io.Writer, error) {
+		if len(p.peel) > 0 {
+			return nil, errUnusable
+		}
+		return io.Discard, nil
+	}}
 	r := content.NewReader(ra)
 	for {
 		c := newChunk()

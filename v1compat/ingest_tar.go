@@ -127,6 +127,9 @@ func (t *tarScan) leftover(b []byte) {
 
 // end tells what is wrong with the archive after its last byte.
 func (t *tarScan) end() error {
+	if t.headers == 0 && t.have > 0 {
+		t.strange = true // too short for a header
+	}
 	switch {
 	case t.strange || t.ended:
 		return nil
