@@ -1,0 +1,75 @@
+package resolver
+
+import (
+	"context"
+	"net/http"
+	"sync"
+
+	"github.com/containerd/containerd/v2/core/remotes/docker"
+
+	"github.com/certsd/containerd-certsd/certsd"
+)
+
+// authorizer keeps one docker authorizer, and with it one set of tokens, for
+// each client certificate: a token may be bound to the certificate it was
+// fetched with.
+type authorizer struct {
+	// preferred is the certificate a request begins with, nil for none.
+	preferred func(*http.Request) *certsd.Identity
+	create    func() docker.Authorizer
+
+	// mu guards byIdentity.
+	mu         sync.Mutex
+	byIdentity map[*certsd.Identity]docker.Authorizer
+}
+
+var _ docker.Authorizer = (*authorizer)(nil)
+
+func newAuthorizer(bound *certsd.EndpointTransport, e *certsd.Endpoint, client *http.Client, credentials func(string) (string, string, error)) *authorizer {
+	return &authorizer{
+		preferred: bound.PreferredFor,
+		create: func() docker.Authorizer {
+			return docker.NewDockerAuthorizer(
+				docker.WithAuthClient(client),
+				// A token server of the same origin gets the configured headers;
+				// the transport keeps them from any other.
+				docker.WithAuthHeader(e.Header.Clone()),
+				docker.WithAuthCreds(only(e.Host, credentials)),
+			)
+		},
+		byIdentity: map[*certsd.Identity]docker.Authorizer{},
+	}
+}
+
+// only asks for the credentials of one host. docker's authorizer asks for those
+// of whoever sent the challenge, which may be the target of a redirect.
+func only(host string, credentials func(string) (string, string, error)) func(string) (string, string, error) {
+	return func(challenger string) (string, string, error) {
+		if credentials == nil || challenger != host {
+			return "", "", nil
+		}
+		return credentials(host)
+	}
+}
+
+// Authorize implements docker.Authorizer.
+func (a *authorizer) Authorize(ctx context.Context, req *http.Request) error {
+	return a.current(req).Authorize(ctx, req)
+}
+
+// AddResponses implements docker.Authorizer.
+func (a *authorizer) AddResponses(ctx context.Context, responses []*http.Response) error {
+	return a.current(responses[len(responses)-1].Request).AddResponses(ctx, responses)
+}
+
+func (a *authorizer) current(req *http.Request) docker.Authorizer {
+	identity := a.preferred(req)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	d, ok := a.byIdentity[identity]
+	if !ok {
+		d = a.create()
+		a.byIdentity[identity] = d
+	}
+	return d
+}

@@ -1,0 +1,74 @@
+package resolver
+
+import (
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/http"
+	"sync/atomic"
+
+	"github.com/certsd/containerd-certsd/certsd"
+)
+
+// mayFallBack tells whether plain HTTP may be spoken after an answer that is
+// none of TLS: where hosts.toml leaves both open, and by a loopback registry
+// without a directory on a port that says nothing about the protocol. Stock
+// containerd has the same rule, but also falls back on a slow handshake.
+func mayFallBack(e *certsd.Endpoint) bool {
+	if e.Scheme != "https" {
+		return false
+	}
+	if e.HTTPFallback {
+		return true
+	}
+	_, port, err := net.SplitHostPort(e.Host)
+	return e.Localhost && err == nil && port != "443"
+}
+
+// plainFallback repeats a request in plain HTTP if the server answered the TLS
+// handshake in HTTP, and stays with it. It never does so after a time-out.
+type plainFallback struct {
+	base  http.RoundTripper
+	plain atomic.Bool
+}
+
+// RoundTrip implements http.RoundTripper.
+func (f *plainFallback) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.URL.Scheme != "https" {
+		return f.base.RoundTrip(req)
+	}
+	if !f.plain.Load() {
+		resp, err := f.base.RoundTrip(req)
+		if !answeredInHTTP(err) {
+			return resp, err
+		}
+		f.plain.Store(true)
+		if req, err = rewound(req); err != nil {
+			return nil, err
+		}
+	}
+	plain := req.Clone(req.Context())
+	plain.URL.Scheme = "http"
+	return f.base.RoundTrip(plain)
+}
+
+func answeredInHTTP(err error) bool {
+	record, ok := errors.AsType[tls.RecordHeaderError](err)
+	return ok && string(record.RecordHeader[:]) == "HTTP/"
+}
+
+func rewound(req *http.Request) (*http.Request, error) {
+	if req.Body == nil || req.Body == http.NoBody {
+		return req, nil
+	}
+	if req.GetBody == nil {
+		return nil, errors.New("the server speaks plain HTTP, and the request's body cannot be sent twice")
+	}
+	body, err := req.GetBody()
+	if err != nil {
+		return nil, err
+	}
+	again := req.Clone(req.Context())
+	again.Body = body
+	return again, nil
+}

@@ -1,0 +1,124 @@
+package resolver
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/core/remotes"
+	"github.com/containerd/errdefs"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/certsd/containerd-certsd/certsd"
+)
+
+// dockerFetcher is what containerd's docker fetcher can do.
+type dockerFetcher interface {
+	remotes.Fetcher
+	remotes.FetcherByDigest
+	remotes.ReferrersFetcher
+}
+
+// fetcher is containerd's docker fetcher with errors that tell what was tried,
+// and with the content of conversions.
+type fetcher struct {
+	inner dockerFetcher
+	// store holds what was converted; nil if nothing ever is.
+	store      content.Store
+	ref        string
+	repository string
+}
+
+var _ dockerFetcher = (*fetcher)(nil)
+
+func newFetcher(inner remotes.Fetcher, store content.Store, ref, repository string) (*fetcher, error) {
+	d, ok := inner.(dockerFetcher)
+	if !ok {
+		return nil, fmt.Errorf("docker's fetcher is a %T, which fetches no referrers or digests", inner)
+	}
+	return &fetcher{inner: d, store: store, ref: ref, repository: repository}, nil
+}
+
+// Fetch implements remotes.Fetcher.
+func (f *fetcher) Fetch(ctx context.Context, desc ocispec.Descriptor) (io.ReadCloser, error) {
+	if rc, err := f.converted(ctx, desc); err != nil || rc != nil {
+		return rc, err
+	}
+	ctx, trail := f.begin(ctx)
+	rc, err := f.inner.Fetch(ctx, desc)
+	return f.reader(rc, trail), explain(err, f.ref, trail)
+}
+
+// FetchByDigest implements remotes.FetcherByDigest.
+func (f *fetcher) FetchByDigest(ctx context.Context, dgst digest.Digest, opts ...remotes.FetchByDigestOpts) (io.ReadCloser, ocispec.Descriptor, error) {
+	ctx, trail := f.begin(ctx)
+	rc, desc, err := f.inner.FetchByDigest(ctx, dgst, opts...)
+	return f.reader(rc, trail), desc, explain(err, f.ref, trail)
+}
+
+// FetchReferrers implements remotes.ReferrersFetcher.
+func (f *fetcher) FetchReferrers(ctx context.Context, dgst digest.Digest, opts ...remotes.FetchReferrersOpt) ([]ocispec.Descriptor, error) {
+	ctx, trail := f.begin(ctx)
+	descs, err := f.inner.FetchReferrers(ctx, dgst, opts...)
+	return descs, explain(err, f.ref, trail)
+}
+
+func (f *fetcher) begin(ctx context.Context) (context.Context, *certsd.Trail) {
+	return certsd.WithTrail(certsd.WithRepository(ctx, f.repository))
+}
+
+// converted opens content that is in the store already: a conversion's. The
+// pull into that very store never asks for it.
+func (f *fetcher) converted(ctx context.Context, desc ocispec.Descriptor) (io.ReadCloser, error) {
+	if f.store == nil {
+		return nil, nil
+	}
+	at, err := f.store.ReaderAt(ctx, desc)
+	if errdefs.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s in the content store: %w", desc.Digest, err)
+	}
+	return &storeReader{Reader: content.NewReader(at), Closer: at}, nil
+}
+
+type storeReader struct {
+	io.Reader
+	io.Closer
+}
+
+// reader explains the errors of a body, which is requested at its first Read.
+func (f *fetcher) reader(rc io.ReadCloser, trail *certsd.Trail) io.ReadCloser {
+	if rc == nil {
+		return nil
+	}
+	b := &body{ReadCloser: rc, ref: f.ref, trail: trail}
+	if s, ok := rc.(io.Seeker); ok {
+		return &seekableBody{body: b, Seeker: s}
+	}
+	return b
+}
+
+type body struct {
+	io.ReadCloser
+	ref   string
+	trail *certsd.Trail
+}
+
+// Read implements io.Reader. io.EOF stays itself, as the contract demands.
+func (b *body) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err == nil || err == io.EOF {
+		return n, err
+	}
+	return n, explain(err, b.ref, b.trail)
+}
+
+// seekableBody can be resumed by containerd's content.Copy.
+type seekableBody struct {
+	*body
+	io.Seeker
+}

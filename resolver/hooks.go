@@ -1,0 +1,45 @@
+package resolver
+
+import (
+	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/v1compat"
+)
+
+// Hooks observe what hosts and transports do, for logs and metrics. Each may be
+// nil; they are called concurrently and must not block.
+type Hooks struct {
+	// Transport observes attempts, rotations and handshakes.
+	Transport certsd.Hooks
+	// OnReload observes changed and broken host directories.
+	OnReload func(certsd.Reload)
+	// OnWarning observes what does not keep a host from being used.
+	OnWarning func(host string, problem error)
+	// OnLayer observes the layers of conversions.
+	OnLayer func(v1compat.Progress)
+}
+
+func (h Hooks) observe(directories *certsd.Hosts, transport *certsd.Transport) {
+	directories.OnReload = h.OnReload
+	directories.OnWarning = h.OnWarning
+	transport.Hooks = h.Transport
+}
+
+// warn is OnWarning for the parts that know no host.
+func (h Hooks) warn(host string) func(error) {
+	if h.OnWarning == nil {
+		return nil
+	}
+	return func(problem error) { h.OnWarning(host, problem) }
+}
+
+// progress is what a conversion reports to: the hook and the pull.
+func (h Hooks) progress(pull func(v1compat.Progress)) func(v1compat.Progress) {
+	return func(p v1compat.Progress) {
+		if h.OnLayer != nil {
+			h.OnLayer(p)
+		}
+		if pull != nil {
+			pull(p)
+		}
+	}
+}

@@ -1,0 +1,142 @@
+package resolver
+
+import (
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/containerd/containerd/v2/core/remotes/docker"
+
+	"github.com/certsd/containerd-certsd/certsd"
+)
+
+// Hosts are the registries of a process: what their directories say, the live
+// connections and what was learnt about certificates and endpoints. One value
+// lives as long as the process; its zero value reads the default roots. It is
+// safe for concurrent use and must not be copied after its first use.
+type Hosts struct {
+	// Roots are the certs.d directories. nil means certsd.DefaultRoots.
+	Roots certsd.Roots
+	// SystemRoots is "fallback", also if empty, or "append": see
+	// certsd.Hosts.SystemRoots.
+	SystemRoots string
+	// RotateOn are the statuses that lead to the next certificate; the zero
+	// value is 403 and 5xx.
+	RotateOn certsd.RotateOn
+	// RegistryV1 says which registries may be spoken to in the v1 protocol.
+	RegistryV1 V1Policy
+	// NoSchema1 refuses schema 1 manifests instead of converting them.
+	NoSchema1 bool
+	// Cooldown is how long an endpoint that could not be reached is passed
+	// over while another is left. Zero means 10 seconds, less than zero never.
+	Cooldown time.Duration
+	// Hooks observe what happens. They must not block.
+	Hooks Hooks
+
+	once      sync.Once
+	transport *certsd.Transport
+	dead      cooldowns
+}
+
+// DefaultHosts read the default roots with the default settings.
+var DefaultHosts = &Hosts{}
+
+// WithRoots returns fresh hosts with the same settings below other roots.
+func (h *Hosts) WithRoots(roots certsd.Roots) *Hosts {
+	return &Hosts{
+		Roots:       roots,
+		SystemRoots: h.SystemRoots,
+		RotateOn:    h.RotateOn,
+		RegistryV1:  h.RegistryV1,
+		NoSchema1:   h.NoSchema1,
+		Cooldown:    h.Cooldown,
+		Hooks:       h.Hooks,
+	}
+}
+
+// RegistryHosts is an anonymous docker.RegistryHosts for any user of
+// containerd's docker resolver.
+func (h *Hosts) RegistryHosts(registry string) ([]docker.RegistryHost, error) {
+	return h.registryHosts(registry, Options{})
+}
+
+// CloseIdleConnections closes the connections no request is using.
+func (h *Hosts) CloseIdleConnections() { h.roundTripper().CloseIdleConnections() }
+
+// directories are the host directories below the roots.
+func (h *Hosts) directories() *certsd.Hosts { return h.roundTripper().Hosts }
+
+func (h *Hosts) roundTripper() *certsd.Transport {
+	h.once.Do(func() {
+		directories := &certsd.Hosts{Roots: h.Roots, SystemRoots: h.SystemRoots}
+		h.transport = &certsd.Transport{Hosts: directories, RotateOn: h.RotateOn}
+		h.Hooks.observe(directories, h.transport)
+		h.dead.period = h.Cooldown
+	})
+	return h.transport
+}
+
+// registryHosts turns what is configured for a registry into what docker's
+// resolver takes. A host directory that cannot be used fails the registry: it
+// is never passed over in favour of the upstream.
+func (h *Hosts) registryHosts(registry string, o Options) ([]docker.RegistryHost, error) {
+	host, err := h.directories().Lookup(registry)
+	if err != nil {
+		return nil, err
+	}
+	hosts := make([]docker.RegistryHost, 0, len(host.Endpoints))
+	for _, e := range host.Endpoints {
+		rh, err := h.registryHost(host, e, o)
+		if err != nil {
+			return nil, err
+		}
+		hosts = append(hosts, rh)
+	}
+	return hosts, nil
+}
+
+func (h *Hosts) registryHost(host *certsd.Host, e *certsd.Endpoint, o Options) (docker.RegistryHost, error) {
+	e = reachable(host, e, o.PlainHTTP)
+	bound := h.roundTripper().ForEndpoint(host.Name, e, o.Header)
+	client := &http.Client{Transport: h.transportFor(host, e, bound)}
+	if o.UpdateClient != nil {
+		if err := o.UpdateClient(client); err != nil {
+			return docker.RegistryHost{}, err
+		}
+	}
+	return docker.RegistryHost{
+		Client:       client,
+		Authorizer:   newAuthorizer(bound, e, client, o.Credentials),
+		Host:         e.Host,
+		Scheme:       e.Scheme,
+		Path:         e.Path,
+		Capabilities: docker.HostCapabilities(e.Capabilities),
+		Header:       e.Header,
+	}, nil
+}
+
+// transportFor adds to the transport of an endpoint what is about reaching it.
+func (h *Hosts) transportFor(host *certsd.Host, e *certsd.Endpoint, bound *certsd.EndpointTransport) http.RoundTripper {
+	rt := http.RoundTripper(bound)
+	if mayFallBack(e) {
+		rt = &plainFallback{base: rt}
+	}
+	return h.dead.guard(rt, e.Scheme+"://"+e.Host, len(host.Endpoints) > 1)
+}
+
+// reachable applies what a client may wish for a registry without a directory:
+// plain HTTP, and for a registry on this machine no verification, as Docker
+// and containerd have it.
+func reachable(host *certsd.Host, e *certsd.Endpoint, plainHTTP bool) *certsd.Endpoint {
+	if host.Dir != "" {
+		return e
+	}
+	wished := *e
+	wished.SkipVerify = e.SkipVerify || e.Localhost
+	_, port, err := net.SplitHostPort(e.Host)
+	if plainHTTP || e.Localhost && err == nil && port == "80" {
+		wished.Scheme = "http"
+	}
+	return &wished
+}

@@ -1,0 +1,69 @@
+package resolver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/containerd/containerd/v2/pkg/reference"
+	"github.com/containerd/errdefs"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/certsd/containerd-certsd/v1compat"
+)
+
+// legacy looks at how a v2 resolution ended. A schema 1 manifest is converted;
+// where the registry knows no v2 at all, Registry v1 is asked.
+func (r *Resolver) legacy(ctx context.Context, spec reference.Spec, name string, desc ocispec.Descriptor, err error) (string, ocispec.Descriptor, error) {
+	switch {
+	case err == nil && !maybeSchema1(desc.MediaType):
+		return name, desc, nil
+	case err == nil, errdefs.IsNotImplemented(err):
+		// containerd answers "not implemented" for a schema 1 manifest whose
+		// registry sends no digest with it.
+		converted, cerr := r.schema1(ctx, spec, desc)
+		if errors.Is(cerr, errNotSchema1) {
+			return name, desc, err
+		}
+		return spec.String(), converted, cerr
+	case errdefs.IsNotFound(err):
+		converted, cerr := r.registryV1(ctx, spec)
+		if errors.Is(cerr, errNotRegistryV1) {
+			return name, desc, err
+		}
+		return spec.String(), converted, cerr
+	default:
+		return name, desc, err
+	}
+}
+
+// convert puts an image into the store and checks it against the digest of the
+// reference, if that has one.
+func (r *Resolver) convert(ctx context.Context, spec reference.Spec, image *v1compat.Image, c *v1compat.Converter) (ocispec.Descriptor, error) {
+	c.Store = r.options.Store
+	c.OnProgress = r.hosts.Hooks.progress(r.options.OnProgress)
+	c.OnWarning = r.hosts.Hooks.warn(spec.Hostname())
+	c.MaxConcurrentDownloads = r.limits.Performances.MaxConcurrentDownloads
+	desc, err := c.Convert(ctx, image)
+	if err != nil {
+		return ocispec.Descriptor{}, err
+	}
+	if want := spec.Digest(); want != "" && want != desc.Digest {
+		return desc, &digestError{ref: spec.String(), want: want, got: desc.Digest}
+	}
+	return desc, nil
+}
+
+// digestError tells that an image is not the one the reference names.
+type digestError struct {
+	ref       string
+	want, got digest.Digest
+}
+
+func (e *digestError) Error() string {
+	return fmt.Sprintf("%s: the image converts to %s, not to the digest asked for: if the tag was meant to move, pull it without digest", e.ref, e.got)
+}
+
+// Unwrap makes the error one of errdefs.ErrFailedPrecondition.
+func (e *digestError) Unwrap() error { return errdefs.ErrFailedPrecondition }

@@ -1,0 +1,404 @@
+package resolver_test
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/plugins/content/local"
+	"github.com/containerd/errdefs"
+	"github.com/google/go-cmp/cmp"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/certsd/containerd-certsd/internal/certtest"
+	"github.com/certsd/containerd-certsd/resolver"
+	"github.com/certsd/containerd-certsd/v1compat/v1test"
+)
+
+// archive is a registry that only speaks v1, behind TLS, whose v2 base answers
+// as a test wants it to.
+type archive struct {
+	*v1test.Server
+	servers, clients *certtest.CA
+}
+
+func newArchive(t *testing.T, base http.HandlerFunc, accepted ...string) *archive {
+	t.Helper()
+	a := &archive{servers: certtest.NewCA("servers"), clients: certtest.NewCA("clients")}
+	a.Server = v1test.New(v1test.Options{
+		TLS: &tls.Config{
+			MinVersion:   tls.VersionTLS12,
+			Certificates: []tls.Certificate{a.servers.Server("127.0.0.1").TLS},
+			ClientAuth:   tls.RequestClientCert,
+		},
+		Wrap: func(next http.Handler) http.Handler {
+			v1 := next
+			if len(accepted) > 0 {
+				v1 = v1test.Certificates(accepted...)(next)
+			}
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				switch {
+				case !strings.HasPrefix(r.URL.Path, "/v2/"):
+					v1.ServeHTTP(w, r)
+				case r.URL.Path == "/v2/" && base != nil:
+					base(w, r)
+				default:
+					http.NotFound(w, r)
+				}
+			})
+		},
+	})
+	t.Cleanup(a.Close)
+	a.Add("library/app", "1",
+		v1test.Layer{Data: v1test.Gzip(v1test.Tar(map[string]string{"a": "1"}))},
+		v1test.Layer{Data: v1test.Tar(map[string]string{"b": "2"}), Fields: map[string]any{"config": map[string]any{"Cmd": []string{"/b"}}}},
+	)
+	return a
+}
+
+// dir makes the archive's host directory below root.
+func (a *archive) dir(t *testing.T, root string, pairs ...string) string {
+	t.Helper()
+	dir := filepath.Join(root, a.Host)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.servers.Write(dir, "ca"); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range pairs {
+		if err := a.clients.Client(name).Write(dir, name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func newStore(t *testing.T) content.Store {
+	t.Helper()
+	store, err := local.NewLabeledStore(t.TempDir(), &memoryLabels{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return store
+}
+
+// memoryLabels is a local.LabelStore.
+type memoryLabels struct {
+	labels map[digest.Digest]map[string]string
+}
+
+func (m *memoryLabels) Get(d digest.Digest) (map[string]string, error) { return m.labels[d], nil }
+
+func (m *memoryLabels) Set(d digest.Digest, labels map[string]string) error {
+	if m.labels == nil {
+		m.labels = map[digest.Digest]map[string]string{}
+	}
+	m.labels[d] = labels
+	return nil
+}
+
+func (m *memoryLabels) Update(d digest.Digest, labels map[string]string) (map[string]string, error) {
+	all, _ := m.Get(d)
+	if all == nil {
+		all = map[string]string{}
+	}
+	for k, v := range labels {
+		all[k] = v
+	}
+	return all, m.Set(d, all)
+}
+
+func (a *archive) asked(path string) int {
+	n := 0
+	for _, r := range a.Requests() {
+		if strings.HasSuffix(r.URI, path) {
+			n++
+		}
+	}
+	return n
+}
+
+func TestRegistryV1IsAskedOnlyWhereThereIsNoV2(t *testing.T) {
+	t.Parallel()
+	answer := func(status int, header string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			if header != "" {
+				w.Header().Set("Docker-Distribution-API-Version", header)
+			}
+			w.WriteHeader(status)
+		}
+	}
+	for name, row := range map[string]struct {
+		base   http.HandlerFunc
+		policy resolver.V1Policy
+		noDir  bool
+		toml   string
+		want   bool
+	}{
+		"a base of 404 with a directory":           {want: true},
+		"a base of 404 that is of a v2 registry":   {base: answer(404, "registry/2.0")},
+		"a base that wants credentials":            {base: answer(401, "")},
+		"a base that forbids":                      {base: answer(403, "")},
+		"a base that is broken":                    {base: answer(503, "")},
+		"a base that works":                        {base: answer(200, "")},
+		"never":                                    {policy: resolver.V1Never},
+		"never for this host":                      {toml: "registry_v1 = \"never\"\n"},
+		"never, but always for this host":          {policy: resolver.V1Never, toml: "registry_v1 = \"always\"\n", want: true},
+		"always, with a directory for all of them": {policy: resolver.V1Always, noDir: true, want: true},
+		"configured, by a directory for all":       {noDir: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := newArchive(t, row.base)
+			root := t.TempDir()
+			dir := a.dir(t, root)
+			if row.toml != "" {
+				write(t, filepath.Join(dir, "hosts.toml"), row.toml+fmt.Sprintf("server = %q\n", a.URL))
+			}
+			if row.noDir {
+				if err := os.Rename(dir, filepath.Join(root, "_default")); err != nil {
+					t.Fatal(err)
+				}
+			}
+			hosts := newHosts(t, root)
+			hosts.RegistryV1 = row.policy
+			_, _, err := resolver.New(resolver.Options{Hosts: hosts, Store: newStore(t)}).Resolve(t.Context(), a.Host+"/app:1")
+			if row.want != (err == nil) {
+				t.Errorf("got %v", err)
+			}
+			if !row.want && !errdefs.IsNotFound(err) {
+				t.Errorf("the answer of v2 is lost: %v", err)
+			}
+			if asked := a.asked("/ancestry") > 0; asked != row.want {
+				t.Errorf("asked in v1: %v", asked)
+			}
+		})
+	}
+}
+
+func TestPullFromRegistryV1BehindCertificates(t *testing.T) {
+	t.Parallel()
+	a := newArchive(t, nil, "bravo")
+	root := t.TempDir()
+	a.dir(t, root, "alpha", "bravo")
+	hosts, store := newHosts(t, root), newStore(t)
+	r := resolver.New(resolver.Options{Hosts: hosts, Store: store})
+
+	name, desc, err := r.Resolve(t.Context(), a.Host+"/app:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	manifest, err := images.Manifest(t.Context(), store, desc, nil)
+	if err != nil || len(manifest.Layers) != 2 {
+		t.Fatalf("manifest %+v: %v", manifest, err)
+	}
+	fetcher, err := r.Fetcher(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rc, err := fetcher.Fetch(t.Context(), manifest.Layers[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rc.Close()
+	if got, err := digest.FromReader(rc); err != nil || got != manifest.Layers[0].Digest {
+		t.Errorf("fetched %s: %v", got, err)
+	}
+
+	layers := a.asked("/layer")
+	if _, again, err := resolver.New(resolver.Options{Hosts: hosts, Store: store}).Resolve(t.Context(), a.Host+"/app:1"); err != nil || again.Digest != desc.Digest {
+		t.Errorf("the second pull: %v %v", again, err)
+	}
+	if n := a.asked("/layer"); n != layers {
+		t.Errorf("the second pull asked for %d layers", n-layers)
+	}
+	for _, pin := range []string{"1@" + desc.Digest.String(), "@" + desc.Digest.String()} {
+		ref := a.Host + "/app" + map[bool]string{true: "", false: ":"}[strings.HasPrefix(pin, "@")] + pin
+		if _, pinned, err := r.Resolve(t.Context(), ref); err != nil || pinned.Digest != desc.Digest {
+			t.Errorf("%s: %v %v", ref, pinned, err)
+		}
+	}
+}
+
+func TestRegistryV1ErrorsSayWhatWasTried(t *testing.T) {
+	t.Parallel()
+	a := newArchive(t, nil, "nobody")
+	root := t.TempDir()
+	a.dir(t, root, "alpha", "bravo")
+	hosts := newHosts(t, root)
+	wrong := digest.FromString("another image")
+	for ref, wants := range map[string][]string{
+		a.Host + "/app:1":                 {"Registry v1", a.Host, "/v1/", "alpha.cert", "bravo.cert", "403"},
+		a.Host + "/app@" + wrong.String(): {"Registry v1 knows no digests", "app:TAG@" + wrong.String()},
+	} {
+		_, _, err := resolver.New(resolver.Options{Hosts: hosts, Store: newStore(t)}).Resolve(t.Context(), ref)
+		if err == nil {
+			t.Errorf("%s: no error", ref)
+			continue
+		}
+		for _, want := range wants {
+			if !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %q is missing in:\n%v", ref, want, err)
+			}
+		}
+	}
+}
+
+func TestPinnedTagOfRegistryV1IsCompared(t *testing.T) {
+	t.Parallel()
+	a := newArchive(t, nil)
+	root := t.TempDir()
+	a.dir(t, root)
+	wrong := digest.FromString("another image")
+	_, _, err := resolver.New(resolver.Options{Hosts: newHosts(t, root), Store: newStore(t)}).
+		Resolve(t.Context(), a.Host+"/app:1@"+wrong.String())
+	if !errdefs.IsFailedPrecondition(err) || !strings.Contains(err.Error(), "not to the digest asked for") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// schema1Registry serves one unsigned schema 1 manifest.
+func schema1Registry(t *testing.T, contentType string, withDigest bool) (*mtlsRegistry, digest.Digest) {
+	t.Helper()
+	layer := v1test.Gzip(v1test.Tar(map[string]string{"a": "1"}))
+	layerDigest := digest.FromBytes(layer)
+	manifest, err := json.Marshal(map[string]any{
+		"schemaVersion": 1, "name": "app", "tag": "1", "architecture": "amd64",
+		"fsLayers": []map[string]string{{"blobSum": layerDigest.String()}},
+		"history":  []map[string]string{{"v1Compatibility": `{"id":"` + strings.Repeat("a", 64) + `","os":"linux","architecture":"amd64"}`}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	manifestDigest := digest.FromBytes(manifest)
+	r := newRegistry(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		body := manifest
+		switch req.URL.Path {
+		case "/v2/app/manifests/1", "/v2/app/manifests/" + manifestDigest.String():
+			w.Header().Set("Content-Type", contentType)
+			if withDigest {
+				w.Header().Set("Docker-Content-Digest", manifestDigest.String())
+			}
+		case "/v2/app/blobs/" + layerDigest.String():
+			body = layer
+		default:
+			http.NotFound(w, req)
+			return
+		}
+		w.Header().Set("Content-Length", fmt.Sprint(len(body)))
+		_, _ = w.Write(body)
+	}))
+	return r, manifestDigest
+}
+
+func TestSchema1ManifestsAreConverted(t *testing.T) {
+	t.Parallel()
+	const signed, unsigned = "application/vnd.docker.distribution.manifest.v1+prettyjws", "application/vnd.docker.distribution.manifest.v1+json"
+	digests := map[digest.Digest]bool{}
+	for _, row := range []struct {
+		name, contentType string
+		withDigest        bool
+		byDigest          bool
+	}{
+		{"by tag", unsigned, true, false},
+		{"by digest", unsigned, true, true},
+		{"called signed", signed, true, false},
+		{"without digest header", signed, false, false},
+		{"from the first v2 registries", "application/json; charset=utf-8", true, false},
+	} {
+		r, manifest := schema1Registry(t, row.contentType, row.withDigest)
+		root := t.TempDir()
+		r.Dir(t, root, "alpha")
+		ref := r.Host + "/app:1"
+		if row.byDigest {
+			ref = r.Host + "/app@" + manifest.String()
+		}
+		store := newStore(t)
+		_, desc, err := resolver.New(resolver.Options{Hosts: newHosts(t, root), Store: store}).Resolve(t.Context(), ref)
+		if err != nil {
+			t.Errorf("%s: %v", row.name, err)
+			continue
+		}
+		digests[desc.Digest] = true
+		if _, err := images.Manifest(t.Context(), store, desc, nil); err != nil || desc.MediaType != ocispec.MediaTypeImageManifest {
+			t.Errorf("%s: %+v %v", row.name, desc, err)
+		}
+	}
+	if len(digests) != 1 {
+		t.Errorf("one image has the digests %v", digests)
+	}
+}
+
+func TestSchema1IsRefusedWhereItMustBe(t *testing.T) {
+	t.Parallel()
+	r, manifest := schema1Registry(t, "application/vnd.docker.distribution.manifest.v1+json", true)
+	root := t.TempDir()
+	r.Dir(t, root)
+	refusing := newHosts(t, root)
+	refusing.NoSchema1 = true
+	for name, row := range map[string]struct {
+		options resolver.Options
+		want    string
+	}{
+		"switched off":    {resolver.Options{Hosts: refusing, Store: newStore(t)}, "schema1 = false"},
+		"without a store": {resolver.Options{Hosts: newHosts(t, root)}, "no content store"},
+	} {
+		_, _, err := resolver.New(row.options).Resolve(t.Context(), r.Host+"/app@"+manifest.String())
+		if !errdefs.IsNotImplemented(err) || !strings.Contains(err.Error(), row.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestOtherManifestsCalledJSONAreLeftAlone(t *testing.T) {
+	t.Parallel()
+	body := []byte(`{"schemaVersion":2}`)
+	r := newRegistry(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Content-Length", fmt.Sprint(len(body)))
+		w.Header().Set("Docker-Content-Digest", digest.FromBytes(body).String())
+		_, _ = w.Write(body)
+	}))
+	root := t.TempDir()
+	r.Dir(t, root)
+	_, desc, err := resolver.New(resolver.Options{Hosts: newHosts(t, root), Store: newStore(t)}).Resolve(t.Context(), r.Host+"/app:1")
+	want := ocispec.Descriptor{MediaType: "application/json", Digest: digest.FromBytes(body), Size: int64(len(body))}
+	if diff := cmp.Diff(want, desc); diff != "" || err != nil {
+		t.Errorf("%v\n%s", err, diff)
+	}
+}
+
+// TestRegistryV1IsNotAskedForACanceledPull keeps the probe of the base from
+// hiding what really happened.
+func TestRegistryV1IsNotAskedForACanceledPull(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	asked := 0
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked++
+		cancel()
+		http.NotFound(w, r)
+	}))
+	defer srv.Close()
+	host := strings.TrimPrefix(srv.URL, "http://")
+	root := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(root, host), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(root, host, "hosts.toml"), fmt.Sprintf("server = %q\n", srv.URL))
+	_, _, err := resolver.New(resolver.Options{Hosts: newHosts(t, root), Store: newStore(t)}).Resolve(ctx, host+"/app:1")
+	if err == nil || asked != 1 {
+		t.Errorf("asked %d times: %v", asked, err)
+	}
+}

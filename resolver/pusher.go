@@ -1,0 +1,81 @@
+package resolver
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/core/remotes"
+	"github.com/containerd/errdefs"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/certsd/containerd-certsd/certsd"
+)
+
+// dockerPusher is what containerd's docker pusher can do.
+type dockerPusher interface {
+	remotes.Pusher
+	content.Ingester
+}
+
+// pusher is containerd's docker pusher with errors that tell what was tried.
+type pusher struct {
+	inner           dockerPusher
+	ref, repository string
+}
+
+var _ dockerPusher = (*pusher)(nil)
+
+func newPusher(inner remotes.Pusher, ref, repository string) (*pusher, error) {
+	d, ok := inner.(dockerPusher)
+	if !ok {
+		return nil, fmt.Errorf("docker's pusher is a %T, which is no content.Ingester", inner)
+	}
+	return &pusher{inner: d, ref: ref, repository: repository}, nil
+}
+
+// Push implements remotes.Pusher.
+func (p *pusher) Push(ctx context.Context, desc ocispec.Descriptor) (content.Writer, error) {
+	ctx, trail := certsd.WithTrail(certsd.WithRepository(ctx, p.repository))
+	w, err := p.inner.Push(ctx, desc)
+	return p.writer(w, err, trail)
+}
+
+// Writer implements content.Ingester.
+func (p *pusher) Writer(ctx context.Context, opts ...content.WriterOpt) (content.Writer, error) {
+	ctx, trail := certsd.WithTrail(certsd.WithRepository(ctx, p.repository))
+	w, err := p.inner.Writer(ctx, opts...)
+	return p.writer(w, err, trail)
+}
+
+func (p *pusher) writer(w content.Writer, err error, trail *certsd.Trail) (content.Writer, error) {
+	if err != nil {
+		return nil, p.explain(err, trail)
+	}
+	return &upload{Writer: w, pusher: p, trail: trail}, nil
+}
+
+// explain leaves the answers alone that are none of failure.
+func (p *pusher) explain(err error, trail *certsd.Trail) error {
+	if errdefs.IsAlreadyExists(err) || errdefs.IsUnavailable(err) {
+		return err
+	}
+	return explain(err, p.ref, trail)
+}
+
+// upload explains what becomes of the request that the writer feeds.
+type upload struct {
+	content.Writer
+	pusher *pusher
+	trail  *certsd.Trail
+}
+
+func (u *upload) Write(b []byte) (int, error) {
+	n, err := u.Writer.Write(b)
+	return n, u.pusher.explain(err, u.trail)
+}
+
+func (u *upload) Commit(ctx context.Context, size int64, expected digest.Digest, opts ...content.Opt) error {
+	return u.pusher.explain(u.Writer.Commit(ctx, size, expected, opts...), u.trail)
+}

@@ -1,0 +1,148 @@
+// Package resolver makes containerd's registry client keep Docker's certs.d
+// promise, and pull what only Registry v1 or schema 1 still serve.
+//
+// [New] returns a remotes.Resolver for one pull or push, [Hosts] is what all of
+// them share: live connections, the client certificate that last worked, the
+// endpoints that do not answer. The v2 protocol itself is left to
+// core/remotes/docker.
+package resolver
+
+import (
+	"context"
+	"net/http"
+	"sync"
+
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/core/remotes"
+	"github.com/containerd/containerd/v2/core/remotes/docker"
+	"github.com/containerd/containerd/v2/core/transfer"
+	"github.com/containerd/containerd/v2/pkg/reference"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/v1compat"
+)
+
+// Options are what one pull or push brings along. The zero value pulls
+// anonymously with the hosts of [DefaultHosts].
+type Options struct {
+	// Hosts are shared by all resolvers of a process. nil means DefaultHosts.
+	Hosts *Hosts
+	// Header is sent with each request to a registry, and to no other host.
+	Header http.Header
+	// Credentials returns user and secret for a registry's host[:port]; without
+	// a user the secret is a refresh token. nil means anonymous. It is asked for
+	// the endpoints of the reference only, never for a redirect target.
+	Credentials func(host string) (user, secret string, err error)
+	// PlainHTTP asks for http. It counts only for a registry without a
+	// directory.
+	PlainHTTP bool
+	// UpdateClient may wrap the transport of each HTTP client, for debug output.
+	UpdateClient func(*http.Client) error
+	// Tracker remembers uploads. nil means one for this resolver alone.
+	Tracker docker.StatusTracker
+
+	// Store takes images converted from Registry v1 and schema 1. Where it is
+	// the store that is pulled into, nothing is copied twice. nil means that
+	// such images are refused.
+	Store content.Store
+	// OnProgress observes the layers of a conversion. It is called concurrently.
+	OnProgress func(v1compat.Progress)
+}
+
+// Resolver is a remotes.Resolver for one pull or push. It is safe for
+// concurrent use once its options are set.
+type Resolver struct {
+	options Options
+	hosts   *Hosts
+	docker  remotes.ResolverWithOptions
+	// limits are what SetOptions was given, for conversions.
+	limits transfer.ImageResolverOptions
+
+	// mu guards registries.
+	mu sync.Mutex
+	// registries keeps one list per registry, so that Resolve, Fetcher and
+	// Pusher share their tokens.
+	registries map[string][]docker.RegistryHost
+}
+
+var _ remotes.ResolverWithOptions = (*Resolver)(nil)
+
+// New makes a resolver.
+func New(o Options) *Resolver {
+	r := &Resolver{options: o, hosts: o.Hosts, registries: map[string][]docker.RegistryHost{}}
+	if r.hosts == nil {
+		r.hosts = DefaultHosts
+	}
+	inner := docker.NewResolver(docker.ResolverOptions{
+		Hosts:   r.registryHosts,
+		Headers: o.Header,
+		Tracker: o.Tracker,
+	})
+	//nolint:forcetypeassert // docker's resolver declares this interface itself.
+	r.docker = inner.(remotes.ResolverWithOptions)
+	return r
+}
+
+// SetOptions implements remotes.ResolverWithOptions.
+func (r *Resolver) SetOptions(options ...transfer.ImageResolverOption) {
+	r.docker.SetOptions(options...)
+	for _, o := range options {
+		o(&r.limits)
+	}
+}
+
+// Resolve implements remotes.Resolver. The error names each endpoint that was
+// asked, in order, with its directory, the certificates and the answers.
+func (r *Resolver) Resolve(ctx context.Context, ref string) (string, ocispec.Descriptor, error) {
+	spec, err := reference.Parse(ref)
+	if err != nil {
+		return "", ocispec.Descriptor{}, err
+	}
+	ctx, trail := certsd.WithTrail(certsd.WithRepository(ctx, repository(spec)))
+	name, desc, err := r.docker.Resolve(ctx, ref)
+	name, desc, err = r.legacy(ctx, spec, name, desc, err)
+	return name, desc, explain(err, ref, trail)
+}
+
+// Fetcher implements remotes.Resolver. The fetcher is a
+// remotes.FetcherByDigest and a remotes.ReferrersFetcher, too.
+func (r *Resolver) Fetcher(ctx context.Context, ref string) (remotes.Fetcher, error) {
+	spec, err := reference.Parse(ref)
+	if err != nil {
+		return nil, err
+	}
+	inner, err := r.docker.Fetcher(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	return newFetcher(inner, r.options.Store, ref, repository(spec))
+}
+
+// Pusher implements remotes.Resolver.
+func (r *Resolver) Pusher(ctx context.Context, ref string) (remotes.Pusher, error) {
+	spec, err := reference.Parse(ref)
+	if err != nil {
+		return nil, err
+	}
+	inner, err := r.docker.Pusher(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	return newPusher(inner, ref, repository(spec))
+}
+
+// registryHosts is the docker.RegistryHosts of this resolver.
+func (r *Resolver) registryHosts(registry string) ([]docker.RegistryHost, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if hosts, ok := r.registries[registry]; ok {
+		return hosts, nil
+	}
+	hosts, err := r.hosts.registryHosts(registry, r.options)
+	if err != nil {
+		return nil, err
+	}
+	r.registries[registry] = hosts
+	return hosts, nil
+}

@@ -1,0 +1,155 @@
+package resolver
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/remotes"
+	"github.com/containerd/containerd/v2/core/remotes/docker"
+	"github.com/containerd/containerd/v2/pkg/reference"
+	"github.com/containerd/errdefs"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/certsd/containerd-certsd/v1compat"
+)
+
+const (
+	mediaTypeSchema1Signed   = images.MediaTypeDockerSchema1Manifest
+	mediaTypeSchema1Unsigned = "application/vnd.docker.distribution.manifest.v1+json"
+)
+
+// errNotSchema1 tells that the manifest is of another kind after all.
+var errNotSchema1 = errors.New("no schema 1 manifest")
+
+// maybeSchema1 tells whether a manifest of this media type has to be looked at.
+// The first v2 registries, docker/distribution 2.0, called every manifest
+// application/json.
+func maybeSchema1(mediaType string) bool {
+	switch mediaType {
+	case mediaTypeSchema1Signed, mediaTypeSchema1Unsigned, "application/json":
+		return true
+	default:
+		return false
+	}
+}
+
+// schema1 converts the manifest a reference leads to. resolved is what the v2
+// resolution made of it, zero if it did not get that far.
+func (r *Resolver) schema1(ctx context.Context, spec reference.Spec, resolved ocispec.Descriptor) (ocispec.Descriptor, error) {
+	body, want, err := r.schema1Manifest(ctx, spec, resolved)
+	if err != nil {
+		return ocispec.Descriptor{}, err
+	}
+	if err := r.mayConvertSchema1(spec); err != nil {
+		return ocispec.Descriptor{}, err
+	}
+	manifest, err := v1compat.ParseSchema1(body, want)
+	if err != nil {
+		return ocispec.Descriptor{}, fmt.Errorf("%s: schema 1 manifest: %w", spec, err)
+	}
+	inner, err := r.docker.Fetcher(ctx, spec.String())
+	if err != nil {
+		return ocispec.Descriptor{}, err
+	}
+	byDigest, ok := inner.(remotes.FetcherByDigest)
+	if !ok {
+		return ocispec.Descriptor{}, fmt.Errorf("docker's fetcher is a %T, which fetches no digests", inner)
+	}
+	image := manifest.Image(spec.Hostname(), repository(spec), blobOpener(byDigest))
+	// A digest in the reference is that of the schema 1 manifest, and was
+	// verified with it.
+	tagOnly := spec
+	tagOnly.Object = ""
+	return r.convert(ctx, tagOnly, image, &v1compat.Converter{})
+}
+
+func (r *Resolver) mayConvertSchema1(spec reference.Spec) error {
+	switch {
+	case r.hosts.NoSchema1:
+		return fmt.Errorf("%s is a schema 1 image, and schema1 = false refuses those: %w", spec, errdefs.ErrNotImplemented)
+	case r.options.Store == nil:
+		return fmt.Errorf("%s is a schema 1 image, and this client has no content store to convert it into: %w", spec, errdefs.ErrNotImplemented)
+	default:
+		return nil
+	}
+}
+
+// schema1Manifest fetches the manifest and the digest it must have: that of the
+// reference, or that the registry gave for the tag.
+func (r *Resolver) schema1Manifest(ctx context.Context, spec reference.Spec, resolved ocispec.Descriptor) ([]byte, digest.Digest, error) {
+	hosts, err := r.registryHosts(spec.Hostname())
+	if err != nil {
+		return nil, "", err
+	}
+	object := manifestObject(spec)
+	want := spec.Digest()
+	if want == "" {
+		want = resolved.Digest
+	}
+	accept := http.Header{"Accept": {mediaTypeSchema1Signed + ", " + mediaTypeSchema1Unsigned + ", */*"}}
+	var errs []error
+	for _, rh := range hosts {
+		if !rh.Capabilities.Has(docker.HostCapabilityPull) {
+			continue
+		}
+		a, err := get(ctx, rh, accept, repository(spec), "manifests", object)
+		switch {
+		case err != nil:
+			errs = append(errs, err)
+		case a.status != http.StatusOK:
+			errs = append(errs, fmt.Errorf("%s answers %d for the manifest", rh.Host, a.status))
+		case !isSchema1(a):
+			return nil, "", errNotSchema1
+		default:
+			return a.body, want, nil
+		}
+	}
+	return nil, "", errors.Join(errs...)
+}
+
+// isSchema1 looks at the media type, and at the manifest itself where the
+// registry is too old to have one for it.
+func isSchema1(a *answer) bool {
+	mediaType, _, err := mime.ParseMediaType(a.header.Get("Content-Type"))
+	if err == nil && (mediaType == mediaTypeSchema1Signed || mediaType == mediaTypeSchema1Unsigned) {
+		return true
+	}
+	var m struct {
+		SchemaVersion int `json:"schemaVersion"`
+		FSLayers      []struct{}
+	}
+	return json.Unmarshal(a.body, &m) == nil && m.SchemaVersion == 1 && len(m.FSLayers) > 0
+}
+
+// manifestObject is the tag or digest to ask for.
+func manifestObject(spec reference.Spec) string {
+	if d := spec.Digest(); d != "" {
+		return d.String()
+	}
+	return spec.Object
+}
+
+// blobOpener reads layers through containerd's fetcher, which knows the
+// mirrors and the tokens, and resumes by itself.
+func blobOpener(f remotes.FetcherByDigest) func(context.Context, digest.Digest, int64) (*v1compat.LayerStream, error) {
+	return func(ctx context.Context, dgst digest.Digest, offset int64) (*v1compat.LayerStream, error) {
+		rc, desc, err := f.FetchByDigest(ctx, dgst)
+		if err != nil {
+			return nil, err
+		}
+		stream := &v1compat.LayerStream{ReadCloser: rc, Total: desc.Size, Validator: dgst.String()}
+		if s, ok := rc.(io.Seeker); ok && offset > 0 {
+			if stream.Start, err = s.Seek(offset, io.SeekStart); err != nil {
+				return nil, errors.Join(err, rc.Close())
+			}
+		}
+		return stream, nil
+	}
+}

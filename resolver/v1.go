@@ -1,0 +1,197 @@
+package resolver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"path"
+	"strings"
+
+	"github.com/containerd/containerd/v2/core/remotes/docker"
+	"github.com/containerd/containerd/v2/pkg/reference"
+	"github.com/containerd/errdefs"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/v1compat"
+)
+
+// V1Policy says which registries may be spoken to in the v1 protocol.
+type V1Policy string
+
+const (
+	// V1Configured is for registries with a directory of their own. The zero
+	// value means the same.
+	V1Configured V1Policy = "configured"
+	// V1Never is for none.
+	V1Never V1Policy = "never"
+	// V1Always is for every registry but Docker Hub.
+	V1Always V1Policy = "always"
+)
+
+// ParseV1Policy reads a policy from a configuration.
+func ParseV1Policy(s string) (V1Policy, error) {
+	switch p := V1Policy(s); p {
+	case "":
+		return V1Configured, nil
+	case V1Never, V1Configured, V1Always:
+		return p, nil
+	default:
+		return "", fmt.Errorf("%q is none of %q, %q and %q", s, V1Never, V1Configured, V1Always)
+	}
+}
+
+// errNotRegistryV1 tells that the v2 answer stands.
+var errNotRegistryV1 = errors.New("not a case for Registry v1")
+
+// registryV1 pulls an image that the v2 protocol did not find, if the registry
+// may be and is to be asked in the v1 protocol.
+func (r *Resolver) registryV1(ctx context.Context, spec reference.Spec) (ocispec.Descriptor, error) {
+	host, err := r.hosts.directories().Lookup(spec.Hostname())
+	if err != nil {
+		return ocispec.Descriptor{}, err
+	}
+	if !r.hosts.allowsV1(host) {
+		return ocispec.Descriptor{}, errNotRegistryV1
+	}
+	rh, err := r.v1Endpoint(ctx, spec)
+	if err != nil {
+		return ocispec.Descriptor{}, err
+	}
+	if r.options.Store == nil {
+		return ocispec.Descriptor{}, fmt.Errorf("%s speaks Registry v1 only, and this client has no content store to convert images into: %w", rh.Host, errdefs.ErrNotImplemented)
+	}
+	if desc, ok := r.convertedBefore(ctx, spec); ok {
+		return desc, nil
+	}
+	return r.pullV1(ctx, spec, rh)
+}
+
+// allowsV1 applies the policy. Docker Hub switched v1 off for good.
+func (h *Hosts) allowsV1(host *certsd.Host) bool {
+	policy := h.RegistryV1
+	if host.RegistryV1 != "" {
+		policy = V1Policy(host.RegistryV1)
+	}
+	switch {
+	case host.Name == "docker.io" || policy == V1Never:
+		return false
+	case policy == V1Always:
+		return true
+	default:
+		return host.Own
+	}
+}
+
+// v1Endpoint finds the endpoint that knows no v2: its API root answers 404
+// without the header that every v2 registry sends. Neither a failed
+// connection, nor 401, 403 or 5xx says anything of the kind.
+func (r *Resolver) v1Endpoint(ctx context.Context, spec reference.Spec) (docker.RegistryHost, error) {
+	hosts, err := r.registryHosts(spec.Hostname())
+	if err != nil {
+		return docker.RegistryHost{}, err
+	}
+	for _, rh := range hosts {
+		if rh.Path != "/v2" || !rh.Capabilities.Has(docker.HostCapabilityPull|docker.HostCapabilityResolve) {
+			continue
+		}
+		a, err := get(ctx, rh, nil)
+		if err != nil {
+			continue
+		}
+		if a.status == http.StatusNotFound && a.header.Get("Docker-Distribution-API-Version") == "" {
+			return rh, nil
+		}
+	}
+	return docker.RegistryHost{}, errNotRegistryV1
+}
+
+func (r *Resolver) pullV1(ctx context.Context, spec reference.Spec, rh docker.RegistryHost) (ocispec.Descriptor, error) {
+	tag, _, _ := strings.Cut(spec.Object, "@")
+	if tag == "" {
+		return ocispec.Descriptor{}, fmt.Errorf("%s: Registry v1 knows no digests: pull %s:TAG@%s, which pulls the tag and compares: %w",
+			spec, spec.Locator, spec.Digest(), errdefs.ErrNotFound)
+	}
+	client := &v1compat.Client{
+		Scheme:      rh.Scheme,
+		Host:        rh.Host,
+		HTTP:        &http.Client{Transport: &headerTransport{next: rh.Client.Transport, host: rh, pull: r.options.Header}},
+		Credentials: r.v1Credentials(rh.Host),
+		Hooks:       v1compat.ClientHooks{OnWarning: r.hosts.Hooks.warn(rh.Host)},
+	}
+	image, err := client.Image(ctx, repository(spec), tag)
+	if err != nil {
+		return ocispec.Descriptor{}, err
+	}
+	// Labels name the registry of the reference, wherever it was reached.
+	image.Registry = spec.Hostname()
+	return r.convert(ctx, spec, image, &v1compat.Converter{Limiter: r.limits.DownloadLimiter})
+}
+
+// headerTransport adds the headers that docker's resolver adds to the requests
+// it makes itself, to those for the registry and to no other.
+type headerTransport struct {
+	next http.RoundTripper
+	host docker.RegistryHost
+	// pull are the headers of the pull, beside those of the endpoint.
+	pull http.Header
+}
+
+// RoundTrip implements http.RoundTripper.
+func (t *headerTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	// A redirect, even one that leads back, is followed with nothing private.
+	if req.Response != nil || req.URL.Scheme != t.host.Scheme || req.URL.Host != t.host.Host {
+		return t.next.RoundTrip(req)
+	}
+	with := req.Clone(req.Context())
+	addHeader(with, t.host.Header, t.pull)
+	return t.next.RoundTrip(with)
+}
+
+// addHeader leaves alone what the request has already, such as its token.
+func addHeader(req *http.Request, from ...http.Header) {
+	for _, h := range from {
+		for k, v := range h {
+			if req.Header.Get(k) == "" {
+				req.Header[k] = append([]string(nil), v...)
+			}
+		}
+	}
+}
+
+// v1Credentials answers for the registry alone: the client asks for no other.
+func (r *Resolver) v1Credentials(registry string) func(context.Context, string) (string, string, error) {
+	if r.options.Credentials == nil {
+		return nil
+	}
+	credentials := only(registry, r.options.Credentials)
+	return func(_ context.Context, host string) (string, string, error) { return credentials(host) }
+}
+
+// convertedBefore finds the manifest of an earlier conversion that a reference
+// names by digest alone. It must come from the same registry and repository.
+func (r *Resolver) convertedBefore(ctx context.Context, spec reference.Spec) (ocispec.Descriptor, bool) {
+	dgst := spec.Digest()
+	if dgst == "" || dgst.Validate() != nil || !strings.HasPrefix(spec.Object, "@") {
+		return ocispec.Descriptor{}, false
+	}
+	info, err := r.options.Store.Info(ctx, dgst)
+	if err != nil {
+		return ocispec.Descriptor{}, false
+	}
+	// containerd's label names the host without its port.
+	host := (&url.URL{Host: spec.Hostname()}).Hostname()
+	for source := range strings.SplitSeq(info.Labels["containerd.io/distribution.source."+host], ",") {
+		if source == repository(spec) {
+			return ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: dgst, Size: info.Size}, true
+		}
+	}
+	return ocispec.Descriptor{}, false
+}
+
+// repository is the part of a reference after the registry.
+func repository(spec reference.Spec) string {
+	return strings.TrimPrefix(path.Clean(spec.Locator), spec.Hostname()+"/")
+}
