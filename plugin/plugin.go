@@ -1,0 +1,109 @@
+// Package plugin makes containerd use certs.d directories the way Docker's
+// manual describes them: import it for its side effects beside containerd's
+// own plugins.
+//
+//	import (
+//		_ "github.com/containerd/containerd/v2/cmd/containerd/builtins"
+//		_ "github.com/certsd/containerd-certsd/plugin"
+//	)
+//
+// It registers three plugins:
+//
+//   - io.containerd.transfer.v1.certsd is containerd's own "local" transfer
+//     plugin with its registry source and target exchanged for ours. It takes
+//     every configuration key of "local".
+//   - io.containerd.grpc.v1.certsd is containerd's own transfer service, which
+//     additionally hands on what a client wished for: its hosts directory, its
+//     default scheme and its debug output.
+//   - io.containerd.internal.v1.certsd holds the settings: see [Config].
+//
+// "local" and the stock transfer service have to be disabled:
+//
+//	disabled_plugins = ["io.containerd.transfer.v1.local", "io.containerd.grpc.v1.transfer"]
+//
+// CRI accepts one transfer plugin only, and one gRPC server one transfer
+// service. Where the stock ones are left enabled, ours say so and stay out.
+package plugin
+
+import (
+	"fmt"
+	"reflect"
+
+	"github.com/containerd/containerd/v2/plugins"
+	"github.com/containerd/plugin"
+	"github.com/containerd/plugin/registry"
+
+	// The registrations that are decorated.
+	_ "github.com/containerd/containerd/v2/plugins/services/transfer"
+	_ "github.com/containerd/containerd/v2/plugins/transfer"
+)
+
+// ID is the id of the three plugins within their types.
+const ID = "certsd"
+
+func init() {
+	registry.Register(&plugin.Registration{
+		Type:   plugins.InternalPlugin,
+		ID:     ID,
+		Config: defaultConfig(),
+		InitFn: newSettings,
+	})
+	registry.Register(decorate(plugins.TransferPlugin, "local", newTransferrer))
+	registry.Register(decorate(plugins.GRPCPlugin, "transfer", newService))
+}
+
+// wrapper turns the instance of a stock plugin into ours.
+type wrapper func(ic *plugin.InitContext, s *settings, stock any) (any, error)
+
+// decorate copies the registration of a stock plugin, so that its requirements
+// and configuration keys stay containerd's, and wraps what it initializes to.
+func decorate(t plugin.Type, id string, wrap wrapper) *plugin.Registration {
+	r := registered(t, id)
+	stock := r.InitFn
+	uri := r.URI()
+	r.ID = ID
+	r.Config = copyConfig(r.Config)
+	r.Requires = append([]plugin.Type{plugins.InternalPlugin}, r.Requires...)
+	r.InitFn = func(ic *plugin.InitContext) (any, error) {
+		if ic.Plugins().Get(t, id) != nil {
+			return nil, fmt.Errorf("certsd stays out because %s is enabled: add %q to disabled_plugins in containerd's configuration", uri, uri)
+		}
+		i, err := ic.GetByID(plugins.InternalPlugin, ID)
+		if err != nil {
+			return nil, fmt.Errorf("certsd settings in [plugins.%q]: %w", plugins.InternalPlugin.String()+"."+ID, err)
+		}
+		s, ok := i.(*settings)
+		if !ok {
+			return nil, fmt.Errorf("%s.%s is a %T", plugins.InternalPlugin, ID, i)
+		}
+		instance, err := stock(ic)
+		if err != nil {
+			return nil, err
+		}
+		return wrap(ic, s, instance)
+	}
+	return &r
+}
+
+// registered finds a registration. A missing one is a bug: the package that
+// makes it is imported above.
+func registered(t plugin.Type, id string) plugin.Registration {
+	all := registry.Graph(func(*plugin.Registration) bool { return false })
+	for _, r := range all {
+		if r.Type == t && r.ID == id {
+			return r
+		}
+	}
+	panic(fmt.Sprintf("containerd no longer registers %s.%s", t, id))
+}
+
+// copyConfig keeps the two registrations from decoding their sections into the
+// same value.
+func copyConfig(config any) any {
+	if config == nil {
+		return nil
+	}
+	fresh := reflect.New(reflect.TypeOf(config).Elem())
+	fresh.Elem().Set(reflect.ValueOf(config).Elem())
+	return fresh.Interface()
+}

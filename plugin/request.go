@@ -1,0 +1,125 @@
+package plugin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+
+	transfertypes "github.com/containerd/containerd/api/types/transfer"
+	"github.com/containerd/containerd/v2/core/transfer/registry"
+	tstreaming "github.com/containerd/containerd/v2/core/transfer/streaming"
+	"github.com/containerd/containerd/v2/pkg/httpdbg"
+	"github.com/containerd/typeurl/v2"
+)
+
+// request is what a client of the transfer service asked for.
+type request struct {
+	reference string
+	header    http.Header
+	wishes    wishes
+	// auth answers for the client's credentials; nil if it offers none.
+	auth *authStream
+}
+
+// wishes are the parts of a request that containerd v2.4.2 forgets on its way
+// from a gRPC client to the transfer plugin: registry.OCIRegistry.UnmarshalAny
+// uses them for a resolver of its own and keeps none.
+type wishes struct {
+	// hostDir is a list of certs.d roots, as for --hosts-dir.
+	hostDir string
+	// scheme is "http" if the client asked for plain HTTP.
+	scheme string
+	// dump and trace ask for debug output, which goes to log, or to
+	// containerd's own log if that is nil.
+	dump, trace bool
+	log         io.WriteCloser
+}
+
+// readRequest asks the stock registry for what it was made of, through the
+// public method that sends it over the wire.
+func readRequest(ctx context.Context, stock *registry.OCIRegistry, fromClient *wishes) (*request, error) {
+	streams := &memoryStreams{}
+	message, err := stock.MarshalAny(ctx, streams)
+	if err != nil {
+		return nil, err
+	}
+	var m transfertypes.OCIRegistry
+	if err := typeurl.UnmarshalTo(message, &m); err != nil {
+		return nil, err
+	}
+	req := &request{reference: m.Reference}
+	if r := m.Resolver; r != nil {
+		req.header = headerOf(r.Headers)
+		req.wishes = wishesOf(r)
+		req.auth = newAuthStream(streams.peer(r.AuthStream))
+		if log := streams.peer(r.LogsStream); log != nil {
+			req.wishes.log = tstreaming.WriteByteStream(ctx, log)
+		}
+	}
+	if fromClient != nil {
+		req.wishes = *fromClient
+	}
+	return req, nil
+}
+
+func wishesOf(r *transfertypes.RegistryResolver) wishes {
+	return wishes{
+		hostDir: r.HostDir,
+		scheme:  r.DefaultScheme,
+		dump:    r.HttpDebug == transfertypes.HTTPDebug_DEBUG || r.HttpDebug == transfertypes.HTTPDebug_BOTH,
+		trace:   r.HttpDebug == transfertypes.HTTPDebug_TRACE || r.HttpDebug == transfertypes.HTTPDebug_BOTH,
+	}
+}
+
+func headerOf(from map[string]string) http.Header {
+	header := make(http.Header, len(from))
+	for k, v := range from {
+		header.Add(k, v)
+	}
+	return header
+}
+
+// updateClient adds the debug output the client asked for.
+func (w wishes) updateClient(ctx context.Context) func(*http.Client) error {
+	if !w.dump && !w.trace {
+		return nil
+	}
+	return func(client *http.Client) error {
+		if w.dump {
+			var log io.Writer
+			if w.log != nil {
+				log = w.log
+			}
+			httpdbg.DumpRequests(ctx, client, log)
+		}
+		if w.trace {
+			httpdbg.DumpTraces(ctx, client)
+		}
+		return nil
+	}
+}
+
+// credentials is a docker credentials function over the client's stream.
+func (r *request) credentials(ctx context.Context) func(host string) (string, string, error) {
+	if r.auth == nil {
+		return nil
+	}
+	return func(host string) (string, string, error) {
+		return r.auth.ask(ctx, host, r.reference)
+	}
+}
+
+func (r *request) close() error {
+	var errs []error
+	if r.auth != nil {
+		errs = append(errs, r.auth.close())
+	}
+	if r.wishes.log != nil {
+		if err := r.wishes.log.Close(); err != nil && !errors.Is(err, io.EOF) {
+			errs = append(errs, fmt.Errorf("closing the debug log: %w", err))
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,139 @@
+package plugin
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	transferapi "github.com/containerd/containerd/api/services/transfer/v1"
+	transfertypes "github.com/containerd/containerd/api/types/transfer"
+	"github.com/containerd/containerd/v2/core/streaming"
+	tstreaming "github.com/containerd/containerd/v2/core/transfer/streaming"
+	"github.com/containerd/containerd/v2/plugins"
+	"github.com/containerd/errdefs"
+	"github.com/containerd/errdefs/pkg/errgrpc"
+	"github.com/containerd/plugin"
+	"github.com/containerd/typeurl/v2"
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/emptypb"
+)
+
+// service is the stock gRPC transfer service that additionally hands the
+// client's wishes on in the context.
+type service struct {
+	transferapi.UnimplementedTransferServer
+	stock   transferapi.TransferServer
+	streams streaming.StreamGetter
+}
+
+var _ transferapi.TransferServer = (*service)(nil)
+
+func newService(ic *plugin.InitContext, _ *settings, stock any) (any, error) {
+	t, ok := stock.(transferapi.TransferServer)
+	if !ok {
+		return nil, fmt.Errorf("the transfer service is a %T", stock)
+	}
+	m, err := ic.GetByID(plugins.StreamingPlugin, "manager")
+	if err != nil {
+		return nil, err
+	}
+	streams, ok := m.(streaming.StreamGetter)
+	if !ok {
+		return nil, fmt.Errorf("the streaming manager is a %T", m)
+	}
+	return &service{stock: t, streams: streams}, nil
+}
+
+// Register adds the service to containerd's gRPC server.
+func (s *service) Register(server *grpc.Server) error {
+	transferapi.RegisterTransferServer(server, s)
+	return nil
+}
+
+// Transfer implements the transfer API.
+func (s *service) Transfer(ctx context.Context, req *transferapi.TransferRequest) (*emptypb.Empty, error) {
+	source, target, err := s.takeBoth(ctx, req)
+	if err != nil {
+		return nil, errgrpc.ToGRPC(err)
+	}
+	ctx = context.WithValue(ctx, sourceRole, source.wishes)
+	ctx = context.WithValue(ctx, targetRole, target.wishes)
+	return s.stock.Transfer(ctx, &transferapi.TransferRequest{
+		Source:      source.message,
+		Destination: target.message,
+		Options:     req.GetOptions(),
+	})
+}
+
+// role tells a transfer's source from its target; it is the context key of
+// their wishes, too.
+type role int
+
+const (
+	sourceRole role = iota
+	targetRole
+)
+
+// wishesFrom returns what a gRPC client wished for, nil for a caller in process.
+func wishesFrom(ctx context.Context, r role) *wishes {
+	w, ok := ctx.Value(r).(*wishes)
+	if !ok {
+		return nil
+	}
+	return w
+}
+
+// side is a source or target on its way to the stock service.
+type side struct {
+	message *anypb.Any
+	// wishes is nil for anything but a registry.
+	wishes *wishes
+}
+
+func (s *service) takeBoth(ctx context.Context, req *transferapi.TransferRequest) (source, target side, err error) {
+	if source, err = s.take(ctx, req.GetSource()); err != nil {
+		return source, target, err
+	}
+	target, err = s.take(ctx, req.GetDestination())
+	return source, target, err
+}
+
+// take notes the wishes in the message of a registry. The stock service must
+// not see those for debug output: it would take the client's stream for a
+// resolver that is never asked.
+func (s *service) take(ctx context.Context, message *anypb.Any) (side, error) {
+	if message == nil || !typeurl.Is(message, (*transfertypes.OCIRegistry)(nil)) {
+		return side{message: message}, nil
+	}
+	var m transfertypes.OCIRegistry
+	if err := typeurl.UnmarshalTo(message, &m); err != nil {
+		return side{}, fmt.Errorf("%w: registry in the transfer request: %w", errdefs.ErrInvalidArgument, err)
+	}
+	if m.Resolver == nil {
+		return side{message: message, wishes: &wishes{}}, nil
+	}
+	w := wishesOf(m.Resolver)
+	if id := m.Resolver.LogsStream; id != "" && (w.dump || w.trace) {
+		log, err := s.logStream(ctx, id)
+		if err != nil {
+			return side{}, err
+		}
+		w.log = log
+	}
+	m.Resolver.HttpDebug = transfertypes.HTTPDebug_DISABLED
+	m.Resolver.LogsStream = ""
+	rest, err := typeurl.MarshalAnyToProto(&m)
+	if err != nil {
+		return side{}, err
+	}
+	return side{message: rest, wishes: &w}, nil
+}
+
+func (s *service) logStream(ctx context.Context, id string) (io.WriteCloser, error) {
+	stream, err := s.streams.Get(ctx, id)
+	if err != nil {
+		return nil, fmt.Errorf("the client's stream for debug output: %w", err)
+	}
+	return tstreaming.WriteByteStream(ctx, stream), nil
+}

@@ -1,0 +1,131 @@
+package plugin
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/core/transfer"
+	"github.com/containerd/log"
+	"github.com/containerd/plugin"
+
+	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/resolver"
+)
+
+// Config is the section [plugins."io.containerd.internal.v1.certsd"].
+type Config struct {
+	// ConfigPath lists the certs.d roots, in the order in which to search them,
+	// separated as in $PATH. A client that names its own (ctr --hosts-dir, CRI's
+	// registry.config_path) has its way.
+	ConfigPath string `toml:"config_path"`
+
+	// SystemRoots is "fallback" to trust the system's CAs only where a directory
+	// holds none, or "append" to trust them always.
+	SystemRoots string `toml:"system_roots"`
+
+	// RotateOn are the answers on which to present the next certificate:
+	// statuses such as "403" and classes such as "5xx".
+	RotateOn []string `toml:"rotate_on"`
+
+	// RegistryV1 is "never", "configured" for registries with a directory of
+	// their own, or "always".
+	RegistryV1 string `toml:"registry_v1"`
+
+	// Schema1 converts schema 1 manifests instead of refusing them.
+	Schema1 bool `toml:"schema1"`
+}
+
+func defaultConfig() *Config {
+	return &Config{
+		ConfigPath:  certsd.DefaultRoots().String(),
+		SystemRoots: "fallback",
+		RotateOn:    []string{"403", "5xx"},
+		RegistryV1:  "configured",
+		Schema1:     true,
+	}
+}
+
+// settings is the instance of the internal plugin: what all transfers share.
+type settings struct {
+	config   Config
+	template resolver.Hosts
+
+	// mu guards hosts.
+	mu sync.Mutex
+	// hosts has one entry per list of roots that was asked for.
+	hosts map[string]*resolver.Hosts
+}
+
+// maxRootLists bounds settings.hosts: clients choose the keys. In practice
+// there are two, our own list and CRI's.
+const maxRootLists = 64
+
+func newSettings(ic *plugin.InitContext) (any, error) {
+	config, ok := ic.Config.(*Config)
+	if !ok {
+		return nil, fmt.Errorf("configuration is a %T", ic.Config)
+	}
+	return configure(ic.Context, *config)
+}
+
+// configure checks every value, so that a mistake is found when containerd
+// starts and not in the middle of the night.
+func configure(ctx context.Context, c Config) (*settings, error) {
+	if c.SystemRoots != "" && c.SystemRoots != "fallback" && c.SystemRoots != "append" {
+		return nil, fmt.Errorf(`system_roots: %q is neither "fallback" nor "append"`, c.SystemRoots)
+	}
+	rotateOn, err := certsd.ParseRotateOn(c.RotateOn)
+	if err != nil {
+		return nil, fmt.Errorf("rotate_on: %w", err)
+	}
+	v1, err := resolver.ParseV1Policy(c.RegistryV1)
+	if err != nil {
+		return nil, fmt.Errorf("registry_v1: %w", err)
+	}
+	if c.ConfigPath == "" {
+		c.ConfigPath = certsd.DefaultRoots().String()
+	}
+	return &settings{
+		config: c,
+		template: resolver.Hosts{
+			SystemRoots: c.SystemRoots,
+			RotateOn:    rotateOn,
+			RegistryV1:  v1,
+			NoSchema1:   !c.Schema1,
+			Hooks:       hooks(log.G(ctx)),
+		},
+		hosts: map[string]*resolver.Hosts{},
+	}, nil
+}
+
+// hostsFor returns the process-wide hosts below the given roots.
+func (s *settings) hostsFor(list string) *resolver.Hosts {
+	if list == "" {
+		list = s.config.ConfigPath
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if h, ok := s.hosts[list]; ok {
+		return h
+	}
+	h := s.template.WithRoots(certsd.ParseRoots(list))
+	if len(s.hosts) < maxRootLists {
+		s.hosts[list] = h
+	}
+	return h
+}
+
+// remote makes our source or target for a request.
+func (s *settings) remote(ctx context.Context, req *request, store content.Store, progress transfer.ProgressFunc) *remote {
+	return &remote{request: req, resolver: resolver.New(resolver.Options{
+		Hosts:        s.hostsFor(req.wishes.hostDir),
+		Header:       req.header,
+		Credentials:  req.credentials(ctx),
+		PlainHTTP:    req.wishes.scheme == "http",
+		UpdateClient: req.wishes.updateClient(ctx),
+		Store:        store,
+		OnProgress:   layerProgress(progress),
+	})}
+}

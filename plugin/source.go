@@ -1,0 +1,59 @@
+package plugin
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/containerd/containerd/v2/core/transfer"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/certsd/containerd-certsd/resolver"
+)
+
+// remote is a registry as the source or the target of a transfer, in the place
+// of containerd's registry.OCIRegistry.
+type remote struct {
+	request  *request
+	resolver *resolver.Resolver
+}
+
+// The inner transfer service looks for each of these: without the option
+// setter max_concurrent_downloads would be lost without a word.
+var (
+	_ transfer.ImageFetcher              = (*remote)(nil)
+	_ transfer.ImagePusher               = (*remote)(nil)
+	_ transfer.ImageResolverOptionSetter = (*remote)(nil)
+	_ fmt.Stringer                       = (*remote)(nil)
+)
+
+// String names the registry in progress messages as the stock one does.
+func (r *remote) String() string { return fmt.Sprintf("OCI Registry (%s)", r.request.reference) }
+
+// Image returns the reference, as registry.OCIRegistry does.
+func (r *remote) Image() string { return r.request.reference }
+
+// Resolve implements transfer.ImageResolver.
+func (r *remote) Resolve(ctx context.Context) (string, ocispec.Descriptor, error) {
+	return r.resolver.Resolve(ctx, r.request.reference)
+}
+
+// SetResolverOptions implements transfer.ImageResolverOptionSetter.
+func (r *remote) SetResolverOptions(options ...transfer.ImageResolverOption) {
+	r.resolver.SetOptions(options...)
+}
+
+// Fetcher implements transfer.ImageFetcher.
+func (r *remote) Fetcher(ctx context.Context, ref string) (transfer.Fetcher, error) {
+	return r.resolver.Fetcher(ctx, ref)
+}
+
+// Pusher implements transfer.ImagePusher. As in containerd the digest goes
+// into the reference, so that only this one is pushed by tag.
+func (r *remote) Pusher(ctx context.Context, desc ocispec.Descriptor) (transfer.Pusher, error) {
+	ref := r.request.reference
+	if !strings.Contains(ref, "@") {
+		ref += "@" + desc.Digest.String()
+	}
+	return r.resolver.Pusher(ctx, ref)
+}

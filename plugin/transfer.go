@@ -1,0 +1,83 @@
+package plugin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/core/metadata"
+	"github.com/containerd/containerd/v2/core/transfer"
+	"github.com/containerd/containerd/v2/core/transfer/registry"
+	"github.com/containerd/containerd/v2/plugins"
+	"github.com/containerd/plugin"
+)
+
+// transferrer exchanges registry sources and targets for ours and leaves the
+// transfer itself to containerd.
+type transferrer struct {
+	stock    transfer.Transferrer
+	settings *settings
+	// content is containerd's own store: what a conversion writes there is
+	// found by the pull that follows it, under the same lease and namespace.
+	content content.Store
+}
+
+var _ transfer.Transferrer = (*transferrer)(nil)
+
+func newTransferrer(ic *plugin.InitContext, s *settings, stock any) (any, error) {
+	t, ok := stock.(transfer.Transferrer)
+	if !ok {
+		return nil, fmt.Errorf("the transfer plugin is a %T", stock)
+	}
+	m, err := ic.GetSingle(plugins.MetadataPlugin)
+	if err != nil {
+		return nil, err
+	}
+	db, ok := m.(*metadata.DB)
+	if !ok {
+		return nil, fmt.Errorf("the metadata plugin is a %T", m)
+	}
+	return &transferrer{stock: t, settings: s, content: db.ContentStore()}, nil
+}
+
+// Transfer implements transfer.Transferrer.
+func (t *transferrer) Transfer(ctx context.Context, src, dst any, opts ...transfer.Opt) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+
+	var config transfer.Config
+	for _, opt := range opts {
+		opt(&config)
+	}
+	src, err := t.exchange(ctx, src, sourceRole, config.Progress)
+	if err != nil {
+		return err
+	}
+	dst, err = t.exchange(ctx, dst, targetRole, config.Progress)
+	if err != nil {
+		return errors.Join(err, closeRemote(src))
+	}
+	err = t.stock.Transfer(ctx, src, dst, opts...)
+	return errors.Join(err, closeRemote(src), closeRemote(dst))
+}
+
+// exchange returns ours for a registry and everything else as it is.
+func (t *transferrer) exchange(ctx context.Context, side any, r role, progress transfer.ProgressFunc) (any, error) {
+	stock, ok := side.(*registry.OCIRegistry)
+	if !ok {
+		return side, nil
+	}
+	req, err := readRequest(ctx, stock, wishesFrom(ctx, r))
+	if err != nil {
+		return nil, fmt.Errorf("reading the request for %s: %w", stock.Image(), err)
+	}
+	return t.settings.remote(ctx, req, t.content, progress), nil
+}
+
+func closeRemote(side any) error {
+	if r, ok := side.(*remote); ok {
+		return r.request.close()
+	}
+	return nil
+}
