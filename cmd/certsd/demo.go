@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"text/tabwriter"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/urfave/cli/v3"
+
+	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/resolver"
+)
+
+func demoCommand(stdout io.Writer) *cli.Command {
+	var serve string
+	var greet bool
+	return &cli.Command{
+		Name:  "demo",
+		Usage: "pull from a registry behind client certificates, all of it in this process",
+		Description: "Starts a registry on a loopback port that accepts one of three client certificates, writes the certs.d\n" +
+			"directory for it, and pulls an image into an OCI layout. Everything lives in a temporary directory.",
+		OnUsageError: usage,
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "serve", Usage: "only serve the registry, with its certs.d below `DIR`, until interrupted", Destination: &serve},
+			// What the demonstration's image runs.
+			&cli.BoolFlag{Name: "greet", Hidden: true, Destination: &greet},
+		},
+		Action: func(ctx context.Context, c *cli.Command) error {
+			switch {
+			case c.Args().Present():
+				return &usageError{fmt.Errorf("demo takes no arguments, not %q", c.Args().First())}
+			case greet:
+				_, err := fmt.Fprintln(stdout, "Hello from an image that lives behind client certificates.")
+				return err
+			case serve != "":
+				return demoServe(ctx, stdout, serve)
+			default:
+				return demoPull(ctx, stdout)
+			}
+		},
+	}
+}
+
+// demoPull is the demonstration that needs neither root nor network.
+func demoPull(ctx context.Context, out io.Writer) (err error) {
+	dir, err := os.MkdirTemp("", "certsd-demo-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+
+	d, err := startDemo(filepath.Join(dir, "certs.d"))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	if err := d.pushSmallImage(); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "A registry listens on %s. It wants a client certificate and answers 403 to all but %s.\n\n", d.host, d.accepted)
+	if err := d.describe(out); err != nil {
+		return err
+	}
+
+	attempts := &attemptLog{}
+	hosts := &resolver.Hosts{
+		Roots: certsd.Roots{d.root},
+		Hooks: resolver.Hooks{Transport: certsd.Hooks{OnAttempt: attempts.add}},
+	}
+	defer hosts.CloseIdleConnections()
+	layout := filepath.Join(dir, "layout")
+	desc, err := pullLayout(ctx, resolver.New(resolver.Options{Hosts: hosts}), d.ref, layout)
+	if err != nil {
+		return err
+	}
+	return d.account(out, attempts, desc, layout)
+}
+
+// account prints what was tried, request by request, and what it came to.
+func (d *demo) account(out io.Writer, attempts *attemptLog, desc ocispec.Descriptor, layout string) error {
+	fmt.Fprintf(out, "\nPulling %s:\n\n", d.ref)
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "  REQUEST\tCERTIFICATE\tANSWER")
+	for _, a := range attempts.all() {
+		fmt.Fprintf(w, "  %s %s\t%s\t%s\n", a.Method, shortPath(a.URL), a.Identity, answerOf(a))
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "\nThe certificates were presented in alphabetical order until one was accepted; every further request began with it.\n")
+	_, err := fmt.Fprintf(out, "The image is %s. It went into an OCI layout, %s, which is removed now with the rest.\n", desc.Digest, layout)
+	return err
+}
+
+// demoServe serves the registry for other clients, such as containerd.
+func demoServe(ctx context.Context, out io.Writer, dir string) (err error) {
+	d, err := startDemo(filepath.Join(dir, "certs.d"))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	if err := d.pushGreeter(); err != nil {
+		return err
+	}
+	// The reference appears last and whole: it tells that all is ready.
+	tmp := filepath.Join(dir, "ref.tmp")
+	if err := os.WriteFile(tmp, []byte(d.ref+"\n"), 0o600); err != nil {
+		return err
+	}
+	if err := os.Rename(tmp, filepath.Join(dir, "ref")); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "serving %s; certs.d is %s\n", d.ref, d.root)
+	<-ctx.Done()
+	return nil
+}

@@ -1,0 +1,71 @@
+// Command certsd shows and uses what certs.d directories configure.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/urfave/cli/v3"
+)
+
+// The exit codes are a contract: see the README.
+const (
+	exitDone   = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args, os.Stdout, os.Stderr))
+}
+
+// run executes the command line and returns the exit code.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	err := command(stdout, stderr).Run(ctx, args)
+	if err == nil {
+		return exitDone
+	}
+	fmt.Fprintf(stderr, "certsd: %v\n", err)
+	if _, ok := errors.AsType[*usageError](err); ok {
+		fmt.Fprintln(stderr, "Run 'certsd help' for the commands and their flags.")
+		return exitUsage
+	}
+	return exitFailed
+}
+
+func command(stdout, stderr io.Writer) *cli.Command {
+	return &cli.Command{
+		Name:            "certsd",
+		Usage:           "client certificates for container registries, as certs.d directories configure them",
+		Writer:          stdout,
+		ErrWriter:       stderr,
+		HideHelpCommand: false,
+		OnUsageError:    usage,
+		// Exit codes are run's to choose.
+		ExitErrHandler: func(context.Context, *cli.Command, error) {},
+		Action: func(ctx context.Context, c *cli.Command) error {
+			if c.Args().Present() {
+				return &usageError{fmt.Errorf("unknown command %q", c.Args().First())}
+			}
+			return cli.ShowRootCommandHelp(c)
+		},
+		Commands: []*cli.Command{demoCommand(stdout)},
+	}
+}
+
+// usageError is a command line that cannot be understood.
+type usageError struct{ error }
+
+// Unwrap returns the cause.
+func (e *usageError) Unwrap() error { return e.error }
+
+func usage(_ context.Context, _ *cli.Command, err error, _ bool) error {
+	return &usageError{err}
+}
