@@ -23,7 +23,7 @@ GOLANGCI   := $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION)
 # The version that the daemon reports is that of the containerd inside.
 CONTAINERD_VERSION = $(shell $(GO) list -m -f '{{.Version}}' $(CONTAINERD))
 LDFLAGS    = -X $(CONTAINERD)/version.Version=$(CONTAINERD_VERSION)
-BUILDFLAGS = -buildvcs=false -trimpath $(if $(TAGS),-tags "$(TAGS)")
+BUILDFLAGS = -buildvcs=false $(if $(TAGS),-tags "$(TAGS)")
 
 # What runs on other systems than Linux too.
 LIBRARIES := ./certsd/... ./v1compat/... ./resolver/...

@@ -89,3 +89,20 @@ func loopbackUp() error {
 	req.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)
 	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, req)
 }
+
+// namespace is the containerd namespace of a script.
+func namespace(script string) string { return "certsd-test-" + script }
+
+// removeCgroups removes what containers of a script leave in the cgroup file
+// system, the one thing a machine shares with others: a directory for each
+// namespace, in each hierarchy.
+func removeCgroups(script string) {
+	for _, root := range []string{"/sys/fs/cgroup/", "/sys/fs/cgroup/*/"} {
+		for _, below := range []string{"/*", ""} {
+			dirs, _ := filepath.Glob(root + namespace(script) + below)
+			for _, dir := range dirs {
+				_ = os.Remove(dir) // Files in it cannot be removed, and need not.
+			}
+		}
+	}
+}

@@ -54,8 +54,10 @@ func TestScripts(t *testing.T) {
 		t.Fatalf("no scripts in testdata: %v", err)
 	}
 	for _, script := range scripts {
-		t.Run(strings.TrimSuffix(filepath.Base(script), ".txtar"), func(t *testing.T) {
+		name := strings.TrimSuffix(filepath.Base(script), ".txtar")
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			t.Cleanup(func() { removeCgroups(name) })
 			runOnMachine(t, script)
 		})
 	}

@@ -21,7 +21,6 @@ var programs = []struct{ name, from string }{
 	{"htpasswd", "package apache2-utils"},
 	{"busybox", "package busybox-static"},
 	{"runc", "package runc"},
-	{"xz", "package xz-utils"},
 	{"containerd", "make build"},
 	{"ctr", "make build"},
 	{"containerd-shim-runc-v2", "make build"},

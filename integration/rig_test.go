@@ -3,6 +3,7 @@
 package integration
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -62,11 +63,14 @@ func (r *rig) setUp(env *testscript.Env) error {
 	env.Setenv("HOME", env.WorkDir)
 	env.Setenv("CERTS", certsDir)
 	env.Setenv("DOCKER_CERTS", "/etc/docker/certs.d")
-	env.Setenv("CONFIG", configFile)
+	example, err := filepath.Abs("../config.toml.example")
+	if err != nil {
+		return err
+	}
+	env.Setenv("EXAMPLE", example)
 	// Containers of scripts that run side by side meet in the cgroup file
 	// system only, where the namespace is part of the path.
-	name := strings.TrimSuffix(filepath.Base(env.WorkDir), "-"+"")
-	env.Setenv("CONTAINERD_NAMESPACE", strings.ReplaceAll(strings.TrimPrefix(name, "script-"), "_", "-"))
+	env.Setenv("CONTAINERD_NAMESPACE", namespace(strings.TrimPrefix(filepath.Base(env.WorkDir), "script-")))
 	env.Defer(func() {
 		if tb, ok := env.T().(testing.TB); ok && tb.Failed() {
 			r.showLogs()
@@ -76,7 +80,16 @@ func (r *rig) setUp(env *testscript.Env) error {
 		}
 		r.stopAll()
 	})
-	return copyTestdata(env.WorkDir, "certsd.toml", "stock.toml")
+	// Apache serves files as www-data.
+	for _, dir := range []string{env.WorkDir, filepath.Dir(env.WorkDir)} {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			return err
+		}
+	}
+	return errors.Join(
+		copyFile(env.WorkDir, "testdata/certsd.toml"),
+		copyFile(env.WorkDir, "testdata/stock.toml"),
+	)
 }
 
 // searchPath is PATH with the binaries of this project first and the
@@ -89,22 +102,18 @@ func searchPath(path string) string {
 	return bin + ":" + path + ":/usr/local/sbin:/usr/sbin:/sbin"
 }
 
-// copyTestdata copies files of testdata that the script does not bring itself.
-func copyTestdata(dir string, names ...string) error {
-	for _, name := range names {
-		to := filepath.Join(dir, name)
-		if _, err := os.Stat(to); err == nil {
-			continue
-		}
-		b, err := os.ReadFile(filepath.Join("testdata", name))
-		if err != nil {
-			return err
-		}
-		if err := os.WriteFile(to, b, 0o644); err != nil {
-			return err
-		}
+// copyFile copies a configuration into dir, if the script does not bring a
+// file of that name itself.
+func copyFile(dir, file string) error {
+	to := filepath.Join(dir, filepath.Base(file))
+	if _, err := os.Stat(to); err == nil {
+		return nil
 	}
-	return nil
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(to, b, 0o644)
 }
 
 // showLogs writes the end of every log of the script's servers.
