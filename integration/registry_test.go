@@ -20,6 +20,9 @@ log:
 storage:
   filesystem:
     rootdirectory: DIR
+compatibility:
+  schema1:
+    enabled: true
 http:
   addr: ` + registryAddr + `
 `

@@ -21,6 +21,7 @@ var programs = []struct{ name, from string }{
 	{"htpasswd", "package apache2-utils"},
 	{"busybox", "package busybox-static"},
 	{"runc", "package runc"},
+	{"skopeo", "package skopeo"},
 	{"containerd", "make build"},
 	{"ctr", "make build"},
 	{"containerd-shim-runc-v2", "make build"},
