@@ -41,8 +41,6 @@ type front struct {
 	// Cert, Key and Clients are files: its certificate, and the authority of
 	// the clients.
 	Cert, Key, Clients string
-	// Generation counts its configurations; it is in the access log.
-	Generation int
 }
 
 // parseFront reads the arguments of nginx and apache: NAME KEY=VALUE...
@@ -97,13 +95,9 @@ func (r *rig) configure(f *front, tmpl string) (string, error) {
 	if f.Clients, err = r.clientCA(); err != nil {
 		return "", err
 	}
-	log := r.logs[f.Name]
-	if log == nil {
-		log = &accessLog{host: f.Name, file: filepath.Join(r.work, f.Name+".access")}
-		r.logs[f.Name] = log
+	if r.logs[f.Name] == nil {
+		r.logs[f.Name] = &accessLog{host: f.Name, file: filepath.Join(r.work, f.Name+".access")}
 	}
-	log.generation++
-	f.Generation = log.generation
 	t, err := template.ParseFiles(filepath.Join("testdata", tmpl))
 	if err != nil {
 		return "", err

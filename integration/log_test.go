@@ -20,16 +20,12 @@ import (
 
 // accessLog reads the access log of a server. Each line is
 //
-//	GENERATION CN METHOD URI STATUS auth="…" team="…"
-//
-// Scripts see lines without the generation.
+//	CN METHOD URI STATUS auth="…" team="…"
 type accessLog struct {
 	host string
 	file string
 	// forgotten is how many lines the script wants to see no more.
 	forgotten int
-	// generation is that of the server's newest configuration.
-	generation int
 	// marks counts the requests made to know that the log is complete.
 	marks int
 }
@@ -40,11 +36,11 @@ const markPath = "/_mark-"
 // mark asks the server for a path of its own and waits until that is logged.
 // A server logs a request after it was answered; one worker does so in order,
 // so whatever was answered before the mark is in front of it.
-func (l *accessLog) mark() (lines []string, generation int, err error) {
+func (l *accessLog) mark() (lines []string, err error) {
 	l.marks++
 	path := markPath + strconv.Itoa(l.marks)
 	if err := l.request(path); err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), readyTime)
 	defer cancel()
@@ -53,19 +49,17 @@ func (l *accessLog) mark() (lines []string, generation int, err error) {
 	for {
 		b, err := os.ReadFile(l.file)
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			return nil, 0, err
+			return nil, err
 		}
 		lines = strings.SplitAfter(string(b), "\n")
 		if at := slices.IndexFunc(lines, func(s string) bool {
 			return strings.Contains(s, " "+path+" ") && strings.HasSuffix(s, "\n")
 		}); at >= 0 {
-			first, _, _ := strings.Cut(lines[at], " ")
-			generation, err := strconv.Atoi(first)
-			return lines[:at], generation, err
+			return lines[:at], nil
 		}
 		select {
 		case <-ctx.Done():
-			return nil, 0, fmt.Errorf("%s has not logged a request after %v", l.host, readyTime)
+			return nil, fmt.Errorf("%s has not logged a request after %v", l.host, readyTime)
 		case <-tick.C:
 		}
 	}
@@ -94,30 +88,15 @@ func (l *accessLog) request(path string) error {
 	return errors.Join(err, resp.Body.Close())
 }
 
-// settle waits until the server works with its newest configuration.
-func (l *accessLog) settle() error {
-	end := time.Now().Add(readyTime)
-	for time.Now().Before(end) {
-		_, generation, err := l.mark()
-		if err != nil {
-			return err
-		}
-		if generation == l.generation {
-			return nil
-		}
-	}
-	return fmt.Errorf("%s works with an old configuration after %v", l.host, readyTime)
-}
-
-// lines are what was logged and not forgotten, without generation and marks.
+// lines are what was logged and not forgotten, without marks.
 func (l *accessLog) lines() ([]string, error) {
-	lines, _, err := l.mark()
+	lines, err := l.mark()
 	if err != nil {
 		return nil, err
 	}
 	var out []string
 	for _, line := range lines[min(l.forgotten, len(lines)):] {
-		if _, line, ok := strings.Cut(line, " "); ok && !strings.Contains(line, " "+markPath) {
+		if line != "" && !strings.Contains(line, " "+markPath) {
 			out = append(out, line)
 		}
 	}
@@ -140,7 +119,7 @@ func (r *rig) forgetCmd(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: forget NAME")
 	}
 	l := r.log(ts, args[0])
-	lines, _, err := l.mark()
+	lines, err := l.mark()
 	ts.Check(err)
 	l.forgotten = len(lines)
 }

@@ -3,6 +3,11 @@
 package integration
 
 import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
 	"syscall"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -30,13 +35,31 @@ func (r *rig) nginxCmd(ts *testscript.TestScript, neg bool, args []string) {
 	case "start":
 		ts.Check(r.serve(f, "nginx", "-c", config, "-p", r.work))
 	case "reload":
-		d := r.daemons[f.Name]
-		if d == nil {
-			ts.Fatalf("%s is not running", f.Name)
-		}
-		ts.Check(d.cmd.Process.Signal(syscall.SIGHUP))
-		ts.Check(r.logs[f.Name].settle())
+		ts.Check(r.reloadNginx(f.Name))
 	default:
 		ts.Fatalf("usage: %s", nginxUsage)
 	}
+}
+
+// leaving is what a worker of nginx writes when it was told to end: it has
+// stopped to accept, and closes its idle connections.
+const leaving = "gracefully shutting down"
+
+// reloadNginx makes nginx read its configuration again, and waits until no
+// worker with the old one takes requests. It may still be busy with one.
+func (r *rig) reloadNginx(name string) error {
+	d := r.daemons[name]
+	if d == nil {
+		return fmt.Errorf("%s is not running", name)
+	}
+	log := filepath.Join(r.work, name+".log")
+	left := func() int {
+		b, _ := os.ReadFile(log) // It was created when nginx was started.
+		return bytes.Count(b, []byte(leaving))
+	}
+	before := left()
+	if err := d.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		return err
+	}
+	return d.until(func(context.Context) bool { return left() > before })
 }
