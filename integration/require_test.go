@@ -18,7 +18,6 @@ var programs = []struct{ name, from string }{
 	{"nginx", "package nginx"},
 	{"apache2", "package apache2"},
 	{"docker-registry", "package docker-registry"},
-	{"htpasswd", "package apache2-utils"},
 	{"busybox", "package busybox-static"},
 	{"runc", "package runc"},
 	{"skopeo", "package skopeo"},
