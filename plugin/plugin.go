@@ -30,6 +30,7 @@ import (
 	"reflect"
 
 	"github.com/containerd/containerd/v2/plugins"
+	"github.com/containerd/log"
 	"github.com/containerd/plugin"
 	"github.com/containerd/plugin/registry"
 
@@ -66,7 +67,10 @@ func decorate(t plugin.Type, id string, wrap wrapper) *plugin.Registration {
 	r.Requires = append([]plugin.Type{plugins.InternalPlugin}, r.Requires...)
 	r.InitFn = func(ic *plugin.InitContext) (any, error) {
 		if ic.Plugins().Get(t, id) != nil {
-			return nil, fmt.Errorf("certsd stays out because %s is enabled: add %q to disabled_plugins in containerd's configuration", uri, uri)
+			// Skipped, not failed: whoever asks for the one plugin of a type gets
+			// the error of any that failed, so CRI would not load.
+			log.G(ic.Context).Warnf("certsd stays out because %s is enabled: add %q to disabled_plugins in containerd's configuration", uri, uri)
+			return nil, plugin.ErrSkipPlugin
 		}
 		i, err := ic.GetByID(plugins.InternalPlugin, ID)
 		if err != nil {
