@@ -94,7 +94,7 @@ type conversion struct {
 	img    *Image
 	source source
 	docs   []*document
-	known  knownLayers
+	known  memory
 }
 
 func (v *conversion) run(ctx context.Context) (ocispec.Descriptor, error) {
@@ -105,9 +105,6 @@ func (v *conversion) run(ctx context.Context) (ocispec.Descriptor, error) {
 	var err error
 	if v.docs, err = readDocuments(v.img, v.Limits.entries()); err != nil {
 		return none, fmt.Errorf("%w: %w", err, errdefs.ErrInvalidArgument)
-	}
-	if v.known, err = v.findKnown(ctx); err != nil {
-		return none, err
 	}
 	layers, err := v.layers(ctx)
 	if err != nil {

@@ -58,7 +58,7 @@ func (v *conversion) layers(ctx context.Context) ([]outcome, error) {
 
 // layer brings one entry's layer into the store, or finds it there.
 func (v *conversion) layer(ctx context.Context, e *Entry, fp fingerprint) (outcome, error) {
-	out, ok, err := v.recall(ctx, e, fp, v.known)
+	out, ok, err := v.recall(ctx, e, fp, false)
 	if ok || err != nil {
 		return out, err
 	}
@@ -68,14 +68,9 @@ func (v *conversion) layer(ctx context.Context, e *Entry, fp fingerprint) (outco
 		return outcome{}, err
 	}
 	defer release()
-	if waited { // for another conversion, which may have fetched it
-		known, err := v.findKnown(ctx)
-		if err != nil {
-			return outcome{}, err
-		}
-		if out, ok, err = v.recall(ctx, e, fp, known); ok || err != nil {
-			return out, err
-		}
+	// Another conversion may have fetched it in the meantime.
+	if out, ok, err = v.recall(ctx, e, fp, waited); ok || err != nil {
+		return out, err
 	}
 	if v.Limiter != nil {
 		if err := v.Limiter.Acquire(ctx, 1); err != nil {

@@ -82,9 +82,10 @@ func words(raw json.RawMessage) []string {
 func members(raw json.RawMessage) map[string]struct{} {
 	var keys []string
 	var o object
-	if json.Unmarshal(raw, &o) == nil {
+	switch {
+	case json.Unmarshal(raw, &o) == nil:
 		keys = slices.Collect(maps.Keys(o))
-	} else {
+	case bytes.HasPrefix(bytes.TrimSpace(raw), []byte{'['}):
 		keys = words(raw)
 	}
 	set := make(map[string]struct{}, len(keys))

@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"strconv"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/errdefs"
@@ -41,9 +43,43 @@ func (v *conversion) findKnown(ctx context.Context) (knownLayers, error) {
 	return known, nil
 }
 
+// memory is the last look at the known layers.
+type memory struct {
+	mu     sync.Mutex // guards the rest
+	layers knownLayers
+	at     time.Time
+	// busy tells that another conversion was met that fetches the same layers.
+	busy bool
+}
+
+// stale is the age after which a look at the known layers is repeated. It
+// goes through all blobs of the store.
+const stale = 2 * time.Second
+
+// lookUp finds an entry among the known layers; again tells that another
+// conversion has just had it.
+func (v *conversion) lookUp(ctx context.Context, fp fingerprint, again bool) (info *content.Info, ok bool, err error) {
+	m := &v.known
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.busy = m.busy || again
+	if m.layers == nil || m.busy || time.Since(m.at) > stale {
+		layers, err := v.findKnown(ctx)
+		if err != nil {
+			return nil, false, err
+		}
+		m.layers, m.at = layers, time.Now()
+	}
+	info, ok = m.layers[fp]
+	return info, ok, nil
+}
+
 // recall yields the layer of an entry if it is in the store already.
-func (v *conversion) recall(ctx context.Context, e *Entry, fp fingerprint, known knownLayers) (outcome, bool, error) {
-	info, ok := known[fp]
+func (v *conversion) recall(ctx context.Context, e *Entry, fp fingerprint, again bool) (outcome, bool, error) {
+	info, ok, err := v.lookUp(ctx, fp, again)
+	if err != nil {
+		return outcome{}, false, err
+	}
 	switch {
 	case ok && info == nil:
 		v.progress(Progress{ID: e.ID, Done: true, Known: true})
