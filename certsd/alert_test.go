@@ -90,19 +90,27 @@ func TestRotationOnRefusedHandshakes(t *testing.T) {
 	}{
 		"bad certificate, TLS 1.2": {
 			serverOptions{auth: tls.RequireAnyClientCert, maxVersion: tls.VersionTLS12, refuse: no},
-			[]string{"a", "b"}, []string{"a", "b"}, []string{"b"},
+			[]string{"a", "b"},
+			[]string{"a", "b"},
+			[]string{"b"},
 		},
 		"bad certificate, TLS 1.3": {
 			serverOptions{auth: tls.RequireAnyClientCert, refuse: no},
-			[]string{"a", "b"}, []string{"a", "b"}, []string{"b"},
+			[]string{"a", "b"},
+			[]string{"a", "b"},
+			[]string{"b"},
 		},
 		"stranger's certificate, TLS 1.2": {
 			serverOptions{auth: tls.RequireAndVerifyClientCert, maxVersion: tls.VersionTLS12},
-			[]string{"0-stranger", "b"}, []string{"b"}, []string{"b"},
+			[]string{"0-stranger", "b"},
+			[]string{"b"},
+			[]string{"b"},
 		},
 		"stranger's certificate, TLS 1.3": {
 			serverOptions{auth: tls.RequireAndVerifyClientCert},
-			[]string{"0-stranger", "b"}, []string{"b"}, []string{"b"},
+			[]string{"0-stranger", "b"},
+			[]string{"b"},
+			[]string{"b"},
 		},
 	} {
 		for _, method := range []string{"GET", "POST"} {

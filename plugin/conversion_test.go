@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -78,8 +79,11 @@ type spy struct {
 }
 
 func (s *spy) Transfer(ctx context.Context, src, dst any, opts ...transfer.Opt) error {
-	//nolint:forcetypeassert // The test is about this very type.
-	return s.Transferrer.Transfer(ctx, &spiedSource{remote: src.(*remote), spy: s}, dst, opts...)
+	ours, ok := src.(*remote)
+	if !ok {
+		return fmt.Errorf("the source is a %T", src)
+	}
+	return s.Transferrer.Transfer(ctx, &spiedSource{remote: ours, spy: s}, dst, opts...)
 }
 
 type spiedSource struct {

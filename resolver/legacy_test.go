@@ -5,10 +5,12 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -113,9 +115,7 @@ func (m *memoryLabels) Update(d digest.Digest, labels map[string]string) (map[st
 	if all == nil {
 		all = map[string]string{}
 	}
-	for k, v := range labels {
-		all[k] = v
-	}
+	maps.Copy(all, labels)
 	return all, m.Set(d, all)
 }
 
@@ -296,7 +296,7 @@ func schema1Registry(t *testing.T, contentType string, withDigest bool) (*mtlsRe
 			http.NotFound(w, req)
 			return
 		}
-		w.Header().Set("Content-Length", fmt.Sprint(len(body)))
+		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 		_, _ = w.Write(body)
 	}))
 	return r, manifestDigest
@@ -366,7 +366,7 @@ func TestOtherManifestsCalledJSONAreLeftAlone(t *testing.T) {
 	body := []byte(`{"schemaVersion":2}`)
 	r := newRegistry(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
-		w.Header().Set("Content-Length", fmt.Sprint(len(body)))
+		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 		w.Header().Set("Docker-Content-Digest", digest.FromBytes(body).String())
 		_, _ = w.Write(body)
 	}))

@@ -9,6 +9,7 @@ package resolver
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"sync"
 
@@ -79,8 +80,11 @@ func New(o Options) *Resolver {
 		Headers: o.Header,
 		Tracker: o.Tracker,
 	})
-	//nolint:forcetypeassert // docker's resolver declares this interface itself.
-	r.docker = inner.(remotes.ResolverWithOptions)
+	withOptions, ok := inner.(remotes.ResolverWithOptions)
+	if !ok {
+		panic(fmt.Sprintf("docker's resolver is a %T, which takes no options", inner))
+	}
+	r.docker = withOptions
 	return r
 }
 

@@ -146,7 +146,7 @@ func TestDeadMirrorIsDialledOnceForAllBlobs(t *testing.T) {
 	t.Parallel()
 	r := newRegistry(t, nil)
 	r.Push(t, "app:1", 5)
-	dead, err := net.Listen("tcp", "127.0.0.1:0")
+	dead, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -90,7 +90,7 @@ func (d *demo) Close() error { return d.server.Close() }
 
 func (d *demo) writeDirectory(servers *certtest.CA) error {
 	dir := filepath.Join(d.root, d.host)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return err
 	}
 	if err := servers.Write(dir, "ca"); err != nil {
@@ -127,7 +127,7 @@ func (d *demo) describe(out io.Writer) error {
 
 // pushSmallImage puts an image of three small layers into the registry.
 func (d *demo) pushSmallImage() error {
-	img := v1.Image(empty.Image)
+	img := empty.Image
 	for _, name := range []string{"one", "two", "three"} {
 		var err error
 		if img, err = withFile(img, name, []byte("layer "+name+"\n"), 0o644); err != nil {
