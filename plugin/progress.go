@@ -1,6 +1,8 @@
 package plugin
 
 import (
+	"sync"
+
 	"github.com/containerd/containerd/v2/core/transfer"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -14,7 +16,12 @@ func layerProgress(report transfer.ProgressFunc) func(v1compat.Progress) {
 	if report == nil {
 		return nil
 	}
+	// Layers load at the same time, but a transfer's progress goes into one
+	// stream, which takes one message at a time.
+	var mu sync.Mutex
 	return func(p v1compat.Progress) {
+		mu.Lock()
+		defer mu.Unlock()
 		report(transfer.Progress{
 			Event:    eventOf(p),
 			Name:     p.Ref,
