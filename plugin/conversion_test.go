@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -142,8 +143,14 @@ func TestConversionWritesNothingTwice(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// containerd itself reports from two goroutines at once.
+	var mu sync.Mutex
 	var events []transfer.Progress
-	report := transfer.WithProgress(func(p transfer.Progress) { events = append(events, p) })
+	report := transfer.WithProgress(func(p transfer.Progress) {
+		mu.Lock()
+		defer mu.Unlock()
+		events = append(events, p)
+	})
 	store := image.NewStore(host+"/app:1", image.WithPlatforms(platforms.MustParse("linux/amd64")))
 	if err := d.ours.Transfer(ctx, stock, store, report); err != nil {
 		t.Fatal(err)
