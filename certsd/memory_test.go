@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -192,7 +193,7 @@ func TestMemory(t *testing.T) {
 			t.Error("a sick server is remembered for ever")
 		}
 		for i := range 3 * maxRepositories {
-			m.works(fmt.Sprint(i), id[0], true)
+			m.works(strconv.Itoa(i), id[0], true)
 		}
 		if len(m.repos) > maxRepositories {
 			t.Errorf("%d repositories are remembered", len(m.repos))

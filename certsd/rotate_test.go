@@ -56,7 +56,7 @@ func TestRotationByStatus(t *testing.T) {
 		"599 moves on":                           {status: 599, want: both},
 		"401 stays":                              {status: 401, want: one},
 		"404 stays on v2":                        {status: 404, want: one},
-		"404 moves on on v1":                     {path: "/v1/images/x/json", status: 404, want: both},
+		"404 moves on for v1":                    {path: "/v1/images/x/json", status: 404, want: both},
 		"429 stays":                              {status: 429, want: one},
 		"200 stays":                              {status: 200, want: one},
 		"307 without location stays":             {status: 307, want: one},

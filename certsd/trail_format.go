@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -104,7 +105,7 @@ func (a Attempt) what() string {
 	case http.StatusText(a.Status) != "":
 		text += fmt.Sprintf("%d %s", a.Status, http.StatusText(a.Status))
 	default:
-		text += fmt.Sprint(a.Status)
+		text += strconv.Itoa(a.Status)
 	}
 	if a.Answer != "" {
 		text += fmt.Sprintf(": %q", a.Answer)

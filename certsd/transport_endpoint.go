@@ -96,8 +96,8 @@ type settings struct {
 	rotateOn []string
 }
 
-// endpoint returns the current settings of the endpoint. A lookup that fails
-// fails the request: what may still be used of a directory whose files are half
+// endpoint returns the current settings of the endpoint. Where a lookup
+// fails, so does the request: what may still be used of a directory whose files are half
 // written comes from the lookup itself, and what was removed must not be used.
 func (b *EndpointTransport) endpoint() (settings, error) {
 	if b.pinned {

@@ -3,6 +3,7 @@ package certsd
 import (
 	"crypto/tls"
 	"errors"
+	"maps"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -79,9 +80,7 @@ func TestRedirectToAnotherHost(t *testing.T) {
 				ep.Header = http.Header{"x-configured": private["X-Configured"]}
 				req := newRequest(t.Context(), t, "GET", s.URL+"/v2/app/blobs/sha256:1", "")
 				for _, h := range []http.Header{private, public} {
-					for name, values := range h {
-						req.Header[name] = values
-					}
+					maps.Copy(req.Header, h)
 				}
 				before := req.Header.Clone()
 				scoped := http.Header{"X-Scoped": private["X-Scoped"]}

@@ -2,11 +2,11 @@ package certsd
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -158,7 +158,7 @@ func TestTLSMemoryIsBounded(t *testing.T) {
 	t.Parallel()
 	var m tlsMemory
 	for i := range maxTLSHosts + 10 {
-		m.add(fmt.Sprint(i))
+		m.add(strconv.Itoa(i))
 	}
 	if len(m.hosts) != maxTLSHosts {
 		t.Errorf("%d hosts", len(m.hosts))

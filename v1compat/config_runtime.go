@@ -52,6 +52,7 @@ func (d *document) runtime() (_ runtimeConfig, fallback bool) {
 	c.Shell = words(o.get("Shell"))
 	c.Healthcheck = health(o.object("Healthcheck"))
 	if raw := o.get("ArgsEscaped"); string(raw) == "true" {
+		//lint:ignore SA1019 as below
 		c.ArgsEscaped = true //nolint:staticcheck // deprecated, but Windows images of Docker need it
 	}
 	if fallback && slices.ContainsFunc(c.Cmd, func(s string) bool { return strings.Contains(s, "#(nop)") }) {

@@ -55,8 +55,10 @@ func TestRuntimeConfig(t *testing.T) {
 		{"environment without =", `{"Env": ["HOME", "A=b", 5, null, {}]}`, `{"Env": ["HOME", "A=b", "5"]}`},
 		{"lists for sets", `{"ExposedPorts": ["80/tcp"], "Volumes": ["/data", ""]}`, `{"ExposedPorts": {"80/tcp": {}}, "Volumes": {"/data": {}}}`},
 		{"sets with odd values", `{"ExposedPorts": {"80/tcp": null}, "Volumes": {"/data": {"x": 1}}}`, `{"ExposedPorts": {"80/tcp": {}}, "Volumes": {"/data": {}}}`},
-		{"port specs", `{"PortSpecs": ["80", "8080:443", ":22", "127.0.0.1:8080:81/tcp", "127.0.0.1::82", "53/udp", "9/SCTP"]}`,
-			`{"ExposedPorts": {"22/tcp": {}, "443/tcp": {}, "53/udp": {}, "80/tcp": {}, "81/tcp": {}, "82/tcp": {}, "9/sctp": {}}}`},
+		{
+			"port specs", `{"PortSpecs": ["80", "8080:443", ":22", "127.0.0.1:8080:81/tcp", "127.0.0.1::82", "53/udp", "9/SCTP"]}`,
+			`{"ExposedPorts": {"22/tcp": {}, "443/tcp": {}, "53/udp": {}, "80/tcp": {}, "81/tcp": {}, "82/tcp": {}, "9/sctp": {}}}`,
+		},
 		{"port specs that are none", `{"PortSpecs": ["", "0", "70000", "a", "80/icmp", "x:80", "1:2:3:4", "-1", "99999:80", null]}`, `{}`},
 		{"port specs and exposed ports", `{"PortSpecs": ["80"], "ExposedPorts": {"81/tcp": {}}}`, `{"ExposedPorts": {"80/tcp": {}, "81/tcp": {}}}`},
 		{"a numeric user", `{"User": 1000}`, `{"User": "1000"}`},

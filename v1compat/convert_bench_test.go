@@ -169,10 +169,5 @@ func BenchmarkConvertGzip(b *testing.B) {
 }
 
 func benchDir(b *testing.B) string {
-	dir, err := os.MkdirTemp("", "convert")
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { _ = os.RemoveAll(dir) })
-	return dir
+	return b.TempDir()
 }

@@ -5,10 +5,10 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
-	"fmt"
 	"maps"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/containerd/containerd/v2/pkg/labels"
@@ -57,7 +57,7 @@ func (s source) fingerprint(e *Entry) fingerprint {
 	if e.Digest != "" {
 		return newFingerprint("digest", s.registry, s.repository, e.Digest.String())
 	}
-	fields := []string{"id", s.registry, s.repository, e.ID, string(e.JSON), fmt.Sprint(e.Size)}
+	fields := []string{"id", s.registry, s.repository, e.ID, string(e.JSON), strconv.FormatInt(e.Size, 10)}
 	return newFingerprint(append(fields, e.Checksums...)...)
 }
 

@@ -167,7 +167,7 @@ func validHeader(b []byte) bool {
 			c = ' '
 		}
 		unsigned += int64(c)
-		signed += int64(int8(c)) //nolint:gosec // as signed, on purpose
+		signed += int64(int8(c))
 	}
 	return want == unsigned || want == signed
 }
@@ -185,14 +185,14 @@ func tarNumber(b []byte) (int64, bool) {
 			}
 			n = n<<8 | uint64(c)
 		}
-		return int64(n), n < 1<<62 //nolint:gosec // bounded
+		return int64(n), n < 1<<62
 	}
 	s := strings.Trim(string(bytes.Trim(b, " \x00")), " ")
 	if s == "" {
 		return 0, true
 	}
 	n, err := strconv.ParseUint(s, 8, 62)
-	return int64(n), err == nil //nolint:gosec // 62 bits
+	return int64(n), err == nil
 }
 
 // paxSize is the size in pax records, or -1.
@@ -207,7 +207,7 @@ func paxSize(records []byte) int64 {
 		key, value, _ := strings.Cut(strings.TrimSuffix(string(records[len(digits)+1:n]), "\n"), "=")
 		if key == "size" {
 			if v, err := strconv.ParseUint(value, 10, 62); err == nil {
-				size = int64(v) //nolint:gosec // 62 bits
+				size = int64(v)
 			}
 		}
 		records = records[n:]

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -208,7 +209,7 @@ func TestGivenUpLayers(t *testing.T) {
 func changing(data []byte) []step {
 	list := make([]step, 100)
 	for i := range list {
-		list[i] = step{data: data[:len(data)-i], cut: 300_000, over: true, validator: fmt.Sprint(i)}
+		list[i] = step{data: data[:len(data)-i], cut: 300_000, over: true, validator: strconv.Itoa(i)}
 	}
 	return list
 }

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -27,7 +29,7 @@ func imageOf(layers ...[]byte) *Image {
 	parent := ""
 	for i, data := range layers {
 		id := fmt.Sprintf("%064x", i+1)
-		doc := map[string]any{"id": id, "config": map[string]any{}, "created": "2014-06-01T12:00:00Z", "container_config": map[string]any{"Cmd": []string{"step", fmt.Sprint(i)}}}
+		doc := map[string]any{"id": id, "config": map[string]any{}, "created": "2014-06-01T12:00:00Z", "container_config": map[string]any{"Cmd": []string{"step", strconv.Itoa(i)}}}
 		if parent != "" {
 			doc["parent"] = parent
 		}
@@ -144,7 +146,7 @@ func TestLayerForms(t *testing.T) {
 		{"zstd after a frame to skip keeps its bytes", skippable, skippable, zst, tar},
 		{"zstd in gzip loses the gzip", v1test.Gzip(zstdOf(t, tar)), zstdOf(t, tar), zst, tar},
 		{"plain tar keeps its bytes", tar, tar, pl, tar},
-		{"plain tar with padding keeps it", append(tar[:len(tar):len(tar)], make([]byte, 9000)...), append(tar[:len(tar):len(tar)], make([]byte, 9000)...), pl, append(tar[:len(tar):len(tar)], make([]byte, 9000)...)},
+		{"plain tar with padding keeps it", append(slices.Clip(tar), make([]byte, 9000)...), append(slices.Clip(tar), make([]byte, 9000)...), pl, append(slices.Clip(tar), make([]byte, 9000)...)},
 		{"a file name is no magic number", odd, odd, pl, odd},
 		{"xz becomes plain tar", xzOf(t, tar), tar, pl, tar},
 		{"xz of many blocks becomes plain tar", blocks, tar, pl, tar},

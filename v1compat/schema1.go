@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
@@ -140,8 +141,8 @@ func (d *schema1Document) layers() ([]Schema1Layer, error) {
 	}
 	var layers []Schema1Layer
 	var ids []schema1IDs
-	for i := len(d.History) - 1; i >= 0; i-- {
-		l := Schema1Layer{Blob: d.FSLayers[i].BlobSum, JSON: []byte(d.History[i].V1Compatibility)}
+	for i, h := range slices.Backward(d.History) {
+		l := Schema1Layer{Blob: d.FSLayers[i].BlobSum, JSON: []byte(h.V1Compatibility)}
 		if err := l.Blob.Validate(); err != nil {
 			return nil, fmt.Errorf("fsLayers[%d]: %q: %w", i, clip(string(l.Blob)), err)
 		}

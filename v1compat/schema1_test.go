@@ -12,6 +12,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -40,9 +41,7 @@ func schema1Of(t testing.TB, steps ...schema1Step) []byte {
 		if parent != "" {
 			fields["parent"] = parent
 		}
-		for key, value := range s.json {
-			fields[key] = value
-		}
+		maps.Copy(fields, s.json)
 		parent = id
 		body, err := json.Marshal(fields)
 		if err != nil {
@@ -122,11 +121,11 @@ func TestParseSchema1(t *testing.T) {
 	payload := schema1Of(t, base, leaf)
 	one := signed(t, payload, signature(t, key, payload))
 	sum := digest.FromBytes(payload)
-	edit := func(body []byte, old, new string) []byte {
-		if !bytes.Contains(body, []byte(old)) {
-			t.Fatalf("no %q in %s", old, body)
+	edit := func(body []byte, was, is string) []byte {
+		if !bytes.Contains(body, []byte(was)) {
+			t.Fatalf("no %q in %s", was, body)
 		}
-		return bytes.Replace(body, []byte(old), []byte(new), 1)
+		return bytes.Replace(body, []byte(was), []byte(is), 1)
 	}
 	swapped := signature(t, key, payload)
 	swapped["signature"] = signature(t, key, schema1Of(t, base))["signature"]

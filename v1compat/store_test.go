@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -312,7 +313,7 @@ func TestLabels(t *testing.T) {
 	// labels grow for ever.
 	var list string
 	for i := range 1000 {
-		list = addRecent(list, string(newFingerprint(fmt.Sprint(i))), 4000)
+		list = addRecent(list, string(newFingerprint(strconv.Itoa(i))), 4000)
 	}
 	if len(list) > 4000 || !strings.HasPrefix(list, string(newFingerprint("999"))+",") {
 		t.Errorf("%d bytes: %s", len(list), list)

@@ -144,7 +144,7 @@ func (d *demo) pushGreeter() error {
 	if err != nil {
 		return err
 	}
-	program, err := os.ReadFile(self)
+	program, err := os.ReadFile(self) //nolint:gosec // the program itself
 	if err != nil {
 		return err
 	}
