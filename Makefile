@@ -43,8 +43,9 @@ build: $(BINARIES) ## build containerd with the plugin, ctr, the runc shim and c
 bin/containerd:
 	$(GO) build $(BUILDFLAGS) -ldflags '$(LDFLAGS)' -o $@ ./cmd/containerd
 
+# Static: it is copied to machines, and into the image of the demonstration.
 bin/certsd:
-	$(GO) build $(BUILDFLAGS) -o $@ ./cmd/certsd
+	CGO_ENABLED=0 $(GO) build $(BUILDFLAGS) -o $@ ./cmd/certsd
 
 bin/ctr:
 	$(GO) build $(BUILDFLAGS) -ldflags '$(LDFLAGS)' -o $@ $(CONTAINERD)/cmd/ctr

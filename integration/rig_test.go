@@ -63,11 +63,11 @@ func (r *rig) setUp(env *testscript.Env) error {
 	env.Setenv("HOME", env.WorkDir)
 	env.Setenv("CERTS", certsDir)
 	env.Setenv("DOCKER_CERTS", "/etc/docker/certs.d")
-	example, err := filepath.Abs("../config.toml.example")
+	repository, err := filepath.Abs("..")
 	if err != nil {
 		return err
 	}
-	env.Setenv("EXAMPLE", example)
+	env.Setenv("REPOSITORY", repository)
 	// Containers of scripts that run side by side meet in the cgroup file
 	// system only, where the namespace is part of the path.
 	env.Setenv("CONTAINERD_NAMESPACE", namespace(strings.TrimPrefix(filepath.Base(env.WorkDir), "script-")))
