@@ -25,16 +25,19 @@ func mayFallBack(e *certsd.Endpoint) bool {
 	return e.Localhost && err == nil && port != "443"
 }
 
-// plainFallback repeats a request in plain HTTP if the server answered the TLS
-// handshake in HTTP, and stays with it. It never does so after a time-out.
+// plainFallback repeats a request to one endpoint in plain HTTP if the server
+// answered the TLS handshake in HTTP, and stays with it. It never does so after
+// a time-out, nor for a host the endpoint leads to.
 type plainFallback struct {
-	base  http.RoundTripper
+	base http.RoundTripper
+	// host is the host[:port] of the endpoint.
+	host  string
 	plain atomic.Bool
 }
 
 // RoundTrip implements http.RoundTripper.
 func (f *plainFallback) RoundTrip(req *http.Request) (*http.Response, error) {
-	if req.URL.Scheme != "https" {
+	if req.URL.Scheme != "https" || req.URL.Host != f.host {
 		return f.base.RoundTrip(req)
 	}
 	if !f.plain.Load() {

@@ -120,7 +120,7 @@ func (h *Hosts) registryHost(host *certsd.Host, e *certsd.Endpoint, o Options) (
 func (h *Hosts) transportFor(host *certsd.Host, e *certsd.Endpoint, bound *certsd.EndpointTransport) http.RoundTripper {
 	rt := http.RoundTripper(bound)
 	if mayFallBack(e) {
-		rt = &plainFallback{base: rt}
+		rt = &plainFallback{base: rt, host: e.Host}
 	}
 	return h.dead.guard(rt, e.Scheme+"://"+e.Host, len(host.Endpoints) > 1)
 }
