@@ -1,10 +1,12 @@
 package resolver
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 )
@@ -32,19 +34,29 @@ type outage struct {
 	err error
 }
 
-// guard passes requests on unless the endpoint is known to be dead. The only
-// endpoint of a registry is always asked: there is nobody else to turn to.
-func (c *cooldowns) guard(next http.RoundTripper, endpoint string, others bool) http.RoundTripper {
-	if c.period < 0 || !others {
+// guard passes requests on unless the endpoint is known to be dead and another
+// one may answer in its place. The only endpoint left is always asked: there is
+// nobody else to turn to.
+func (c *cooldowns) guard(next http.RoundTripper, endpoint string, others []string) http.RoundTripper {
+	if c.period < 0 || len(others) == 0 {
 		return next
 	}
-	return &guarded{next: next, endpoint: endpoint, dead: c}
+	return &guarded{next: next, endpoint: endpoint, others: others, dead: c}
 }
 
 type guarded struct {
 	next     http.RoundTripper
 	endpoint string
+	others   []string
 	dead     *cooldowns
+}
+
+type alwaysAsk struct{}
+
+// withoutCooldown is for requests that go to one endpoint whatever happens: a
+// push has no second one.
+func withoutCooldown(ctx context.Context) context.Context {
+	return context.WithValue(ctx, alwaysAsk{}, true)
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -52,37 +64,57 @@ func (g *guarded) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.URL.Scheme+"://"+req.URL.Host != g.endpoint {
 		return g.next.RoundTrip(req)
 	}
-	if err := g.dead.check(g.endpoint); err != nil {
-		if req.Body != nil {
-			_ = req.Body.Close()
+	if req.Context().Value(alwaysAsk{}) == nil {
+		if err := g.dead.check(g.endpoint, g.others); err != nil {
+			if req.Body != nil {
+				_ = req.Body.Close()
+			}
+			return nil, err
 		}
-		return nil, err
 	}
 	resp, err := g.next.RoundTrip(req)
 	g.dead.note(g.endpoint, req, err)
 	return resp, err
 }
 
-func (c *cooldowns) check(endpoint string) error {
+// check returns why an endpoint is not to be asked now.
+func (c *cooldowns) check(endpoint string, others []string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	o, ok := c.seen[endpoint]
-	if !ok {
-		return nil
-	}
-	ago := time.Since(o.at)
-	if ago >= c.duration() {
-		delete(c.seen, endpoint)
+	o, left := c.outage(endpoint)
+	if left <= 0 || !slices.ContainsFunc(others, c.alive) {
 		return nil
 	}
 	return fmt.Errorf("%s could not be reached %s ago and is not asked again for %s: %w",
-		endpoint, ago.Round(time.Millisecond), (c.duration() - ago).Round(time.Millisecond), o.err)
+		endpoint, time.Since(o.at).Round(time.Millisecond), left.Round(time.Millisecond), o.err)
+}
+
+// outage returns what is known about a dead endpoint, and for how long it still
+// counts. The caller holds mu.
+func (c *cooldowns) outage(endpoint string) (o outage, left time.Duration) {
+	o, ok := c.seen[endpoint]
+	if !ok {
+		return o, 0
+	}
+	if left = c.duration() - time.Since(o.at); left <= 0 {
+		delete(c.seen, endpoint)
+	}
+	return o, left
+}
+
+func (c *cooldowns) alive(endpoint string) bool {
+	_, left := c.outage(endpoint)
+	return left <= 0
 }
 
 func (c *cooldowns) note(endpoint string, req *http.Request, err error) {
+	if err != nil && req.Context().Err() != nil {
+		// Given up: that says nothing about the endpoint.
+		return
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !unreachable(req, err) {
+	if !unreachable(err) {
 		delete(c.seen, endpoint)
 		return
 	}
@@ -99,15 +131,16 @@ func (c *cooldowns) duration() time.Duration {
 	return defaultCooldown
 }
 
-// unreachable tells a dead endpoint from one that answers, and from a request
-// that was given up.
-func unreachable(req *http.Request, err error) bool {
-	if err == nil || req.Context().Err() != nil {
-		return false
-	}
+// unreachable tells a dead endpoint from one that answers. One that takes
+// connections and then keeps silent is dead, too, and costs more of each blob's
+// time than one that refuses them.
+func unreachable(err error) bool {
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
 		return true
 	}
-	_, ok := errors.AsType[*net.DNSError](err)
-	return ok
+	if _, ok := errors.AsType[*net.DNSError](err); ok {
+		return true
+	}
+	timeout, ok := errors.AsType[net.Error](err)
+	return ok && timeout.Timeout()
 }

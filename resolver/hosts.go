@@ -122,7 +122,21 @@ func (h *Hosts) transportFor(host *certsd.Host, e *certsd.Endpoint, bound *certs
 	if mayFallBack(e) {
 		rt = &plainFallback{base: rt, host: e.Host}
 	}
-	return h.dead.guard(rt, e.Scheme+"://"+e.Host, len(host.Endpoints) > 1)
+	return h.dead.guard(rt, address(e), substitutes(host, e))
+}
+
+func address(e *certsd.Endpoint) string { return e.Scheme + "://" + e.Host }
+
+// substitutes are the endpoints that can be asked in place of e.
+func substitutes(host *certsd.Host, e *certsd.Endpoint) []string {
+	reading := e.Capabilities & (certsd.Pull | certsd.Resolve)
+	var others []string
+	for _, other := range host.Endpoints {
+		if a := address(other); a != address(e) && other.Capabilities&reading == reading {
+			others = append(others, a)
+		}
+	}
+	return others
 }
 
 // reachable applies what a client may wish for a registry without a directory:

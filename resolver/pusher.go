@@ -37,16 +37,20 @@ func newPusher(inner remotes.Pusher, ref, repository string) (*pusher, error) {
 
 // Push implements remotes.Pusher.
 func (p *pusher) Push(ctx context.Context, desc ocispec.Descriptor) (content.Writer, error) {
-	ctx, trail := certsd.WithTrail(certsd.WithRepository(ctx, p.repository))
+	ctx, trail := p.begin(ctx)
 	w, err := p.inner.Push(ctx, desc)
 	return p.writer(w, err, trail)
 }
 
 // Writer implements content.Ingester.
 func (p *pusher) Writer(ctx context.Context, opts ...content.WriterOpt) (content.Writer, error) {
-	ctx, trail := certsd.WithTrail(certsd.WithRepository(ctx, p.repository))
+	ctx, trail := p.begin(ctx)
 	w, err := p.inner.Writer(ctx, opts...)
 	return p.writer(w, err, trail)
+}
+
+func (p *pusher) begin(ctx context.Context) (context.Context, *certsd.Trail) {
+	return certsd.WithTrail(withoutCooldown(certsd.WithRepository(ctx, p.repository)))
 }
 
 func (p *pusher) writer(w content.Writer, err error, trail *certsd.Trail) (content.Writer, error) {
