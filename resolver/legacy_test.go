@@ -139,6 +139,14 @@ func TestRegistryV1IsAskedOnlyWhereThereIsNoV2(t *testing.T) {
 			w.WriteHeader(status)
 		}
 	}
+	challenge := func(w http.ResponseWriter, r *http.Request) {
+		if _, _, ok := r.BasicAuth(); ok {
+			http.NotFound(w, r)
+			return
+		}
+		w.Header().Set("WWW-Authenticate", `Basic realm="r"`)
+		w.WriteHeader(http.StatusUnauthorized)
+	}
 	for name, row := range map[string]struct {
 		base   http.HandlerFunc
 		policy resolver.V1Policy
@@ -152,6 +160,7 @@ func TestRegistryV1IsAskedOnlyWhereThereIsNoV2(t *testing.T) {
 		"a base that forbids":                      {base: answer(403, "")},
 		"a base that is broken":                    {base: answer(503, "")},
 		"a base that works":                        {base: answer(200, "")},
+		"a base that is none for those who log in": {base: challenge},
 		"never":                                    {policy: resolver.V1Never},
 		"never for this host":                      {toml: "registry_v1 = \"never\"\n"},
 		"never, but always for this host":          {policy: resolver.V1Never, toml: "registry_v1 = \"always\"\n", want: true},
@@ -173,7 +182,10 @@ func TestRegistryV1IsAskedOnlyWhereThereIsNoV2(t *testing.T) {
 			}
 			hosts := newHosts(t, root)
 			hosts.RegistryV1 = row.policy
-			_, _, err := resolver.New(resolver.Options{Hosts: hosts, Store: newStore(t)}).Resolve(t.Context(), a.Host+"/app:1")
+			_, _, err := resolver.New(resolver.Options{
+				Hosts: hosts, Store: newStore(t),
+				Credentials: func(string) (string, string, error) { return "jo", "pw", nil },
+			}).Resolve(t.Context(), a.Host+"/app:1")
 			if row.want != (err == nil) {
 				t.Errorf("got %v", err)
 			}
@@ -400,5 +412,93 @@ func TestRegistryV1IsNotAskedForACanceledPull(t *testing.T) {
 	_, _, err := resolver.New(resolver.Options{Hosts: newHosts(t, root), Store: newStore(t)}).Resolve(ctx, host+"/app:1")
 	if err == nil || asked != 1 {
 		t.Errorf("asked %d times: %v", asked, err)
+	}
+}
+
+// TestSchema1ComesThroughAMirrorAsOtherManifestsDo looks at the requests made
+// beside docker's resolver: they carry what that one would have sent.
+func TestSchema1ComesThroughAMirrorAsOtherManifestsDo(t *testing.T) {
+	t.Parallel()
+	mirror, _ := schema1Registry(t, "application/vnd.docker.distribution.manifest.v1+prettyjws", false)
+	mirror.Guard(func(w http.ResponseWriter, r *http.Request, _ string) bool {
+		problem := ""
+		switch {
+		case r.URL.Query().Get("ns") != "registry.test":
+			problem = "ns is " + r.URL.Query().Get("ns")
+		case r.Header.Get("X-Team") != "green":
+			problem = "the pull's header is missing"
+		case !strings.HasPrefix(r.Header.Get("User-Agent"), "containerd/"):
+			problem = "this is " + r.Header.Get("User-Agent")
+		}
+		if problem != "" {
+			t.Errorf("%s %s: %s", r.Method, r.URL, problem)
+		}
+		return false
+	})
+	root := t.TempDir()
+	mirror.Dir(t, root)
+	dir := filepath.Join(root, "registry.test")
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, "hosts.toml"), fmt.Sprintf("server = %q\n", "https://"+mirror.Host))
+	hosts := newHosts(t, root)
+	var warnings []string
+	hosts.Hooks.OnWarning = func(host string, problem error) { warnings = append(warnings, host+": "+problem.Error()) }
+	_, _, err := resolver.New(resolver.Options{
+		Hosts: hosts, Store: newStore(t), Header: http.Header{"X-Team": {"green"}},
+	}).Resolve(t.Context(), "registry.test/app:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(warnings) != 0 {
+		t.Errorf("warnings: %v", warnings)
+	}
+}
+
+func TestSchema1ManifestOfAnotherNameIsWorthAWarning(t *testing.T) {
+	t.Parallel()
+	r, manifest := schema1Registry(t, "application/vnd.docker.distribution.manifest.v1+json", true)
+	images := r.Images
+	r.Images = http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		req.URL.Path = strings.ReplaceAll(req.URL.Path, "/copy/", "/app/")
+		images.ServeHTTP(w, req)
+	})
+	root := t.TempDir()
+	r.Dir(t, root)
+	hosts := newHosts(t, root)
+	var warnings []string
+	hosts.Hooks.OnWarning = func(_ string, problem error) { warnings = append(warnings, problem.Error()) }
+	_, _, err := resolver.New(resolver.Options{Hosts: hosts, Store: newStore(t)}).Resolve(t.Context(), r.Host+"/copy@"+manifest.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(warnings) != 1 || !strings.Contains(warnings[0], `calls itself "app"`) {
+		t.Errorf("warnings: %q", warnings)
+	}
+}
+
+// TestSchema1TokensAreForTheRepository has a registry whose challenges name no
+// scope: the client has to know.
+func TestSchema1TokensAreForTheRepository(t *testing.T) {
+	t.Parallel()
+	r, _ := schema1Registry(t, "application/vnd.docker.distribution.manifest.v1+json", false)
+	r.Guard(func(w http.ResponseWriter, req *http.Request, _ string) bool {
+		switch {
+		case req.URL.Path == "/token":
+			w.Header().Set("Content-Type", "application/json")
+			fmt.Fprintf(w, `{"token":%q}`, req.URL.Query().Get("scope"))
+		case req.Header.Get("Authorization") == "Bearer repository:app:pull":
+			return false
+		default:
+			w.Header().Set("WWW-Authenticate", `Bearer realm="https://`+req.Host+`/token",service="r"`)
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+		return true
+	})
+	root := t.TempDir()
+	r.Dir(t, root, "alpha")
+	if _, _, err := resolver.New(resolver.Options{Hosts: newHosts(t, root), Store: newStore(t)}).Resolve(t.Context(), r.Host+"/app:1"); err != nil {
+		t.Error(err)
 	}
 }

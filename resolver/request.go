@@ -2,13 +2,16 @@ package resolver
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"path"
+	"slices"
 
 	"github.com/containerd/containerd/v2/core/remotes/docker"
+	"github.com/containerd/containerd/v2/pkg/reference"
+	"github.com/containerd/containerd/v2/version"
 	"github.com/containerd/errdefs"
 )
 
@@ -25,51 +28,79 @@ type answer struct {
 
 // get asks an endpoint for a path below its API root. A challenge is answered
 // once: that is all a token or a password can change.
-func get(ctx context.Context, rh docker.RegistryHost, header http.Header, elements ...string) (*answer, error) {
-	resp, err := send(ctx, rh, header, elements)
+func (r *Resolver) get(ctx context.Context, spec reference.Spec, rh docker.RegistryHost, header http.Header, elements ...string) (*answer, error) {
+	ctx, err := docker.ContextWithRepositoryScope(ctx, spec, false)
 	if err != nil {
 		return nil, err
 	}
-	if resp.StatusCode == http.StatusUnauthorized && rh.Authorizer != nil {
-		err := rh.Authorizer.AddResponses(ctx, []*http.Response{resp})
-		if err == nil {
-			_ = resp.Body.Close()
-			resp, err = send(ctx, rh, header, elements)
-		}
-		if err != nil && !errdefs.IsNotImplemented(err) {
-			return nil, err
-		}
+	resp, err := r.send(ctx, spec, rh, header, elements)
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode != http.StatusUnauthorized || rh.Authorizer == nil {
+		return read(resp)
+	}
+	err = rh.Authorizer.AddResponses(ctx, []*http.Response{resp})
+	if errdefs.IsNotImplemented(err) {
+		return read(resp)
+	}
+	_ = resp.Body.Close()
+	if err != nil {
+		return nil, err
+	}
+	if resp, err = r.send(ctx, spec, rh, header, elements); err != nil {
+		return nil, err
 	}
 	return read(resp)
 }
 
-func send(ctx context.Context, rh docker.RegistryHost, header http.Header, elements []string) (*http.Response, error) {
-	p := path.Join(append([]string{"/", rh.Path}, elements...)...)
-	if len(elements) == 0 {
-		p += "/"
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, rh.Scheme+"://"+rh.Host+p, nil)
+// ask is get for what a challenge answers, too.
+func (r *Resolver) ask(ctx context.Context, spec reference.Spec, rh docker.RegistryHost, elements ...string) (*answer, error) {
+	resp, err := r.send(ctx, spec, rh, nil, elements)
 	if err != nil {
 		return nil, err
 	}
-	for _, h := range []http.Header{rh.Header, header} {
+	return read(resp)
+}
+
+// send makes one request the way docker's resolver makes them: with the headers
+// of the pull and the endpoint, and with the registry's name for a mirror that
+// serves several.
+func (r *Resolver) send(ctx context.Context, spec reference.Spec, rh docker.RegistryHost, header http.Header, elements []string) (*http.Response, error) {
+	u := url.URL{Scheme: rh.Scheme, Host: rh.Host, Path: path.Join(append([]string{"/", rh.Path}, elements...)...)}
+	if len(elements) == 0 {
+		u.Path += "/"
+	}
+	if name := spec.Hostname(); mirrors(rh, name) {
+		u.RawQuery = url.Values{"ns": {name}}.Encode()
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+	for _, h := range []http.Header{r.options.Header, rh.Header} {
 		for k, v := range h {
 			req.Header[k] = append(req.Header[k], v...)
 		}
+	}
+	for k, v := range header {
+		req.Header[k] = slices.Clone(v)
+	}
+	if req.Header.Get("User-Agent") == "" {
+		req.Header.Set("User-Agent", "containerd/"+version.Version)
 	}
 	if rh.Authorizer != nil {
 		if err := rh.Authorizer.Authorize(ctx, req); err != nil {
 			return nil, err
 		}
 	}
-	client := *rh.Client
-	client.CheckRedirect = func(req *http.Request, via []*http.Request) error {
-		if len(via) >= 10 {
-			return errors.New("stopped after 10 redirects")
-		}
-		return nil
-	}
-	return client.Do(req)
+	return rh.Client.Do(req)
+}
+
+// mirrors tells whether an endpoint stands for a registry of another name, as
+// docker's resolver has it.
+func mirrors(rh docker.RegistryHost, registry string) bool {
+	return rh.Host != registry && (registry != "docker.io" || rh.Host != "registry-1.docker.io")
 }
 
 func read(resp *http.Response) (*answer, error) {

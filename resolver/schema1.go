@@ -8,6 +8,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"strings"
 
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/remotes"
@@ -54,6 +55,10 @@ func (r *Resolver) schema1(ctx context.Context, spec reference.Spec, resolved oc
 	if err != nil {
 		return ocispec.Descriptor{}, fmt.Errorf("%s: schema 1 manifest: %w", spec, err)
 	}
+	tag, _, _ := strings.Cut(spec.Object, "@")
+	if err := manifest.CheckName(repository(spec), tag); err != nil && r.hosts.Hooks.OnWarning != nil {
+		r.hosts.Hooks.OnWarning(spec.Hostname(), err)
+	}
 	inner, err := r.docker.Fetcher(ctx, spec.String())
 	if err != nil {
 		return ocispec.Descriptor{}, err
@@ -99,7 +104,7 @@ func (r *Resolver) schema1Manifest(ctx context.Context, spec reference.Spec, res
 		if !rh.Capabilities.Has(docker.HostCapabilityPull) {
 			continue
 		}
-		a, err := get(ctx, rh, accept, repository(spec), "manifests", object)
+		a, err := r.get(ctx, spec, rh, accept, repository(spec), "manifests", object)
 		switch {
 		case err != nil:
 			errs = append(errs, err)

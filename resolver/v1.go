@@ -76,12 +76,22 @@ func (h *Hosts) allowsV1(host *certsd.Host) bool {
 		policy = V1Policy(host.RegistryV1)
 	}
 	switch {
-	case host.Name == "docker.io" || policy == V1Never:
+	case isDockerHub(host.Name) || policy == V1Never:
 		return false
 	case policy == V1Always:
 		return true
 	default:
 		return host.Own
+	}
+}
+
+// isDockerHub knows the names Docker Hub answers to.
+func isDockerHub(host string) bool {
+	switch strings.TrimSuffix(host, ":443") {
+	case "docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com":
+		return true
+	default:
+		return false
 	}
 }
 
@@ -94,10 +104,12 @@ func (r *Resolver) v1Endpoint(ctx context.Context, spec reference.Spec) (docker.
 		return docker.RegistryHost{}, err
 	}
 	for _, rh := range hosts {
-		if rh.Path != "/v2" || !rh.Capabilities.Has(docker.HostCapabilityPull|docker.HostCapabilityResolve) {
+		if isDockerHub(rh.Host) || rh.Path != "/v2" || !rh.Capabilities.Has(docker.HostCapabilityPull|docker.HostCapabilityResolve) {
 			continue
 		}
-		a, err := get(ctx, rh, nil)
+		// A base that wants credentials is one of v2, whatever it says to those
+		// who have some.
+		a, err := r.ask(ctx, spec, rh)
 		if err != nil {
 			continue
 		}
