@@ -25,7 +25,7 @@ type authorizer struct {
 
 var _ docker.Authorizer = (*authorizer)(nil)
 
-func newAuthorizer(bound *certsd.EndpointTransport, e *certsd.Endpoint, client *http.Client, credentials func(string) (string, string, error)) *authorizer {
+func newAuthorizer(bound *certsd.EndpointTransport, e *certsd.Endpoint, client *http.Client, credentials credentials) *authorizer {
 	return &authorizer{
 		preferred: bound.PreferredFor,
 		create: func() docker.Authorizer {
@@ -34,22 +34,38 @@ func newAuthorizer(bound *certsd.EndpointTransport, e *certsd.Endpoint, client *
 				// A token server of the same origin gets the configured headers;
 				// the transport keeps them from any other.
 				docker.WithAuthHeader(e.Header.Clone()),
-				docker.WithAuthCreds(only(e.Host, credentials)),
+				docker.WithAuthCreds(credentials.only(e.Host)),
 			)
 		},
 		byIdentity: map[*certsd.Identity]docker.Authorizer{},
 	}
 }
 
+// credentials are those of the pull of an image from a registry.
+type credentials struct {
+	// registry is the registry as the reference spells it.
+	registry string
+	ask      func(host string) (user, secret string, err error)
+}
+
 // only asks for the credentials of one host. docker's authorizer asks for those
 // of whoever sent the challenge, which may be the target of a redirect.
-func only(host string, credentials func(string) (string, string, error)) func(string) (string, string, error) {
+func (c credentials) only(host string) func(string) (string, string, error) {
 	return func(challenger string) (string, string, error) {
-		if credentials == nil || challenger != host {
+		if c.ask == nil || challenger != host {
 			return "", "", nil
 		}
-		return credentials(host)
+		return c.ask(c.name(host))
 	}
+}
+
+// name is how to ask for a host: clients compare it with what they were given,
+// so the registry itself goes by the name in the reference.
+func (c credentials) name(host string) string {
+	if canonical, err := certsd.Canonical(c.registry); err == nil && canonical == host {
+		return c.registry
+	}
+	return host
 }
 
 // Authorize implements docker.Authorizer.

@@ -87,7 +87,7 @@ func (h *Hosts) registryHosts(registry string, o Options) ([]docker.RegistryHost
 	}
 	hosts := make([]docker.RegistryHost, 0, len(host.Endpoints))
 	for _, e := range host.Endpoints {
-		rh, err := h.registryHost(host, e, o)
+		rh, err := h.registryHost(host, e, o, credentials{registry, o.Credentials})
 		if err != nil {
 			return nil, err
 		}
@@ -96,9 +96,9 @@ func (h *Hosts) registryHosts(registry string, o Options) ([]docker.RegistryHost
 	return hosts, nil
 }
 
-func (h *Hosts) registryHost(host *certsd.Host, e *certsd.Endpoint, o Options) (docker.RegistryHost, error) {
+func (h *Hosts) registryHost(host *certsd.Host, e *certsd.Endpoint, o Options, c credentials) (docker.RegistryHost, error) {
 	e = reachable(host, e, o.PlainHTTP)
-	bound := h.roundTripper().ForEndpoint(host.Name, e, o.Header)
+	bound := h.roundTripper().ForEndpoint(host.Name, e, private(o.Header, e.Header))
 	client := &http.Client{Transport: h.transportFor(host, e, bound)}
 	if o.UpdateClient != nil {
 		if err := o.UpdateClient(client); err != nil {
@@ -107,13 +107,27 @@ func (h *Hosts) registryHost(host *certsd.Host, e *certsd.Endpoint, o Options) (
 	}
 	return docker.RegistryHost{
 		Client:       client,
-		Authorizer:   newAuthorizer(bound, e, client, o.Credentials),
+		Authorizer:   newAuthorizer(bound, e, client, c),
 		Host:         e.Host,
 		Scheme:       e.Scheme,
 		Path:         e.Path,
 		Capabilities: docker.HostCapabilities(e.Capabilities),
 		Header:       e.Header,
 	}, nil
+}
+
+// private are the headers meant for the endpoint alone. Those of its directory
+// are among them because they may change: docker's resolver keeps sending the
+// ones the pull began with.
+func private(headers ...http.Header) http.Header {
+	all := http.Header{}
+	for _, h := range headers {
+		for k, v := range h {
+			k = http.CanonicalHeaderKey(k)
+			all[k] = append(all[k], v...)
+		}
+	}
+	return all
 }
 
 // transportFor adds to the transport of an endpoint what is about reaching it.

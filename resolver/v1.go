@@ -130,7 +130,7 @@ func (r *Resolver) pullV1(ctx context.Context, spec reference.Spec, rh docker.Re
 		Scheme:      rh.Scheme,
 		Host:        rh.Host,
 		HTTP:        &http.Client{Transport: &headerTransport{next: rh.Client.Transport, host: rh, pull: r.options.Header}},
-		Credentials: r.v1Credentials(rh.Host),
+		Credentials: r.v1Credentials(spec.Hostname()),
 		Hooks:       v1compat.ClientHooks{OnWarning: r.hosts.Hooks.warn(rh.Host)},
 	}
 	image, err := client.Image(ctx, repository(spec), tag)
@@ -178,8 +178,8 @@ func (r *Resolver) v1Credentials(registry string) func(context.Context, string) 
 	if r.options.Credentials == nil {
 		return nil
 	}
-	credentials := only(registry, r.options.Credentials)
-	return func(_ context.Context, host string) (string, string, error) { return credentials(host) }
+	c := credentials{registry, r.options.Credentials}
+	return func(_ context.Context, host string) (string, string, error) { return c.only(host)(host) }
 }
 
 // convertedBefore finds the manifest of an earlier conversion that a reference
