@@ -3,6 +3,11 @@ package resolver
 import (
 	"errors"
 	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	remoteserrors "github.com/containerd/containerd/v2/core/remotes/errors"
 
 	"github.com/certsd/containerd-certsd/certsd"
 )
@@ -13,19 +18,41 @@ import (
 type Error struct {
 	// Ref is the reference.
 	Ref string
-	// Err is the error of containerd's resolver; errdefs' classes are its.
+	// Err is the error of containerd's resolver; errdefs' classes are its. Its
+	// own text may hold the query of a signed URL, which that of Error leaves
+	// out.
 	Err error
 	// Trail is what was tried.
 	Trail *certsd.Trail
 }
 
+const (
+	// maxShown is how many attempts an error shows, the newest ones: two
+	// endpoints that refuse eight certificates each take 16 lines.
+	maxShown = 48
+	// maxCause bounds the text of the cause in bytes. Some of it is a server's.
+	maxCause = 8 << 10
+)
+
 // Error implements error.
 func (e *Error) Error() string {
-	account := e.Trail.String()
-	if account == "" {
-		return fmt.Sprintf("%s: %v", e.Ref, e.Err)
+	text := fmt.Sprintf("%s: %s", e.Ref, presentable(e.Err))
+	attempts := e.Trail.Attempts()
+	failed := attempts[:0]
+	for _, a := range attempts {
+		if a.Skipped != "" || a.Err != nil || a.Status >= http.StatusBadRequest {
+			failed = append(failed, a)
+		}
 	}
-	return fmt.Sprintf("%s: %v\n%s", e.Ref, e.Err, account)
+	if len(failed) == 0 {
+		return text
+	}
+	left := max(0, len(failed)-maxShown)
+	account := certsd.FormatAttempts(failed[left:])
+	if left += e.Trail.Dropped(); left > 0 {
+		account = fmt.Sprintf("(%d earlier attempts are left out)\n", left) + account
+	}
+	return text + "\n" + strings.TrimSuffix(account, "\n")
 }
 
 // Unwrap returns the cause.
@@ -40,4 +67,56 @@ func explain(err error, ref string, trail *certsd.Trail) error {
 		return err
 	}
 	return &Error{Ref: ref, Err: err, Trail: trail}
+}
+
+// presentable is the text of an error without what must not be in a log: the
+// queries of URLs, where signed ones have their secrets, and users. It is
+// bounded, too.
+func presentable(err error) string {
+	text := err.Error()
+	for _, u := range urlsIn(err) {
+		text = strings.ReplaceAll(text, u, withoutSecrets(u))
+	}
+	if len(text) > maxCause {
+		text = strings.ToValidUTF8(text[:maxCause], "") + "…"
+	}
+	return text
+}
+
+// urlsIn are the URLs that an error and its causes quote.
+func urlsIn(err error) []string {
+	var urls []string
+	switch e := err.(type) { //nolint:errorlint // each cause is looked at
+	case *url.Error:
+		urls = append(urls, e.URL)
+	case remoteserrors.ErrUnexpectedStatus:
+		urls = append(urls, e.RequestURL)
+	}
+	switch e := err.(type) { //nolint:errorlint // the ways to have causes
+	case interface{ Unwrap() error }:
+		if cause := e.Unwrap(); cause != nil {
+			urls = append(urls, urlsIn(cause)...)
+		}
+	case interface{ Unwrap() []error }:
+		for _, cause := range e.Unwrap() {
+			urls = append(urls, urlsIn(cause)...)
+		}
+	}
+	return urls
+}
+
+func withoutSecrets(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		before, _, found := strings.Cut(raw, "?")
+		if found {
+			before += "?…"
+		}
+		return before
+	}
+	u.User = nil
+	if u.RawQuery != "" {
+		u.RawQuery = "…"
+	}
+	return u.String()
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -13,11 +14,13 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/containerd/containerd/v2/core/remotes"
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/certsd/containerd-certsd/certsd"
 	"github.com/certsd/containerd-certsd/internal/certtest"
@@ -171,4 +174,29 @@ func newHosts(tb testing.TB, root string) *resolver.Hosts {
 	h := &resolver.Hosts{Roots: certsd.Roots{root}}
 	tb.Cleanup(h.CloseIdleConnections)
 	return h
+}
+
+// deadAddress is an address nobody listens at.
+func deadAddress(tb testing.TB) string {
+	tb.Helper()
+	l, err := (&net.ListenConfig{}).Listen(tb.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	address := l.Addr().String()
+	if err := l.Close(); err != nil {
+		tb.Fatal(err)
+	}
+	return address
+}
+
+// readAll fetches and reads content.
+func readAll(tb testing.TB, f remotes.Fetcher, desc ocispec.Descriptor) ([]byte, error) {
+	tb.Helper()
+	rc, err := f.Fetch(tb.Context(), desc)
+	if err != nil {
+		return nil, err
+	}
+	defer rc.Close()
+	return io.ReadAll(rc)
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -146,14 +145,7 @@ func TestDeadMirrorIsDialledOnceForAllBlobs(t *testing.T) {
 	t.Parallel()
 	r := newRegistry(t, nil)
 	r.Push(t, "app:1", 5)
-	dead, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := dead.Addr().String()
-	if err := dead.Close(); err != nil {
-		t.Fatal(err)
-	}
+	address := deadAddress(t)
 	root := t.TempDir()
 	write(t, filepath.Join(r.Dir(t, root, "alpha"), "hosts.toml"),
 		fmt.Sprintf("server = %q\n[host.%q]\n", "https://"+r.Host, "https://"+address))
