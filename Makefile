@@ -28,6 +28,8 @@ BUILDFLAGS = -buildvcs=false $(if $(TAGS),-tags "$(TAGS)")
 # What runs on other systems than Linux too.
 LIBRARIES := ./certsd/... ./v1compat/... ./resolver/...
 UNITS      = $(shell $(GO) list ./... | grep -v '/integration$$')
+# What the scenarios run besides our binaries.
+SERVERS   := apache2 busybox docker-registry nginx runc skopeo
 # The race detector needs a C compiler.
 RACE      := $(if $(shell command -v $${CC:-gcc} 2>/dev/null),-race)
 
@@ -67,9 +69,11 @@ cross:
 		GOOS=$$os $(GO) build $(LIBRARIES) || exit 1; \
 	done
 
-# Scenarios depend on binaries that Go's test cache does not know of.
+# Scenarios depend on binaries that Go's test cache does not know of. Where
+# they are skipped, -v makes Go say why.
 integration: build
-	$(GO) test -count=1 -timeout 15m ./integration
+	@verbose=; { [ "$$(id -u)" = 0 ] && PATH=$$PATH:/usr/sbin which $(SERVERS) >/dev/null; } || verbose=-v; set -x; \
+	$(GO) test $$verbose -count=1 -timeout 15m ./integration
 
 lint: $(GOFUMPT) $(STATICCHECK) $(GOLANGCI) ## check format and code
 	@bad=$$($(GOFUMPT) -l .); test -z "$$bad" || { echo "not formatted (make fmt):"; echo "$$bad"; exit 1; }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"syscall"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -41,25 +42,35 @@ func (r *rig) nginxCmd(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// leaving is what a worker of nginx writes when it was told to end: it has
-// stopped to accept, and closes its idle connections.
-const leaving = "gracefully shutting down"
+// leaving is what a worker of nginx writes when it was told to end: it stops to
+// accept, and closes its idle connections.
+var leaving = regexp.MustCompile(`(\d+)#\d+: gracefully shutting down`)
 
-// reloadNginx makes nginx read its configuration again, and waits until no
-// worker with the old one takes requests. It may still be busy with one.
+// reloadNginx makes nginx read its configuration again, and waits until the
+// worker with the old one takes no more requests. It may still be busy with one.
 func (r *rig) reloadNginx(name string) error {
 	d := r.daemons[name]
 	if d == nil {
 		return fmt.Errorf("%s is not running", name)
 	}
 	log := filepath.Join(r.work, name+".log")
-	left := func() int {
+	left := func() [][][]byte {
 		b, _ := os.ReadFile(log) // It was created when nginx was started.
-		return bytes.Count(b, []byte(leaving))
+		return leaving.FindAllSubmatch(b, -1)
 	}
-	before := left()
+	before := len(left())
 	if err := d.cmd.Process.Signal(syscall.SIGHUP); err != nil {
 		return err
 	}
-	return d.until(func(context.Context) bool { return left() > before })
+	return d.until(func(context.Context) bool {
+		workers := left()
+		return len(workers) > before && idle(string(workers[len(workers)-1][1]))
+	})
+}
+
+// idle tells that a process has ended or waits for something to happen.
+func idle(pid string) bool {
+	stat, err := os.ReadFile("/proc/" + pid + "/stat")
+	// The state follows the name: "20 (nginx) S 19 ...".
+	return err != nil || bytes.Contains(stat, []byte(") S ")) || bytes.Contains(stat, []byte(") Z "))
 }

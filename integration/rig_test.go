@@ -23,6 +23,8 @@ type rig struct {
 	daemons map[string]*daemon
 	logs    map[string]*accessLog
 	gate    *gate
+	// containers counts those that were run, for their names.
+	containers int
 }
 
 // params binds the commands of a script to a rig of its own.
@@ -48,6 +50,7 @@ func params(script string) testscript.Params {
 			"log":        r.logCmd,
 			"forget":     r.forgetCmd,
 			"presented":  r.presentedCmd,
+			"run":        r.runCmd,
 			"gate":       r.gateCmd,
 			"v1tree":     r.v1treeCmd,
 			"until":      r.untilCmd,
