@@ -325,6 +325,57 @@ func TestReloadMidway(t *testing.T) {
 	}
 }
 
+// What was removed is not used, not even if nothing that could be used took its
+// place.
+func TestRemovedPairBesideABrokenFile(t *testing.T) {
+	t.Parallel()
+	s := newTLSServer(t, serverOptions{auth: tls.RequestClientCert})
+	dir := newCertsDir(t)
+	path := dir.add(t, s.host, "a")
+	rt := view(t, dir.transport(t), s.host, nil)
+	get(t, rt, s.URL+"/v2/")
+	for _, name := range []string{"a.cert", "a.key"} {
+		if err := os.Remove(filepath.Join(path, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	dir.write(t, s.host+"/hosts.toml", "rubbish")
+	_, err := send(t, rt, newRequest(t.Context(), t, "GET", s.URL+"/v2/", ""))
+	if err == nil || !strings.Contains(err.Error(), "hosts.toml") {
+		t.Errorf("error %v", err)
+	}
+	if got := s.take(); len(got) != 1 {
+		t.Errorf("requests %v", got)
+	}
+}
+
+// An endpoint that a hosts.toml no longer names is a stranger.
+func TestRemovedEndpoint(t *testing.T) {
+	t.Parallel()
+	mirror := newTLSServer(t, serverOptions{auth: tls.RequestClientCert})
+	dir := newCertsDir(t)
+	path := dir.add(t, "registry.example", "a")
+	toml := "[host.\"" + mirror.URL + "\"]\n  ca = \"ca.crt\"\n  client = [[\"a.cert\", \"a.key\"]]\n"
+	dir.write(t, "registry.example/hosts.toml", toml)
+	tr := dir.transport(t)
+	host, err := tr.hosts().Lookup("registry.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rt := tr.ForEndpoint("registry.example", host.Endpoints[0], nil)
+	get(t, rt, mirror.URL+"/v2/")
+	if diff := cmp.Diff([]string{"a"}, mirror.clients()); diff != "" {
+		t.Errorf("clients (-want +got):\n%s", diff)
+	}
+	if err := os.Remove(filepath.Join(path, "hosts.toml")); err != nil {
+		t.Fatal(err)
+	}
+	_, err = send(t, rt, newRequest(t.Context(), t, "GET", mirror.URL+"/v2/", ""))
+	if _, ok := errors.AsType[*VerificationError](err); !ok {
+		t.Errorf("error %v", err)
+	}
+}
+
 func TestConnectionsAreKept(t *testing.T) {
 	t.Parallel()
 	s := newTLSServer(t, serverOptions{auth: tls.RequestClientCert, handle: allow(403, "b")})

@@ -12,7 +12,13 @@ import (
 // String is the account in several lines: for each server its directory, below
 // it each identity with what came back, and what to do. It is empty if nothing
 // was tried.
-func (t *Trail) String() string { return FormatAttempts(t.Attempts()) }
+func (t *Trail) String() string {
+	text := FormatAttempts(t.Attempts())
+	if n := t.Dropped(); n > 0 {
+		text += fmt.Sprintf("(%d earlier attempts are not shown)\n", n)
+	}
+	return text
+}
 
 // FormatAttempts is the account of attempts as [Trail.String] gives it. The
 // lines of a server are together, in the order in which the servers were first

@@ -3,6 +3,7 @@ package certsd
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"net"
 	"net/http"
@@ -28,6 +29,7 @@ const (
 // hands again for each.
 func newHTTPTransport(ep *Endpoint, id *Identity) *http.Transport {
 	d := &dialer{
+		cas: ep.CAs,
 		net: net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second, FallbackDelay: 300 * time.Millisecond},
 		tls: &tls.Config{
 			MinVersion:         tls.VersionTLS12,
@@ -83,6 +85,9 @@ func present(cri *tls.CertificateRequestInfo, id *Identity) (*tls.Certificate, e
 type dialer struct {
 	net net.Dialer
 	tls *tls.Config
+	// cas are the CA roots of the endpoint: a proxy may be verified against
+	// them, too.
+	cas []CA
 }
 
 // conn is a connection to a server, below TLS.
@@ -114,9 +119,13 @@ func (d *dialer) dialTLS(ctx context.Context, network, addr string) (net.Conn, e
 	if err != nil {
 		return nil, err
 	}
-	config := &tls.Config{MinVersion: tls.VersionTLS12}
-	if x := exchangeOf(ctx); x == nil || x.proxy.Load() == nil {
-		config = d.tls.Clone()
+	config := d.tls.Clone()
+	x := exchangeOf(ctx)
+	proxied := x != nil && x.proxy.Load() != nil
+	if proxied {
+		// An error leaves the platform's verifier.
+		system, _ := x509.SystemCertPool()
+		config = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: poolOf(d.cas, system)}
 	}
 	config.ServerName = host
 	raw, err := d.dial(ctx, network, addr)
@@ -133,8 +142,15 @@ func (d *dialer) dialTLS(ctx context.Context, network, addr string) (net.Conn, e
 		}
 		return nil, err
 	}
+	if proxied {
+		return proxyConn{c}, nil
+	}
 	return c, nil
 }
+
+// proxyConn is a connection to a proxy. Its type keeps net/http from taking it
+// for that to the server.
+type proxyConn struct{ *tls.Conn }
 
 // handshakeTimeoutError is a net.Error. Its text is not that of net/http, by
 // which containerd's fallback recognises that plain HTTP may be tried: a slow
@@ -161,11 +177,13 @@ func proxy(req *http.Request) (*url.URL, error) {
 
 // connOf returns the connection below TLS, nil if it is not one of ours.
 func connOf(c net.Conn) *conn {
-	for range 3 {
+	for range 4 {
 		switch v := c.(type) {
 		case *conn:
 			return v
 		case *tls.Conn:
+			c = v.NetConn()
+		case proxyConn:
 			c = v.NetConn()
 		default:
 			return nil

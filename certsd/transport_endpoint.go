@@ -103,7 +103,7 @@ func (b *EndpointTransport) endpoint() (settings, error) {
 	if b.pinned {
 		return settings{Endpoint: b.given, configured: true}, nil
 	}
-	host, err := b.transport.hosts().Lookup(b.registry)
+	host, err := b.transport.lookup(b.registry)
 	if err != nil {
 		return settings{}, err
 	}

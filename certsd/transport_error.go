@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 )
 
@@ -112,6 +113,10 @@ func (rd *round) directory() (path string, exists bool) {
 	}
 	if len(roots) > 0 {
 		root = roots[0]
+	}
+	if rd.home != nil && slices.Contains(roots, filepath.Dir(rd.home.Dir)) {
+		// Beside the registry's own it will be looked for.
+		root = filepath.Dir(rd.home.Dir)
 	}
 	host := bareHost(originOf(rd.req.URL).scheme, rd.req.URL.Host)
 	return filepath.Join(root, dirNames(runtime.GOOS, host, host)[0]), false

@@ -55,9 +55,6 @@ func (x *exchange) handshake(state tls.ConnectionState, err error) {
 	if err != nil {
 		return
 	}
-	if p := x.proxy.Load(); p != nil && state.ServerName == p.Hostname() {
-		return
-	}
 	if c := x.connection(); c != nil {
 		c.resumed.Store(state.DidResume)
 	}

@@ -2,6 +2,7 @@ package certsd
 
 import (
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -34,7 +35,7 @@ type route struct {
 func (t *Transport) route(b *EndpointTransport, req *http.Request) (*route, error) {
 	r := &route{chain: chainOf(req)}
 	scheme, host := originOf(req.URL).scheme, req.URL.Host
-	found, err := t.home(b, r, req.URL)
+	found, err := t.findHome(b, r, req.URL)
 	if err != nil {
 		return nil, err
 	}
@@ -58,15 +59,15 @@ func (t *Transport) route(b *EndpointTransport, req *http.Request) (*route, erro
 	return r, nil
 }
 
-// home finds the endpoint on whose behalf a request is made; none if nobody
+// findHome finds the endpoint on whose behalf a request is made; none if nobody
 // says so.
-func (t *Transport) home(b *EndpointTransport, r *route, u *url.URL) (settings, error) {
+func (t *Transport) findHome(b *EndpointTransport, r *route, u *url.URL) (settings, error) {
 	switch {
 	case b != nil:
 		r.registry, r.scoped = b.registry, b.scoped
 		return b.endpoint()
 	case t.Registry != "":
-		host, err := t.hosts().Lookup(t.Registry)
+		host, err := t.lookup(t.Registry)
 		if err != nil {
 			return settings{}, err
 		}
@@ -83,6 +84,15 @@ func (t *Transport) home(b *EndpointTransport, r *route, u *url.URL) (settings, 
 		return settingsOf(host, pick(host.Endpoints)), nil
 	}
 	return settings{}, nil
+}
+
+// lookup returns a host with an endpoint at least.
+func (t *Transport) lookup(registry string) (*Host, error) {
+	host, err := t.hosts().Lookup(registry)
+	if err == nil && len(host.Endpoints) == 0 {
+		err = fmt.Errorf("registry %s: no usable endpoint in %s: %w", registry, host.Dir, errors.Join(host.Warnings...))
+	}
+	return host, err
 }
 
 func settingsOf(host *Host, ep *Endpoint) settings {
