@@ -188,6 +188,11 @@ func TestMemory(t *testing.T) {
 		if p, _ := m.enter(t.Context(), "app", time.Now, true); !p.sick || p.identity != id[1] {
 			t.Errorf("got %v", p)
 		}
+		m.works("app", id[1], true)
+		if p, _ := m.enter(t.Context(), "app", time.Now, true); p.sick {
+			t.Error("a server that answers is still taken for sick")
+		}
+		m.failed("app", time.Now())
 		time.Sleep(sickTime)
 		if p, _ := m.enter(t.Context(), "app", time.Now, true); p.sick {
 			t.Error("a sick server is remembered for ever")
@@ -199,6 +204,20 @@ func TestMemory(t *testing.T) {
 			t.Errorf("%d repositories are remembered", len(m.repos))
 		}
 	})
+}
+
+// Those who wait must find the discovery they wait for.
+func TestDiscoveriesAreNotForgotten(t *testing.T) {
+	t.Parallel()
+	m, id := &memory{}, ids("a")[0]
+	leader := <-enterer(m, t.Context(), true)
+	for i := range 2 * maxRepositories {
+		m.works(strconv.Itoa(i), id, true)
+	}
+	if e := m.repos["app"]; e == nil || e.discovery == nil {
+		t.Error("it was forgotten")
+	}
+	leader.leave(false)
 }
 
 // A sick server does not see each request as many times as there are pairs, a

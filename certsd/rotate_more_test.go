@@ -450,3 +450,126 @@ func TestRemovedPairIsNotKeptByABrokenDirectory(t *testing.T) {
 		}
 	}
 }
+
+// A 401 after a refusal decides: the token it asks for belongs to that
+// certificate.
+func TestAnswerAfterARefusalDecides(t *testing.T) {
+	t.Parallel()
+	s := newTLSServer(t, serverOptions{auth: tls.RequestClientCert, handle: func(w http.ResponseWriter, _ *http.Request, client string) {
+		w.WriteHeader(map[string]int{"a": 403, "b": 401, "c": 200}[client])
+	}})
+	dir := newCertsDir(t)
+	dir.add(t, s.host, "a", "b", "c")
+	rt := view(t, dir.transport(t), s.host, nil)
+	for range 2 {
+		get(t, rt, s.URL+"/v2/app/manifests/1")
+	}
+	if diff := cmp.Diff([]string{"a", "b", "b"}, s.clients()); diff != "" {
+		t.Errorf("clients (-want +got):\n%s", diff)
+	}
+}
+
+// Nobody waits for an upload that may take hours.
+func TestUploadIsNoDiscovery(t *testing.T) {
+	t.Parallel()
+	pulled := make(chan struct{})
+	uploading := make(chan struct{})
+	s := newTLSServer(t, serverOptions{auth: tls.RequestClientCert, handle: func(_ http.ResponseWriter, r *http.Request, _ string) {
+		if r.Method == http.MethodPut {
+			close(uploading)
+			<-pulled
+		}
+	}})
+	dir := newCertsDir(t)
+	dir.add(t, s.host, "a", "b")
+	rt := view(t, dir.transport(t), s.host, nil)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if _, err := send(t, rt, newRequest(t.Context(), t, "PUT", s.URL+"/v2/app/blobs/uploads/1", "layer")); err != nil {
+			t.Error(err)
+		}
+	})
+	<-uploading
+	get(t, rt, s.URL+"/v2/app/manifests/1")
+	close(pulled)
+	wg.Wait()
+}
+
+// A discarded answer gives its connection back unless it is too long for that.
+func TestDiscardedAnswers(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]struct {
+		size  int
+		conns int
+	}{
+		"of 20 KiB keep the connection": {20 << 10, 2},
+		"of 8 MiB do not":               {8 << 20, 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newTLSServer(t, serverOptions{auth: tls.RequestClientCert, handle: func(w http.ResponseWriter, _ *http.Request, client string) {
+				if client == "a" {
+					w.WriteHeader(403)
+					_, _ = w.Write(make([]byte, row.size))
+				}
+			}})
+			dir := newCertsDir(t)
+			dir.add(t, s.host, "a", "b")
+			rt := view(t, dir.transport(t), s.host, nil)
+			get(t, rt, s.URL+"/v2/app/manifests/1")
+			get(t, rt, s.URL+"/v2/other/manifests/1")
+			if s.conns != row.conns {
+				t.Errorf("%d connections, want %d", s.conns, row.conns)
+			}
+		})
+	}
+}
+
+// What is replaced in the middle of a request leaves no connection behind.
+func TestRetiredMidway(t *testing.T) {
+	t.Parallel()
+	var state *endpointState
+	closed := make(chan struct{}, 8)
+	s := newTLSServer(t, serverOptions{auth: tls.RequestClientCert, handle: func(w http.ResponseWriter, _ *http.Request, client string) {
+		if client == "a" {
+			state.retire()
+			w.WriteHeader(403)
+		}
+	}})
+	count := s.Config.ConnState
+	s.Config.ConnState = func(c net.Conn, to http.ConnState) {
+		count(c, to)
+		if to == http.StateClosed {
+			closed <- struct{}{}
+		}
+	}
+	dir := newCertsDir(t)
+	dir.add(t, s.host, "a", "b")
+	tr := dir.transport(t)
+	host, err := tr.hosts().Lookup(s.host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	state = host.Endpoints[0].state
+	get(t, view(t, tr, s.host, nil), s.URL+"/v2/")
+	for range 2 {
+		<-closed
+	}
+}
+
+func TestPlainHTTPHasNoIdentities(t *testing.T) {
+	t.Parallel()
+	asked := 0
+	host := plainServer(t, func(w http.ResponseWriter, _ *http.Request) {
+		asked++
+		w.WriteHeader(403)
+	})
+	rt := newCertsDir(t).transport(t).ForEndpoint(host, &Endpoint{
+		Scheme: "http", Host: host,
+		Identities: []*Identity{{Name: "a", Certificate: &pairOf("a").TLS}, {Name: "b", Certificate: &pairOf("b").TLS}},
+	}, nil)
+	get(t, rt, "http://"+host+"/v2/")
+	if asked != 1 {
+		t.Errorf("%d requests", asked)
+	}
+}

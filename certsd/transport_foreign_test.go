@@ -202,9 +202,13 @@ func TestRequestToTheTokenServer(t *testing.T) {
 				"Authorization": {row.authorization}, "X-Configured": {"secret"}, "X-Scoped": {"secret"},
 				"X-Docker-Token": {"true"}, "User-Agent": {"tests"},
 			}
+			before := req.Header.Clone()
 			rt := view(t, dir.transport(t), s.host, http.Header{"x-scoped": {"secret"}, "authorization": {"Bearer scoped"}})
 			if status, err := send(t, rt, req); err != nil || status != 200 {
 				t.Fatalf("status %d, error %v", status, err)
+			}
+			if diff := cmp.Diff(before, req.Header); diff != "" {
+				t.Errorf("the request was changed:\n%s", diff)
 			}
 			got := token.takeAll()
 			last := got[len(got)-1]
