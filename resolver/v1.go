@@ -123,7 +123,7 @@ func (r *Resolver) v1Endpoint(ctx context.Context, spec reference.Spec) (docker.
 func (r *Resolver) pullV1(ctx context.Context, spec reference.Spec, rh docker.RegistryHost) (ocispec.Descriptor, error) {
 	tag, _, _ := strings.Cut(spec.Object, "@")
 	if tag == "" {
-		return ocispec.Descriptor{}, fmt.Errorf("%s: Registry v1 knows no digests: pull %s:TAG@%s, which pulls the tag and compares: %w",
+		return ocispec.Descriptor{}, fmt.Errorf("%s: Registry v1 knows no digests: pull %s:TAG@%s, which pulls the tag and compares (CRI leaves the tag out of such a name: there pull it by tag first): %w",
 			spec, spec.Locator, spec.Digest(), errdefs.ErrNotFound)
 	}
 	client := &v1compat.Client{

@@ -13,7 +13,7 @@ import (
 	"github.com/urfave/cli/v3"
 )
 
-// The exit codes are a contract: see the README.
+// The exit codes are a contract: see docs/configuration.md.
 const (
 	exitDone   = 0
 	exitFailed = 1
