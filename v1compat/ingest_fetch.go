@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/containerd/containerd/v2/core/content"
-	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/semaphore"
@@ -144,68 +142,4 @@ func (f *fetch) commit(ctx context.Context, w *blobWriter, got inspection) (outc
 	}
 	out := got.outcome(ocispec.Descriptor{Digest: dgst, Size: w.size})
 	return out, f.label(ctx, dgst, f.layerLabels(out, f.fp))
-}
-
-// blobWriter writes one blob of unknown digest, from the beginning.
-type blobWriter struct {
-	store    content.Store
-	ref      string
-	rewrites bool // what is written is not what is received
-	big      bool // it needs more memory
-	w        content.Writer
-	size     int64
-	existed  bool // the blob committed was there before
-}
-
-func (b *blobWriter) open(ctx context.Context) error {
-	w, err := content.OpenWriter(ctx, b.store, content.WithRef(b.ref))
-	if err != nil {
-		return fmt.Errorf("content store: %w", err)
-	}
-	if err := w.Truncate(0); err != nil {
-		_ = w.Close()
-		return fmt.Errorf("content store: %w", err)
-	}
-	b.w = w
-	return nil
-}
-
-// Write implements io.Writer.
-func (b *blobWriter) Write(p []byte) (int, error) {
-	n, err := b.w.Write(p)
-	b.size += int64(n)
-	return n, err
-}
-
-func (b *blobWriter) commit(ctx context.Context, expected digest.Digest, labels map[string]string) (digest.Digest, error) {
-	err := b.w.Commit(ctx, b.size, expected, content.WithLabels(labels))
-	if err != nil && !errdefs.IsAlreadyExists(err) {
-		_ = b.store.Abort(context.WithoutCancel(ctx), b.ref)
-		return "", fmt.Errorf("content store: %w", err)
-	}
-	b.existed = err != nil
-	dgst := b.w.Digest()
-	if err := dgst.Validate(); err != nil {
-		return "", fmt.Errorf("content store: digest of the blob: %w", err)
-	}
-	return dgst, nil
-}
-
-// leave ends the writing because of err. What was written stays for a later
-// conversion if it is the layer as far as it was received and can be continued.
-func (b *blobWriter) leave(ctx context.Context, err error, sound bool) {
-	_, sunk := errors.AsType[*sinkError](err)
-	_, again := errors.AsType[*restartError](err)
-	if !sound || b.w == nil || b.rewrites || sunk || again {
-		b.abandon(ctx)
-		return
-	}
-	_ = b.w.Close()
-}
-
-func (b *blobWriter) abandon(ctx context.Context) {
-	if b.w != nil {
-		drop(ctx, b.store, b.w, b.ref)
-		b.w = nil
-	}
 }

@@ -35,12 +35,12 @@ func (f *fetch) resume(ctx context.Context) (out outcome, done bool, err error) 
 			continue // to drop the others
 		}
 		if ctx.Err() != nil {
-			_ = w.Close()
+			b.close()
 			return outcome{}, true, context.Cause(ctx)
 		}
 		again, ok := errors.AsType[*restartError](err)
 		if !ok {
-			_ = w.Close()
+			b.close()
 			return outcome{}, true, err
 		}
 		if again.stream != nil {
