@@ -314,3 +314,40 @@ func nothingIn(t testing.TB, store content.Store) {
 		return nil
 	})
 }
+
+// FuzzLayer takes any bytes for a layer.
+func FuzzLayer(f *testing.F) {
+	tar := v1test.Tar(map[string]string{"etc/motd": "hello"})
+	for _, data := range [][]byte{tar, v1test.Gzip(tar), xzOf(f, tar), zstdOf(f, tar), v1test.Gzip(v1test.Gzip(tar)), make([]byte, 1024)} {
+		f.Add(data)
+	}
+	limits := ConvertLimits{Layer: 1 << 20, Unpacked: 1 << 20}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var stored bytes.Buffer
+		var p plan
+		in := &intake{limits: limits, open: func(got plan) (io.Writer, error) { p = got; return &stored, nil }}
+		for rest := data; len(rest) > 0; {
+			c := newChunk()
+			c.n = copy(c.buf[:], rest)
+			rest = rest[c.n:]
+			if err := in.write(c); err != nil {
+				_ = in.abort(err)
+				return
+			}
+		}
+		got, err := in.close()
+		if err != nil || got.empty {
+			return
+		}
+		if len(p.peel) == 0 && !bytes.Equal(stored.Bytes(), data) {
+			t.Error("the bytes were not kept")
+		}
+		if got.kind == plain && got.diffID != "" || got.kind != plain && got.diffID.Validate() != nil {
+			t.Errorf("%v: diffID %q", got.kind, got.diffID)
+		}
+		again, err := planFor(stored.Bytes()[:min(stored.Len(), headSize)])
+		if err != nil || len(again.peel) > 0 || again.kind != p.kind {
+			t.Logf("what was stored as %v is %v", p, again) // beyond the beginning anything may follow
+		}
+	})
+}

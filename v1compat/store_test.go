@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"net"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -13,16 +14,21 @@ import (
 	"time"
 
 	"github.com/certsd/containerd-certsd/v1compat/v1test"
+	contentapi "github.com/containerd/containerd/api/services/content/v1"
 	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/core/content/proxy"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/core/metadata"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/containerd/containerd/v2/plugins/content/local"
+	"github.com/containerd/containerd/v2/plugins/services/content/contentserver"
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	bolt "go.etcd.io/bbolt"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
 )
 
 // counting makes an image whose layers count how often they are opened.
@@ -199,6 +205,47 @@ func TestStoreWithoutLabels(t *testing.T) {
 		if got.desc.Digest != want.desc.Digest {
 			t.Errorf("manifest %s, want %s", got.desc.Digest, want.desc.Digest)
 		}
+	}
+}
+
+// TestStoreOfADaemon goes through containerd's content service.
+func TestStoreOfADaemon(t *testing.T) {
+	t.Parallel()
+	ctx, store, _ := metadataStore(t)
+	service, ok := contentserver.New(store).(contentapi.ContentServer)
+	if !ok {
+		t.Fatal("no content service")
+	}
+	var listen net.ListenConfig
+	l, err := listen.Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := grpc.NewServer()
+	contentapi.RegisterContentServer(srv, service)
+	go func() { _ = srv.Serve(l) }()
+	defer srv.Stop()
+	conn, err := grpc.NewClient(l.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	layers := sampleLayers(t)
+	layers[4] = layers[0] // another entry of the same bytes
+	img := imageOf(layers...)
+	opened := counting(img)
+	want := convert(t, &Converter{Store: localStore(t)}, imageOf(layers...))
+	for range 2 {
+		desc, err := (&Converter{Store: proxy.NewContentStore(conn)}).Convert(ctx, img)
+		if err != nil || desc.Digest != want.desc.Digest {
+			t.Errorf("manifest %s, want %s: %v", desc.Digest, want.desc.Digest, err)
+		}
+	}
+	if n := opened.Load(); n != 6 {
+		t.Errorf("%d layers opened for 6", n)
+	}
+	if left, err := store.ListStatuses(ctx); err != nil || len(left) != 0 {
+		t.Errorf("left behind: %v, %v", left, err)
 	}
 }
 
