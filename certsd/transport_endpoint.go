@@ -1,6 +1,7 @@
 package certsd
 
 import (
+	"context"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -19,8 +20,10 @@ type EndpointTransport struct {
 
 	// last is what the last lookup that went well found.
 	last atomic.Pointer[settings]
-	// gone is used once the configuration has no such endpoint any more.
-	gone func() *Endpoint
+	// gone is used once the configuration has no such endpoint any more. It is
+	// made on first use.
+	gone     *Endpoint
+	makeGone sync.Once
 }
 
 // ForEndpoint returns a view of t for the requests made on behalf of one
@@ -48,9 +51,6 @@ func (t *Transport) ForEndpoint(registry string, ep *Endpoint, scoped http.Heade
 		}
 		b.given, b.pinned = &own, true
 	}
-	b.gone = sync.OnceValue(func() *Endpoint {
-		return &Endpoint{Scheme: ep.Scheme, Host: ep.Host, Path: ep.Path, state: newEndpointState()}
-	})
 	return b
 }
 
@@ -99,11 +99,11 @@ type settings struct {
 // endpoint returns the current settings of the endpoint. Where a lookup
 // fails, so does the request: what may still be used of a directory whose files are half
 // written comes from the lookup itself, and what was removed must not be used.
-func (b *EndpointTransport) endpoint() (settings, error) {
+func (b *EndpointTransport) endpoint(ctx context.Context) (settings, error) {
 	if b.pinned {
 		return settings{Endpoint: b.given, configured: true}, nil
 	}
-	host, err := b.transport.lookup(b.registry)
+	host, err := b.transport.lookup(ctx, b.registry)
 	if err != nil {
 		return settings{}, err
 	}
@@ -116,7 +116,7 @@ func (b *EndpointTransport) endpoint() (settings, error) {
 func (b *EndpointTransport) find(host *Host) settings {
 	var found *Endpoint
 	for _, ep := range host.Endpoints {
-		if bareHost(ep.Scheme, ep.Host) != bareHost(b.given.Scheme, b.given.Host) {
+		if ep.Host != b.given.Host && bareHost(ep.Scheme, ep.Host) != bareHost(b.given.Scheme, b.given.Host) {
 			continue
 		}
 		if found == nil || ep.Path == b.given.Path && found.Path != b.given.Path {
@@ -124,7 +124,10 @@ func (b *EndpointTransport) find(host *Host) settings {
 		}
 	}
 	if found == nil {
-		return settings{Endpoint: b.gone()}
+		b.makeGone.Do(func() {
+			b.gone = &Endpoint{Scheme: b.given.Scheme, Host: b.given.Host, Path: b.given.Path, state: newEndpointState()}
+		})
+		return settings{Endpoint: b.gone}
 	}
 	s := settings{Endpoint: found, configured: found.Scheme == "http", rotateOn: host.RotateOn}
 	wish := *found
@@ -142,6 +145,6 @@ func (b *EndpointTransport) find(host *Host) settings {
 // on the same name and port is of the same server: whether it may be spoken is
 // decided by these settings.
 func (e *Endpoint) serves(scheme, host string) bool {
-	return originFor(scheme, host) == e.origin() ||
+	return scheme == e.Scheme && host == e.Host || originFor(scheme, host) == e.origin() ||
 		scheme == "http" && bareHost(scheme, host) == bareHost(e.Scheme, e.Host)
 }

@@ -1,6 +1,7 @@
 package certsd
 
 import (
+	"context"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -35,7 +36,7 @@ type route struct {
 func (t *Transport) route(b *EndpointTransport, req *http.Request) (*route, error) {
 	r := &route{chain: chainOf(req)}
 	scheme, host := originOf(req.URL).scheme, req.URL.Host
-	found, err := t.findHome(b, r, req.URL)
+	found, err := t.findHome(b, r, req)
 	if err != nil {
 		return nil, err
 	}
@@ -61,18 +62,18 @@ func (t *Transport) route(b *EndpointTransport, req *http.Request) (*route, erro
 
 // findHome finds the endpoint on whose behalf a request is made; none if nobody
 // says so.
-func (t *Transport) findHome(b *EndpointTransport, r *route, u *url.URL) (settings, error) {
+func (t *Transport) findHome(b *EndpointTransport, r *route, req *http.Request) (settings, error) {
 	switch {
 	case b != nil:
 		r.registry, r.scoped = b.registry, b.scoped
-		return b.endpoint()
+		return b.endpoint(req.Context())
 	case t.Registry != "":
-		host, err := t.lookup(t.Registry)
+		host, err := t.lookup(req.Context(), t.Registry)
 		if err != nil {
 			return settings{}, err
 		}
 		r.registry, r.addHeader = host.Name, true
-		return settingsOf(host, pick(host.Endpoints, u, r.chain.first.URL)), nil
+		return settingsOf(host, pick(host.Endpoints, req.URL, r.chain.first.URL)), nil
 	case r.chain.crossed:
 		// The CA roots of the server that redirects count for the target.
 		first := r.chain.first.URL
@@ -87,8 +88,11 @@ func (t *Transport) findHome(b *EndpointTransport, r *route, u *url.URL) (settin
 }
 
 // lookup returns a host with an endpoint at least.
-func (t *Transport) lookup(registry string) (*Host, error) {
-	host, err := t.hosts().Lookup(registry)
+func (t *Transport) lookup(ctx context.Context, registry string) (*Host, error) {
+	host, err := hostAhead(ctx, t.hosts(), registry), error(nil)
+	if host == nil {
+		host, err = t.hosts().Lookup(registry)
+	}
 	if err == nil && len(host.Endpoints) == 0 {
 		err = fmt.Errorf("registry %s: no usable endpoint in %s: %w", registry, host.Dir, errors.Join(host.Warnings...))
 	}

@@ -85,6 +85,11 @@ func (h *Hosts) registryHosts(registry string, o Options) ([]docker.RegistryHost
 	if err != nil {
 		return nil, err
 	}
+	return h.endpoints(registry, host, o)
+}
+
+// endpoints are those of host, which registry is looked up as.
+func (h *Hosts) endpoints(registry string, host *certsd.Host, o Options) ([]docker.RegistryHost, error) {
 	hosts := make([]docker.RegistryHost, 0, len(host.Endpoints))
 	for _, e := range host.Endpoints {
 		rh, err := h.registryHost(host, e, o, credentials{registry, o.Credentials})

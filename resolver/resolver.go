@@ -104,7 +104,7 @@ func (r *Resolver) Resolve(ctx context.Context, ref string) (string, ocispec.Des
 		return "", ocispec.Descriptor{}, err
 	}
 	ctx, trail := certsd.WithTrail(certsd.WithRepository(ctx, repository(spec)))
-	name, desc, err := r.docker.Resolve(ctx, ref)
+	name, desc, err := r.docker.Resolve(r.ahead(ctx, spec.Hostname()), ref)
 	name, desc, err = r.legacy(ctx, spec, name, desc, err)
 	return name, desc, explain(err, ref, trail)
 }
@@ -134,6 +134,27 @@ func (r *Resolver) Pusher(ctx context.Context, ref string) (remotes.Pusher, erro
 		return nil, err
 	}
 	return newPusher(inner, ref, repository(spec))
+}
+
+// ahead looks up the registry for registryHosts and for the first request of a
+// call alike, where neither has been done. What is wrong with a directory is
+// left for registryHosts to meet.
+func (r *Resolver) ahead(ctx context.Context, registry string) context.Context {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, ok := r.registries[registry]; ok {
+		return ctx
+	}
+	ahead, host, err := r.hosts.directories().LookupFor(ctx, registry)
+	if err != nil {
+		return ctx
+	}
+	hosts, err := r.hosts.endpoints(registry, host, r.options)
+	if err != nil {
+		return ctx
+	}
+	r.registries[registry] = hosts
+	return ahead
 }
 
 // registryHosts is the docker.RegistryHosts of this resolver.
