@@ -24,10 +24,19 @@ func Canonical(host string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("host %q: %w", host, err)
 	}
-	if port != "" {
-		name += ":" + port
+	return joinHost(host, name, port), nil
+}
+
+// joinHost is name:port, or name alone without a port: host itself where that
+// is how it is spelt, which it nearly always is.
+func joinHost(host, name, port string) string {
+	switch {
+	case port == "":
+		return name
+	case len(host) == len(name)+1+len(port) && strings.HasPrefix(host, name) && strings.HasSuffix(host, port):
+		return host
 	}
-	return name, nil
+	return name + ":" + port
 }
 
 // splitHost checks host and returns its canonical name, an IPv6 address in
@@ -140,6 +149,9 @@ func canonicalPort(digits string) (string, error) {
 	n, err := strconv.ParseUint(digits, 10, 16)
 	if err != nil || n == 0 {
 		return "", fmt.Errorf("port %q is not a number from 1 to 65535", digits)
+	}
+	if digits[0] != '0' {
+		return digits, nil
 	}
 	return strconv.FormatUint(n, 10), nil
 }

@@ -50,6 +50,10 @@ type Identity struct {
 	CertFile, KeyFile string
 	// Certificate is ready to be presented; its Leaf is set.
 	Certificate *tls.Certificate
+
+	// subject and issuer are what names returns, kept because each request
+	// reports them.
+	subject, issuer string
 }
 
 // CA is one file of CA roots.

@@ -2,6 +2,7 @@ package certsd
 
 import (
 	"crypto/sha256"
+	"io/fs"
 	"sync"
 )
 
@@ -26,13 +27,13 @@ type cachedDir struct {
 	good *Directory
 }
 
-// get returns the content of a directory that exists. It is the same pointer
-// as long as the content is.
-func (d *directories) get(path string) *Directory {
+// get returns the content of a directory that exists; info is what it looks
+// like now. It is the same pointer as long as the content is.
+func (d *directories) get(path string, info fs.FileInfo) *Directory {
 	c, _ := d.cache.get(path, func() *cachedDir { return new(cachedDir) })
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.current(d.disk) {
+	if c.current(d.disk, path, info) {
 		return c.dir
 	}
 	rec := newRecorder(d.disk, path)
@@ -51,12 +52,16 @@ func (d *directories) get(path string) *Directory {
 // judged for itself.
 func (d *directories) forget(path string) { d.cache.remove(path) }
 
-func (c *cachedDir) current(d disk) bool {
+func (c *cachedDir) current(d disk, path string, info fs.FileInfo) bool {
 	if c.dir == nil {
 		return false
 	}
 	for _, s := range c.stamps {
-		if !d.current(s) {
+		if s.path == path {
+			if !s.matches(info, nil) {
+				return false
+			}
+		} else if !d.current(s) {
 			return false
 		}
 	}

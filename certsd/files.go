@@ -140,12 +140,14 @@ func (l *loader) readPair(certName, keyName string) (*Identity, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Identity{
+	id := &Identity{
 		Name:        filepath.Base(certName),
 		CertFile:    l.path(certName),
 		KeyFile:     l.path(keyName),
 		Certificate: pair,
-	}, nil
+	}
+	id.subject, id.issuer = id.names()
+	return id, nil
 }
 
 func (l *loader) pairKey(certName, keyName string) [2]string {

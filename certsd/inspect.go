@@ -111,7 +111,7 @@ func candidate(h *Hosts, name, path string, used []*Directory) Candidate {
 	for _, entry := range entries {
 		c.Files = append(c.Files, entry.Name())
 	}
-	switch dir := h.dirs.get(path); {
+	switch dir := h.dirs.get(path, info); {
 	case c.State == Unreadable:
 	case !dir.says:
 		c.State = Empty

@@ -114,7 +114,7 @@ func (h *Hosts) find(r *resolution, paths []string) []*Directory {
 		info, err := h.disk.Stat(path)
 		switch {
 		case err == nil && info.IsDir():
-			dirs = append(dirs, h.dirs.get(path))
+			dirs = append(dirs, h.dirs.get(path, info))
 		case err == nil || errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENAMETOOLONG):
 			h.dirs.forget(path)
 		default:

@@ -77,6 +77,9 @@ func (rd *round) identities() []*Identity {
 
 // byValidity splits identities into those to use and those to pass over.
 func byValidity(ids []*Identity, now time.Time) (usable, passed []*Identity) {
+	if !slices.ContainsFunc(ids, func(id *Identity) bool { return invalid(id, now) != "" }) {
+		return ids, nil
+	}
 	for _, id := range ids {
 		if invalid(id, now) == "" {
 			usable = append(usable, id)

@@ -136,7 +136,9 @@ func (rd *round) attempt(id *Identity) Attempt {
 		return a
 	}
 	if leaf := id.leaf(); leaf != nil {
-		a.Subject, a.Issuer = clean(leaf.Subject.String(), maxName), clean(leaf.Issuer.String(), maxName)
+		if a.Subject, a.Issuer = id.subject, id.issuer; a.Subject == "" {
+			a.Subject, a.Issuer = id.names()
+		}
 		a.NotBefore, a.NotAfter = leaf.NotBefore, leaf.NotAfter
 	}
 	return a
@@ -158,6 +160,15 @@ func (id *Identity) leaf() *x509.Certificate {
 		return nil
 	}
 	return id.Certificate.Leaf
+}
+
+// names returns subject and issuer of the certificate as they may be shown.
+func (id *Identity) names() (subject, issuer string) {
+	leaf := id.leaf()
+	if leaf == nil {
+		return "", ""
+	}
+	return clean(leaf.Subject.String(), maxName), clean(leaf.Issuer.String(), maxName)
 }
 
 // redact returns a URL as it may be shown: signed URLs have secrets in their

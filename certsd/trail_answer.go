@@ -91,6 +91,9 @@ func fromHTML(page string) string {
 // clean makes text of a server fit for a line of an error: printable, blanks
 // put together, of bounded length.
 func clean(text string, limit int) string {
+	if isClean(text, limit) {
+		return text
+	}
 	var b strings.Builder
 	n, space := 0, false
 	for _, r := range text {
@@ -110,6 +113,20 @@ func clean(text string, limit int) string {
 		n++
 	}
 	return b.String()
+}
+
+// isClean tells that clean has nothing to do, without looking at more than
+// ASCII.
+func isClean(text string, limit int) bool {
+	if len(text) > limit || strings.HasPrefix(text, " ") || strings.HasSuffix(text, " ") || strings.Contains(text, "  ") {
+		return false
+	}
+	for i := range len(text) {
+		if text[i] < ' ' || text[i] > '~' {
+			return false
+		}
+	}
+	return true
 }
 
 // secret is the part of the request's Authorization that must not be shown,

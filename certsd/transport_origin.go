@@ -21,7 +21,7 @@ func originFor(scheme, host string) origin {
 	if port == "" {
 		port = defaultPort(scheme)
 	}
-	return origin{scheme, name + ":" + port}
+	return origin{scheme, joinHost(host, name, port)}
 }
 
 // origin is the origin of the endpoint's URLs.
@@ -61,6 +61,9 @@ type chain struct {
 // that follow redirects themselves, leave them in Request.Response.
 func chainOf(req *http.Request) chain {
 	c := chain{first: req}
+	if req.Response == nil {
+		return c
+	}
 	here := originOf(req.URL)
 	for range maxHops {
 		prev := c.first.Response

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"sync"
+	"sync/atomic"
 
 	"github.com/containerd/containerd/v2/core/remotes/docker"
 
@@ -17,6 +18,8 @@ type authorizer struct {
 	// preferred is the certificate a request begins with, nil for none.
 	preferred func(*http.Request) *certsd.Identity
 	create    func() docker.Authorizer
+	// challenged tells that there was a challenge to answer.
+	challenged atomic.Bool
 
 	// mu guards byIdentity.
 	mu         sync.Mutex
@@ -68,13 +71,18 @@ func (c credentials) name(host string) string {
 	return host
 }
 
-// Authorize implements docker.Authorizer.
+// Authorize implements docker.Authorizer. Before the first challenge there is
+// nothing to add.
 func (a *authorizer) Authorize(ctx context.Context, req *http.Request) error {
+	if !a.challenged.Load() {
+		return nil
+	}
 	return a.current(req).Authorize(ctx, req)
 }
 
 // AddResponses implements docker.Authorizer.
 func (a *authorizer) AddResponses(ctx context.Context, responses []*http.Response) error {
+	a.challenged.Store(true)
 	return a.current(responses[len(responses)-1].Request).AddResponses(ctx, responses)
 }
 
