@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/containerd/containerd/v2/core/content"
@@ -95,14 +96,21 @@ func newStore(t *testing.T) content.Store {
 	return store
 }
 
-// memoryLabels is a local.LabelStore.
+// memoryLabels is a local.LabelStore. Layers are committed side by side.
 type memoryLabels struct {
+	mu     sync.Mutex
 	labels map[digest.Digest]map[string]string
 }
 
-func (m *memoryLabels) Get(d digest.Digest) (map[string]string, error) { return m.labels[d], nil }
+func (m *memoryLabels) Get(d digest.Digest) (map[string]string, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return maps.Clone(m.labels[d]), nil
+}
 
 func (m *memoryLabels) Set(d digest.Digest, labels map[string]string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	if m.labels == nil {
 		m.labels = map[digest.Digest]map[string]string{}
 	}
