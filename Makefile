@@ -84,8 +84,8 @@ lint: $(GOFUMPT) $(STATICCHECK) $(GOLANGCI) ## check format and code
 fmt: $(GOFUMPT) ## format the code
 	$(GOFUMPT) -w .
 
-bench: ## run the benchmarks, each beside the peer it is compared with
-	$(GO) test -p 1 -run '^$$' -bench . -benchmem $(UNITS)
+bench: build ## run the benchmarks, each beside the peer it is compared with
+	$(GO) test -p 1 -timeout 1h -run '^$$' -bench . -benchmem ./...
 
 demo: build ## show certificates tried one after another; as root also through containerd
 	bin/certsd demo

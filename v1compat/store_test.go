@@ -212,10 +212,7 @@ func TestStoreWithoutLabels(t *testing.T) {
 func TestStoreOfADaemon(t *testing.T) {
 	t.Parallel()
 	ctx, store, _ := metadataStore(t)
-	service, ok := contentserver.New(store).(contentapi.ContentServer)
-	if !ok {
-		t.Fatal("no content service")
-	}
+	service := contentserver.New(store)
 	var listen net.ListenConfig
 	l, err := listen.Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
