@@ -36,7 +36,10 @@ const (
 
 // Error implements error.
 func (e *Error) Error() string {
-	text := fmt.Sprintf("%s: %s", e.Ref, presentable(e.Err))
+	text := presentable(e.Err)
+	if !strings.HasPrefix(text, e.Ref) {
+		text = e.Ref + ": " + text
+	}
 	attempts := e.Trail.Attempts()
 	failed := attempts[:0]
 	for _, a := range attempts {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/http"
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/remotes"
@@ -26,19 +27,21 @@ type dockerFetcher interface {
 type fetcher struct {
 	inner dockerFetcher
 	// store holds what was converted; nil if nothing ever is.
-	store      content.Store
+	store content.Store
+	// elsewhere is for URLs in descriptors, which belong to no registry.
+	elsewhere  *http.Client
 	ref        string
 	repository string
 }
 
 var _ dockerFetcher = (*fetcher)(nil)
 
-func newFetcher(inner remotes.Fetcher, store content.Store, ref, repository string) (*fetcher, error) {
+func newFetcher(inner remotes.Fetcher, store content.Store, elsewhere *http.Client, ref, repository string) (*fetcher, error) {
 	d, ok := inner.(dockerFetcher)
 	if !ok {
 		return nil, fmt.Errorf("docker's fetcher is a %T, which fetches no referrers or digests", inner)
 	}
-	return &fetcher{inner: d, store: store, ref: ref, repository: repository}, nil
+	return &fetcher{inner: d, store: store, elsewhere: elsewhere, ref: ref, repository: repository}, nil
 }
 
 // Fetch implements remotes.Fetcher.
@@ -47,7 +50,12 @@ func (f *fetcher) Fetch(ctx context.Context, desc ocispec.Descriptor) (io.ReadCl
 		return rc, err
 	}
 	ctx, trail := f.begin(ctx)
+	urls := desc.URLs
+	desc.URLs = nil
 	rc, err := f.inner.Fetch(ctx, desc)
+	if err == nil && len(urls) > 0 {
+		rc = newForeign(ctx, f.elsewhere, urls, desc.Size, rc)
+	}
 	return f.reader(rc, trail), explain(err, f.ref, trail)
 }
 

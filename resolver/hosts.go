@@ -121,6 +121,16 @@ func (h *Hosts) registryHost(host *certsd.Host, e *certsd.Endpoint, o Options, c
 	}, nil
 }
 
+// clientForStrangers is for hosts that are no endpoint of a registry: each gets
+// what the directory of its own name says.
+func (h *Hosts) clientForStrangers(o Options) (*http.Client, error) {
+	client := &http.Client{Transport: h.roundTripper()}
+	if o.UpdateClient == nil {
+		return client, nil
+	}
+	return client, o.UpdateClient(client)
+}
+
 // private are the headers meant for the endpoint alone. Those of its directory
 // are among them because they may change: docker's resolver keeps sending the
 // ones the pull began with.

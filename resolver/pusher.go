@@ -2,6 +2,7 @@ package resolver
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/containerd/containerd/v2/core/content"
@@ -60,9 +61,10 @@ func (p *pusher) writer(w content.Writer, err error, trail *certsd.Trail) (conte
 	return &upload{Writer: w, pusher: p, trail: trail}, nil
 }
 
-// explain leaves the answers alone that are none of failure.
+// explain leaves the answers alone that are none of failure, and those that
+// containerd acts on.
 func (p *pusher) explain(err error, trail *certsd.Trail) error {
-	if errdefs.IsAlreadyExists(err) || errdefs.IsUnavailable(err) {
+	if errdefs.IsAlreadyExists(err) || errdefs.IsUnavailable(err) || errors.Is(err, content.ErrReset) {
 		return err
 	}
 	return explain(err, p.ref, trail)

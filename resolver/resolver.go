@@ -120,7 +120,11 @@ func (r *Resolver) Fetcher(ctx context.Context, ref string) (remotes.Fetcher, er
 	if err != nil {
 		return nil, err
 	}
-	return newFetcher(inner, r.options.Store, ref, repository(spec))
+	elsewhere, err := r.hosts.clientForStrangers(r.options)
+	if err != nil {
+		return nil, err
+	}
+	return newFetcher(inner, r.options.Store, elsewhere, ref, repository(spec))
 }
 
 // Pusher implements remotes.Resolver.

@@ -1,0 +1,152 @@
+package resolver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+
+	"github.com/containerd/containerd/v2/version"
+)
+
+// foreign reads content whose descriptor names URLs, from the first that has
+// it, else from the registry. docker's fetcher would use http.DefaultClient,
+// which knows no host directories, and send it the headers of the pull.
+type foreign struct {
+	//nolint:containedctx // requests are made by Read, which is given none
+	ctx    context.Context
+	client *http.Client
+	urls   []string
+	size   int64
+	// registry is the content as the registry serves it.
+	registry io.ReadCloser
+
+	offset int64
+	body   io.ReadCloser
+}
+
+var _ io.ReadSeekCloser = (*foreign)(nil)
+
+// Read implements io.Reader.
+func (f *foreign) Read(p []byte) (int, error) {
+	if f.body == nil {
+		if err := f.open(); err != nil {
+			return 0, err
+		}
+	}
+	n, err := f.body.Read(p)
+	f.offset += int64(n)
+	return n, err
+}
+
+// Seek implements io.Seeker.
+func (f *foreign) Seek(offset int64, whence int) (int64, error) {
+	switch whence {
+	case io.SeekCurrent:
+		offset += f.offset
+	case io.SeekEnd:
+		offset += f.size
+	}
+	if offset < 0 {
+		return f.offset, errors.New("seek before the beginning")
+	}
+	if offset != f.offset {
+		f.offset = offset
+		return offset, f.closeBody()
+	}
+	return offset, nil
+}
+
+// Close implements io.Closer.
+func (f *foreign) Close() error { return errors.Join(f.closeBody(), f.registry.Close()) }
+
+func (f *foreign) closeBody() error {
+	if f.body == nil {
+		return nil
+	}
+	body := f.body
+	f.body = nil
+	return body.Close()
+}
+
+func (f *foreign) open() error {
+	var errs []error
+	for _, raw := range f.urls {
+		body, err := f.get(raw)
+		if err == nil {
+			f.body = body
+			return nil
+		}
+		errs = append(errs, err)
+	}
+	if err := f.fromRegistry(); err != nil {
+		return errors.Join(append(errs, err)...)
+	}
+	return nil
+}
+
+// fromRegistry takes the registry's content from the offset on. It is read
+// once here: its own errors come with its reads.
+func (f *foreign) fromRegistry() error {
+	if s, ok := f.registry.(io.Seeker); ok {
+		if _, err := s.Seek(f.offset, io.SeekStart); err != nil {
+			return err
+		}
+	} else if f.offset > 0 {
+		return fmt.Errorf("the registry's content cannot be read from %d on", f.offset)
+	}
+	f.body = io.NopCloser(f.registry)
+	return nil
+}
+
+func (f *foreign) get(raw string) (io.ReadCloser, error) {
+	u, err := url.Parse(raw)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" {
+		return nil, errors.New("a URL of the descriptor is none for HTTP")
+	}
+	req, err := http.NewRequestWithContext(f.ctx, http.MethodGet, raw, nil)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("User-Agent", "containerd/"+version.Version)
+	req.Header.Set("Accept-Encoding", "identity")
+	if f.offset > 0 {
+		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", f.offset))
+	}
+	resp, err := f.client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.position(resp); err != nil {
+		return nil, errors.Join(err, resp.Body.Close())
+	}
+	return resp.Body, nil
+}
+
+// position makes sure that the body begins at the offset.
+func (f *foreign) position(resp *http.Response) error {
+	switch {
+	case resp.StatusCode == http.StatusPartialContent:
+		var start int64
+		if _, err := fmt.Sscanf(resp.Header.Get("Content-Range"), "bytes %d-", &start); err != nil || start != f.offset {
+			return fmt.Errorf("%s answers with the range %q to one from %d on", resp.Request.URL.Host, resp.Header.Get("Content-Range"), f.offset)
+		}
+		return nil
+	case resp.StatusCode != http.StatusOK:
+		return fmt.Errorf("%s answers %d for a URL of the descriptor", resp.Request.URL.Host, resp.StatusCode)
+	case f.offset > 0:
+		_, err := io.CopyN(io.Discard, resp.Body, f.offset)
+		return err
+	default:
+		return nil
+	}
+}
+
+// newForeign reads desc.URLs in place of docker's fetcher, which is given what
+// the registry has.
+func newForeign(ctx context.Context, client *http.Client, urls []string, size int64, registry io.ReadCloser) *foreign {
+	return &foreign{ctx: ctx, client: client, urls: slices.Clone(urls), size: size, registry: registry}
+}
