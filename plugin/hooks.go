@@ -18,12 +18,13 @@ func hooks(logger *log.Entry) resolver.Hooks {
 		Transport: certsd.Hooks{
 			OnAttempt:   countAttempt,
 			OnRotate:    func(r certsd.Rotation) { logRotation(logger, r) },
-			OnHandshake: func(h certsd.Handshake) { handshakes.WithValues(h.Host).Inc() },
+			OnHandshake: func(h certsd.Handshake) { handshakes.WithValues(hostLabels.of(h.Host)).Inc() },
 			OnWarning:   func(err error) { logger.WithError(err).Warn("certsd") },
 		},
+		OnUse:    expiry.use,
 		OnReload: func(r certsd.Reload) { logReload(logger, r) },
 		OnWarning: func(host string, problem error) {
-			logger.WithField("host", host).WithError(problem).Warn("certsd: problem in a host directory")
+			logger.WithField("host", host).WithError(problem).Warn("certsd")
 		},
 		OnLayer: countLayer,
 	}
@@ -31,10 +32,10 @@ func hooks(logger *log.Entry) resolver.Hooks {
 
 func countAttempt(a certsd.Attempt) {
 	if a.Identity != "" {
-		expiry.WithValues(a.Host, a.Identity).Set(float64(a.NotAfter.Unix()))
+		expiry.present(a)
 	}
 	if a.Skipped == "" {
-		requests.WithValues(a.Host, a.Identity, resultOf(a)).Inc()
+		requests.WithValues(hostLabels.of(a.Host), a.Identity, resultOf(a)).Inc()
 	}
 }
 
@@ -67,7 +68,7 @@ func refusedHandshake(err error) bool {
 }
 
 func logRotation(logger *log.Entry, r certsd.Rotation) {
-	rotations.WithValues(r.Host, r.Reason).Inc()
+	rotations.WithValues(hostLabels.of(r.Host), r.Reason).Inc()
 	logger.WithFields(log.Fields{"host": r.Host, "from": r.From, "to": r.To, "reason": r.Reason}).
 		Debug("certsd: trying the next client certificate")
 }
@@ -78,11 +79,12 @@ func logReload(logger *log.Entry, r certsd.Reload) {
 		entry.WithError(w).Warn("certsd: problem in a host directory")
 	}
 	if r.Err != nil {
-		reloads.WithValues(r.Host, "failed").Inc()
+		reloads.WithValues(hostLabels.of(r.Host), "failed").Inc()
 		entry.WithError(r.Err).Warn("certsd: a changed host directory cannot be used, what was read last stays in use")
 		return
 	}
-	reloads.WithValues(r.Host, "changed").Inc()
+	expiry.reload(r.Host)
+	reloads.WithValues(hostLabels.of(r.Host), "changed").Inc()
 	entry.Info("certsd: read a changed host directory")
 }
 

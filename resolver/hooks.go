@@ -10,6 +10,8 @@ import (
 type Hooks struct {
 	// Transport observes attempts, rotations and handshakes.
 	Transport certsd.Hooks
+	// OnUse observes the configuration that a pull or push begins with.
+	OnUse func(*certsd.Host)
 	// OnReload observes changed and broken host directories.
 	OnReload func(certsd.Reload)
 	// OnWarning observes what does not keep a host from being used.

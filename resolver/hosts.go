@@ -90,6 +90,9 @@ func (h *Hosts) registryHosts(registry string, o Options) ([]docker.RegistryHost
 
 // endpoints are those of host, which registry is looked up as.
 func (h *Hosts) endpoints(registry string, host *certsd.Host, o Options) ([]docker.RegistryHost, error) {
+	if h.Hooks.OnUse != nil {
+		h.Hooks.OnUse(host)
+	}
 	hosts := make([]docker.RegistryHost, 0, len(host.Endpoints))
 	for _, e := range host.Endpoints {
 		rh, err := h.registryHost(host, e, o, credentials{registry, o.Credentials})
