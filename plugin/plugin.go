@@ -102,12 +102,48 @@ func registered(t plugin.Type, id string) plugin.Registration {
 }
 
 // copyConfig keeps the two registrations from decoding their sections into the
-// same value.
+// same value, or into the same array behind two slices.
 func copyConfig(config any) any {
 	if config == nil {
 		return nil
 	}
 	fresh := reflect.New(reflect.TypeOf(config).Elem())
-	fresh.Elem().Set(reflect.ValueOf(config).Elem())
+	fresh.Elem().Set(deepCopy(reflect.ValueOf(config).Elem()))
 	return fresh.Interface()
+}
+
+func deepCopy(v reflect.Value) reflect.Value {
+	fresh := reflect.New(v.Type()).Elem()
+	fresh.Set(v)
+	switch v.Kind() {
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if fresh.Field(i).CanSet() {
+				fresh.Field(i).Set(deepCopy(v.Field(i)))
+			}
+		}
+	case reflect.Slice:
+		if v.IsNil() {
+			break
+		}
+		fresh.Set(reflect.MakeSlice(v.Type(), v.Len(), v.Len()))
+		for i := range v.Len() {
+			fresh.Index(i).Set(deepCopy(v.Index(i)))
+		}
+	case reflect.Map:
+		if v.IsNil() {
+			break
+		}
+		fresh.Set(reflect.MakeMapWithSize(v.Type(), v.Len()))
+		for k, e := range v.Seq2() {
+			fresh.SetMapIndex(k, deepCopy(e))
+		}
+	case reflect.Pointer:
+		if v.IsNil() {
+			break
+		}
+		fresh.Set(reflect.New(v.Type().Elem()))
+		fresh.Elem().Set(deepCopy(v.Elem()))
+	}
+	return fresh
 }

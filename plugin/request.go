@@ -21,6 +21,9 @@ type request struct {
 	wishes    wishes
 	// auth answers for the client's credentials; nil if it offers none.
 	auth *authStream
+	// ownLog is the log of a caller in process; that of a gRPC client is the
+	// service's to close.
+	ownLog io.WriteCloser
 }
 
 // wishes are the parts of a request that containerd v2.4.2 forgets on its way
@@ -58,6 +61,7 @@ func readRequest(ctx context.Context, stock *registry.OCIRegistry, fromClient *w
 			req.wishes.log = tstreaming.WriteByteStream(ctx, log)
 		}
 	}
+	req.ownLog = req.wishes.log
 	if fromClient != nil {
 		req.wishes = *fromClient
 	}
@@ -116,8 +120,8 @@ func (r *request) close() error {
 	if r.auth != nil {
 		errs = append(errs, r.auth.close())
 	}
-	if r.wishes.log != nil {
-		if err := r.wishes.log.Close(); err != nil && !errors.Is(err, io.EOF) {
+	if r.ownLog != nil {
+		if err := r.ownLog.Close(); err != nil && !errors.Is(err, io.EOF) {
 			errs = append(errs, fmt.Errorf("closing the debug log: %w", err))
 		}
 	}

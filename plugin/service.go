@@ -12,6 +12,7 @@ import (
 	"github.com/containerd/containerd/v2/plugins"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/errdefs/pkg/errgrpc"
+	"github.com/containerd/log"
 	"github.com/containerd/plugin"
 	"github.com/containerd/typeurl/v2"
 	"google.golang.org/grpc"
@@ -30,6 +31,11 @@ type service struct {
 var _ transferapi.TransferServer = (*service)(nil)
 
 func newService(ic *plugin.InitContext, _ *settings, stock any) (any, error) {
+	if _, err := ic.GetByID(plugins.TransferPlugin, ID); err != nil {
+		// It stays out beside the stock transfer plugin, which knows nothing of
+		// wishes handed on: then the service is the stock one, too.
+		return stock, nil //nolint:nilerr // why it stays out is in the log already
+	}
 	t, ok := stock.(transferapi.TransferServer)
 	if !ok {
 		return nil, fmt.Errorf("the transfer service is a %T", stock)
@@ -54,6 +60,8 @@ func (s *service) Register(server *grpc.Server) error {
 // Transfer implements the transfer API.
 func (s *service) Transfer(ctx context.Context, req *transferapi.TransferRequest) (*emptypb.Empty, error) {
 	source, target, err := s.takeBoth(ctx, req)
+	defer source.close(ctx)
+	defer target.close(ctx)
 	if err != nil {
 		return nil, errgrpc.ToGRPC(err)
 	}
@@ -64,6 +72,17 @@ func (s *service) Transfer(ctx context.Context, req *transferapi.TransferRequest
 		Destination: target.message,
 		Options:     req.GetOptions(),
 	})
+}
+
+// close ends the client's debug output. A client that is gone already does not
+// make a transfer fail.
+func (s side) close(ctx context.Context) {
+	if s.wishes == nil || s.wishes.log == nil {
+		return
+	}
+	if err := s.wishes.log.Close(); err != nil {
+		log.G(ctx).WithError(err).Debug("certsd: closing the client's stream for debug output")
+	}
 }
 
 // role tells a transfer's source from its target; it is the context key of
@@ -115,11 +134,11 @@ func (s *service) take(ctx context.Context, message *anypb.Any) (side, error) {
 	}
 	w := wishesOf(m.Resolver)
 	if id := m.Resolver.LogsStream; id != "" && (w.dump || w.trace) {
-		log, err := s.logStream(ctx, id)
+		stream, err := s.logStream(ctx, id)
 		if err != nil {
 			return side{}, err
 		}
-		w.log = log
+		w.log = stream
 	}
 	m.Resolver.HttpDebug = transfertypes.HTTPDebug_DISABLED
 	m.Resolver.LogsStream = ""

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/containerd/containerd/v2/core/transfer"
+	"github.com/containerd/errdefs"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/certsd/containerd-certsd/resolver"
@@ -35,8 +36,20 @@ func (r *remote) Image() string { return r.request.reference }
 
 // Resolve implements transfer.ImageResolver.
 func (r *remote) Resolve(ctx context.Context) (string, ocispec.Descriptor, error) {
-	return r.resolver.Resolve(ctx, r.request.reference)
+	name, desc, err := r.resolver.Resolve(ctx, r.request.reference)
+	if errdefs.IsNotImplemented(err) {
+		// The gRPC service would take it for a transfer nobody implements, and
+		// answer that in place of the reason.
+		err = &refusedError{err}
+	}
+	return name, desc, err
 }
+
+// refusedError gives an error another class.
+type refusedError struct{ error }
+
+// Unwrap leaves out the cause and its class.
+func (*refusedError) Unwrap() error { return errdefs.ErrFailedPrecondition }
 
 // SetResolverOptions implements transfer.ImageResolverOptionSetter.
 func (r *remote) SetResolverOptions(options ...transfer.ImageResolverOption) {

@@ -2,7 +2,6 @@ package plugin
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/containerd/containerd/v2/core/content"
@@ -10,6 +9,7 @@ import (
 	"github.com/containerd/containerd/v2/core/transfer"
 	"github.com/containerd/containerd/v2/core/transfer/registry"
 	"github.com/containerd/containerd/v2/plugins"
+	"github.com/containerd/log"
 	"github.com/containerd/plugin"
 )
 
@@ -54,12 +54,13 @@ func (t *transferrer) Transfer(ctx context.Context, src, dst any, opts ...transf
 	if err != nil {
 		return err
 	}
+	defer closeRemote(ctx, src)
 	dst, err = t.exchange(ctx, dst, targetRole, config.Progress)
 	if err != nil {
-		return errors.Join(err, closeRemote(src))
+		return err
 	}
-	err = t.stock.Transfer(ctx, src, dst, opts...)
-	return errors.Join(err, closeRemote(src), closeRemote(dst))
+	defer closeRemote(ctx, dst)
+	return t.stock.Transfer(ctx, src, dst, opts...)
 }
 
 // exchange returns ours for a registry and everything else as it is.
@@ -75,9 +76,14 @@ func (t *transferrer) exchange(ctx context.Context, side any, r role, progress t
 	return t.settings.remote(ctx, req, t.content, progress), nil
 }
 
-func closeRemote(side any) error {
-	if r, ok := side.(*remote); ok {
-		return r.request.close()
+// closeRemote ends the streams to the caller. One that is gone already does not
+// make a transfer fail.
+func closeRemote(ctx context.Context, side any) {
+	r, ok := side.(*remote)
+	if !ok {
+		return
 	}
-	return nil
+	if err := r.request.close(); err != nil {
+		log.G(ctx).WithError(err).Debug("certsd: closing the caller's streams")
+	}
 }
