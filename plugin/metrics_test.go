@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -30,16 +31,14 @@ func gather(t *testing.T, host string) map[string]float64 {
 	found := map[string]float64{}
 	for _, f := range families {
 		for _, m := range f.GetMetric() {
-			key, ours := f.GetName()+"{", host == ""
-			for i, l := range m.GetLabel() {
-				if i > 0 {
-					key += ","
-				}
-				key += l.GetName() + "=" + l.GetValue()
+			var pairs []string
+			ours := host == ""
+			for _, l := range m.GetLabel() {
+				pairs = append(pairs, l.GetName()+"="+l.GetValue())
 				ours = ours || l.GetName() == "host" && l.GetValue() == host
 			}
 			if ours {
-				found[key+"}"] = m.GetCounter().GetValue() + m.GetGauge().GetValue()
+				found[f.GetName()+"{"+strings.Join(pairs, ",")+"}"] = m.GetCounter().GetValue() + m.GetGauge().GetValue()
 			}
 		}
 	}
