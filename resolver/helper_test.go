@@ -138,6 +138,13 @@ func (r *mtlsRegistry) Push(tb testing.TB, repository string, layers int) v1.Ima
 	if err != nil {
 		tb.Fatal(err)
 	}
+	r.PushImage(tb, repository, img)
+	return img
+}
+
+// PushImage puts this image into the registry, past the guard.
+func (r *mtlsRegistry) PushImage(tb testing.TB, repository string, img v1.Image) {
+	tb.Helper()
 	plain := httptest.NewServer(r.Images)
 	defer plain.Close()
 	tag, err := name.NewTag(strings.TrimPrefix(plain.URL, "http://")+"/"+repository, name.Insecure)
@@ -147,7 +154,6 @@ func (r *mtlsRegistry) Push(tb testing.TB, repository string, layers int) v1.Ima
 	if err := remote.Write(tag, img); err != nil {
 		tb.Fatal(err)
 	}
-	return img
 }
 
 // Dir makes a host directory with the registry's CA and a pair per name.
