@@ -32,7 +32,7 @@ import (
 func BenchmarkResolveNginx(b *testing.B) { onBenchMachine(b, benchResolve) }
 
 func benchResolve(b *testing.B, r *rig) {
-	if err := log.SetLevel("warn"); err != nil {
+	if err := log.SetLevel("error"); err != nil {
 		b.Fatal(err)
 	}
 	img, err := random.Image(1024, 1)

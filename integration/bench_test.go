@@ -41,10 +41,18 @@ func onBenchMachine(b *testing.B, run func(*testing.B, *rig), programs ...string
 			b.Skipf("%s is not installed (Debian's package, or make build): %v", name, err)
 		}
 	}
-	for unit, value := range benchChild(b) {
+	// The testing package calls again with a greater N, which is for the loop
+	// on the machine alone.
+	if b.N == 1 {
+		benchResults[b.Name()] = benchChild(b)
+	}
+	for unit, value := range benchResults[b.Name()] {
 		b.ReportMetric(value, unit)
 	}
 }
+
+// benchResults are the metrics of the last run of each benchmark.
+var benchResults = map[string]map[string]float64{}
 
 // benchChild runs this binary once more in namespaces of its own, for the
 // benchmark b, and returns the metrics it prints.
