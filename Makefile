@@ -85,7 +85,9 @@ fmt: $(GOFUMPT) ## format the code
 	$(GOFUMPT) -w .
 
 bench: build ## run the benchmarks, each beside the peer it is compared with
-	$(GO) test -p 1 -timeout 1h -run '^$$' -bench . -benchmem ./...
+	@mkdir -p .cache
+	$(GO) test -p 1 -timeout 1h -run '^$$' -bench . -benchmem ./... | tee .cache/bench
+	@awk -f internal/benchtest/summary.awk .cache/bench
 
 demo: build ## show certificates tried one after another; as root also through containerd
 	bin/certsd demo

@@ -34,7 +34,10 @@ const (
 // plugin and through stock containerd: the same binary twice, side by side,
 // against the same nginx and docker-registry. The image and its content are
 // removed after each pull.
-func BenchmarkPull(b *testing.B) { onBenchMachine(b, benchPull, "containerd", "ctr") }
+func BenchmarkPull(b *testing.B) { onBenchMachine(b, benchPull, pullNeeds) }
+
+// Each round takes some 15 seconds.
+var pullNeeds = benchNeeds{programs: []string{"containerd", "ctr"}, time: "5x"}
 
 func benchPull(b *testing.B, r *rig) {
 	img, err := randomImage(benchLayers, benchLayerSize)

@@ -29,7 +29,7 @@ import (
 //   - kept: containerd's resolver over one client that keeps its connection;
 //     what it takes beyond bare is containerd's, what certsd takes beyond is ours,
 //   - bare: nothing but a HEAD with the same headers over a kept connection.
-func BenchmarkResolveNginx(b *testing.B) { onBenchMachine(b, benchResolve) }
+func BenchmarkResolveNginx(b *testing.B) { onBenchMachine(b, benchResolve, benchNeeds{}) }
 
 func benchResolve(b *testing.B, r *rig) {
 	if err := log.SetLevel("error"); err != nil {

@@ -3,6 +3,7 @@
 package integration
 
 import (
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
@@ -25,10 +26,16 @@ const (
 	benchAddr = "127.0.1.1"
 )
 
+// benchNeeds are what a benchmark needs besides the registry.
+type benchNeeds struct {
+	programs []string
+	// time is the value of -benchtime, empty for the one given.
+	time string
+}
+
 // onBenchMachine runs a benchmark on a machine of its own, as [runOnMachine]
-// runs a script, and reports what it reports there. It is for the functions of
-// benchmarks that need the servers; programs are what else they need.
-func onBenchMachine(b *testing.B, run func(*testing.B, *rig), programs ...string) {
+// runs a script, and reports what it reports there.
+func onBenchMachine(b *testing.B, run func(*testing.B, *rig), needs benchNeeds) {
 	if os.Getenv(onMachine) != "" {
 		run(b, benchRig(b))
 		return
@@ -36,7 +43,7 @@ func onBenchMachine(b *testing.B, run func(*testing.B, *rig), programs ...string
 	if os.Getuid() != 0 {
 		b.Skip("needs root for namespaces and mounts")
 	}
-	for _, name := range append([]string{"nginx", "docker-registry"}, programs...) {
+	for _, name := range append([]string{"nginx", "docker-registry"}, needs.programs...) {
 		if _, err := lookPath(name); err != nil {
 			b.Skipf("%s is not installed (Debian's package, or make build): %v", name, err)
 		}
@@ -44,7 +51,7 @@ func onBenchMachine(b *testing.B, run func(*testing.B, *rig), programs ...string
 	// The testing package calls again with a greater N, which is for the loop
 	// on the machine alone.
 	if b.N == 1 {
-		benchResults[b.Name()] = benchChild(b)
+		benchResults[b.Name()] = benchChild(b, cmp.Or(needs.time, testFlag("test.benchtime")))
 	}
 	for unit, value := range benchResults[b.Name()] {
 		b.ReportMetric(value, unit)
@@ -56,7 +63,7 @@ var benchResults = map[string]map[string]float64{}
 
 // benchChild runs this binary once more in namespaces of its own, for the
 // benchmark b, and returns the metrics it prints.
-func benchChild(b *testing.B) map[string]float64 {
+func benchChild(b *testing.B, time string) map[string]float64 {
 	exe, err := os.Executable()
 	if err != nil {
 		b.Fatal(err)
@@ -64,7 +71,7 @@ func benchChild(b *testing.B) map[string]float64 {
 	// Pdeathsig is sent when the thread that started the process ends.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	args := []string{"-test.run=^$", "-test.bench=^" + b.Name() + "$", "-test.benchtime=" + testFlag("test.benchtime")}
+	args := []string{"-test.run=^$", "-test.bench=^" + b.Name() + "$", "-test.benchtime=" + time}
 	cmd := exec.CommandContext(b.Context(), exe, append(args, profiles()...)...)
 	cmd.Env = append(os.Environ(), onMachine+"="+b.TempDir())
 	cmd.SysProcAttr = &syscall.SysProcAttr{
