@@ -105,8 +105,10 @@ func TestNoFallbackToHTTPOnceTLSWasSpoken(t *testing.T) {
 	listener.plain.Store(true)
 	hosts.CloseIdleConnections()
 	server.CloseClientConnections()
-	_, _, err := resolver.New(resolver.Options{Hosts: hosts}).Resolve(t.Context(), ref)
-	if _, ok := errors.AsType[*certsd.PlainHTTPError](err); !ok || inClear.Load() > 0 {
-		t.Errorf("%d requests in clear text: %v", inClear.Load(), err)
+	for name, wish := range map[string]bool{"by itself": false, "by the client's wish": true} {
+		_, _, err := resolver.New(resolver.Options{Hosts: hosts, PlainHTTP: wish}).Resolve(t.Context(), ref)
+		if _, ok := errors.AsType[*certsd.PlainHTTPError](err); !ok || inClear.Load() > 0 {
+			t.Errorf("%s: %d requests in clear text: %v", name, inClear.Load(), err)
+		}
 	}
 }
