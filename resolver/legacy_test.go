@@ -169,9 +169,9 @@ func TestRegistryV1IsAskedOnlyWhereThereIsNoV2(t *testing.T) {
 		"a base that is broken":                    {base: answer(503, "")},
 		"a base that works":                        {base: answer(200, "")},
 		"a base that is none for those who log in": {base: challenge},
-		"never":                           {policy: resolver.V1Never},
-		"never for this host":             {toml: "registry_v1 = \"never\"\n"},
-		"never, but always for this host": {policy: resolver.V1Never, toml: "registry_v1 = \"always\"\n", want: true},
+		"never, by the policy":                     {policy: resolver.V1Never},
+		"never for this host":                      {toml: "registry_v1 = \"never\"\n"},
+		"never, but always for this host":          {policy: resolver.V1Never, toml: "registry_v1 = \"always\"\n", want: true},
 		"always, with a directory for all of them": {policy: resolver.V1Always, noDir: true, want: true},
 		"configured, by a directory for all":       {noDir: true},
 	} {
