@@ -59,7 +59,7 @@ pids+=($!)
 until_true test -f "$work/registry/ref"
 ref=$(cat "$work/registry/ref")
 certs=$work/registry/certs.d
-ls -1 "$certs"/*
+(cd "$certs/.." && ls -1 certs.d/*/*)
 
 say "Stock containerd, with this certs.d:"
 daemon stock '"io.containerd.transfer.v1.certsd", "io.containerd.grpc.v1.certsd", "io.containerd.internal.v1.certsd"'
@@ -79,4 +79,9 @@ tail -n 1 "$work/certsd-pull.log"
 
 say "And the image runs:"
 echo "\$ ctr run --rm $ref hello"
-ctr --address "$work/certsd/sock" run --rm "$ref" hello
+# Through a file: ctr's pipes may be closed before a container this short has
+# been read.
+ctr --address "$work/certsd/sock" run --rm --log-uri "file://$work/hello.log" "$ref" hello 2>"$work/run.log" ||
+	{ cat "$work/run.log" >&2; exit 1; }
+until_true grep . "$work/hello.log"
+cat "$work/hello.log"
