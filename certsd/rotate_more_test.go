@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -455,16 +456,22 @@ func TestRemovedPairIsNotKeptByABrokenDirectory(t *testing.T) {
 // certificate.
 func TestAnswerAfterARefusalDecides(t *testing.T) {
 	t.Parallel()
+	var asked atomic.Int32
 	s := newTLSServer(t, serverOptions{auth: tls.RequestClientCert, handle: func(w http.ResponseWriter, _ *http.Request, client string) {
-		w.WriteHeader(map[string]int{"a": 403, "b": 401, "c": 200}[client])
+		status := map[string]int{"a": 403, "b": 401, "c": 200}[client]
+		if asked.Add(1) == 1 {
+			// At first a is not refused either.
+			status = 401
+		}
+		w.WriteHeader(status)
 	}})
 	dir := newCertsDir(t)
 	dir.add(t, s.host, "a", "b", "c")
 	rt := view(t, dir.transport(t), s.host, nil)
-	for range 2 {
+	for range 3 {
 		get(t, rt, s.URL+"/v2/app/manifests/1")
 	}
-	if diff := cmp.Diff([]string{"a", "b", "b"}, s.clients()); diff != "" {
+	if diff := cmp.Diff([]string{"a", "a", "b", "b"}, s.clients()); diff != "" {
 		t.Errorf("clients (-want +got):\n%s", diff)
 	}
 }
@@ -503,7 +510,7 @@ func TestDiscardedAnswers(t *testing.T) {
 		conns int
 	}{
 		"of 20 KiB keep the connection": {20 << 10, 2},
-		"of 8 MiB do not":               {8 << 20, 3},
+		"of 8 MiB close it":             {8 << 20, 3},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -521,6 +528,9 @@ func TestDiscardedAnswers(t *testing.T) {
 			if s.conns != row.conns {
 				t.Errorf("%d connections, want %d", s.conns, row.conns)
 			}
+			for range s.conns - 2 {
+				<-s.closed
+			}
 		})
 	}
 }
@@ -529,20 +539,12 @@ func TestDiscardedAnswers(t *testing.T) {
 func TestRetiredMidway(t *testing.T) {
 	t.Parallel()
 	var state *endpointState
-	closed := make(chan struct{}, 8)
 	s := newTLSServer(t, serverOptions{auth: tls.RequestClientCert, handle: func(w http.ResponseWriter, _ *http.Request, client string) {
 		if client == "a" {
 			state.retire()
 			w.WriteHeader(403)
 		}
 	}})
-	count := s.Config.ConnState
-	s.Config.ConnState = func(c net.Conn, to http.ConnState) {
-		count(c, to)
-		if to == http.StateClosed {
-			closed <- struct{}{}
-		}
-	}
 	dir := newCertsDir(t)
 	dir.add(t, s.host, "a", "b")
 	tr := dir.transport(t)
@@ -553,7 +555,7 @@ func TestRetiredMidway(t *testing.T) {
 	state = host.Endpoints[0].state
 	get(t, view(t, tr, s.host, nil), s.URL+"/v2/")
 	for range 2 {
-		<-closed
+		<-s.closed
 	}
 }
 

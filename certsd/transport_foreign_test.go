@@ -328,6 +328,16 @@ func TestTransportWithoutRegistry(t *testing.T) {
 	}
 }
 
+// The directory of docker.io is for registry-1.docker.io, where its registry is.
+func TestDirectoryOfAnotherAddress(t *testing.T) {
+	t.Parallel()
+	dir := newCertsDir(t)
+	dir.add(t, "docker.io", "a")
+	if host, err := dir.transport(t).own("https", "docker.io"); host != nil || err != nil {
+		t.Errorf("got %+v, error %v", host, err)
+	}
+}
+
 func TestTransportWithRegistry(t *testing.T) {
 	t.Parallel()
 	s := newTLSServer(t, serverOptions{auth: tls.RequestClientCert})

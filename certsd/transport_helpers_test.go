@@ -43,6 +43,7 @@ type tlsServer struct {
 	mu         sync.Mutex
 	requests   []request
 	conns      int
+	closed     chan struct{} // an element for each connection that ended
 	handshakes []string // names presented, "-" for none
 }
 
@@ -62,7 +63,7 @@ type serverOptions struct {
 
 func newTLSServer(t *testing.T, o serverOptions) *tlsServer {
 	t.Helper()
-	s := &tlsServer{}
+	s := &tlsServer{closed: make(chan struct{}, 1024)}
 	s.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		client := ""
@@ -99,10 +100,13 @@ func newTLSServer(t *testing.T, o serverOptions) *tlsServer {
 	}
 	s.Config.ErrorLog = log.New(io.Discard, "", 0)
 	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
-		if state == http.StateNew {
+		switch state {
+		case http.StateNew:
 			s.mu.Lock()
 			s.conns++
 			s.mu.Unlock()
+		case http.StateClosed:
+			s.closed <- struct{}{}
 		}
 	}
 	s.StartTLS()
