@@ -528,9 +528,7 @@ func TestDiscardedAnswers(t *testing.T) {
 			if s.conns != row.conns {
 				t.Errorf("%d connections, want %d", s.conns, row.conns)
 			}
-			for range s.conns - 2 {
-				<-s.closed
-			}
+			s.waitClosed(t, row.conns-2)
 		})
 	}
 }
@@ -554,9 +552,7 @@ func TestRetiredMidway(t *testing.T) {
 	}
 	state = host.Endpoints[0].state
 	get(t, view(t, tr, s.host, nil), s.URL+"/v2/")
-	for range 2 {
-		<-s.closed
-	}
+	s.waitClosed(t, 2)
 }
 
 func TestPlainHTTPHasNoIdentities(t *testing.T) {

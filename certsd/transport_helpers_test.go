@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/certsd/containerd-certsd/internal/certtest"
 )
@@ -44,7 +45,7 @@ type tlsServer struct {
 	requests   []request
 	conns      int
 	closed     chan struct{} // an element for each connection that ended
-	handshakes []string // names presented, "-" for none
+	handshakes []string      // names presented, "-" for none
 }
 
 // serverOptions describe a tlsServer.
@@ -140,6 +141,20 @@ func (s *tlsServer) clients() []string {
 		clients = append(clients, r.Client)
 	}
 	return clients
+}
+
+// waitClosed waits until n connections have ended, for less time than idle ones
+// are kept.
+func (s *tlsServer) waitClosed(t *testing.T, n int) {
+	t.Helper()
+	late := time.After(idleTimeout / 2)
+	for range n {
+		select {
+		case <-s.closed:
+		case <-late:
+			t.Fatal("a connection is kept")
+		}
+	}
 }
 
 // allow answers 200 to some clients and status to the others.

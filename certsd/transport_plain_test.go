@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -41,6 +42,13 @@ func TestPlainHTTP(t *testing.T) {
 				t.Helper()
 				dir.write(t, host+"/hosts.toml", "server = \"http://"+host+"\"\n")
 			},
+		},
+		"configured, though it spoke TLS": {
+			setUp: func(t *testing.T, dir certsDir, host string) {
+				t.Helper()
+				dir.write(t, host+"/hosts.toml", "server = \"http://"+host+"\"\n")
+			},
+			before: func(_ *testing.T, tr *Transport, host string) { tr.hosts().tls.add(host) },
 		},
 		"configured to fall back": {
 			setUp: func(t *testing.T, dir certsDir, host string) {
@@ -120,6 +128,25 @@ func TestTLSIsRemembered(t *testing.T) {
 	get(t, rt, s.URL+"/v2/")
 	ep.Scheme = "http"
 	_, err = send(t, tr.ForEndpoint(s.host, &ep, nil), newRequest(t.Context(), t, "GET", "http://"+s.host+"/v2/", ""))
+	if _, ok := errors.AsType[*PlainHTTPError](err); !ok {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestConfiguredTLSIsRemembered(t *testing.T) {
+	t.Parallel()
+	host := plainServer(t, ok)
+	dir := newCertsDir(t)
+	path := dir.add(t, host, "a")
+	tr := dir.transport(t)
+	rt := view(t, tr, host, nil)
+	if _, err := send(t, rt, newRequest(t.Context(), t, "GET", "https://"+host+"/v2/", "")); err == nil {
+		t.Fatal("no error")
+	}
+	if err := os.RemoveAll(path); err != nil {
+		t.Fatal(err)
+	}
+	_, err := send(t, rt, newRequest(t.Context(), t, "GET", "http://"+host+"/v2/", ""))
 	if _, ok := errors.AsType[*PlainHTTPError](err); !ok {
 		t.Errorf("error %v", err)
 	}
