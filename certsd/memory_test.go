@@ -273,6 +273,7 @@ func TestRepositoryOf(t *testing.T) {
 		"v1 tag called images":          {path: "/v1/repositories/a/b/tags/images", want: "a/b"},
 		"v1 image":                      {path: "/v1/images/0123/json", context: "a/b", want: "a/b"},
 		"token":                         {path: "/token", context: "a/b", want: "a/b"},
+		"v1 image of library":           {path: "/v1/images/0123/json", context: "library/busybox", want: "busybox"},
 		"the path goes first":           {path: "/v2/app/tags/list", context: "a/b", want: "app"},
 		"nothing known":                 {path: "/token", want: ""},
 	} {

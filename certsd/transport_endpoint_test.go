@@ -65,6 +65,28 @@ func TestWishNotToVerify(t *testing.T) {
 	}
 }
 
+// What was replaced is not kept by those that had connections of it.
+func TestReplacedEndpointsAreForgotten(t *testing.T) {
+	t.Parallel()
+	s := newTLSServer(t, serverOptions{auth: tls.RequestClientCert})
+	dir := newCertsDir(t)
+	path := dir.add(t, s.host)
+	tr := dir.transport(t)
+	for _, client := range []string{"1", "2", "3", "4"} {
+		if err := pairOf(client).Write(path, "a"); err != nil {
+			t.Fatal(err)
+		}
+		get(t, view(t, tr, s.host, nil), s.URL+"/v2/")
+	}
+	if diff := cmp.Diff([]string{"1", "2", "3", "4"}, s.clients()); diff != "" {
+		t.Errorf("clients (-want +got):\n%s", diff)
+	}
+	if len(tr.states) != 1 {
+		t.Errorf("%d states are kept", len(tr.states))
+	}
+	s.waitClosed(t, 3)
+}
+
 func TestPreferred(t *testing.T) {
 	t.Parallel()
 	s := newTLSServer(t, serverOptions{auth: tls.RequestClientCert, handle: allow(403, "b")})

@@ -328,6 +328,21 @@ func TestTransportWithoutRegistry(t *testing.T) {
 	}
 }
 
+// Connections to hosts without a directory are kept, too.
+func TestStrangersConnectionsAreKept(t *testing.T) {
+	t.Parallel()
+	token, s := newTLSServer(t, serverOptions{}), newTLSServer(t, serverOptions{})
+	dir := newCertsDir(t)
+	dir.add(t, s.host)
+	tr := dir.transport(t)
+	for range 3 {
+		get(t, view(t, tr, s.host, nil), token.URL+"/token")
+	}
+	if token.conns != 1 {
+		t.Errorf("%d connections", token.conns)
+	}
+}
+
 // The directory of docker.io is for registry-1.docker.io, where its registry is.
 func TestDirectoryOfAnotherAddress(t *testing.T) {
 	t.Parallel()
