@@ -102,15 +102,16 @@ func clean(text string, limit int) string {
 			continue
 		}
 		if space {
-			b.WriteByte(' ')
 			n++
 		}
-		space = false
 		if n >= limit {
 			return b.String() + "…"
 		}
+		if space {
+			b.WriteByte(' ')
+		}
 		b.WriteRune(r)
-		n++
+		n, space = n+1, false
 	}
 	return b.String()
 }

@@ -243,6 +243,7 @@ func TestPeekLeavesTheBodyWhole(t *testing.T) {
 func FuzzAnswerText(f *testing.F) {
 	f.Add([]byte(`{"errors":[{"code":"DENIED","message":"no"}]}`), "application/json")
 	f.Add([]byte("<html><title>x</title>"), "text/html")
+	f.Add([]byte(strings.Repeat("x", maxAnswer)+" y"), "")
 	f.Fuzz(func(t *testing.T, body []byte, contentType string) {
 		text := answerText(body, contentType, "")
 		if n := len([]rune(text)); n > maxAnswer+1 || strings.ContainsAny(text, "\r\n\t\x00\x1b") {
