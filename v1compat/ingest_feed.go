@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -25,6 +26,15 @@ func newFeed(s *LayerStream) feed {
 // version is what later answers must be of to go on with what is there.
 func (f *feed) version() string {
 	return strconv.FormatInt(f.total, 10) + "-" + string(newFingerprint("validator", f.validator))
+}
+
+// partOf tells whether so many bytes can be the beginning of the layer that an
+// ingest reference names.
+func (f *fetch) partOf(ref string, n int64) bool {
+	version, ok := strings.CutPrefix(ref, refLayer+string(f.fp)+"-")
+	total, _, _ := strings.Cut(version, "-")
+	size, err := strconv.ParseInt(total, 10, 64)
+	return ok && err == nil && 0 < n && n <= size
 }
 
 // restartError is the need to fetch a layer from the beginning, for which
@@ -127,7 +137,6 @@ func (f *fetch) openAt(ctx context.Context, offset int64) (*LayerStream, error) 
 	for {
 		s, err := f.entry.Open(ctx, offset)
 		if err == nil && (s.Start == offset || s.Start == 0) {
-			f.report(offset == 0)
 			return s, nil
 		}
 		if err == nil {

@@ -70,6 +70,7 @@ var bigWindow = semaphore.NewWeighted(1)
 // once fetches the whole layer, of which stream is the beginning.
 func (f *fetch) once(ctx context.Context, stream *LayerStream) (outcome, error) {
 	f.feed = newFeed(stream)
+	f.report(true)
 	check := newVerifier(f.entry)
 	w := &blobWriter{store: f.Store, ref: f.ref()}
 	in := &intake{limits: f.Limits, sum: check.writer(), open: func(p plan) (io.Writer, error) {

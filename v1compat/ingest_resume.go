@@ -25,7 +25,7 @@ func (f *fetch) resume(ctx context.Context) (out outcome, done bool, err error) 
 			continue // somebody else's now
 		}
 		status, err := w.Status()
-		if err != nil || status.Offset == 0 || done {
+		if err != nil || done || !f.partOf(s.Ref, status.Offset) {
 			drop(ctx, f.Store, w, s.Ref)
 			continue
 		}

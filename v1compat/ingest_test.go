@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/certsd/containerd-certsd/v1compat/v1test"
+	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/errdefs"
 	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/go-digest"
@@ -115,6 +116,8 @@ func TestCutLayers(t *testing.T) {
 		{"started over, no version", gz, []step{{cut: 200_000}, {over: true}}, []int64{0, n}, nil},
 		{"started over, another version", gz, []step{{cut: 200_000, validator: "a"}, {over: true, data: other, validator: "b"}}, []int64{0, n}, other},
 		{"goes on with another version", gz, []step{{cut: 200_000, validator: "a"}, {data: other, validator: "b"}}, []int64{0, n, 0}, other},
+		{"started over, no version, another layer", tar, []step{{cut: 200_000}, {over: true, data: damagedAt(tar, 1000)}}, []int64{0, n}, damagedAt(tar, 1000)},
+		{"goes on with another version of the same length", tar, []step{{cut: 200_000, validator: "a"}, {data: damagedAt(tar, 1000), validator: "b"}}, []int64{0, n, 0}, damagedAt(tar, 1000)},
 		{"goes on with another length", gz, []step{{cut: 200_000}, {data: other}}, []int64{0, n, 0}, other},
 		{"goes on elsewhere, then right", gz, []step{{cut: 200_000}, {elsewhere: true}, {}}, []int64{0, n, n}, nil},
 		{"unknown total", gz, []step{{noTotal: true}}, []int64{0}, nil},
@@ -164,7 +167,7 @@ func damaged(data []byte) []byte {
 
 func TestGivenUpLayers(t *testing.T) {
 	t.Parallel()
-	tar := noise(1_100_000)
+	tar := noise(2_200_000)
 	gz := v1test.Gzip(noise(100_000))
 	rows := []struct {
 		name     string
@@ -180,6 +183,7 @@ func TestGivenUpLayers(t *testing.T) {
 		{"always begins elsewhere", []step{{cut: 9}, {elsewhere: true}}, "begins at byte 1", 8},
 		{"always damaged", []step{{data: damaged(gz)}}, "decompress [gzip]", 2},
 		{"changes with every answer", changing(tar), "unexpected EOF", 70},
+		{"comes on, but with long waits", waits(), "given up after", 70},
 		{"endless little pieces", []step{{cut: 10_000}}, "given up after", 70},
 	}
 	for _, row := range rows {
@@ -205,6 +209,30 @@ func TestGivenUpLayers(t *testing.T) {
 				t.Errorf("waited %v in all", waited)
 			}
 		})
+	}
+}
+
+// waits cuts a layer after some progress and then fails a few times, again and
+// again.
+func waits() []step {
+	var list []step
+	for range 10 {
+		refused := step{err: errdefs.ErrUnavailable}
+		list = append(list, step{cut: 270_000}, refused, refused, refused, refused)
+	}
+	return list
+}
+
+func TestRetries(t *testing.T) {
+	t.Parallel()
+	var r retries
+	c := &Converter{sleep: noSleep}
+	n := 0
+	for r.pause(t.Context(), c, int64(n)<<20, io.EOF) == nil {
+		n++
+	}
+	if n != maxRetries-1 {
+		t.Errorf("%d attempts with progress in between, want %d", n, maxRetries-1)
 	}
 }
 
@@ -252,6 +280,8 @@ func TestLaterRun(t *testing.T) {
 		{"without a total begins anew", gz, step{validator: "a", noTotal: true}, []step{{validator: "a"}}, nil, []int64{0}, gz, 0},
 		{"another version begins anew", gz, step{validator: "a"}, []step{{validator: "b", data: other}}, nil, []int64{n, 0}, other, 1},
 		{"another length begins anew", gz, step{validator: "a"}, []step{{validator: "a", data: other}}, nil, []int64{n, 0}, other, 1},
+		{"another version of the same length begins anew", tar, step{validator: "a"}, []step{{validator: "b", data: damagedAt(tar, 1000)}}, nil, []int64{n, 0}, damagedAt(tar, 1000), 1},
+		{"a server without ranges begins anew, plain", tar, step{validator: "a"}, []step{{validator: "a", over: true}}, nil, []int64{n, 0}, tar, 1},
 		{"a server without ranges begins anew", gz, step{validator: "a"}, []step{{validator: "a", over: true}}, nil, []int64{n, 0}, gz, 1},
 		{"another version of the same name is found out", gz, step{validator: "a"}, []step{{validator: "a", data: damagedAt(gz, 300_000)}, {validator: "a"}}, nil, []int64{n, 0}, gz, 1},
 		{"a wrong checksum begins anew", tar, step{}, []step{{data: damagedAt(tar, 400_000)}, {}}, checksum(tar), []int64{n, 0}, tar, 1},
@@ -276,6 +306,10 @@ func TestLaterRun(t *testing.T) {
 			if _, err := (&Converter{Store: store, sleep: noSleep}).Convert(ctx, img); !errors.Is(err, context.Canceled) {
 				t.Fatalf("the first run: %v", err)
 			}
+			left, err := store.ListStatuses(t.Context())
+			if err != nil || len(left) > 0 != (row.offsets[0] > 0) {
+				t.Errorf("left of the first run: %v, %v", left, err)
+			}
 			p = &tape{data: row.data, steps: row.later}
 			img.Entries[0].Open = p.open
 			warnings := 0
@@ -290,6 +324,11 @@ func TestLaterRun(t *testing.T) {
 			if len(p.offsets) != len(row.offsets) || row.offsets[0] == 0 && p.offsets[0] != 0 {
 				t.Errorf("offsets asked for: %v, want %v", p.offsets, row.offsets)
 			}
+			blobs := 0
+			_ = store.Walk(t.Context(), func(content.Info) error { blobs++; return nil })
+			if blobs != 3 {
+				t.Errorf("%d blobs for layer, config and manifest", blobs)
+			}
 			if warnings != row.warnings {
 				t.Errorf("%d warnings, want %d", warnings, row.warnings)
 			}
@@ -301,6 +340,34 @@ func TestLaterRun(t *testing.T) {
 				t.Errorf("manifest %s, in one go %s", got.desc.Digest, want.desc.Digest)
 			}
 		})
+	}
+}
+
+// TestLeftovers finds in the store what a process left that was killed.
+func TestLeftovers(t *testing.T) {
+	t.Parallel()
+	tar := noise(1000)
+	img := imageOf(xzOf(t, tar), v1test.Gzip(tar))
+	store := localStore(t)
+	for i, ref := range []string{refRewrite, refLayer, refLock} {
+		ref += string(newSource(img).fingerprint(&img.Entries[min(i, 1)]))
+		if strings.HasPrefix(ref, refLayer) {
+			ref += "-5-x"
+		}
+		w, err := store.Writer(t.Context(), content.WithRef(ref))
+		if err == nil {
+			_, err = w.Write([]byte(strings.Repeat("left", 1000)))
+		}
+		if err == nil {
+			err = w.Close()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := convert(t, &Converter{Store: store}, img)
+	if got.manifest.Layers[0].Digest != digest.FromBytes(tar) {
+		t.Errorf("layers %v", got.manifest.Layers)
 	}
 }
 

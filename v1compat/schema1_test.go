@@ -133,6 +133,9 @@ func TestParseSchema1(t *testing.T) {
 	otherKey["header"] = signature(t, ecKey(t), payload)["header"]
 	none := signature(t, key, payload)
 	none["header"] = map[string]any{"alg": "none", "jwk": jose.JSONWebKey{Key: key.Public()}}
+	other := signature(t, key, append(slices.Clip(payload[:bytes.LastIndexByte(payload, '\n')]), "\n }"...))
+	wrongKind := signature(t, key, payload)
+	wrongKind["header"] = map[string]any{"alg": "RS256", "jwk": jose.JSONWebKey{Key: key.Public()}}
 	hmac := signature(t, key, payload)
 	hmac["header"] = map[string]any{"alg": "HS256", "jwk": jose.JSONWebKey{Key: []byte("secret")}}
 
@@ -156,6 +159,8 @@ func TestParseSchema1(t *testing.T) {
 		{"signature of something else", signed(t, payload, swapped), sum, "signature 0: is wrong"},
 		{"signature of another key", signed(t, payload, otherKey), sum, "signature 0: is wrong"},
 		{"second signature wrong", signed(t, payload, signature(t, key, payload), otherKey), sum, "signature 1: is wrong"},
+		{"second signature of something else", signed(t, payload, signature(t, key, payload), other), sum, "signature 1: is of something else"},
+		{"algorithm of another kind of key", signed(t, payload, wrongKind), sum, "signature 0: is wrong"},
 		{"algorithm none", signed(t, payload, none), sum, "algorithm"},
 		{"algorithm with a secret", signed(t, payload, hmac), sum, "algorithm"},
 		{"no key", edit(one, `"jwk"`, `"kwj"`), sum, "has no key"},

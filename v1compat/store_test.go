@@ -324,6 +324,9 @@ func TestGarbageCollection(t *testing.T) {
 			if err := metadata.NewImageStore(db).Delete(ctx, img.Name); err != nil {
 				t.Error(err)
 			}
+			if _, err := db.GarbageCollect(ctx); err != nil {
+				t.Error(err)
+			}
 		}
 	}
 	again, err := c.Convert(lctx, imageOf(layers...))

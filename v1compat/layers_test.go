@@ -1,0 +1,144 @@
+package v1compat
+
+import (
+	"context"
+	"io"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/certsd/containerd-certsd/v1compat/v1test"
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/semaphore"
+)
+
+// TestDownloadsAtATime counts the layers that are open together. Each stays
+// open until as many as may be are.
+func TestDownloadsAtATime(t *testing.T) {
+	t.Parallel()
+	rows := []struct {
+		name string
+		c    Converter
+		want int64
+	}{
+		{"three without a wish", Converter{}, 3},
+		{"as many as wished", Converter{MaxConcurrentDownloads: 2}, 2},
+		{"as many as the limiter lets", Converter{MaxConcurrentDownloads: 5, Limiter: semaphore.NewWeighted(1)}, 1},
+	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			var layers [][]byte
+			for i := range 6 {
+				layers = append(layers, noise(1000+i*512))
+			}
+			img := imageOf(layers...)
+			var now, most atomic.Int64
+			full := make(chan struct{})
+			for i := range img.Entries {
+				open := img.Entries[i].Open
+				img.Entries[i].Open = func(ctx context.Context, offset int64) (*LayerStream, error) {
+					n := now.Add(1)
+					for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+					}
+					if n == row.want {
+						select {
+						case <-full:
+						default:
+							close(full)
+						}
+					}
+					<-full
+					s, err := open(ctx, offset)
+					s.ReadCloser = &closing{ReadCloser: s.ReadCloser, done: func() { now.Add(-1) }}
+					return s, err
+				}
+			}
+			c := row.c
+			c.Store = localStore(t)
+			convert(t, &c, img)
+			if got := most.Load(); got != row.want {
+				t.Errorf("%d layers at a time, want %d", got, row.want)
+			}
+		})
+	}
+}
+
+type closing struct {
+	io.ReadCloser
+	once sync.Once
+	done func()
+}
+
+func (c *closing) Close() error {
+	c.once.Do(c.done)
+	return c.ReadCloser.Close()
+}
+
+func TestProgress(t *testing.T) {
+	t.Parallel()
+	data := noise(5 << 20)
+	img := imageOf(data)
+	var events []Progress
+	convert(t, &Converter{Store: localStore(t), OnProgress: func(p Progress) { events = append(events, p) }}, img)
+	if len(events) < 3 || len(events) > 8 {
+		t.Fatalf("%d events: %v", len(events), events)
+	}
+	var last int64
+	for i, p := range events {
+		if p.ID != img.Entries[0].ID || p.Offset < last || p.Total != int64(len(data)) || p.Ref == "" || p.Known {
+			t.Errorf("event %d is %+v after %d bytes", i, p, last)
+		}
+		last = p.Offset
+		if p.Done != (i == len(events)-1) {
+			t.Errorf("event %d of %d is %+v", i, len(events), p)
+		}
+	}
+	if end := events[len(events)-1]; end.Offset != int64(len(data)) || end.Digest != digest.FromBytes(data) {
+		t.Errorf("the last event is %+v", end)
+	}
+}
+
+// TestSchema1BlobsOfOthers finds blobs in the store that a pull of something
+// else has put there.
+func TestSchema1BlobsOfOthers(t *testing.T) {
+	t.Parallel()
+	zeros, tar := v1test.Gzip(make([]byte, 1024)), noise(2000)
+	rows := []struct {
+		name   string
+		data   []byte
+		labels map[string]string
+		opened int64
+	}{
+		{"labelled", v1test.Gzip(tar), map[string]string{labelUncompressed: digest.FromBytes(tar).String()}, 0},
+		{"not labelled", v1test.Gzip(tar), nil, 0},
+		{"plain", tar, nil, 0},
+		{"an empty layer that is labelled as one with content", zeros, map[string]string{labelUncompressed: digest.FromBytes(make([]byte, 1024)).String()}, 0},
+		{"xz, which is no layer", xzOf(t, tar), nil, 1},
+	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			image := func() *Image {
+				img := imageOf(tar, row.data)
+				img.Entries[1].Digest = digest.FromBytes(row.data)
+				return img
+			}
+			want := convert(t, &Converter{Store: localStore(t)}, image())
+			store := localStore(t)
+			desc := described(ocispec.MediaTypeImageLayer, row.data)
+			r, _ := streamOf(row.data)(t.Context(), 0)
+			if err := content.WriteBlob(t.Context(), store, "other", r, desc, content.WithLabels(row.labels)); err != nil {
+				t.Fatal(err)
+			}
+			img := image()
+			opened := counting(img)
+			got := convert(t, &Converter{Store: store}, img)
+			if got.desc.Digest != want.desc.Digest || opened.Load() != row.opened+1 {
+				t.Errorf("manifest %s, want %s; %d layers opened, want %d", got.desc.Digest, want.desc.Digest, opened.Load(), row.opened+1)
+			}
+		})
+	}
+}
