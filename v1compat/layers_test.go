@@ -2,10 +2,9 @@ package v1compat
 
 import (
 	"context"
-	"io"
-	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	"github.com/certsd/containerd-certsd/v1compat/v1test"
 	"github.com/containerd/containerd/v2/core/content"
@@ -14,67 +13,60 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// TestDownloadsAtATime counts the layers that are open together. Each stays
-// open until as many as may be are.
+// TestDownloadsAtATime lets every layer that is opened wait until nothing else
+// moves, and counts them.
 func TestDownloadsAtATime(t *testing.T) {
 	t.Parallel()
 	rows := []struct {
-		name string
-		c    Converter
-		want int64
+		name  string
+		c     Converter
+		limit int64
+		want  int64
 	}{
-		{"three without a wish", Converter{}, 3},
-		{"as many as wished", Converter{MaxConcurrentDownloads: 2}, 2},
-		{"as many as the limiter lets", Converter{MaxConcurrentDownloads: 5, Limiter: semaphore.NewWeighted(1)}, 1},
+		{"three without a wish", Converter{}, 0, 3},
+		{"as many as wished", Converter{MaxConcurrentDownloads: 2}, 0, 2},
+		{"as many as the limiter lets", Converter{MaxConcurrentDownloads: 5}, 1, 1},
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
-			var layers [][]byte
-			for i := range 6 {
-				layers = append(layers, noise(1000+i*512))
-			}
-			img := imageOf(layers...)
-			var now, most atomic.Int64
-			full := make(chan struct{})
-			for i := range img.Entries {
-				open := img.Entries[i].Open
-				img.Entries[i].Open = func(ctx context.Context, offset int64) (*LayerStream, error) {
-					n := now.Add(1)
-					for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
-					}
-					if n == row.want {
-						select {
-						case <-full:
-						default:
-							close(full)
-						}
-					}
-					<-full
-					s, err := open(ctx, offset)
-					s.ReadCloser = &closing{ReadCloser: s.ReadCloser, done: func() { now.Add(-1) }}
-					return s, err
+			synctest.Test(t, func(t *testing.T) {
+				c := row.c
+				c.Store = localStore(t)
+				if row.limit > 0 {
+					c.Limiter = semaphore.NewWeighted(row.limit)
 				}
-			}
-			c := row.c
-			c.Store = localStore(t)
-			convert(t, &c, img)
-			if got := most.Load(); got != row.want {
-				t.Errorf("%d layers at a time, want %d", got, row.want)
-			}
+				var layers [][]byte
+				for i := range 6 {
+					layers = append(layers, noise(1000+i*512))
+				}
+				img := imageOf(layers...)
+				var open atomic.Int64
+				gate := make(chan struct{})
+				for i := range img.Entries {
+					inner := img.Entries[i].Open
+					img.Entries[i].Open = func(ctx context.Context, offset int64) (*LayerStream, error) {
+						open.Add(1)
+						<-gate
+						return inner(ctx, offset)
+					}
+				}
+				done := make(chan error, 1)
+				go func() {
+					_, err := c.Convert(t.Context(), img)
+					done <- err
+				}()
+				synctest.Wait()
+				if got := open.Load(); got != row.want {
+					t.Errorf("%d layers at a time, want %d", got, row.want)
+				}
+				close(gate)
+				if err := <-done; err != nil {
+					t.Error(err)
+				}
+			})
 		})
 	}
-}
-
-type closing struct {
-	io.ReadCloser
-	once sync.Once
-	done func()
-}
-
-func (c *closing) Close() error {
-	c.once.Do(c.done)
-	return c.ReadCloser.Close()
 }
 
 func TestProgress(t *testing.T) {
