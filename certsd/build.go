@@ -31,7 +31,7 @@ func (b *builder) build() (*Host, error) {
 	for _, dir := range r.main {
 		for _, p := range dir.Problems {
 			switch {
-			case p.kind == ofDirectory, p.kind == ofHosts && dir == r.config:
+			case p.kind == ofDirectory, p.kind == ofHosts && (dir == r.config || p.kept):
 				b.problems = append(b.problems, p)
 			}
 		}

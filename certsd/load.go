@@ -175,6 +175,10 @@ func (l *loader) unusableHosts(last *hostsFile, p *Problem) {
 		return
 	}
 	l.dir.config = last
+	if last == nil && !l.last.hosts {
+		// There was none: the directory means what it meant without it.
+		l.dir.says, l.dir.hosts = false, false
+	}
 	l.keep(p)
 }
 

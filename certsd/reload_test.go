@@ -466,3 +466,20 @@ func TestEvictedHostIsRetired(t *testing.T) {
 		t.Error("the connections of a forgotten host stay open")
 	}
 }
+
+// A hosts.toml that is being written for the first time does not take the
+// directory out of use.
+func TestReloadFirstHostsTOMLIsBroken(t *testing.T) {
+	t.Parallel()
+	r := newReloading(t, alpha("reg")...)
+	write(t, r.root, "reg/hosts.toml", "server = 'https://m")
+	r.expect([]string{"alpha.cert alpha"},
+		"reg error: reg/hosts.toml:1: invalid TOML: unterminated literal string; what was last read from it stays in use")
+	if len(r.last.Endpoints) != 1 || r.last.Endpoints[0].Host != "reg" {
+		t.Errorf("endpoints: %v", r.last.Endpoints)
+	}
+	write(t, r.root, "reg/hosts.toml", "server = 'https://m'")
+	if host, err := r.hosts.Lookup("reg"); err != nil || host.Endpoints[0].Host != "m" {
+		t.Errorf("the whole file is not used: %+v %v", host, err)
+	}
+}
