@@ -63,8 +63,8 @@ func newHTTPTransport(ep *Endpoint, id *Identity) *http.Transport {
 // present is the answer to a server that asks for a certificate. "The returned
 // certificate must not be modified" by anybody later: identities never are.
 func present(cri *tls.CertificateRequestInfo, id *Identity) (*tls.Certificate, error) {
-	x := exchangeOf(cri.Context())
-	if c := x.connection(); c != nil {
+	c := connIn(cri.Context())
+	if c != nil {
 		c.asked.Store(true)
 	}
 	if id == nil {
@@ -75,7 +75,7 @@ func present(cri *tls.CertificateRequestInfo, id *Identity) (*tls.Certificate, e
 	if err := anyCA.SupportsCertificate(id.Certificate); err != nil {
 		return nil, &unusableError{err}
 	}
-	if c := x.connection(); c != nil {
+	if c != nil {
 		c.offered.Store(true)
 	}
 	return id.Certificate, nil
@@ -99,6 +99,17 @@ type conn struct {
 	asked, offered, resumed atomic.Bool
 }
 
+type connKey struct{}
+
+// connIn is the connection that a handshake is made on. Through a proxy that is
+// the last one made for the request.
+func connIn(ctx context.Context) *conn {
+	if c, ok := ctx.Value(connKey{}).(*conn); ok {
+		return c
+	}
+	return exchangeOf(ctx).connection()
+}
+
 func (d *dialer) dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	c, err := d.net.DialContext(ctx, network, addr)
 	if err != nil {
@@ -106,7 +117,7 @@ func (d *dialer) dial(ctx context.Context, network, addr string) (net.Conn, erro
 	}
 	tracked := &conn{Conn: c}
 	if x := exchangeOf(ctx); x != nil {
-		x.conn.Store(tracked)
+		x.dialled(tracked)
 	}
 	return tracked, nil
 }
@@ -132,6 +143,8 @@ func (d *dialer) dialTLS(ctx context.Context, network, addr string) (net.Conn, e
 	if err != nil {
 		return nil, err
 	}
+	tracked := connOf(raw)
+	ctx = context.WithValue(ctx, connKey{}, tracked)
 	ctx, cancel := context.WithTimeoutCause(ctx, handshakeTimeout, errHandshakeTimeout)
 	defer cancel()
 	c := tls.Client(raw, config)
@@ -142,6 +155,7 @@ func (d *dialer) dialTLS(ctx context.Context, network, addr string) (net.Conn, e
 		}
 		return nil, err
 	}
+	tracked.resumed.Store(c.ConnectionState().DidResume)
 	if proxied {
 		return proxyConn{c}, nil
 	}

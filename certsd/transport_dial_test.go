@@ -104,3 +104,64 @@ func TestProxies(t *testing.T) {
 		})
 	}
 }
+
+// net/http finishes a connection whose request was served by another one that
+// became free: what the server asked on it belongs to it, and not to the other.
+func TestLeftOverConnection(t *testing.T) {
+	t.Parallel()
+	arrived, answer := make(chan struct{}), make(chan struct{})
+	handshaking, shake := make(chan struct{}, 2), make(chan struct{})
+	hold := func(http.ResponseWriter, *http.Request, string) { arrived <- struct{}{}; <-answer }
+	s := newTLSServer(t, serverOptions{auth: tls.RequestClientCert, handle: hold, tls: func(c *tls.Config) {
+		c.SessionTicketsDisabled = true
+		c.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
+			handshaking <- struct{}{}
+			<-shake
+			return nil, nil
+		}
+	}})
+	dir := newCertsDir(t)
+	dir.add(t, s.host, "a")
+	tr := dir.transport(t)
+	handshakes := make(chan struct{}, 2)
+	tr.Hooks.OnHandshake = func(Handshake) { handshakes <- struct{}{} }
+	rt := view(t, tr, s.host, nil)
+	begin := func() <-chan Attempt {
+		done := make(chan Attempt, 1)
+		go func() {
+			ctx, trail := WithTrail(t.Context())
+			_, err := send(t, rt, newRequest(ctx, t, http.MethodGet, s.URL+"/v2/app/blobs/1", ""))
+			if attempts := trail.Attempts(); err == nil && len(attempts) == 1 {
+				done <- attempts[0]
+			}
+			close(done)
+		}()
+		return done
+	}
+	check := func(a Attempt) {
+		t.Helper()
+		if a.Status != http.StatusOK || !a.Asked || !a.Offered || a.Resumed {
+			t.Errorf("%+v", a)
+		}
+	}
+	first := begin()
+	<-handshaking
+	shake <- struct{}{}
+	<-handshakes
+	<-arrived
+	second := begin()
+	<-handshaking
+	answer <- struct{}{}
+	check(<-first)
+	<-arrived // on the connection of the first
+	answer <- struct{}{}
+	check(<-second)
+	close(shake) // the one left over goes on
+	<-handshakes
+	third, fourth := begin(), begin()
+	<-arrived
+	<-arrived
+	close(answer)
+	check(<-third)
+	check(<-fourth)
+}

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"sync"
 	"sync/atomic"
 )
 
@@ -17,9 +18,12 @@ type exchange struct {
 	host      string
 	identity  *Identity
 
-	// conn is the connection of the request, or until it has one the last that
-	// was dialled for it.
-	conn atomic.Pointer[conn]
+	// mu guards conn, the connection of the request, or until it has one the
+	// last that was dialled for it. net/http goes on with a dial when another
+	// connection becomes free for the request; got tells that it has its own.
+	mu   sync.Mutex
+	conn *conn
+	got  bool
 	// proxy is the proxy on the way.
 	proxy atomic.Pointer[url.URL]
 	// fresh tells that the request was the first on its connection, answered
@@ -40,11 +44,10 @@ func (x *exchange) context(ctx context.Context) context.Context {
 	// Without a connection nothing was reused.
 	x.fresh.Store(true)
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GetConn: func(string) { x.connect(nil, false) },
 		GotConn: func(info httptrace.GotConnInfo) {
 			x.fresh.Store(!info.Reused)
-			if c := connOf(info.Conn); c != nil {
-				x.conn.Store(c)
-			}
+			x.connect(connOf(info.Conn), true)
 		},
 		GotFirstResponseByte: func() { x.answered.Store(true) },
 		TLSHandshakeDone:     x.handshake,
@@ -55,7 +58,7 @@ func (x *exchange) handshake(state tls.ConnectionState, err error) {
 	if err != nil {
 		return
 	}
-	if c := x.connection(); c != nil {
+	if c := x.connection(); c != nil && x.proxy.Load() != nil {
 		c.resumed.Store(state.DidResume)
 	}
 	x.transport.hosts().tls.add(bareHost(x.scheme, x.host))
@@ -69,7 +72,28 @@ func (x *exchange) connection() *conn {
 	if x == nil {
 		return nil
 	}
-	return x.conn.Load()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.conn
+}
+
+// connect notes the connection of the request, nil for the one before, and
+// whether that is its own.
+func (x *exchange) connect(c *conn, got bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.got = got; c != nil {
+		x.conn = c
+	}
+}
+
+// dialled notes a connection made for the request, which may be left over.
+func (x *exchange) dialled(c *conn) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if !x.got {
+		x.conn = c
+	}
 }
 
 // request returns the request to make: a copy of req, which must not be
