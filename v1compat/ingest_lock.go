@@ -48,14 +48,28 @@ func (f *fetch) watch(ctx context.Context) {
 	}
 }
 
-// unfinished lists what is in the store of the layer, as received.
+// unfinished lists what is in the store of the layer, as received. containerd's
+// local store fails a listing for as long as some other ingest is on its way
+// into place, as those of the image's other layers are.
 func (f *fetch) unfinished(ctx context.Context) []content.Status {
-	list, err := f.Store.ListStatuses(ctx, "ref~="+strconv.Quote("^"+refLayer+string(f.fp)+"-"))
-	if err != nil {
-		return nil // nothing to continue
+	for range maxListings {
+		list, err := f.Store.ListStatuses(ctx, "ref~="+strconv.Quote("^"+refLayer+string(f.fp)+"-"))
+		if err == nil {
+			return list
+		}
+		if f.wait(ctx, listingPause) != nil {
+			break
+		}
 	}
-	return list
+	return nil // nothing to continue
 }
+
+// What is in the store of a layer is worth a second of waiting: the layer would
+// be fetched from its beginning.
+const (
+	maxListings  = 50
+	listingPause = 20 * time.Millisecond
+)
 
 // drop gives an ingest up. First the content, then the lock on it: in between
 // another could have begun.
