@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/certsd/containerd-certsd/v1compat/v1test"
 	"github.com/containerd/containerd/v2/core/content"
@@ -56,6 +57,8 @@ func TestDownloadsAtATime(t *testing.T) {
 					_, err := c.Convert(t.Context(), img)
 					done <- err
 				}()
+				// The bubble's clock: a store that is busy is asked again.
+				time.Sleep(2 * time.Second)
 				synctest.Wait()
 				if got := open.Load(); got != row.want {
 					t.Errorf("%d layers at a time, want %d", got, row.want)
