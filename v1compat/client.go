@@ -170,19 +170,7 @@ func (c *Client) timeout() time.Duration {
 func (c *Client) userAgent() string { return cmp.Or(c.UserAgent, "containerd-certsd") }
 
 // wait sleeps for d unless ctx ends first.
-func (c *Client) wait(ctx context.Context, d time.Duration) error {
-	if c.sleep != nil {
-		return c.sleep(ctx, d)
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-t.C:
-		return nil
-	}
-}
+func (c *Client) wait(ctx context.Context, d time.Duration) error { return wait(ctx, d, c.sleep) }
 
 // allowed asks AllowHost about an origin that is not the registry's own.
 func (c *Client) allowed(o origin) error {

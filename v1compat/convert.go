@@ -131,16 +131,4 @@ func (c *Converter) downloads() int {
 }
 
 // wait sleeps for d unless ctx ends first.
-func (c *Converter) wait(ctx context.Context, d time.Duration) error {
-	if c.sleep != nil {
-		return c.sleep(ctx, d)
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-t.C:
-		return nil
-	}
-}
+func (c *Converter) wait(ctx context.Context, d time.Duration) error { return wait(ctx, d, c.sleep) }
