@@ -203,7 +203,7 @@ func httpProxy(t *testing.T) http.HandlerFunc {
 		}
 		defer to.Close()
 		w.WriteHeader(200)
-		from, _, err := http.NewResponseController(w).Hijack()
+		from, sent, err := http.NewResponseController(w).Hijack()
 		if err != nil {
 			t.Error(err)
 			return
@@ -212,7 +212,8 @@ func httpProxy(t *testing.T) http.HandlerFunc {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			_, _ = io.Copy(to, from)
+			// The client's first bytes may have been read before the hijack.
+			_, _ = io.Copy(to, sent)
 			_ = to.Close()
 		}()
 		_, _ = io.Copy(from, to)
