@@ -56,7 +56,9 @@ func command(stdout, stderr io.Writer) *cli.Command {
 			}
 			return cli.ShowRootCommandHelp(c)
 		},
-		Commands: []*cli.Command{demoCommand(stdout)},
+		Commands: []*cli.Command{
+			demoCommand(stdout),
+		},
 	}
 }
 
@@ -68,4 +70,12 @@ func (e *usageError) Unwrap() error { return e.error }
 
 func usage(_ context.Context, _ *cli.Command, err error, _ bool) error {
 	return &usageError{err}
+}
+
+// systemRootsMode checks a value of --system-roots.
+func systemRootsMode(mode string) error {
+	if mode != "fallback" && mode != "append" {
+		return fmt.Errorf("%q is neither \"fallback\" nor \"append\"", mode)
+	}
+	return nil
 }

@@ -1,0 +1,47 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestDockerCredentials(t *testing.T) {
+	for _, tt := range []struct{ name, config, host, user, secret string }{
+		{name: "a login", config: `{"auths":{"reg.test:5000":{"auth":"bWU6c2VjcmV0"}}}`, host: "reg.test:5000", user: "me", secret: "secret"},
+		{name: "a login at another port", config: `{"auths":{"reg.test:5000":{"auth":"bWU6c2VjcmV0"}}}`, host: "reg.test"},
+		{name: "an identity token", config: `{"auths":{"reg.test":{"auth":"bWU6","identitytoken":"token"}}}`, host: "reg.test", secret: "token"},
+		{name: "Docker Hub", config: `{"auths":{"https://index.docker.io/v1/":{"auth":"bWU6c2VjcmV0"}}}`, host: "registry-1.docker.io", user: "me", secret: "secret"},
+		{name: "no file", host: "reg.test"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			t.Setenv("DOCKER_CONFIG", dir)
+			if tt.config != "" {
+				if err := os.WriteFile(filepath.Join(dir, "config.json"), []byte(tt.config), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			find, err := dockerCredentials(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			user, secret, err := find(tt.host)
+			if user != tt.user || secret != tt.secret || err != nil {
+				t.Errorf("got %q, %q, %v", user, secret, err)
+			}
+		})
+	}
+}
+
+func TestBrokenDockerConfigIsNamed(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("DOCKER_CONFIG", dir)
+	if err := os.WriteFile(filepath.Join(dir, "config.json"), []byte(`{"auths":`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := dockerCredentials(t.Context()); err == nil || !strings.Contains(err.Error(), "config.json") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -1,0 +1,43 @@
+package main
+
+import (
+	"github.com/urfave/cli/v3"
+
+	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/resolver"
+)
+
+// hostFlags are the flags of every command that reads host directories.
+type hostFlags struct {
+	root, systemRoots string
+}
+
+func (f *hostFlags) flags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{
+			Name:        "root",
+			Usage:       "search the certs.d directories in `LIST`, separated as in $PATH (default: " + certsd.DefaultRoots().String() + ")",
+			Destination: &f.root,
+		},
+		&cli.StringFlag{
+			Name:        "system-roots",
+			Usage:       "`MODE` fallback trusts the system's CA roots where no others are configured, append always",
+			Value:       "fallback",
+			Destination: &f.systemRoots,
+			Validator:   systemRootsMode,
+		},
+	}
+}
+
+// roots are the directories to search, nil for the default ones.
+func (f *hostFlags) roots() certsd.Roots {
+	if f.root == "" {
+		return nil
+	}
+	return certsd.ParseRoots(f.root)
+}
+
+// hosts are the registries of this process.
+func (f *hostFlags) hosts(hooks resolver.Hooks) *resolver.Hosts {
+	return &resolver.Hosts{Roots: f.roots(), SystemRoots: f.systemRoots, Hooks: hooks}
+}
