@@ -142,14 +142,14 @@ func TestConfigurationIsComplete(t *testing.T) {
 
 	metrics := map[string]string{}
 	made := regexp.MustCompile(`NewLabeled(Counter|Gauge)\("(\w+)", "[^"]*"(?:, metrics.Seconds)?, (.*)\)`)
-	for _, m := range made.FindAllStringSubmatch(read(t, "../plugin/metrics.go"), -1) {
+	for _, m := range made.FindAllStringSubmatch(read(t, "../internal/telemetry/metrics.go"), -1) {
 		suffix := map[string]string{"Counter": "_total", "Gauge": "_seconds"}[m[1]]
 		metrics["certsd_"+m[2]+suffix] = strings.ReplaceAll(m[3], `"`, "")
 	}
 	// The one that is no plain counter has a collector of its own.
-	gauge := regexp.MustCompile(`Name: +"(certsd_\w+)"`).FindStringSubmatch(read(t, "../plugin/expiry.go"))
+	gauge := regexp.MustCompile(`Name: +"(certsd_\w+)"`).FindStringSubmatch(read(t, "../internal/telemetry/expiry.go"))
 	if gauge == nil {
-		t.Fatal("plugin/expiry.go names no metric")
+		t.Fatal("internal/telemetry/expiry.go names no metric")
 	}
 	metrics[gauge[1]] = "host, identity"
 	documented := firstColumn(section(text, "## Metrics"))
@@ -173,7 +173,7 @@ func TestConfigurationIsComplete(t *testing.T) {
 func TestMessages(t *testing.T) {
 	t.Parallel()
 	var all strings.Builder
-	for _, dir := range []string{"certsd", "resolver", "v1compat", "plugin"} {
+	for _, dir := range []string{"certsd", "resolver", "v1compat", "internal/telemetry", "plugin"} {
 		files, err := filepath.Glob("../" + dir + "/*.go")
 		if err != nil {
 			t.Fatal(err)

@@ -11,6 +11,7 @@ import (
 	"github.com/containerd/plugin"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/internal/telemetry"
 	"github.com/certsd/containerd-certsd/resolver"
 )
 
@@ -94,7 +95,7 @@ func configure(ctx context.Context, c Config) (*settings, error) {
 			RotateOn:    rotateOn,
 			RegistryV1:  v1,
 			NoSchema1:   !c.Schema1,
-			Hooks:       hooks(log.G(ctx)),
+			Hooks:       telemetry.Hooks(log.G(ctx)),
 		},
 		hosts: map[string]*resolver.Hosts{},
 	}, nil

@@ -1,4 +1,4 @@
-package plugin
+package telemetry
 
 import (
 	"crypto/tls"
@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -48,7 +49,7 @@ func gather(t *testing.T, host string) map[string]float64 {
 func TestMetricsHaveTheNamesAndLabelsThatOthersRelyOn(t *testing.T) {
 	t.Parallel()
 	const host = "metrics.test:5000"
-	h := hooks(log.L)
+	h := Hooks(log.L)
 	expires := time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
 	attempt := certsd.Attempt{Registry: host, Host: host, Identity: "alpha.cert", NotAfter: expires}
 	for _, a := range []func(*certsd.Attempt){
@@ -109,7 +110,7 @@ func hostWith(name string, expires time.Time, identities ...string) *certsd.Host
 func TestExpiryIsOfTheCertificatesThatAreThere(t *testing.T) {
 	t.Parallel()
 	const host, tokens = "expiry.test", "tokens.expiry.test"
-	h := hooks(log.L)
+	h := Hooks(log.L)
 	series := func(host string) (names []string) {
 		for name := range gather(t, host) {
 			if name[:len("certsd_identity_expiry")] == "certsd_identity_expiry" {
@@ -161,5 +162,15 @@ func TestHostLabelsAreBounded(t *testing.T) {
 	}
 	if got := l.of("latecomer.test"); got != otherHosts {
 		t.Errorf("one too many is labelled %q", got)
+	}
+}
+
+func TestHandlerServesWhatContainerdServes(t *testing.T) {
+	t.Parallel()
+	Hooks(log.L).Transport.OnHandshake(certsd.Handshake{Host: "handler.test"})
+	rec := httptest.NewRecorder()
+	Handler().ServeHTTP(rec, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil))
+	if want := `certsd_handshakes_total{host="handler.test"} 1`; !strings.Contains(rec.Body.String(), want) {
+		t.Errorf("no line %s in\n%s", want, rec.Body)
 	}
 }

@@ -1,4 +1,4 @@
-package plugin
+package telemetry
 
 import (
 	"errors"
@@ -12,8 +12,9 @@ import (
 	"github.com/certsd/containerd-certsd/v1compat"
 )
 
-// hooks write what the libraries report to containerd's log and metrics.
-func hooks(logger *log.Entry) resolver.Hooks {
+// Hooks write what the libraries report to a log and to the metrics, which are
+// those of the process. They may be used for any number of resolver.Hosts.
+func Hooks(logger *log.Entry) resolver.Hooks {
 	return resolver.Hooks{
 		Transport: certsd.Hooks{
 			OnAttempt:   countAttempt,

@@ -1,13 +1,14 @@
-package plugin
+package telemetry
 
 import (
+	"net/http"
 	"sync"
 
 	metrics "github.com/docker/go-metrics"
 )
 
-// The metrics show up at containerd's own metrics endpoint, which serves the
-// default prometheus registry.
+// The metrics are in the default prometheus registry, which containerd's own
+// metrics endpoint serves.
 var (
 	requests   metrics.LabeledCounter
 	rotations  metrics.LabeledCounter
@@ -27,6 +28,9 @@ func init() {
 	ns.Add(expiry.gauge)
 	metrics.Register(ns)
 }
+
+// Handler serves the metrics of the process, as containerd's endpoint does.
+func Handler() http.Handler { return metrics.Handler() }
 
 // maxHostLabels bounds the values of the label host: whoever may pull images
 // chooses the names, and no value is ever forgotten.
