@@ -1,0 +1,147 @@
+// Package imageref reads image references as people type them: busybox is
+// docker.io/library/busybox:latest, as it is for Docker.
+package imageref
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+
+	containerd "github.com/containerd/containerd/v2/pkg/reference"
+	"github.com/distribution/reference"
+	"github.com/opencontainers/go-digest"
+	// Digests of references are verified with these.
+	_ "crypto/sha256"
+	_ "crypto/sha512"
+)
+
+// Ref is a complete image reference. The zero value is none.
+type Ref struct {
+	// Host is the registry, with its port if one was given.
+	Host string
+	// Repository is the name below the registry, such as library/busybox.
+	Repository string
+	// Tag may be empty where there is a digest.
+	Tag string
+	// Digest is empty unless it was given.
+	Digest digest.Digest
+}
+
+// Parse reads what Docker's commands take: [HOST[:PORT]/]NAME[:TAG][@DIGEST].
+// Without a host it is Docker Hub's, without tag and digest the tag is latest.
+// Both a tag and a digest are kept.
+func Parse(s string) (Ref, error) {
+	named, err := reference.ParseNormalizedNamed(s)
+	if err != nil {
+		return Ref{}, &Error{Text: s, Err: err}
+	}
+	named = reference.TagNameOnly(named)
+	r := Ref{Host: reference.Domain(named), Repository: reference.Path(named)}
+	if t, ok := named.(reference.Tagged); ok {
+		r.Tag = t.Tag()
+	}
+	if d, ok := named.(reference.Digested); ok {
+		r.Digest = d.Digest()
+	}
+	if err := r.check(); err != nil {
+		return Ref{}, &Error{Text: s, Err: err}
+	}
+	return r, nil
+}
+
+// check refuses what containerd would not understand or understand otherwise,
+// such as a host that has the form of an IPv6 address and is none.
+func (r Ref) check() error {
+	spec, err := containerd.Parse(r.String())
+	if err != nil || spec.Hostname() != r.Host || spec.String() != r.String() {
+		return fmt.Errorf("%q is no host", r.Host)
+	}
+	return nil
+}
+
+// ParseRepository reads a name without tag and digest, [HOST[:PORT]/]NAME, for
+// commands that are about all tags. Tag and Digest are empty.
+func ParseRepository(s string) (Ref, error) {
+	named, err := reference.ParseNormalizedNamed(s)
+	if err != nil {
+		return Ref{}, &Error{Text: s, Err: err}
+	}
+	if !reference.IsNameOnly(named) {
+		return Ref{}, &Error{Text: s, Err: errNotOnlyName}
+	}
+	r := Ref{Host: reference.Domain(named), Repository: reference.Path(named)}
+	if err := r.check(); err != nil {
+		return Ref{}, &Error{Text: s, Err: err}
+	}
+	return r, nil
+}
+
+var errNotOnlyName = errors.New("a repository is wanted, without tag and digest")
+
+// Name is the repository with its registry: HOST/REPOSITORY.
+func (r Ref) Name() string { return r.Host + "/" + r.Repository }
+
+// Base is the last element of the repository: busybox of library/busybox.
+func (r Ref) Base() string { return path.Base(r.Repository) }
+
+// String is the reference in full, as containerd's resolvers take it.
+func (r Ref) String() string {
+	s := r.Name()
+	if r.Tag != "" {
+		s += ":" + r.Tag
+	}
+	if r.Digest != "" {
+		s += "@" + r.Digest.String()
+	}
+	return s
+}
+
+// WithTag is the same repository's image of another tag, without digest.
+func (r Ref) WithTag(tag string) Ref {
+	return Ref{Host: r.Host, Repository: r.Repository, Tag: tag}
+}
+
+// WithDigest is the same reference, held to a digest.
+func (r Ref) WithDigest(d digest.Digest) Ref {
+	r.Digest = d
+	return r
+}
+
+// Error is a text that is no image reference.
+type Error struct {
+	// Text is what was given.
+	Text string
+	// Err is what is wrong with it.
+	Err error
+}
+
+// Error names the text, what is wrong with it and how it should be.
+func (e *Error) Error() string {
+	return fmt.Sprintf("%q is not an image reference: %s: %s", e.Text, cause(e.Err), e.hint())
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// cause leaves out of a message that the format is invalid where it says why.
+func cause(err error) string {
+	if why, ok := strings.CutPrefix(err.Error(), reference.ErrReferenceInvalidFormat.Error()+": "); ok {
+		return why
+	}
+	return err.Error()
+}
+
+func (e *Error) hint() string {
+	scheme, rest, ok := strings.Cut(e.Text, "://")
+	switch {
+	case ok && rest != "":
+		return fmt.Sprintf("leave out %s://", scheme)
+	case strings.ToLower(e.Text) != e.Text:
+		return "repositories are in lower case, only hosts and tags may have capitals"
+	case errors.Is(e.Err, errNotOnlyName):
+		return "write [HOST[:PORT]/]NAME"
+	default:
+		return "write [HOST[:PORT]/]NAME[:TAG][@DIGEST]"
+	}
+}
