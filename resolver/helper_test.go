@@ -30,6 +30,7 @@ import (
 // call is one request as the registry saw it.
 type call struct {
 	Method, Path, Client string
+	Query                url.Values
 	Header               http.Header
 }
 
@@ -86,7 +87,7 @@ func (r *mtlsRegistry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		client = req.TLS.PeerCertificates[0].Subject.CommonName
 	}
 	r.mu.Lock()
-	r.calls = append(r.calls, call{req.Method, req.URL.Path, client, req.Header.Clone()})
+	r.calls = append(r.calls, call{req.Method, req.URL.Path, client, req.URL.Query(), req.Header.Clone()})
 	guard := r.guard
 	r.mu.Unlock()
 	if guard != nil && guard(w, req, client) {

@@ -1,9 +1,11 @@
 package resolver
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"path"
@@ -26,54 +28,67 @@ type answer struct {
 	body   []byte
 }
 
+// question is what an endpoint is asked for.
+type question struct {
+	// elements are the path below the API root; none is the root itself.
+	elements []string
+	query    url.Values
+	header   http.Header
+	// limit bounds the answer's body in bytes; zero is maxManifest.
+	limit int64
+}
+
 // get asks an endpoint for a path below its API root. A challenge is answered
 // once: that is all a token or a password can change.
-func (r *Resolver) get(ctx context.Context, spec reference.Spec, rh docker.RegistryHost, header http.Header, elements ...string) (*answer, error) {
+func (r *Resolver) get(ctx context.Context, spec reference.Spec, rh docker.RegistryHost, q question) (*answer, error) {
 	ctx, err := docker.ContextWithRepositoryScope(ctx, spec, false)
 	if err != nil {
 		return nil, err
 	}
-	resp, err := r.send(ctx, spec, rh, header, elements)
+	resp, err := r.send(ctx, spec, rh, q)
 	if err != nil {
 		return nil, err
 	}
 	if resp.StatusCode != http.StatusUnauthorized || rh.Authorizer == nil {
-		return read(resp)
+		return read(resp, q.limit)
 	}
 	err = rh.Authorizer.AddResponses(ctx, []*http.Response{resp})
 	if errdefs.IsNotImplemented(err) {
-		return read(resp)
+		return read(resp, q.limit)
 	}
 	_ = resp.Body.Close()
 	if err != nil {
 		return nil, err
 	}
-	if resp, err = r.send(ctx, spec, rh, header, elements); err != nil {
+	if resp, err = r.send(ctx, spec, rh, q); err != nil {
 		return nil, err
 	}
-	return read(resp)
+	return read(resp, q.limit)
 }
 
 // ask is get for what a challenge answers, too.
-func (r *Resolver) ask(ctx context.Context, spec reference.Spec, rh docker.RegistryHost, elements ...string) (*answer, error) {
-	resp, err := r.send(ctx, spec, rh, nil, elements)
+func (r *Resolver) ask(ctx context.Context, spec reference.Spec, rh docker.RegistryHost, q question) (*answer, error) {
+	resp, err := r.send(ctx, spec, rh, q)
 	if err != nil {
 		return nil, err
 	}
-	return read(resp)
+	return read(resp, q.limit)
 }
 
 // send makes one request the way docker's resolver makes them: with the headers
 // of the pull and the endpoint, and with the registry's name for a mirror that
 // serves several.
-func (r *Resolver) send(ctx context.Context, spec reference.Spec, rh docker.RegistryHost, header http.Header, elements []string) (*http.Response, error) {
-	u := url.URL{Scheme: rh.Scheme, Host: rh.Host, Path: path.Join(append([]string{"/", rh.Path}, elements...)...)}
-	if len(elements) == 0 {
+func (r *Resolver) send(ctx context.Context, spec reference.Spec, rh docker.RegistryHost, q question) (*http.Response, error) {
+	u := url.URL{Scheme: rh.Scheme, Host: rh.Host, Path: path.Join(append([]string{"/", rh.Path}, q.elements...)...)}
+	if len(q.elements) == 0 {
 		u.Path += "/"
 	}
+	query := url.Values{}
+	maps.Copy(query, q.query)
 	if name := spec.Hostname(); mirrors(rh, name) {
-		u.RawQuery = url.Values{"ns": {name}}.Encode()
+		query.Set("ns", name)
 	}
+	u.RawQuery = query.Encode()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
 		return nil, err
@@ -83,7 +98,7 @@ func (r *Resolver) send(ctx context.Context, spec reference.Spec, rh docker.Regi
 			req.Header[k] = append(req.Header[k], v...)
 		}
 	}
-	for k, v := range header {
+	for k, v := range q.header {
 		req.Header[k] = slices.Clone(v)
 	}
 	if req.Header.Get("User-Agent") == "" {
@@ -103,14 +118,16 @@ func mirrors(rh docker.RegistryHost, registry string) bool {
 	return rh.Host != registry && (registry != "docker.io" || rh.Host != "registry-1.docker.io")
 }
 
-func read(resp *http.Response) (*answer, error) {
+// read reads at most limit bytes of a body.
+func read(resp *http.Response, limit int64) (*answer, error) {
 	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxManifest+1))
+	limit = cmp.Or(limit, maxManifest)
+	body, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", resp.Request.URL.Redacted(), err)
 	}
-	if len(body) > maxManifest {
-		return nil, fmt.Errorf("%s answers with more than %d bytes", resp.Request.URL.Redacted(), maxManifest)
+	if int64(len(body)) > limit {
+		return nil, fmt.Errorf("%s answers with more than %d bytes", resp.Request.URL.Redacted(), limit)
 	}
 	return &answer{status: resp.StatusCode, header: resp.Header, body: body}, nil
 }

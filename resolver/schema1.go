@@ -104,7 +104,7 @@ func (r *Resolver) schema1Manifest(ctx context.Context, spec reference.Spec, res
 		if !rh.Capabilities.Has(docker.HostCapabilityPull) {
 			continue
 		}
-		a, err := r.get(ctx, spec, rh, accept, repository(spec), "manifests", object)
+		a, err := r.get(ctx, spec, rh, question{elements: []string{repository(spec), "manifests", object}, header: accept})
 		switch {
 		case err != nil:
 			errs = append(errs, err)

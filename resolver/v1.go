@@ -49,13 +49,6 @@ var errNotRegistryV1 = errors.New("not a case for Registry v1")
 // registryV1 pulls an image that the v2 protocol did not find, if the registry
 // may be and is to be asked in the v1 protocol.
 func (r *Resolver) registryV1(ctx context.Context, spec reference.Spec) (ocispec.Descriptor, error) {
-	host, err := r.hosts.directories().Lookup(spec.Hostname())
-	if err != nil {
-		return ocispec.Descriptor{}, err
-	}
-	if !r.hosts.allowsV1(host) {
-		return ocispec.Descriptor{}, errNotRegistryV1
-	}
 	rh, err := r.v1Endpoint(ctx, spec)
 	if err != nil {
 		return ocispec.Descriptor{}, err
@@ -95,10 +88,18 @@ func isDockerHub(host string) bool {
 	}
 }
 
-// v1Endpoint finds the endpoint that knows no v2: its API root answers 404
-// without the header that every v2 registry sends. Neither a failed
-// connection, nor 401, 403 or 5xx says anything of the kind.
+// v1Endpoint finds the endpoint that knows no v2, if the registry may be asked
+// in v1: its API root answers 404 without the header that every v2 registry
+// sends. Neither a failed connection, nor 401, 403 or 5xx says anything of the
+// kind.
 func (r *Resolver) v1Endpoint(ctx context.Context, spec reference.Spec) (docker.RegistryHost, error) {
+	host, err := r.hosts.directories().Lookup(spec.Hostname())
+	if err != nil {
+		return docker.RegistryHost{}, err
+	}
+	if !r.hosts.allowsV1(host) {
+		return docker.RegistryHost{}, errNotRegistryV1
+	}
 	hosts, err := r.registryHosts(spec.Hostname())
 	if err != nil {
 		return docker.RegistryHost{}, err
@@ -109,7 +110,7 @@ func (r *Resolver) v1Endpoint(ctx context.Context, spec reference.Spec) (docker.
 		}
 		// A base that wants credentials is one of v2, whatever it says to those
 		// who have some.
-		a, err := r.ask(ctx, spec, rh)
+		a, err := r.ask(ctx, spec, rh, question{})
 		if err != nil {
 			continue
 		}
@@ -126,20 +127,23 @@ func (r *Resolver) pullV1(ctx context.Context, spec reference.Spec, rh docker.Re
 		return ocispec.Descriptor{}, fmt.Errorf("%s: Registry v1 knows no digests: pull %s:TAG@%s, which pulls the tag and compares (CRI leaves the tag out of such a name: there pull it by tag first): %w",
 			spec, spec.Locator, spec.Digest(), errdefs.ErrNotFound)
 	}
-	client := &v1compat.Client{
-		Scheme:      rh.Scheme,
-		Host:        rh.Host,
-		HTTP:        &http.Client{Transport: &headerTransport{next: rh.Client.Transport, host: rh, pull: r.options.Header}},
-		Credentials: r.v1Credentials(spec.Hostname()),
-		Hooks:       v1compat.ClientHooks{OnWarning: r.hosts.Hooks.warn(rh.Host)},
-	}
-	image, err := client.Image(ctx, repository(spec), tag)
+	image, err := r.v1Client(spec, rh).Image(ctx, repository(spec), tag)
 	if err != nil {
 		return ocispec.Descriptor{}, err
 	}
 	// Labels name the registry of the reference, wherever it was reached.
 	image.Registry = spec.Hostname()
 	return r.convert(ctx, spec, image, &v1compat.Converter{Limiter: r.limits.DownloadLimiter})
+}
+
+func (r *Resolver) v1Client(spec reference.Spec, rh docker.RegistryHost) *v1compat.Client {
+	return &v1compat.Client{
+		Scheme:      rh.Scheme,
+		Host:        rh.Host,
+		HTTP:        &http.Client{Transport: &headerTransport{next: rh.Client.Transport, host: rh, pull: r.options.Header}},
+		Credentials: r.v1Credentials(spec.Hostname()),
+		Hooks:       v1compat.ClientHooks{OnWarning: r.hosts.Hooks.warn(rh.Host)},
+	}
 }
 
 // headerTransport adds the headers that docker's resolver adds to the requests
