@@ -1,0 +1,194 @@
+// Package gatewayconfig writes what clients of a gateway need: hosts.toml for
+// containerd and what shares its code, buildkitd.toml, registries.conf for
+// Podman, CRI-O and skopeo, and the credentials for all that keep them in a
+// Docker config.json.
+//
+// Each kind is a tree of files, which is printed or written. Where a client
+// lets it, the gateway is the only place that is asked for an image: what it
+// refuses is not fetched behind its back.
+package gatewayconfig
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/certsd/containerd-certsd/certsd"
+)
+
+const (
+	// User is the name that goes with the secret where a client has user and
+	// password.
+	User = "certsd"
+	// TokenHeader carries the secret where a client can be told headers.
+	TokenHeader = "X-Certsd-Token" //nolint:gosec // the name of a header
+)
+
+// marker begins every file that may be written again. A file without it is
+// somebody else's.
+const marker = "# Written by certsd gateway"
+
+// Gateway is what clients have to know.
+type Gateway struct {
+	// URL is where it listens, without a path: http://127.0.0.1:5999.
+	URL string
+	// CA is the file with the authority of its certificate, for https. Empty:
+	// the system's are enough.
+	CA string
+	// Secret opens it. Empty: it lets everybody in.
+	Secret string
+	// Upstreams are the registries it serves, as image references name them.
+	Upstreams []string
+}
+
+// File is one file of a tree.
+type File struct {
+	// Path is relative, with slashes.
+	Path string
+	Text string
+	// Secret says that nobody but the owner may read it.
+	Secret bool
+}
+
+// Hosts is the certs.d tree for containerd, nerdctl and Docker with the
+// containerd image store: a directory for each upstream and none else, so
+// that other registries are reached as before.
+//
+// The gateway is the server of each: a file that names it as a mirror, or
+// names no server, makes containerd ask the registry itself when the gateway
+// does not answer or refuses.
+func (g Gateway) Hosts() ([]File, error) {
+	if _, err := g.check(); err != nil {
+		return nil, err
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s --print-hosts.\n", marker)
+	fmt.Fprintf(&b, "server = %q\ncapabilities = [\"pull\", \"resolve\"]\n", g.URL)
+	if g.CA != "" {
+		fmt.Fprintf(&b, "ca = %q\n", g.CA)
+	}
+	if g.Secret != "" {
+		fmt.Fprintf(&b, "\n[header]\n  %s = [%q]\n", TokenHeader, g.Secret)
+	}
+	var files []File
+	for _, host := range g.upstreams() {
+		files = append(files, File{Path: host + "/hosts.toml", Text: b.String(), Secret: true})
+	}
+	return files, nil
+}
+
+// BuildKit is buildkitd.toml, and config.json for who calls buildctl or docker
+// buildx: BuildKit knows no headers, and gets credentials from its client.
+//
+// BuildKit asks a registry itself where the mirror fails; there is no key
+// against that.
+func (g Gateway) BuildKit() ([]File, error) {
+	host, err := g.check()
+	if err != nil {
+		return nil, err
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s --print-buildkit.\n", marker)
+	for _, upstream := range g.upstreams() {
+		fmt.Fprintf(&b, "[registry.%q]\n  mirrors = [%q]\n\n", upstream, host)
+	}
+	fmt.Fprintf(&b, "[registry.%q]\n  http = %t\n", host, g.plain())
+	if g.CA != "" {
+		fmt.Fprintf(&b, "  ca = [%q]\n", g.CA)
+	}
+	return g.withCredentials(host, "config.json", File{Path: "buildkitd.toml", Text: b.String()}), nil
+}
+
+// RegistriesConf is a file for registries.conf.d, and auth.json, of Podman,
+// CRI-O, skopeo and Buildah. The gateway takes the place of each upstream,
+// whose name is the beginning of the path there; the names of images stay.
+func (g Gateway) RegistriesConf() ([]File, error) {
+	host, err := g.check()
+	if err != nil {
+		return nil, err
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s --print-registries-conf.\n", marker)
+	for i, upstream := range g.upstreams() {
+		if i > 0 {
+			b.WriteByte('\n')
+		}
+		fmt.Fprintf(&b, "[[registry]]\nprefix = %q\nlocation = %q\n", upstream, host+"/"+upstream)
+		if g.plain() {
+			b.WriteString("insecure = true\n")
+		}
+	}
+	return g.withCredentials(host, "auth.json", File{Path: "certsd.conf", Text: b.String()}), nil
+}
+
+// withCredentials adds the credentials in a file of that name.
+func (g Gateway) withCredentials(host, name string, f File) []File {
+	if g.Secret == "" {
+		return []File{f}
+	}
+	auth := base64.StdEncoding.EncodeToString([]byte(User + ":" + g.Secret))
+	text, err := json.MarshalIndent(dockerConfig{map[string]dockerAuth{host: {auth}}}, "", "  ")
+	if err != nil {
+		panic(err) // strings only
+	}
+	return []File{f, {Path: name, Text: string(text) + "\n", Secret: true}}
+}
+
+// dockerConfig is what a Docker config.json and an auth.json have in common.
+type dockerConfig struct {
+	Auths map[string]dockerAuth `json:"auths"`
+}
+
+type dockerAuth struct {
+	Auth string `json:"auth"`
+}
+
+// plain says that the gateway speaks plain HTTP.
+func (g Gateway) plain() bool { return strings.HasPrefix(g.URL, "http://") }
+
+// upstreams are the registries in order, each once.
+func (g Gateway) upstreams() []string {
+	return slices.Compact(slices.Sorted(slices.Values(g.Upstreams)))
+}
+
+// check returns the host:port of the gateway.
+func (g Gateway) check() (host string, err error) {
+	u, err := url.Parse(g.URL)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || g.URL != u.Scheme+"://"+u.Host {
+		return "", fmt.Errorf("clients need the gateway as http://HOST:PORT or https://HOST:PORT, not %q", g.URL)
+	}
+	if _, err := certsd.Canonical(u.Host); err != nil {
+		return "", fmt.Errorf("address of the gateway: %w", err)
+	}
+	// What ends up in a header and in quotes.
+	if strings.ContainsFunc(g.Secret, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`":\`, r) }) {
+		return "", errors.New("the gateway's secret has a character that clients cannot send")
+	}
+	if len(g.Upstreams) == 0 {
+		return "", errors.New("the gateway serves no registry: create a directory named after one")
+	}
+	for _, upstream := range g.Upstreams {
+		canonical, err := certsd.Canonical(upstream)
+		if err != nil {
+			return "", err
+		}
+		if canonical != upstream {
+			return "", fmt.Errorf("registry %q: write %q", upstream, canonical)
+		}
+	}
+	return u.Host, nil
+}
+
+// decode returns user and password.
+func (a dockerAuth) decode() (user, password string, err error) {
+	b, err := base64.StdEncoding.DecodeString(a.Auth)
+	if err != nil {
+		return "", "", err
+	}
+	user, password, _ = strings.Cut(string(b), ":")
+	return user, password, nil
+}
