@@ -42,6 +42,13 @@ func (a alert) refusesCertificate() bool {
 // is none of the server's.
 func remoteAlert(err error) (alert, bool) { return alertOf(err, "remote error") }
 
+// ServerAlert returns the TLS alert with which a server ended a handshake or a
+// connection, if that is what an error is about.
+func ServerAlert(err error) (tls.AlertError, bool) {
+	a, ok := remoteAlert(err)
+	return tls.AlertError(a), ok
+}
+
 // refusesRenegotiation tells whether the server wanted to renegotiate.
 func refusesRenegotiation(err error) bool {
 	if a, ok := alertOf(err, "local error"); ok && a == alertNoRenegotiation {

@@ -26,7 +26,7 @@ func (b *builder) build() (*Host, error) {
 	host := &Host{Name: b.name, Fallback: r.fallback, Own: len(r.exact) > 0}
 	b.problems = append(b.problems, r.problems...)
 	if r.systemErr != nil {
-		b.problems = append(b.problems, &Problem{File: "system CA roots", Err: r.systemErr})
+		b.problems = append(b.problems, &Problem{Code: SystemRootsUnreadable, File: "system CA roots", Err: r.systemErr})
 	}
 	for _, dir := range r.main {
 		for _, p := range dir.Problems {
@@ -37,7 +37,7 @@ func (b *builder) build() (*Host, error) {
 		}
 		if dir.hosts && dir != r.config {
 			b.problems = append(b.problems, &Problem{
-				Severity: Warning, File: filepath.Join(dir.Path, hostsTOML),
+				Severity: Warning, Code: HostsFileHidden, File: filepath.Join(dir.Path, hostsTOML),
 				Err: fmt.Errorf("is not used: %s comes first", filepath.Join(r.config.Path, hostsTOML)),
 			})
 		}
@@ -195,7 +195,7 @@ func (b *builder) scheme(e *Endpoint, c *endpointConfig) {
 		return
 	}
 	b.addProblems([]*Problem{{
-		Severity: Warning, File: filepath.Join(b.found.config.Path, hostsTOML), Key: c.key,
+		Severity: Warning, Code: HostsFileHTTP, File: filepath.Join(b.found.config.Path, hostsTOML), Key: c.key,
 		Err: errors.New("says http:// for a server with TLS settings: HTTPS is used"),
 	}})
 }

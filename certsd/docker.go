@@ -41,7 +41,7 @@ func (l *loader) docker(names []string) {
 			known := has(base+".cert") || has(base+".crt") && l.ownKey(base)
 			if !known {
 				p := l.about(name, ofPair)
-				p.Err = fmt.Errorf("no matching %s.cert", base)
+				p.Code, p.Err = CertificateMissing, fmt.Errorf("no matching %s.cert", base)
 				pairs.bad = append(pairs.bad, p)
 			}
 		}
@@ -69,6 +69,7 @@ func (l *loader) disguised(r *pairResult, base string) bool {
 	p := l.about(base+".crt", ofPair)
 	leaf := id.Certificate.Leaf
 	if string(leaf.RawIssuer) == string(leaf.RawSubject) || leaf.IsCA {
+		p.Code = CAWithKey
 		p.Err = fmt.Errorf("is used as a CA although %[1]s.key beside it is its key: if it is a client certificate, rename to %[1]s.cert", base)
 		l.add(p)
 		return false
@@ -78,7 +79,7 @@ func (l *loader) disguised(r *pairResult, base string) bool {
 		// The names in a Kubernetes secret of type kubernetes.io/tls.
 		hint = "rename to client.cert, and tls.key to client.key"
 	}
-	p.Err = errors.New("looks like a client certificate: " + hint)
+	p.Code, p.Err = WrongSuffix, errors.New("looks like a client certificate: "+hint)
 	r.bad = append(r.bad, p)
 	return true
 }
@@ -106,7 +107,7 @@ var misnamed = map[string]string{
 func (l *loader) nearMisses(names []string) {
 	warn := func(name, format string, args ...any) {
 		p := l.about(name, ofDirectory)
-		p.Err = fmt.Errorf(format, args...)
+		p.Code, p.Err = FileName, fmt.Errorf(format, args...)
 		l.add(p)
 	}
 	for _, name := range names {

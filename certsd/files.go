@@ -23,7 +23,7 @@ func (l *loader) ca(r *caResult, name string, at *Problem) {
 		return
 	}
 	if err != nil {
-		at.Err = withFile(at, path, err)
+		at.Code, at.Err = codeOf(err, CAUnusable), withFile(at, path, err)
 		if last, found := l.lastCA(path); found && !errors.Is(err, fs.ErrNotExist) {
 			l.keep(at)
 			ca = last
@@ -33,7 +33,7 @@ func (l *loader) ca(r *caResult, name string, at *Problem) {
 		}
 	}
 	if note != nil {
-		at.Err = withFile(at, path, note)
+		at.Code, at.Err = CAPartlyUnusable, withFile(at, path, note)
 		l.add(at)
 	}
 	l.dir.loaded.cas[path] = ca
@@ -95,7 +95,7 @@ func (l *loader) pair(r *pairResult, certName, keyName string, at *Problem) {
 		if unread {
 			path = l.path(read.name)
 		}
-		at.Err = withFile(at, path, err)
+		at.Code, at.Err = codeOf(err, PairUnusable), withFile(at, path, err)
 		if unread {
 			at.File = fileOf(at, path)
 		}
@@ -132,9 +132,9 @@ func (l *loader) readPair(certName, keyName string) (*Identity, error) {
 		}
 	} else if !hasPrivateKey(certPEM) && hasCertificate(certPEM) {
 		if base, ok := strings.CutSuffix(certName, ".cert"); ok {
-			return nil, fmt.Errorf("no matching %s.key, and no private key in the file itself", filepath.Base(base))
+			return nil, &codedError{KeyMissing, fmt.Errorf("no matching %s.key, and no private key in the file itself", filepath.Base(base))}
 		}
-		return nil, errors.New("no private key in the file")
+		return nil, &codedError{KeyMissing, errors.New("no private key in the file")}
 	}
 	pair, err := parsePair(certPEM, keyPEM)
 	if err != nil {

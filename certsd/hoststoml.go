@@ -90,7 +90,7 @@ func parseHosts(file string, data []byte) (*hostsFile, []*Problem) {
 		// containerd does the same, without a word.
 		for _, key := range []string{"capabilities", "override_path"} {
 			if root.has(key) {
-				doc.problem(Warning, root.key(key), errors.New("has no effect without server: the registry itself has every capability, below /v2"))
+				doc.problem(Warning, HostsFileNoEffect, root.key(key), errors.New("has no effect without server: the registry itself has every capability, below /v2"))
 			}
 		}
 		server.path, server.capabilities = "/v2", AllCapabilities

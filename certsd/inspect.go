@@ -174,15 +174,16 @@ func (e *Endpoint) validity(now time.Time) []*Problem {
 	var problems []*Problem
 	check := func(file string, cert *x509.Certificate) {
 		var err error
+		code := Expired
 		switch {
 		case now.After(cert.NotAfter):
 			err = fmt.Errorf("%s has expired on %s", subject(cert), cert.NotAfter.UTC().Format(time.DateOnly))
 		case now.Before(cert.NotBefore):
-			err = fmt.Errorf("%s is not valid before %s", subject(cert), cert.NotBefore.UTC().Format(time.DateOnly))
+			code, err = NotYetValid, fmt.Errorf("%s is not valid before %s", subject(cert), cert.NotBefore.UTC().Format(time.DateOnly))
 		default:
 			return
 		}
-		problems = append(problems, &Problem{File: file, Err: err})
+		problems = append(problems, &Problem{Code: code, File: file, Err: err})
 	}
 	for _, ca := range e.CAs {
 		for _, cert := range ca.Certificates {
@@ -194,7 +195,7 @@ func (e *Endpoint) validity(now time.Time) []*Problem {
 		check(id.CertFile, leaf)
 		if len(leaf.ExtKeyUsage)+len(leaf.UnknownExtKeyUsage) > 0 &&
 			!slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageClientAuth) && !slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageAny) {
-			problems = append(problems, &Problem{File: id.CertFile, Err: fmt.Errorf("%s is not meant for client authentication", subject(leaf))})
+			problems = append(problems, &Problem{Code: NotForClients, File: id.CertFile, Err: fmt.Errorf("%s is not meant for client authentication", subject(leaf))})
 		}
 	}
 	return problems

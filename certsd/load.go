@@ -76,7 +76,7 @@ func load(src source, path string, last *Directory) *Directory {
 	entries, err := src.list()
 	if err != nil {
 		l.dir.says = true
-		l.add(&Problem{Severity: Failure, File: path, Err: fmt.Errorf("cannot list the directory: %w", cause(err))})
+		l.add(&Problem{Severity: Failure, Code: DirectoryUnreadable, File: path, Err: fmt.Errorf("cannot list the directory: %w", cause(err))})
 		return l.dir
 	}
 	names := make([]string, 0, len(entries))
@@ -141,13 +141,13 @@ func (l *loader) hosts() {
 	}
 	switch {
 	case err != nil:
-		l.unusableHosts(lastConfig, &Problem{File: file, Err: fmt.Errorf("cannot read the file: %w", cause(err))})
+		l.unusableHosts(lastConfig, &Problem{Code: FileUnreadable, File: file, Err: fmt.Errorf("cannot read the file: %w", cause(err))})
 	case len(data) == 0 && lastConfig == nil:
 		// An empty file counts as absent, as in containerd.
 		l.dir.says, l.dir.hosts = false, false
 		return
 	case len(data) == 0:
-		l.unusableHosts(lastConfig, &Problem{File: file, Err: errors.New("is empty: remove it to use none")})
+		l.unusableHosts(lastConfig, &Problem{Code: HostsFileEmpty, File: file, Err: errors.New("is empty: remove it to use none")})
 	default:
 		config, problems := parseHosts(file, data)
 		if config == nil && l.last != nil {
@@ -209,7 +209,7 @@ func (l *loader) endpointFiles(config *hostsFile) *hostsFile {
 			l.name(key)
 			p := at(e.clientLine, "client")
 			if files.listed && l.isTornPair(e.client) {
-				p.Severity = Failure
+				p.Severity, p.Code = Failure, HostsFileValue
 				p.Err = fmt.Errorf("[%q, %q] means two files that hold a certificate and a key each; for a pair write [[%q, %q]]",
 					e.client[0].cert, e.client[1].cert, e.client[0].cert, e.client[1].cert)
 				l.add(p)

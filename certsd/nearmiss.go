@@ -1,6 +1,7 @@
 package certsd
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -18,20 +19,44 @@ func (i *Inspection) nearMisses(h *Hosts) []*Problem {
 		entries, err := h.disk.ReadDir(root)
 		if errors.Is(err, os.ErrNotExist) && filepath.Base(root) == "certs.d" {
 			if other := filepath.Join(filepath.Dir(root), "cert.d"); exists(h, other) {
-				problems = append(problems, &Problem{File: other, Err: fmt.Errorf("is not read: the name is %s", root)})
+				problems = append(problems, &Problem{Code: RootName, File: other, Err: fmt.Errorf("is not read: the name is %s", root)})
 			}
 		}
 		for _, entry := range entries {
 			path := filepath.Join(root, entry.Name())
 			looked := slices.ContainsFunc(i.Candidates, func(c Candidate) bool { return c.Path == path })
-			if looked || !looksLike(entry.Name(), i.Name) {
-				continue
+			if p := i.nearMiss(path); p != nil && !looked {
+				problems = append(problems, p)
 			}
-			name := dirNames("", i.Name, i.Name)[0]
-			problems = append(problems, &Problem{File: path, Err: fmt.Errorf("is not read for %s: rename it to %s", i.Name, name)})
 		}
 	}
 	return problems
+}
+
+// nearMiss says what is wrong with the name of a directory, nil if it has nothing
+// to do with this registry.
+func (i *Inspection) nearMiss(path string) *Problem {
+	dir := filepath.Base(path)
+	switch port, same := sameName(dir, i.Name); {
+	case looksLike(dir, i.Name):
+		name := dirNames("", i.Name, i.Name)[0]
+		return &Problem{Code: DirectoryName, File: path, Err: fmt.Errorf("is not read for %s: rename it to %s", i.Name, name)}
+	case same && i.Host != nil && !i.Host.Own:
+		return &Problem{Code: DirectoryPort, File: path, Err: fmt.Errorf("is for port %s, and is not read for %s", port, i.Name)}
+	}
+	return nil
+}
+
+// sameName tells that a directory is for another port of a host, and for which.
+func sameName(dir, canonical string) (port string, same bool) {
+	other, err := Canonical(portInName.ReplaceAllString(dir, "$1:$2"))
+	if err != nil {
+		return "", false
+	}
+	name, port, _ := splitHost(other)
+	want, wantPort, _ := splitHost(canonical)
+	port, wantPort = cmp.Or(port, "443"), cmp.Or(wantPort, "443")
+	return port, name == want && port != wantPort
 }
 
 func exists(h *Hosts, path string) bool {

@@ -28,6 +28,8 @@ func (s Severity) String() string {
 // the cause, never a secret.
 type Problem struct {
 	Severity Severity
+	// Code names the kind of problem.
+	Code ProblemCode
 	// File is the file or directory, Line the line in a hosts.toml, zero if
 	// there is none, and Key the key there, in TOML's dotted form.
 	File string

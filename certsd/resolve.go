@@ -135,7 +135,7 @@ func (h *Hosts) rootProblem(root string, err error) *Problem {
 		if h.rootProblems == nil {
 			h.rootProblems = make(map[string]*Problem)
 		}
-		p = &Problem{Severity: Warning, File: root, Err: fmt.Errorf("cannot search the certs.d directory: %w", cause(err))}
+		p = &Problem{Severity: Warning, Code: RootUnreadable, File: root, Err: fmt.Errorf("cannot search the certs.d directory: %w", cause(err))}
 		h.rootProblems[root] = p
 	}
 	return p

@@ -29,7 +29,7 @@ type document struct {
 func parseDocument(file string, data []byte) (*document, *Problem) {
 	d := &document{file: file, lines: map[string]int{}, order: map[string][]string{}}
 	if err := toml.Unmarshal(data, &d.root); err != nil {
-		p := &Problem{Severity: Failure, File: file, Err: fmt.Errorf("invalid TOML: %w", trimTOML(err))}
+		p := &Problem{Severity: Failure, Code: HostsFileSyntax, File: file, Err: fmt.Errorf("invalid TOML: %w", trimTOML(err))}
 		if decode, ok := errors.AsType[*toml.DecodeError](err); ok {
 			p.Line, _ = decode.Position()
 		}
@@ -85,9 +85,9 @@ func (d *document) noteValue(p *unstable.Parser, table []string, kv *unstable.No
 func join(path []string) string { return strings.Join(path, "\x00") }
 
 // problem reports something wrong with the value of a key.
-func (d *document) problem(severity Severity, path []string, err error) {
+func (d *document) problem(severity Severity, code ProblemCode, path []string, err error) {
 	d.problems = append(d.problems, &Problem{
-		Severity: severity, File: d.file, Line: d.lines[join(path)], Key: dotted(path), Err: err,
+		Severity: severity, Code: code, File: d.file, Line: d.lines[join(path)], Key: dotted(path), Err: err,
 	})
 }
 
@@ -114,7 +114,11 @@ type table struct {
 func (t table) key(name string) []string { return append(slices.Clone(t.path), name) }
 
 func (t table) fail(name string, format string, args ...any) {
-	t.doc.problem(Failure, t.key(name), fmt.Errorf(format, args...))
+	t.doc.problem(Failure, HostsFileValue, t.key(name), fmt.Errorf(format, args...))
+}
+
+func (t table) unknown(name string, err error) {
+	t.doc.problem(Failure, HostsFileKey, t.key(name), err)
 }
 
 func (t table) wrongType(name, want string) {
@@ -225,9 +229,9 @@ func (t table) only(known ...string) {
 			continue
 		}
 		if hint := nearest(name, known); hint != "" {
-			t.fail(name, "unknown key; did you mean %q?", hint)
+			t.unknown(name, fmt.Errorf("unknown key; did you mean %q?", hint))
 		} else {
-			t.fail(name, "unknown key; known here: %s", strings.Join(known, ", "))
+			t.unknown(name, fmt.Errorf("unknown key; known here: %s", strings.Join(known, ", ")))
 		}
 	}
 }

@@ -54,6 +54,19 @@ func (t *Transport) ForEndpoint(registry string, ep *Endpoint, scoped http.Heade
 	return b
 }
 
+// ForIdentity returns a view of t that presents one identity to one endpoint of
+// a registry, nil for none, on connections of its own and whatever else is
+// configured: it shows what the server answers to that identity. The settings
+// are those of ep and are not looked up again.
+func (t *Transport) ForIdentity(registry string, ep *Endpoint, id *Identity) *EndpointTransport {
+	alone := *ep
+	alone.state, alone.Identities = newEndpointState(), nil
+	if id != nil {
+		alone.Identities = []*Identity{id}
+	}
+	return &EndpointTransport{transport: t, registry: registry, given: &alone, pinned: true}
+}
+
 // RoundTrip is as [Transport.RoundTrip].
 func (b *EndpointTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return b.transport.roundTrip(b, req)
