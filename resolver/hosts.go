@@ -61,6 +61,11 @@ func (h *Hosts) RegistryHosts(registry string) ([]docker.RegistryHost, error) {
 	return h.registryHosts(registry, Options{})
 }
 
+// RegistryHostsFor is RegistryHosts with what one pull or push brings along.
+func (h *Hosts) RegistryHostsFor(registry string, o Options) ([]docker.RegistryHost, error) {
+	return h.registryHosts(registry, o)
+}
+
 // CloseIdleConnections closes the connections no request is using.
 func (h *Hosts) CloseIdleConnections() { h.roundTripper().CloseIdleConnections() }
 

@@ -62,8 +62,9 @@ func (r *Resolver) registryV1(ctx context.Context, spec reference.Spec) (ocispec
 	return r.pullV1(ctx, spec, rh)
 }
 
-// allowsV1 applies the policy. Docker Hub switched v1 off for good.
-func (h *Hosts) allowsV1(host *certsd.Host) bool {
+// AllowsV1 tells whether a registry may be spoken to in the v1 protocol. Docker
+// Hub switched v1 off for good.
+func (h *Hosts) AllowsV1(host *certsd.Host) bool {
 	policy := h.RegistryV1
 	if host.RegistryV1 != "" {
 		policy = V1Policy(host.RegistryV1)
@@ -97,7 +98,7 @@ func (r *Resolver) v1Endpoint(ctx context.Context, spec reference.Spec) (docker.
 	if err != nil {
 		return docker.RegistryHost{}, err
 	}
-	if !r.hosts.allowsV1(host) {
+	if !r.hosts.AllowsV1(host) {
 		return docker.RegistryHost{}, errNotRegistryV1
 	}
 	hosts, err := r.registryHosts(spec.Hostname())
