@@ -32,6 +32,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err == nil {
 		return exitDone
 	}
+	if quiet, ok := errors.AsType[*exitError](err); ok {
+		return quiet.code
+	}
 	fmt.Fprintf(stderr, "certsd: %v\n", err)
 	if _, ok := errors.AsType[*usageError](err); ok {
 		fmt.Fprintln(stderr, "Run 'certsd help' for the commands and their flags.")
@@ -47,7 +50,10 @@ func command(stdout, stderr io.Writer) *cli.Command {
 		Writer:          stdout,
 		ErrWriter:       stderr,
 		HideHelpCommand: false,
-		OnUsageError:    usage,
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "debug", Usage: "say on standard error what is done, step by step"},
+		},
+		OnUsageError: usage,
 		// Exit codes are run's to choose.
 		ExitErrHandler: func(context.Context, *cli.Command, error) {},
 		Action: func(ctx context.Context, c *cli.Command) error {
@@ -57,10 +63,16 @@ func command(stdout, stderr io.Writer) *cli.Command {
 			return cli.ShowRootCommandHelp(c)
 		},
 		Commands: []*cli.Command{
+			checkCommand(stdout, stderr),
 			demoCommand(stdout),
 		},
 	}
 }
+
+// exitError ends the program with a code where everything is said already.
+type exitError struct{ code int }
+
+func (e *exitError) Error() string { return fmt.Sprintf("exit code %d", e.code) }
 
 // usageError is a command line that cannot be understood.
 type usageError struct{ error }

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/urfave/cli/v3"
+
+	"github.com/certsd/containerd-certsd/internal/check"
+)
+
+func checkCommand(stdout, stderr io.Writer) *cli.Command {
+	var hosts hostFlags
+	var asJSON, all, offline bool
+	return &cli.Command{
+		Name:      "check",
+		Usage:     "say what is configured for a registry, what the registry answers, and what to do",
+		ArgsUsage: "REGISTRY[/REPOSITORY[:TAG]]",
+		Description: "Shows the directories and files that count, asks the registry with each client certificate, and says which\n" +
+			"one a pull would use. With a repository it asks for an image as a pull does, wherever that leads.\n\n" +
+			"   certsd check registry.example:5000\n" +
+			"   certsd check registry.example/team/app:1.2\n" +
+			"   certsd check --all --offline\n\n" +
+			"The exit code is 0 if a pull would work, 1 if the server or the network says no, and 2 if nothing can be done\n" +
+			"with the configuration.",
+		OnUsageError: usage,
+		Flags: append(hosts.flags(),
+			&cli.BoolFlag{Name: "json", Usage: "print the findings and all else as JSON", Destination: &asJSON},
+			&cli.BoolFlag{Name: "all", Usage: "check every directory", Destination: &all},
+			&cli.BoolFlag{Name: "offline", Usage: "look at the files alone, and ask no server", Destination: &offline},
+		),
+		Action: func(ctx context.Context, c *cli.Command) error {
+			switch {
+			case all && c.Args().Present():
+				return &usageError{errors.New("--all takes no registry")}
+			case !all && c.Args().Len() != 1:
+				return &usageError{errors.New("check takes one registry, or --all")}
+			}
+			checker := &check.Checker{Roots: hosts.roots(), SystemRoots: hosts.systemRoots, Offline: offline}
+			credentials, err := dockerCredentials(ctx)
+			if err != nil {
+				fmt.Fprintf(stderr, "certsd: going on without credentials: %v\n", err)
+			} else {
+				checker.Credentials = credentials
+			}
+			if c.Bool("debug") {
+				checker.Debug = func(format string, args ...any) { fmt.Fprintf(stderr, "debug: "+format+"\n", args...) }
+			}
+			report := &check.Report{Version: check.Version}
+			registry, err := checker.Registry(ctx, c.Args().First())
+			if err != nil {
+				return &usageError{err}
+			}
+			report.Registries = append(report.Registries, registry)
+			if asJSON {
+				err = check.WriteJSON(stdout, report)
+			} else {
+				err = check.WriteLines(stdout, report)
+			}
+			if err != nil {
+				return err
+			}
+			return checkResult(report)
+		},
+	}
+}
+
+// checkResult is the exit code of a report. What there is to say is said.
+func checkResult(r *check.Report) error {
+	switch r.ExitCode() {
+	case check.ExitWorks:
+		return nil
+	case check.ExitUnusable:
+		return &exitError{exitUsage}
+	default:
+		return &exitError{exitFailed}
+	}
+}

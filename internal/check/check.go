@@ -1,0 +1,142 @@
+// Package check says what is configured for a registry, what the registry makes
+// of it, and what to do where they do not agree: the work of "certsd check".
+//
+// [Checker.Registry] looks at one registry, [Checker.All] at every directory.
+// The result is a [Report], which [WriteTable], [WriteLines] and [WriteJSON]
+// print. docs/check.md describes the findings and the JSON.
+package check
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/resolver"
+)
+
+// stepTimeout bounds each request: a person waits for the answer.
+const stepTimeout = 20 * time.Second
+
+// Checker checks registries. Its zero value searches the default roots and asks
+// without credentials. It may be used by several goroutines.
+type Checker struct {
+	// Roots are the certs.d directories. nil means certsd.DefaultRoots.
+	Roots certsd.Roots
+	// SystemRoots is "fallback", also if empty, or "append".
+	SystemRoots string
+	// Offline leaves the network alone.
+	Offline bool
+	// Credentials returns user and secret for a registry's host[:port]. nil
+	// means anonymous. They are sent to the registry and to the token server
+	// it names, and are in no report.
+	Credentials func(host string) (user, secret string, err error)
+	// Debug, if set, is told each step. It may be called concurrently.
+	Debug func(format string, args ...any)
+	// Now is the time that validity is counted from; nil is the clock.
+	Now func() time.Time
+}
+
+// Registry checks a registry, host or host:port, and if target goes on with a
+// repository, and a tag or digest, a pull from it. The error is about target
+// alone.
+func (c *Checker) Registry(ctx context.Context, target string) (*Registry, error) {
+	name, repository, err := splitTarget(target)
+	if err != nil {
+		return nil, err
+	}
+	inspection, err := c.hosts().Inspect(name)
+	if err != nil {
+		return nil, err
+	}
+	r := &run{Checker: c, hosts: c.hosts(), given: name, repository: repository, inspection: inspection}
+	r.report = &Registry{Registry: inspection.Name, Repository: repository.String()}
+	r.configuration()
+	switch {
+	case inspection.Host == nil:
+	case c.Offline:
+	default:
+		r.live(ctx)
+	}
+	r.conclude()
+	return r.report, nil
+}
+
+func (c *Checker) hosts() *certsd.Hosts {
+	return &certsd.Hosts{Roots: c.Roots, SystemRoots: c.SystemRoots}
+}
+
+func (c *Checker) now() time.Time {
+	if c.Now != nil {
+		return c.Now()
+	}
+	return time.Now()
+}
+
+func (c *Checker) debug(format string, args ...any) {
+	if c.Debug != nil {
+		c.Debug(format, args...)
+	}
+}
+
+// run is the check of one registry.
+type run struct {
+	*Checker
+	hosts *certsd.Hosts
+	// given is the registry as it was spelt.
+	given      string
+	repository repository
+	inspection *certsd.Inspection
+	report     *Registry
+
+	// transport makes the requests with one certificate each, shared those a
+	// pull would make.
+	transport *certsd.Transport
+	shared    *resolver.Hosts
+
+	// mu guards seen: what was tried through shared.
+	mu   sync.Mutex
+	seen []certsd.Attempt
+}
+
+// repository is what is to be pulled; the zero value is nothing.
+type repository struct {
+	name string
+	// object is ":TAG" or "@DIGEST", empty if none was given.
+	object string
+}
+
+func (r repository) String() string { return r.name + r.object }
+
+// splitTarget splits REGISTRY[/REPOSITORY[:TAG|@DIGEST]]. A scheme in front is
+// dropped: it is pasted often enough.
+func splitTarget(target string) (registry string, repo repository, err error) {
+	for _, scheme := range []string{"https://", "http://", "docker://"} {
+		target = strings.TrimPrefix(target, scheme)
+	}
+	registry, path, _ := strings.Cut(target, "/")
+	path = strings.Trim(path, "/")
+	if path == "v2" || path == "v1" {
+		path = ""
+	}
+	if i := strings.IndexByte(path, '@'); i >= 0 {
+		repo.name, repo.object = path[:i], path[i:]
+	} else if i := strings.LastIndexByte(path, ':'); i >= 0 {
+		repo.name, repo.object = path[:i], path[i:]
+	} else {
+		repo.name = path
+	}
+	if repo.name == "" && path != "" {
+		return "", repo, fmt.Errorf("%q names no repository", target)
+	}
+	if registry == "" {
+		return "", repo, fmt.Errorf("%q names no registry", target)
+	}
+	return registry, repo, nil
+}
+
+// closing closes a body of which no more is needed.
+func closing(c io.Closer) { _ = c.Close() }

@@ -1,0 +1,78 @@
+package check
+
+import (
+	"fmt"
+	"slices"
+)
+
+// conclude gives the verdict.
+func (r *run) conclude() {
+	v := r.report
+	slices.SortStableFunc(v.Findings, func(a, b Finding) int {
+		return severityOrder(a.Severity) - severityOrder(b.Severity)
+	})
+	for i := range v.Findings {
+		v.Findings[i].Message = trimNext(v.Findings[i].Message, v.Findings[i].Next)
+	}
+	switch {
+	case r.inspection.Host == nil || len(v.Endpoints) == 0:
+		v.Verdict, v.Reason = Unusable, "nothing can be done with this configuration"
+	case r.Offline:
+		v.Verdict, v.Reason = Unasked, "the configuration can be used; the server was not asked"
+	case v.Pull != nil && v.Pull.Error == "", v.Pull != nil && r.has(TagMissing):
+		v.Verdict, v.Reason = Works, "a pull would work"+with(v.Pull.Identity)
+	case v.Pull != nil:
+		v.Verdict, v.Reason = Refused, "a pull would fail"
+	default:
+		v.Verdict, v.Reason = r.byEndpoints()
+	}
+}
+
+// byEndpoints is the verdict where no repository was named.
+func (r *run) byEndpoints() (Verdict, string) {
+	for _, e := range r.report.Endpoints {
+		l := e.Live
+		if l == nil || l.Protocol == "" || !slices.Contains(e.Capabilities, "pull") || !slices.Contains(e.Capabilities, "resolve") {
+			continue
+		}
+		if l.Status < 400 || l.Protocol == "v1" && !r.has(V1Forbidden) || r.has(CredentialsUnknown) {
+			return Works, fmt.Sprintf("a pull would work: %s answers%s", e.URL, with(l.Identity))
+		}
+	}
+	return Refused, "a pull would fail"
+}
+
+func with(identity string) string {
+	if identity == "" {
+		return ", without a client certificate"
+	}
+	return ", with " + identity
+}
+
+func severityOrder(severity string) int {
+	if severity == isError {
+		return 0
+	}
+	return 1
+}
+
+// The exit codes of certsd check.
+const (
+	ExitWorks    = 0
+	ExitRefused  = 1
+	ExitUnusable = 2
+)
+
+// ExitCode is the exit code for a report: that of the worst verdict.
+func (r *Report) ExitCode() int {
+	code := ExitWorks
+	for _, registry := range r.Registries {
+		switch registry.Verdict {
+		case Refused:
+			code = max(code, ExitRefused)
+		case Unusable:
+			code = max(code, ExitUnusable)
+		}
+	}
+	return code
+}

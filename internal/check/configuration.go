@@ -1,0 +1,153 @@
+package check
+
+import (
+	"fmt"
+	"maps"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/certsd/containerd-certsd/certsd"
+)
+
+// configuration reports what is on the disk.
+func (r *run) configuration() {
+	i := r.inspection
+	roots := r.Roots
+	if roots == nil {
+		roots = certsd.DefaultRoots()
+	}
+	for _, root := range roots {
+		r.report.Roots = append(r.report.Roots, Root{root, rootState(root)})
+	}
+	if i.Host != nil {
+		r.report.Directory, r.report.Fallback = i.Host.Dir, i.Host.Fallback
+	}
+	for _, c := range i.Candidates {
+		r.report.Directories = append(r.report.Directories, r.directory(c))
+	}
+	for _, p := range i.Problems {
+		r.find(ofProblem(p))
+	}
+	if i.Host == nil {
+		return
+	}
+	for _, e := range i.Host.Endpoints {
+		r.report.Endpoints = append(r.report.Endpoints, endpoint(e))
+	}
+	if i.Host.Dir == "" {
+		r.find(Finding{
+			Severity: isWarning, Code: NoDirectory, Where: i.Name,
+			Message: "no root has a directory for it: no client certificate is presented, and the system's CA roots count",
+			Next:    "if it needs certificates, create " + r.directoryFor(i.Name),
+		})
+	}
+}
+
+func rootState(root string) string {
+	_, err := os.ReadDir(root)
+	switch {
+	case err == nil:
+		return "searched"
+	case os.IsNotExist(err):
+		return "absent"
+	default:
+		return "unreadable"
+	}
+}
+
+func endpoint(e *certsd.Endpoint) *Endpoint {
+	d := &Endpoint{
+		URL: e.Scheme + "://" + e.Host + e.Path, Directory: e.Dir, SkipVerify: e.SkipVerify,
+		Headers: slices.Sorted(maps.Keys(e.Header)), CAMode: caMode(e),
+	}
+	for _, c := range []struct {
+		name string
+		bit  certsd.Capabilities
+	}{{"pull", certsd.Pull}, {"resolve", certsd.Resolve}, {"push", certsd.Push}, {"referrers", certsd.Referrers}} {
+		if e.Capabilities&c.bit != 0 {
+			d.Capabilities = append(d.Capabilities, c.name)
+		}
+	}
+	for _, ca := range e.CAs {
+		d.CAs = append(d.CAs, ca.File)
+	}
+	for _, id := range e.Identities {
+		d.Identities = append(d.Identities, id.CertFile)
+	}
+	return d
+}
+
+// caMode says which CA roots count.
+func caMode(e *certsd.Endpoint) string {
+	switch {
+	case e.Scheme == "http":
+		return "plain HTTP: nothing is verified"
+	case e.SkipVerify:
+		return "skip_verify: nothing is verified"
+	case e.Localhost:
+		return "a registry on this machine without a directory: nothing is verified"
+	case len(e.CAs) == 0:
+		return "the system's CA roots, since no *.crt and no ca is configured"
+	case e.TrustsSystem():
+		return "the configured CA roots and the system's"
+	default:
+		return "the configured CA roots alone"
+	}
+}
+
+// directory describes a directory that was looked for.
+func (r *run) directory(c certsd.Candidate) Directory {
+	d := Directory{Path: c.Path, For: c.For, State: string(c.State), Why: r.why(c)}
+	for _, name := range c.Files {
+		if f, ok := r.file(filepath.Join(c.Path, name)); ok {
+			d.Files = append(d.Files, f)
+		}
+	}
+	return d
+}
+
+// why says why a directory counts or does not.
+func (r *run) why(c certsd.Candidate) string {
+	host := r.inspection.Host
+	named := "named after " + c.For
+	if c.For == "" {
+		named = "for registries without a directory"
+	}
+	switch c.State {
+	case certsd.Used:
+		if host != nil && c.Path == host.Dir {
+			return named + ", and the first with something in it"
+		}
+		return named
+	case certsd.Unused:
+		if c.For == "" {
+			return "_default is for registries without a directory"
+		}
+		return "nothing uses it"
+	case certsd.Empty:
+		return "nothing in it counts"
+	case certsd.Unreadable:
+		return "cannot be looked at"
+	default:
+		return fmt.Sprintf("there is none (%s)", named)
+	}
+}
+
+// directoryFor is the directory to create for a host.
+func (c *Checker) directoryFor(host string) string {
+	roots := c.Roots
+	if roots == nil {
+		roots = certsd.DefaultRoots()
+	}
+	name := host
+	if u := (&url.URL{Host: host}); u.Port() != "" && u.Port() != "443" {
+		name = strings.TrimSuffix(host, ":"+u.Port()) + "_" + u.Port() + "_"
+	}
+	if len(roots) == 0 {
+		return name
+	}
+	return filepath.Join(roots[0], name)
+}

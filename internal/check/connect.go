@@ -1,0 +1,307 @@
+package check
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"slices"
+	"sync"
+
+	"crypto/x509/pkix"
+	"encoding/asn1"
+
+	"github.com/certsd/containerd-certsd/certsd"
+)
+
+// maxNamed bounds the CAs of a server's list that are reported.
+const maxNamed = 200
+
+// probe is what is seen of a connection while a request without anything
+// private is made on it.
+type probe struct {
+	// mu guards what follows.
+	mu        sync.Mutex
+	proxy     *url.URL
+	addresses []string
+	connected string
+	dialErr   error
+	state     *tls.ConnectionState
+	asked     bool
+	cas       [][]byte
+	tlsErr    error
+}
+
+// connect looks up the name, connects and shakes hands, by way of the proxy of
+// the environment if there is one, and reports it. It tells whether there is a
+// server to ask.
+func (r *run) connect(ctx context.Context, e *certsd.Endpoint, live *Live) bool {
+	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
+	defer cancel()
+	p := &probe{}
+	transport := &http.Transport{
+		Proxy: func(req *http.Request) (*url.URL, error) {
+			u, err := http.ProxyFromEnvironment(req)
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.proxy = u
+			return u, err
+		},
+		TLSClientConfig: &tls.Config{
+			MinVersion: tls.VersionTLS12,
+			// The chain is verified afterwards: what is wrong with it is to be
+			// shown beside what it is. Nothing private is sent.
+			InsecureSkipVerify: true, //nolint:gosec // see above
+			VerifyConnection: func(state tls.ConnectionState) error {
+				p.mu.Lock()
+				defer p.mu.Unlock()
+				p.state = &state
+				return nil
+			},
+			GetClientCertificate: func(cri *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+				p.mu.Lock()
+				defer p.mu.Unlock()
+				p.asked, p.cas = true, cri.AcceptableCAs
+				return &tls.Certificate{}, nil
+			},
+		},
+	}
+	defer transport.CloseIdleConnections()
+	ctx = httptrace.WithClientTrace(ctx, p.trace())
+	req, err := http.NewRequestWithContext(ctx, http.MethodHead, e.Scheme+"://"+e.Host+e.Path+"/", nil)
+	if err == nil {
+		var resp *http.Response
+		if resp, err = transport.RoundTrip(req); err == nil {
+			closing(resp.Body)
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.report(live)
+	r.debug("connection to %s: %v", e.Host, err)
+	if e.Scheme == "https" && p.state != nil {
+		r.tls(e, live, p)
+	}
+	return r.reached(e, live, p, err)
+}
+
+func (p *probe) trace() *httptrace.ClientTrace {
+	return &httptrace.ClientTrace{
+		DNSDone: func(info httptrace.DNSDoneInfo) {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			for _, a := range info.Addrs {
+				p.addresses = append(p.addresses, a.String())
+			}
+		},
+		ConnectDone: func(_, addr string, err error) {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			if err == nil {
+				p.connected = addr
+			} else {
+				p.dialErr = err
+			}
+		},
+		TLSHandshakeDone: func(_ tls.ConnectionState, err error) {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.tlsErr = err
+		},
+	}
+}
+
+func (p *probe) report(live *Live) {
+	if p.proxy != nil {
+		live.Proxy = (&url.URL{Scheme: p.proxy.Scheme, Host: p.proxy.Host}).String()
+	}
+	live.Addresses, live.Connected = p.addresses, p.connected
+}
+
+// reached tells whether there is a server that can be asked, and finds what is
+// wrong if not.
+func (r *run) reached(e *certsd.Endpoint, live *Live, p *probe, err error) bool {
+	f := Finding{Severity: r.severity(e), Where: e.Host}
+	var dns *net.DNSError
+	var record tls.RecordHeaderError
+	switch {
+	case p.state != nil:
+		return true
+	case err == nil:
+		return true
+	case p.proxy != nil && p.connected == "":
+		f.Code, f.Message = ProxyFailed, fmt.Sprintf("the proxy %s cannot be reached: %s", live.Proxy, wordsOf(err))
+		f.Next = "correct HTTPS_PROXY, or put " + (&url.URL{Host: e.Host}).Hostname() + " into NO_PROXY"
+	case errors.As(err, &dns):
+		f.Code, f.Message = NameUnknown, fmt.Sprintf("the name %s cannot be looked up: %s", dns.Name, dnsWords(dns))
+		f.Next = "correct the name, or the DNS of this machine (/etc/resolv.conf, /etc/hosts)"
+	case errors.As(err, &record) && string(record.RecordHeader[:]) == "HTTP/":
+		if e.Localhost || e.HTTPFallback {
+			return true
+		}
+		f.Code, f.Message = NoTLS, "the server answers in plain HTTP where TLS is due"
+		f.Next = `correct the port; if it is meant to be plain HTTP, write server = "http://` + e.Host + `" into hosts.toml, without ca and client`
+	case p.connected == "":
+		f.Code, f.Message = NoConnection, "no connection: "+wordsOf(err)
+		f.Next = "see that the server runs, that the port is right, and that no firewall is in between"
+	default:
+		f.Code, f.Message = TLSFailed, "no TLS: "+wordsOf(err)
+		f.Next = "see what the server says: openssl s_client -connect " + hostPort(e) + " -servername " + (&url.URL{Host: e.Host}).Hostname()
+	}
+	live.Error = f.Message
+	r.find(f)
+	return false
+}
+
+func dnsWords(err *net.DNSError) string {
+	if err.IsNotFound {
+		return "there is no such host"
+	}
+	return printable(err.Err)
+}
+
+func hostPort(e *certsd.Endpoint) string {
+	u := &url.URL{Host: e.Host}
+	if u.Port() != "" {
+		return e.Host
+	}
+	return e.Host + ":443"
+}
+
+// tls reports a handshake and verifies the chain against the roots that count.
+func (r *run) tls(e *certsd.Endpoint, live *Live, p *probe) {
+	s := p.state
+	t := &TLS{Version: tls.VersionName(s.Version), Cipher: tls.CipherSuiteName(s.CipherSuite), Asked: p.asked}
+	for _, cert := range s.PeerCertificates {
+		t.Chain = append(t.Chain, r.certificate(cert))
+	}
+	for _, der := range p.cas[:min(len(p.cas), maxNamed)] {
+		t.AcceptableCAs = append(t.AcceptableCAs, distinguishedName(der))
+	}
+	live.TLS = t
+	err := r.verify(e, s)
+	if t.Verified = err == nil; err == nil {
+		return
+	}
+	t.Error = wordsOf(err)
+	if e.SkipVerify || e.Localhost {
+		r.find(Finding{
+			Severity: isWarning, Code: NotVerified, Where: e.Host,
+			Message: "its certificate is accepted unverified, and would be refused otherwise: " + t.Error,
+			Next:    "put the CA root that signed it into " + r.directoryFor(e.Host) + " as NAME.crt, and remove skip_verify",
+		})
+		return
+	}
+	r.find(r.unverified(e, s, err))
+}
+
+func (r *run) verify(e *certsd.Endpoint, s *tls.ConnectionState) error {
+	if len(s.PeerCertificates) == 0 {
+		return errors.New("the server sent no certificate")
+	}
+	o := x509.VerifyOptions{
+		Roots: e.RootCAs(), DNSName: (&url.URL{Host: e.Host}).Hostname(), Intermediates: x509.NewCertPool(), CurrentTime: r.now(),
+	}
+	for _, cert := range s.PeerCertificates[1:] {
+		o.Intermediates.AddCert(cert)
+	}
+	_, err := s.PeerCertificates[0].Verify(o)
+	return err
+}
+
+// unverified says what is wrong with a server's certificate.
+func (r *run) unverified(e *certsd.Endpoint, s *tls.ConnectionState, err error) Finding {
+	f := Finding{Severity: r.severity(e), Where: e.Host, Code: ServerUnverified, Message: "its certificate is not accepted: " + wordsOf(err)}
+	roots := "the system's CA roots"
+	if len(e.CAs) > 0 {
+		roots = "the CA roots in " + e.Dir
+	}
+	var unknown x509.UnknownAuthorityError
+	var name x509.HostnameError
+	var invalid x509.CertificateInvalidError
+	switch {
+	case errors.As(err, &unknown):
+		leaf := s.PeerCertificates[len(s.PeerCertificates)-1]
+		f.Code = UnknownAuthority
+		f.Message = fmt.Sprintf("its certificate is signed by %q, which is not among %s", printable(leaf.Issuer.String()), roots)
+		f.Next = fmt.Sprintf("put that CA's certificate into %s as NAME.crt", r.directoryOf(e))
+	case errors.As(err, &name):
+		names := namesOf(s.PeerCertificates[0])
+		f.Code, f.Message = WrongName, fmt.Sprintf("its certificate is for %s, not for %s", joined(names), name.Host)
+		f.Next = "use one of these names for the registry, or have the certificate issued anew with this name among its subject alternative names"
+		if len(names) == 0 {
+			f.Message = "its certificate has no subject alternative names"
+			f.Next = "have it issued anew with " + name.Host + " among its subject alternative names"
+		}
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		cert := s.PeerCertificates[0]
+		if invalid.Cert != nil {
+			cert = invalid.Cert
+		}
+		f.Code = ServerExpired
+		f.Message = fmt.Sprintf("its certificate %q %s", printable(cert.Subject.String()), validity(cert, r.now()))
+		f.Next = "have it renewed, or set this machine's clock"
+	}
+	return f
+}
+
+// directoryOf is where CA roots and client certificates for an endpoint belong.
+func (r *run) directoryOf(e *certsd.Endpoint) string {
+	if e.Dir != "" {
+		return e.Dir
+	}
+	return r.directoryFor(e.Host)
+}
+
+// severity is that of a finding about an endpoint: another one may do instead.
+func (r *run) severity(e *certsd.Endpoint) string {
+	endpoints := r.inspection.Host.Endpoints
+	if len(endpoints) > 1 && e != endpoints[len(endpoints)-1] {
+		return isWarning
+	}
+	return isError
+}
+
+// listed finds the identities whose issuers the server does not accept by its
+// own list.
+func (r *run) listed(e *certsd.Endpoint, live *Live) {
+	if live.TLS == nil || len(live.TLS.AcceptableCAs) == 0 || len(live.TLS.AcceptableCAs) == maxNamed {
+		return
+	}
+	for _, id := range e.Identities {
+		if !slices.ContainsFunc(issuers(id), func(name string) bool { return slices.Contains(live.TLS.AcceptableCAs, name) }) {
+			r.find(Finding{
+				Severity: isWarning, Code: IssuerNotListed, Where: id.CertFile,
+				Message: fmt.Sprintf("it is issued by %q, and %s accepts certificates of %s", issuers(id)[0], e.Host, quoted(live.TLS.AcceptableCAs)),
+				Next:    "get a certificate from a CA that the server accepts",
+			})
+		}
+	}
+}
+
+// issuers are those of a client certificate and of the chain behind it.
+func issuers(id *certsd.Identity) []string {
+	names := []string{printable(id.Certificate.Leaf.Issuer.String())}
+	for _, der := range id.Certificate.Certificate[1:] {
+		if cert, err := x509.ParseCertificate(der); err == nil {
+			names = append(names, printable(cert.Issuer.String()), printable(cert.Subject.String()))
+		}
+	}
+	return names
+}
+
+// distinguishedName is a CA of a server's list.
+func distinguishedName(der []byte) string {
+	var rdn pkix.RDNSequence
+	if rest, err := asn1.Unmarshal(der, &rdn); err != nil || len(rest) > 0 {
+		return "(unreadable)"
+	}
+	var name pkix.Name
+	name.FillFromRDNSequence(&rdn)
+	return printable(name.String())
+}

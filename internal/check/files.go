@@ -1,0 +1,122 @@
+package check
+
+import (
+	"crypto/x509"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/certsd/containerd-certsd/certsd"
+)
+
+// The kinds of files.
+const (
+	kindCA     = "CA roots"
+	kindClient = "client certificate"
+	kindKey    = "private key"
+	kindHosts  = "hosts.toml"
+	kindUnread = "not read"
+)
+
+// soon is how long before its end a certificate is worth a warning, unless it
+// is a short-lived one that is still fresh.
+const soon = 14 * 24 * time.Hour
+
+func (c *Checker) expiresSoon(cert *x509.Certificate) bool {
+	left := cert.NotAfter.Sub(c.now())
+	return left > 0 && left < soon && left < cert.NotAfter.Sub(cert.NotBefore)/5
+}
+
+// file describes a file of a host directory; not ok for a directory.
+func (r *run) file(path string) (f File, ok bool) {
+	x := r.hosts.Examine(path)
+	if x.Mode.IsDir() {
+		return f, false
+	}
+	f = File{Path: path, Kind: r.kind(path), Key: x.Key}
+	if x.Mode != 0 {
+		f.Mode = fmt.Sprintf("%#o", x.Mode.Perm())
+	}
+	if x.Err != nil {
+		f.Error = x.Err.Error()
+	}
+	for _, cert := range x.Certificates {
+		f.Certificates = append(f.Certificates, r.certificate(cert))
+	}
+	if f.Kind == kindClient && len(x.Certificates) > 0 {
+		r.match(&f, x)
+	}
+	if x.Key != "" && x.Mode.Perm()&0o077 != 0 && f.Kind != kindUnread {
+		r.find(Finding{
+			Severity: isWarning, Code: KeyPermissions, Where: path,
+			Message: fmt.Sprintf("holds a private key that others than its owner can use: its mode is %s", f.Mode),
+			Next:    "chmod 600 " + path,
+		})
+	}
+	if f.Kind == kindClient && len(x.Certificates) > 0 && r.expiresSoon(x.Certificates[0]) {
+		r.find(Finding{Severity: isWarning, Code: ExpiresSoon, Where: path, Message: f.Certificates[0].Subject + " " + f.Certificates[0].Validity, Next: "renew it"})
+	}
+	return f, true
+}
+
+// match says which key belongs to a client certificate, and whether it does.
+func (r *run) match(f *File, x certsd.File) {
+	key := x
+	if x.Key == "" {
+		key = r.hosts.Examine(r.keyFile(x.Path))
+	}
+	if key.Key == "" {
+		return
+	}
+	matches := key.HasKeyOf(x.Certificates[0])
+	f.KeyFile, f.KeyMatches = key.Path, &matches
+}
+
+// keyFile is where the key of a certificate file is.
+func (r *run) keyFile(path string) string {
+	if host := r.inspection.Host; host != nil {
+		for _, e := range host.Endpoints {
+			for _, id := range e.Identities {
+				if id.CertFile == path {
+					return id.KeyFile
+				}
+			}
+		}
+	}
+	return strings.TrimSuffix(path, filepath.Ext(path)) + ".key"
+}
+
+// kind is what a file is read as.
+func (r *run) kind(path string) string {
+	if host := r.inspection.Host; host != nil {
+		for _, e := range host.Endpoints {
+			for _, ca := range e.CAs {
+				if ca.File == path {
+					return kindCA
+				}
+			}
+			for _, id := range e.Identities {
+				switch path {
+				case id.CertFile:
+					return kindClient
+				case id.KeyFile:
+					return kindKey
+				}
+			}
+		}
+	}
+	switch name := filepath.Base(path); filepath.Ext(name) {
+	case ".crt":
+		return kindCA
+	case ".cert":
+		return kindClient
+	case ".key":
+		return kindKey
+	default:
+		if name == kindHosts {
+			return kindHosts
+		}
+		return kindUnread
+	}
+}

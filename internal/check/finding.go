@@ -1,0 +1,96 @@
+package check
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/certsd/containerd-certsd/certsd"
+)
+
+// Finding is something a person should know, and what to do about it.
+type Finding struct {
+	// Severity is "error" for what keeps a pull from working, else "warning".
+	Severity string `json:"severity"`
+	// Code names the kind of finding; docs/check.md lists them.
+	Code Code `json:"code"`
+	// Where is the file, directory or host, with the line of a file after a
+	// colon where there is one.
+	Where   string `json:"where"`
+	Message string `json:"message"`
+	// Next is what to do.
+	Next string `json:"next,omitempty"`
+}
+
+// Code names a kind of finding in words that stay the same. Those of
+// certsd.ProblemCode are codes, too.
+type Code string
+
+// The codes of what a network, a server or a containerd shows.
+const (
+	NameUnknown         Code = "name-unknown"
+	NoConnection        Code = "no-connection"
+	ProxyFailed         Code = "proxy-failed"
+	TLSFailed           Code = "tls-failed"
+	NoTLS               Code = "no-tls"
+	UnknownAuthority    Code = "unknown-authority"
+	WrongName           Code = "wrong-name"
+	ServerExpired       Code = "server-expired"
+	ServerUnverified    Code = "server-unverified"
+	NotVerified         Code = "not-verified"
+	CertificateRequired Code = "certificate-required"
+	CertificateRefused  Code = "certificate-refused"
+	NotAsked            Code = "not-asked"
+	AskedLate           Code = "asked-late"
+	IssuerNotListed     Code = "issuer-not-listed"
+	AllRefused          Code = "all-refused"
+	CredentialsMissing  Code = "credentials-missing"
+	CredentialsRefused  Code = "credentials-refused"
+	CredentialsUnknown  Code = "credentials-unknown"
+	TokenServer         Code = "token-server"
+	OtherHostAsks       Code = "other-host-asks"
+	ServerError         Code = "server-error"
+	NoRegistry          Code = "no-registry"
+	V1Only              Code = "v1-only"
+	V1Forbidden         Code = "v1-forbidden"
+	NotFound            Code = "not-found"
+	TagMissing          Code = "tag-missing"
+	PullFailed          Code = "pull-failed"
+	MirrorFailed        Code = "mirror-failed"
+	NoDirectory         Code = "no-directory"
+	KeyPermissions      Code = "key-permissions"
+	ExpiresSoon         Code = "expires-soon"
+)
+
+const (
+	isError   = "error"
+	isWarning = "warning"
+)
+
+// ofProblem is a problem of the configuration as a finding.
+func ofProblem(p *certsd.Problem) Finding {
+	f := Finding{Severity: p.Severity.String(), Code: Code(p.Code), Where: p.File, Message: p.Err.Error(), Next: nextFor(p)}
+	if p.Line > 0 {
+		f.Where = fmt.Sprintf("%s:%d", p.File, p.Line)
+	}
+	if p.Key != "" {
+		f.Message = p.Key + ": " + f.Message
+	}
+	return f
+}
+
+// find adds a finding, once.
+func (r *run) find(f Finding) {
+	if !slices.ContainsFunc(r.report.Findings, func(g Finding) bool { return g.Code == f.Code && g.Where == f.Where && g.Message == f.Message }) {
+		r.debug("%s %s %s: %s", f.Severity, f.Code, f.Where, f.Message)
+		r.report.Findings = append(r.report.Findings, f)
+	}
+}
+
+// has tells whether there is a finding of a code.
+func (r *run) has(code Code) bool {
+	return slices.ContainsFunc(r.report.Findings, func(f Finding) bool { return f.Code == code })
+}
+
+// trimNext leaves out of a message what is said as the next step.
+func trimNext(message, next string) string { return strings.TrimSuffix(message, ": "+next) }

@@ -1,0 +1,245 @@
+package check
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+
+	"github.com/certsd/containerd-certsd/certsd"
+)
+
+// judge finds what the answer to a pull's first request means.
+func (r *run) judge(e *certsd.Endpoint, live *Live, resp *http.Response, attempts []certsd.Attempt) {
+	last, _ := lastFor(attempts, e.Host)
+	f := Finding{Severity: r.severity(e), Where: e.Host}
+	status := resp.StatusCode
+	words := statusWords(status, last.Answer)
+	switch {
+	case status < 300:
+		live.Protocol = "v2"
+		return
+	case status == http.StatusUnauthorized:
+		live.Protocol = "v2"
+		r.unauthorized(e, resp, f)
+		return
+	case status == http.StatusNotFound && resp.Header.Get("Docker-Distribution-API-Version") == "" && e.Path == "/v2":
+		r.notV2(e, live, f)
+		return
+	case status == http.StatusForbidden:
+		f.Code = AllRefused
+		f.Message = fmt.Sprintf("%s for %s", words, r.tried(attempts))
+		f.Next = r.nextForRefusal(e, last)
+	case strings.Contains(words, "wants a client certificate"):
+		f.Code, f.Message, f.Next = CertificateRequired, words, r.nextForRequired(e)
+	case strings.Contains(words, "does not accept the client certificate"):
+		f.Code, f.Message = CertificateRefused, fmt.Sprintf("%s (%s)", words, r.tried(attempts))
+		f.Next = r.nextForRefusal(e, last)
+	case status >= 500:
+		f.Code, f.Message = ServerError, fmt.Sprintf("%s for %s", words, r.tried(attempts))
+		f.Next = "look into the server's log; where only some certificates bring this, ask its owner which one is entitled"
+	case status >= 300 && status < 400:
+		f.Code, f.Message = NoRegistry, fmt.Sprintf("%s to %s", words, withoutSecrets(resp.Header.Get("Location")))
+		f.Next = "a registry does not redirect its API root: is this its right name?"
+	default:
+		f.Code, f.Message = NoRegistry, words
+		f.Next = "is this the registry's right name and port?"
+	}
+	r.find(f)
+}
+
+// failed finds what an error instead of an answer means.
+func (r *run) failed(e *certsd.Endpoint, err error, attempts []certsd.Attempt) {
+	if token, ok := errors.AsType[*tokenError](err); ok {
+		r.noToken(e, token, attempts)
+		return
+	}
+	f := Finding{Severity: r.severity(e), Where: e.Host, Code: PullFailed, Message: wordsOf(err)}
+	last, _ := lastFor(attempts, e.Host)
+	_, refused := errors.AsType[*certsd.RefusedError](err)
+	_, unverified := errors.AsType[*certsd.VerificationError](err)
+	switch {
+	case unverified:
+		// Told already, by the handshake.
+		if r.has(UnknownAuthority) || r.has(WrongName) || r.has(ServerExpired) || r.has(ServerUnverified) {
+			return
+		}
+		f.Code = ServerUnverified
+	case refused && strings.Contains(last.Hint, "in the middle of a connection"):
+		f.Code, f.Message = AskedLate, "it asks for a client certificate in the middle of a connection"
+		f.Next = "let it ask on each connection: in Apache, SSLVerifyClient belongs outside of Location and Directory"
+	case refused && len(e.Identities) == 0:
+		f.Code, f.Next = CertificateRequired, r.nextForRequired(e)
+	case refused:
+		f.Code, f.Message = CertificateRefused, fmt.Sprintf("%s (%s)", wordsOf(err), r.tried(attempts))
+		f.Next = r.nextForRefusal(e, last)
+	}
+	r.find(f)
+}
+
+// tried lists the identities of attempts.
+func (r *run) tried(attempts []certsd.Attempt) string {
+	var names []string
+	for _, a := range attempts {
+		if a.Skipped == "" && a.Identity != "" && (len(names) == 0 || names[len(names)-1] != a.Identity) {
+			names = append(names, a.Identity)
+		}
+	}
+	switch len(names) {
+	case 0:
+		return "a request without a client certificate"
+	case 1:
+		return names[0]
+	default:
+		return fmt.Sprintf("each of %s", joined(names))
+	}
+}
+
+func (r *run) nextForRequired(e *certsd.Endpoint) string {
+	if e.Dir != "" || r.inspection.Host.Dir != "" && e.Host == r.inspection.Name {
+		return "put NAME.cert and NAME.key into " + r.directoryOf(e)
+	}
+	return fmt.Sprintf("create %s with NAME.cert and NAME.key", r.directoryFor(e.Host))
+}
+
+func (r *run) nextForRefusal(e *certsd.Endpoint, last certsd.Attempt) string {
+	switch {
+	case len(e.Identities) == 0 && last.Asked:
+		return r.nextForRequired(e)
+	case len(e.Identities) == 0:
+		return "ask the registry's owner who may enter"
+	case !last.Asked && !last.Resumed:
+		return "the server did not ask for a client certificate: switch that on at the server"
+	}
+	return "ask the registry's owner which of these certificates is entitled; compare issuer and subject with what it accepts"
+}
+
+// unauthorized tells what a 401 means that stands after credentials, if there
+// are some, were sent.
+func (r *run) unauthorized(e *certsd.Endpoint, resp *http.Response, f Finding) {
+	user, secret := "", ""
+	if r.Credentials != nil {
+		user, secret, _ = r.Credentials(e.Host)
+	}
+	switch basic := realmOf(resp) == ""; {
+	case user != "" || secret != "":
+		f.Code, f.Message = CredentialsRefused, "401 Unauthorized for the credentials in Docker's config.json"
+		f.Next = "docker login " + e.Host
+	case !basic && r.repository.name == "":
+		f.Severity, f.Code = isWarning, CredentialsUnknown
+		f.Message = "401 Unauthorized for an anonymous token: whether one may pull without credentials depends on the repository"
+		f.Next = fmt.Sprintf("name one: certsd check %s/REPOSITORY", r.given)
+	case !basic:
+		// The pull tells.
+		return
+	default:
+		f.Code, f.Message = CredentialsMissing, "401 Unauthorized: it asks for user and password, and Docker's config.json has none for it"
+		f.Next = "docker login " + e.Host + ", or give the client a pull secret; client certificates do not answer this"
+	}
+	r.find(f)
+}
+
+// noToken finds why a token server gave none.
+func (r *run) noToken(e *certsd.Endpoint, err *tokenError, attempts []certsd.Attempt) {
+	for _, a := range attempts {
+		if a.Host == err.realm && a.Asked && a.Identity == "" && (a.Err != nil || a.Status >= 400) {
+			// elsewhere has said so.
+			return
+		}
+	}
+	f := Finding{Severity: r.severity(e), Code: TokenServer, Where: err.realm, Message: "the token server gave no token: " + presentable(err.error)}
+	if a, ok := lastFor(attempts, err.realm); ok {
+		switch {
+		case a.Err != nil:
+			f.Message = "the token server cannot be asked: " + wordsOf(a.Err)
+		default:
+			f.Message = "the token server gave no token: " + statusWords(a.Status, a.Answer)
+		}
+		f.Next = a.Hint
+		if a.Status == http.StatusUnauthorized || a.Status == http.StatusForbidden && a.Identity == "" {
+			f.Next = "docker login " + e.Host
+		}
+	}
+	r.find(f)
+}
+
+// elsewhere finds another host that asked for a certificate and got none.
+func (r *run) elsewhere(e *certsd.Endpoint, a certsd.Attempt) {
+	if a.Host == e.Host || !a.Asked || a.Identity != "" || a.Err == nil && a.Status < 400 {
+		return
+	}
+	for _, other := range r.inspection.Host.Endpoints {
+		if other.Host == a.Host {
+			return
+		}
+	}
+	what := reply(a).Words
+	r.find(Finding{
+		Severity: r.severity(e), Code: OtherHostAsks, Where: a.Host,
+		Message: fmt.Sprintf("%s leads there, and it asks for a client certificate: %s", e.Host, what),
+		Next:    fmt.Sprintf("create %s with NAME.cert and NAME.key", r.directoryFor(strings.TrimSuffix(a.Host, ":443"))),
+	})
+}
+
+// notV2 looks at a server without the v2 protocol.
+func (r *run) notV2(e *certsd.Endpoint, live *Live, f Finding) {
+	ping := false
+	for _, a := range live.Answers {
+		if a.Identity == live.Identity && a.V1 != nil {
+			ping = a.V1.Status == http.StatusOK
+		}
+	}
+	host := r.inspection.Host
+	switch {
+	case !ping:
+		f.Code, f.Message = NoRegistry, "404 Not Found for /v2/, and /v1/_ping does not answer either"
+		f.Next = "is this the registry's right name and port?"
+	case r.shared.AllowsV1(host):
+		live.Protocol = "v1"
+		f.Severity, f.Code = isWarning, V1Only
+		f.Message = "it speaks only the protocol Registry v1: certsd converts its images, stock containerd cannot pull them"
+		f.Next = "move it to a v2 registry: see docs/registry-v1.md"
+	default:
+		live.Protocol = "v1"
+		f.Code, f.Message = V1Forbidden, "it speaks only the protocol Registry v1, which is for registries with a directory of their own"
+		f.Next = fmt.Sprintf("create the directory %s; empty will do", r.directoryFor(host.Name))
+		if host.RegistryV1 == "never" {
+			f.Message = `it speaks only the protocol Registry v1, and hosts.toml says registry_v1 = "never"`
+			f.Next = `remove that key`
+		}
+	}
+	r.find(f)
+}
+
+var realm = regexp.MustCompile(`(?i)^\s*bearer\s.*realm="([^"]+)"`)
+
+// realmOf is the host[:port] of the token server a challenge names, empty if it
+// names none.
+func realmOf(resp *http.Response) string {
+	for _, challenge := range resp.Header.Values("Www-Authenticate") {
+		if m := realm.FindStringSubmatch(challenge); m != nil {
+			if u, err := url.Parse(m[1]); err == nil {
+				return u.Host
+			}
+		}
+	}
+	return ""
+}
+
+// withoutSecrets is a URL without user, query and fragment.
+func withoutSecrets(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return "(not a URL)"
+	}
+	return printable((&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String())
+}
+
+var anyURL = regexp.MustCompile(`https?://[^\s"'<>]+`)
+
+// presentable is the text of an error, the URLs in it without secrets.
+func presentable(err error) string {
+	return printable(anyURL.ReplaceAllStringFunc(err.Error(), withoutSecrets))
+}

@@ -1,0 +1,193 @@
+package check
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+
+	"github.com/containerd/containerd/v2/core/remotes/docker"
+
+	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/resolver"
+)
+
+// live asks the servers.
+func (r *run) live(ctx context.Context) {
+	hooks := certsd.Hooks{
+		OnAttempt: func(a certsd.Attempt) {
+			r.debug("attempt: %s %s with %q: %d %v", a.Method, a.URL, a.Identity, a.Status, a.Err)
+		},
+		OnRotate: func(s certsd.Rotation) {
+			r.debug("rotation at %s: %s after %s, because of %s", s.Host, s.To, s.From, s.Reason)
+		},
+		OnHandshake: func(h certsd.Handshake) { r.debug("handshake with %s, %q at hand", h.Host, h.Identity) },
+		OnWarning:   func(err error) { r.debug("warning: %v", err) },
+	}
+	r.transport = &certsd.Transport{Hosts: r.hosts, Hooks: hooks}
+	defer r.transport.CloseIdleConnections()
+	shared := hooks
+	shared.OnAttempt = func(a certsd.Attempt) {
+		hooks.OnAttempt(a)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.seen = append(r.seen, a)
+	}
+	r.shared = &resolver.Hosts{Roots: r.Roots, SystemRoots: r.SystemRoots, Hooks: resolver.Hooks{Transport: shared}}
+	defer r.shared.CloseIdleConnections()
+
+	options := resolver.Options{Hosts: r.shared, Credentials: r.Credentials}
+	hosts, err := r.shared.RegistryHostsFor(r.inspection.Name, options)
+	if err != nil || len(hosts) != len(r.inspection.Host.Endpoints) {
+		// The directories changed just now.
+		r.find(Finding{Severity: isError, Code: PullFailed, Where: r.inspection.Name, Message: "the configuration changes at this moment", Next: "check again"})
+		return
+	}
+	for i, e := range r.inspection.Host.Endpoints {
+		r.endpoint(ctx, e, r.report.Endpoints[i], hosts[i])
+	}
+	if r.repository.name != "" {
+		r.pull(ctx, options)
+	}
+}
+
+// endpoint asks one server: for a connection, with each identity alone, and in
+// the way a pull does.
+func (r *run) endpoint(ctx context.Context, e *certsd.Endpoint, report *Endpoint, host docker.RegistryHost) {
+	report.Live = &Live{}
+	if !r.connect(ctx, e, report.Live) {
+		return
+	}
+	for _, id := range append([]*certsd.Identity{nil}, e.Identities...) {
+		report.Live.Answers = append(report.Live.Answers, r.answer(ctx, e, id))
+	}
+	r.listed(e, report.Live)
+	r.asPull(ctx, e, report.Live, host)
+}
+
+// answer asks with one identity, nil for none, and no other.
+func (r *run) answer(ctx context.Context, e *certsd.Endpoint, id *certsd.Identity) Answer {
+	a := Answer{}
+	if id != nil {
+		a.Identity = id.Name
+	}
+	t := r.transport.ForIdentity(r.inspection.Name, e, id)
+	defer t.CloseIdleConnections()
+	v2, attempt := r.get(ctx, t, e, e.Path+"/")
+	a.V2, a.Offered = v2, attempt.Offered
+	if v2.Status == http.StatusNotFound && e.Path == "/v2" {
+		v1, _ := r.get(ctx, t, e, "/v1/_ping")
+		a.V1 = &v1
+	}
+	return a
+}
+
+// get makes a request without credentials and follows no redirect.
+func (r *run) get(ctx context.Context, t http.RoundTripper, e *certsd.Endpoint, path string) (Reply, certsd.Attempt) {
+	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
+	defer cancel()
+	ctx, trail := certsd.WithTrail(ctx)
+	url := e.Scheme + "://" + e.Host + path
+	resp, err := send(ctx, &http.Client{Transport: t, CheckRedirect: stay}, url, e.Header)
+	if err == nil {
+		_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, maxBody))
+		closing(resp.Body)
+	}
+	attempts := trail.Attempts()
+	if len(attempts) == 0 {
+		return Reply{Method: http.MethodGet, URL: url, Words: wordsOf(err)}, certsd.Attempt{}
+	}
+	last := attempts[len(attempts)-1]
+	return reply(last), last
+}
+
+// maxBody is how much of an answer is read.
+const maxBody = 64 << 10
+
+// stay follows no redirect.
+func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+
+func send(ctx context.Context, client *http.Client, url string, header http.Header) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	for name, values := range header {
+		req.Header[http.CanonicalHeaderKey(name)] = values
+	}
+	req.Header.Set("User-Agent", "certsd")
+	return client.Do(req)
+}
+
+// asPull asks as a pull does: one certificate after another, then with
+// credentials.
+func (r *run) asPull(ctx context.Context, e *certsd.Endpoint, live *Live, host docker.RegistryHost) {
+	ctx, cancel := context.WithTimeout(ctx, 2*stepTimeout)
+	defer cancel()
+	ctx, trail := certsd.WithTrail(ctx)
+	url := host.Scheme + "://" + host.Host + host.Path + "/"
+	resp, err := r.authorized(ctx, host, url)
+	attempts := trail.Attempts()
+	for _, a := range attempts {
+		r.elsewhere(e, a)
+	}
+	if err != nil {
+		r.failed(e, err, attempts)
+		return
+	}
+	closing(resp.Body)
+	if a, ok := lastFor(attempts, host.Host); ok {
+		live.Identity = a.Identity
+	}
+	live.Status = resp.StatusCode
+	r.judge(e, live, resp, attempts)
+}
+
+// authorized makes a request, and after a challenge once more with what answers
+// it.
+func (r *run) authorized(ctx context.Context, host docker.RegistryHost, url string) (*http.Response, error) {
+	client := *host.Client
+	client.CheckRedirect = stay
+	resp, err := send(ctx, &client, url, host.Header)
+	if err != nil || resp.StatusCode != http.StatusUnauthorized {
+		return resp, err
+	}
+	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, maxBody))
+	closing(resp.Body)
+	if err := host.Authorizer.AddResponses(ctx, []*http.Response{resp}); err != nil {
+		// Nothing answers the challenge: the 401 stands.
+		return resp, nil
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	for name, values := range host.Header {
+		req.Header[http.CanonicalHeaderKey(name)] = values
+	}
+	req.Header.Set("User-Agent", "certsd")
+	if err := host.Authorizer.Authorize(ctx, req); err != nil {
+		return nil, &tokenError{err, realmOf(resp)}
+	}
+	return client.Do(req)
+}
+
+// tokenError tells that no token was to be had.
+type tokenError struct {
+	error
+	// realm is the host[:port] of the token server.
+	realm string
+}
+
+func (e *tokenError) Unwrap() error { return e.error }
+
+func lastFor(attempts []certsd.Attempt, host string) (certsd.Attempt, bool) {
+	for i := len(attempts) - 1; i >= 0; i-- {
+		if attempts[i].Host == host && attempts[i].Skipped == "" {
+			return attempts[i], true
+		}
+	}
+	return certsd.Attempt{}, false
+}
+
+func isTimeout(err error) bool { return errors.Is(err, context.DeadlineExceeded) }

@@ -1,0 +1,64 @@
+package check
+
+import (
+	"crypto/x509"
+	"fmt"
+	"time"
+
+	"github.com/certsd/containerd-certsd/certsd"
+)
+
+// certificate describes a certificate.
+func (c *Checker) certificate(cert *x509.Certificate) Certificate {
+	d := Certificate{
+		Subject: printable(cert.Subject.String()), Issuer: printable(cert.Issuer.String()),
+		NotBefore: cert.NotBefore.UTC(), NotAfter: cert.NotAfter.UTC(),
+		Validity: validity(cert, c.now()), KeyType: certsd.KeyType(cert),
+	}
+	d.Names = namesOf(cert)
+	return d
+}
+
+// namesOf are the subject alternative names.
+func namesOf(cert *x509.Certificate) []string {
+	var names []string
+	for _, name := range cert.DNSNames {
+		names = append(names, printable(name))
+	}
+	for _, ip := range cert.IPAddresses {
+		names = append(names, ip.String())
+	}
+	for _, uri := range cert.URIs {
+		names = append(names, printable(uri.String()))
+	}
+	for _, mail := range cert.EmailAddresses {
+		names = append(names, printable(mail))
+	}
+	return names
+}
+
+// validity is until when a certificate is valid, in words.
+func validity(cert *x509.Certificate, now time.Time) string {
+	switch {
+	case now.Before(cert.NotBefore):
+		return "valid in " + span(cert.NotBefore.Sub(now))
+	case now.After(cert.NotAfter):
+		return "expired " + span(now.Sub(cert.NotAfter)) + " ago"
+	default:
+		return "expires in " + span(cert.NotAfter.Sub(now))
+	}
+}
+
+// span is a duration in its largest unit of which there are two at least.
+func span(d time.Duration) string {
+	const day = 24 * time.Hour
+	for _, unit := range []struct {
+		name string
+		size time.Duration
+	}{{"years", 365 * day}, {"days", day}, {"hours", time.Hour}, {"minutes", time.Minute}} {
+		if n := d / unit.size; n >= 2 {
+			return fmt.Sprintf("%d %s", n, unit.name)
+		}
+	}
+	return fmt.Sprintf("%d seconds", d/time.Second)
+}

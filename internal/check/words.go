@@ -1,0 +1,128 @@
+package check
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"unicode"
+
+	"github.com/certsd/containerd-certsd/certsd"
+)
+
+// maxText bounds what is shown of a server's words.
+const maxText = 300
+
+// printable makes words of a server fit for a line.
+func printable(text string) string {
+	var b strings.Builder
+	n := 0
+	for _, r := range text {
+		if n++; n > maxText {
+			return b.String() + "…"
+		}
+		if !unicode.IsPrint(r) {
+			r = ' '
+		}
+		b.WriteRune(r)
+	}
+	return strings.Join(strings.Fields(b.String()), " ")
+}
+
+// alertWords are what the TLS alerts of a server mean: RFC 8446, 6.2.
+var alertWords = map[tls.AlertError]string{
+	20:  "bad record: the connection was damaged on the way",
+	40:  "handshake failure: it wants another certificate, or other algorithms",
+	42:  "bad certificate: it cannot use the client certificate, or wants one",
+	43:  "unsupported certificate: the client certificate is of a kind it does not take",
+	44:  "certificate revoked: the client certificate was revoked",
+	45:  "certificate expired: the client certificate is outside of its validity, by the server's clock",
+	46:  "certificate unknown: it does not accept the client certificate",
+	48:  "unknown certificate authority: it does not know the CA that issued the client certificate",
+	49:  "access denied: the client certificate is valid, and may not enter",
+	70:  "protocol version: it speaks none of TLS 1.2 and 1.3",
+	80:  "internal error of the server",
+	112: "unrecognized name: it serves nothing under this name",
+	116: "certificate required: it lets nobody in without a client certificate",
+}
+
+func alertText(a tls.AlertError) string {
+	if words := alertWords[a]; words != "" {
+		return words
+	}
+	return strings.TrimPrefix(a.Error(), "tls: ")
+}
+
+// reply is what came of an attempt.
+func reply(a certsd.Attempt) Reply {
+	r := Reply{Method: a.Method, URL: a.URL, Identity: a.Identity, Status: a.Status, Answer: a.Answer}
+	switch {
+	case a.Skipped != "":
+		r.Words = "passed over: it " + a.Skipped
+	case a.Err != nil:
+		r.Words = wordsOf(a.Err)
+		if alert, ok := certsd.ServerAlert(a.Err); ok {
+			r.Alert = int(alert)
+		}
+	default:
+		r.Words = statusWords(a.Status, a.Answer)
+	}
+	return r
+}
+
+// statusWords says what a status means, nginx's own for certificates included.
+func statusWords(status int, answer string) string {
+	switch {
+	case status == 495 || status == http.StatusBadRequest && strings.Contains(answer, "The SSL certificate error"):
+		return strconv.Itoa(status) + " The SSL certificate error: the server does not accept the client certificate"
+	case status == 496 || status == http.StatusBadRequest && strings.Contains(answer, "No required SSL certificate was sent"):
+		return strconv.Itoa(status) + " No required SSL certificate was sent: the server wants a client certificate"
+	case http.StatusText(status) == "":
+		return strconv.Itoa(status)
+	}
+	return fmt.Sprintf("%d %s", status, http.StatusText(status))
+}
+
+// wordsOf is an error in words, without the URL in front.
+func wordsOf(err error) string {
+	if err == nil {
+		return ""
+	}
+	if alert, ok := certsd.ServerAlert(err); ok {
+		return fmt.Sprintf("TLS alert %d, %s", alert, alertText(alert))
+	}
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		err = u.Err
+	}
+	var timeout net.Error
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "connection refused: nothing listens there"
+	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
+		return "there is no route to it"
+	case errors.Is(err, syscall.ECONNRESET):
+		return "the connection was reset"
+	case errors.Is(err, os.ErrDeadlineExceeded), isTimeout(err), errors.As(err, &timeout) && timeout.Timeout():
+		return "no answer in time"
+	case errors.Is(err, io.EOF):
+		return "the server closed the connection without an answer"
+	}
+	return printable(err.Error())
+}
+
+func joined(names []string) string { return strings.Join(names, ", ") }
+
+func quoted(names []string) string {
+	q := make([]string, len(names))
+	for i, name := range names {
+		q[i] = strconv.Quote(name)
+	}
+	return strings.Join(q, ", ")
+}
