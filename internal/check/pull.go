@@ -226,21 +226,8 @@ func (r *run) pullFailed(ctx context.Context, err error, attempts []certsd.Attem
 	r.find(f)
 }
 
-// tags tells whether a repository shows its tags.
+// tags tells whether a repository shows that it has some.
 func (r *run) tags(ctx context.Context, options resolver.Options) bool {
-	hosts, err := r.shared.RegistryHostsFor(r.inspection.Name, options)
-	if err != nil {
-		return false
-	}
-	for _, host := range hosts {
-		resp, err := r.authorized(ctx, host, host.Scheme+"://"+host.Host+host.Path+"/"+r.repository.name+"/tags/list")
-		if err != nil {
-			continue
-		}
-		closing(resp.Body)
-		if resp.StatusCode == http.StatusOK {
-			return true
-		}
-	}
-	return false
+	tags, err := resolver.New(options).Tags(ctx, r.given+"/"+r.repository.name)
+	return err == nil && len(tags) > 0
 }
