@@ -30,6 +30,8 @@ type answer struct {
 
 // question is what an endpoint is asked for.
 type question struct {
+	// method is GET, also if empty, or HEAD.
+	method string
 	// elements are the path below the API root; none is the root itself.
 	elements []string
 	query    url.Values
@@ -38,32 +40,35 @@ type question struct {
 	limit int64
 }
 
-// get asks an endpoint for a path below its API root. A challenge is answered
-// once: that is all a token or a password can change.
+// get asks an endpoint for a path below its API root.
 func (r *Resolver) get(ctx context.Context, spec reference.Spec, rh docker.RegistryHost, q question) (*answer, error) {
+	resp, err := r.exchange(ctx, spec, rh, q)
+	if err != nil {
+		return nil, err
+	}
+	return read(resp, q.limit)
+}
+
+// exchange sends a request. A challenge is answered once: that is all a token
+// or a password can change.
+func (r *Resolver) exchange(ctx context.Context, spec reference.Spec, rh docker.RegistryHost, q question) (*http.Response, error) {
 	ctx, err := docker.ContextWithRepositoryScope(ctx, spec, false)
 	if err != nil {
 		return nil, err
 	}
 	resp, err := r.send(ctx, spec, rh, q)
-	if err != nil {
-		return nil, err
-	}
-	if resp.StatusCode != http.StatusUnauthorized || rh.Authorizer == nil {
-		return read(resp, q.limit)
+	if err != nil || resp.StatusCode != http.StatusUnauthorized || rh.Authorizer == nil {
+		return resp, err
 	}
 	err = rh.Authorizer.AddResponses(ctx, []*http.Response{resp})
 	if errdefs.IsNotImplemented(err) {
-		return read(resp, q.limit)
+		return resp, nil
 	}
 	_ = resp.Body.Close()
 	if err != nil {
 		return nil, err
 	}
-	if resp, err = r.send(ctx, spec, rh, q); err != nil {
-		return nil, err
-	}
-	return read(resp, q.limit)
+	return r.send(ctx, spec, rh, q)
 }
 
 // ask is get for what a challenge answers, too.
@@ -89,7 +94,7 @@ func (r *Resolver) send(ctx context.Context, spec reference.Spec, rh docker.Regi
 		query.Set("ns", name)
 	}
 	u.RawQuery = query.Encode()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	req, err := http.NewRequestWithContext(ctx, cmp.Or(q.method, http.MethodGet), u.String(), nil)
 	if err != nil {
 		return nil, err
 	}

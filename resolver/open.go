@@ -1,0 +1,96 @@
+package resolver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/containerd/containerd/v2/core/remotes/docker"
+	remoteserrors "github.com/containerd/containerd/v2/core/remotes/errors"
+	"github.com/containerd/containerd/v2/pkg/reference"
+	"github.com/containerd/errdefs"
+
+	"github.com/certsd/containerd-certsd/certsd"
+)
+
+// Lookup returns what is configured for a registry: see certsd.Hosts.Lookup.
+func (h *Hosts) Lookup(registry string) (*certsd.Host, error) {
+	return h.directories().Lookup(registry)
+}
+
+// Own returns what the directory named after a registry says, nil if there is
+// none: see certsd.Hosts.Own.
+func (h *Hosts) Own(registry string) (*certsd.Host, error) {
+	return h.directories().Own(registry)
+}
+
+// Open asks the endpoints of a registry, in order, for what is at kind, such as
+// "blobs", and object in the repository of ref, and returns the first answer
+// with status 200 or 206. Its body is streamed and is the caller's to close.
+// method is GET or HEAD, header what the request has beside the usual, such as
+// Range.
+//
+// It is for callers that need the answer itself. The error is
+// errdefs.ErrNotFound if every endpoint answered 404, a
+// remoteserrors.ErrUnexpectedStatus for another answer, and tells what was
+// tried like any other error of a Resolver.
+func (r *Resolver) Open(ctx context.Context, ref, method string, header http.Header, kind, object string) (*http.Response, error) {
+	spec, err := reference.Parse(ref)
+	if err != nil {
+		return nil, err
+	}
+	ctx, trail := certsd.WithTrail(certsd.WithRepository(ctx, repository(spec)))
+	resp, err := r.open(r.ahead(ctx, spec.Hostname()), spec, method, header, kind, object)
+	return resp, explain(err, ref, trail)
+}
+
+func (r *Resolver) open(ctx context.Context, spec reference.Spec, method string, header http.Header, kind, object string) (*http.Response, error) {
+	hosts, err := r.registryHosts(spec.Hostname())
+	if err != nil {
+		return nil, err
+	}
+	header = header.Clone()
+	if header == nil {
+		header = http.Header{}
+	}
+	// What has a digest is wanted as it is, not as net/http would unpack it.
+	header.Set("Accept-Encoding", "identity")
+	q := question{method: method, header: header, elements: []string{repository(spec), kind, object}}
+	var failed, missing []error
+	for _, rh := range hosts {
+		if !rh.Capabilities.Has(docker.HostCapabilityPull) {
+			continue
+		}
+		resp, err := r.exchange(ctx, spec, rh, q)
+		if err == nil {
+			if resp.StatusCode == http.StatusOK || resp.StatusCode == http.StatusPartialContent {
+				return resp, nil
+			}
+			err = unexpected(resp)
+		}
+		if errdefs.IsNotFound(err) {
+			missing = append(missing, err)
+		} else {
+			failed = append(failed, err)
+		}
+	}
+	switch {
+	case len(failed) > 0:
+		return nil, errors.Join(failed...)
+	case len(missing) > 0:
+		return nil, errors.Join(missing...)
+	default:
+		return nil, fmt.Errorf("%s has no endpoint to pull from: %w", spec.Hostname(), errdefs.ErrNotFound)
+	}
+}
+
+// unexpected makes an error of an answer, and closes it.
+func unexpected(resp *http.Response) error {
+	defer resp.Body.Close()
+	err := remoteserrors.NewUnexpectedStatusErr(resp)
+	if resp.StatusCode == http.StatusNotFound {
+		return fmt.Errorf("%w: %w", err, errdefs.ErrNotFound)
+	}
+	return err
+}
