@@ -65,6 +65,7 @@ func command(stdout, stderr io.Writer) *cli.Command {
 		Commands: []*cli.Command{
 			checkCommand(stdout, stderr),
 			demoCommand(stdout),
+			gatewayCommand(stderr),
 		},
 	}
 }

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/containerd/log"
+	"github.com/urfave/cli/v3"
+
+	"github.com/certsd/containerd-certsd/gateway"
+)
+
+func gatewayCommand(stderr io.Writer) *cli.Command {
+	config := gateway.DefaultConfig()
+	var file string
+	return &cli.Command{
+		Name:  "gateway",
+		Usage: "serve registries to clients that cannot reach them themselves",
+		Description: "Serves the pull side of the registry API on a loopback address. Each request is made again to the registry\n" +
+			"it names, with the client certificates of certs.d directories; Registry v1 and schema 1 images are converted.\n" +
+			"Clients name the registry by the first element of the path, or as containerd does by ?ns=, and have to know\n" +
+			"the secret, which is made at the first start in the state directory.\n\n" +
+			"   certsd gateway\n" +
+			"   skopeo --insecure-policy copy --src-tls-verify=false \\\n" +
+			"     --src-creds certsd:$(cat /var/lib/certsd/gateway/secret) \\\n" +
+			"     docker://127.0.0.1:5999/registry.example/app:1 oci:app",
+		OnUsageError: usage,
+		Flags: append([]cli.Flag{
+			&cli.StringFlag{Name: "config", Usage: "read the settings in `FILE`, of which flags on the command line take the place", Destination: &file},
+		}, gatewayFlags(config)...),
+		Action: func(ctx context.Context, c *cli.Command) error {
+			if c.Args().Present() {
+				return &usageError{fmt.Errorf("gateway takes no arguments, not %q", c.Args().First())}
+			}
+			if err := loadGateway(config, c, file); err != nil {
+				return &usageError{err}
+			}
+			if err := log.SetLevel(config.LogLevel); err != nil {
+				return &usageError{fmt.Errorf("log_level: %w", err)}
+			}
+			log.L.Logger.SetOutput(stderr)
+			return config.Run(ctx, freshCredentials(ctx), nil)
+		},
+	}
+}
+
+// gatewayFlags are the settings as flags.
+func gatewayFlags(config *gateway.Config) []cli.Flag {
+	var flags []cli.Flag
+	for _, s := range config.Settings() {
+		name := strings.ReplaceAll(s.Key, "_", "-")
+		switch v := s.Value.(type) {
+		case *string:
+			flags = append(flags, &cli.StringFlag{Name: name, Usage: s.Usage, Value: *v})
+		case *bool:
+			flags = append(flags, &cli.BoolFlag{Name: name, Usage: s.Usage, Value: *v})
+		case *int:
+			flags = append(flags, &cli.IntFlag{Name: name, Usage: s.Usage, Value: *v})
+		case *[]string:
+			flags = append(flags, &cli.StringSliceFlag{Name: name, Usage: s.Usage, Value: *v})
+		case gateway.Text:
+			flags = append(flags, &cli.StringFlag{Name: name, Usage: s.Usage, Value: v.String()})
+		}
+	}
+	return flags
+}
+
+// loadGateway reads the file and puts the flags that were given over it.
+func loadGateway(config *gateway.Config, c *cli.Command, file string) error {
+	if file != "" {
+		if err := config.Load(file); err != nil {
+			return err
+		}
+	}
+	var errs []error
+	for _, s := range config.Settings() {
+		name := strings.ReplaceAll(s.Key, "_", "-")
+		if !c.IsSet(name) {
+			continue
+		}
+		switch v := s.Value.(type) {
+		case *string:
+			*v = c.String(name)
+		case *bool:
+			*v = c.Bool(name)
+		case *int:
+			*v = c.Int(name)
+		case *[]string:
+			*v = c.StringSlice(name)
+		case gateway.Text:
+			if err := v.UnmarshalText([]byte(c.String(name))); err != nil {
+				errs = append(errs, fmt.Errorf("--%s: %w", name, err))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// freshCredentials reads Docker's configuration whenever a registry wants
+// credentials: the gateway lives longer than a login.
+func freshCredentials(ctx context.Context) func(host string) (user, secret string, err error) {
+	return func(host string) (string, string, error) {
+		find, err := dockerCredentials(ctx)
+		if err != nil {
+			return "", "", err
+		}
+		return find(host)
+	}
+}

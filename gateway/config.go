@@ -1,0 +1,130 @@
+package gateway
+
+import (
+	"encoding"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/resolver"
+)
+
+// Config is a gateway as a person describes it: each key of the file is a flag
+// of the same name with dashes. The tag usage is the flag's help, a word in
+// quotes what its value stands for.
+type Config struct {
+	Root           string   `toml:"root"            usage:"search the certs.d directories in 'LIST', separated as in $PATH"`
+	SystemRoots    string   `toml:"system_roots"    usage:"'MODE' fallback trusts the CA roots of the system where no others are configured, append always"`
+	RotateOn       []string `toml:"rotate_on"       usage:"present the next certificate on 'STATUS': 403, 5xx, ..."`
+	RegistryV1     string   `toml:"registry_v1"     usage:"speak Registry v1 with 'WHICH' registries: never, configured (own directory) or always"`
+	Schema1        bool     `toml:"schema1"         usage:"convert schema 1 manifests"`
+	Upstreams      []string `toml:"upstreams"       usage:"also ask registry 'HOST[:PORT]', which has no directory of its own"`
+	Listen         []string `toml:"listen"          usage:"listen on 'ADDRESS', host:port or unix:PATH"`
+	AllowRemote    bool     `toml:"allow_remote"    usage:"listen on other than loopback addresses without TLS"`
+	AllowAnyLocal  bool     `toml:"allow_any_local" usage:"let in every client that can connect, without the secret"`
+	HostNames      []string `toml:"host_names"      usage:"accept 'NAME' in Host beside those of the loopback interface"`
+	State          string   `toml:"state"           usage:"keep the secret and converted images in 'DIR'"`
+	SecretGrace    Duration `toml:"secret_grace"    usage:"accept a replaced secret for another 'DURATION'"`
+	MaxConnections int      `toml:"max_connections" usage:"serve 'N' connections at a time; others wait"`
+	StopTimeout    Duration `toml:"stop_timeout"    usage:"when stopped, wait 'DURATION' for requests under way"`
+	LogLevel       string   `toml:"log_level"       usage:"log messages of 'LEVEL': debug, info, warn or error"`
+}
+
+// DefaultConfig is what holds where neither file nor flags say otherwise.
+func DefaultConfig() *Config {
+	return &Config{
+		Root:           certsd.DefaultRoots().String(),
+		SystemRoots:    "fallback",
+		RotateOn:       []string{"403", "5xx"},
+		RegistryV1:     string(resolver.V1Configured),
+		Schema1:        true,
+		Listen:         []string{"127.0.0.1:5999"},
+		State:          defaultState(),
+		SecretGrace:    Duration(DefaultSecretGrace),
+		MaxConnections: 1024,
+		StopTimeout:    Duration(time.Minute),
+		LogLevel:       "info",
+	}
+}
+
+// defaultState is below /var/lib for root and below $XDG_STATE_HOME, or
+// ~/.local/state, for others.
+func defaultState() string {
+	if os.Geteuid() == 0 {
+		return "/var/lib/certsd/gateway"
+	}
+	base := os.Getenv("XDG_STATE_HOME")
+	if !filepath.IsAbs(base) {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return ""
+		}
+		base = filepath.Join(home, ".local", "state")
+	}
+	return filepath.Join(base, "certsd", "gateway")
+}
+
+// Load reads a file over what c holds. An unknown key and a value of a wrong
+// type are errors that name file, line and key.
+func (c *Config) Load(file string) error {
+	data, err := os.ReadFile(file) //nolint:gosec // the administrator names it
+	if err != nil {
+		return err
+	}
+	return c.parse(file, data)
+}
+
+// hosts are the registries as configured.
+func (c *Config) hosts(hooks resolver.Hooks) (*resolver.Hosts, error) {
+	if c.SystemRoots != "fallback" && c.SystemRoots != "append" {
+		return nil, fmt.Errorf(`system_roots: %q is neither "fallback" nor "append"`, c.SystemRoots)
+	}
+	rotateOn, err := certsd.ParseRotateOn(c.RotateOn)
+	if err != nil {
+		return nil, fmt.Errorf("rotate_on: %w", err)
+	}
+	v1, err := resolver.ParseV1Policy(c.RegistryV1)
+	if err != nil {
+		return nil, fmt.Errorf("registry_v1: %w", err)
+	}
+	return &resolver.Hosts{
+		Roots:       certsd.ParseRoots(c.Root),
+		SystemRoots: c.SystemRoots,
+		RotateOn:    rotateOn,
+		RegistryV1:  v1,
+		NoSchema1:   !c.Schema1,
+		Hooks:       hooks,
+	}, nil
+}
+
+// Setting is one key of a [Config].
+type Setting struct {
+	// Key is its name in the file.
+	Key, Usage string
+	// Value points to the field: a *string, *bool, *int, *[]string or a [Text].
+	Value any
+}
+
+// Text is a setting of a type of its own.
+type Text interface {
+	encoding.TextUnmarshaler
+	fmt.Stringer
+}
+
+// Settings are all keys, in the order of the fields.
+func (c *Config) Settings() []Setting {
+	v := reflect.ValueOf(c).Elem()
+	settings := make([]Setting, 0, v.NumField())
+	for field, value := range v.Fields() {
+		settings = append(settings, Setting{
+			Key:   field.Tag.Get("toml"),
+			Usage: strings.ReplaceAll(field.Tag.Get("usage"), "'", "`"),
+			Value: value.Addr().Interface(),
+		})
+	}
+	return settings
+}

@@ -1,0 +1,159 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/containerd/containerd/v2/core/remotes/docker"
+	remoteserrors "github.com/containerd/containerd/v2/core/remotes/errors"
+	"github.com/containerd/errdefs"
+
+	"github.com/certsd/containerd-certsd/resolver"
+)
+
+// The codes of the distribution specification, "Error Codes", and the two that
+// docker's registry adds for what has none.
+const (
+	codeBlobUnknown     = "BLOB_UNKNOWN"
+	codeDenied          = "DENIED"
+	codeDigestInvalid   = "DIGEST_INVALID"
+	codeManifestUnknown = "MANIFEST_UNKNOWN"
+	codeNameInvalid     = "NAME_INVALID"
+	codeNameUnknown     = "NAME_UNKNOWN"
+	codeTooMany         = "TOOMANYREQUESTS"
+	codeUnauthorized    = "UNAUTHORIZED"
+	codeUnsupported     = "UNSUPPORTED"
+	codeUnavailable     = "UNAVAILABLE"
+	codeUnknown         = "UNKNOWN"
+)
+
+// fault is an error as a client is told it.
+type fault struct {
+	status        int
+	code, message string
+	// retryAfter is when to ask again, zero to leave that open.
+	retryAfter time.Duration
+	// cause is for the log.
+	cause error
+}
+
+// Error implements error.
+func (f *fault) Error() string { return f.message }
+
+// Unwrap returns the cause.
+func (f *fault) Unwrap() error { return f.cause }
+
+var (
+	errMethod      = &fault{status: http.StatusMethodNotAllowed, code: codeUnsupported, message: "the gateway is read-only: only GET and HEAD are served"}
+	errUnknownPath = &fault{status: http.StatusNotFound, code: codeUnsupported, message: "the gateway serves manifests, blobs, tags/list and referrers below /v2/"}
+)
+
+// faultOf finds out what to tell a client about an error. 401 is never passed
+// on: the client would take it for one about the gateway's own secret, and has
+// no other to give.
+func faultOf(err error) *fault {
+	if f, ok := errors.AsType[*fault](err); ok {
+		return f
+	}
+	f := &fault{message: err.Error(), cause: err}
+	f.status, f.code = statusOf(err)
+	if f.code == codeTooMany {
+		f.retryAfter = upstreamBusy
+	}
+	return f
+}
+
+// upstreamBusy is when to ask again where a registry wants to be left alone.
+const upstreamBusy = 30 * time.Second
+
+func statusOf(err error) (int, string) {
+	var timeout net.Error
+	switch answer, answered := errors.AsType[remoteserrors.ErrUnexpectedStatus](err); {
+	case errors.Is(err, docker.ErrInvalidAuthorization):
+		return http.StatusForbidden, codeDenied
+	case answered && (answer.StatusCode == http.StatusUnauthorized || answer.StatusCode == http.StatusForbidden):
+		return http.StatusForbidden, codeDenied
+	case answered && answer.StatusCode == http.StatusTooManyRequests:
+		// containerd repeats after 429 four times and at once, which is not what
+		// the registry asks for; after 503 once.
+		return http.StatusServiceUnavailable, codeTooMany
+	case answered && answer.StatusCode == http.StatusRequestedRangeNotSatisfiable:
+		return http.StatusRequestedRangeNotSatisfiable, codeUnsupported
+	case errdefs.IsNotFound(err), errdefs.IsFailedPrecondition(err), errdefs.IsNotImplemented(err):
+		return http.StatusNotFound, codeManifestUnknown
+	case errdefs.IsPermissionDenied(err), errdefs.IsUnauthorized(err):
+		return http.StatusForbidden, codeDenied
+	case errdefs.IsInvalidArgument(err):
+		return http.StatusBadGateway, codeUnsupported
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+		return http.StatusGatewayTimeout, codeUnavailable
+	default:
+		return http.StatusBadGateway, codeUnavailable
+	}
+}
+
+// maxMessage bounds the text of an error in bytes. The upstream's answers are
+// part of it.
+const maxMessage = 16 << 10
+
+// writeFault answers with an error in the form of the distribution
+// specification.
+func writeFault(w http.ResponseWriter, r *http.Request, f *fault) {
+	h := w.Header()
+	// What was meant for the answer that did not come about.
+	for _, name := range []string{"Docker-Content-Digest", "Etag", "Content-Length", "Content-Range", "Accept-Ranges", "Link"} {
+		h.Del(name)
+	}
+	if f.retryAfter > 0 {
+		h.Set("Retry-After", strconv.Itoa(int(f.retryAfter.Seconds())))
+	}
+	switch f.status {
+	case http.StatusUnauthorized:
+		h.Set("WWW-Authenticate", `Basic realm="certsd gateway", charset="UTF-8"`)
+	case http.StatusMethodNotAllowed:
+		h.Set("Allow", "GET, HEAD")
+	}
+	message := f.message
+	if len(message) > maxMessage {
+		message = strings.ToValidUTF8(message[:maxMessage], "") + "…"
+	}
+	type ociError struct {
+		Code    string `json:"code"`
+		Message string `json:"message"`
+	}
+	body, err := json.Marshal(map[string][]ociError{"errors": {{f.code, message}}})
+	if err != nil {
+		body = []byte(`{"errors":[{"code":"UNKNOWN"}]}`)
+	}
+	_ = writeJSON(w, r, f.status, "application/json", append(body, '\n'))
+}
+
+// writeJSON writes a small answer. What a client that has gone does not read
+// is nobody's problem.
+func writeJSON(w http.ResponseWriter, r *http.Request, status int, mediaType string, body []byte) error {
+	h := w.Header()
+	h.Set("Content-Type", mediaType)
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	h.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(body)
+	}
+	return nil
+}
+
+// unknownBlob makes the fault of a missing blob name it as such.
+func unknownBlob(err error) error {
+	if _, ok := errors.AsType[*resolver.Error](err); !ok || !errdefs.IsNotFound(err) {
+		return err
+	}
+	f := faultOf(err)
+	f.code = codeBlobUnknown
+	return f
+}

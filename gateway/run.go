@@ -1,0 +1,95 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/containerd/log"
+
+	"github.com/certsd/containerd-certsd/resolver"
+)
+
+const (
+	// maxHeader bounds the header of a request in bytes; net/http adds 4 KiB.
+	maxHeader = 16 << 10
+	// headerTimeout bounds the time for a header, idleTimeout that between two
+	// requests.
+	headerTimeout = 10 * time.Second
+	idleTimeout   = 2 * time.Minute
+)
+
+// Run serves as configured until ctx ends, and then until the requests under
+// way are done or the time for that is over. ready, if not nil, is told the
+// addresses once clients can connect.
+func (c *Config) Run(ctx context.Context, credentials func(host string) (user, secret string, err error), ready func(addresses []net.Addr)) error {
+	hosts, err := c.hosts(resolver.Hooks{})
+	if err != nil {
+		return err
+	}
+	defer hosts.CloseIdleConnections()
+	o := Options{Hosts: hosts, Credentials: credentials, AllowAnyLocal: c.AllowAnyLocal, Upstreams: c.Upstreams}
+	if err := os.MkdirAll(c.State, 0o700); err != nil {
+		return fmt.Errorf("state: %w", err)
+	}
+	if o.Secret, err = OpenSecret(c.State); err != nil {
+		return fmt.Errorf("the gateway's secret: %w", err)
+	}
+	o.Secret.Grace = time.Duration(c.SecretGrace)
+	handler, err := New(o)
+	if err != nil {
+		return err
+	}
+	listeners, err := c.listen(ctx)
+	if err != nil {
+		return err
+	}
+	server := &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: headerTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeader,
+		BaseContext:       func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
+	}
+	return c.serve(ctx, server, listeners, ready)
+}
+
+func (c *Config) serve(ctx context.Context, server *http.Server, listeners []net.Listener, ready func([]net.Addr)) error {
+	failed := make(chan error, len(listeners))
+	var addresses []net.Addr
+	for _, l := range listeners {
+		addresses = append(addresses, l.Addr())
+		log.G(ctx).WithField("address", l.Addr().String()).Info("certsd gateway: listening")
+		go func() { failed <- server.Serve(l) }()
+	}
+	if ready != nil {
+		ready(addresses)
+	}
+	var err error
+	left := len(listeners)
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+		left--
+	}
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Duration(c.StopTimeout))
+	defer cancel()
+	if stopErr := server.Shutdown(stop); stopErr != nil {
+		err = errors.Join(err, server.Close())
+	}
+	for range left {
+		err = errors.Join(err, unlessClosed(<-failed))
+	}
+	return err
+}
+
+func unlessClosed(err error) error {
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}

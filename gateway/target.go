@@ -1,0 +1,180 @@
+package gateway
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/certsd/containerd-certsd/certsd"
+)
+
+// kind is what a path of the distribution API is about.
+type kind int
+
+const (
+	kindBase kind = iota
+	kindManifest
+	kindBlob
+	kindTags
+	kindReferrers
+)
+
+// target is what a request asks for. All of it is validated: it is safe in
+// URLs, file names and references.
+type target struct {
+	kind kind
+	// host is the registry, canonical.
+	host string
+	// repository is its name in the registry.
+	repository string
+	// tag or digest is set for a manifest, digest for blobs and referrers.
+	tag    string
+	digest digest.Digest
+	query  url.Values
+}
+
+// ref is the reference of the repository, for a resolver.
+func (t *target) ref() string { return t.host + "/" + t.repository }
+
+// named is the reference of what is asked for.
+func (t *target) named() string {
+	switch {
+	case t.digest != "":
+		return t.ref() + "@" + t.digest.String()
+	case t.tag != "":
+		return t.ref() + ":" + t.tag
+	default:
+		return t.ref()
+	}
+}
+
+// The grammar of the distribution specification, "Pulling manifests".
+var (
+	repositoryName = regexp.MustCompile(`^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$`)
+	tagName        = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$`)
+)
+
+// maxName is the length of a repository's name with its registry that clients
+// may use, by the distribution specification.
+const maxName = 255
+
+// parseTarget reads the path and the query of a request.
+func parseTarget(u *url.URL) (*target, error) {
+	// No name, tag or digest needs encoding but for a colon. An encoded slash or
+	// dot is only there to be read differently by the next server.
+	if raw := strings.ToLower(u.RawPath); strings.Contains(raw, "%2f") || strings.Contains(raw, "%2e") || strings.Contains(raw, "%5c") {
+		return nil, invalidName("the path has an encoded slash or dot")
+	}
+	rest, ok := strings.CutPrefix(u.Path, "/v2")
+	if !ok || rest != "" && rest[0] != '/' {
+		return nil, errUnknownPath
+	}
+	if rest = strings.TrimPrefix(rest, "/"); rest == "" {
+		return &target{kind: kindBase}, nil
+	}
+	query, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return nil, &fault{status: http.StatusBadRequest, code: codeUnsupported, message: "the query cannot be read"}
+	}
+	t := &target{query: query}
+	name, err := t.parsePath(rest)
+	if err != nil {
+		return nil, err
+	}
+	return t, t.parseName(name)
+}
+
+// parsePath reads the end of the path and returns what is before it.
+func (t *target) parsePath(rest string) (name string, err error) {
+	parts := strings.Split(rest, "/")
+	n := len(parts)
+	if n < 3 {
+		return "", errUnknownPath
+	}
+	object := parts[n-1]
+	switch parts[n-2] {
+	case "manifests":
+		t.kind = kindManifest
+		if strings.Contains(object, ":") {
+			err = t.parseDigest(object)
+		} else if t.tag = object; !tagName.MatchString(object) {
+			err = &fault{status: http.StatusNotFound, code: codeManifestUnknown, message: fmt.Sprintf("%.200q is no tag", object)}
+		}
+	case "blobs":
+		t.kind = kindBlob
+		err = t.parseDigest(object)
+	case "referrers":
+		t.kind = kindReferrers
+		err = t.parseDigest(object)
+	case "tags":
+		if t.kind = kindTags; object != "list" {
+			err = errUnknownPath
+		}
+	default:
+		err = errUnknownPath
+	}
+	return strings.Join(parts[:n-2], "/"), err
+}
+
+func (t *target) parseDigest(s string) error {
+	d, err := digest.Parse(s)
+	if err != nil {
+		return &fault{status: http.StatusBadRequest, code: codeDigestInvalid, message: fmt.Sprintf("%.200q is no digest: %v", s, err)}
+	}
+	t.digest = d
+	return nil
+}
+
+// parseName takes a name apart into registry and repository. A registry in the
+// query is containerd's way and leaves the path to the repository.
+func (t *target) parseName(name string) error {
+	host, repository := "", name
+	if ns, ok := t.query["ns"]; ok {
+		if len(ns) != 1 {
+			return invalidName("ns is given more than once")
+		}
+		host = ns[0]
+	} else {
+		first, rest, _ := strings.Cut(name, "/")
+		if !looksLikeHost(first) {
+			return &fault{
+				status: http.StatusNotFound, code: codeNameUnknown,
+				message: fmt.Sprintf("%.200q does not say which registry it is in: begin with it, as in /v2/registry.example/%.200s, or add ?ns=registry.example", name, name),
+			}
+		}
+		host, repository = withPort(first), rest
+	}
+	canonical, err := certsd.Canonical(host)
+	if err != nil {
+		return invalidName(fmt.Sprintf("no registry: %v", err))
+	}
+	if len(canonical)+1+len(repository) > maxName || !repositoryName.MatchString(repository) {
+		return invalidName(fmt.Sprintf("%.300q is no repository", repository))
+	}
+	t.host, t.repository = canonical, repository
+	return nil
+}
+
+// looksLikeHost is Docker's rule for the first element of a reference.
+func looksLikeHost(s string) bool {
+	return strings.ContainsAny(s, ".:") || s == "localhost" || strings.HasPrefix(s, "localhost_")
+}
+
+// underscorePort is a port in a path: "registry.example_5000", as a colon is
+// nothing that a reference can have after its first slash.
+var underscorePort = regexp.MustCompile(`^([^_:]+)_([0-9]{1,5})$`)
+
+func withPort(s string) string {
+	if m := underscorePort.FindStringSubmatch(s); m != nil {
+		return m[1] + ":" + m[2]
+	}
+	return s
+}
+
+func invalidName(message string) *fault {
+	return &fault{status: http.StatusBadRequest, code: codeNameInvalid, message: message}
+}

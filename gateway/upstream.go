@@ -1,0 +1,75 @@
+package gateway
+
+import (
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/resolver"
+)
+
+const (
+	// resolverAge bounds how long a resolver is kept, and with it a token.
+	resolverAge = 5 * time.Minute
+	// maxResolvers bounds how many: clients choose the repositories.
+	maxResolvers = 1024
+)
+
+// cachedResolver is a resolver for one repository. It is kept so that the
+// requests of a pull share a token.
+type cachedResolver struct {
+	*resolver.Resolver
+	// host is what was configured when it was made: a change makes a new one.
+	host *certsd.Host
+	made time.Time
+}
+
+// mayAsk tells whether a registry may be asked at all. It looks at the disk and
+// at no network, not even for an address.
+func (s *Server) mayAsk(host string) error {
+	own, err := s.options.Hosts.Own(host)
+	if err != nil {
+		return &fault{status: http.StatusInternalServerError, code: codeUnavailable, message: err.Error(), cause: err}
+	}
+	if own != nil || s.upstreams[host] {
+		return nil
+	}
+	return &fault{
+		status: http.StatusForbidden, code: codeDenied,
+		message: host + " is no registry that this gateway asks: make a certs.d directory named after it, or add it to upstreams",
+	}
+}
+
+// resolverFor returns the resolver for the repository of a target.
+func (s *Server) resolverFor(t *target) *resolver.Resolver {
+	// An error is met again, and told, by the resolver.
+	host, err := s.options.Hosts.Lookup(t.host)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c, ok := s.resolvers[t.ref()]; ok && err == nil && c.host == host && time.Since(c.made) < resolverAge {
+		return c.Resolver
+	}
+	c := &cachedResolver{host: host, made: time.Now(), Resolver: resolver.New(resolver.Options{
+		Hosts:       s.options.Hosts,
+		Credentials: s.options.Credentials,
+	})}
+	if len(s.resolvers) >= maxResolvers {
+		clear(s.resolvers)
+	}
+	s.resolvers[t.ref()] = c
+	return c.Resolver
+}
+
+// canonicalSet is a set of host[:port].
+func canonicalSet(hosts []string) (map[string]bool, error) {
+	set := make(map[string]bool, len(hosts))
+	for _, host := range hosts {
+		canonical, err := certsd.Canonical(host)
+		if err != nil {
+			return nil, fmt.Errorf("upstreams: %w", err)
+		}
+		set[canonical] = true
+	}
+	return set, nil
+}
