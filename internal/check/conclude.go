@@ -11,9 +11,6 @@ func (r *run) conclude() {
 	slices.SortStableFunc(v.Findings, func(a, b Finding) int {
 		return severityOrder(a.Severity) - severityOrder(b.Severity)
 	})
-	for i := range v.Findings {
-		v.Findings[i].Message = trimNext(v.Findings[i].Message, v.Findings[i].Next)
-	}
 	switch {
 	case r.inspection.Host == nil || len(v.Endpoints) == 0:
 		v.Verdict, v.Reason = Unusable, "nothing can be done with this configuration"

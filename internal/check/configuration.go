@@ -29,7 +29,7 @@ func (r *run) configuration() {
 		r.report.Directories = append(r.report.Directories, r.directory(c))
 	}
 	for _, p := range i.Problems {
-		r.find(ofProblem(p))
+		r.find(r.ofProblem(p))
 	}
 	if i.Host == nil {
 		return
@@ -142,12 +142,17 @@ func (c *Checker) directoryFor(host string) string {
 	if roots == nil {
 		roots = certsd.DefaultRoots()
 	}
-	name := host
-	if u := (&url.URL{Host: host}); u.Port() != "" && u.Port() != "443" {
-		name = strings.TrimSuffix(host, ":"+u.Port()) + "_" + u.Port() + "_"
-	}
+	name := dirName(host)
 	if len(roots) == 0 {
 		return name
 	}
 	return filepath.Join(roots[0], name)
+}
+
+// dirName is the name of the directory for a host.
+func dirName(host string) string {
+	if port := (&url.URL{Host: host}).Port(); port != "" && port != "443" {
+		return strings.TrimSuffix(host, ":"+port) + "_" + port + "_"
+	}
+	return strings.TrimSuffix(host, ":443")
 }

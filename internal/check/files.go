@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -106,6 +107,9 @@ func (r *run) kind(path string) string {
 			}
 		}
 	}
+	if r.hasProblem(path, certsd.WrongSuffix) {
+		return kindClient
+	}
 	switch name := filepath.Base(path); filepath.Ext(name) {
 	case ".crt":
 		return kindCA
@@ -119,4 +123,19 @@ func (r *run) kind(path string) string {
 		}
 		return kindUnread
 	}
+}
+
+// expiredWords says for how long a certificate in use has been expired.
+func (r *run) expiredWords(p *certsd.Problem) string {
+	for _, cert := range r.hosts.Examine(p.File).Certificates {
+		if r.now().After(cert.NotAfter) {
+			return printable(cert.Subject.String()) + " " + validity(cert, r.now())
+		}
+	}
+	return p.Err.Error()
+}
+
+// hasProblem tells that there is a problem of a kind with a file.
+func (r *run) hasProblem(path string, code certsd.ProblemCode) bool {
+	return slices.ContainsFunc(r.inspection.Problems, func(p *certsd.Problem) bool { return p.Code == code && p.File == path })
 }

@@ -3,7 +3,6 @@ package check
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/certsd/containerd-certsd/certsd"
 )
@@ -68,10 +67,13 @@ const (
 )
 
 // ofProblem is a problem of the configuration as a finding.
-func ofProblem(p *certsd.Problem) Finding {
-	f := Finding{Severity: p.Severity.String(), Code: Code(p.Code), Where: p.File, Message: p.Err.Error(), Next: nextFor(p)}
+func (r *run) ofProblem(p *certsd.Problem) Finding {
+	f := Finding{Severity: p.Severity.String(), Code: Code(p.Code), Where: p.File, Message: messageOf(p), Next: nextFor(p, r.inspection.Name)}
 	if p.Line > 0 {
 		f.Where = fmt.Sprintf("%s:%d", p.File, p.Line)
+	}
+	if p.Code == certsd.Expired {
+		f.Message = r.expiredWords(p)
 	}
 	if p.Key != "" {
 		f.Message = p.Key + ": " + f.Message
@@ -91,6 +93,3 @@ func (r *run) find(f Finding) {
 func (r *run) has(code Code) bool {
 	return slices.ContainsFunc(r.report.Findings, func(f Finding) bool { return f.Code == code })
 }
-
-// trimNext leaves out of a message what is said as the next step.
-func trimNext(message, next string) string { return strings.TrimSuffix(message, ": "+next) }

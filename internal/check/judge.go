@@ -187,8 +187,9 @@ func (r *run) elsewhere(e *certsd.Endpoint, a certsd.Attempt) {
 func (r *run) notV2(e *certsd.Endpoint, live *Live, f Finding) {
 	ping := false
 	for _, a := range live.Answers {
-		if a.Identity == live.Identity && a.V1 != nil {
-			ping = a.V1.Status == http.StatusOK
+		// 404 leads to the next certificate in this protocol.
+		if a.V1 != nil && a.V1.Status == http.StatusOK && (!ping || a.Identity == live.Identity) {
+			ping, live.Identity = true, a.Identity
 		}
 	}
 	host := r.inspection.Host

@@ -90,8 +90,7 @@ func (r *run) get(ctx context.Context, t http.RoundTripper, e *certsd.Endpoint, 
 	url := e.Scheme + "://" + e.Host + path
 	resp, err := send(ctx, &http.Client{Transport: t, CheckRedirect: stay}, url, e.Header)
 	if err == nil {
-		_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, maxBody))
-		closing(resp.Body)
+		drain(resp)
 	}
 	attempts := trail.Attempts()
 	if len(attempts) == 0 {
@@ -103,6 +102,13 @@ func (r *run) get(ctx context.Context, t http.RoundTripper, e *certsd.Endpoint, 
 
 // maxBody is how much of an answer is read.
 const maxBody = 64 << 10
+
+// drain reads an answer, so that the trail has what it says, and its connection
+// can be used again.
+func drain(resp *http.Response) {
+	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, maxBody))
+	closing(resp.Body)
+}
 
 // stay follows no redirect.
 func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
@@ -127,6 +133,9 @@ func (r *run) asPull(ctx context.Context, e *certsd.Endpoint, live *Live, host d
 	ctx, trail := certsd.WithTrail(ctx)
 	url := host.Scheme + "://" + host.Host + host.Path + "/"
 	resp, err := r.authorized(ctx, host, url)
+	if err == nil {
+		drain(resp)
+	}
 	attempts := trail.Attempts()
 	for _, a := range attempts {
 		r.elsewhere(e, a)
@@ -135,7 +144,6 @@ func (r *run) asPull(ctx context.Context, e *certsd.Endpoint, live *Live, host d
 		r.failed(e, err, attempts)
 		return
 	}
-	closing(resp.Body)
 	if a, ok := lastFor(attempts, host.Host); ok {
 		live.Identity = a.Identity
 	}
@@ -152,8 +160,7 @@ func (r *run) authorized(ctx context.Context, host docker.RegistryHost, url stri
 	if err != nil || resp.StatusCode != http.StatusUnauthorized {
 		return resp, err
 	}
-	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, maxBody))
-	closing(resp.Body)
+	drain(resp)
 	if err := host.Authorizer.AddResponses(ctx, []*http.Response{resp}); err != nil {
 		// Nothing answers the challenge: the 401 stands.
 		return resp, nil

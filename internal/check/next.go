@@ -9,7 +9,7 @@ import (
 )
 
 // nextFor is what to do about a problem of the configuration.
-func nextFor(p *certsd.Problem) string {
+func nextFor(p *certsd.Problem, registry string) string {
 	name := filepath.Base(p.File)
 	base := strings.TrimSuffix(name, filepath.Ext(name))
 	switch p.Code {
@@ -17,6 +17,10 @@ func nextFor(p *certsd.Problem) string {
 		return "make it readable for the user that pulls: ls -ld " + p.File
 	case certsd.RootName:
 		return fmt.Sprintf("mv %s %s", p.File, filepath.Join(filepath.Dir(p.File), "certs.d"))
+	case certsd.DirectoryName:
+		return fmt.Sprintf("rename it to %s", dirName(registry))
+	case certsd.DirectoryPort:
+		return fmt.Sprintf("rename it to %s, if it is meant for this one", dirName(registry))
 	case certsd.WrongSuffix:
 		if base == "tls" {
 			return fmt.Sprintf("rename %s to client.cert, and tls.key to client.key", name)
@@ -35,7 +39,7 @@ func nextFor(p *certsd.Problem) string {
 	case certsd.KeyMismatch:
 		return "copy certificate and key again, both of the same pair"
 	case certsd.KeyEncrypted:
-		return "decrypt it: openssl pkey -in KEY -out KEY"
+		return fmt.Sprintf("decrypt it: openssl pkey -in %[1]s -out %[1]s", p.File)
 	case certsd.PairUnusable:
 		return "replace it by a certificate and its key in PEM"
 	case certsd.Expired:
@@ -58,4 +62,22 @@ func nextFor(p *certsd.Problem) string {
 		return "reinstall the package ca-certificates"
 	}
 	return ""
+}
+
+// hints are how the texts of problems go on with what is the next step here.
+var hints = map[certsd.ProblemCode]string{
+	certsd.WrongSuffix:    ": rename to ",
+	certsd.CAWithKey:      ": if it is ",
+	certsd.KeyEncrypted:   ": decrypt it ",
+	certsd.DirectoryName:  ": rename it ",
+	certsd.HostsFileEmpty: ": remove it ",
+}
+
+// messageOf is the text of a problem without the next step.
+func messageOf(p *certsd.Problem) string {
+	text := p.Err.Error()
+	if hint := hints[p.Code]; hint != "" {
+		text, _, _ = strings.Cut(text, hint)
+	}
+	return text
 }
