@@ -176,8 +176,10 @@ func (rd *round) run(identities []*Identity) (*http.Response, error) {
 
 // try makes the request with one identity.
 func (rd *round) try(req *http.Request, id *Identity) (*http.Response, reply, *exchange) {
-	x := &exchange{transport: rd.Transport, scheme: originOf(req.URL).scheme, host: req.URL.Host, identity: id}
-	resp, err := rd.ep.state.transport(rd.ep, id).RoundTrip(x.request(req, rd.header, rd.reqHost))
+	kept := rd.ep.state.connections(rd.ep, id)
+	x := &exchange{transport: rd.Transport, scheme: originOf(req.URL).scheme, host: req.URL.Host, identity: id, supply: kept.supply}
+	resp, err := kept.RoundTrip(x.request(req, rd.header, rd.reqHost))
+	kept.supply.leave(x)
 	o := reply{
 		method: req.Method, path: req.URL.Path, err: err,
 		fresh: x.fresh.Load(), answered: x.answered.Load(),

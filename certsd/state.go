@@ -2,7 +2,6 @@ package certsd
 
 import (
 	"crypto/x509"
-	"net/http"
 	"sync"
 	"time"
 )
@@ -15,7 +14,7 @@ type endpointState struct {
 
 	// mu guards what follows.
 	mu         sync.Mutex
-	transports map[transportKey]*http.Transport
+	transports map[transportKey]*connections
 	strangers  *strangers
 	// retired tells that the endpoint was replaced.
 	retired bool
@@ -42,8 +41,8 @@ type strangers struct {
 
 func newEndpointState() *endpointState { return &endpointState{} }
 
-// transport returns the transport for one identity, nil for none.
-func (s *endpointState) transport(ep *Endpoint, id *Identity) *http.Transport {
+// connections returns the transport for one identity, nil for none.
+func (s *endpointState) connections(ep *Endpoint, id *Identity) *connections {
 	key := transportKey{id, ep.SkipVerify, ep.DialTimeout}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -51,7 +50,7 @@ func (s *endpointState) transport(ep *Endpoint, id *Identity) *http.Transport {
 		return tr
 	}
 	if s.transports == nil {
-		s.transports = make(map[transportKey]*http.Transport)
+		s.transports = make(map[transportKey]*connections)
 	}
 	tr := newHTTPTransport(ep, id)
 	s.transports[key] = tr

@@ -27,7 +27,7 @@ const (
 // It behaves as containerd's docker.DefaultHTTPTransport, HTTP/1.1 included,
 // but keeps more connections: a pull of many layers should not have to shake
 // hands again for each.
-func newHTTPTransport(ep *Endpoint, id *Identity) *http.Transport {
+func newHTTPTransport(ep *Endpoint, id *Identity) *connections {
 	d := &dialer{
 		cas: ep.CAs,
 		net: net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second, FallbackDelay: 300 * time.Millisecond},
@@ -46,7 +46,7 @@ func newHTTPTransport(ep *Endpoint, id *Identity) *http.Transport {
 	if ep.DialTimeout > 0 {
 		d.net.Timeout = ep.DialTimeout
 	}
-	return &http.Transport{
+	return &connections{supply: &d.supply, Transport: &http.Transport{
 		Proxy:                 proxy,
 		DialContext:           d.dial,
 		DialTLSContext:        d.dialTLS,
@@ -57,7 +57,13 @@ func newHTTPTransport(ep *Endpoint, id *Identity) *http.Transport {
 		TLSHandshakeTimeout:   handshakeTimeout,
 		ExpectContinueTimeout: 5 * time.Second,
 		ResponseHeaderTimeout: 30 * time.Second,
-	}
+	}}
+}
+
+// connections are those of one identity.
+type connections struct {
+	*http.Transport
+	supply *supply
 }
 
 // present is the answer to a server that asks for a certificate. "The returned
@@ -88,6 +94,8 @@ type dialer struct {
 	// cas are the CA roots of the endpoint: a proxy may be verified against
 	// them, too.
 	cas []CA
+	// supply says which connections are needed.
+	supply supply
 }
 
 // conn is a connection to a server, below TLS.
@@ -97,6 +105,21 @@ type conn struct {
 	// one was presented, resumed that neither happened since an earlier session
 	// was taken up.
 	asked, offered, resumed atomic.Bool
+
+	// supply is where the connection is counted, nil for nowhere. It guards
+	// what follows: at is nil once the connection is closed, users are the
+	// requests on it. For a moment that may be two.
+	supply *supply
+	at     *addressSupply
+	users  int
+}
+
+// Close implements net.Conn.
+func (c *conn) Close() error {
+	if c.supply != nil {
+		c.supply.closed(c)
+	}
+	return c.Conn.Close()
 }
 
 type connKey struct{}
@@ -126,17 +149,36 @@ func (d *dialer) dial(ctx context.Context, network, addr string) (net.Conn, erro
 // that one is another host, and must not see the server's client certificate,
 // which net/http would offer to it.
 func (d *dialer) dialTLS(ctx context.Context, network, addr string) (net.Conn, error) {
+	x := exchangeOf(ctx)
+	if x != nil && x.proxy.Load() != nil {
+		// An error leaves the platform's verifier.
+		system, _ := x509.SystemCertPool()
+		c, err := d.handshake(ctx, network, addr, &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: poolOf(d.cas, system)})
+		if err != nil {
+			return nil, err
+		}
+		return proxyConn{c}, nil
+	}
+	if x == nil {
+		return d.handshake(ctx, network, addr, d.tls.Clone())
+	}
+	if err := d.supply.begin(ctx, x, addr); err != nil {
+		return nil, err
+	}
+	c, err := d.handshake(ctx, network, addr, d.tls.Clone())
+	if err != nil {
+		d.supply.end(addr, nil)
+		return nil, err
+	}
+	d.supply.end(addr, connOf(c))
+	return c, nil
+}
+
+// handshake connects and shakes hands.
+func (d *dialer) handshake(ctx context.Context, network, addr string, config *tls.Config) (*tls.Conn, error) {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
 		return nil, err
-	}
-	config := d.tls.Clone()
-	x := exchangeOf(ctx)
-	proxied := x != nil && x.proxy.Load() != nil
-	if proxied {
-		// An error leaves the platform's verifier.
-		system, _ := x509.SystemCertPool()
-		config = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: poolOf(d.cas, system)}
 	}
 	config.ServerName = host
 	raw, err := d.dial(ctx, network, addr)
@@ -156,9 +198,6 @@ func (d *dialer) dialTLS(ctx context.Context, network, addr string) (net.Conn, e
 		return nil, err
 	}
 	tracked.resumed.Store(c.ConnectionState().DidResume)
-	if proxied {
-		return proxyConn{c}, nil
-	}
 	return c, nil
 }
 

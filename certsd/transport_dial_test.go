@@ -85,7 +85,7 @@ func TestProxies(t *testing.T) {
 				t.Fatal(err)
 			}
 			// The environment's proxies are not used for loopback addresses.
-			ep.state.transport(ep, ep.Identities[0]).Proxy = func(req *http.Request) (*url.URL, error) {
+			ep.state.connections(ep, ep.Identities[0]).Proxy = func(req *http.Request) (*url.URL, error) {
 				exchangeOf(req.Context()).proxy.Store(via)
 				return via, nil
 			}

@@ -29,6 +29,13 @@ type exchange struct {
 	// fresh tells that the request was the first on its connection, answered
 	// that the first byte of an answer arrived.
 	fresh, answered atomic.Bool
+
+	// supply is where the request gets its connection from. It guards what
+	// follows: at is set while the request waits, user is the connection that
+	// it has.
+	supply *supply
+	at     *addressSupply
+	user   *conn
 }
 
 type exchangeKey struct{}
@@ -44,14 +51,31 @@ func (x *exchange) context(ctx context.Context) context.Context {
 	// Without a connection nothing was reused.
 	x.fresh.Store(true)
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GetConn: func(string) { x.connect(nil, false) },
-		GotConn: func(info httptrace.GotConnInfo) {
-			x.fresh.Store(!info.Reused)
-			x.connect(connOf(info.Conn), true)
+		GetConn: x.want,
+		GotConn: x.take,
+		PutIdleConn: func(err error) {
+			if err == nil {
+				x.supply.giveBack(x)
+			}
 		},
 		GotFirstResponseByte: func() { x.answered.Store(true) },
 		TLSHandshakeDone:     x.handshake,
 	})
+}
+
+// want is called before each connection, also if the request is made again.
+func (x *exchange) want(address string) {
+	x.connect(nil, false)
+	if x.scheme == "https" && x.proxy.Load() == nil {
+		x.supply.want(x, address)
+	}
+}
+
+func (x *exchange) take(info httptrace.GotConnInfo) {
+	x.fresh.Store(!info.Reused)
+	c := connOf(info.Conn)
+	x.connect(c, true)
+	x.supply.take(x, c)
 }
 
 func (x *exchange) handshake(state tls.ConnectionState, err error) {

@@ -143,6 +143,15 @@ func (s *tlsServer) clients() []string {
 	return clients
 }
 
+// shaken returns the clients of the handshakes since the last call.
+func (s *tlsServer) shaken() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	handshakes := s.handshakes
+	s.handshakes = nil
+	return handshakes
+}
+
 // waitClosed waits until n connections have ended, for less time than idle ones
 // are kept.
 func (s *tlsServer) waitClosed(t *testing.T, n int) {
