@@ -18,13 +18,10 @@ require (
 	go.uber.org/goleak v1.3.0
 	golang.org/x/sync v0.24.0
 	golang.org/x/sys v0.49.0
+	golang.org/x/tools v0.52.0
 	google.golang.org/grpc v1.83.2
 	k8s.io/cri-api v0.37.0
 	oras.land/oras-go/v2 v2.7.0
-)
-
-require (
-	golang.org/x/tools v0.52.0 // indirect
 )
 
 require (

@@ -1,0 +1,212 @@
+package migrate
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/certsd/containerd-certsd/certsd"
+)
+
+// criConfig is what containerd's configuration says about registries.
+type criConfig struct {
+	// mirrors are the endpoints by registry, "*" for those without any.
+	mirrors map[string]criMirror
+	// tls are the settings by host[:port] of an endpoint.
+	tls map[string]criTLS
+	// deprecated are the keys that the new tree takes the place of.
+	deprecated []place
+	// registry is where the settings are, nil if there are none; configPath is
+	// their config_path.
+	registry   *place
+	configPath string
+}
+
+type criMirror struct {
+	at        place
+	endpoints []*endpoint
+}
+
+// criTLS is a [configs."HOST".tls] table.
+type criTLS struct {
+	at         place
+	skipVerify bool
+	// ca, cert and key are files, caAt and so on where they are named.
+	ca, cert, key       string
+	caAt, certAt, keyAt place
+}
+
+var (
+	registryKeys = []string{"config_path", "mirrors", "configs", "auths", "headers"}
+	tlsKeys      = []string{"insecure_skip_verify", "ca_file", "cert_file", "key_file"}
+	authKeys     = []string{"username", "password", "auth", "identitytoken"}
+)
+
+// readCRI reads containerd's configuration files.
+func readCRI(files []string, n *notes) (criConfig, error) {
+	cri := criConfig{mirrors: map[string]criMirror{}, tls: map[string]criTLS{}}
+	doc, err := loadRegistry(files)
+	if doc == nil || err != nil {
+		return cri, err
+	}
+	r := criReader{registry: doc.table(), notes: n, into: &cri}
+	r.only(r.registry, registryKeys)
+	r.mirrors()
+	r.configs()
+	r.auths()
+	r.rest()
+	if len(doc.errs) > 0 {
+		return cri, doc.errs[0]
+	}
+	return cri, nil
+}
+
+// criReader reads one registry table.
+type criReader struct {
+	registry table
+	notes    *notes
+	into     *criConfig
+}
+
+// only notes keys that containerd does not know either.
+func (r criReader) only(t table, known []string) {
+	for _, name := range t.names() {
+		if !slices.Contains(known, name) {
+			r.notes.add(Lost, t.at(name), "unknown key: containerd passes it over, too")
+		}
+	}
+}
+
+func (r criReader) mirrors() {
+	mirrors := r.registry.table("mirrors")
+	if len(mirrors.values) > 0 {
+		r.into.deprecated = append(r.into.deprecated, r.registry.at("mirrors"))
+	}
+	for _, name := range mirrors.names() {
+		t := mirrors.table(name)
+		r.only(t, []string{"endpoint"})
+		if name != "*" && !r.usable(name, mirrors.at(name)) {
+			continue
+		}
+		m := criMirror{at: mirrors.at(name)}
+		for _, address := range t.strings("endpoint") {
+			e, err := parseEndpoint(address)
+			if err != nil {
+				r.notes.add(Lost, t.at("endpoint"), "%v", err)
+				continue
+			}
+			e.at = t.at("endpoint")
+			m.endpoints = append(m.endpoints, e)
+		}
+		r.into.mirrors[name] = m
+	}
+}
+
+// usable tells whether a name can be a registry's, and so a directory's.
+func (r criReader) usable(name string, at place) bool {
+	_, err := certsd.Canonical(name)
+	if err != nil {
+		r.notes.add(Lost, at, "no registry can have this name: %v", errors.Unwrap(err))
+	}
+	return err == nil
+}
+
+// parseEndpoint reads an endpoint as containerd's CRI plugin does: without a
+// scheme it is https, on this machine http; a path is the API's root as it is.
+// Errors and the endpoint hold no user and no query, which may be secrets.
+func parseEndpoint(address string) (*endpoint, error) {
+	rest := address
+	scheme, _, found := strings.Cut(address, "://")
+	if !found {
+		scheme, rest = "", "https://"+address
+	}
+	u, err := url.Parse(rest)
+	if err != nil {
+		return nil, errors.New("an endpoint is not a URL")
+	}
+	shown := &url.URL{Scheme: scheme, Host: u.Host, Path: u.Path}
+	if _, err := certsd.Canonical(u.Host); err != nil {
+		return nil, fmt.Errorf("endpoint %q: %w", shown, errors.Unwrap(err))
+	}
+	e := &endpoint{scheme: u.Scheme, host: u.Host, path: apiRoot(u)}
+	switch {
+	case !found && isLocal(u.Host):
+		e.scheme = "http"
+	case e.scheme != "https" && e.scheme != "http":
+		return nil, fmt.Errorf("endpoint %q: containerd asks only https and http", shown)
+	}
+	e.dropped = u.User != nil || u.RawQuery != "" || u.Fragment != ""
+	return e, nil
+}
+
+// apiRoot is the path below which the API is, empty for /v2.
+func apiRoot(u *url.URL) string {
+	if u.Path == "" || strings.TrimSuffix(u.Path, "/") == "/v2" {
+		return ""
+	}
+	return u.EscapedPath()
+}
+
+func (r criReader) configs() {
+	configs := r.registry.table("configs")
+	for _, name := range configs.names() {
+		t := configs.table(name)
+		r.only(t, []string{"auth", "tls"})
+		if t.has("auth") {
+			r.credentials(t.table("auth"), t.at("auth"), name)
+		}
+		if t.has("tls") && r.usable(name, configs.at(name)) {
+			r.into.deprecated = append(r.into.deprecated, t.at("tls"))
+			r.into.tls[name] = r.tls(t.table("tls"), t.at("tls"))
+		}
+	}
+}
+
+func (r criReader) tls(t table, at place) criTLS {
+	r.only(t, tlsKeys)
+	return criTLS{
+		at: at, skipVerify: t.bool("insecure_skip_verify"),
+		ca: t.string("ca_file"), caAt: t.at("ca_file"),
+		cert: t.string("cert_file"), certAt: t.at("cert_file"),
+		key: t.string("key_file"), keyAt: t.at("key_file"),
+	}
+}
+
+// credentials notes where credentials are; what they are is not repeated.
+func (r criReader) credentials(t table, at place, host string) {
+	r.only(t, authKeys)
+	what := "user and password"
+	switch {
+	case t.string("identitytoken") != "":
+		what = "an identity token"
+	case t.string("username")+t.string("password")+t.string("auth") == "":
+		return
+	}
+	r.notes.add(Lost, at, "%s for %s: containerd reads it beside config_path, too, but has deprecated it; "+
+		"use an image pull secret in Kubernetes and docker login %s elsewhere", what, host, host)
+}
+
+func (r criReader) auths() {
+	auths := r.registry.table("auths")
+	for _, name := range auths.names() {
+		host := name
+		if u, err := url.Parse(name); err == nil && u.Host != "" {
+			host = u.Host
+		}
+		if _, err := certsd.Canonical(host); err != nil {
+			host = "this registry"
+		}
+		r.credentials(auths.table(name), auths.at(name), host)
+	}
+}
+
+// rest reads what is no setting of a single registry.
+func (r criReader) rest() {
+	r.into.registry, r.into.configPath = &r.registry.doc.self, r.registry.string("config_path")
+	if headers := r.registry.table("headers"); len(headers.values) > 0 {
+		r.notes.add(Hint, r.registry.at("headers"), "%s for every registry: stays in effect beside config_path, leave it there",
+			count(len(headers.values), "header field"))
+	}
+}

@@ -1,0 +1,192 @@
+package migrate
+
+import (
+	"slices"
+	"strings"
+)
+
+// host is what a hosts.toml is to say about a registry.
+type host struct {
+	// registry is its name, _default for those without a directory.
+	registry string
+	// hosts are asked in this order, and server last.
+	hosts []entry
+	// server has no address in _default, where it is any registry.
+	server entry
+	// plain tells that the server is the registry itself, by HTTPS: what a
+	// hosts.toml without one says as well.
+	plain bool
+	// from are the sources.
+	from []string
+}
+
+// entry is one table of a hosts.toml.
+type entry struct {
+	address string
+	trust
+	// override is override_path; limited leaves only pull and resolve.
+	override, limited bool
+}
+
+// files are the files that the entry names.
+func (e entry) files() []*file {
+	files := slices.Clone(e.ca)
+	for _, pair := range e.client {
+		files = append(files, pair.cert, pair.key)
+	}
+	return files
+}
+
+// desire is what a registry's hosts.toml is to say, nil if there is nothing
+// to say.
+func (p *planner) desire(registry string) *host {
+	h := &host{registry: registry}
+	endpoints, at := p.endpointsOf(registry)
+	if at.file != "" && len(endpoints) > 0 {
+		h.from = append(h.from, at.file)
+	}
+	var entries []entry
+	for _, e := range endpoints {
+		entries = append(entries, p.entry(e, registry))
+	}
+	if registry == defaultDir || !slices.ContainsFunc(endpoints, func(e *endpoint) bool { return e.host == registry }) {
+		entries = append(entries, p.itself(registry))
+	}
+	entries = unique(entries)
+	last := len(entries) - 1
+	h.hosts, h.server = entries[:last], entries[last]
+	h.plain = h.server.address == "https://"+serverOf(registry)
+	for _, e := range entries {
+		h.from = append(h.from, e.from...)
+	}
+	slices.Sort(h.from)
+	h.from = slices.Compact(h.from)
+	if !p.matters(h) {
+		return nil
+	}
+	p.noteRotation(h)
+	return h
+}
+
+// matters tells whether the file says more than none would.
+func (p *planner) matters(h *host) bool {
+	if len(h.hosts) > 0 || !h.server.empty() || !h.plain && h.registry != defaultDir {
+		return true
+	}
+	// A registry whose mirrors are none is not to get those of all others.
+	_, said := p.cri.mirrors[h.registry]
+	return said && len(p.cri.mirrors["*"].endpoints) > 0
+}
+
+// endpointsOf are the mirrors of a registry: as in containerd's CRI plugin its
+// own, or those of "*". Docker's are for Docker Hub.
+func (p *planner) endpointsOf(registry string) ([]*endpoint, place) {
+	m, found := p.cri.mirrors[registry]
+	if !found || registry == defaultDir {
+		m = p.cri.mirrors["*"]
+	}
+	if registry != dockerHub || len(p.daemon.mirrors) == 0 {
+		return m.endpoints, m.at
+	}
+	docker := p.daemon.mirrors
+	if len(m.endpoints) == 0 {
+		return docker, docker[0].at
+	}
+	for _, e := range docker {
+		if !slices.ContainsFunc(m.endpoints, func(o *endpoint) bool { return sameAddress(o.address(), e.address()) }) {
+			p.notes.add(Left, e.at, "%s is not used: %s names other mirrors of %s", e.address(), m.at, dockerHub)
+		}
+	}
+	return m.endpoints, m.at
+}
+
+// entry is the table for an endpoint.
+func (p *planner) entry(e *endpoint, registry string) entry {
+	if e.dropped {
+		p.notes.add(Hint, e.at, "of the address of %s only scheme, host and path are sent", e.host)
+	}
+	made := entry{address: e.address(), override: e.override(), limited: e.host != registry && e.host != serverOf(registry)}
+	made.trust = p.trustFor(e.scheme, e.host)
+	return made
+}
+
+// trustFor is what is configured for TLS with a host, nothing where TLS is not
+// spoken: with TLS settings, http:// is an https:// that may fall back.
+func (p *planner) trustFor(scheme, host string) trust {
+	if scheme == "https" {
+		return p.trustOf(host)
+	}
+	if c, found := p.cri.tls[host]; found {
+		p.notes.add(Hint, c.at, "has no effect where %s is asked in plain HTTP", host)
+	}
+	return trust{}
+}
+
+// itself is the last entry: the registry itself.
+func (p *planner) itself(registry string) entry {
+	if registry == defaultDir {
+		e := entry{}
+		if docker := p.docker[defaultDir]; docker != nil {
+			e.ca, e.client, e.from = docker.ca, docker.client, docker.dirs
+		}
+		return e
+	}
+	server := serverOf(registry)
+	e := entry{address: "https://" + server, trust: p.trustOf(server)}
+	_, cri := p.cri.mirrors[registry]
+	_, tls := p.cri.tls[registry]
+	switch {
+	case isLocal(registry) && (cri || tls || len(p.cri.mirrors["*"].endpoints) > 0) && p.docker[hostKey(registry)] == nil:
+		// containerd's CRI plugin asks this machine in plain HTTP.
+		return entry{address: "http://" + server, trust: p.trustFor("http", server)}
+	case p.isInsecureOnly(server, e.trust):
+		// Docker tries HTTPS first, and so does containerd with skip_verify.
+		e.address = "http://" + server
+	}
+	return e
+}
+
+// isInsecureOnly tells that nothing is said about a host but that it need not
+// be verified, by Docker's configuration.
+func (p *planner) isInsecureOnly(host string, t trust) bool {
+	_, insecure := p.insecure(host)
+	_, cri := p.cri.tls[host]
+	return insecure && !cri && t.skipVerify
+}
+
+func serverOf(registry string) string {
+	if registry == dockerHub {
+		return hubServer
+	}
+	return registry
+}
+
+// unique leaves out entries that would ask the same endpoint twice in a row,
+// and those that TOML cannot say twice.
+func unique(entries []entry) []entry {
+	var kept []entry
+	last := entries[len(entries)-1]
+	for i, e := range entries {
+		again := slices.ContainsFunc(kept, func(k entry) bool { return sameAddress(k.address, e.address) })
+		beforeLast := i == len(entries)-2 && sameAddress(e.address, last.address)
+		if i == len(entries)-1 || !again && !beforeLast {
+			kept = append(kept, e)
+		}
+	}
+	return kept
+}
+
+// noteRotation tells where stock containerd does less than the tree says.
+func (p *planner) noteRotation(h *host) {
+	for _, e := range append(slices.Clip(h.hosts), h.server) {
+		if len(e.client) < 2 {
+			continue
+		}
+		name := e.address
+		if name == "" {
+			name = "every other registry"
+		}
+		p.notes.add(Hint, place{file: p.plan.Output}, "%s has %d client certificates: stock containerd presents one of them, "+
+			"containerd with certsd one after another", strings.TrimPrefix(name, "https://"), len(e.client))
+	}
+}

@@ -1,0 +1,212 @@
+package migrate
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/certsd/containerd-certsd/certsd"
+)
+
+const (
+	hostsTOML  = "hosts.toml"
+	defaultDir = "_default"
+)
+
+// dockerHost is what directories of Docker's layout say about one host.
+type dockerHost struct {
+	// name is the host, _default for those without a directory.
+	name string
+	// dirs are where it is said.
+	dirs   []string
+	ca     []*file
+	client []pair
+}
+
+// file is a certificate or key.
+type file struct {
+	// source is the path of the file.
+	source string
+	data   []byte
+	secret bool
+	// dir and name are where it belongs in the new tree; dir is empty for a
+	// file that stays where it is.
+	dir, name string
+	// present tells that it is there already, inWay which other file is in its
+	// place.
+	present bool
+	inWay   string
+}
+
+type pair struct{ cert, key *file }
+
+// ref is how a hosts.toml in a directory of the tree names the file.
+func (f *file) ref(dir string) string {
+	switch f.dir {
+	case "":
+		return f.source
+	case dir:
+		return f.name
+	default:
+		return "../" + f.dir + "/" + f.name
+	}
+}
+
+var portInName = regexp.MustCompile(`^(.+)_([0-9]+)_$`)
+
+// trees reads the certs.d directories. Of several directories for a host an
+// earlier one hides the files of the same name in a later one, as in package
+// certsd; the tree to be written comes first.
+func (p *planner) trees(roots certsd.Roots) {
+	output := filepath.Clean(p.plan.Output)
+	all := append(certsd.Roots{output}, roots...)
+	for i, root := range all {
+		if i > 0 && (filepath.Clean(root) == output || slices.Contains(all[:i], root)) {
+			continue
+		}
+		entries, err := os.ReadDir(root)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			p.notes.add(Left, place{file: root}, "cannot be read: %v", cause(err))
+		}
+		for _, entry := range entries {
+			p.tree(root, entry.Name(), i == 0)
+		}
+	}
+}
+
+// tree reads one directory of a root.
+func (p *planner) tree(root, name string, output bool) {
+	path := filepath.Join(root, name)
+	host := portInName.ReplaceAllString(name, "$1:$2")
+	if _, err := certsd.Canonical(host); err != nil && name != defaultDir {
+		return
+	}
+	if info, err := os.Stat(path); err != nil || !info.IsDir() {
+		return
+	}
+	if info, err := os.Stat(filepath.Join(path, hostsTOML)); err == nil && info.Size() > 0 {
+		if !output {
+			p.notes.add(Left, place{file: filepath.Join(path, hostsTOML)}, "copy the directory to %s if it is to count there", p.plan.Output)
+			p.skipped[hostKey(host)] = true
+		}
+		return
+	}
+	if p.skipped[hostKey(host)] {
+		return
+	}
+	dir, err := certsd.Load(os.DirFS(path), certsd.LoadOptions{Path: path})
+	for _, problem := range dir.Problems {
+		p.notes.add(Left, place{problem.File, problem.Line, problem.Key}, "not used: %v", problem.Err)
+	}
+	if err == nil {
+		p.dockerFiles(host, path, dir, output)
+	}
+}
+
+// dockerFiles adds what a directory says to what is known of the host.
+func (p *planner) dockerFiles(host, path string, dir *certsd.Directory, output bool) {
+	if len(dir.CAs)+len(dir.Identities) == 0 {
+		return
+	}
+	h := p.docker[hostKey(host)]
+	if h == nil {
+		h = &dockerHost{name: host}
+		p.docker[hostKey(host)] = h
+	}
+	h.dirs = append(h.dirs, path)
+	target := p.dirName(h.name)
+	if output {
+		target = filepath.Base(path)
+	}
+	for _, ca := range dir.CAs {
+		if f := p.dockerFile(ca.File, target, output, false); f != nil && !p.hidden(f, h.ca...) {
+			h.ca = append(h.ca, f)
+		}
+	}
+	for _, id := range dir.Identities {
+		cert := p.dockerFile(id.CertFile, target, output, id.CertFile == id.KeyFile)
+		key := cert
+		if id.KeyFile != id.CertFile {
+			key = p.dockerFile(id.KeyFile, target, output, true)
+		}
+		if cert != nil && key != nil && !p.hidden(cert, h.certs()...) {
+			h.client = append(h.client, pair{cert, key})
+		}
+	}
+	slices.SortStableFunc(h.ca, func(a, b *file) int { return strings.Compare(a.name, b.name) })
+	slices.SortStableFunc(h.client, func(a, b pair) int { return strings.Compare(a.cert.name, b.cert.name) })
+}
+
+// dockerFile reads a file, nil if it cannot go into the new tree.
+func (p *planner) dockerFile(path, target string, output, secret bool) *file {
+	name := filepath.Base(path)
+	if !utf8.ValidString(path) {
+		p.notes.add(Left, place{file: strings.ToValidUTF8(path, "?")}, "TOML cannot name the file: rename it")
+		return nil
+	}
+	data, err := readFile(path)
+	if err != nil {
+		p.notes.add(Left, place{file: path}, "not used: %v", errors.Unwrap(err))
+		return nil
+	}
+	return &file{source: path, data: data, secret: secret, dir: target, name: name, present: output}
+}
+
+// settle looks at what is in the places of the files. What cannot go into the
+// tree is named where it is.
+func (h *dockerHost) settle(t *tree) {
+	files := slices.Clone(h.ca)
+	for _, pair := range h.client {
+		files = append(files, pair.cert, pair.key)
+	}
+	for _, f := range files {
+		if f.present {
+			continue
+		}
+		there, err := t.file(f.dir, f.name)
+		switch {
+		case err != nil || there != nil && !bytes.Equal(there, f.data):
+			f.inWay = t.path(f.dir, f.name)
+			f.dir = ""
+		case there != nil:
+			f.present = true
+		}
+	}
+}
+
+// certs are the certificate files.
+func (h *dockerHost) certs() []*file {
+	var certs []*file
+	for _, pair := range h.client {
+		certs = append(certs, pair.cert)
+	}
+	return certs
+}
+
+// hidden tells whether an earlier root has a file of the same name. If it is
+// another file, that is noted.
+func (p *planner) hidden(f *file, earlier ...*file) bool {
+	i := slices.IndexFunc(earlier, func(e *file) bool { return e.name == f.name })
+	if i < 0 {
+		return false
+	}
+	if !bytes.Equal(earlier[i].data, f.data) {
+		p.notes.add(Left, place{file: f.source}, "not used: %s comes first", earlier[i].source)
+	}
+	return true
+}
+
+// hostKey is one key for all spellings of a host.
+func hostKey(host string) string {
+	canonical, err := certsd.Canonical(host)
+	if err != nil {
+		return host
+	}
+	return strings.TrimSuffix(canonical, ":443")
+}

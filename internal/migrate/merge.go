@@ -1,0 +1,243 @@
+package migrate
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// merge returns the new text of a hosts.toml in the directory name of the root
+// output, nil if the old one says the same already, and the files it names
+// that the old one does not. Lines are only ever added, and only where there is
+// one way to do it; an error tells why there is not.
+func merge(old []byte, want *host, name, output string) ([]byte, []*file, error) {
+	if len(bytes.TrimSpace(old)) == 0 {
+		return render(want, name), want.files(), nil
+	}
+	doc, err := parseTOML(hostsTOML, old)
+	if err != nil {
+		return nil, nil, errors.New("is not valid TOML: mend or remove it")
+	}
+	m := &merger{doc: doc, root: doc.table(), want: want, name: name, dir: filepath.Join(output, name)}
+	if err := m.all(); err != nil {
+		return nil, nil, fmt.Errorf("says something else: %w", err)
+	}
+	if len(m.lines) == 0 && m.tables == "" {
+		return nil, nil, nil
+	}
+	if bytes.Contains(old, []byte("header")) {
+		// A diff would show the values, which may be secrets.
+		return nil, nil, fmt.Errorf("has header fields: add by hand what is missing: %s", strings.Join(m.missing(), ", "))
+	}
+	text := m.text(old)
+	if _, err := parseTOML(hostsTOML, text); err != nil {
+		return nil, nil, fmt.Errorf("cannot be added to: %w", err)
+	}
+	return text, m.files, nil
+}
+
+// files are all files that the host's tables name.
+func (h *host) files() []*file {
+	files := h.server.files()
+	for _, e := range h.hosts {
+		files = append(files, e.files()...)
+	}
+	return files
+}
+
+// merger adds what is wanted to a hosts.toml.
+type merger struct {
+	doc  *document
+	root table
+	want *host
+	name string
+	// dir is where relative paths begin.
+	dir string
+
+	// lines belong before the first table, tables at the end.
+	lines  []string
+	tables string
+	files  []*file
+}
+
+func (m *merger) all() error {
+	if err := m.server(); err != nil {
+		return err
+	}
+	added, err := m.tls(m.root, m.want.server.trust, "")
+	if err != nil {
+		return err
+	}
+	m.lines = append(m.lines, added...)
+	if m.want.appendsRoots() && len(added) > 0 && !m.root.has("system_roots") {
+		m.lines = append(m.lines, systemRoots)
+	}
+	return m.hosts()
+}
+
+// server compares the server, which is the registry itself where none is
+// named.
+func (m *merger) server() error {
+	want := m.want.server
+	there := m.root.string("server")
+	switch {
+	case there == "" && (m.want.plain || want.address == ""):
+	case there == "" && (m.root.has("capabilities") || m.root.has("override_path")):
+		return fmt.Errorf("it would become a setting of the server %s", want.address)
+	case there == "":
+		m.lines = append(m.lines, "server = "+quoted(want.address))
+		if want.limited {
+			m.lines = append(m.lines, `capabilities = ["pull", "resolve"]`)
+		}
+		if want.override {
+			m.lines = append(m.lines, "override_path = true")
+		}
+	case want.address == "" || !sameAddress(there, want.address):
+		return fmt.Errorf("server is %s", shown(there))
+	case m.root.bool("override_path") != want.override:
+		return errors.New("override_path differs")
+	}
+	return nil
+}
+
+// tls compares the TLS settings of a table and returns the lines to add.
+func (m *merger) tls(t table, want trust, of string) ([]string, error) {
+	var missing trust
+	if want.skipVerify && !t.bool("skip_verify") {
+		if t.has("skip_verify") {
+			return nil, fmt.Errorf("skip_verify%s is false", of)
+		}
+		missing.skipVerify = true
+	}
+	if len(want.ca) > 0 && !t.has("ca") {
+		missing.ca = want.ca
+		m.files = append(m.files, want.ca...)
+	} else if len(want.ca) > 0 && !m.sameFiles(t, "ca", want.ca) {
+		return nil, fmt.Errorf("ca%s names other files", of)
+	}
+	if len(want.client) > 0 && !t.has("client") {
+		missing.client = want.client
+		m.files = append(m.files, entry{trust: trust{client: want.client}}.files()...)
+	} else if len(want.client) > 0 && !m.sameFiles(t, "client", entry{trust: trust{client: want.client}}.files()) {
+		return nil, fmt.Errorf("client%s names other files", of)
+	}
+	return tlsSettings(missing, m.name), nil
+}
+
+// sameFiles tells whether the files of a key have the wanted content.
+func (m *merger) sameFiles(t table, key string, want []*file) bool {
+	var paths []string
+	flatten(t.values[key], &paths)
+	if len(paths) != len(want) {
+		return false
+	}
+	for i, path := range paths {
+		if !filepath.IsAbs(path) {
+			path = filepath.Join(m.dir, path)
+		}
+		if data, err := readFile(path); err != nil || !bytes.Equal(data, want[i].data) {
+			return false
+		}
+	}
+	return true
+}
+
+func flatten(value any, into *[]string) {
+	switch value := value.(type) {
+	case string:
+		*into = append(*into, value)
+	case []any:
+		for _, item := range value {
+			flatten(item, into)
+		}
+	}
+}
+
+// hosts compares the mirrors. Where there are some, ours have to be among them
+// in the same order: where to put another one is not for us to say.
+func (m *merger) hosts() error {
+	there := m.root.table("host")
+	switch {
+	case len(m.want.hosts) == 0:
+		return nil
+	case len(there.values) == 0:
+		m.tables = hostTables(m.want, m.name)
+		for _, e := range m.want.hosts {
+			m.files = append(m.files, e.files()...)
+		}
+		if m.want.appendsRoots() && !m.root.has("system_roots") && !slices.Contains(m.lines, systemRoots) {
+			m.lines = append(m.lines, systemRoots)
+		}
+		return nil
+	}
+	names := m.doc.order(there)
+	for _, e := range m.want.hosts {
+		i := slices.IndexFunc(names, func(name string) bool { return sameAddress(name, e.address) })
+		if i < 0 {
+			return fmt.Errorf("%s is not among its hosts, or not in this place", e.address)
+		}
+		t := there.table(names[i])
+		names = names[i+1:]
+		if t.bool("override_path") != e.override {
+			return fmt.Errorf("override_path of %s differs", e.address)
+		}
+		missing, err := m.tls(t, e.trust, " of "+e.address)
+		if err != nil {
+			return err
+		}
+		if len(missing) > 0 {
+			return fmt.Errorf("%s lacks %s", e.address, strings.Join(missing, ", "))
+		}
+	}
+	return nil
+}
+
+// missing is what would be added, in one list.
+func (m *merger) missing() []string {
+	missing := slices.Clone(m.lines)
+	for line := range strings.Lines(m.tables) {
+		if line = strings.TrimSpace(line); line != "" {
+			missing = append(missing, line)
+		}
+	}
+	return missing
+}
+
+// text puts the lines in front of the first table, after what is there, and
+// the tables at the end.
+func (m *merger) text(old []byte) []byte {
+	lines := strings.SplitAfter(string(old), "\n")
+	head := len(lines)
+	if m.doc.firstTable > 0 {
+		head = m.doc.firstTable - 1
+	}
+	before, after := strings.Join(lines[:head], ""), strings.Join(lines[head:], "")
+	var b strings.Builder
+	b.WriteString(before)
+	if len(m.lines) > 0 {
+		if before != "" && !strings.HasSuffix(before, "\n") {
+			b.WriteString("\n")
+		}
+		b.WriteString(strings.Join(m.lines, "\n") + "\n")
+		if after != "" {
+			b.WriteString("\n")
+		}
+	}
+	b.WriteString(after)
+	text := b.String()
+	if m.tables != "" && !strings.HasSuffix(text, "\n") {
+		text += "\n"
+	}
+	return []byte(text + m.tables)
+}
+
+// shown is an address without what may be a secret.
+func shown(address string) string {
+	if i := strings.LastIndexByte(address, '@'); i >= 0 {
+		return "…" + address[i:]
+	}
+	return address
+}

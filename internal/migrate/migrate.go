@@ -1,0 +1,118 @@
+// Package migrate says in hosts.toml files what was said elsewhere: in
+// certs.d directories of Docker's layout, in the deprecated registry keys of
+// containerd's CRI plugin and in Docker's daemon.json.
+//
+// [New] reads all of it and returns a [Plan], which can be shown as a diff
+// and written. What hosts.toml cannot say, and what was left as it is, is in
+// the plan's notes. Neither holds a secret.
+//
+// The tree means the same to stock containerd, which reads one root, knows no
+// Docker files beside a hosts.toml and trusts the system's CA roots in any
+// case, and to package certsd.
+package migrate
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/certsd/containerd-certsd/certsd"
+)
+
+// Options say what to read and what to write. The zero value reads and writes
+// what containerd and Docker read where nobody says otherwise.
+type Options struct {
+	// Roots are the certs.d directories to read. nil means
+	// certsd.DefaultRoots.
+	Roots certsd.Roots
+	// Configs are the configurations of containerd and Docker daemons, told
+	// apart by their content: JSON is Docker's. Of several files of one kind, a
+	// later one comes before an earlier one. nil means those in /etc, and for a
+	// user other than root those below $XDG_CONFIG_HOME in their place, as far
+	// as they exist.
+	Configs []string
+	// Output is the root to write. Empty means the first of
+	// certsd.DefaultRoots.
+	Output string
+}
+
+// DefaultOutput is the root that is written if none is named.
+func DefaultOutput() string { return certsd.DefaultRoots()[0] }
+
+// defaultConfigs are the files that daemons read if nobody says otherwise.
+func defaultConfigs(euid int, getenv func(string) string, exists func(string) bool) []string {
+	var files []string
+	for _, name := range []string{"containerd/config.toml", "docker/daemon.json"} {
+		candidates := []string{filepath.Join("/etc", name)}
+		if euid != 0 {
+			if dir := userConfig(getenv); dir != "" {
+				candidates = []string{filepath.Join(dir, name), candidates[0]}
+			}
+		}
+		for _, file := range candidates {
+			if exists(file) {
+				files = append(files, file)
+				break
+			}
+		}
+	}
+	return files
+}
+
+func userConfig(getenv func(string) string) string {
+	if dir := getenv("XDG_CONFIG_HOME"); filepath.IsAbs(dir) {
+		return dir
+	}
+	if home := getenv("HOME"); filepath.IsAbs(home) {
+		return filepath.Join(home, ".config")
+	}
+	return ""
+}
+
+// New reads what the options name and plans what to write. An error is about
+// a configuration that cannot be read, with its line where there is one, or
+// about a root to write that cannot be looked at. What is wrong with a single
+// registry is a note of the plan instead.
+func New(o Options) (*Plan, error) {
+	if o.Roots == nil {
+		o.Roots = certsd.DefaultRoots()
+	}
+	if o.Output == "" {
+		o.Output = DefaultOutput()
+	}
+	if o.Configs == nil {
+		o.Configs = defaultConfigs(os.Geteuid(), os.Getenv, func(file string) bool {
+			_, err := os.Stat(file)
+			return err == nil || !os.IsNotExist(err)
+		})
+	}
+	if err := absolute(&o); err != nil {
+		return nil, err
+	}
+	p := &planner{plan: &Plan{Output: o.Output}}
+	if err := p.read(o); err != nil {
+		return nil, err
+	}
+	return p.make()
+}
+
+// absolute makes the paths absolute: they may end up in a hosts.toml, where a
+// relative one begins elsewhere.
+func absolute(o *Options) error {
+	var errs []error
+	abs := func(path string) string {
+		path, err := filepath.Abs(path)
+		errs = append(errs, err)
+		return path
+	}
+	o.Output = abs(o.Output)
+	o.Roots, o.Configs = slices.Clone(o.Roots), slices.Clone(o.Configs)
+	for i := range o.Roots {
+		o.Roots[i] = abs(o.Roots[i])
+	}
+	for i := range o.Configs {
+		o.Configs[i] = abs(o.Configs[i])
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,81 @@
+package migrate
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Kind says what a [Note] is about.
+type Kind uint8
+
+const (
+	// Lost is what hosts.toml cannot say.
+	Lost Kind = iota
+	// Left is what was left as it is: somebody has to decide.
+	Left
+	// Todo is what remains to be done by hand.
+	Todo
+	// Hint is what is good to know about the new tree.
+	Hint
+)
+
+// String is a heading for notes of this kind.
+func (k Kind) String() string {
+	return [...]string{
+		"hosts.toml cannot say",
+		"left as it is",
+		"to be done by hand",
+		"good to know",
+	}[k]
+}
+
+// Note is something to tell beside the diff, never with a secret in it.
+type Note struct {
+	Kind Kind
+	// File is the file or directory it is about, Line the line, zero if there
+	// is none, and Key the key, in TOML's dotted form.
+	File string
+	Line int
+	Key  string
+	Text string
+}
+
+// String is the note in one line: FILE:LINE: KEY: TEXT.
+func (n Note) String() string {
+	return place{n.File, n.Line, n.Key}.String() + ": " + n.Text
+}
+
+// place is where something is said.
+type place struct {
+	file string
+	line int
+	key  string
+}
+
+func (p place) String() string {
+	var b strings.Builder
+	b.WriteString(p.file)
+	if p.line > 0 {
+		b.WriteString(":" + strconv.Itoa(p.line))
+	}
+	if p.key != "" {
+		b.WriteString(": " + p.key)
+	}
+	return b.String()
+}
+
+func (p place) errorf(format string, args ...any) error {
+	return fmt.Errorf("%s: %w", p, fmt.Errorf(format, args...))
+}
+
+// notes collects notes.
+type notes struct{ all []Note }
+
+func (n *notes) add(kind Kind, at place, format string, args ...any) {
+	note := Note{Kind: kind, File: at.file, Line: at.line, Key: at.key, Text: fmt.Sprintf(format, args...)}
+	if !slices.Contains(n.all, note) {
+		n.all = append(n.all, note)
+	}
+}

@@ -1,0 +1,209 @@
+package migrate
+
+import (
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+const (
+	// dockerHub is the registry of images without one, hubServer the server
+	// that is asked for it.
+	dockerHub = "docker.io"
+	hubServer = "registry-1.docker.io"
+)
+
+// Plan is what to write, and what there is to say beside it.
+type Plan struct {
+	// Output is the root to write.
+	Output string
+	// Directories are those that change, sorted by name.
+	Directories []*Directory
+	// Notes are sorted by kind, file and line.
+	Notes []Note
+}
+
+// Directory is one host directory that changes.
+type Directory struct {
+	// Name is its name below the root.
+	Name string
+	// Copies are the files to be copied into it.
+	Copies []Copy
+	// Hosts is the new hosts.toml, nil if there is none to be written; Old is
+	// the one that is there.
+	Hosts, Old []byte
+}
+
+// Copy is a certificate or key to be copied.
+type Copy struct {
+	// From is the file, Name the name it gets in the directory.
+	From, Name string
+	// Secret tells that it holds a private key: only its owner may read it.
+	Secret bool
+
+	data []byte
+}
+
+// planner makes a plan.
+type planner struct {
+	plan    *Plan
+	notes   notes
+	cri     criConfig
+	daemon  daemonConfig
+	docker  map[string]*dockerHost // by hostKey
+	skipped map[string]bool        // by hostKey: directories with a hosts.toml
+	copied  map[*file]bool
+}
+
+func (p *planner) read(o Options) error {
+	p.docker, p.skipped, p.copied = map[string]*dockerHost{}, map[string]bool{}, map[*file]bool{}
+	if err := p.configs(o.Configs); err != nil {
+		return err
+	}
+	p.trees(o.Roots)
+	return nil
+}
+
+// make plans each directory.
+func (p *planner) make() (*Plan, error) {
+	t, err := openTree(p.plan.Output)
+	if err != nil {
+		return nil, err
+	}
+	defer t.close()
+	for _, docker := range p.docker {
+		docker.settle(t)
+	}
+	for _, registry := range p.registries() {
+		if want := p.desire(registry); want != nil {
+			p.directory(t, want)
+		}
+	}
+	p.noteUnused()
+	p.noteTodo()
+	p.plan.Directories = slices.DeleteFunc(p.plan.Directories, func(d *Directory) bool { return len(d.Copies) == 0 && d.Hosts == nil })
+	slices.SortFunc(p.plan.Directories, func(a, b *Directory) int { return strings.Compare(a.Name, b.Name) })
+	p.plan.Notes = p.notes.sorted()
+	return p.plan, nil
+}
+
+// registries are the registries that something is said about, sorted, with
+// _default last.
+func (p *planner) registries() []string {
+	names := map[string]bool{}
+	for name := range p.cri.mirrors {
+		names[name] = true
+	}
+	for name := range p.cri.tls {
+		if name == hubServer {
+			names[dockerHub] = true
+		}
+		names[name] = true
+	}
+	for name := range p.daemon.insecure {
+		names[name] = true
+	}
+	if len(p.daemon.mirrors) > 0 {
+		names[dockerHub] = true
+	}
+	for _, host := range p.docker {
+		if host.name == hubServer {
+			names[dockerHub] = true
+		}
+		names[host.name] = true
+	}
+	// These two are no registries of their own.
+	delete(names, "*")
+	delete(names, defaultDir)
+	sorted := slices.Sorted(maps.Keys(names))
+	sorted = slices.CompactFunc(sorted, func(a, b string) bool { return p.dirName(a) == p.dirName(b) })
+	return append(sorted, defaultDir)
+}
+
+// directory plans the directory of one registry.
+func (p *planner) directory(t *tree, want *host) {
+	name := p.dirName(want.registry)
+	at := place{file: t.path(name, hostsTOML)}
+	old, err := t.hosts(name)
+	if err != nil {
+		p.notes.add(Left, at, "%v", err)
+		return
+	}
+	if p.alreadyDocker(want, old) {
+		return
+	}
+	text, used, err := merge(old, want, name, p.plan.Output)
+	if err != nil {
+		p.notes.add(Left, at, "%v", err)
+		return
+	}
+	if text == nil {
+		return
+	}
+	d := p.planned(name)
+	d.Hosts, d.Old = text, old
+	for _, f := range used {
+		p.copy(f)
+	}
+}
+
+// alreadyDocker tells that a directory of Docker's layout says it all.
+func (p *planner) alreadyDocker(want *host, old []byte) bool {
+	if len(old) > 0 || len(want.hosts) > 0 || want.server.skipVerify || want.server.address != "" && !want.plain {
+		return false
+	}
+	for _, f := range want.server.files() {
+		if !f.present || f.dir != p.dirName(want.registry) {
+			return false
+		}
+	}
+	return true
+}
+
+// planned is the planned directory of a name.
+func (p *planner) planned(name string) *Directory {
+	for _, d := range p.plan.Directories {
+		if d.Name == name {
+			return d
+		}
+	}
+	d := &Directory{Name: name}
+	p.plan.Directories = append(p.plan.Directories, d)
+	return d
+}
+
+// copy plans the copy of a file that belongs into the tree.
+func (p *planner) copy(f *file) {
+	switch {
+	case f.inWay != "":
+		p.notes.add(Left, place{file: f.inWay}, "is another file than %s, which is named where it is", f.source)
+	case f.dir == "" || f.present || p.copied[f]:
+	default:
+		p.copied[f] = true
+		d := p.planned(f.dir)
+		d.Copies = append(d.Copies, Copy{From: f.source, Name: f.name, Secret: f.secret, data: f.data})
+	}
+}
+
+// dirName is the name of a registry's directory: the one that is there, by
+// containerd's order, or HOST:PORT.
+func (p *planner) dirName(registry string) string {
+	if host, port, found := cutPort(registry); found {
+		name := host + "_" + port + "_"
+		if info, err := os.Stat(filepath.Join(p.plan.Output, name)); err == nil && info.IsDir() {
+			return name
+		}
+	}
+	return registry
+}
+
+// cutPort splits a host:port that certsd.Canonical accepts.
+func cutPort(host string) (name, port string, found bool) {
+	i := strings.LastIndexByte(host, ':')
+	if i < 0 || strings.HasSuffix(host, "]") {
+		return host, "", false
+	}
+	return host[:i], host[i+1:], true
+}

@@ -1,0 +1,95 @@
+package migrate
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// render is the text of a new hosts.toml in the directory dir.
+func render(h *host, dir string) []byte {
+	var b strings.Builder
+	fmt.Fprintf(&b, "# What %s said.\n", oneLine(strings.Join(h.from, ", ")))
+	if h.server.address != "" {
+		fmt.Fprintf(&b, "server = %s\n", quoted(h.server.address))
+	}
+	for _, line := range settings(h.server, dir) {
+		b.WriteString(line + "\n")
+	}
+	if h.appendsRoots() {
+		b.WriteString(systemRoots + "\n")
+	}
+	if len(h.hosts) == 0 {
+		// containerd 1.7 refuses a file without this table.
+		b.WriteString("\n[host]\n")
+	}
+	b.WriteString(hostTables(h, dir))
+	return []byte(b.String())
+}
+
+// oneLine keeps a path from ending a comment.
+func oneLine(text string) string {
+	return strings.Trim(quoted(text), `"`)
+}
+
+// systemRoots says what is a matter of course for containerd.
+const systemRoots = `system_roots = "append"`
+
+// appendsRoots tells that the system's CA roots count beside those named, by
+// the rule of who named them: containerd's CRI plugin does not know another.
+func (h *host) appendsRoots() bool {
+	for _, e := range append(slices.Clip(h.hosts), h.server) {
+		if len(e.ca) > 0 && e.system {
+			return true
+		}
+	}
+	return false
+}
+
+// hostTables are the [host."…"] tables.
+func hostTables(h *host, dir string) string {
+	var b strings.Builder
+	for _, e := range h.hosts {
+		fmt.Fprintf(&b, "\n[host.%s]\n", quoted(e.address))
+		for _, line := range settings(e, dir) {
+			b.WriteString("  " + line + "\n")
+		}
+	}
+	return b.String()
+}
+
+// settings are the lines of one table.
+func settings(e entry, dir string) []string {
+	var lines []string
+	if e.limited {
+		// containerd 1.7 knows no "referrers".
+		lines = append(lines, `capabilities = ["pull", "resolve"]`)
+	}
+	if e.override {
+		lines = append(lines, "override_path = true")
+	}
+	return append(lines, tlsSettings(e.trust, dir)...)
+}
+
+// tlsSettings are the lines about TLS.
+func tlsSettings(t trust, dir string) []string {
+	var lines []string
+	if t.skipVerify {
+		lines = append(lines, "skip_verify = true")
+	}
+	if len(t.ca) > 0 {
+		refs := make([]string, len(t.ca))
+		for i, f := range t.ca {
+			refs[i] = quoted(f.ref(dir))
+		}
+		lines = append(lines, "ca = ["+strings.Join(refs, ", ")+"]")
+	}
+	if len(t.client) > 0 {
+		refs := make([]string, len(t.client))
+		for i, p := range t.client {
+			refs[i] = "[" + quoted(p.cert.ref(dir)) + ", " + quoted(p.key.ref(dir)) + "]"
+		}
+		lines = append(lines, "client = ["+strings.Join(refs, ", ")+"]")
+	}
+	return lines
+}

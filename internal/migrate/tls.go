@@ -1,0 +1,174 @@
+package migrate
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"path/filepath"
+	"strings"
+
+	"github.com/certsd/containerd-certsd/certsd"
+)
+
+// trust is what is configured for the TLS connections to one host.
+type trust struct {
+	ca         []*file
+	client     []pair
+	skipVerify bool
+	// system tells that the system's CA roots count beside ca.
+	system bool
+	// from are the directories and configurations that say so.
+	from []string
+}
+
+// empty tells that nothing is configured.
+func (t trust) empty() bool { return len(t.ca) == 0 && len(t.client) == 0 && !t.skipVerify }
+
+// trustOf is what all sources say about a host, host[:port] as in an address.
+// containerd's configuration comes before a directory: for its CA roots and
+// for its client certificate, each as a whole.
+func (p *planner) trustOf(host string) trust {
+	var t trust
+	if cri, found := p.cri.tls[host]; found {
+		t = p.criTrust(cri)
+	}
+	docker := p.docker[hostKey(host)]
+	if docker == nil && host == hubServer {
+		docker = p.docker[dockerHub]
+	}
+	if docker != nil {
+		p.addDocker(&t, docker)
+	}
+	if at, found := p.insecure(host); found {
+		if t.empty() {
+			t.skipVerify = true
+			t.from = append(t.from, at.file)
+		} else if !t.skipVerify {
+			p.notes.add(Left, at, "%s is verified: there are certificates for it in %s", host, strings.Join(t.from, ", "))
+		}
+	}
+	return t
+}
+
+func (p *planner) insecure(host string) (place, bool) {
+	for name, at := range p.daemon.insecure {
+		if hostKey(name) == hostKey(host) {
+			return at, true
+		}
+	}
+	return place{}, false
+}
+
+// addDocker adds a directory's files for what is not said yet.
+func (p *planner) addDocker(t *trust, docker *dockerHost) {
+	used := false
+	switch {
+	case len(t.ca) == 0:
+		t.ca = docker.ca
+		used = len(docker.ca) > 0
+	default:
+		p.setAside(docker.ca, t.ca)
+	}
+	switch {
+	case len(t.client) == 0:
+		t.client = docker.client
+		used = used || len(docker.client) > 0
+	default:
+		p.setAside(docker.certs(), []*file{t.client[0].cert})
+	}
+	if used {
+		t.from = append(t.from, docker.dirs...)
+	}
+}
+
+// setAside notes the files that other ones are used in place of.
+func (p *planner) setAside(files, used []*file) {
+	for _, f := range files {
+		if !holds(used, f) {
+			p.notes.add(Left, place{file: f.source}, "not used: containerd's configuration names %s for this host", used[0].source)
+		}
+	}
+}
+
+func holds(files []*file, f *file) bool {
+	for _, other := range files {
+		if bytes.Equal(other.data, f.data) {
+			return true
+		}
+	}
+	return false
+}
+
+// criTrust reads the files that containerd's configuration names. They stay
+// where they are: whoever renews them goes on doing so.
+func (p *planner) criTrust(c criTLS) trust {
+	t := trust{skipVerify: c.skipVerify, from: []string{c.at.file}}
+	if c.ca != "" {
+		t.system = true
+		if f := p.criFile(c.ca, c.caAt, checkCA); f != nil {
+			t.ca = []*file{f}
+		}
+	}
+	switch {
+	case c.cert == "" && c.key == "":
+		return t
+	case c.key == "":
+		p.notes.add(Left, c.certAt, "not used: there is no key_file")
+		return t
+	case c.cert == "":
+		p.notes.add(Left, c.keyAt, "not used: there is no cert_file")
+		return t
+	}
+	cert := p.criFile(c.cert, c.certAt, nil)
+	key := p.criFile(c.key, c.keyAt, checkKey)
+	if cert == nil || key == nil {
+		return t
+	}
+	if _, err := tls.X509KeyPair(cert.data, key.data); err != nil {
+		p.notes.add(Left, c.certAt, "not used: %s", strings.TrimPrefix(err.Error(), "tls: "))
+		return t
+	}
+	t.client = []pair{{cert, key}}
+	return t
+}
+
+// criFile reads a file that a configuration names, nil if it cannot be used.
+func (p *planner) criFile(path string, at place, check func([]byte) error) *file {
+	if !filepath.IsAbs(path) {
+		// containerd is started in / by systemd.
+		p.notes.add(Hint, at, "%s is taken for a path below /", path)
+		path = filepath.Join("/", path)
+	}
+	data, err := readFile(path)
+	if err != nil {
+		p.notes.add(Left, at, "not used: %v", err)
+		return nil
+	}
+	if check != nil {
+		if err := check(data); err != nil {
+			p.notes.add(Left, at, "not used: %s: %v", path, err)
+			return nil
+		}
+	}
+	return &file{source: path, data: data}
+}
+
+func checkCA(data []byte) error {
+	if !x509.NewCertPool().AppendCertsFromPEM(data) {
+		return errors.New("has no readable PEM certificate")
+	}
+	return nil
+}
+
+// checkKey recognises both ways to encrypt a PEM key: PKCS #8, RFC 5958, and
+// the header of RFC 1421 that OpenSSL used before.
+func checkKey(data []byte) error {
+	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type == "ENCRYPTED PRIVATE KEY" || strings.Contains(block.Headers["Proc-Type"], "ENCRYPTED") {
+			return certsd.ErrEncryptedKey
+		}
+	}
+	return nil
+}

@@ -1,0 +1,80 @@
+package migrate
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// tree is the root to be written as it is now. Nothing outside it is read or
+// written through it, whatever symbolic links say.
+type tree struct {
+	output string
+	root   *os.Root // nil if the directory does not exist
+}
+
+func openTree(output string) (*tree, error) {
+	root, err := os.OpenRoot(output)
+	if errors.Is(err, fs.ErrNotExist) {
+		return &tree{output: output}, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", output, cause(err))
+	}
+	return &tree{output, root}, nil
+}
+
+func (t *tree) close() {
+	if t.root != nil {
+		_ = t.root.Close()
+	}
+}
+
+// path is the full path of a file.
+func (t *tree) path(dir, name string) string { return filepath.Join(t.output, dir, name) }
+
+// hosts is the hosts.toml of a directory, nil if there is none.
+func (t *tree) hosts(dir string) ([]byte, error) { return t.file(dir, hostsTOML) }
+
+// file is the content of a file in a directory, nil if there is none. An error
+// tells why the file must not be written.
+func (t *tree) file(dir, name string) ([]byte, error) {
+	if t.root == nil {
+		return nil, nil
+	}
+	info, err := t.root.Lstat(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case err != nil:
+		return nil, cause(err)
+	case info.Mode()&fs.ModeSymlink != 0:
+		return nil, errors.New("is in a directory that is a symbolic link: write by hand what is to be said where it leads to")
+	case !info.IsDir():
+		return nil, errors.New("is not in a directory")
+	}
+	path := filepath.Join(dir, name)
+	info, err = t.root.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case err != nil:
+		return nil, cause(err)
+	case info.Mode()&fs.ModeSymlink != 0:
+		return nil, errors.New("is a symbolic link: whoever made it has to change the file")
+	case !info.Mode().IsRegular():
+		return nil, errors.New("is not a regular file")
+	}
+	f, err := t.root.Open(path)
+	if err != nil {
+		return nil, cause(err)
+	}
+	defer f.Close()
+	data, err := readAll(f)
+	if err != nil {
+		return nil, cause(err)
+	}
+	return data, nil
+}

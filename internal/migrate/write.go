@@ -1,0 +1,262 @@
+package migrate
+
+import (
+	"bytes"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// mode is that of the copied file.
+func (c Copy) mode() fs.FileMode {
+	if c.Secret {
+		return 0o600
+	}
+	return 0o644
+}
+
+// Write writes the plan. Each file is written under another name first and
+// renamed when it is whole and on the disk, a new directory with all that is in
+// it; nothing is removed. All certificates and keys are there before the first
+// hosts.toml that names them, and _default is last: what was interrupted
+// between two files can be used, and a second run does the rest.
+func (p *Plan) Write() error { return p.write(func(string) error { return nil }) }
+
+// write calls step before each change of the disk; an error of it is one of
+// the disk.
+func (p *Plan) write(step func(what string) error) error {
+	if len(p.Directories) == 0 {
+		return nil
+	}
+	w := &writer{output: p.Output, step: step}
+	root, err := p.open()
+	if err != nil {
+		return w.failed("", err)
+	}
+	defer root.Close()
+	w.root = root
+	for _, d := range p.inOrder() {
+		if err := w.files(d.Name, d.copies()); err != nil {
+			return err
+		}
+	}
+	for _, d := range p.inOrder() {
+		if d.Hosts == nil {
+			continue
+		}
+		if err := w.hosts(d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// open opens the root, which is made if it is not there.
+func (p *Plan) open() (*os.Root, error) {
+	if err := os.MkdirAll(p.Output, 0o755); err != nil {
+		return nil, err
+	}
+	return os.OpenRoot(p.Output)
+}
+
+// inOrder are the directories with _default last: it is for every registry
+// whose own directory is not there yet.
+func (p *Plan) inOrder() []*Directory {
+	dirs := slices.Clone(p.Directories)
+	slices.SortStableFunc(dirs, func(a, b *Directory) int {
+		switch defaultDir {
+		case a.Name:
+			return 1
+		case b.Name:
+			return -1
+		}
+		return 0
+	})
+	return dirs
+}
+
+// content is a file to be written.
+type content struct {
+	name string
+	data []byte
+	mode fs.FileMode
+	// old is what may be replaced, nil if nothing may.
+	old []byte
+}
+
+// copies are the files to be copied: a key before its certificate, which alone
+// is an error, and CA roots last.
+func (d *Directory) copies() []content {
+	var files []content
+	for _, c := range d.Copies {
+		files = append(files, content{name: c.Name, data: c.data, mode: c.mode()})
+	}
+	rank := func(c content) int {
+		return slices.Index([]string{".key", ".cert", ".crt"}, filepath.Ext(c.name))
+	}
+	slices.SortStableFunc(files, func(a, b content) int { return rank(a) - rank(b) })
+	return files
+}
+
+// writer writes below a root and never leaves it.
+type writer struct {
+	root   *os.Root
+	output string
+	step   func(what string) error
+}
+
+// hosts writes the hosts.toml of a directory.
+func (w *writer) hosts(d *Directory) error {
+	c := content{name: hostsTOML, data: d.Hosts, mode: 0o644, old: d.Old}
+	if info, err := w.root.Lstat(filepath.Join(d.Name, hostsTOML)); err == nil {
+		c.mode = info.Mode().Perm()
+	}
+	return w.files(d.Name, []content{c})
+}
+
+// files writes files into a directory, which appears with all of them if it is
+// not there.
+func (w *writer) files(dir string, files []content) error {
+	if len(files) == 0 {
+		return nil
+	}
+	_, err := w.root.Lstat(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return w.create(dir, files)
+	case err != nil:
+		return w.failed(dir, err)
+	}
+	for _, c := range files {
+		if err := w.replace(dir, c); err != nil {
+			return err
+		}
+	}
+	return w.sync(dir)
+}
+
+// create makes a directory under another name and renames it.
+func (w *writer) create(dir string, files []content) (err error) {
+	tmp := temporary(dir)
+	if err := w.do("create "+dir, func() error { return w.root.Mkdir(tmp, 0o755) }); err != nil {
+		return w.failed(dir, err)
+	}
+	defer func() {
+		if err != nil {
+			_ = w.root.RemoveAll(tmp)
+		}
+	}()
+	for _, c := range files {
+		if err := w.put(filepath.Join(tmp, c.name), filepath.Join(dir, c.name), c); err != nil {
+			return err
+		}
+	}
+	if err := w.sync(tmp); err != nil {
+		return err
+	}
+	if err := w.do("rename "+dir, func() error { return w.root.Rename(tmp, dir) }); err != nil {
+		return w.failed(dir, err)
+	}
+	return w.sync(".")
+}
+
+// replace writes one file of a directory that exists.
+func (w *writer) replace(dir string, c content) (err error) {
+	file := filepath.Join(dir, c.name)
+	tmp := filepath.Join(dir, temporary(c.name))
+	if err := w.unchanged(file, c.old); err != nil {
+		return err
+	}
+	if err := w.put(tmp, file, c); err != nil {
+		return err
+	}
+	if err := w.do("rename "+file, func() error { return w.root.Rename(tmp, file) }); err != nil {
+		_ = w.root.Remove(tmp)
+		return w.failed(file, err)
+	}
+	return nil
+}
+
+// unchanged refuses to replace what was not there when the plan was made.
+func (w *writer) unchanged(file string, old []byte) error {
+	info, err := w.root.Lstat(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return w.failed(file, err)
+	}
+	if !info.Mode().IsRegular() || old == nil {
+		return w.failed(file, errors.New("has appeared meanwhile"))
+	}
+	now, err := w.root.ReadFile(file)
+	if err != nil {
+		return w.failed(file, err)
+	}
+	if !bytes.Equal(now, old) {
+		return w.failed(file, errors.New("has changed meanwhile"))
+	}
+	return nil
+}
+
+// put writes a new file as a whole to the disk.
+func (w *writer) put(tmp, file string, c content) (err error) {
+	var f *os.File
+	create := func() error {
+		f, err = w.root.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, c.mode)
+		return err
+	}
+	if err := w.do("write "+file, create); err != nil {
+		return w.failed(file, err)
+	}
+	defer func() {
+		if err != nil {
+			_ = w.root.Remove(tmp)
+		}
+	}()
+	// The umask does not count: the mode is part of the plan.
+	_, err = f.Write(c.data)
+	if err := errors.Join(err, f.Chmod(c.mode), f.Sync(), f.Close()); err != nil {
+		return w.failed(file, err)
+	}
+	return nil
+}
+
+// sync puts the names in a directory on the disk.
+func (w *writer) sync(dir string) error {
+	f, err := w.root.Open(dir)
+	if err != nil {
+		return w.failed(dir, err)
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return w.failed(dir, err)
+	}
+	return nil
+}
+
+func (w *writer) do(what string, change func() error) error {
+	if err := w.step(what); err != nil {
+		return err
+	}
+	return change()
+}
+
+func (w *writer) failed(name string, err error) error {
+	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
+		err = pathErr.Err
+	}
+	if linkErr, ok := errors.AsType[*os.LinkError](err); ok {
+		err = linkErr.Err
+	}
+	return fmt.Errorf("cannot write %s: %w", filepath.Join(w.output, name), err)
+}
+
+// temporary is a name that no registry has: it begins with a dot.
+func temporary(name string) string {
+	return "." + strings.TrimLeft(name, ".") + ".certsd-" + rand.Text()
+}
