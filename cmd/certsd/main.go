@@ -66,6 +66,7 @@ func command(stdout, stderr io.Writer) *cli.Command {
 			checkCommand(stdout, stderr),
 			demoCommand(stdout),
 			gatewayCommand(stderr),
+			migrateCommand(stdout, stderr),
 		},
 	}
 }

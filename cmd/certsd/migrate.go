@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/urfave/cli/v3"
+
+	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/internal/migrate"
+)
+
+func migrateCommand(stdout, stderr io.Writer) *cli.Command {
+	var root, output string
+	var configs []string
+	var write bool
+	return &cli.Command{
+		Name:      "migrate",
+		Usage:     "say in hosts.toml files what Docker's files and containerd's deprecated keys say",
+		ArgsUsage: " ",
+		Description: "Reads certs.d directories of Docker's layout, the deprecated registry keys of containerd's CRI plugin (mirrors,\n" +
+			"configs) and Docker's daemon.json (registry-mirrors, insecure-registries), and prints the hosts.toml files that say\n" +
+			"the same, as a diff against what is there. What hosts.toml cannot say is listed on standard error.\n" +
+			"\n" +
+			"Nothing is written without --write, and nothing is ever removed. A hosts.toml that is there is added to where that\n" +
+			"is unambiguous, and left as it is and listed otherwise.\n" +
+			"\n" +
+			"Examples:\n" +
+			"   certsd migrate                                   # what would be written to " + migrate.DefaultOutput() + "\n" +
+			"   certsd migrate --write                           # write it\n" +
+			"   certsd migrate --config old.toml --output /tmp/new --write",
+		OnUsageError: usage,
+		Flags: []cli.Flag{
+			&cli.StringFlag{
+				Name: "root", Usage: "read the certs.d directories in `LIST`, separated as in $PATH (default: " + certsd.DefaultRoots().String() + ")",
+				Destination: &root,
+			},
+			&cli.StringSliceFlag{
+				Name: "config", Usage: "read containerd's or Docker's configuration `FILE`; may be repeated " +
+					"(default: /etc/containerd/config.toml and /etc/docker/daemon.json, if they exist)",
+				Destination: &configs,
+			},
+			&cli.StringFlag{
+				Name: "output", Usage: "the `DIR` that hosts.toml files belong below, which containerd's config_path is to name",
+				Value: migrate.DefaultOutput(), Destination: &output,
+			},
+			&cli.BoolFlag{Name: "write", Usage: "write the files", Destination: &write},
+		},
+		Action: func(_ context.Context, c *cli.Command) error {
+			if c.Args().Present() {
+				return &usageError{fmt.Errorf("migrate takes no arguments, not %q", c.Args().First())}
+			}
+			o := migrate.Options{Configs: configs, Output: output}
+			if root != "" {
+				o.Roots = certsd.ParseRoots(root)
+			}
+			plan, err := migrate.New(o)
+			if err != nil {
+				return &usageError{err}
+			}
+			return runMigration(stdout, stderr, plan, write)
+		},
+	}
+}
+
+// runMigration shows a plan and carries it out if that is wanted.
+func runMigration(stdout, stderr io.Writer, plan *migrate.Plan, write bool) error {
+	if _, err := stdout.Write(plan.Diff()); err != nil {
+		return err
+	}
+	for i, note := range plan.Notes {
+		if i == 0 || plan.Notes[i-1].Kind != note.Kind {
+			fmt.Fprintf(stderr, "%s:\n", note.Kind)
+		}
+		fmt.Fprintf(stderr, "  %s\n", note)
+	}
+	if !write {
+		return nil
+	}
+	return plan.Write()
+}
