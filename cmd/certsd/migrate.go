@@ -51,7 +51,10 @@ func migrateCommand(stdout, stderr io.Writer) *cli.Command {
 			if c.Args().Present() {
 				return &usageError{fmt.Errorf("migrate takes no arguments, not %q", c.Args().First())}
 			}
-			o := migrate.Options{Configs: configs, Output: output}
+			o := migrate.Options{Output: output}
+			if len(configs) > 0 {
+				o.Configs = configs
+			}
 			if root != "" {
 				o.Roots = certsd.ParseRoots(root)
 			}
