@@ -17,8 +17,8 @@ import (
 // where the registry knows no v2 at all, Registry v1 is asked.
 func (r *Resolver) legacy(ctx context.Context, spec reference.Spec, name string, desc ocispec.Descriptor, err error) (string, ocispec.Descriptor, error) {
 	switch {
-	case err == nil && !maybeSchema1(desc.MediaType):
-		return name, desc, nil
+	case r.options.V2Only, err == nil && !maybeSchema1(desc.MediaType):
+		return name, desc, err
 	case err == nil, errdefs.IsNotImplemented(err):
 		// containerd answers "not implemented" for a schema 1 manifest whose
 		// registry sends no digest with it.

@@ -49,6 +49,9 @@ type Options struct {
 	Store content.Store
 	// OnProgress observes the layers of a conversion. It is called concurrently.
 	OnProgress func(v1compat.Progress)
+	// V2Only leaves Registry v1 and schema 1 out: what Resolve finds is what the
+	// v2 protocol says. That is how to look at a registry that is pushed to.
+	V2Only bool
 }
 
 // Resolver is a remotes.Resolver for one pull or push. It is safe for

@@ -1,0 +1,203 @@
+package imagecopy
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/plugins/content/local"
+	"github.com/opencontainers/go-digest"
+	bolt "go.etcd.io/bbolt"
+	boltErrors "go.etcd.io/bbolt/errors"
+)
+
+// Cache is where images of Registry v1 and schema 1 are converted: their
+// digests are not known before their layers have been read. It has a directory
+// for each repository, used by one copy at a time.
+type Cache struct {
+	// Dir is the directory. It is made when it is needed.
+	Dir string
+	// Keep leaves what was converted there, so that the next copy fetches new
+	// layers alone. Otherwise it is left only after a copy that failed, for the
+	// next one to go on from.
+	Keep bool
+	// Limit bounds what is there between two tags, in bytes: the oldest goes
+	// first, and is fetched again if it is needed. Zero is 16 GiB. While tags
+	// are copied their layers come on top.
+	Limit int64
+}
+
+const (
+	// lockTimeout is how long to wait for another copy to end.
+	lockTimeout = 2 * time.Second
+	labelsFile  = "labels.db"
+)
+
+func (c *Cache) limit() int64 { return cmp.Or(c.Limit, 16<<30) }
+
+// store is the cache of one repository.
+type store struct {
+	content.Store
+	cache  *Cache
+	dir    string
+	labels *labelStore
+}
+
+// open makes or opens the store of a repository and locks it.
+func (c *Cache) open(locator string) (*store, error) {
+	s := &store{cache: c, dir: filepath.Join(c.Dir, directoryFor(locator))}
+	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+		return nil, fmt.Errorf("cache: %w", err)
+	}
+	var err error
+	if s.labels, err = openLabels(filepath.Join(s.dir, labelsFile)); err != nil {
+		return nil, fmt.Errorf("cache: %w", err)
+	}
+	if s.Store, err = local.NewLabeledStore(s.dir, s.labels); err != nil {
+		return nil, errors.Join(fmt.Errorf("cache: %w", err), s.labels.db.Close())
+	}
+	return s, nil
+}
+
+// directoryFor names the directory of a repository so that a person can tell
+// whose it is; the hash makes it unique.
+func directoryFor(locator string) string {
+	sum := sha256.Sum256([]byte(locator))
+	name := strings.Map(func(r rune) rune {
+		if r == '.' || r == '-' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' {
+			return r
+		}
+		return '_'
+	}, locator)
+	return fmt.Sprintf("%.100s_%s", strings.TrimLeft(name, "."), hex.EncodeToString(sum[:6]))
+}
+
+// close unlocks the store and removes it if it is not needed any more.
+func (s *store) close(complete bool) error {
+	if complete && !s.cache.Keep {
+		// Removed while it is locked: who opens it now waits for the lock of a
+		// file that is gone, and nobody writes into what is being deleted.
+		return errors.Join(os.RemoveAll(s.dir), s.labels.db.Close())
+	}
+	s.trim()
+	return s.labels.db.Close()
+}
+
+// contents lists what is in the store, and how many bytes it takes.
+func (s *store) contents() (all []content.Info, size int64) {
+	_ = s.Walk(context.Background(), func(info content.Info) error {
+		all = append(all, info)
+		size += info.Size
+		return nil
+	})
+	return all, size
+}
+
+func (s *store) full() bool {
+	_, size := s.contents()
+	return size > s.cache.limit()
+}
+
+// trim deletes the oldest content beyond the limit. Nobody may be reading.
+func (s *store) trim() {
+	all, size := s.contents()
+	slices.SortFunc(all, func(a, b content.Info) int { return a.CreatedAt.Compare(b.CreatedAt) })
+	for _, info := range all {
+		if size <= s.cache.limit() {
+			return
+		}
+		if s.Delete(context.Background(), info.Digest) == nil {
+			_ = s.labels.Set(info.Digest, nil)
+			size -= info.Size
+		}
+	}
+}
+
+// labelStore keeps the labels by which layers are known again. Its file is the
+// lock of the directory, too.
+type labelStore struct{ db *bolt.DB }
+
+var _ local.LabelStore = (*labelStore)(nil)
+
+var labelsBucket = []byte("labels")
+
+func openLabels(path string) (*labelStore, error) {
+	db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: lockTimeout})
+	if errors.Is(err, boltErrors.ErrTimeout) {
+		return nil, fmt.Errorf("%s: another copy from this repository is using it", filepath.Dir(path))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	err = db.Update(func(tx *bolt.Tx) error {
+		_, err := tx.CreateBucketIfNotExists(labelsBucket)
+		return err
+	})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), db.Close())
+	}
+	return &labelStore{db}, nil
+}
+
+// Get implements local.LabelStore.
+func (l *labelStore) Get(d digest.Digest) (set map[string]string, err error) {
+	err = l.db.View(func(tx *bolt.Tx) error {
+		set, err = get(tx, d)
+		return err
+	})
+	return set, err
+}
+
+// Set implements local.LabelStore.
+func (l *labelStore) Set(d digest.Digest, set map[string]string) error {
+	return l.db.Update(func(tx *bolt.Tx) error { return put(tx, d, set) })
+}
+
+// Update implements local.LabelStore.
+func (l *labelStore) Update(d digest.Digest, set map[string]string) (all map[string]string, err error) {
+	err = l.db.Update(func(tx *bolt.Tx) error {
+		if all, err = get(tx, d); err != nil {
+			return err
+		}
+		if all == nil {
+			all = map[string]string{}
+		}
+		maps.Copy(all, set)
+		maps.DeleteFunc(all, func(_, value string) bool { return value == "" })
+		return put(tx, d, all)
+	})
+	return all, err
+}
+
+func get(tx *bolt.Tx, d digest.Digest) (set map[string]string, err error) {
+	value := tx.Bucket(labelsBucket).Get([]byte(d))
+	if value == nil {
+		return nil, nil
+	}
+	if err := json.Unmarshal(value, &set); err != nil {
+		return nil, fmt.Errorf("labels of %s: %w", d, err)
+	}
+	return set, nil
+}
+
+func put(tx *bolt.Tx, d digest.Digest, set map[string]string) error {
+	if len(set) == 0 {
+		return tx.Bucket(labelsBucket).Delete([]byte(d))
+	}
+	value, err := json.Marshal(set)
+	if err != nil {
+		return err
+	}
+	return tx.Bucket(labelsBucket).Put([]byte(d), value)
+}

@@ -1,0 +1,129 @@
+package imagecopy
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"github.com/containerd/containerd/v2/core/images"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// check is what has to be right about a descriptor before anything is asked
+// with it.
+func check(desc ocispec.Descriptor) error {
+	if err := desc.Digest.Validate(); err != nil {
+		return fmt.Errorf("%.80q: %w", desc.Digest, err)
+	}
+	if desc.Size < 0 {
+		return fmt.Errorf("%s: a size of %d bytes", desc.Digest, desc.Size)
+	}
+	return nil
+}
+
+func isManifest(mediaType string) bool {
+	return images.IsManifestType(mediaType) || images.IsIndexType(mediaType)
+}
+
+// childrenOf lists what a manifest names and needs: not the subject it refers
+// to, and not layers that must not be distributed, which stay at their URLs as
+// Docker leaves them.
+func childrenOf(desc ocispec.Descriptor, body []byte) ([]ocispec.Descriptor, error) {
+	var doc struct {
+		Config    *ocispec.Descriptor  `json:"config"`
+		Layers    []ocispec.Descriptor `json:"layers"`
+		Manifests []ocispec.Descriptor `json:"manifests"`
+	}
+	if err := json.Unmarshal(body, &doc); err != nil {
+		return nil, fmt.Errorf("%s: no manifest: %w", desc.Digest, err)
+	}
+	var children []ocispec.Descriptor
+	switch {
+	case images.IsIndexType(desc.MediaType):
+		children = doc.Manifests
+	case images.IsManifestType(desc.MediaType):
+		if doc.Config == nil {
+			return nil, fmt.Errorf("%s: a manifest without configuration", desc.Digest)
+		}
+		children = append(children, *doc.Config)
+		for _, l := range doc.Layers {
+			if !images.IsNonDistributable(l.MediaType) || len(l.URLs) == 0 {
+				children = append(children, l)
+			}
+		}
+	default:
+		return nil, fmt.Errorf("%s: a manifest of the type %.80q cannot be copied", desc.Digest, desc.MediaType)
+	}
+	if len(children) > maxNodes {
+		return nil, fmt.Errorf("%s: names %d others, more than %d", desc.Digest, len(children), maxNodes)
+	}
+	for _, c := range children {
+		if err := check(c); err != nil {
+			return nil, fmt.Errorf("%s names %w", desc.Digest, err)
+		}
+	}
+	return children, nil
+}
+
+// chunk is how much of a blob is read at a time, and held back.
+const chunk = 128 << 10
+
+// send passes a blob on while it is read. The last of it goes only when the
+// whole has proved to be what the descriptor says: otherwise the upload ends
+// before its announced size, which no server takes for complete.
+func send(w io.Writer, r io.Reader, desc ocispec.Descriptor, sent func(int64)) error {
+	verifier := desc.Digest.Verifier()
+	held, next := make([]byte, 0, chunk), make([]byte, chunk)
+	var read, written int64
+	pass := func() error {
+		n, err := w.Write(held)
+		if written += int64(n); n > 0 {
+			sent(written)
+		}
+		return err
+	}
+	for {
+		n, err := io.ReadFull(r, next)
+		ended := err == io.EOF || err == io.ErrUnexpectedEOF
+		if err != nil && !ended {
+			return fmt.Errorf("after %d of %d bytes: %w", read, desc.Size, err)
+		}
+		read += int64(n)
+		if read > desc.Size {
+			return &mismatchError{desc: desc, size: read}
+		}
+		if n > 0 {
+			_, _ = verifier.Write(next[:n]) // a hash never fails
+			if err := pass(); err != nil {
+				return err
+			}
+			held, next = next[:n], held[:cap(held)]
+		}
+		if ended {
+			break
+		}
+	}
+	if read != desc.Size || !verifier.Verified() {
+		return &mismatchError{desc: desc, size: read}
+	}
+	return pass()
+}
+
+// mismatchError tells that content is not what its descriptor says.
+type mismatchError struct {
+	desc ocispec.Descriptor
+	// size is how much of it there is.
+	size int64
+}
+
+// Error implements error.
+func (e *mismatchError) Error() string {
+	switch {
+	case e.size > e.desc.Size:
+		return fmt.Sprintf("the source sends more than the %d bytes of %s", e.desc.Size, e.desc.Digest)
+	case e.size < e.desc.Size:
+		return fmt.Sprintf("the source ends after %d of the %d bytes of %s", e.size, e.desc.Size, e.desc.Digest)
+	default:
+		return fmt.Sprintf("the source sends other content than %s", e.desc.Digest)
+	}
+}

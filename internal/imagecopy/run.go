@@ -1,0 +1,267 @@
+package imagecopy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/containerd/containerd/v2/pkg/reference"
+	"github.com/containerd/errdefs"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
+
+	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/resolver"
+)
+
+const (
+	// maxDepth is how deep indexes may lie in indexes.
+	maxDepth = 4
+	// maxNodes is how much one manifest may name.
+	maxNodes = 10_000
+	// atATime is how many of the contents of one manifest are looked at at a
+	// time. How many are transferred is up to Copier.Blobs.
+	atATime = 8
+)
+
+// run is one call of Copy.
+type run struct {
+	*Copier
+	request Request
+	source  *source
+	target  *target
+	// streams bounds the transfers.
+	streams *semaphore.Weighted
+	// done are the blobs and manifests that the target has.
+	done shared
+	// mountFrom is the source's repository if the target can take blobs from it:
+	// both are of one registry.
+	mountFrom string
+}
+
+func newRun(c *Copier, req Request) *run {
+	r := &run{Copier: c, request: req, streams: semaphore.NewWeighted(c.blobs())}
+	options := resolver.Options{Hosts: c.Hosts, Credentials: c.Credentials}
+	r.source = newSource(options, c, req)
+	from, _ := reference.Parse(req.Source)
+	to, _ := reference.Parse(req.Target)
+	r.target = newTarget(options, to)
+	if sameRegistry(from.Hostname(), to.Hostname()) {
+		r.mountFrom = repository(from)
+	}
+	return r
+}
+
+func sameRegistry(a, b string) bool {
+	ca, erra := certsd.Canonical(a)
+	cb, errb := certsd.Canonical(b)
+	return erra == nil && errb == nil && ca == cb
+}
+
+// item copies one image.
+func (r *run) item(ctx context.Context, j job) Item {
+	item := Item{Name: j.name, Source: j.source.String(), Target: j.target.String()}
+	defer r.source.use()()
+	if err := r.copyImage(ctx, j, &item); err != nil {
+		item.State, item.Err = Failed, err
+	}
+	return item
+}
+
+func (r *run) copyImage(ctx context.Context, j job, item *Item) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("%s: not begun: %w", item.Source, err)
+	}
+	if j.target.Object != "" {
+		there, err := r.target.find(ctx, j.target)
+		if err != nil {
+			return err
+		}
+		item.Replaces = there.Digest
+	}
+	img, err := r.source.resolve(ctx, item.Source)
+	if r.request.DryRun && errdefs.IsNotImplemented(err) {
+		item.State = Undecided
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	root, err := img.pick(ctx, r.request.Platform)
+	if err != nil {
+		return err
+	}
+	item.Digest = root.Digest
+	item.State = Copied
+	if item.Replaces == root.Digest {
+		item.State = Identical
+		return r.referrers(ctx, img, root, item)
+	}
+	// A digest is appended: that of the image goes to the tag, all others to
+	// themselves.
+	to := j.target
+	to.Object += "@" + root.Digest.String()
+	t := &journey{run: r, image: img, item: item}
+	if t.to, err = r.target.pusher(ctx, to); err != nil {
+		return err
+	}
+	if err := t.manifest(ctx, root, 0); err != nil {
+		return err
+	}
+	return r.referrers(ctx, img, root, item)
+}
+
+// journey is the way of one image.
+type journey struct {
+	*run
+	image *image
+	to    *pusher
+	item  *Item
+
+	// mu guards item.Counts.
+	mu sync.Mutex
+}
+
+// manifest sends what a manifest names, and then the manifest. At depth zero
+// it is the image itself, which goes to its tag.
+func (t *journey) manifest(ctx context.Context, desc ocispec.Descriptor, depth int) error {
+	if depth > maxDepth {
+		return fmt.Errorf("%s: indexes lie more than %d deep", desc.Digest, maxDepth)
+	}
+	if depth > 0 {
+		there, err := t.to.has(ctx, desc)
+		if err != nil || there {
+			return err
+		}
+	}
+	body, err := t.image.manifest(ctx, desc)
+	if err != nil {
+		return err
+	}
+	children, err := childrenOf(desc, body)
+	if err != nil {
+		return err
+	}
+	// Not given up at the first error: a blob may be another image's, too.
+	var group errgroup.Group
+	group.SetLimit(atATime)
+	for _, child := range children {
+		group.Go(func() error { return t.child(ctx, child, depth+1) })
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	if t.request.DryRun {
+		return nil
+	}
+	if err := t.to.putManifest(ctx, desc, body); err != nil {
+		return fmt.Errorf("%s: %w", desc.Digest, err)
+	}
+	return nil
+}
+
+// child sends what a manifest names, once for all that name it.
+func (t *journey) child(ctx context.Context, desc ocispec.Descriptor, depth int) error {
+	if isManifest(desc.MediaType) {
+		return t.done.once(ctx, desc.Digest, func() error { return t.manifest(ctx, desc, depth) })
+	}
+	return t.done.once(ctx, desc.Digest, func() error { return t.blob(ctx, desc) })
+}
+
+// blob brings a layer or configuration to the target.
+func (t *journey) blob(ctx context.Context, desc ocispec.Descriptor) error {
+	if err := t.streams.Acquire(ctx, 1); err != nil {
+		return err
+	}
+	defer t.streams.Release(1)
+	how, err := t.sendBlob(ctx, desc)
+	if err != nil {
+		return fmt.Errorf("%s: %w", desc.Digest, err)
+	}
+	t.count(desc, how)
+	t.report(Blob{Descriptor: desc, Offset: desc.Size, Done: true, How: how})
+	return nil
+}
+
+func (t *journey) sendBlob(ctx context.Context, desc ocispec.Descriptor) (How, error) {
+	if t.request.DryRun {
+		there, err := t.to.has(ctx, desc)
+		if there {
+			return Present, nil
+		}
+		return Sent, err
+	}
+	return t.to.putBlob(ctx, desc, t.mountFrom, func(w *upload) error {
+		rc, err := t.image.fetcher.Fetch(ctx, desc)
+		if err != nil {
+			return err
+		}
+		err = send(w, rc, desc, func(n int64) { t.report(Blob{Descriptor: desc, Offset: n}) })
+		return errors.Join(err, rc.Close())
+	})
+}
+
+func (t *journey) report(b Blob) {
+	if t.Hooks.OnBlob != nil {
+		t.Hooks.OnBlob(b)
+	}
+}
+
+func (t *journey) count(desc ocispec.Descriptor, how How) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch c := &t.item.Counts; how {
+	case Sent:
+		c.Sent++
+		c.Bytes += desc.Size
+	case Mounted:
+		c.Mounted++
+	case Present:
+		c.Present++
+	}
+}
+
+// shared does what several images need only once.
+type shared struct {
+	// mu guards tasks.
+	mu    sync.Mutex
+	tasks map[digest.Digest]*task
+}
+
+type task struct {
+	done chan struct{}
+	err  error
+}
+
+// once waits for do, whoever called it first. What failed is tried again by
+// the next.
+func (s *shared) once(ctx context.Context, key digest.Digest, do func() error) error {
+	s.mu.Lock()
+	if t, ok := s.tasks[key]; ok {
+		s.mu.Unlock()
+		select {
+		case <-t.done:
+			return t.err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	t := &task{done: make(chan struct{})}
+	if s.tasks == nil {
+		s.tasks = map[digest.Digest]*task{}
+	}
+	s.tasks[key] = t
+	s.mu.Unlock()
+
+	t.err = do()
+	if t.err != nil {
+		s.mu.Lock()
+		delete(s.tasks, key)
+		s.mu.Unlock()
+	}
+	close(t.done)
+	return t.err
+}

@@ -1,0 +1,198 @@
+package imagecopy
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/remotes"
+	"github.com/containerd/containerd/v2/core/remotes/docker"
+	"github.com/containerd/containerd/v2/core/transfer"
+	"github.com/containerd/errdefs"
+	"github.com/containerd/platforms"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/semaphore"
+
+	"github.com/certsd/containerd-certsd/resolver"
+)
+
+// source is where images come from. What has to be converted needs a store,
+// which is opened for the first such image.
+type source struct {
+	plain   *resolver.Resolver
+	options resolver.Options
+	limits  []transfer.ImageResolverOption
+	cache   *Cache
+	// locator names the store.
+	locator string
+
+	// inUse is held for reading by whoever may read the store, and for writing
+	// by who deletes from it.
+	inUse sync.RWMutex
+	// mu guards the rest.
+	mu         sync.Mutex
+	converting *resolver.Resolver
+	store      *store
+}
+
+func newSource(o resolver.Options, c *Copier, req Request) *source {
+	o.OnProgress = c.Hooks.OnConvert
+	s := &source{
+		options: o,
+		limits: []transfer.ImageResolverOption{
+			transfer.WithMaxConcurrentDownloads(int(c.blobs())),
+			// One for all conversions, and for the streams of blobs.
+			transfer.WithDownloadLimiter(semaphore.NewWeighted(c.blobs())),
+		},
+		cache:   c.Cache,
+		locator: req.Source,
+	}
+	if spec, err := parse(req.Source); err == nil {
+		s.locator = spec.Locator
+	}
+	if req.DryRun {
+		s.cache = nil
+	}
+	s.plain = s.resolver(o)
+	return s
+}
+
+func (s *source) resolver(o resolver.Options) *resolver.Resolver {
+	r := resolver.New(o)
+	r.SetOptions(s.limits...)
+	return r
+}
+
+// use keeps what is in the store from being deleted until its result is called.
+// What is too much is deleted then.
+func (s *source) use() func() {
+	s.inUse.RLock()
+	return func() {
+		s.inUse.RUnlock()
+		s.mu.Lock()
+		store := s.store
+		s.mu.Unlock()
+		// The lock has all tags wait for each other: it is not taken for nothing.
+		if store == nil || !store.full() {
+			return
+		}
+		s.inUse.Lock()
+		defer s.inUse.Unlock()
+		store.trim()
+	}
+}
+
+// close gives the store back. With nothing left to copy it is not needed any
+// more.
+func (s *source) close(complete bool) error {
+	if s.store == nil {
+		return nil
+	}
+	return s.store.close(complete)
+}
+
+// image is one image at the source.
+type image struct {
+	desc    ocispec.Descriptor
+	fetcher remotes.Fetcher
+}
+
+func (s *source) resolve(ctx context.Context, ref string) (*image, error) {
+	r := s.current()
+	name, desc, err := r.Resolve(ctx, ref)
+	if errdefs.IsNotImplemented(err) && s.cache != nil && r == s.plain {
+		if r, err = s.withStore(); err != nil {
+			return nil, err
+		}
+		name, desc, err = r.Resolve(ctx, ref)
+	}
+	if err != nil {
+		return nil, err
+	}
+	fetcher, err := r.Fetcher(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return &image{desc: desc, fetcher: fetcher}, nil
+}
+
+func (s *source) current() *resolver.Resolver {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.converting != nil {
+		return s.converting
+	}
+	return s.plain
+}
+
+func (s *source) withStore() (*resolver.Resolver, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.converting != nil {
+		return s.converting, nil
+	}
+	store, err := s.cache.open(s.locator)
+	if err != nil {
+		return nil, err
+	}
+	o := s.options
+	o.Store = store
+	s.store, s.converting = store, s.resolver(o)
+	return s.converting, nil
+}
+
+// manifest reads a manifest whole.
+func (i *image) manifest(ctx context.Context, desc ocispec.Descriptor) (body []byte, err error) {
+	if err := check(desc); err != nil {
+		return nil, err
+	}
+	if desc.Size > docker.MaxManifestSize {
+		return nil, fmt.Errorf("%s: a manifest of %d bytes is too large", desc.Digest, desc.Size)
+	}
+	rc, err := i.fetcher.Fetch(ctx, desc)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rc.Close()) }()
+	body, err = io.ReadAll(io.LimitReader(rc, desc.Size+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(body)) != desc.Size || desc.Digest.Algorithm().FromBytes(body) != desc.Digest {
+		return nil, &mismatchError{desc: desc, size: int64(len(body))}
+	}
+	return body, nil
+}
+
+// pick is the image of one platform, and the whole if none is asked for.
+func (i *image) pick(ctx context.Context, platform *platforms.Platform) (ocispec.Descriptor, error) {
+	if platform == nil || !images.IsIndexType(i.desc.MediaType) {
+		return i.desc, nil
+	}
+	body, err := i.manifest(ctx, i.desc)
+	if err != nil {
+		return i.desc, err
+	}
+	var index ocispec.Index
+	if err := json.Unmarshal(body, &index); err != nil {
+		return i.desc, fmt.Errorf("%s: %w", i.desc.Digest, err)
+	}
+	matcher := platforms.Only(*platform)
+	var best *ocispec.Descriptor
+	for _, m := range index.Manifests {
+		if m.Platform == nil || !images.IsManifestType(m.MediaType) || !matcher.Match(*m.Platform) {
+			continue
+		}
+		if best == nil || matcher.Less(*m.Platform, *best.Platform) {
+			best = &m
+		}
+	}
+	if best == nil {
+		return i.desc, fmt.Errorf("%s: no image for %s among its %d: %w", i.desc.Digest, platforms.FormatAll(*platform), len(index.Manifests), errdefs.ErrNotFound)
+	}
+	return *best, nil
+}

@@ -1,0 +1,176 @@
+package imagecopy
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"sync/atomic"
+
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/core/remotes/docker"
+	"github.com/containerd/containerd/v2/pkg/labels"
+	"github.com/containerd/containerd/v2/pkg/reference"
+	"github.com/containerd/errdefs"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/certsd/containerd-certsd/resolver"
+)
+
+// maxResets is how often an upload is begun anew where its request had to be
+// repeated: for a token that expired, say.
+const maxResets = 3
+
+// target is where images go.
+type target struct {
+	repository reference.Spec
+	resolver   *resolver.Resolver
+	tracker    docker.StatusTracker
+	// uploads tells uploads apart: the tracker would take the same manifest
+	// under another tag for done.
+	uploads atomic.Int64
+}
+
+func newTarget(o resolver.Options, repository reference.Spec) *target {
+	t := &target{repository: repository, tracker: docker.NewInMemoryTracker()}
+	t.repository.Object = ""
+	o.Tracker = t.tracker
+	o.V2Only = true
+	t.resolver = resolver.New(o)
+	return t
+}
+
+// find is what a tag or digest names at the target, zero if it names nothing.
+func (t *target) find(ctx context.Context, ref reference.Spec) (ocispec.Descriptor, error) {
+	_, desc, err := t.resolver.Resolve(ctx, ref.String())
+	if errdefs.IsNotFound(err) {
+		return ocispec.Descriptor{}, nil
+	}
+	return desc, err
+}
+
+// pusher is for one image.
+func (t *target) pusher(ctx context.Context, ref reference.Spec) (*pusher, error) {
+	p, err := t.resolver.Pusher(ctx, ref.String())
+	if err != nil {
+		return nil, err
+	}
+	ingester, ok := p.(content.Ingester)
+	if !ok {
+		return nil, fmt.Errorf("the resolver's pusher is a %T, which is no content.Ingester", p)
+	}
+	return &pusher{target: t, ingester: ingester}, nil
+}
+
+type pusher struct {
+	*target
+	ingester content.Ingester
+}
+
+// has asks for content without sending any. A manifest that is there as a blob
+// does not count as one.
+func (t *target) has(ctx context.Context, desc ocispec.Descriptor) (bool, error) {
+	ref := t.repository
+	ref.Object = "@" + desc.Digest.String()
+	found, err := t.find(ctx, ref)
+	if err != nil || found.Digest == "" {
+		return false, err
+	}
+	return !isManifest(desc.MediaType) || isManifest(found.MediaType), nil
+}
+
+// upload is the body of a request. Its context ends with it: so does the
+// request, whatever has been sent of it.
+type upload struct {
+	content.Writer
+	cancel context.CancelFunc
+}
+
+func (u *upload) end() {
+	_ = u.Close() // says nothing: the pipe's end is closed
+	u.cancel()
+}
+
+// open begins to send content, unless the target has it. What was done without
+// sending is the status.
+func (p *pusher) open(ctx context.Context, desc ocispec.Descriptor) (*upload, docker.PushStatus, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	ref := fmt.Sprintf("copy-%d", p.uploads.Add(1))
+	w, err := p.ingester.Writer(ctx, content.WithRef(ref), content.WithDescriptor(desc))
+	if err == nil {
+		return &upload{Writer: w, cancel: cancel}, docker.PushStatus{}, nil
+	}
+	cancel()
+	if !errdefs.IsAlreadyExists(err) {
+		return nil, docker.PushStatus{}, err
+	}
+	status, err := p.tracker.GetStatus(ref)
+	return nil, status.PushStatus, err
+}
+
+// putBlob brings a blob to the target: by mounting it from another repository
+// there, or by what fill writes. fill is called again if the request has to be
+// repeated.
+func (p *pusher) putBlob(ctx context.Context, desc ocispec.Descriptor, from string, fill func(*upload) error) (How, error) {
+	bare := ocispec.Descriptor{MediaType: desc.MediaType, Digest: desc.Digest, Size: desc.Size}
+	u, status, err := p.openMounting(ctx, bare, from)
+	switch {
+	case err != nil:
+		return "", err
+	case u != nil:
+		return Sent, p.fill(ctx, u, bare, fill)
+	case status.MountedFrom != "":
+		return Mounted, nil
+	default:
+		return Present, nil
+	}
+}
+
+// openMounting asks for the mount first. A registry that answers it with an
+// error may take the blob all the same.
+func (p *pusher) openMounting(ctx context.Context, desc ocispec.Descriptor, from string) (*upload, docker.PushStatus, error) {
+	if from == "" {
+		return p.open(ctx, desc)
+	}
+	mounting := desc
+	mounting.Annotations = map[string]string{labels.LabelDistributionSource + "." + hostname(p.repository): from}
+	u, status, err := p.open(ctx, mounting)
+	if err != nil && ctx.Err() == nil {
+		return p.open(ctx, desc)
+	}
+	return u, status, err
+}
+
+// putManifest sends a manifest, unless the target has it where it belongs.
+func (p *pusher) putManifest(ctx context.Context, desc ocispec.Descriptor, body []byte) error {
+	bare := ocispec.Descriptor{MediaType: desc.MediaType, Digest: desc.Digest, Size: desc.Size}
+	u, _, err := p.open(ctx, bare)
+	if err != nil || u == nil {
+		return err
+	}
+	return p.fill(ctx, u, bare, func(u *upload) error {
+		_, err := io.Copy(u, bytes.NewReader(body))
+		return err
+	})
+}
+
+// fill writes content and has the target confirm it.
+func (p *pusher) fill(ctx context.Context, u *upload, desc ocispec.Descriptor, write func(*upload) error) error {
+	defer u.end()
+	for resets := 0; ; resets++ {
+		err := write(u)
+		if err == nil {
+			err = u.Commit(ctx, desc.Size, desc.Digest)
+		}
+		if !errors.Is(err, content.ErrReset) || resets == maxResets {
+			return err
+		}
+	}
+}
+
+// hostname is the registry without its port, as containerd names it in labels.
+func hostname(spec reference.Spec) string {
+	return (&url.URL{Host: spec.Hostname()}).Hostname()
+}
