@@ -36,7 +36,7 @@ type Copier struct {
 	Cache *Cache
 	// Blobs is how many layers are on their way at a time; zero is 4.
 	Blobs int
-	// Tags is how many tags are looked at at a time; zero is 4.
+	// Tags is how many tags are worked on together; zero is 4.
 	Tags int
 	// Hooks observe the copy.
 	Hooks Hooks

@@ -22,8 +22,8 @@ const (
 	maxDepth = 4
 	// maxNodes is how much one manifest may name.
 	maxNodes = 10_000
-	// atATime is how many of the contents of one manifest are looked at at a
-	// time. How many are transferred is up to Copier.Blobs.
+	// atATime is how many of the contents of one manifest are looked after
+	// together. How many are transferred is up to Copier.Blobs.
 	atATime = 8
 )
 
@@ -98,7 +98,7 @@ func (r *run) copyImage(ctx context.Context, j job, item *Item) error {
 	item.State = Copied
 	if item.Replaces == root.Digest {
 		item.State = Identical
-		return r.referrers(ctx, img, root, item)
+		return nil
 	}
 	// A digest is appended: that of the image goes to the tag, all others to
 	// themselves.
@@ -108,10 +108,7 @@ func (r *run) copyImage(ctx context.Context, j job, item *Item) error {
 	if t.to, err = r.target.pusher(ctx, to); err != nil {
 		return err
 	}
-	if err := t.manifest(ctx, root, 0); err != nil {
-		return err
-	}
-	return r.referrers(ctx, img, root, item)
+	return t.manifest(ctx, root, 0)
 }
 
 // journey is the way of one image.
