@@ -64,6 +64,7 @@ func command(stdout, stderr io.Writer) *cli.Command {
 		},
 		Commands: []*cli.Command{
 			checkCommand(stdout, stderr),
+			copyCommand(stdout, stderr),
 			demoCommand(stdout),
 			gatewayCommand(stderr),
 			migrateCommand(stdout, stderr),

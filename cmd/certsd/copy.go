@@ -1,0 +1,293 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"github.com/containerd/errdefs"
+	"github.com/containerd/platforms"
+	"github.com/urfave/cli/v3"
+
+	"github.com/certsd/containerd-certsd/internal/imagecopy"
+	"github.com/certsd/containerd-certsd/internal/imageref"
+	"github.com/certsd/containerd-certsd/internal/progress"
+	"github.com/certsd/containerd-certsd/resolver"
+	"github.com/certsd/containerd-certsd/v1compat"
+)
+
+const copyDescription = `Copies an image, or all tags of a repository, from any registry to one that speaks v2. Images that only Registry v1 or
+schema 1 still have become OCI images on the way. Both registries get the client certificates of their own directories.
+
+Layers are streamed, each once, and those the target has are not sent. A tag at the target is written after all that
+belongs to it and replaces what had its name. Whatever ends a copy, run the same command again: it goes on from there.
+What fails keeps the other tags from nothing; it is listed at the end, and the exit code is 1.
+
+DST without a tag takes that of SRC. With --all-tags both are repositories. Of an image for several platforms all are
+copied, with the attestations that its index names; --platform picks one, whose manifest gets the tag.
+
+Images of Registry v1 and schema 1 are converted in a directory below --cache, which is removed once all is copied. A
+copy that failed leaves it there for the next one. With a --cache of your own it is kept, so that a later copy fetches
+new layers alone; between two tags the oldest layers beyond --cache-size are deleted.
+
+Examples:
+
+    certsd copy archive.example/app:1.2 registry.example/team/app
+    certsd copy --all-tags --dry-run archive.example/app registry.example/team/app
+    certsd copy --tags-matching '^1\.[0-9]+$' archive.example/app registry.example/team/app`
+
+// copyFlags are the flags of certsd copy.
+type copyFlags struct {
+	hosts     hostFlags
+	allTags   bool
+	matching  string
+	dryRun    bool
+	platform  string
+	cache     string
+	cacheSize int64
+	jobs      int
+	quiet     bool
+}
+
+func copyCommand(stdout, stderr io.Writer) *cli.Command {
+	var f copyFlags
+	return &cli.Command{
+		Name:         "copy",
+		Usage:        "copy an image or all tags of a repository to a v2 registry",
+		ArgsUsage:    "SRC DST",
+		Description:  copyDescription,
+		OnUsageError: usage,
+		Flags: append(
+			f.hosts.flags(),
+			&cli.BoolFlag{Name: "all-tags", Aliases: []string{"a"}, Usage: "copy all tags of the repository SRC", Destination: &f.allTags},
+			&cli.StringFlag{Name: "tags-matching", Usage: "copy the tags of the repository SRC in which the regular expression `RE` is found", Destination: &f.matching},
+			&cli.BoolFlag{Name: "dry-run", Usage: "send nothing, and say what would be sent", Destination: &f.dryRun},
+			&cli.StringFlag{Name: "platform", Usage: "copy the image for `PLATFORM` alone, such as linux/arm64", Destination: &f.platform},
+			&cli.StringFlag{Name: "cache", Usage: "convert in `DIR` and keep what was converted (default: certsd in $XDG_CACHE_HOME, not kept)", Destination: &f.cache},
+			&cli.Int64Flag{Name: "cache-size", Usage: "keep at most `GIB` there", Value: 16, Destination: &f.cacheSize, Validator: positive[int64]},
+			&cli.IntFlag{Name: "jobs", Aliases: []string{"j"}, Usage: "transfer `N` layers at a time", Value: 4, Destination: &f.jobs, Validator: positive[int]},
+			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "print nothing but what fails", Destination: &f.quiet},
+		),
+		Action: func(ctx context.Context, c *cli.Command) error {
+			if c.Args().Len() != 2 {
+				return &usageError{fmt.Errorf("copy takes SRC and DST, not %d arguments", c.Args().Len())}
+			}
+			req, err := f.request(c.Args().Get(0), c.Args().Get(1), c.IsSet("tags-matching"))
+			if err != nil {
+				return &usageError{err}
+			}
+			return f.run(ctx, req, stdout, stderr)
+		},
+	}
+}
+
+// positive checks a number.
+func positive[N int | int64](n N) error {
+	if n < 1 {
+		return fmt.Errorf("%d is less than 1", n)
+	}
+	return nil
+}
+
+// request reads what is to be copied.
+func (f *copyFlags) request(source, target string, matching bool) (imagecopy.Request, error) {
+	req := imagecopy.Request{AllTags: f.allTags || matching, DryRun: f.dryRun}
+	if matching {
+		re, err := regexp.Compile(f.matching)
+		if err != nil {
+			return req, fmt.Errorf("--tags-matching: %w", err)
+		}
+		req.Match = re
+	}
+	if f.platform != "" {
+		p, err := platforms.Parse(f.platform)
+		if err != nil {
+			return req, fmt.Errorf("--platform: %w", err)
+		}
+		req.Platform = &p
+	}
+	from, to, err := f.references(source, target, req.AllTags)
+	if err != nil {
+		return req, err
+	}
+	req.Source, req.Target = from.String(), to.String()
+	return req, req.Validate()
+}
+
+// references reads both names. Of one image the target may leave the tag out.
+func (f *copyFlags) references(source, target string, allTags bool) (from, to imageref.Ref, err error) {
+	parse := imageref.Parse
+	if allTags {
+		parse = imageref.ParseRepository
+	}
+	if from, err = parse(source); err != nil {
+		return from, to, err
+	}
+	if to, err = imageref.ParseRepository(target); err != nil && !allTags {
+		to, err = imageref.Parse(target)
+	}
+	return from, to, err
+}
+
+func (f *copyFlags) run(ctx context.Context, req imagecopy.Request, stdout, stderr io.Writer) error {
+	credentials, err := dockerCredentials(ctx)
+	if err != nil {
+		return err
+	}
+	cache, err := f.cacheDir()
+	if err != nil {
+		return err
+	}
+	report := progress.New(stderr, progress.ModeFor(stderr, f.quiet))
+	defer report.Close()
+	hosts := f.hosts.hosts(resolver.Hooks{OnWarning: func(host string, problem error) {
+		report.Printf("warning: %s: %v", host, problem)
+	}})
+	defer hosts.CloseIdleConnections()
+	copier := &imagecopy.Copier{
+		Hosts: hosts, Credentials: credentials, Cache: cache, Blobs: f.jobs,
+		Hooks: imagecopy.Hooks{OnBlob: showBlob(report), OnConvert: showConversion(report)},
+	}
+	summary, err := copier.Copy(ctx, req)
+	report.Close()
+	if summary == nil {
+		if errdefs.IsInvalidArgument(err) {
+			return &usageError{err}
+		}
+		return err
+	}
+	if !f.quiet {
+		if werr := writeSummary(stdout, summary, req.DryRun); werr != nil {
+			return errors.Join(werr, err)
+		}
+	}
+	return errors.Join(copyFailures(ctx, summary), err)
+}
+
+// cacheDir is where to convert.
+func (f *copyFlags) cacheDir() (*imagecopy.Cache, error) {
+	cache := &imagecopy.Cache{Dir: f.cache, Keep: f.cache != "", Limit: f.cacheSize << 30}
+	if f.cache == "" {
+		dir, err := os.UserCacheDir()
+		if err != nil {
+			return nil, fmt.Errorf("no directory to convert images in: %w: name one with --cache", err)
+		}
+		cache.Dir = filepath.Join(dir, "certsd", "copy")
+	}
+	return cache, nil
+}
+
+func showBlob(report *progress.Reporter) func(imagecopy.Blob) {
+	return func(b imagecopy.Blob) {
+		name := "layer " + progress.Short(b.Descriptor.Digest.String())
+		switch {
+		case b.Done && b.How == imagecopy.Present:
+			report.Drop(name)
+		case b.How == imagecopy.Mounted:
+			report.Update(progress.Item{Name: name, Action: "mounted", Offset: b.Offset, Total: b.Descriptor.Size, Done: true})
+		default:
+			report.Update(progress.Item{Name: name, Action: "sent", Offset: b.Offset, Total: b.Descriptor.Size, Done: b.Done})
+		}
+	}
+}
+
+func showConversion(report *progress.Reporter) func(v1compat.Progress) {
+	return func(p v1compat.Progress) {
+		name := "layer " + progress.Short(p.ID)
+		if p.Known {
+			report.Drop(name)
+			return
+		}
+		report.Update(progress.Item{Name: name, Action: "fetched", Offset: p.Offset, Total: p.Total, Done: p.Done})
+	}
+}
+
+// writeSummary prints a line for each tag, and what it comes to.
+func writeSummary(out io.Writer, s *imagecopy.Summary, dryRun bool) error {
+	var text strings.Builder
+	for _, item := range s.Items {
+		fmt.Fprintf(&text, "%s: %s\n", item.Name, itemText(item, dryRun))
+	}
+	would := ""
+	if dryRun {
+		would = "would be "
+	}
+	fmt.Fprintf(&text, "%s: %d %scopied, %d identical", tagCount(len(s.Items)), s.Count(imagecopy.Copied), would, s.Count(imagecopy.Identical))
+	if n := s.Count(imagecopy.Undecided); n > 0 {
+		fmt.Fprintf(&text, ", %d to be converted first", n)
+	}
+	fmt.Fprintf(&text, ", %d failed; %s\n", s.Count(imagecopy.Failed), countsText(s.Counts, would))
+	_, err := io.WriteString(out, text.String())
+	return err
+}
+
+func itemText(i imagecopy.Item, dryRun bool) string {
+	switch i.State {
+	case imagecopy.Identical:
+		return fmt.Sprintf("%s is there", i.Digest)
+	case imagecopy.Undecided:
+		if i.Replaces != "" {
+			return "has to be converted before it can be compared with " + i.Replaces.String()
+		}
+		return "is not there, and will be converted"
+	case imagecopy.Failed:
+		return "failed"
+	}
+	would := ""
+	if dryRun {
+		would = "would be "
+	}
+	text := fmt.Sprintf("%s %scopied", i.Digest, would)
+	if i.Replaces != "" {
+		text += " in place of " + i.Replaces.String()
+	}
+	return text + "; " + countsText(i.Counts, would)
+}
+
+func countsText(c imagecopy.Counts, would string) string {
+	text := fmt.Sprintf("%d layers (%s) %ssent", c.Sent, progress.Size(c.Bytes), would)
+	if c.Mounted > 0 {
+		text += fmt.Sprintf(", %d mounted", c.Mounted)
+	}
+	if c.Present > 0 {
+		text += fmt.Sprintf(", %d there", c.Present)
+	}
+	return text
+}
+
+func tagCount(n int) string {
+	if n == 1 {
+		return "1 tag"
+	}
+	return fmt.Sprintf("%d tags", n)
+}
+
+// copyFailures lists what is not at the target. What an interruption ended, or
+// kept from being begun, is counted alone.
+func copyFailures(ctx context.Context, s *imagecopy.Summary) error {
+	var failures []string
+	interrupted := 0
+	for _, i := range s.Items {
+		switch {
+		case i.State != imagecopy.Failed:
+		case ctx.Err() != nil && errors.Is(i.Err, ctx.Err()):
+			interrupted++
+		default:
+			failures = append(failures, fmt.Sprintf("%s: %v", i.Name, i.Err))
+		}
+	}
+	var errs []error
+	if len(failures) > 0 {
+		errs = append(errs, fmt.Errorf("%d of %s failed; the same command tries them again:\n%s",
+			len(failures), tagCount(len(s.Items)), strings.Join(failures, "\n")))
+	}
+	if interrupted > 0 {
+		errs = append(errs, fmt.Errorf("interrupted before %d of %s; the same command goes on from here", interrupted, tagCount(len(s.Items))))
+	}
+	return errors.Join(errs...)
+}
