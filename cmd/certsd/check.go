@@ -48,23 +48,35 @@ func checkCommand(stdout, stderr io.Writer) *cli.Command {
 			if c.Bool("debug") {
 				checker.Debug = func(format string, args ...any) { fmt.Fprintf(stderr, "debug: "+format+"\n", args...) }
 			}
-			report := &check.Report{Version: check.Version}
-			registry, err := checker.Registry(ctx, c.Args().First())
+			report, err := checked(ctx, checker, c.Args().First(), all)
 			if err != nil {
 				return &usageError{err}
 			}
-			report.Registries = append(report.Registries, registry)
-			if asJSON {
-				err = check.WriteJSON(stdout, report)
-			} else {
-				err = check.WriteLines(stdout, report)
+			write := check.WriteLines
+			switch {
+			case asJSON:
+				write = check.WriteJSON
+			case isTerminal(stdout):
+				write = check.WriteTable
 			}
-			if err != nil {
+			if err := write(stdout, report); err != nil {
 				return err
 			}
 			return checkResult(report)
 		},
 	}
+}
+
+// checked checks one target, or all registries.
+func checked(ctx context.Context, checker *check.Checker, target string, all bool) (*check.Report, error) {
+	if all {
+		return checker.All(ctx)
+	}
+	registry, err := checker.Registry(ctx, target)
+	if err != nil {
+		return nil, err
+	}
+	return &check.Report{Version: check.Version, Registries: []*check.Registry{registry}}, nil
 }
 
 // checkResult is the exit code of a report. What there is to say is said.

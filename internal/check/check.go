@@ -69,6 +69,13 @@ func (c *Checker) hosts() *certsd.Hosts {
 	return &certsd.Hosts{Roots: c.Roots, SystemRoots: c.SystemRoots}
 }
 
+func (c *Checker) roots() certsd.Roots {
+	if c.Roots != nil {
+		return c.Roots
+	}
+	return certsd.DefaultRoots()
+}
+
 func (c *Checker) now() time.Time {
 	if c.Now != nil {
 		return c.Now()

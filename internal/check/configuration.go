@@ -15,11 +15,7 @@ import (
 // configuration reports what is on the disk.
 func (r *run) configuration() {
 	i := r.inspection
-	roots := r.Roots
-	if roots == nil {
-		roots = certsd.DefaultRoots()
-	}
-	for _, root := range roots {
+	for _, root := range r.roots() {
 		r.report.Roots = append(r.report.Roots, Root{root, rootState(root)})
 	}
 	if i.Host != nil {
@@ -37,7 +33,7 @@ func (r *run) configuration() {
 	for _, e := range i.Host.Endpoints {
 		r.report.Endpoints = append(r.report.Endpoints, endpoint(e))
 	}
-	if i.Host.Dir == "" {
+	if i.Host.Dir == "" && !r.has(Code(certsd.DirectoryName)) && !r.has(Code(certsd.DirectoryPort)) && !r.has(Code(certsd.RootName)) {
 		r.find(Finding{
 			Severity: isWarning, Code: NoDirectory, Where: i.Name,
 			Message: "no root has a directory for it: no client certificate is presented, and the system's CA roots count",
@@ -138,10 +134,7 @@ func (r *run) why(c certsd.Candidate) string {
 
 // directoryFor is the directory to create for a host.
 func (c *Checker) directoryFor(host string) string {
-	roots := c.Roots
-	if roots == nil {
-		roots = certsd.DefaultRoots()
-	}
+	roots := c.roots()
 	name := dirName(host)
 	if len(roots) == 0 {
 		return name

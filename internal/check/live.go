@@ -58,6 +58,10 @@ func (r *run) endpoint(ctx context.Context, e *certsd.Endpoint, report *Endpoint
 	if !r.connect(ctx, e, report.Live) {
 		return
 	}
+	if t := report.Live.TLS; t != nil && !t.Verified && !e.SkipVerify && !e.Localhost {
+		// It is shown no certificate, and asked nothing.
+		return
+	}
 	for _, id := range append([]*certsd.Identity{nil}, e.Identities...) {
 		report.Live.Answers = append(report.Live.Answers, r.answer(ctx, e, id))
 	}

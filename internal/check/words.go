@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/url"
@@ -100,6 +101,9 @@ func wordsOf(err error) string {
 	}
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		err = u.Err
+	}
+	if path, ok := errors.AsType[*fs.PathError](err); ok {
+		err = path.Err
 	}
 	var timeout net.Error
 	switch {

@@ -1,0 +1,102 @@
+package check
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/certsd/containerd-certsd/certsd"
+)
+
+// maxAtOnce bounds how many registries are asked side by side.
+const maxAtOnce = 8
+
+// All checks every registry with a directory, and what a directory's name can
+// have wrong.
+func (c *Checker) All(ctx context.Context) (*Report, error) {
+	report := &Report{Version: Version}
+	// What is wrong with a root is a finding of each registry, and of general.
+	names, _ := c.hosts().Names()
+	report.Registries = make([]*Registry, len(names))
+	var g errgroup.Group
+	g.SetLimit(c.atOnce())
+	for i, name := range names {
+		g.Go(func() error {
+			registry, err := c.Registry(ctx, name)
+			report.Registries[i] = registry
+			return err
+		})
+	}
+	err := g.Wait()
+	report.Findings = c.general()
+	return report, err
+}
+
+func (c *Checker) atOnce() int {
+	if c.Offline {
+		return runtime.GOMAXPROCS(0)
+	}
+	return maxAtOnce
+}
+
+// general finds what is wrong with the roots and with names in them.
+func (c *Checker) general() []Finding {
+	var findings []Finding
+	for _, root := range c.roots() {
+		entries, err := os.ReadDir(root)
+		if err != nil && !os.IsNotExist(err) {
+			findings = append(findings, Finding{
+				Severity: isError, Code: Code(certsd.RootUnreadable), Where: root,
+				Message: "cannot list the certs.d directory: " + wordsOf(err), Next: "make it readable for the user that pulls: ls -ld " + root,
+			})
+		}
+		if other := filepath.Join(filepath.Dir(root), "cert.d"); os.IsNotExist(err) && filepath.Base(root) == "certs.d" && isDir(other) {
+			findings = append(findings, Finding{
+				Severity: isWarning, Code: Code(certsd.RootName), Where: other, Message: "is not read: the name is " + root,
+				Next: "mv " + other + " " + root,
+			})
+		}
+		for _, entry := range entries {
+			if f, ok := misspelt(root, entry.Name()); ok && isDir(f.Where) {
+				findings = append(findings, f)
+			}
+		}
+	}
+	return findings
+}
+
+var (
+	unclosed = regexp.MustCompile(`^(.+[^:])_([0-9]+)$`)
+	schemed  = regexp.MustCompile(`^https?:`)
+)
+
+// misspelt finds a name that no registry can have, or that hardly any has.
+func misspelt(root, name string) (Finding, bool) {
+	f := Finding{Severity: isWarning, Code: Code(certsd.DirectoryName), Where: filepath.Join(root, name)}
+	_, err := certsd.Canonical(portInName.ReplaceAllString(name, "$1:$2"))
+	switch {
+	case name == "_default" || name[0] == '.':
+		return f, false
+	case unclosed.MatchString(name):
+		f.Message = "is read for a registry of this very name: it lacks the closing underscore of a port"
+		f.Next = "rename it to " + unclosed.ReplaceAllString(name, "${1}_${2}_") + ", if the number is a port"
+	case schemed.MatchString(name):
+		f.Message, f.Next = "is not read: a directory is named after the host, without the scheme", "rename it to HOST or HOST_PORT_"
+	case err != nil:
+		f.Message, f.Next = "is not read: this is no registry's name: "+err.Error(), "rename it to HOST or HOST_PORT_"
+	default:
+		return f, false
+	}
+	return f, true
+}
+
+var portInName = regexp.MustCompile(`^(.+)_([0-9]+)_$`)
+
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}

@@ -1,0 +1,199 @@
+package check
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+)
+
+// WriteTable writes a report for a person at a terminal.
+func WriteTable(w io.Writer, r *Report) error {
+	p := &printer{w: w}
+	for i, registry := range r.Registries {
+		if i > 0 {
+			p.printf("\n")
+		}
+		p.registry(registry)
+	}
+	if len(r.Findings) > 0 {
+		p.printf("\nDirectories in general\n")
+		p.findings(r.Findings)
+	}
+	return p.err
+}
+
+func (p *printer) registry(r *Registry) {
+	p.printf("%s\n\nDirectories looked at, in order\n", strings.TrimSuffix(r.Registry+"/"+r.Repository, "/"))
+	var rows [][]string
+	for _, root := range r.Roots {
+		rows = append(rows, []string{root.Path, root.State, "root"})
+	}
+	for _, d := range r.Directories {
+		rows = append(rows, []string{d.Path, d.State, d.Why})
+	}
+	p.table(rows)
+	for _, d := range r.Directories {
+		p.files(d)
+	}
+	for _, e := range r.Endpoints {
+		p.endpoint(e)
+	}
+	if r.Pull != nil {
+		p.pull(r.Pull)
+	}
+	if len(r.Findings) > 0 {
+		p.printf("\nFindings\n")
+		p.findings(r.Findings)
+	}
+	p.printf("\n%s: %s\n", r.Registry, r.Reason)
+}
+
+func (p *printer) files(d Directory) {
+	if len(d.Files) == 0 {
+		return
+	}
+	p.printf("\n%s\n", d.Path)
+	rows := [][]string{{"FILE", "READ AS", "SUBJECT", "ISSUER", "NAMES", "VALIDITY", "KEY", "MODE"}}
+	for _, f := range d.Files {
+		first := Certificate{}
+		if len(f.Certificates) > 0 {
+			first = f.Certificates[0]
+		}
+		key := cmp.Or(f.Key, first.KeyType)
+		if f.KeyMatches != nil {
+			verb := "is its key"
+			if !*f.KeyMatches {
+				verb = "is not its key"
+			}
+			key = fmt.Sprintf("%s, %s %s", first.KeyType, filepath.Base(f.KeyFile), verb)
+		}
+		rows = append(rows, []string{
+			filepath.Base(f.Path), cmp.Or(f.Error, f.Kind), first.Subject, first.Issuer, strings.Join(first.Names, " "), first.Validity, key, f.Mode,
+		})
+		for _, c := range f.Certificates[min(1, len(f.Certificates)):] {
+			rows = append(rows, []string{"", "", c.Subject, c.Issuer, strings.Join(c.Names, " "), c.Validity, c.KeyType, ""})
+		}
+	}
+	p.table(withoutEmpty(rows))
+}
+
+func (p *printer) endpoint(e *Endpoint) {
+	p.printf("\n%s\n", e.URL)
+	rows := [][]string{{"for", strings.Join(e.Capabilities, ", ")}, {"CA roots", e.CAMode}}
+	for _, ca := range e.CAs {
+		rows = append(rows, []string{"", ca})
+	}
+	identities := e.Identities
+	if len(identities) == 0 {
+		identities = []string{"none"}
+	}
+	for i, id := range identities {
+		label := ""
+		if i == 0 {
+			label = "client certificates"
+		}
+		rows = append(rows, []string{label, id})
+	}
+	if len(e.Headers) > 0 {
+		rows = append(rows, []string{"headers", strings.Join(e.Headers, ", ")})
+	}
+	if e.Live != nil {
+		for _, f := range liveFacts(e) {
+			if f.kind != "answer" {
+				rows = append(rows, []string{liveLabels[f.kind], strings.Join(nonEmpty(f.is), ", ")})
+			}
+		}
+	}
+	p.table(rows)
+	if e.Live != nil && len(e.Live.Answers) > 0 {
+		p.answers(e.Live.Answers)
+	}
+}
+
+var liveLabels = map[string]string{
+	"proxy": "proxy", "dns": "addresses", "tcp": "connection", "down": "error", "tls": "TLS",
+	"chain": "its certificate", "asks": "it asks", "uses": "a pull uses",
+}
+
+func (p *printer) answers(answers []Answer) {
+	rows := [][]string{{"CERTIFICATE", "OFFERED", "/v2/", "/v1/_ping"}}
+	for _, a := range answers {
+		offered := "no"
+		if a.Offered {
+			offered = "yes"
+		}
+		v1 := ""
+		if a.V1 != nil {
+			v1 = replyWords(*a.V1)
+		}
+		rows = append(rows, []string{cmp.Or(a.Identity, "none"), offered, replyWords(a.V2), v1})
+	}
+	p.table(withoutEmpty(rows))
+}
+
+func (p *printer) pull(l *Pull) {
+	p.printf("\n%s\n", l.Reference)
+	rows := [][]string{{"REQUEST", "CERTIFICATE", "ANSWER"}}
+	for _, r := range l.Requests {
+		rows = append(rows, []string{r.Method + " " + shortURL(r.URL), cmp.Or(r.Identity, "none"), replyWords(r)})
+	}
+	p.table(rows)
+	if l.Error != "" {
+		p.printf("  %s\n", l.Error)
+	}
+}
+
+// shortURL leaves out the most of a digest.
+func shortURL(url string) string {
+	dir, base := url[:strings.LastIndexByte(url, '/')+1], url[strings.LastIndexByte(url, '/')+1:]
+	if len(base) > 24 {
+		base = base[:20] + "…"
+	}
+	return dir + base
+}
+
+func (p *printer) findings(findings []Finding) {
+	for _, f := range findings {
+		p.printf("  %s: %s (%s)\n      %s\n", f.Severity, f.Where, f.Code, f.Message)
+		if f.Next != "" {
+			p.printf("      -> %s\n", f.Next)
+		}
+	}
+}
+
+// withoutEmpty leaves out the columns that have nothing but a title.
+func withoutEmpty(rows [][]string) [][]string {
+	keep := make([]bool, len(rows[0]))
+	for _, row := range rows[1:] {
+		for i, cell := range row {
+			keep[i] = keep[i] || cell != ""
+		}
+	}
+	kept := make([][]string, len(rows))
+	for n, row := range rows {
+		for i, cell := range row {
+			if keep[i] {
+				kept[n] = append(kept[n], cell)
+			}
+		}
+	}
+	return kept
+}
+
+// table prints rows in columns.
+func (p *printer) table(rows [][]string) {
+	var text bytes.Buffer
+	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
+	for _, row := range rows {
+		fmt.Fprintf(w, "  %s\n", strings.Join(row, "\t"))
+	}
+	// Writing to a buffer does not fail.
+	_ = w.Flush()
+	for line := range strings.Lines(text.String()) {
+		p.printf("%s\n", strings.TrimRight(line, " \n"))
+	}
+}
