@@ -35,9 +35,11 @@ type Hosts struct {
 	disk   disk
 	once   sync.Once
 	dirs   directories
-	system systemBundle
-	hosts  lru[*cachedHost]
-	search Roots
+	system *systemBundle
+	// listings are shared by the inspections.
+	listings *listings
+	hosts    lru[*cachedHost]
+	search   Roots
 
 	// tls are the hosts a Transport must not speak plain HTTP with.
 	tls tlsMemory
@@ -125,7 +127,10 @@ func (h *Hosts) init() {
 		if h.search == nil {
 			h.search = DefaultRoots()
 		}
-		h.dirs.disk, h.system.disk = h.disk, h.disk
+		h.dirs.disk = h.disk
+		if h.system == nil {
+			h.system, h.listings = &systemBundle{disk: h.disk}, &listings{disk: h.disk}
+		}
 		h.hosts.limit, h.dirs.cache.limit = maxCached, maxCached
 	})
 }

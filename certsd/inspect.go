@@ -55,11 +55,12 @@ const (
 )
 
 // Inspect looks at everything that [Hosts.Lookup] would, as for the first
-// time: nothing that is known already is taken for granted, and no earlier
-// value stands in for a file that cannot be used. The error is about the name
-// alone.
+// time: of host directories nothing that is known already is taken for granted,
+// and no earlier value stands in for a file that cannot be used. The error is
+// about the name alone.
 func (h *Hosts) Inspect(name string) (*Inspection, error) {
-	fresh := &Hosts{Roots: h.Roots, SystemRoots: h.SystemRoots, disk: h.disk}
+	h.init()
+	fresh := &Hosts{Roots: h.Roots, SystemRoots: h.SystemRoots, disk: h.disk, system: h.system, listings: h.listings}
 	c, err := fresh.entry(name)
 	if err != nil {
 		return nil, err

@@ -16,14 +16,17 @@ import (
 func (i *Inspection) nearMisses(h *Hosts) []*Problem {
 	var problems []*Problem
 	for _, root := range h.roots() {
-		entries, err := h.disk.ReadDir(root)
+		names, err := h.listings.get(root)
 		if errors.Is(err, os.ErrNotExist) && filepath.Base(root) == "certs.d" {
 			if other := filepath.Join(filepath.Dir(root), "cert.d"); exists(h, other) {
 				problems = append(problems, &Problem{Code: RootName, File: other, Err: fmt.Errorf("is not read: the name is %s", root)})
 			}
 		}
-		for _, entry := range entries {
-			path := filepath.Join(root, entry.Name())
+		for _, name := range names {
+			if !mentions(name, i.Name) {
+				continue
+			}
+			path := filepath.Join(root, name)
 			looked := slices.ContainsFunc(i.Candidates, func(c Candidate) bool { return c.Path == path })
 			if p := i.nearMiss(path); p != nil && !looked {
 				problems = append(problems, p)
@@ -31,6 +34,16 @@ func (i *Inspection) nearMisses(h *Hosts) []*Problem {
 		}
 	}
 	return problems
+}
+
+// mentions tells that a directory's name has to be looked at more closely: an
+// IPv6 address has many spellings, and any other host's name stands as it is.
+func mentions(dir, canonical string) bool {
+	if strings.HasPrefix(canonical, "[") {
+		return true
+	}
+	name, _, _ := strings.Cut(canonical, ":")
+	return strings.Contains(strings.ToLower(dir), name)
 }
 
 // nearMiss says what is wrong with the name of a directory, nil if it has nothing

@@ -38,6 +38,9 @@ type Checker struct {
 	Debug func(format string, args ...any)
 	// Now is the time that validity is counted from; nil is the clock.
 	Now func() time.Time
+
+	once        sync.Once
+	directories *certsd.Hosts
 }
 
 // Registry checks a registry, host or host:port, and if target goes on with a
@@ -48,11 +51,12 @@ func (c *Checker) Registry(ctx context.Context, target string) (*Registry, error
 	if err != nil {
 		return nil, err
 	}
-	inspection, err := c.hosts().Inspect(name)
+	hosts := c.hosts()
+	inspection, err := hosts.Inspect(name)
 	if err != nil {
 		return nil, err
 	}
-	r := &run{Checker: c, hosts: c.hosts(), given: name, repository: repository, inspection: inspection}
+	r := &run{Checker: c, hosts: hosts, given: name, repository: repository, inspection: inspection, files: map[string]certsd.File{}}
 	r.report = &Registry{Registry: inspection.Name, Repository: repository.String()}
 	r.configuration()
 	switch {
@@ -66,7 +70,8 @@ func (c *Checker) Registry(ctx context.Context, target string) (*Registry, error
 }
 
 func (c *Checker) hosts() *certsd.Hosts {
-	return &certsd.Hosts{Roots: c.Roots, SystemRoots: c.SystemRoots}
+	c.once.Do(func() { c.directories = &certsd.Hosts{Roots: c.Roots, SystemRoots: c.SystemRoots} })
+	return c.directories
 }
 
 func (c *Checker) roots() certsd.Roots {
@@ -98,6 +103,8 @@ type run struct {
 	repository repository
 	inspection *certsd.Inspection
 	report     *Registry
+	// files are those that were read, by path.
+	files map[string]certsd.File
 
 	// transport makes the requests with one certificate each, shared those a
 	// pull would make.

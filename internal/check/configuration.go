@@ -1,7 +1,9 @@
 package check
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net/url"
 	"os"
@@ -43,9 +45,13 @@ func (r *run) configuration() {
 }
 
 func rootState(root string) string {
-	_, err := os.ReadDir(root)
+	f, err := os.Open(root) //nolint:gosec // looking at the roots is the purpose
+	if err == nil {
+		_, err = f.Readdirnames(1)
+		closing(f)
+	}
 	switch {
-	case err == nil:
+	case err == nil, errors.Is(err, io.EOF):
 		return "searched"
 	case os.IsNotExist(err):
 		return "absent"

@@ -31,7 +31,7 @@ func (c *Checker) expiresSoon(cert *x509.Certificate) bool {
 
 // file describes a file of a host directory; not ok for a directory.
 func (r *run) file(path string) (f File, ok bool) {
-	x := r.hosts.Examine(path)
+	x := r.examine(path)
 	if x.Mode.IsDir() {
 		return f, false
 	}
@@ -61,11 +61,21 @@ func (r *run) file(path string) (f File, ok bool) {
 	return f, true
 }
 
+// examine reads a file once.
+func (r *run) examine(path string) certsd.File {
+	f, known := r.files[path]
+	if !known {
+		f = r.hosts.Examine(path)
+		r.files[path] = f
+	}
+	return f
+}
+
 // match says which key belongs to a client certificate, and whether it does.
 func (r *run) match(f *File, x certsd.File) {
 	key := x
 	if x.Key == "" {
-		key = r.hosts.Examine(r.keyFile(x.Path))
+		key = r.examine(r.keyFile(x.Path))
 	}
 	if key.Key == "" {
 		return
@@ -127,7 +137,7 @@ func (r *run) kind(path string) string {
 
 // expiredWords says for how long a certificate in use has been expired.
 func (r *run) expiredWords(p *certsd.Problem) string {
-	for _, cert := range r.hosts.Examine(p.File).Certificates {
+	for _, cert := range r.examine(p.File).Certificates {
 		if r.now().After(cert.NotAfter) {
 			return printable(cert.Subject.String()) + " " + validity(cert, r.now())
 		}
