@@ -113,16 +113,27 @@ func (g Gateway) RegistriesConf() ([]File, error) {
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s --print-registries-conf.\n", marker)
-	for i, upstream := range g.upstreams() {
-		if i > 0 {
-			b.WriteByte('\n')
+	gap := ""
+	for _, upstream := range g.upstreams() {
+		path, ok := pathOf(upstream)
+		if !ok {
+			fmt.Fprintf(&b, "%s# %s cannot be part of a path.\n", gap, upstream)
+			gap = "\n"
+			continue
 		}
-		fmt.Fprintf(&b, "[[registry]]\nprefix = %q\nlocation = %q\n", upstream, host+"/"+upstream)
+		fmt.Fprintf(&b, "%s[[registry]]\nprefix = %q\nlocation = %q\n", gap, upstream, host+"/"+path)
 		if g.plain() {
 			b.WriteString("insecure = true\n")
 		}
+		gap = "\n"
 	}
 	return g.withCredentials(host, "auth.json", File{Path: "certsd.conf", Text: b.String()}), nil
+}
+
+// pathOf is the element of a path that names a registry: the grammar of
+// references has neither colons nor brackets after the first slash.
+func pathOf(upstream string) (string, bool) {
+	return strings.Replace(upstream, ":", "_", 1), !strings.HasPrefix(upstream, "[")
 }
 
 // withCredentials adds the credentials in a file of that name.

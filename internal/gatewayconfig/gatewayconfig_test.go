@@ -75,11 +75,19 @@ insecure = true
 
 [[registry]]
 prefix = "registry.example:5000"
-location = "127.0.0.1:5999/registry.example:5000"
+location = "127.0.0.1:5999/registry.example_5000"
 insecure = true
 `, false},
 			{"auth.json", credentials, true},
 		}},
+		{"Podman and an IPv6 address", Gateway{URL: plain.URL, Upstreams: []string{"[::1]:5000", "a.example"}}.RegistriesConf, []File{{"certsd.conf", `# Written by certsd gateway --print-registries-conf.
+# [::1]:5000 cannot be part of a path.
+
+[[registry]]
+prefix = "a.example"
+location = "127.0.0.1:5999/a.example"
+insecure = true
+`, false}}},
 		{"Podman and a shared gateway", shared.RegistriesConf, []File{{"certsd.conf", `# Written by certsd gateway --print-registries-conf.
 [[registry]]
 prefix = "registry.example"
