@@ -13,9 +13,10 @@ import (
 	"github.com/certsd/containerd-certsd/gateway"
 )
 
-func gatewayCommand(stderr io.Writer) *cli.Command {
+func gatewayCommand(stdout, stderr io.Writer) *cli.Command {
 	config := gateway.DefaultConfig()
 	var file string
+	var show printFlags
 	return &cli.Command{
 		Name:  "gateway",
 		Usage: "serve registries to clients that cannot reach them themselves",
@@ -26,17 +27,24 @@ func gatewayCommand(stderr io.Writer) *cli.Command {
 			"   certsd gateway\n" +
 			"   skopeo --insecure-policy copy --src-tls-verify=false \\\n" +
 			"     --src-creds certsd:$(cat /var/lib/certsd/gateway/secret) \\\n" +
-			"     docker://127.0.0.1:5999/registry.example/app:1 oci:app",
+			"     docker://127.0.0.1:5999/registry.example/app:1 oci:app\n\n" +
+			"With one of --print-... it serves nothing, and prints the configuration of its clients, with the secret, or\n" +
+			"writes it below a directory. Files that a gateway has not written are never replaced.\n\n" +
+			"   certsd gateway --root /etc/docker/certs.d --print-hosts /etc/containerd/certs.d",
+		ArgsUsage:    "[DIR]",
 		OnUsageError: usage,
 		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "config", Usage: "read the settings in `FILE`, of which flags on the command line take the place", Destination: &file},
-		}, gatewayFlags(config)...),
+		}, append(gatewayFlags(config), show.flags()...)...),
 		Action: func(ctx context.Context, c *cli.Command) error {
-			if c.Args().Present() {
+			if c.Args().Present() && !show.asked() {
 				return &usageError{fmt.Errorf("gateway takes no arguments, not %q", c.Args().First())}
 			}
 			if err := loadGateway(config, c, file); err != nil {
 				return &usageError{err}
+			}
+			if show.asked() {
+				return show.run(stdout, config, c.Args().Slice())
 			}
 			if err := log.SetLevel(config.LogLevel); err != nil {
 				return &usageError{fmt.Errorf("log_level: %w", err)}

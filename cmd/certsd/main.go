@@ -66,7 +66,7 @@ func command(stdout, stderr io.Writer) *cli.Command {
 			checkCommand(stdout, stderr),
 			copyCommand(stdout, stderr),
 			demoCommand(stdout),
-			gatewayCommand(stderr),
+			gatewayCommand(stdout, stderr),
 			migrateCommand(stdout, stderr),
 		},
 	}

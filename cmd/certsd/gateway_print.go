@@ -1,0 +1,80 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/urfave/cli/v3"
+
+	"github.com/certsd/containerd-certsd/gateway"
+	"github.com/certsd/containerd-certsd/internal/gatewayconfig"
+)
+
+// printFlags ask the gateway for the configuration of its clients instead of
+// its service.
+type printFlags struct {
+	hosts, buildkit, registries bool
+	url                         string
+}
+
+func (f *printFlags) flags() []cli.Flag {
+	return []cli.Flag{
+		&cli.BoolFlag{
+			Name:        "print-hosts",
+			Usage:       "print the hosts.toml files for containerd, nerdctl and Docker, or write them below DIR",
+			Destination: &f.hosts,
+		},
+		&cli.BoolFlag{
+			Name:        "print-buildkit",
+			Usage:       "print buildkitd.toml and the credentials for its clients, or write them to DIR",
+			Destination: &f.buildkit,
+		},
+		&cli.BoolFlag{
+			Name:        "print-registries-conf",
+			Usage:       "print a file for registries.conf.d of Podman, CRI-O and skopeo and the credentials, or write them to DIR",
+			Destination: &f.registries,
+		},
+		&cli.StringFlag{
+			Name:        "client-url",
+			Usage:       "where clients reach the gateway, for --print-...: `URL` (default: the first address of --listen)",
+			Destination: &f.url,
+		},
+	}
+}
+
+// asked tells whether something is to be printed.
+func (f *printFlags) asked() bool { return f.hosts || f.buildkit || f.registries }
+
+// run prints what was asked for, or writes it below the directory in args.
+func (f *printFlags) run(stdout io.Writer, config *gateway.Config, args []string) error {
+	if len(args) > 1 {
+		return &usageError{fmt.Errorf("one directory to write to, not %d", len(args))}
+	}
+	if f.hosts && f.buildkit || f.hosts && f.registries || f.buildkit && f.registries {
+		return &usageError{errors.New("one of --print-hosts, --print-buildkit and --print-registries-conf at a time")}
+	}
+	if f.hosts && len(args) == 1 && config.Reads(args[0]) {
+		return &usageError{fmt.Errorf("%s is searched by the gateway itself, which would be led to itself: "+
+			"keep what the gateway reads in another directory and name that with --root", args[0])}
+	}
+	clients, err := config.Clients(f.url)
+	if err != nil {
+		return &usageError{err}
+	}
+	list := clients.RegistriesConf
+	switch {
+	case f.hosts:
+		list = clients.Hosts
+	case f.buildkit:
+		list = clients.BuildKit
+	}
+	files, err := list()
+	if err != nil {
+		return &usageError{err}
+	}
+	if len(args) == 0 {
+		return gatewayconfig.Print(stdout, files)
+	}
+	return gatewayconfig.Write(args[0], files)
+}

@@ -1,0 +1,95 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/internal/gatewayconfig"
+	"github.com/certsd/containerd-certsd/resolver"
+)
+
+// Clients is what clients have to know to use a gateway configured like this.
+// url is where they reach it, if not at its first address. The secret is read,
+// never made: the process that serves makes it, as its user.
+func (c *Config) Clients(url string) (gatewayconfig.Gateway, error) {
+	g := gatewayconfig.Gateway{URL: url}
+	var err error
+	if g.URL == "" {
+		if g.URL, err = c.url(); err != nil {
+			return g, err
+		}
+	}
+	if !c.AllowAnyLocal {
+		secret := &Secret{Dir: c.State}
+		if g.Secret, err = secret.Value(); errors.Is(err, fs.ErrNotExist) {
+			return g, fmt.Errorf("%s has no secret yet: start the gateway first, or name its directory with --state", c.State)
+		} else if err != nil {
+			return g, fmt.Errorf("the gateway's secret: %w", err)
+		}
+	}
+	hosts, err := c.hosts(resolver.Hooks{})
+	if err != nil {
+		return g, err
+	}
+	defer hosts.CloseIdleConnections()
+	names, err := (&certsd.Hosts{Roots: certsd.ParseRoots(c.Root)}).Names()
+	if err != nil {
+		return g, err
+	}
+	configured, err := canonicalSet(c.Upstreams)
+	if err != nil {
+		return g, err
+	}
+	for host := range configured {
+		names = append(names, host)
+	}
+	g.Upstreams = slices.Sorted(slices.Values(names))
+	return g, nil
+}
+
+// url is the first address that clients can use: they know no unix sockets.
+func (c *Config) url() (string, error) {
+	for _, address := range c.Listen {
+		host, port, err := net.SplitHostPort(address)
+		if err != nil || port == "0" || strings.HasPrefix(address, "unix:") {
+			continue
+		}
+		if host == "" {
+			host = "127.0.0.1"
+		}
+		return "http://" + net.JoinHostPort(host, port), nil
+	}
+	return "", fmt.Errorf("clients reach no gateway at %s: say where with --client-url", strings.Join(c.Listen, ", "))
+}
+
+// Reads tells whether dir is, or is below, one of the certs.d directories that
+// the gateway itself goes by. What is written there for clients would lead the
+// gateway to itself.
+func (c *Config) Reads(dir string) bool {
+	dir = realPath(dir)
+	return slices.ContainsFunc(certsd.ParseRoots(c.Root), func(root string) bool {
+		rel, err := filepath.Rel(realPath(root), dir)
+		return err == nil && filepath.IsLocal(rel)
+	})
+}
+
+// realPath follows the links of as much of a path as there is.
+func realPath(path string) string {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return path
+	}
+	if followed, err := filepath.EvalSymlinks(path); err == nil || filepath.Dir(path) == path {
+		return followed
+	} else if !errors.Is(err, os.ErrNotExist) {
+		return path
+	}
+	return filepath.Join(realPath(filepath.Dir(path)), filepath.Base(path))
+}
