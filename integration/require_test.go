@@ -3,6 +3,7 @@
 package integration
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"strings"
@@ -51,11 +52,31 @@ func requirePrograms(t *testing.T) {
 	}
 }
 
+// condition is what scripts may ask for: [installed:PROGRAM]. Where nothing may
+// be skipped, a program that is not there is an error.
+func condition(cond string) (bool, error) {
+	name, ok := strings.CutPrefix(cond, "installed:")
+	if !ok {
+		return false, fmt.Errorf("unknown condition %q", cond)
+	}
+	_, err := lookPath(name)
+	if err != nil && nothingSkipped() {
+		return false, err
+	}
+	return err == nil, nil
+}
+
+// nothingSkipped tells that all has to run.
+func nothingSkipped() bool {
+	ci := os.Getenv("CI")
+	return ci == "true" || ci == "1"
+}
+
 // missing skips the test, or fails it where nothing may be skipped.
 func missing(t *testing.T, why string) {
 	t.Helper()
-	if ci := os.Getenv("CI"); ci == "true" || ci == "1" {
-		t.Fatalf("%s (nothing is skipped with CI=%s)", why, ci)
+	if nothingSkipped() {
+		t.Fatalf("%s (nothing is skipped with CI=%s)", why, os.Getenv("CI"))
 	}
 	t.Skip(why)
 }

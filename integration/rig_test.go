@@ -39,6 +39,7 @@ func params(script string) testscript.Params {
 		Setup:               r.setUp,
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
+		Condition:           condition,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"ca":         r.caCmd,
 			"pair":       r.pairCmd,
@@ -54,6 +55,7 @@ func params(script string) testscript.Params {
 			"gate":       r.gateCmd,
 			"v1tree":     r.v1treeCmd,
 			"until":      r.untilCmd,
+			"serve":      r.serveCmd,
 		},
 	}
 }
@@ -95,14 +97,14 @@ func (r *rig) setUp(env *testscript.Env) error {
 	)
 }
 
-// searchPath is PATH with the binaries of this project first and the
-// directories of daemons last.
+// searchPath is PATH with the binaries of this project and the clients of the
+// gateway first, and the directories of daemons last.
 func searchPath(path string) string {
 	bin, err := filepath.Abs("../bin")
 	if err != nil {
 		return path
 	}
-	return bin + ":" + path + ":/usr/local/sbin:/usr/sbin:/sbin"
+	return bin + ":" + filepath.Join(bin, "clients") + ":" + path + ":/usr/local/sbin:/usr/sbin:/sbin"
 }
 
 // copyFile copies a configuration into dir, if the script does not bring a
