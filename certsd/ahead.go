@@ -20,7 +20,7 @@ type aheadKey struct{}
 // second time. Every further one looks for changes as always; the context is
 // not for keeping.
 func (h *Hosts) LookupFor(ctx context.Context, name string) (context.Context, *Host, error) {
-	host, err := h.Lookup(name)
+	host, err := h.lookupIn(ctx, name)
 	if err != nil {
 		return ctx, nil, err
 	}

@@ -92,6 +92,34 @@ type Host struct {
 	// if its files cannot be used because of ownErr.
 	own    *Host
 	ownErr error
+
+	// from is where it was looked up, asked under which name, and alone tells
+	// that it was with Hosts.Own.
+	from  *Hosts
+	asked string
+	alone bool
+}
+
+// Current looks the host up again and returns what is configured for it now:
+// the same value as long as no file changes. It is nil, without an error, if
+// the host is one of [Hosts.Own] whose directory is gone.
+func (h *Host) Current() (*Host, error) {
+	switch {
+	case h.from == nil:
+		return h, nil
+	case h.alone:
+		return h.from.Own(h.asked)
+	default:
+		return h.from.Lookup(h.asked)
+	}
+}
+
+// lookedUp notes where a host is from, for Current.
+func (h *Host) lookedUp(from *Hosts, asked string) {
+	h.from, h.asked = from, asked
+	if h.own != nil && h.own != h {
+		h.own.from, h.own.asked, h.own.alone = from, asked, true
+	}
 }
 
 // Endpoint is one server to ask for a registry's content, with the TLS

@@ -28,16 +28,17 @@ type cachedDir struct {
 }
 
 // get returns the content of a directory that exists; info is what it looks
-// like now. It is the same pointer as long as the content is.
-func (d *directories) get(path string, info fs.FileInfo) *Directory {
+// like now. It is the same pointer as long as the content is. read is how many
+// files were read for it, the list of them included.
+func (d *directories) get(path string, info fs.FileInfo) (dir *Directory, read int) {
 	c, _ := d.cache.get(path, func() *cachedDir { return new(cachedDir) })
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.current(d.disk, path, info) {
-		return c.dir
+		return c.dir, 0
 	}
 	rec := newRecorder(d.disk, path)
-	dir := load(rec, path, c.good)
+	dir = load(rec, path, c.good)
 	c.stamps = rec.stamps
 	if sum := rec.digest(); c.dir == nil || sum != c.sum {
 		c.sum, c.dir = sum, dir
@@ -45,7 +46,7 @@ func (d *directories) get(path string, info fs.FileInfo) *Directory {
 			c.good = dir
 		}
 	}
-	return c.dir
+	return c.dir, len(rec.stamps)
 }
 
 // forget drops a directory that is gone: what is created in its place later is

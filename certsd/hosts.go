@@ -1,9 +1,11 @@
 package certsd
 
 import (
+	"context"
 	"crypto/x509"
 	"fmt"
 	"sync"
+	"time"
 )
 
 // Hosts finds what is configured for a registry and keeps it until a file
@@ -31,6 +33,9 @@ type Hosts struct {
 	// being used at the first lookup of the host. One about a root that cannot
 	// be searched is told once and with an empty host.
 	OnWarning func(host string, problem error)
+	// OnLoad, if set, is told of each lookup that met something new, the first
+	// one of a host included, with the context of the request it was made for.
+	OnLoad func(context.Context, Loaded)
 
 	disk   disk
 	once   sync.Once
@@ -62,6 +67,24 @@ type Reload struct {
 	Err error
 	// Warnings are the problems that were not there before.
 	Warnings []error
+	// Config is what is used from now on, nil if nothing may be.
+	Config *Host
+}
+
+// Loaded is a lookup that did not find everything as it was.
+type Loaded struct {
+	// Host is the canonical name, Dir the directory, empty for none.
+	Host, Dir string
+	// Config is what is used from now on: what [Hosts.Lookup] returns, or
+	// [Hosts.Own] where that was called. It is nil if there is none.
+	Config *Host
+	// Err is what could not be used or taken over.
+	Err error
+	// Files is how many files were read, lists of directories included. It is
+	// zero where another host's lookup has read the same ones.
+	Files int
+	// Start is when the lookup began.
+	Start time.Time
 }
 
 // Lookup returns what is configured for a registry, host or host:port: its own
@@ -81,11 +104,15 @@ type Reload struct {
 // The error names the registry, and each file with its problem. It is the same
 // until a file changes.
 func (h *Hosts) Lookup(name string) (*Host, error) {
+	return h.lookupIn(context.Background(), name)
+}
+
+func (h *Hosts) lookupIn(ctx context.Context, name string) (*Host, error) {
 	c, err := h.entry(name)
 	if err != nil {
 		return nil, err
 	}
-	return h.lookup(c)
+	return h.lookup(ctx, c, false)
 }
 
 // Own returns what the directory named after host[:port] says, nil if there is
@@ -93,11 +120,15 @@ func (h *Hosts) Lookup(name string) (*Host, error) {
 // a server names, such as a redirect's target or a token server. The last
 // endpoint is the host itself.
 func (h *Hosts) Own(hostport string) (*Host, error) {
+	return h.ownIn(context.Background(), hostport)
+}
+
+func (h *Hosts) ownIn(ctx context.Context, hostport string) (*Host, error) {
 	c, err := h.entry(hostport)
 	if err != nil {
 		return nil, err
 	}
-	host, err := h.lookup(c)
+	host, err := h.lookup(ctx, c, true)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
@@ -154,7 +185,10 @@ func (h *Hosts) entry(name string) (*cachedHost, error) {
 	return c, nil
 }
 
-func (h *Hosts) lookup(c *cachedHost) (*Host, error) {
+// lookup brings what is known about a host up to date. own tells that its own
+// directory alone is asked for.
+func (h *Hosts) lookup(ctx context.Context, c *cachedHost, own bool) (*Host, error) {
+	start := h.disk.Now()
 	c.mu.Lock()
 	news := h.refresh(c)
 	host, err := c.host, c.err
@@ -162,6 +196,7 @@ func (h *Hosts) lookup(c *cachedHost) (*Host, error) {
 	// The hooks may call back.
 	if news != nil {
 		h.report(news)
+		h.loaded(ctx, news, own, start)
 	}
 	return host, err
 }

@@ -1,6 +1,7 @@
 package certsd
 
 import (
+	"context"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -66,7 +67,7 @@ func (h *Hosts) Inspect(name string) (*Inspection, error) {
 		return nil, err
 	}
 	i := &Inspection{Name: c.place.canonical}
-	i.Host, i.Err = fresh.lookup(c)
+	i.Host, i.Err = fresh.lookup(context.Background(), c, false)
 	i.candidates(fresh, c)
 	i.problems(fresh, c)
 	return i, nil
@@ -112,7 +113,7 @@ func candidate(h *Hosts, name, path string, used []*Directory) Candidate {
 	for _, entry := range entries {
 		c.Files = append(c.Files, entry.Name())
 	}
-	switch dir := h.dirs.get(path, info); {
+	switch dir, _ := h.dirs.get(path, info); {
 	case c.State == Unreadable:
 	case !dir.says:
 		c.State = Empty

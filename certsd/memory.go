@@ -103,16 +103,19 @@ func (m *memory) look(repo string, now time.Time, lead, wait bool) (plan, *disco
 	return p, nil
 }
 
-// works remembers that an identity was not refused. Unless the answer proves
-// that it was accepted, it does not take the place of another.
-func (m *memory) works(repo string, id *Identity, proven bool) {
+// works remembers that an identity was not refused, and tells whether that is
+// news. Unless the answer proves that it was accepted, it does not take the
+// place of another.
+func (m *memory) works(repo string, id *Identity, proven bool) (news bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	e := m.entry(repo)
 	e.sick = time.Time{}
-	if proven || e.identity == nil {
-		e.identity = id
+	if e.identity == id || !proven && e.identity != nil {
+		return false
 	}
+	e.identity = id
+	return true
 }
 
 // failed remembers that a round ended in 5xx for every identity.

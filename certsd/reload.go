@@ -48,9 +48,10 @@ func (h *Hosts) refresh(c *cachedHost) *report {
 	}
 	old, oldErr := c.host, c.failure
 	c.kept, c.err, c.failure = false, nil, nil
+	host.lookedUp(h, c.place.given)
 	c.host = reuse(old, host)
-	r := &report{first: first, Reload: Reload{
-		Host: host.Name, Dir: host.Dir, Changed: old == nil || oldErr != nil || !sameSettings(old, c.host),
+	r := &report{first: first, files: found.files, Reload: Reload{
+		Host: host.Name, Dir: host.Dir, Config: c.host, Changed: old == nil || oldErr != nil || !sameSettings(old, c.host),
 	}}
 	var kept []error
 	for _, warning := range c.host.Warnings {
@@ -66,9 +67,7 @@ func (h *Hosts) refresh(c *cachedHost) *report {
 	if old != c.host {
 		retire(old, c.host)
 	}
-	if !first && !r.Changed && r.Err == nil && len(r.Warnings) == 0 {
-		return nil
-	}
+	r.silent = !r.Changed && r.Err == nil && len(r.Warnings) == 0
 	return r
 }
 
@@ -84,14 +83,14 @@ func (h *Hosts) failed(c *cachedHost, err error, first bool) *report {
 	} else {
 		c.kept = true
 	}
-	if first || told {
-		return nil
-	}
 	dir := ""
 	if len(c.found.main) > 0 {
 		dir = c.found.main[0].Path
 	}
-	return &report{Reload: Reload{Host: c.place.canonical, Dir: dir, Err: err}}
+	return &report{
+		first: first, silent: told, files: c.found.files,
+		Reload: Reload{Host: c.place.canonical, Dir: dir, Config: c.host, Err: err},
+	}
 }
 
 // removed tells that a file of the host is gone.

@@ -1,6 +1,10 @@
 package certsd
 
-import "errors"
+import (
+	"context"
+	"errors"
+	"time"
+)
 
 // report calls the hooks.
 func (h *Hosts) report(r *report) {
@@ -16,7 +20,7 @@ func (h *Hosts) report(r *report) {
 		}
 	}
 	r.Warnings = warnings
-	if !r.first && h.OnReload != nil {
+	if !r.first && !r.silent && h.OnReload != nil {
 		h.OnReload(r.Reload)
 	}
 }
@@ -43,8 +47,25 @@ func (h *Hosts) audience(host string, warning error) (string, bool) {
 	return "", true
 }
 
+// loaded calls the hook for lookups that met something new.
+func (h *Hosts) loaded(ctx context.Context, r *report, own bool, start time.Time) {
+	if h.OnLoad == nil {
+		return
+	}
+	l := Loaded{Host: r.Host, Dir: r.Dir, Config: r.Config, Err: r.Err, Files: r.files, Start: start}
+	if own && l.Config != nil {
+		l.Config = l.Config.own
+	}
+	h.OnLoad(ctx, l)
+}
+
 // report is a Reload, or the first load.
 type report struct {
 	Reload
 	first bool
+	// silent tells that nobody needs to hear of it: the files say what they
+	// said before.
+	silent bool
+	// files is how many files were read.
+	files int
 }

@@ -20,7 +20,9 @@ const (
 // place is the name of a registry and the paths at which its directory may be.
 type place struct {
 	canonical string
-	paths     []string
+	// given is the name as it was asked for.
+	given string
+	paths []string
 }
 
 func (h *Hosts) place(canonical, given string) place {
@@ -28,7 +30,7 @@ func (h *Hosts) place(canonical, given string) place {
 	if canonical == dockerHub {
 		names = append(names, hubServer)
 	}
-	p := place{canonical: canonical}
+	p := place{canonical: canonical, given: given}
 	for _, root := range h.roots() {
 		for _, name := range names {
 			p.paths = append(p.paths, filepath.Join(root, name))
@@ -55,6 +57,8 @@ type resolution struct {
 	systemErr error
 	// problems are about roots that cannot be searched.
 	problems []*Problem
+	// files is how many files had to be read.
+	files int
 }
 
 func (r *resolution) equal(s *resolution) bool {
@@ -114,7 +118,9 @@ func (h *Hosts) find(r *resolution, paths []string) []*Directory {
 		info, err := h.disk.Stat(path)
 		switch {
 		case err == nil && info.IsDir():
-			dirs = append(dirs, h.dirs.get(path, info))
+			dir, read := h.dirs.get(path, info)
+			dirs = append(dirs, dir)
+			r.files += read
 		case err == nil || errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENAMETOOLONG):
 			h.dirs.forget(path)
 		default:

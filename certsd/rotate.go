@@ -2,7 +2,6 @@ package certsd
 
 import (
 	"cmp"
-	"fmt"
 	"net/http"
 	"slices"
 	"time"
@@ -22,6 +21,9 @@ type round struct {
 	attempts []Attempt
 	// sick tells that each answer so far was a 5xx.
 	sick bool
+	// start and learnt are as in Round.
+	start  time.Time
+	learnt bool
 }
 
 // rotate makes the request with the identities of its endpoint until one is not
@@ -36,7 +38,7 @@ func (t *Transport) rotate(r *route, req *http.Request) (*http.Response, error) 
 	t.note(r.ep.state)
 	rd := &round{
 		Transport: t, route: r, req: req, header: header, reqHost: host,
-		repo: repositoryOf(req, r.ep.Path), trail: trailOf(req.Context()), sick: true,
+		repo: repositoryOf(req, r.ep.Path), trail: trailOf(req.Context()), sick: true, start: time.Now(),
 	}
 	identities := rd.identities()
 	if len(identities) < 2 {
@@ -69,7 +71,7 @@ func (rd *round) identities() []*Identity {
 		a.Skipped = why
 		rd.record(a)
 		if rd.ep.state.warnOnce(id) {
-			rd.warn(fmt.Errorf("%s: passed over, because it %s", id.CertFile, why))
+			rd.warn(&PassedOverError{Host: rd.req.URL.Host, Identity: id.Name, File: id.CertFile, Reason: why})
 		}
 	}
 	return usable
@@ -146,7 +148,7 @@ func (rd *round) run(identities []*Identity) (*http.Response, error) {
 			if o.err == nil && id != nil {
 				// Those before it were refused just now, also if the answer
 				// proves nothing by itself: a 401 wants a token for this one.
-				rd.ep.state.memory.works(rd.repo, id, o.status < 400 || i > 0)
+				rd.learnt = rd.ep.state.memory.works(rd.repo, id, o.status < 400 || i > 0)
 			}
 			return rd.finish(a, resp, o)
 		}
@@ -237,11 +239,11 @@ func hasBody(req *http.Request) bool { return req.Body != nil && req.Body != htt
 // finish returns what came back for the last identity tried.
 func (rd *round) finish(a Attempt, resp *http.Response, o reply) (*http.Response, error) {
 	a.Hint = cmp.Or(a.Hint, rd.hint(a, o))
+	id := rd.record(a)
+	rd.report()
 	if o.err != nil {
-		rd.record(a)
 		return nil, rd.explain(o, a)
 	}
-	id := rd.record(a)
 	if resp.StatusCode >= 400 && rd.trail != nil && rd.req.Method != http.MethodHead {
 		secret := rd.secret()
 		resp.Body = &overhear{ReadCloser: resp.Body, tell: func(text []byte) {
@@ -249,6 +251,18 @@ func (rd *round) finish(a Attempt, resp *http.Response, o reply) (*http.Response
 		}}
 	}
 	return resp, nil
+}
+
+// report tells the hook what the request came to.
+func (rd *round) report() {
+	hook := rd.Hooks.OnRound
+	if hook == nil {
+		return
+	}
+	hook(rd.req.Context(), Round{
+		Registry: rd.registry, Host: rd.req.URL.Host, Repository: rd.repo, Start: rd.start,
+		Attempts: rd.attempts, Learnt: rd.learnt, Downgrade: rd.downgrade(originOf(rd.req.URL).scheme),
+	})
 }
 
 // explain wraps an error with what is needed to do something about it. Errors

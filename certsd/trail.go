@@ -63,6 +63,10 @@ func WithTrail(ctx context.Context) (context.Context, *Trail) {
 	return context.WithValue(ctx, trailKey{}, trail), trail
 }
 
+// TrailOf returns the trail that the requests made with a context are recorded
+// in, nil for none.
+func TrailOf(ctx context.Context) *Trail { return trailOf(ctx) }
+
 func trailOf(ctx context.Context) *Trail {
 	trail, _ := ctx.Value(trailKey{}).(*Trail)
 	return trail

@@ -41,7 +41,7 @@ func (t *Transport) route(b *EndpointTransport, req *http.Request) (*route, erro
 		return nil, err
 	}
 	if r.home = found.Endpoint; r.home == nil || !r.home.serves(scheme, host) {
-		if found, err = t.stranger(r, scheme, host); err != nil {
+		if found, err = t.stranger(req.Context(), r, scheme, host); err != nil {
 			return nil, err
 		}
 	}
@@ -58,6 +58,26 @@ func (t *Transport) route(b *EndpointTransport, req *http.Request) (*route, erro
 		t.hosts().tls.add(bareHost(scheme, host))
 	}
 	return r, nil
+}
+
+// downgrade says in what a request trusts more than is configured.
+func (r *route) downgrade(scheme string) (d Downgrade) {
+	if scheme == "http" {
+		if r.ep.Scheme != "http" || !r.configured {
+			d = SpokePlainHTTP
+		}
+		return d
+	}
+	switch {
+	case r.ep.SkipVerify && r.ep.Localhost:
+		d = UnverifiedLocalhost
+	case r.ep.SkipVerify:
+		d = SkippedVerify
+	}
+	if r.ep.system != nil && len(r.ep.CAs) > 0 {
+		d |= AppendedSystemRoots
+	}
+	return d
 }
 
 // findHome finds the endpoint on whose behalf a request is made; none if nobody
@@ -77,7 +97,7 @@ func (t *Transport) findHome(b *EndpointTransport, r *route, req *http.Request) 
 	case r.chain.crossed:
 		// The CA roots of the server that redirects count for the target.
 		first := r.chain.first.URL
-		host, err := t.own(first.Scheme, first.Host)
+		host, err := t.own(req.Context(), first.Scheme, first.Host)
 		if err != nil || host == nil {
 			return settings{}, err
 		}
@@ -91,7 +111,7 @@ func (t *Transport) findHome(b *EndpointTransport, r *route, req *http.Request) 
 func (t *Transport) lookup(ctx context.Context, registry string) (*Host, error) {
 	host, err := hostAhead(ctx, t.hosts(), registry), error(nil)
 	if host == nil {
-		host, err = t.hosts().Lookup(registry)
+		host, err = t.hosts().lookupIn(ctx, registry)
 	}
 	if err == nil && len(host.Endpoints) == 0 {
 		err = fmt.Errorf("registry %s: no usable endpoint in %s: %w", registry, host.Dir, errors.Join(host.Warnings...))
@@ -124,12 +144,12 @@ func pick(endpoints []*Endpoint, urls ...*url.URL) *Endpoint {
 
 // own returns what the directory named after a host says about it; nil without
 // one. The last endpoint is the host itself.
-func (t *Transport) own(scheme, hostport string) (*Host, error) {
+func (t *Transport) own(ctx context.Context, scheme, hostport string) (*Host, error) {
 	if _, _, err := splitHost(hostport); err != nil {
 		// It cannot be the name of a directory.
 		return nil, nil
 	}
-	host, err := t.hosts().Own(hostport)
+	host, err := t.hosts().ownIn(ctx, hostport)
 	if err != nil || host == nil || len(host.Endpoints) == 0 {
 		return nil, err
 	}
@@ -142,9 +162,9 @@ func (t *Transport) own(scheme, hostport string) (*Host, error) {
 
 // stranger finds the settings for a host that nobody named but a server, or
 // that no registry is known for.
-func (t *Transport) stranger(r *route, scheme, hostport string) (settings, error) {
+func (t *Transport) stranger(ctx context.Context, r *route, scheme, hostport string) (settings, error) {
 	r.foreign = r.home != nil
-	host, err := t.own(scheme, hostport)
+	host, err := t.own(ctx, scheme, hostport)
 	if err != nil {
 		return settings{}, err
 	}
