@@ -39,6 +39,10 @@ type Converter struct {
 	// most once per MiB while it loads, and when it is done. It is called
 	// concurrently and must not block.
 	OnProgress func(Progress)
+	// Trace, if set, is called when the work on a layer begins, with the id of
+	// its entry. The layer's requests are made with the context it returns, and
+	// when the work has ended the function it returns is called.
+	Trace func(ctx context.Context, layer string) (context.Context, func(LayerEnd))
 	// OnWarning, if set, is told of what is odd but does not keep the image from
 	// being converted. It may be called concurrently.
 	OnWarning func(err error)
@@ -47,6 +51,16 @@ type Converter struct {
 
 	// sleep waits for d; nil is a timer. Tests replace it.
 	sleep func(ctx context.Context, d time.Duration) error
+}
+
+// LayerEnd is what came of the work on a layer.
+type LayerEnd struct {
+	// Known tells that the layer was in the store already.
+	Known bool
+	// Descriptor is that of the layer as the manifest has it, zero for a layer
+	// without content.
+	Descriptor ocispec.Descriptor
+	Err        error
 }
 
 // ConvertLimits bound what a registry can make the converter do. Zero fields

@@ -39,7 +39,7 @@ func (v *conversion) layers(ctx context.Context) ([]outcome, error) {
 		}
 		first[fp] = i
 		group.Go(func() (err error) {
-			if outcomes[i], err = v.layer(gctx, e, fp); err != nil {
+			if outcomes[i], err = v.traced(gctx, e, fp); err != nil {
 				return fmt.Errorf("layer %s: %w", e.ID, err)
 			}
 			return nil
@@ -56,27 +56,40 @@ func (v *conversion) layers(ctx context.Context) ([]outcome, error) {
 	return outcomes, nil
 }
 
-// layer brings one entry's layer into the store, or finds it there.
-func (v *conversion) layer(ctx context.Context, e *Entry, fp fingerprint) (outcome, error) {
-	out, ok, err := v.recall(ctx, e, fp, false)
-	if ok || err != nil {
+// traced is layer under the eyes of Trace.
+func (v *conversion) traced(ctx context.Context, e *Entry, fp fingerprint) (outcome, error) {
+	if v.Trace == nil {
+		out, _, err := v.layer(ctx, e, fp)
 		return out, err
+	}
+	ctx, ended := v.Trace(ctx, e.ID)
+	out, known, err := v.layer(ctx, e, fp)
+	ended(LayerEnd{Known: known, Descriptor: out.desc, Err: err})
+	return out, err
+}
+
+// layer brings one entry's layer into the store, or finds it there.
+func (v *conversion) layer(ctx context.Context, e *Entry, fp fingerprint) (out outcome, known bool, err error) {
+	out, known, err = v.recall(ctx, e, fp, false)
+	if known || err != nil {
+		return out, known, err
 	}
 	f := &fetch{conversion: v, entry: e, fp: fp}
 	release, waited, err := f.lock(ctx)
 	if err != nil {
-		return outcome{}, err
+		return outcome{}, false, err
 	}
 	defer release()
 	// Another conversion may have fetched it in the meantime.
-	if out, ok, err = v.recall(ctx, e, fp, waited); ok || err != nil {
-		return out, err
+	if out, known, err = v.recall(ctx, e, fp, waited); known || err != nil {
+		return out, known, err
 	}
 	if v.Limiter != nil {
 		if err := v.Limiter.Acquire(ctx, 1); err != nil {
-			return outcome{}, err
+			return outcome{}, false, err
 		}
 		defer v.Limiter.Release(1)
 	}
-	return f.run(ctx)
+	out, err = f.run(ctx)
+	return out, false, err
 }
