@@ -1,29 +1,50 @@
 package resolver
 
 import (
+	"context"
+
 	"github.com/certsd/containerd-certsd/certsd"
 	"github.com/certsd/containerd-certsd/v1compat"
 )
 
-// Hooks observe what hosts and transports do, for logs and metrics. Each may be
+// Hooks observe what hosts and transports do, for logs and metrics; spans are
+// made without them, as containerd's resolver makes its own. Each may be
 // nil; they are called concurrently and must not block.
 type Hooks struct {
 	// Transport observes attempts, rotations and handshakes.
 	Transport certsd.Hooks
 	// OnUse observes the configuration that a pull or push begins with.
 	OnUse func(*certsd.Host)
+	// OnLoad observes lookups that met something new on the disk, with the
+	// context of the request they were made for.
+	OnLoad func(context.Context, certsd.Loaded)
 	// OnReload observes changed and broken host directories.
 	OnReload func(certsd.Reload)
 	// OnWarning observes what does not keep a host from being used.
 	OnWarning func(host string, problem error)
 	// OnLayer observes the layers of conversions.
 	OnLayer func(v1compat.Progress)
+	// OnConvert observes conversions when they end, with the context of the
+	// pull.
+	OnConvert func(context.Context, Conversion)
 }
 
 func (h Hooks) observe(directories *certsd.Hosts, transport *certsd.Transport) {
 	directories.OnReload = h.OnReload
 	directories.OnWarning = h.OnWarning
 	transport.Hooks = h.Transport
+	directories.OnLoad = func(ctx context.Context, l certsd.Loaded) {
+		traceLookup(ctx, l)
+		if h.OnLoad != nil {
+			h.OnLoad(ctx, l)
+		}
+	}
+	transport.Hooks.OnRound = func(ctx context.Context, r certsd.Round) {
+		traceRound(ctx, r)
+		if h.Transport.OnRound != nil {
+			h.Transport.OnRound(ctx, r)
+		}
+	}
 }
 
 // warn is OnWarning for the parts that know no host.

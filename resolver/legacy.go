@@ -44,6 +44,7 @@ func (r *Resolver) convert(ctx context.Context, spec reference.Spec, image *v1co
 	c.Store = r.options.Store
 	c.OnProgress = r.hosts.Hooks.progress(r.options.OnProgress)
 	c.OnWarning = r.hosts.Hooks.warn(spec.Hostname())
+	c.Trace = traceLayer(spec.Hostname())
 	c.MaxConcurrentDownloads = r.limits.Performances.MaxConcurrentDownloads
 	desc, err := c.Convert(ctx, image)
 	if err != nil {

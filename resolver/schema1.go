@@ -51,6 +51,13 @@ func (r *Resolver) schema1(ctx context.Context, spec reference.Spec, resolved oc
 	if err := r.mayConvertSchema1(spec); err != nil {
 		return ocispec.Descriptor{}, err
 	}
+	return r.observed(ctx, spec.Hostname(), spec.String(), ProtocolSchema1, func(ctx context.Context) (ocispec.Descriptor, error) {
+		return r.convertSchema1(ctx, spec, body, want)
+	})
+}
+
+// convertSchema1 converts a manifest that must have the digest want.
+func (r *Resolver) convertSchema1(ctx context.Context, spec reference.Spec, body []byte, want digest.Digest) (ocispec.Descriptor, error) {
 	manifest, err := v1compat.ParseSchema1(body, want)
 	if err != nil {
 		return ocispec.Descriptor{}, fmt.Errorf("%s: schema 1 manifest: %w", spec, err)

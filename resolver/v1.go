@@ -59,7 +59,9 @@ func (r *Resolver) registryV1(ctx context.Context, spec reference.Spec) (ocispec
 	if desc, ok := r.convertedBefore(ctx, spec); ok {
 		return desc, nil
 	}
-	return r.pullV1(ctx, spec, rh)
+	return r.observed(ctx, spec.Hostname(), spec.String(), ProtocolV1, func(ctx context.Context) (ocispec.Descriptor, error) {
+		return r.pullV1(ctx, spec, rh)
+	})
 }
 
 // AllowsV1 tells whether a registry may be spoken to in the v1 protocol. Docker

@@ -1,0 +1,199 @@
+package resolver
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/containerd/containerd/v2/pkg/tracing"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/v1compat"
+)
+
+// The names of the spans. Like containerd's they go to the provider of the span
+// that is under way, else to the global one.
+const (
+	spanRound      = "certsd.Round"
+	spanLookup     = "certsd.Lookup"
+	spanConversion = "certsd.Conversion"
+	spanV1Layer    = "certsd.V1Layer"
+)
+
+// traceRound makes a span of a request and the identities presented for it. It
+// lies within the one that containerd's resolver makes of the request.
+func traceRound(ctx context.Context, r certsd.Round) {
+	span := begun(ctx, spanRound, r.Start)
+	if !span.IsRecording() {
+		return
+	}
+	last := r.Attempts[len(r.Attempts)-1]
+	span.SetAttributes(
+		attribute.String("host", r.Host),
+		attribute.String("identity", last.Identity),
+		attribute.Int("attempts", len(r.Attempts)),
+		attribute.String("result", resultOf(last)),
+		attribute.String("repository", r.Repository),
+		attribute.String("dir", last.Dir),
+	)
+	end(span, last.Err)
+}
+
+func resultOf(a certsd.Attempt) string {
+	if a.Err != nil {
+		return "error"
+	}
+	return strconv.Itoa(a.Status)
+}
+
+// traceLookup makes a span of a lookup that read files.
+func traceLookup(ctx context.Context, l certsd.Loaded) {
+	if l.Files == 0 {
+		return
+	}
+	span := begun(ctx, spanLookup, l.Start)
+	if !span.IsRecording() {
+		return
+	}
+	span.SetAttributes(
+		attribute.String("host", l.Host),
+		attribute.String("dir", l.Dir),
+		attribute.Int("files", l.Files),
+	)
+	end(span, l.Err)
+}
+
+// begun is a span that began earlier. containerd's package has none.
+func begun(ctx context.Context, name string, start time.Time) trace.Span {
+	tracer := otel.Tracer("")
+	if parent := trace.SpanFromContext(ctx); parent.SpanContext().IsValid() {
+		tracer = parent.TracerProvider().Tracer("")
+	}
+	_, span := tracer.Start(ctx, name, trace.WithTimestamp(start))
+	return span
+}
+
+func end(span trace.Span, err error) {
+	if err != nil {
+		span.SetStatus(codes.Error, presentable(err))
+	}
+	span.End()
+}
+
+// traceConversion begins the span of a conversion; what it returns ends it.
+func traceConversion(ctx context.Context, c Conversion) (context.Context, func(ocispec.Descriptor, error)) {
+	ctx, span := tracing.StartSpan(ctx, spanConversion,
+		tracing.WithAttribute("host", c.Registry),
+		tracing.WithAttribute("ref", c.Ref),
+		tracing.WithAttribute("protocol", c.Protocol))
+	return ctx, func(desc ocispec.Descriptor, err error) {
+		if err != nil {
+			span.SetStatus(errors.New(presentable(err)))
+		} else {
+			span.SetAttributes(attribute.String("digest", desc.Digest.String()))
+		}
+		span.End()
+	}
+}
+
+// traceLayer is a v1compat.Converter.Trace.
+func traceLayer(registry string) func(context.Context, string) (context.Context, func(v1compat.LayerEnd)) {
+	return func(ctx context.Context, layer string) (context.Context, func(v1compat.LayerEnd)) {
+		ctx, span := tracing.StartSpan(ctx, spanV1Layer,
+			tracing.WithAttribute("host", registry),
+			tracing.WithAttribute("layer", layer))
+		return ctx, func(e v1compat.LayerEnd) {
+			span.SetAttributes(attribute.Bool("known", e.Known), attribute.Int64("size", e.Descriptor.Size),
+				attribute.String("digest", e.Descriptor.Digest.String()))
+			if e.Err != nil {
+				span.SetStatus(errors.New(presentable(e.Err)))
+			}
+			span.End()
+		}
+	}
+}
+
+// discreet keeps the queries of signed URLs out of the spans that containerd's
+// resolver makes of requests: see tracing.UpdateHTTPClient.
+type discreet struct{ next http.RoundTripper }
+
+// RoundTrip implements http.RoundTripper.
+func (d *discreet) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.URL != nil && req.URL.RawQuery != "" {
+		if _, traced := otelhttp.LabelerFromContext(req.Context()); traced {
+			trace.SpanFromContext(req.Context()).SetAttributes(attribute.String("url.full", withoutSecrets(req.URL.String())))
+		}
+	}
+	return d.next.RoundTrip(req)
+}
+
+// Conversion is an image converted from Registry v1 or schema 1, or one that
+// could not be.
+type Conversion struct {
+	// Registry is the host[:port] in the reference, Ref the reference.
+	Registry, Ref string
+	// Protocol is ProtocolV1 or ProtocolSchema1.
+	Protocol string
+	// Identity is the client certificate of the last request that had one, empty
+	// if none had.
+	Identity string
+	// Descriptor is that of the manifest, zero with Err.
+	Descriptor ocispec.Descriptor
+	// Took is how long it took.
+	Took time.Duration
+	// Err is why there is no image. Its text holds nothing secret.
+	Err error
+}
+
+// The values of Conversion.Protocol.
+const (
+	ProtocolV1      = "Registry v1"
+	ProtocolSchema1 = "schema 1"
+)
+
+// discreetError is an error with a text for the log.
+type discreetError struct{ err error }
+
+func (e *discreetError) Error() string { return presentable(e.err) }
+func (e *discreetError) Unwrap() error { return e.err }
+
+// observed runs a conversion, makes a span of it and reports what came of it.
+func (r *Resolver) observed(ctx context.Context, registry, ref, protocol string, run func(context.Context) (ocispec.Descriptor, error)) (ocispec.Descriptor, error) {
+	c := Conversion{Registry: registry, Ref: ref, Protocol: protocol}
+	start := time.Now()
+	ctx, done := traceConversion(ctx, c)
+	desc, err := run(ctx)
+	done(desc, err)
+	if hook := r.hosts.Hooks.OnConvert; hook != nil {
+		c.Took = time.Since(start)
+		if err != nil {
+			c.Err = &discreetError{err}
+		} else {
+			c.Descriptor = desc
+		}
+		c.Identity = lastIdentity(certsd.TrailOf(ctx))
+		hook(ctx, c)
+	}
+	return desc, err
+}
+
+func lastIdentity(trail *certsd.Trail) string {
+	name := ""
+	if trail != nil {
+		for _, a := range trail.Attempts() {
+			if a.Skipped == "" {
+				name = cmp.Or(a.Identity, name)
+			}
+		}
+	}
+	return name
+}
