@@ -147,7 +147,7 @@ func TestConfigurationIsComplete(t *testing.T) {
 		metrics["certsd_"+m[2]+suffix] = strings.ReplaceAll(m[3], `"`, "")
 	}
 	// The one that is no plain counter has a collector of its own.
-	gauge := regexp.MustCompile(`Name: +"(certsd_\w+)"`).FindStringSubmatch(read(t, "../internal/telemetry/expiry.go"))
+	gauge := regexp.MustCompile(`NewDesc\("(certsd_\w+)"`).FindStringSubmatch(read(t, "../internal/telemetry/expiry.go"))
 	if gauge == nil {
 		t.Fatal("internal/telemetry/expiry.go names no metric")
 	}

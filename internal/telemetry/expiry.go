@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"maps"
 	"sync"
 	"time"
 
@@ -9,104 +10,117 @@ import (
 	"github.com/certsd/containerd-certsd/certsd"
 )
 
-// expiries are the client certificates in use and when they expire. One that
-// was removed is taken out, or it would raise an alarm for ever.
+// expiries are the client certificates of the hosts in use and when they
+// expire, those included that were never presented. The hosts are looked up
+// again whenever the metrics are read: a certificate that was renewed or
+// removed raises no alarm only because nobody has pulled since.
 type expiries struct {
-	gauge *prometheus.GaugeVec
+	desc *prometheus.Desc
 
-	// mu guards series, by the registry they were found for.
-	mu     sync.Mutex
-	series map[string]map[identity]bool
+	mu    sync.Mutex // guards hosts
+	hosts map[hostKey]*certsd.Host
 }
+
+// hostKey tells hosts apart that are looked up in different ways; one that
+// changed takes the place of what it was before.
+type hostKey struct{ name, dir, endpoints string }
+
+func keyOf(host *certsd.Host) hostKey {
+	k := hostKey{name: host.Name, dir: host.Dir}
+	for _, ep := range host.Endpoints {
+		k.endpoints += " " + ep.Host
+	}
+	return k
+}
+
+var _ prometheus.Collector = (*expiries)(nil)
 
 // identity has the labels of a series.
 type identity struct{ host, name string }
 
-// maxExpiries bounds the number of registries in expiries.series.
+// maxExpiries bounds the number of hosts in expiries: whoever may pull images
+// chooses the names where there is a _default directory.
 const maxExpiries = maxHostLabels
 
 func newExpiries() *expiries {
 	return &expiries{
-		gauge: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "certsd_identity_expiry_timestamp_seconds",
-			Help: "When a client certificate expires",
-		}, []string{"host", "identity"}),
-		series: map[string]map[identity]bool{},
+		desc: prometheus.NewDesc("certsd_identity_expiry_timestamp_seconds",
+			"When a client certificate expires", []string{"host", "identity"}, nil),
+		hosts: map[hostKey]*certsd.Host{},
 	}
 }
 
-// use notes the certificates of a registry that is about to be asked.
+// use notes a host that is about to be asked, or was looked up.
 func (e *expiries) use(host *certsd.Host) {
+	key := keyOf(host)
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if len(e.series) >= maxExpiries && e.series[host.Name] == nil {
-		return
+	switch {
+	case !hasIdentities(host):
+		delete(e.hosts, key)
+	case e.hosts[key] != nil || len(e.hosts) < maxExpiries:
+		e.hosts[key] = host
 	}
-	found := map[identity]bool{}
-	for _, ep := range host.Endpoints {
-		for _, id := range ep.Identities {
-			s := identity{ep.Host, id.Name}
-			found[s] = true
-			e.set(s, id.Certificate.Leaf.NotAfter)
+}
+
+// Describe implements prometheus.Collector.
+func (e *expiries) Describe(ch chan<- *prometheus.Desc) { ch <- e.desc }
+
+// Collect implements prometheus.Collector. Where a certificate of one name
+// occurs several times, under several roots say, the first to expire counts.
+func (e *expiries) Collect(ch chan<- prometheus.Metric) {
+	at := map[identity]time.Time{}
+	for _, host := range e.current() {
+		for _, ep := range host.Endpoints {
+			for _, id := range ep.Identities {
+				s := identity{ep.Host, id.Name}
+				expires := id.Certificate.Leaf.NotAfter
+				if before, ok := at[s]; !ok || expires.Before(before) {
+					at[s] = expires
+				}
+			}
 		}
 	}
-	gone := e.series[host.Name]
-	e.series[host.Name] = found
-	for s := range gone {
-		e.forget(s)
+	for s, t := range at {
+		ch <- prometheus.MustNewConstMetric(e.desc, prometheus.GaugeValue, float64(t.Unix()), s.host, s.name)
 	}
 }
 
-// forget takes out what no registry has any more.
-func (e *expiries) forget(s identity) {
-	if !e.used(s) {
-		e.gauge.DeleteLabelValues(s.host, s.name)
+// current returns the hosts as they are configured now. One that cannot be
+// used any more, or has no certificates left, is forgotten.
+func (e *expiries) current() []*certsd.Host {
+	e.mu.Lock()
+	known := maps.Clone(e.hosts)
+	e.mu.Unlock()
+	var hosts []*certsd.Host
+	for key, host := range known {
+		// A lookup that meets a change calls use.
+		now, err := host.Current()
+		if err != nil || now == nil || !hasIdentities(now) || keyOf(now) != key {
+			e.forget(key, host)
+		}
+		if err == nil && now != nil {
+			e.use(now)
+			hosts = append(hosts, now)
+		}
+	}
+	return hosts
+}
+
+// forget drops a host unless another one has taken its place.
+func (e *expiries) forget(key hostKey, host *certsd.Host) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.hosts[key] == host {
+		delete(e.hosts, key)
 	}
 }
 
-// used tells whether a registry has this certificate: mirrors are shared.
-func (e *expiries) used(s identity) bool {
-	for _, found := range e.series {
-		if found[s] {
+func hasIdentities(host *certsd.Host) bool {
+	for _, ep := range host.Endpoints {
+		if len(ep.Identities) > 0 {
 			return true
 		}
 	}
 	return false
-}
-
-// present notes a certificate that was presented to a host, which may be a
-// token server.
-func (e *expiries) present(a certsd.Attempt) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	s := identity{a.Host, a.Identity}
-	if !e.used(s) {
-		if len(e.series) >= maxExpiries && e.series[a.Host] == nil {
-			return
-		}
-		if e.series[a.Host] == nil {
-			e.series[a.Host] = map[identity]bool{}
-		}
-		e.series[a.Host][s] = true
-	}
-	e.set(s, a.NotAfter)
-}
-
-// reload forgets the certificates of a host whose directory changed. Those that
-// are left come back with the next request.
-func (e *expiries) reload(host string) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for registry, found := range e.series {
-		for s := range found {
-			if s.host == host || registry == host {
-				delete(found, s)
-				e.forget(s)
-			}
-		}
-	}
-}
-
-func (e *expiries) set(s identity, at time.Time) {
-	e.gauge.WithLabelValues(s.host, s.name).Set(float64(at.Unix()))
 }

@@ -1,9 +1,11 @@
 package telemetry
 
 import (
+	"context"
 	"errors"
 	"net"
 	"strconv"
+	"strings"
 
 	"github.com/containerd/log"
 
@@ -15,28 +17,54 @@ import (
 // Hooks write what the libraries report to a log and to the metrics, which are
 // those of the process. They may be used for any number of resolver.Hosts.
 func Hooks(logger *log.Entry) resolver.Hooks {
+	l := &lines{logger: logger}
 	return resolver.Hooks{
 		Transport: certsd.Hooks{
-			OnAttempt:   countAttempt,
-			OnRotate:    func(r certsd.Rotation) { logRotation(logger, r) },
+			OnAttempt: countAttempt,
+			OnRotate: func(r certsd.Rotation) {
+				rotations.WithValues(hostLabels.of(r.Host), r.Reason).Inc()
+				l.rotation(r)
+			},
+			OnRound:     l.round,
 			OnHandshake: func(h certsd.Handshake) { handshakes.WithValues(hostLabels.of(h.Host)).Inc() },
-			OnWarning:   func(err error) { logger.WithError(err).Warn("certsd") },
+			OnWarning:   l.transportWarning,
 		},
-		OnUse:    expiry.use,
-		OnReload: func(r certsd.Reload) { logReload(logger, r) },
-		OnWarning: func(host string, problem error) {
-			logger.WithField("host", host).WithError(problem).Warn("certsd")
+		OnUse: expiry.use,
+		OnLoad: func(_ context.Context, loaded certsd.Loaded) {
+			if loaded.Config != nil {
+				expiry.use(loaded.Config)
+			}
 		},
-		OnLayer: countLayer,
+		OnReload: func(r certsd.Reload) {
+			countReload(r)
+			l.reload(r)
+		},
+		OnWarning: l.warning,
+		OnLayer:   countLayer,
+		OnConvert: l.conversion,
 	}
 }
 
 func countAttempt(a certsd.Attempt) {
-	if a.Identity != "" {
-		expiry.present(a)
-	}
 	if a.Skipped == "" {
 		requests.WithValues(hostLabels.of(a.Host), a.Identity, resultOf(a)).Inc()
+	}
+}
+
+func countReload(r certsd.Reload) {
+	result := "changed"
+	if r.Err != nil {
+		result = "failed"
+	}
+	reloads.WithValues(hostLabels.of(r.Host), result).Inc()
+}
+
+func countLayer(p v1compat.Progress) {
+	switch {
+	case p.Known:
+		v1Layers.WithValues("known").Inc()
+	case p.Done:
+		v1Layers.WithValues("converted").Inc()
 	}
 }
 
@@ -68,32 +96,20 @@ func refusedHandshake(err error) bool {
 	return ok && op.Op == "remote error"
 }
 
-func logRotation(logger *log.Entry, r certsd.Rotation) {
-	rotations.WithValues(hostLabels.of(r.Host), r.Reason).Inc()
-	logger.WithFields(log.Fields{"host": r.Host, "from": r.From, "to": r.To, "reason": r.Reason}).
-		Debug("certsd: trying the next client certificate")
-}
-
-func logReload(logger *log.Entry, r certsd.Reload) {
-	entry := logger.WithFields(log.Fields{"host": r.Host, "dir": r.Dir})
-	for _, w := range r.Warnings {
-		entry.WithError(w).Warn("certsd: problem in a host directory")
+// identitiesOf lists the client certificates of a host for a log line.
+func identitiesOf(host *certsd.Host) string {
+	if host == nil {
+		return ""
 	}
-	if r.Err != nil {
-		reloads.WithValues(hostLabels.of(r.Host), "failed").Inc()
-		entry.WithError(r.Err).Warn("certsd: a changed host directory cannot be used, what was read last stays in use")
-		return
+	var names []string
+	seen := map[string]bool{}
+	for _, ep := range host.Endpoints {
+		for _, id := range ep.Identities {
+			if !seen[id.Name] {
+				seen[id.Name] = true
+				names = append(names, id.Name)
+			}
+		}
 	}
-	expiry.reload(r.Host)
-	reloads.WithValues(hostLabels.of(r.Host), "changed").Inc()
-	entry.Info("certsd: read a changed host directory")
-}
-
-func countLayer(p v1compat.Progress) {
-	switch {
-	case p.Known:
-		v1Layers.WithValues("known").Inc()
-	case p.Done:
-		v1Layers.WithValues("converted").Inc()
-	}
+	return strings.Join(names, ",")
 }

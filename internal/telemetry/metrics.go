@@ -25,7 +25,7 @@ func init() {
 	reloads = ns.NewLabeledCounter("reloads", "Changes of host directories by registry host and result", "host", "result")
 	v1Layers = ns.NewLabeledCounter("v1_layers", "Layers converted from Registry v1 and schema 1 by result", "result")
 	handshakes = ns.NewLabeledCounter("handshakes", "TLS handshakes by registry host", "host")
-	ns.Add(expiry.gauge)
+	ns.Add(expiry)
 	metrics.Register(ns)
 }
 

@@ -1,17 +1,13 @@
 package telemetry
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/containerd/log"
 	"github.com/google/go-cmp/cmp"
@@ -50,8 +46,7 @@ func TestMetricsHaveTheNamesAndLabelsThatOthersRelyOn(t *testing.T) {
 	t.Parallel()
 	const host = "metrics.test:5000"
 	h := Hooks(log.L)
-	expires := time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
-	attempt := certsd.Attempt{Registry: host, Host: host, Identity: "alpha.cert", NotAfter: expires}
+	attempt := certsd.Attempt{Registry: host, Host: host, Identity: "alpha.cert"}
 	for _, a := range []func(*certsd.Attempt){
 		func(a *certsd.Attempt) { a.Status = http.StatusForbidden },
 		func(a *certsd.Attempt) { a.Status = http.StatusOK },
@@ -70,15 +65,14 @@ func TestMetricsHaveTheNamesAndLabelsThatOthersRelyOn(t *testing.T) {
 	h.Transport.OnHandshake(certsd.Handshake{Host: host})
 	h.OnReload(certsd.Reload{Host: host, Err: errors.New("half written")})
 	want := map[string]float64{
-		"certsd_requests_total{host=" + host + ",identity=alpha.cert,result=200}":         2,
-		"certsd_requests_total{host=" + host + ",identity=alpha.cert,result=403}":         1,
-		"certsd_requests_total{host=" + host + ",identity=alpha.cert,result=dial}":        2,
-		"certsd_requests_total{host=" + host + ",identity=alpha.cert,result=error}":       1,
-		"certsd_requests_total{host=" + host + ",identity=alpha.cert,result=tls}":         1,
-		"certsd_rotations_total{host=" + host + ",reason=403}":                            1,
-		"certsd_handshakes_total{host=" + host + "}":                                      1,
-		"certsd_reloads_total{host=" + host + ",result=failed}":                           1,
-		"certsd_identity_expiry_timestamp_seconds{host=" + host + ",identity=alpha.cert}": float64(expires.Unix()),
+		"certsd_requests_total{host=" + host + ",identity=alpha.cert,result=200}":   2,
+		"certsd_requests_total{host=" + host + ",identity=alpha.cert,result=403}":   1,
+		"certsd_requests_total{host=" + host + ",identity=alpha.cert,result=dial}":  2,
+		"certsd_requests_total{host=" + host + ",identity=alpha.cert,result=error}": 1,
+		"certsd_requests_total{host=" + host + ",identity=alpha.cert,result=tls}":   1,
+		"certsd_rotations_total{host=" + host + ",reason=403}":                      1,
+		"certsd_handshakes_total{host=" + host + "}":                                1,
+		"certsd_reloads_total{host=" + host + ",result=failed}":                     1,
 	}
 	if diff := cmp.Diff(want, gather(t, host)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -93,57 +87,6 @@ func TestMetricsHaveTheNamesAndLabelsThatOthersRelyOn(t *testing.T) {
 		if name := "certsd_v1_layers_total{result=" + result + "}"; after[name] <= before[name] {
 			t.Errorf("%s stays at %v", name, after[name])
 		}
-	}
-}
-
-// hostWith is a registry with certificates.
-func hostWith(name string, expires time.Time, identities ...string) *certsd.Host {
-	ep := &certsd.Endpoint{Host: name}
-	for _, id := range identities {
-		ep.Identities = append(ep.Identities, &certsd.Identity{
-			Name: id, Certificate: &tls.Certificate{Leaf: &x509.Certificate{NotAfter: expires}},
-		})
-	}
-	return &certsd.Host{Name: name, Endpoints: []*certsd.Endpoint{ep}}
-}
-
-func TestExpiryIsOfTheCertificatesThatAreThere(t *testing.T) {
-	t.Parallel()
-	const host, tokens = "expiry.test", "tokens.expiry.test"
-	h := Hooks(log.L)
-	series := func(host string) (names []string) {
-		for name := range gather(t, host) {
-			if name[:len("certsd_identity_expiry")] == "certsd_identity_expiry" {
-				names = append(names, name)
-			}
-		}
-		slices.Sort(names)
-		return names
-	}
-	gauge := func(host, identity string) string {
-		return "certsd_identity_expiry_timestamp_seconds{host=" + host + ",identity=" + identity + "}"
-	}
-	now := time.Now()
-	h.OnUse(hostWith(host, now, "alpha.cert", "bravo.cert"))
-	if diff := cmp.Diff([]string{gauge(host, "alpha.cert"), gauge(host, "bravo.cert")}, series(host)); diff != "" {
-		t.Errorf("before any was presented (-want +got):\n%s", diff)
-	}
-	h.OnUse(hostWith(host, now, "bravo.cert"))
-	if diff := cmp.Diff([]string{gauge(host, "bravo.cert")}, series(host)); diff != "" {
-		t.Errorf("one removed between two pulls (-want +got):\n%s", diff)
-	}
-	h.OnReload(certsd.Reload{Host: host, Changed: true})
-	h.Transport.OnAttempt(certsd.Attempt{Registry: host, Host: host, Identity: "charlie.cert", NotAfter: now, Status: 200})
-	if diff := cmp.Diff([]string{gauge(host, "charlie.cert")}, series(host)); diff != "" {
-		t.Errorf("replaced in the middle of a pull (-want +got):\n%s", diff)
-	}
-	h.Transport.OnAttempt(certsd.Attempt{Registry: host, Host: tokens, Identity: "teller.cert", NotAfter: now, Status: 200})
-	if diff := cmp.Diff([]string{gauge(tokens, "teller.cert")}, series(tokens)); diff != "" {
-		t.Errorf("of a token server (-want +got):\n%s", diff)
-	}
-	h.OnReload(certsd.Reload{Host: tokens, Changed: true})
-	if got := series(tokens); len(got) > 0 {
-		t.Errorf("removed at a token server: %v", got)
 	}
 }
 

@@ -1,0 +1,226 @@
+package telemetry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/containerd/log"
+	"github.com/google/go-cmp/cmp"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/sirupsen/logrus" //nolint:depguard // to read what would be logged
+
+	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/resolver"
+)
+
+// journal is a log for tests: LEVEL MESSAGE KEY=VALUE..., the keys sorted.
+type journal struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func newJournal() (*journal, *log.Entry) {
+	j := &journal{}
+	logger := logrus.New()
+	logger.SetLevel(logrus.TraceLevel)
+	logger.SetOutput(io.Discard)
+	logger.SetFormatter(j)
+	return j, logrus.NewEntry(logger)
+}
+
+// Format implements logrus.Formatter.
+func (j *journal) Format(e *logrus.Entry) ([]byte, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	line := e.Level.String() + " " + strings.TrimPrefix(e.Message, "certsd: ")
+	for _, k := range slices.Sorted(maps.Keys(e.Data)) {
+		line += fmt.Sprintf(" %s=%v", k, e.Data[k])
+	}
+	j.lines = append(j.lines, line)
+	return []byte(line), nil
+}
+
+// take returns the lines since the last call.
+func (j *journal) take() []string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	lines := j.lines
+	j.lines = nil
+	return lines
+}
+
+// expect compares the lines since the last call.
+func (j *journal) expect(t *testing.T, when string, want ...string) {
+	t.Helper()
+	if diff := cmp.Diff(want, j.take()); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", when, diff)
+	}
+}
+
+// roundOf is a round for reg.test/app, of attempts IDENTITY STATUS.
+func roundOf(learnt bool, attempts ...certsd.Attempt) certsd.Round {
+	for i := range len(attempts) - 1 {
+		attempts[i].Reason = resultOf(attempts[i])
+	}
+	return certsd.Round{Registry: "reg.test", Host: "reg.test", Repository: "app", Attempts: attempts, Learnt: learnt}
+}
+
+func got(identity string, status int) certsd.Attempt {
+	return certsd.Attempt{Registry: "reg.test", Host: "reg.test", Dir: "/c/reg.test", Identity: identity, Status: status}
+}
+
+func TestADiscoveryIsOneLine(t *testing.T) {
+	t.Parallel()
+	j, logger := newJournal()
+	h := Hooks(logger)
+	round := func(r certsd.Round) { h.Transport.OnRound(t.Context(), r) }
+
+	h.Transport.OnRotate(certsd.Rotation{Host: "reg.test", From: "alpha.cert", To: "bravo.cert", Reason: "403"})
+	j.expect(t, "a step", "debug trying the next client certificate from=alpha.cert host=reg.test identity=bravo.cert reason=403")
+	round(roundOf(true, got("alpha.cert", 403), got("bravo.cert", 200)))
+	j.expect(t, "a discovery", "info another client certificate was accepted answers=alpha.cert: 403, bravo.cert: 200 attempts=2 host=reg.test identity=bravo.cert repository=app")
+	round(roundOf(false, got("bravo.cert", 200)))
+	j.expect(t, "what is known already")
+	refused := "warning no client certificate was accepted answers=alpha.cert: 403, bravo.cert: 403 attempts=2 host=reg.test identity=bravo.cert repository=app"
+	round(roundOf(false, got("alpha.cert", 403), got("bravo.cert", 403)))
+	j.expect(t, "all are refused", refused)
+	round(roundOf(false, got("alpha.cert", 403), got("bravo.cert", 403)))
+	j.expect(t, "all are refused again")
+	round(roundOf(false, got("alpha.cert", 503), got("bravo.cert", 503)))
+	j.expect(t, "all are refused for another reason", strings.ReplaceAll(refused, "403", "503"))
+	round(roundOf(true, got("alpha.cert", 403), got("bravo.cert", 200)))
+	j.take()
+	round(roundOf(false, got("alpha.cert", 403), got("bravo.cert", 403)))
+	j.expect(t, "all are refused after a success", refused)
+	other := roundOf(false, got("alpha.cert", 403), got("bravo.cert", 403))
+	other.Repository = "other"
+	round(other)
+	j.expect(t, "all are refused for another repository", strings.ReplaceAll(refused, "=app", "=other"))
+
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	gone := roundOf(false, got("alpha.cert", 403), certsd.Attempt{Identity: "bravo.cert", Err: context.Canceled})
+	h.Transport.OnRound(ctx, gone)
+	j.expect(t, "a cancelled request says nothing")
+
+	passed := got("alpha.cert", 0)
+	passed.Skipped = "expired on 2020-01-01"
+	round(roundOf(true, passed, got("bravo.cert", 200)))
+	j.expect(t, "one that was passed over is no attempt")
+	h.Transport.OnWarning(&certsd.PassedOverError{Host: "reg.test", Identity: "alpha.cert", File: "/c/reg.test/alpha.cert", Reason: "expired on 2020-01-01"})
+	j.expect(t, "passed over", "warning a client certificate is passed over error=/c/reg.test/alpha.cert: passed over, because it expired on 2020-01-01 host=reg.test identity=alpha.cert")
+}
+
+func TestADowngradeIsOneLineUntilItChanges(t *testing.T) {
+	t.Parallel()
+	j, logger := newJournal()
+	h := Hooks(logger)
+	round := func(d certsd.Downgrade) {
+		r := roundOf(false, got("alpha.cert", 200))
+		r.Downgrade = d
+		h.Transport.OnRound(t.Context(), r)
+	}
+	fields := " dir=/c/reg.test host=reg.test identity=alpha.cert registry=reg.test"
+	for _, tt := range []struct {
+		downgrade certsd.Downgrade
+		line      string
+	}{
+		{certsd.SkippedVerify, "warning the server is not verified, as its hosts.toml says"},
+		{certsd.UnverifiedLocalhost, "info the server is not verified, because it is on this machine and has no directory"},
+		{certsd.AppendedSystemRoots, "info the system's CA roots are trusted beside those of the directory"},
+	} {
+		round(tt.downgrade)
+		round(tt.downgrade)
+		j.expect(t, "twice", tt.line+fields)
+		h.OnReload(certsd.Reload{Host: "reg.test", Changed: true})
+		j.take()
+		round(tt.downgrade)
+		j.expect(t, "after a reload that leaves it")
+		round(0)
+		j.expect(t, "when it ends")
+		round(tt.downgrade)
+		j.expect(t, "when it comes back", tt.line+fields)
+		round(0)
+	}
+
+	plain := "warning plain HTTP is spoken" + fields
+	round(certsd.SpokePlainHTTP)
+	round(0) // the next pull's TLS, before its fallback
+	round(certsd.SpokePlainHTTP)
+	j.expect(t, "plain HTTP", plain)
+	h.OnReload(certsd.Reload{Host: "reg.test", Changed: true})
+	j.take()
+	round(certsd.SpokePlainHTTP)
+	j.expect(t, "plain HTTP after a reload", plain)
+}
+
+func TestAConversionIsOneLine(t *testing.T) {
+	t.Parallel()
+	j, logger := newJournal()
+	h := Hooks(logger)
+	v1 := "warning Registry v1 is spoken, which has no digests to verify an image by host=reg.test identity=alpha.cert"
+	c := resolver.Conversion{Registry: "reg.test", Ref: "reg.test/app:1", Protocol: resolver.ProtocolV1, Identity: "alpha.cert", Took: time.Second}
+	c.Descriptor = ocispec.Descriptor{Digest: "sha256:12"}
+	line := "info an image was converted digest=sha256:12 host=reg.test identity=alpha.cert protocol=Registry v1 ref=reg.test/app:1 took=1s"
+	h.OnConvert(t.Context(), c)
+	h.OnConvert(t.Context(), c)
+	j.expect(t, "Registry v1", v1, line, line)
+	h.OnReload(certsd.Reload{Host: "reg.test", Changed: true})
+	j.take()
+	h.OnConvert(t.Context(), c)
+	j.expect(t, "after a reload", v1, line)
+	c.Protocol = resolver.ProtocolSchema1
+	h.OnConvert(t.Context(), c)
+	j.expect(t, "schema 1", strings.ReplaceAll(line, "Registry v1", "schema 1"))
+	c.Err = errors.New("layer cut")
+	h.OnConvert(t.Context(), c)
+	j.expect(t, "failed", "warning an image could not be converted error=layer cut host=reg.test identity=alpha.cert protocol=schema 1 ref=reg.test/app:1 took=1s")
+}
+
+func TestAReloadIsOneLine(t *testing.T) {
+	t.Parallel()
+	j, logger := newJournal()
+	h := Hooks(logger)
+	now := &certsd.Host{Name: "reg.test", Endpoints: []*certsd.Endpoint{{Identities: []*certsd.Identity{{Name: "alpha.cert"}, {Name: "bravo.cert"}}}}}
+	r := certsd.Reload{Host: "reg.test", Dir: "/c/reg.test", Changed: true, Config: now}
+	fields := " dir=/c/reg.test"
+	identities := " host=reg.test identity=alpha.cert,bravo.cert"
+	h.OnReload(r)
+	j.expect(t, "changed", "info read a changed host directory"+fields+identities)
+	r.Err = errors.New("half written")
+	h.OnReload(r)
+	j.expect(t, "kept", "warning a changed host directory cannot be used, what was read last stays in use"+fields+" error=half written"+identities)
+	r.Config = nil
+	h.OnReload(r)
+	j.expect(t, "lost", "error a host directory can no longer be used"+fields+" error=half written host=reg.test identity=")
+	problem := &certsd.Problem{File: "/c/reg.test/bravo.cert", Err: errors.New("no matching bravo.key")}
+	h.OnReload(certsd.Reload{Host: "reg.test", Dir: "/c/reg.test", Config: now, Warnings: []error{problem}})
+	j.expect(t, "a new problem",
+		"warning problem in a host directory"+fields+" error=/c/reg.test/bravo.cert: no matching bravo.key"+identities,
+		"info read a changed host directory"+fields+identities)
+	h.OnWarning("reg.test", problem)
+	j.expect(t, "a problem at first", "warning problem in a host directory error=/c/reg.test/bravo.cert: no matching bravo.key host=reg.test")
+	h.OnWarning("reg.test", errors.New("odd"))
+	j.expect(t, "anything else", "warning something is odd error=odd host=reg.test")
+}
+
+func TestWhatWasSaidIsBounded(t *testing.T) {
+	t.Parallel()
+	var c changes
+	var d downgrades
+	for i := range 3 * maxRemembered {
+		c.is(fmt.Sprint(i), "")
+		d.note(downgraded{host: fmt.Sprint(i)}, 1)
+	}
+	if len(c.said) > maxRemembered || len(d.known) > maxRemembered {
+		t.Errorf("%d and %d are remembered", len(c.said), len(d.known))
+	}
+}

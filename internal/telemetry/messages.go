@@ -1,0 +1,31 @@
+package telemetry
+
+// The messages in the log. docs/operations.md explains each of them: a test
+// compares the lists.
+const (
+	// Of rotation.
+	msgNext     = "certsd: trying the next client certificate"
+	msgAccepted = "certsd: another client certificate was accepted"
+	msgRefused  = "certsd: no client certificate was accepted"
+	msgPassed   = "certsd: a client certificate is passed over"
+
+	// Of host directories.
+	msgReloaded = "certsd: read a changed host directory"
+	msgKept     = "certsd: a changed host directory cannot be used, what was read last stays in use"
+	msgLost     = "certsd: a host directory can no longer be used"
+	msgProblem  = "certsd: problem in a host directory"
+
+	// Of trust.
+	msgSkipVerify  = "certsd: the server is not verified, as its hosts.toml says"
+	msgLocalhost   = "certsd: the server is not verified, because it is on this machine and has no directory"
+	msgSystemRoots = "certsd: the system's CA roots are trusted beside those of the directory"
+	msgPlainHTTP   = "certsd: plain HTTP is spoken"
+	msgV1          = "certsd: Registry v1 is spoken, which has no digests to verify an image by"
+
+	// Of conversions.
+	msgConverted    = "certsd: an image was converted"
+	msgNotConverted = "certsd: an image could not be converted"
+
+	// Of anything else that keeps nothing from working.
+	msgOdd = "certsd: something is odd"
+)
