@@ -8,37 +8,41 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 
+	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/log"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 // serveBlob answers with a blob, or with one range of it. All of a blob is
 // verified on the way; a range is not, as its digest is that of the whole.
 func (s *Server) serveBlob(w http.ResponseWriter, r *http.Request, t *target) error {
+	if _, ok := s.stored(r.Context(), t); ok {
+		return s.serveStored(w, r, t)
+	}
 	method, header := r.Method, http.Header{}
 	unchanged := etagMatches(r, t.digest.String())
+	wanted := wantedRange(r, t.digest.String())
 	if unchanged {
 		// Whether it is there, and for us, is for the registry to say.
 		method = http.MethodHead
-	} else if wanted := wantedRange(r, t.digest.String()); wanted != "" && method == http.MethodGet {
+	} else if wanted != "" && method == http.MethodGet {
 		header.Set("Range", wanted)
 	}
-	resp, err := s.resolverFor(t).Open(r.Context(), t.ref(), method, header, "blobs", t.digest.String())
+	resp, err := s.resolverFor(t).fetch.Open(r.Context(), t.ref(), method, header, "blobs", t.digest.String())
 	if err != nil {
 		return unknownBlob(err)
 	}
 	defer resp.Body.Close()
 	h := w.Header()
-	h.Set("Docker-Content-Digest", t.digest.String())
-	h.Set("Etag", strconv.Quote(t.digest.String()))
+	describe(h, t.digest, blobType)
 	h.Set("Accept-Ranges", "bytes")
 	if unchanged {
 		w.WriteHeader(http.StatusNotModified)
 		return nil
 	}
-	h.Set("Content-Type", "application/octet-stream")
-	h.Set("X-Content-Type-Options", "nosniff")
-	body, err := bodyOf(h, resp, t, header.Get("Range"))
+	body, err := bodyOf(h, resp, t, wanted)
 	if err != nil {
 		return err
 	}
@@ -49,9 +53,12 @@ func (s *Server) serveBlob(w http.ResponseWriter, r *http.Request, t *target) er
 	if method == http.MethodHead {
 		return nil
 	}
-	s.stream(w, r, t, body)
+	_, err = io.Copy(w, body)
+	s.finish(r, t, err)
 	return nil
 }
+
+const blobType = "application/octet-stream"
 
 // bodyOf is what to pass on of an answer.
 func bodyOf(h http.Header, resp *http.Response, t *target, wanted string) (io.Reader, error) {
@@ -67,15 +74,84 @@ func bodyOf(h http.Header, resp *http.Response, t *target, wanted string) (io.Re
 	return io.LimitReader(resp.Body, resp.ContentLength), nil
 }
 
-// stream copies content to a client. Where it fails the connection is cut: the
-// client must not take what it has for all of it.
-func (s *Server) stream(w http.ResponseWriter, r *http.Request, t *target, body io.Reader) {
-	if _, err := io.Copy(w, body); err != nil {
-		if r.Context().Err() == nil {
-			log.G(r.Context()).WithField("blob", t.named()).WithError(err).Warn("certsd gateway: a blob was cut short")
-		}
-		panic(http.ErrAbortHandler)
+// finish ends the answer with a blob. Where that failed the connection is cut:
+// the client must not take what it has for all of it.
+func (s *Server) finish(r *http.Request, t *target, err error) {
+	if err == nil {
+		return
 	}
+	if r.Context().Err() == nil {
+		log.G(r.Context()).WithField("blob", t.named()).WithError(err).Warn("certsd gateway: a blob was cut short")
+	}
+	panic(http.ErrAbortHandler)
+}
+
+// serveStored answers with a blob of a converted image.
+func (s *Server) serveStored(w http.ResponseWriter, r *http.Request, t *target) error {
+	at, err := s.options.Store.ReaderAt(r.Context(), ocispec.Descriptor{Digest: t.digest})
+	if err != nil {
+		return fmt.Errorf("%s in the gateway's store: %w", t.digest, err)
+	}
+	defer at.Close()
+	err = serveSeekable(w, r, t, at)
+	if _, wrong := errors.AsType[*digestError](err); wrong {
+		s.discard(r.Context(), t.digest, err)
+	}
+	s.finish(r, t, err)
+	return nil
+}
+
+// serveSeekable leaves ranges and conditions to net/http. The error is that of
+// reading: nothing more may be written then.
+func serveSeekable(w http.ResponseWriter, r *http.Request, t *target, at content.ReaderAt) error {
+	describe(w.Header(), t.digest, blobType)
+	if wantedRange(r, t.digest.String()) == "" {
+		r.Header.Del("Range")
+	}
+	body := &seekable{at: at, t: t}
+	http.ServeContent(w, r, "", time.Time{}, body)
+	return body.err
+}
+
+// seekable is a blob at hand. What is read of it from the beginning is verified.
+type seekable struct {
+	at     content.ReaderAt
+	t      *target
+	offset int64
+	// r reads from offset on; nil until something is read.
+	r   io.Reader
+	err error
+}
+
+// Read implements io.Reader.
+func (b *seekable) Read(p []byte) (int, error) {
+	if b.r == nil {
+		b.r = io.NewSectionReader(b.at, b.offset, b.at.Size()-b.offset)
+		if b.offset == 0 {
+			b.r = newVerifier(b.r, b.t.named(), b.t.digest)
+		}
+	}
+	n, err := b.r.Read(p)
+	b.offset += int64(n)
+	if err != nil && err != io.EOF {
+		b.err = err
+	}
+	return n, err
+}
+
+// Seek implements io.Seeker.
+func (b *seekable) Seek(offset int64, whence int) (int64, error) {
+	switch whence {
+	case io.SeekCurrent:
+		offset += b.offset
+	case io.SeekEnd:
+		offset += b.at.Size()
+	}
+	if offset < 0 {
+		return b.offset, errors.New("seek before the beginning")
+	}
+	b.offset, b.r = offset, nil
+	return offset, nil
 }
 
 // singleRange is a Range of one range, of a length that no client needs more
@@ -102,8 +178,11 @@ func answersRange(contentRange, wanted string) bool {
 		return false
 	}
 	from, _, _ := strings.Cut(strings.TrimPrefix(wanted, "bytes="), "-")
+	if from == "" {
+		return wanted != ""
+	}
 	first, err := strconv.ParseInt(from, 10, 64)
-	return errors.Is(err, strconv.ErrSyntax) && from == "" || err == nil && first == start
+	return err == nil && first == start
 }
 
 // etagMatches tells whether the client has the content already: RFC 9110,

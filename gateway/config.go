@@ -28,6 +28,8 @@ type Config struct {
 	AllowAnyLocal  bool     `toml:"allow_any_local" usage:"let in every client that can connect, without the secret"`
 	HostNames      []string `toml:"host_names"      usage:"accept 'NAME' in Host beside those of the loopback interface"`
 	State          string   `toml:"state"           usage:"keep the secret and converted images in 'DIR'"`
+	StoreSize      Size     `toml:"store_size"      usage:"keep at most 'SIZE' of converted images, such as 20GiB; 0 is no limit"`
+	MaxDownloads   int      `toml:"max_downloads"   usage:"fetch 'N' layers at a time for conversions"`
 	SecretGrace    Duration `toml:"secret_grace"    usage:"accept a replaced secret for another 'DURATION'"`
 	MaxConnections int      `toml:"max_connections" usage:"serve 'N' connections at a time; others wait"`
 	StopTimeout    Duration `toml:"stop_timeout"    usage:"when stopped, wait 'DURATION' for requests under way"`
@@ -45,6 +47,8 @@ func DefaultConfig() *Config {
 		Listen:         []string{"127.0.0.1:5999"},
 		State:          defaultState(),
 		SecretGrace:    Duration(DefaultSecretGrace),
+		StoreSize:      20 << 30,
+		MaxDownloads:   6,
 		MaxConnections: 1024,
 		StopTimeout:    Duration(time.Minute),
 		LogLevel:       "info",

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"reflect"
+	"strconv"
 	"strings"
 	"time"
 
@@ -29,6 +31,41 @@ func (d *Duration) UnmarshalText(text []byte) error {
 
 // String implements fmt.Stringer.
 func (d Duration) String() string { return time.Duration(d).String() }
+
+// Size is a number of bytes that is written as "512MiB", "20GiB" or "0".
+type Size int64
+
+// sizeUnits are powers of 1024, the largest first.
+var sizeUnits = []string{"TiB", "GiB", "MiB", "KiB", "B", ""}
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (s *Size) UnmarshalText(text []byte) error {
+	for i, unit := range sizeUnits {
+		digits, ok := strings.CutSuffix(string(text), unit)
+		if !ok {
+			continue
+		}
+		shift := max(0, 10*(len(sizeUnits)-2-i))
+		n, err := strconv.ParseInt(strings.TrimSpace(digits), 10, 64)
+		if err != nil || n < 0 || n > math.MaxInt64>>shift {
+			break
+		}
+		*s = Size(n << shift)
+		return nil
+	}
+	return fmt.Errorf(`%q is not a size such as "512MiB" or "20GiB"`, text)
+}
+
+// String implements fmt.Stringer.
+func (s Size) String() string {
+	for i, unit := range sizeUnits {
+		shift := max(0, 10*(len(sizeUnits)-2-i))
+		if s != 0 && s%(1<<shift) == 0 {
+			return strconv.FormatInt(int64(s)>>shift, 10) + unit
+		}
+	}
+	return "0"
+}
 
 // parse reads TOML over what c holds.
 func (c *Config) parse(file string, data []byte) error {

@@ -107,7 +107,7 @@ const maxMessage = 16 << 10
 func writeFault(w http.ResponseWriter, r *http.Request, f *fault) {
 	h := w.Header()
 	// What was meant for the answer that did not come about.
-	for _, name := range []string{"Docker-Content-Digest", "Etag", "Content-Length", "Content-Range", "Accept-Ranges", "Link"} {
+	for _, name := range []string{"Docker-Content-Digest", "Etag", "Content-Length", "Content-Range", "Accept-Ranges", "Link", "Oci-Filters-Applied"} {
 		h.Del(name)
 	}
 	if f.retryAfter > 0 {

@@ -8,8 +8,15 @@
 package gateway
 
 import (
+	"cmp"
+	"context"
 	"net/http"
+	"strings"
 	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/semaphore"
 
 	"github.com/certsd/containerd-certsd/resolver"
 )
@@ -30,12 +37,29 @@ type Options struct {
 	// Upstreams are registries, host[:port], that may be asked without a
 	// directory of their own. Others without one are refused.
 	Upstreams []string
+	// Names may be in Host beside those of the loopback interface.
+	Names []string
+	// Store takes converted images. nil means that Registry v1 and schema 1
+	// images are refused.
+	Store *Store
+	// MaxDownloads is the number of layers that conversions fetch at a time, all
+	// together. Zero means 6.
+	MaxDownloads int
+	// Patience is how long a request waits for a conversion before it is told to
+	// come again. Zero means DefaultPatience.
+	Patience time.Duration
 }
 
 // Server is an http.Handler. It is safe for concurrent use; see [New].
 type Server struct {
 	options   Options
 	upstreams map[string]bool
+	flights   *flights
+	downloads *semaphore.Weighted
+	names     map[string]bool
+	refusals  refusals
+	// stopping tells that no new clients are wanted.
+	stopping atomic.Bool
 
 	// mu guards resolvers.
 	mu        sync.Mutex
@@ -44,19 +68,41 @@ type Server struct {
 
 var _ http.Handler = (*Server)(nil)
 
-// New makes a Server. An error is about the options.
-func New(o Options) (*Server, error) {
+// New makes a Server, which is to be closed. ctx has the logger; its end ends
+// conversions, too. An error is about the options.
+func New(ctx context.Context, o Options) (*Server, error) {
 	upstreams, err := canonicalSet(o.Upstreams)
 	if err != nil {
 		return nil, err
 	}
-	return &Server{options: o, upstreams: upstreams, resolvers: map[string]*cachedResolver{}}, nil
+	names := map[string]bool{}
+	for _, name := range o.Names {
+		names[strings.ToLower(name)] = true
+	}
+	o.Patience = cmp.Or(o.Patience, DefaultPatience)
+	return &Server{
+		options:   o,
+		upstreams: upstreams,
+		names:     names,
+		flights:   newFlights(ctx),
+		downloads: semaphore.NewWeighted(int64(cmp.Or(o.MaxDownloads, 6))),
+		resolvers: map[string]*cachedResolver{},
+	}, nil
 }
+
+// Close ends conversions, which the next process continues, and waits for them.
+// Requests under way are not waited for.
+func (s *Server) Close() { s.flights.close() }
 
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if err := s.serve(w, r); err != nil {
-		writeFault(w, r, faultOf(err))
+	if s.serveHealth(w, r) {
+		return
+	}
+	rec := &recorder{ResponseWriter: w}
+	defer s.logAccess(r, rec, time.Now())
+	if err := s.serve(rec, r); err != nil {
+		writeFault(rec, r, faultOf(err))
 	}
 }
 
@@ -84,6 +130,10 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) error {
 		return s.serveManifest(w, r, t)
 	case kindBlob:
 		return s.serveBlob(w, r, t)
+	case kindTags:
+		return s.serveTags(w, r, t)
+	case kindReferrers:
+		return s.serveReferrers(w, r, t)
 	default:
 		return errUnknownPath
 	}

@@ -2,9 +2,11 @@ package gateway
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -14,15 +16,18 @@ import (
 	"testing"
 	"time"
 
+	clog "github.com/containerd/log"
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/sirupsen/logrus" //nolint:depguard // to read what would be logged
 
 	"github.com/certsd/containerd-certsd/certsd"
 	"github.com/certsd/containerd-certsd/internal/certtest"
 	"github.com/certsd/containerd-certsd/resolver"
+	"github.com/certsd/containerd-certsd/v1compat/v1test"
 )
 
 // upstream is a registry that answers 403 to all but one client certificate,
@@ -123,36 +128,103 @@ func (u *upstream) push(tb testing.TB, repository string, layers int) v1.Image {
 	return img
 }
 
-// testGateway is a gateway with a secret in front of upstreams.
-type testGateway struct {
-	*httptest.Server
-	secret string
+// archive is a registry that speaks only v1, behind TLS.
+type archive struct {
+	*v1test.Server
+	servers *certtest.CA
 }
 
-// newGateway starts a gateway for upstreams, with options changed by change.
-func newGateway(tb testing.TB, change func(*Options), upstreams ...*upstream) *testGateway {
+func newArchive(tb testing.TB) *archive {
+	tb.Helper()
+	a := &archive{servers: certtest.NewCA("servers")}
+	a.Server = v1test.New(v1test.Options{
+		TLS: &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{a.servers.Server("127.0.0.1").TLS}},
+		Wrap: func(v1 http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if strings.HasPrefix(r.URL.Path, "/v2/") {
+					http.NotFound(w, r)
+					return
+				}
+				v1.ServeHTTP(w, r)
+			})
+		},
+	})
+	tb.Cleanup(a.Close)
+	return a
+}
+
+// add puts an image of three layers, one of them empty, into the archive.
+func (a *archive) add(repository, tag string) {
+	a.Add(repository, tag,
+		v1test.Layer{Data: v1test.Gzip(v1test.Tar(map[string]string{"etc/name": repository + ":" + tag}))},
+		v1test.Layer{Data: v1test.Gzip(make([]byte, 1024))},
+		v1test.Layer{Data: v1test.Tar(map[string]string{"bin/" + tag: strings.Repeat(repository, 1000)})},
+	)
+}
+
+func (a *archive) dir(tb testing.TB, root string) {
+	tb.Helper()
+	dir := filepath.Join(root, a.Host)
+	must(tb, os.MkdirAll(dir, 0o755))
+	must(tb, a.servers.Write(dir, "ca"))
+}
+
+// layers counts the layers that were asked for.
+func (a *archive) layers() int {
+	n := 0
+	for _, uri := range a.URIs() {
+		if strings.HasSuffix(uri, "/layer") {
+			n++
+		}
+	}
+	return n
+}
+
+// testGateway is a gateway with a secret in front of registries.
+type testGateway struct {
+	*httptest.Server
+	secret  string
+	handler *Server
+	store   *Store
+}
+
+// newGateway starts a gateway for registries, with options changed by change.
+func newGateway(tb testing.TB, change func(*Options), registries ...interface{ dir(testing.TB, string) }) *testGateway {
 	tb.Helper()
 	root, state := tb.TempDir(), tb.TempDir()
-	for _, u := range upstreams {
-		u.dir(tb, root)
+	for _, r := range registries {
+		r.dir(tb, root)
 	}
 	secret, err := OpenSecret(state)
 	must(tb, err)
+	store, err := OpenStore(state, 0)
+	must(tb, err)
+	tb.Cleanup(func() { _ = store.Close() })
 	hosts := &resolver.Hosts{Roots: certsd.Roots{root}}
 	tb.Cleanup(hosts.CloseIdleConnections)
-	o := Options{Hosts: hosts, Secret: secret}
+	o := Options{Hosts: hosts, Secret: secret, Store: store}
 	if change != nil {
 		change(&o)
 	}
-	handler, err := New(o)
+	handler, err := New(quiet(tb), o)
 	must(tb, err)
+	tb.Cleanup(handler.Close)
 	server := httptest.NewUnstartedServer(handler)
 	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.Config.BaseContext = func(net.Listener) context.Context { return quiet(tb) }
 	server.Start()
 	tb.Cleanup(server.Close)
 	value, err := secret.Value()
 	must(tb, err)
-	return &testGateway{server, value}
+	return &testGateway{server, value, handler, store}
+}
+
+// quiet is a context whose logger writes nothing.
+func quiet(tb testing.TB) context.Context {
+	tb.Helper()
+	logger := logrus.New()
+	logger.SetOutput(io.Discard)
+	return clog.WithLogger(context.WithoutCancel(tb.Context()), logrus.NewEntry(logger))
 }
 
 // answer is a response read whole.

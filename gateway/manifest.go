@@ -3,12 +3,16 @@ package gateway
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strconv"
 	"time"
 
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/log"
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
@@ -22,22 +26,21 @@ func (s *Server) serveManifest(w http.ResponseWriter, r *http.Request, t *target
 	if err != nil {
 		return err
 	}
-	h := w.Header()
-	h.Set("Docker-Content-Digest", desc.Digest.String())
-	h.Set("Etag", strconv.Quote(desc.Digest.String()))
-	h.Set("Content-Type", desc.MediaType)
-	h.Set("X-Content-Type-Options", "nosniff")
-	if r.Method == http.MethodHead {
-		h.Set("Content-Length", strconv.FormatInt(desc.Size, 10))
-		if etagMatches(r, desc.Digest.String()) {
-			h.Del("Content-Length")
-			w.WriteHeader(http.StatusNotModified)
+	var body []byte
+	if r.Method == http.MethodGet {
+		if body, err = s.manifest(r.Context(), t, desc); err != nil {
+			return err
 		}
-		return nil
 	}
-	body, err := s.manifest(r.Context(), t, desc)
-	if err != nil {
-		return err
+	h := w.Header()
+	describe(h, desc.Digest, desc.MediaType)
+	if body == nil {
+		if etagMatches(r, desc.Digest.String()) {
+			w.WriteHeader(http.StatusNotModified)
+			return nil
+		}
+		h.Set("Content-Length", strconv.FormatInt(desc.Size, 10))
+		return nil
 	}
 	// A manifest is read whole: a Range is for blobs.
 	r.Header.Del("Range")
@@ -45,9 +48,34 @@ func (s *Server) serveManifest(w http.ResponseWriter, r *http.Request, t *target
 	return nil
 }
 
-// resolve finds the descriptor of a manifest.
+// describe sets what a client is told about content.
+func describe(h http.Header, d digest.Digest, mediaType string) {
+	h.Set("Docker-Content-Digest", d.String())
+	h.Set("Etag", strconv.Quote(d.String()))
+	h.Set("Content-Type", mediaType)
+	// A browser must not take content for what it looks like.
+	h.Set("X-Content-Type-Options", "nosniff")
+}
+
+// resolve finds the descriptor of a manifest, and converts what has to be.
 func (s *Server) resolve(ctx context.Context, t *target) (ocispec.Descriptor, error) {
-	_, desc, err := s.resolverFor(t).Resolve(ctx, t.named())
+	if info, ok := s.stored(ctx, t); ok && isManifest(info) {
+		return ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: info.Digest, Size: info.Size}, nil
+	}
+	flight := s.flights.join(t.named(), func(ctx context.Context) (ocispec.Descriptor, error) {
+		return s.resolveNow(ctx, t)
+	})
+	return flight.result(ctx, s.options.Patience)
+}
+
+func (s *Server) resolveNow(ctx context.Context, t *target) (ocispec.Descriptor, error) {
+	if s.options.Store != nil {
+		var release func()
+		ctx, release = s.options.Store.withPins(ctx)
+		defer s.flights.wait.Go(func() { s.evictAfter(ctx) })
+		defer release()
+	}
+	_, desc, err := s.resolverFor(t).resolve.Resolve(ctx, t.named())
 	if err != nil {
 		return ocispec.Descriptor{}, err
 	}
@@ -57,9 +85,28 @@ func (s *Server) resolve(ctx context.Context, t *target) (ocispec.Descriptor, er
 	return desc, nil
 }
 
+// evictAfter makes room again after a conversion.
+func (s *Server) evictAfter(ctx context.Context) {
+	if flightIn(ctx).converting() {
+		s.options.Store.tidy(ctx)
+	}
+}
+
 // manifest reads a manifest and verifies it.
 func (s *Server) manifest(ctx context.Context, t *target, desc ocispec.Descriptor) ([]byte, error) {
-	resp, err := s.resolverFor(t).Open(ctx, t.ref(), http.MethodGet,
+	found := *t
+	found.digest = desc.Digest
+	if _, ok := s.stored(ctx, &found); ok {
+		body, err := content.ReadBlob(ctx, s.options.Store.Store, desc)
+		if err == nil {
+			err = verify(body, t.named(), desc.Digest)
+		}
+		if _, wrong := errors.AsType[*digestError](err); wrong {
+			s.discard(ctx, desc.Digest, err)
+		}
+		return body, err
+	}
+	resp, err := s.resolverFor(t).fetch.Open(ctx, t.ref(), http.MethodGet,
 		http.Header{"Accept": {desc.MediaType + ", */*"}}, "manifests", desc.Digest.String())
 	if err != nil {
 		return nil, err
@@ -72,8 +119,11 @@ func (s *Server) manifest(ctx context.Context, t *target, desc ocispec.Descripto
 	if len(body) > maxManifest {
 		return nil, fmt.Errorf("%s: the manifest has more than %d bytes", t.named(), maxManifest)
 	}
-	if got := desc.Digest.Algorithm().FromBytes(body); got != desc.Digest {
-		return nil, &digestError{ref: t.named(), want: desc.Digest, got: got}
-	}
-	return body, nil
+	return body, verify(body, t.named(), desc.Digest)
+}
+
+// discard removes a stored blob that is not what it was.
+func (s *Server) discard(ctx context.Context, d digest.Digest, cause error) {
+	err := s.options.Store.Delete(ctx, d)
+	log.G(ctx).WithError(errors.Join(cause, err)).Error("certsd gateway: a stored blob is damaged and was removed")
 }

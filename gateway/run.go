@@ -11,7 +11,7 @@ import (
 
 	"github.com/containerd/log"
 
-	"github.com/certsd/containerd-certsd/resolver"
+	"github.com/certsd/containerd-certsd/internal/telemetry"
 )
 
 const (
@@ -27,23 +27,35 @@ const (
 // way are done or the time for that is over. ready, if not nil, is told the
 // addresses once clients can connect.
 func (c *Config) Run(ctx context.Context, credentials func(host string) (user, secret string, err error), ready func(addresses []net.Addr)) error {
-	hosts, err := c.hosts(resolver.Hooks{})
+	hosts, err := c.hosts(telemetry.Hooks(log.G(ctx)))
 	if err != nil {
 		return err
 	}
 	defer hosts.CloseIdleConnections()
-	o := Options{Hosts: hosts, Credentials: credentials, AllowAnyLocal: c.AllowAnyLocal, Upstreams: c.Upstreams}
 	if err := os.MkdirAll(c.State, 0o700); err != nil {
 		return fmt.Errorf("state: %w", err)
 	}
-	if o.Secret, err = OpenSecret(c.State); err != nil {
+	store, err := OpenStore(c.State, int64(c.StoreSize))
+	if err != nil {
+		return fmt.Errorf("state: %w", err)
+	}
+	defer store.Close()
+	secret, err := OpenSecret(c.State)
+	if err != nil {
 		return fmt.Errorf("the gateway's secret: %w", err)
 	}
-	o.Secret.Grace = time.Duration(c.SecretGrace)
-	handler, err := New(o)
+	secret.Grace = time.Duration(c.SecretGrace)
+	// What is under way outlives the signal to stop: it ends below.
+	lasting := context.WithoutCancel(ctx)
+	store.tidy(lasting)
+	handler, err := New(lasting, Options{
+		Hosts: hosts, Credentials: credentials, Secret: secret, Store: store,
+		AllowAnyLocal: c.AllowAnyLocal, Upstreams: c.Upstreams, Names: c.HostNames, MaxDownloads: c.MaxDownloads,
+	})
 	if err != nil {
 		return err
 	}
+	defer handler.Close()
 	listeners, err := c.listen(ctx)
 	if err != nil {
 		return err
@@ -53,8 +65,9 @@ func (c *Config) Run(ctx context.Context, credentials func(host string) (user, s
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
-		BaseContext:       func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
+		BaseContext:       func(net.Listener) context.Context { return lasting },
 	}
+	server.RegisterOnShutdown(func() { handler.stopping.Store(true) })
 	return c.serve(ctx, server, listeners, ready)
 }
 

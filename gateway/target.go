@@ -29,8 +29,8 @@ type target struct {
 	kind kind
 	// host is the registry, canonical.
 	host string
-	// repository is its name in the registry.
-	repository string
+	// repository is its name in the registry, pathName what the path calls it.
+	repository, pathName string
 	// tag or digest is set for a manifest, digest for blobs and referrers.
 	tag    string
 	digest digest.Digest
@@ -132,6 +132,7 @@ func (t *target) parseDigest(s string) error {
 // parseName takes a name apart into registry and repository. A registry in the
 // query is containerd's way and leaves the path to the repository.
 func (t *target) parseName(name string) error {
+	t.pathName = name
 	host, repository := "", name
 	if ns, ok := t.query["ns"]; ok {
 		if len(ns) != 1 {

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/containerd/containerd/v2/core/transfer"
+
 	"github.com/certsd/containerd-certsd/certsd"
 	"github.com/certsd/containerd-certsd/resolver"
 )
@@ -19,7 +21,9 @@ const (
 // cachedResolver is a resolver for one repository. It is kept so that the
 // requests of a pull share a token.
 type cachedResolver struct {
-	*resolver.Resolver
+	// fetch is for what is there, resolve for what may have to be converted:
+	// only that is under the limit for downloads.
+	fetch, resolve *resolver.Resolver
 	// host is what was configured when it was made: a change makes a new one.
 	host *certsd.Host
 	made time.Time
@@ -41,24 +45,30 @@ func (s *Server) mayAsk(host string) error {
 	}
 }
 
-// resolverFor returns the resolver for the repository of a target.
-func (s *Server) resolverFor(t *target) *resolver.Resolver {
+// resolverFor returns the resolvers for the repository of a target.
+func (s *Server) resolverFor(t *target) *cachedResolver {
 	// An error is met again, and told, by the resolver.
 	host, err := s.options.Hosts.Lookup(t.host)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if c, ok := s.resolvers[t.ref()]; ok && err == nil && c.host == host && time.Since(c.made) < resolverAge {
-		return c.Resolver
+		return c
 	}
-	c := &cachedResolver{host: host, made: time.Now(), Resolver: resolver.New(resolver.Options{
-		Hosts:       s.options.Hosts,
-		Credentials: s.options.Credentials,
-	})}
+	c := &cachedResolver{host: host, made: time.Now(), fetch: s.newResolver(), resolve: s.newResolver()}
+	c.resolve.SetOptions(transfer.WithDownloadLimiter(s.downloads))
 	if len(s.resolvers) >= maxResolvers {
 		clear(s.resolvers)
 	}
 	s.resolvers[t.ref()] = c
-	return c.Resolver
+	return c
+}
+
+func (s *Server) newResolver() *resolver.Resolver {
+	o := resolver.Options{Hosts: s.options.Hosts, Credentials: s.options.Credentials}
+	if s.options.Store != nil {
+		o.Store = s.options.Store
+	}
+	return resolver.New(o)
 }
 
 // canonicalSet is a set of host[:port].

@@ -19,6 +19,14 @@ func (e *digestError) Error() string {
 	return fmt.Sprintf("%s: the content is %s and not %s", e.ref, e.got, e.want)
 }
 
+// verify checks content that is at hand.
+func verify(body []byte, ref string, want digest.Digest) error {
+	if got := want.Algorithm().FromBytes(body); got != want {
+		return &digestError{ref: ref, want: want, got: got}
+	}
+	return nil
+}
+
 // verifier passes content on, but for its last byte, which follows once all of
 // it is verified: nobody gets the whole of wrong content.
 type verifier struct {

@@ -1,0 +1,91 @@
+package gateway
+
+import (
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/containerd/log"
+)
+
+// refusals bounds the lines about requests without the secret: one per period,
+// with the number of those in between.
+type refusals struct {
+	// mu guards the rest.
+	mu    sync.Mutex
+	next  time.Time
+	quiet int
+}
+
+const refusalPeriod = 10 * time.Second
+
+// tell tells whether to log a refusal, and how many were not logged before it.
+func (f *refusals) tell(now time.Time) (before int, tell bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if now.Before(f.next) {
+		f.quiet++
+		return 0, false
+	}
+	before, f.quiet, f.next = f.quiet, 0, now.Add(refusalPeriod)
+	return before, true
+}
+
+// recorder knows what was answered.
+type recorder struct {
+	http.ResponseWriter
+	status int
+	bytes  int64
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (r *recorder) WriteHeader(status int) {
+	if r.status == 0 {
+		r.status = status
+	}
+	r.ResponseWriter.WriteHeader(status)
+}
+
+// Write implements http.ResponseWriter.
+func (r *recorder) Write(p []byte) (int, error) {
+	r.status = max(r.status, http.StatusOK)
+	n, err := r.ResponseWriter.Write(p)
+	r.bytes += int64(n)
+	return n, err
+}
+
+// Unwrap is for http.ResponseController.
+func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
+// logAccess writes the line about a request. Its fields are quoted by the
+// logger; of the query only the registry is told, of the header nothing that
+// could be a secret.
+func (s *Server) logAccess(r *http.Request, rec *recorder, began time.Time) {
+	fields := log.Fields{
+		"method": r.Method, "path": clip(r.URL.Path), "status": rec.status, "bytes": rec.bytes,
+		"duration": time.Since(began).Round(time.Millisecond).String(), "client": r.RemoteAddr,
+	}
+	if ns := r.URL.Query().Get("ns"); ns != "" {
+		fields["ns"] = clip(ns)
+	}
+	if agent := r.UserAgent(); agent != "" {
+		fields["agent"] = clip(agent)
+	}
+	if rec.status == http.StatusUnauthorized {
+		before, tell := s.refusals.tell(time.Now())
+		if !tell {
+			return
+		}
+		fields["unlogged"] = before
+	}
+	log.G(r.Context()).WithFields(fields).Info("certsd gateway: request")
+}
+
+// clip bounds what a client chose.
+func clip(text string) string {
+	const most = 512
+	if len(text) > most {
+		return text[:most] + "…"
+	}
+	return text
+}

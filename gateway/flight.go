@@ -1,0 +1,183 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/containerd/log"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+const (
+	// DefaultPatience is how long a request waits for a conversion. containerd
+	// gives up after 30 seconds without a header.
+	DefaultPatience = 25 * time.Second
+	// askAgain is the Retry-After of what is not ready.
+	askAgain = 5 * time.Second
+	// progressEvery is the time between two lines about a conversion.
+	progressEvery = 30 * time.Second
+)
+
+// flight resolves one reference, for all who ask meanwhile. It does not end
+// with the request that began it: a conversion may take longer than any client
+// waits.
+type flight struct {
+	name    string
+	started time.Time
+	// done is closed when desc and err are set.
+	done chan struct{}
+	desc ocispec.Descriptor
+	err  error
+
+	// bytes and blobs count what a conversion has stored.
+	bytes atomic.Int64
+	blobs atomic.Int64
+}
+
+// flights are those under way, by reference.
+type flights struct {
+	// context is that of flights: it ends with the gateway.
+	//nolint:containedctx // no request may end what others wait for
+	ctx    context.Context
+	cancel context.CancelFunc
+	wait   sync.WaitGroup
+
+	// mu guards byName.
+	mu     sync.Mutex
+	byName map[string]*flight
+}
+
+func newFlights(ctx context.Context) *flights {
+	ctx, cancel := context.WithCancel(ctx)
+	return &flights{ctx: ctx, cancel: cancel, byName: map[string]*flight{}}
+}
+
+// close ends all flights and waits for them.
+func (f *flights) close() {
+	f.cancel()
+	f.wait.Wait()
+}
+
+// join returns the flight for a name, and begins it with resolve if there is
+// none.
+func (f *flights) join(name string, resolve func(context.Context) (ocispec.Descriptor, error)) *flight {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if fl, ok := f.byName[name]; ok {
+		return fl
+	}
+	fl := &flight{name: name, started: time.Now(), done: make(chan struct{})}
+	if f.ctx.Err() != nil {
+		fl.err = errStopping
+		close(fl.done)
+		return fl
+	}
+	f.byName[name] = fl
+	f.wait.Go(func() {
+		stop := fl.report(f.ctx)
+		fl.desc, fl.err = resolve(context.WithValue(f.ctx, flightKey{}, fl))
+		f.mu.Lock()
+		delete(f.byName, name)
+		f.mu.Unlock()
+		close(fl.done)
+		stop()
+	})
+	return fl
+}
+
+var errStopping = &fault{status: http.StatusServiceUnavailable, code: codeUnavailable, message: "the gateway is being stopped", retryAfter: askAgain}
+
+type flightKey struct{}
+
+// flightIn is the flight a context belongs to, nil for none.
+func flightIn(ctx context.Context) *flight {
+	fl, _ := ctx.Value(flightKey{}).(*flight)
+	return fl
+}
+
+// received and stored count what a conversion has.
+func (fl *flight) received(n int) {
+	if fl != nil {
+		fl.bytes.Add(int64(n))
+	}
+}
+
+func (fl *flight) stored() {
+	if fl != nil {
+		fl.blobs.Add(1)
+	}
+}
+
+// converting tells that the registry's own answer was not enough.
+func (fl *flight) converting() bool { return fl != nil && fl.bytes.Load() > 0 }
+
+// result waits for the end, but no longer than patience.
+func (fl *flight) result(ctx context.Context, patience time.Duration) (ocispec.Descriptor, error) {
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case <-fl.done:
+		return fl.desc, fl.err
+	case <-ctx.Done():
+		return ocispec.Descriptor{}, ctx.Err()
+	case <-timer.C:
+		return ocispec.Descriptor{}, fl.notYet()
+	}
+}
+
+// notYet is the answer that makes clients ask again. containerd repeats a
+// request that is answered 429 at once, up to five times in all; each waits here
+// for as long again. Others look at Retry-After.
+func (fl *flight) notYet() *fault {
+	return &fault{
+		status: http.StatusTooManyRequests, code: codeTooMany, retryAfter: askAgain,
+		message: fmt.Sprintf("%s is not ready yet: %s; it goes on without you, ask again", fl.name, fl.progress()),
+	}
+}
+
+// progress says how far it is.
+func (fl *flight) progress() string {
+	elapsed := time.Since(fl.started).Round(time.Second)
+	if bytes := fl.bytes.Load(); bytes > 0 {
+		return fmt.Sprintf("converting for %s, %d blobs and %.1f MiB so far", elapsed, fl.blobs.Load(), float64(bytes)/(1<<20))
+	}
+	return fmt.Sprintf("asking the registry for %s", elapsed)
+}
+
+// report logs the progress of a conversion until stop is called, and then its
+// end.
+func (fl *flight) report(ctx context.Context) (stop func()) {
+	logger := log.G(ctx).WithField("image", fl.name)
+	ended := make(chan struct{})
+	reported := make(chan struct{})
+	go func() {
+		defer close(reported)
+		ticker := time.NewTicker(progressEvery)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ended:
+				return
+			case <-ticker.C:
+				logger.Info("certsd gateway: " + fl.progress())
+			}
+		}
+	}()
+	return func() {
+		close(ended)
+		<-reported
+		switch {
+		case !fl.converting():
+			// No conversion: the access log says it.
+		case fl.err == nil:
+			logger.WithField("digest", fl.desc.Digest).Info("certsd gateway: converted after " + fl.progress())
+		case !errors.Is(fl.err, context.Canceled):
+			logger.WithError(fl.err).Warn("certsd gateway: conversion failed after " + fl.progress())
+		}
+	}
+}

@@ -1,0 +1,46 @@
+package gateway
+
+import (
+	"net"
+	"net/http"
+	"net/netip"
+
+	"github.com/certsd/containerd-certsd/internal/telemetry"
+)
+
+// serveHealth answers what is not part of the registry API, and tells whether
+// it did. Health is for everybody who can connect, as it tells nothing; metrics
+// name registries and certificates, so they are for this machine and for those
+// who have the secret.
+func (s *Server) serveHealth(w http.ResponseWriter, r *http.Request) (done bool) {
+	switch r.URL.Path {
+	case "/healthz":
+		_ = writeJSON(w, r, http.StatusOK, "text/plain; charset=utf-8", []byte("ok\n"))
+	case "/readyz":
+		if s.flights.ctx.Err() != nil || s.stopping.Load() {
+			_ = writeJSON(w, r, http.StatusServiceUnavailable, "text/plain; charset=utf-8", []byte("stopping\n"))
+			break
+		}
+		_ = writeJSON(w, r, http.StatusOK, "text/plain; charset=utf-8", []byte("ready\n"))
+	case "/metrics":
+		if !s.knowsName(r) {
+			writeFault(w, r, errHost)
+		} else if !fromHere(r) && s.admit(r) != nil {
+			writeFault(w, r, errSecret)
+		} else {
+			telemetry.Handler().ServeHTTP(w, r)
+		}
+	default:
+		return false
+	}
+	return true
+}
+
+// fromHere tells whether a client is on this machine.
+func fromHere(r *http.Request) bool {
+	if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok && local.Network() == "unix" {
+		return true
+	}
+	at, err := netip.ParseAddrPort(r.RemoteAddr)
+	return err == nil && at.Addr().Unmap().IsLoopback()
+}

@@ -1,0 +1,120 @@
+package gateway
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+
+	"github.com/containerd/containerd/v2/core/remotes"
+	"github.com/opencontainers/image-spec/specs-go"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// serveTags lists tags: the distribution specification, "Listing Tags".
+func (s *Server) serveTags(w http.ResponseWriter, r *http.Request, t *target) error {
+	page, err := parsePage(t.query)
+	if err != nil {
+		return err
+	}
+	tags, err := s.resolverFor(t).fetch.Tags(r.Context(), t.ref())
+	if err != nil {
+		f := faultOf(err)
+		if f.status == http.StatusNotFound {
+			f.code = codeNameUnknown
+		}
+		return f
+	}
+	tags, more := page.of(tags)
+	if more {
+		next := url.Values{"n": {strconv.Itoa(len(tags))}, "last": {tags[len(tags)-1]}}
+		if t.query.Has("ns") {
+			next.Set("ns", t.query.Get("ns"))
+		}
+		w.Header().Set("Link", fmt.Sprintf("<%s?%s>; rel=\"next\"", r.URL.EscapedPath(), next.Encode()))
+	}
+	// Clients compare the name with what they asked for.
+	name := t.repository
+	if !t.query.Has("ns") {
+		name = t.pathName
+	}
+	body, err := json.Marshal(struct {
+		Name string   `json:"name"`
+		Tags []string `json:"tags"`
+	}{name, tags})
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, r, http.StatusOK, "application/json", body)
+}
+
+// page is a part of a list.
+type page struct {
+	// n is how many, less than zero for all.
+	n int
+	// last is the entry after which it begins.
+	last string
+}
+
+func parsePage(query url.Values) (page, error) {
+	p := page{n: -1, last: query.Get("last")}
+	if query.Has("n") {
+		n, err := strconv.ParseUint(query.Get("n"), 10, 31)
+		if err != nil {
+			return p, &fault{status: http.StatusBadRequest, code: codeUnsupported, message: fmt.Sprintf("n is %.50q and no number", query.Get("n"))}
+		}
+		p.n = int(n)
+	}
+	return p, nil
+}
+
+// of returns the page of a sorted list, and whether another one follows.
+func (p page) of(list []string) ([]string, bool) {
+	if p.last != "" {
+		i, found := slices.BinarySearch(list, p.last)
+		if found {
+			i++
+		}
+		list = list[i:]
+	}
+	if p.n < 0 || p.n >= len(list) {
+		// An empty list, not null.
+		return append([]string{}, list...), false
+	}
+	return list[:p.n], p.n > 0
+}
+
+// serveReferrers lists what refers to a digest: the distribution specification,
+// "Listing Referrers". A registry without that API is asked for the tag of its
+// fallback, and one without either has none.
+func (s *Server) serveReferrers(w http.ResponseWriter, r *http.Request, t *target) error {
+	fetcher, err := s.resolverFor(t).fetch.Fetcher(r.Context(), t.ref())
+	if err != nil {
+		return err
+	}
+	referrers, ok := fetcher.(remotes.ReferrersFetcher)
+	if !ok {
+		return fmt.Errorf("a %T fetches no referrers", fetcher)
+	}
+	var options []remotes.FetchReferrersOpt
+	if types := t.query["artifactType"]; len(types) > 0 {
+		options = append(options, remotes.WithReferrerArtifactTypes(types...))
+		w.Header().Set("OCI-Filters-Applied", "artifactType")
+	}
+	list, err := referrers.FetchReferrers(r.Context(), t.digest, options...)
+	if err != nil {
+		return err
+	}
+	index := ocispec.Index{
+		Versioned: specs.Versioned{SchemaVersion: 2},
+		MediaType: ocispec.MediaTypeImageIndex,
+		Manifests: append([]ocispec.Descriptor{}, list...),
+	}
+	body, err := json.Marshal(index)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, r, http.StatusOK, ocispec.MediaTypeImageIndex, body)
+}

@@ -1,0 +1,256 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/pkg/labels"
+	"github.com/containerd/containerd/v2/plugins/content/local"
+	"github.com/containerd/errdefs"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// Store keeps converted images on disk. Only blobs that are complete and have
+// their digest are ever in it; what a conversion has of a layer when the process
+// ends is kept apart and continued by the next.
+//
+// Where more than the limit is stored, the images that were not asked for longest
+// are removed. One that is being converted stays, and so does one that was asked
+// for in the last minutes: its client is still fetching the layers.
+type Store struct {
+	content.Store
+	labels *labelFiles
+	dir    string
+	limit  int64
+	lock   *os.File
+
+	// mu guards pins, and is held while a blob is removed.
+	mu sync.Mutex
+	// pins counts the conversions that rely on a blob.
+	pins map[digest.Digest]int
+	// used is when a blob was last asked for.
+	used map[digest.Digest]time.Time
+}
+
+// OpenStore opens the store in dir, which is for one process at a time. limit is
+// in bytes; zero is none.
+func OpenStore(dir string, limit int64) (*Store, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	lock, err := lockFile(filepath.Join(dir, "lock"))
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{
+		labels: &labelFiles{dir: filepath.Join(dir, "labels")},
+		dir:    dir, limit: limit, lock: lock,
+		pins: map[digest.Digest]int{}, used: map[digest.Digest]time.Time{},
+	}
+	if s.Store, err = local.NewLabeledStore(filepath.Join(dir, "content"), s.labels); err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	return s, nil
+}
+
+// Close lets another process open the store.
+func (s *Store) Close() error { return s.lock.Close() }
+
+// lockFile holds a lock for as long as the file is open. The system lets go of
+// it however the process ends.
+func lockFile(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // in the state directory
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: another gateway uses this directory: %w", path, err), f.Close())
+	}
+	return f, nil
+}
+
+// find returns what is stored of a repository under a digest.
+func (s *Store) find(ctx context.Context, t *target) (content.Info, bool) {
+	info, err := s.Store.Info(ctx, t.digest)
+	if err != nil || !comesFrom(info, t) {
+		return content.Info{}, false
+	}
+	s.touch(ctx, info)
+	return info, true
+}
+
+// stored finds what conversions of a target's repository have of its digest.
+func (s *Server) stored(ctx context.Context, t *target) (content.Info, bool) {
+	if s.options.Store == nil || t.digest == "" {
+		return content.Info{}, false
+	}
+	return s.options.Store.find(ctx, t)
+}
+
+// comesFrom tells whether a conversion of a repository stored a blob.
+func comesFrom(info content.Info, t *target) bool {
+	host := t.host
+	if i := strings.LastIndexByte(host, ':'); i > strings.LastIndexByte(host, ']') {
+		host = host[:i]
+	}
+	// containerd's label names the host without its port, and an address without
+	// its brackets.
+	list := info.Labels[labels.LabelDistributionSource+"."+strings.Trim(host, "[]")]
+	return list != "" && slices.Contains(strings.Split(list, ","), t.repository)
+}
+
+// labelUsed is when an image was last asked for, in Unix seconds. It is written
+// at most once in usedStep.
+const (
+	labelUsed = "certsd/used"
+	usedStep  = 10 * time.Minute
+)
+
+// touch notes that a blob is asked for.
+func (s *Store) touch(ctx context.Context, info content.Info) {
+	now := time.Now()
+	s.mu.Lock()
+	before := s.used[info.Digest]
+	s.used[info.Digest] = now
+	s.mu.Unlock()
+	if !isManifest(info) || now.Sub(before) < usedStep {
+		return
+	}
+	// Without it the image counts as older than it is: no harm.
+	_, _ = s.Update(ctx, content.Info{Digest: info.Digest, Labels: map[string]string{labelUsed: unixText(now)}}, "labels."+labelUsed)
+}
+
+// isManifest knows the manifests of conversions by their references.
+func isManifest(info content.Info) bool { return info.Labels[labelConfig] != "" }
+
+const (
+	labelRefs   = "containerd.io/gc.ref.content."
+	labelConfig = labelRefs + "config"
+)
+
+// pinned are the blobs that one conversion relies on.
+type pinned struct {
+	store *Store
+
+	// mu guards digests.
+	mu      sync.Mutex
+	digests map[digest.Digest]bool
+}
+
+type pinnedKey struct{}
+
+// withPins makes what is done with the context keep the blobs it meets, until
+// release is called.
+func (s *Store) withPins(ctx context.Context) (_ context.Context, release func()) {
+	p := &pinned{store: s, digests: map[digest.Digest]bool{}}
+	return context.WithValue(ctx, pinnedKey{}, p), p.release
+}
+
+// pin keeps a blob from being removed. It may be gone by then already: look
+// after pinning.
+func (s *Store) pin(ctx context.Context, d digest.Digest) {
+	p, ok := ctx.Value(pinnedKey{}).(*pinned)
+	if !ok {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.digests[d] {
+		return
+	}
+	p.digests[d] = true
+	s.mu.Lock()
+	s.pins[d]++
+	s.mu.Unlock()
+}
+
+func (p *pinned) release() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.store.mu.Lock()
+	defer p.store.mu.Unlock()
+	for d := range p.digests {
+		if p.store.pins[d]--; p.store.pins[d] <= 0 {
+			delete(p.store.pins, d)
+		}
+	}
+	clear(p.digests)
+}
+
+// Info implements content.Store.
+func (s *Store) Info(ctx context.Context, d digest.Digest) (content.Info, error) {
+	s.pin(ctx, d)
+	return s.Store.Info(ctx, d)
+}
+
+// ReaderAt implements content.Store.
+func (s *Store) ReaderAt(ctx context.Context, desc ocispec.Descriptor) (content.ReaderAt, error) {
+	s.pin(ctx, desc.Digest)
+	return s.Store.ReaderAt(ctx, desc)
+}
+
+// Writer implements content.Store.
+func (s *Store) Writer(ctx context.Context, opts ...content.WriterOpt) (content.Writer, error) {
+	w, err := s.Store.Writer(ctx, opts...)
+	if err != nil {
+		return nil, err
+	}
+	return &storeWriter{Writer: w, store: s, flight: flightIn(ctx)}, nil
+}
+
+// storeWriter pins what it commits, and reports progress.
+type storeWriter struct {
+	content.Writer
+	store  *Store
+	flight *flight
+}
+
+var _ content.Syncer = (*storeWriter)(nil)
+
+// Write implements io.Writer.
+func (w *storeWriter) Write(p []byte) (int, error) {
+	n, err := w.Writer.Write(p)
+	w.flight.received(n)
+	return n, err
+}
+
+// Commit implements content.Writer.
+func (w *storeWriter) Commit(ctx context.Context, size int64, expected digest.Digest, opts ...content.Opt) error {
+	d := expected
+	if d == "" {
+		d = w.Digest()
+	}
+	w.store.pin(ctx, d)
+	err := w.Writer.Commit(ctx, size, expected, opts...)
+	if err == nil {
+		w.flight.stored()
+	}
+	return err
+}
+
+// Sync implements content.Syncer as far as the writer does.
+func (w *storeWriter) Sync() error {
+	if s, ok := w.Writer.(content.Syncer); ok {
+		return s.Sync()
+	}
+	return nil
+}
+
+// Delete implements content.Store.
+func (s *Store) Delete(ctx context.Context, d digest.Digest) error {
+	err := s.Store.Delete(ctx, d)
+	if err == nil || errdefs.IsNotFound(err) {
+		err = errors.Join(err, s.labels.remove(d))
+	}
+	return err
+}
