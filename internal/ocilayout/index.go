@@ -1,0 +1,171 @@
+package ocilayout
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/containerd/containerd/v2/core/images"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// Name is what an image is called in a layout.
+type Name struct {
+	// Tag is its org.opencontainers.image.ref.name, which other programs ask
+	// for: oci:DIR:TAG. It may be empty.
+	Tag string
+	// Image is the full reference. It becomes the annotation
+	// io.containerd.image.name, which containerd reads and writes.
+	Image string
+	// Repository is the reference without tag and digest: under one tag there
+	// is one repository's image.
+	Repository string
+}
+
+// index is an index.json that keeps what it does not know.
+type index struct {
+	fields    map[string]json.RawMessage
+	manifests []json.RawMessage
+}
+
+// entry is what matters of a descriptor.
+type entry struct {
+	Digest      string            `json:"digest"`
+	Annotations map[string]string `json:"annotations"`
+}
+
+func (e entry) tag() string   { return e.Annotations[ocispec.AnnotationRefName] }
+func (e entry) image() string { return e.Annotations[images.AnnotationImageName] }
+
+// Check tells whether an image of this name can be added. It cannot if its tag
+// is that of another repository's image: who asks for oci:DIR:TAG must know
+// which one that is.
+func (l *Layout) Check(n Name) error {
+	idx, err := l.index()
+	if err != nil || n.Tag == "" {
+		return err
+	}
+	for _, raw := range idx.manifests {
+		var e entry
+		if err := json.Unmarshal(raw, &e); err != nil {
+			return l.unusable(fmt.Errorf("%s: %w", ocispec.ImageIndexFile, err))
+		}
+		if e.tag() == n.Tag && e.image() != "" && !belongs(e.image(), n.Repository) {
+			return l.unusable(fmt.Errorf("has %s under the tag %q already: name another directory for %s", e.image(), n.Tag, n.Repository))
+		}
+	}
+	return nil
+}
+
+// belongs tells whether a reference is one of the repository.
+func belongs(ref, repository string) bool {
+	rest, ok := strings.CutPrefix(ref, repository)
+	return ok && (rest == "" || rest[0] == ':' || rest[0] == '@')
+}
+
+// Add puts an image into the index, in place of the one that had its tag, and
+// removes what is left of the pull. All of the image must be in the store.
+func (l *Layout) Add(ctx context.Context, desc ocispec.Descriptor, n Name) error {
+	if err := l.Check(n); err != nil {
+		return err
+	}
+	idx, err := l.index()
+	if err != nil {
+		return err
+	}
+	if err := idx.add(desc, n); err != nil {
+		return err
+	}
+	data, err := idx.marshal()
+	if err != nil {
+		return err
+	}
+	if err := replaceFile(filepath.Join(l.dir, ocispec.ImageIndexFile), data); err != nil {
+		return fmt.Errorf("%s: %w", l.dir, err)
+	}
+	l.sweep(ctx)
+	return nil
+}
+
+// index reads index.json; none is one without images.
+func (l *Layout) index() (*index, error) {
+	idx := &index{fields: map[string]json.RawMessage{}}
+	f, err := os.Open(filepath.Join(l.dir, ocispec.ImageIndexFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return idx, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := readBounded(f)
+	if err == nil {
+		err = idx.unmarshal(data)
+	}
+	if err != nil {
+		return nil, l.unusable(fmt.Errorf("%s: %w", ocispec.ImageIndexFile, err))
+	}
+	return idx, nil
+}
+
+func (x *index) unmarshal(data []byte) error {
+	if err := json.Unmarshal(data, &x.fields); err != nil {
+		return err
+	}
+	if x.fields == nil {
+		return errors.New("is no object")
+	}
+	if m, ok := x.fields["manifests"]; ok {
+		return json.Unmarshal(m, &x.manifests)
+	}
+	return nil
+}
+
+func (x *index) marshal() ([]byte, error) {
+	manifests, err := json.Marshal(x.manifests)
+	if err != nil {
+		return nil, err
+	}
+	x.fields["schemaVersion"] = json.RawMessage("2")
+	x.fields["manifests"] = manifests
+	if _, ok := x.fields["mediaType"]; !ok {
+		x.fields["mediaType"] = json.RawMessage(`"` + ocispec.MediaTypeImageIndex + `"`)
+	}
+	data, err := json.MarshalIndent(x.fields, "", "  ")
+	return append(data, '\n'), err
+}
+
+// add appends an entry and removes those it replaces: the one with its tag, or
+// without a tag the one that is the same.
+func (x *index) add(desc ocispec.Descriptor, n Name) error {
+	desc = ocispec.Descriptor{
+		MediaType: desc.MediaType, ArtifactType: desc.ArtifactType,
+		Digest: desc.Digest, Size: desc.Size, Platform: desc.Platform,
+		Annotations: map[string]string{images.AnnotationImageName: n.Image},
+	}
+	if n.Tag != "" {
+		desc.Annotations[ocispec.AnnotationRefName] = n.Tag
+	}
+	raw, err := json.Marshal(desc)
+	if err != nil {
+		return err
+	}
+	kept := make([]json.RawMessage, 0, len(x.manifests)+1)
+	for _, m := range x.manifests {
+		var e entry
+		if err := json.Unmarshal(m, &e); err != nil {
+			return err
+		}
+		same := e.tag() == n.Tag && (n.Tag != "" || e.Digest == desc.Digest.String())
+		if !same {
+			kept = append(kept, m)
+		}
+	}
+	x.manifests = append(kept, raw)
+	return nil
+}
