@@ -1,0 +1,113 @@
+package pull
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/remotes"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// ociTypes are Docker's media types and those that OCI has for the same.
+var ociTypes = map[string]string{
+	images.MediaTypeDockerSchema2Manifest:         ocispec.MediaTypeImageManifest,
+	images.MediaTypeDockerSchema2ManifestList:     ocispec.MediaTypeImageIndex,
+	images.MediaTypeDockerSchema2Config:           ocispec.MediaTypeImageConfig,
+	images.MediaTypeDockerSchema2Layer:            ocispec.MediaTypeImageLayer,
+	images.MediaTypeDockerSchema2LayerGzip:        ocispec.MediaTypeImageLayerGzip,
+	images.MediaTypeDockerSchema2LayerZstd:        ocispec.MediaTypeImageLayerZstd,
+	images.MediaTypeDockerSchema2LayerForeign:     ocispec.MediaTypeImageLayerNonDistributable,     //nolint:staticcheck // what old images have
+	images.MediaTypeDockerSchema2LayerForeignGzip: ocispec.MediaTypeImageLayerNonDistributableGzip, //nolint:staticcheck // what old images have
+}
+
+// isDocker tells whether a media type is one of Docker's.
+func isDocker(mediaType string) bool { _, ok := ociTypes[mediaType]; return ok }
+
+// ociForm writes Docker's manifests a second time, as OCI's, and returns the
+// one that says the same as desc. skopeo 1.9 finds no others in a layout.
+// Layers and configurations stay what they are. What has no form in OCI is
+// left alone.
+func ociForm(ctx context.Context, store content.Store, desc ocispec.Descriptor) (ocispec.Descriptor, error) {
+	switch {
+	case images.IsIndexType(desc.MediaType):
+		return ociIndex(ctx, store, desc)
+	case desc.MediaType == images.MediaTypeDockerSchema2Manifest:
+		return ociManifest(ctx, store, desc)
+	default:
+		return desc, nil
+	}
+}
+
+func ociIndex(ctx context.Context, store content.Store, desc ocispec.Descriptor) (ocispec.Descriptor, error) {
+	var index ocispec.Index
+	if err := read(ctx, store, desc, &index); err != nil {
+		return desc, err
+	}
+	changed := isDocker(desc.MediaType)
+	for i, m := range index.Manifests {
+		oci, err := ociForm(ctx, store, m)
+		if err != nil {
+			return desc, err
+		}
+		changed = changed || oci.Digest != m.Digest
+		index.Manifests[i] = oci
+	}
+	if !changed {
+		return desc, nil
+	}
+	index.MediaType = ocispec.MediaTypeImageIndex
+	return write(ctx, store, desc, index.MediaType, index)
+}
+
+func ociManifest(ctx context.Context, store content.Store, desc ocispec.Descriptor) (ocispec.Descriptor, error) {
+	var m ocispec.Manifest
+	if err := read(ctx, store, desc, &m); err != nil {
+		return desc, err
+	}
+	m.MediaType = ocispec.MediaTypeImageManifest
+	for _, d := range parts(&m) {
+		switch {
+		case isDocker(d.MediaType):
+			d.MediaType = ociTypes[d.MediaType]
+		case images.IsLayerType(d.MediaType) || d.MediaType == ocispec.MediaTypeImageConfig:
+		default:
+			return desc, nil
+		}
+	}
+	return write(ctx, store, desc, m.MediaType, m)
+}
+
+// parts are what a manifest refers to.
+func parts(m *ocispec.Manifest) []*ocispec.Descriptor {
+	list := []*ocispec.Descriptor{&m.Config}
+	for i := range m.Layers {
+		list = append(list, &m.Layers[i])
+	}
+	return list
+}
+
+func read(ctx context.Context, store content.Provider, desc ocispec.Descriptor, into any) error {
+	data, err := content.ReadBlob(ctx, store, desc)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(data, into); err != nil {
+		return fmt.Errorf("%s: %w", desc.Digest, err)
+	}
+	return nil
+}
+
+// write stores a document in place of another.
+func write(ctx context.Context, store content.Ingester, of ocispec.Descriptor, mediaType string, document any) (ocispec.Descriptor, error) {
+	data, err := json.Marshal(document)
+	if err != nil {
+		return of, err
+	}
+	of.MediaType, of.Digest, of.Size = mediaType, digest.FromBytes(data), int64(len(data))
+	return of, content.WriteBlob(ctx, store, remotes.MakeRefKey(ctx, of), bytes.NewReader(data), of)
+}
