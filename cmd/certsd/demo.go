@@ -13,6 +13,8 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/internal/imageref"
+	"github.com/certsd/containerd-certsd/internal/pull"
 	"github.com/certsd/containerd-certsd/resolver"
 )
 
@@ -73,12 +75,16 @@ func demoPull(ctx context.Context, out io.Writer) (err error) {
 		Hooks: resolver.Hooks{Transport: certsd.Hooks{OnAttempt: attempts.add}},
 	}
 	defer hosts.CloseIdleConnections()
-	layout := filepath.Join(dir, "layout")
-	desc, err := pullLayout(ctx, resolver.New(resolver.Options{Hosts: hosts}), d.ref, layout)
+	ref, err := imageref.Parse(d.ref)
 	if err != nil {
 		return err
 	}
-	return d.account(out, attempts, desc, layout)
+	layout := filepath.Join(dir, "layout")
+	res, err := pull.ToLayout(ctx, &pull.Request{Ref: ref, Hosts: hosts}, layout)
+	if err != nil {
+		return err
+	}
+	return d.account(out, attempts, res.Resolved, layout)
 }
 
 // account prints what was tried, request by request, and what it came to.

@@ -15,6 +15,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"text/tabwriter"
 	"time"
@@ -157,7 +158,7 @@ func (d *demo) pushGreeter() error {
 		return err
 	}
 	config = config.DeepCopy()
-	config.OS, config.Architecture = "linux", goarch
+	config.OS, config.Architecture = "linux", runtime.GOARCH
 	config.Config.Cmd = []string{"/certsd", "demo", "--greet"}
 	if img, err = mutate.ConfigFile(img, config); err != nil {
 		return err

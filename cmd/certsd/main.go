@@ -10,7 +10,10 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/containerd/log"
 	"github.com/urfave/cli/v3"
+
+	"github.com/certsd/containerd-certsd/certsd"
 )
 
 // The exit codes are a contract: see docs/configuration.md.
@@ -23,6 +26,10 @@ const (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	// A second Ctrl-C ends what does not end by itself.
+	context.AfterFunc(ctx, stop)
+	// containerd's libraries log what commands say better.
+	_ = log.SetLevel("error")
 	os.Exit(run(ctx, os.Args, os.Stdout, os.Stderr))
 }
 
@@ -38,6 +45,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	fmt.Fprintf(stderr, "certsd: %v\n", err)
 	if _, ok := errors.AsType[*usageError](err); ok {
 		fmt.Fprintln(stderr, "Run 'certsd help' for the commands and their flags.")
+		return exitUsage
+	}
+	if _, ok := errors.AsType[*certsd.Problem](err); ok {
 		return exitUsage
 	}
 	return exitFailed
@@ -68,6 +78,7 @@ func command(stdout, stderr io.Writer) *cli.Command {
 			demoCommand(stdout),
 			gatewayCommand(stdout, stderr),
 			migrateCommand(stdout, stderr),
+			pullCommand(stdout, stderr),
 		},
 	}
 }
