@@ -28,6 +28,9 @@ type entry struct {
 	override, limited bool
 }
 
+// asked is the URL below which the entry's server is asked.
+func (e entry) asked() string { return asked(e.address, e.override) }
+
 // files are the files that the entry names.
 func (e entry) files() []*file {
 	files := slices.Clone(e.ca)
@@ -93,7 +96,7 @@ func (p *planner) endpointsOf(registry string) ([]*endpoint, place) {
 		return docker, docker[0].at
 	}
 	for _, e := range docker {
-		if !slices.ContainsFunc(m.endpoints, func(o *endpoint) bool { return sameAddress(o.address(), e.address()) }) {
+		if !slices.ContainsFunc(m.endpoints, func(o *endpoint) bool { return o.asked() == e.asked() }) {
 			p.notes.add(Left, e.at, "%s is not used: %s names other mirrors of %s", e.address(), m.at, dockerHub)
 		}
 	}
@@ -167,8 +170,8 @@ func unique(entries []entry) []entry {
 	var kept []entry
 	last := entries[len(entries)-1]
 	for i, e := range entries {
-		again := slices.ContainsFunc(kept, func(k entry) bool { return sameAddress(k.address, e.address) })
-		beforeLast := i == len(entries)-2 && sameAddress(e.address, last.address)
+		again := slices.ContainsFunc(kept, func(k entry) bool { return k.asked() == e.asked() })
+		beforeLast := i == len(entries)-2 && e.asked() == last.asked()
 		if i == len(entries)-1 || !again && !beforeLast {
 			kept = append(kept, e)
 		}

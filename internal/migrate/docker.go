@@ -27,6 +27,8 @@ type dockerHost struct {
 	dirs   []string
 	ca     []*file
 	client []pair
+	// problems are what is wrong with them.
+	problems []*certsd.Problem
 }
 
 // file is a certificate or key.
@@ -78,6 +80,7 @@ func (p *planner) trees(roots certsd.Roots) {
 			p.tree(root, entry.Name(), i == 0)
 		}
 	}
+	p.unusable()
 }
 
 // tree reads one directory of a root.
@@ -100,18 +103,15 @@ func (p *planner) tree(root, name string, output bool) {
 	if p.skipped[hostKey(host)] {
 		return
 	}
-	dir, err := certsd.Load(os.DirFS(path), certsd.LoadOptions{Path: path})
-	for _, problem := range dir.Problems {
-		p.notes.add(Left, place{problem.File, problem.Line, problem.Key}, "not used: %v", problem.Err)
-	}
-	if err == nil {
-		p.dockerFiles(host, path, dir, output)
-	}
+	// What the error joins is in the problems, too: what it means is decided
+	// when all directories for the host are known.
+	dir, _ := certsd.Load(os.DirFS(path), certsd.LoadOptions{Path: path})
+	p.dockerFiles(host, path, dir, output)
 }
 
 // dockerFiles adds what a directory says to what is known of the host.
 func (p *planner) dockerFiles(host, path string, dir *certsd.Directory, output bool) {
-	if len(dir.CAs)+len(dir.Identities) == 0 {
+	if len(dir.CAs)+len(dir.Identities)+len(dir.Problems) == 0 {
 		return
 	}
 	h := p.docker[hostKey(host)]
@@ -120,6 +120,7 @@ func (p *planner) dockerFiles(host, path string, dir *certsd.Directory, output b
 		p.docker[hostKey(host)] = h
 	}
 	h.dirs = append(h.dirs, path)
+	h.problems = append(h.problems, dir.Problems...)
 	target := p.dirName(h.name)
 	if output {
 		target = filepath.Base(path)
@@ -156,6 +157,27 @@ func (p *planner) dockerFile(path, target string, output, secret bool) *file {
 		return nil
 	}
 	return &file{source: path, data: data, secret: secret, dir: target, name: name, present: output}
+}
+
+// unusable are the hosts whose files cannot be used, by the rules of package
+// certsd: a CA file that cannot be read is one too many, of the client
+// certificates one has to be usable.
+func (p *planner) unusable() {
+	for key, h := range p.docker {
+		bad := false
+		for _, problem := range h.problems {
+			p.notes.add(Left, place{problem.File, problem.Line, problem.Key}, "not used: %v", problem.Err)
+			ext := filepath.Ext(problem.File)
+			aboutPair := ext == ".cert" || ext == ".key"
+			bad = bad || problem.Severity == certsd.Failure && (!aboutPair || len(h.client) == 0)
+		}
+		if bad {
+			p.notes.add(Left, place{file: strings.Join(h.dirs, ", ")}, "not migrated until its files can be used")
+		}
+		if bad || len(h.ca)+len(h.client) == 0 {
+			delete(p.docker, key)
+		}
+	}
 }
 
 // settle looks at what is in the places of the files. What cannot go into the

@@ -22,18 +22,18 @@ type endpoint struct {
 // address is the endpoint as it is written in hosts.toml.
 func (e *endpoint) address() string { return e.scheme + "://" + e.host + e.path }
 
+// asked is the URL below which the endpoint is asked.
+func (e *endpoint) asked() string { return asked(e.address(), e.override()) }
+
 // override tells that the path is the API's root as it is, where hosts.toml
 // would put /v2 below it.
 func (e *endpoint) override() bool {
 	return !e.below && e.path != "" && !strings.HasSuffix(path.Clean(e.path), "/v2")
 }
 
-// same tells whether two addresses of a hosts.toml are one endpoint.
-func sameAddress(a, b string) bool { return normal(a) == normal(b) }
-
-// normal is an address in one spelling: with a scheme, in lower case where
-// that does not matter, and without the API's usual path.
-func normal(address string) string {
+// asked is the URL below which an address of a hosts.toml is asked, in one
+// spelling: what two addresses of the same endpoint have in common.
+func asked(address string, override bool) string {
 	if !strings.HasPrefix(address, "http") {
 		address = "https://" + address
 	}
@@ -41,9 +41,9 @@ func normal(address string) string {
 	if err != nil {
 		return address
 	}
-	root := u.Path
-	if root != "" {
-		root = strings.TrimSuffix(path.Clean(root), "/")
+	root := path.Clean("/" + u.Path)
+	if !override && !strings.HasSuffix(root, "/v2") {
+		root = path.Join(root, "v2")
 	}
-	return u.Scheme + "://" + strings.ToLower(u.Host) + strings.TrimSuffix(root, "/v2")
+	return u.Scheme + "://" + strings.ToLower(u.Host) + root
 }

@@ -95,10 +95,8 @@ func (m *merger) server() error {
 		if want.override {
 			m.lines = append(m.lines, "override_path = true")
 		}
-	case want.address == "" || !sameAddress(there, want.address):
+	case want.address == "" || asked(there, m.root.bool("override_path")) != want.asked():
 		return fmt.Errorf("server is %s", shown(there))
-	case m.root.bool("override_path") != want.override:
-		return errors.New("override_path differs")
 	}
 	return nil
 }
@@ -175,15 +173,14 @@ func (m *merger) hosts() error {
 	}
 	names := m.doc.order(there)
 	for _, e := range m.want.hosts {
-		i := slices.IndexFunc(names, func(name string) bool { return sameAddress(name, e.address) })
+		i := slices.IndexFunc(names, func(name string) bool {
+			return asked(name, there.table(name).bool("override_path")) == e.asked()
+		})
 		if i < 0 {
 			return fmt.Errorf("%s is not among its hosts, or not in this place", e.address)
 		}
 		t := there.table(names[i])
 		names = names[i+1:]
-		if t.bool("override_path") != e.override {
-			return fmt.Errorf("override_path of %s differs", e.address)
-		}
 		missing, err := m.tls(t, e.trust, " of "+e.address)
 		if err != nil {
 			return err

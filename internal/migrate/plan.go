@@ -154,12 +154,13 @@ func (p *planner) alreadyDocker(want *host, old []byte) bool {
 	if len(old) > 0 || len(want.hosts) > 0 || want.server.skipVerify || want.server.address != "" && !want.plain {
 		return false
 	}
-	for _, f := range want.server.files() {
+	files := want.server.files()
+	for _, f := range files {
 		if !f.present || f.dir != p.dirName(want.registry) {
 			return false
 		}
 	}
-	return true
+	return len(files) > 0
 }
 
 // planned is the planned directory of a name.

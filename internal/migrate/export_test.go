@@ -1,0 +1,4 @@
+package migrate
+
+// WriteWith writes the plan and calls step before each change of the disk.
+func (p *Plan) WriteWith(step func(what string) error) error { return p.write(step) }

@@ -1,0 +1,83 @@
+package migrate
+
+import (
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	serverconfig "github.com/containerd/containerd/v2/cmd/containerd/server/config"
+	"github.com/containerd/log"
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/tools/txtar"
+)
+
+const (
+	v2 = `plugins."io.containerd.grpc.v1.cri".registry`
+	v3 = `plugins."io.containerd.cri.v1.images".registry`
+)
+
+// TestImportsLikeContainerd compares what is read of several files with what
+// containerd's own reader makes of them.
+func TestImportsLikeContainerd(t *testing.T) {
+	t.Parallel()
+	log.L.Logger.SetOutput(io.Discard)
+	for _, tt := range []struct{ about, files string }{
+		{about: "one file", files: "-- config.toml --\nversion=2\n[V2.mirrors.a]\nendpoint=['x']\n"},
+		{about: "a file beside it", files: "-- config.toml --\nversion=2\nimports=['more.toml']\n[V2.mirrors.a]\nendpoint=['x']\n" +
+			"-- more.toml --\nversion=2\n[V2.mirrors.b]\nendpoint=['y']\n"},
+		{about: "a pattern", files: "-- config.toml --\nversion=2\nimports=['conf.d/*.toml']\n" +
+			"-- conf.d/b.toml --\nversion=2\n[V2.mirrors.a]\nendpoint=['b']\n-- conf.d/a.toml --\nversion=2\n[V2.mirrors.a]\nendpoint=['a']\n[V2.mirrors.c]\nendpoint=['c']\n"},
+		{about: "a pattern that matches nothing", files: "-- config.toml --\nversion=2\nimports=['conf.d/*.toml']\n[V2]\nconfig_path='x'\n"},
+		{about: "the full path", files: "-- config.toml --\nversion=2\nimports=['$DIR/more.toml']\n-- more.toml --\nversion=2\n[V2.mirrors.b]\nendpoint=['y']\n"},
+		{about: "a circle", files: "-- config.toml --\nversion=2\nimports=['more.toml']\n[V2.mirrors.a]\nendpoint=['x']\n" +
+			"-- more.toml --\nversion=2\nimports=['config.toml']\n[V2.mirrors.a]\nendpoint=['y']\n"},
+		{about: "the same key, in parts", files: "-- config.toml --\nversion=2\nimports=['more.toml']\n[V2.configs.a.tls]\nca_file='x'\ncert_file='c'\n" +
+			"-- more.toml --\nversion=2\n[V2.configs.a.tls]\nca_file='y'\nkey_file='k'\n"},
+		{about: "endpoints are replaced", files: "-- config.toml --\nversion=2\nimports=['more.toml']\n[V2.mirrors.a]\nendpoint=['x','y']\n" +
+			"-- more.toml --\nversion=2\n[V2.mirrors.a]\nendpoint=['z']\n"},
+		{about: "imports of an import", files: "-- config.toml --\nversion=2\nimports=['a/a.toml','b.toml']\n-- a/a.toml --\nversion=2\nimports=['c.toml']\n[V2.mirrors.a]\nendpoint=['a']\n" +
+			"-- a/c.toml --\nversion=2\n[V2.mirrors.a]\nendpoint=['c']\n-- b.toml --\nversion=2\n[V2.mirrors.a]\nendpoint=['b']\n"},
+		{about: "version 3", files: "-- config.toml --\nversion=3\nimports=['more.toml']\n[V3.mirrors.a]\nendpoint=['x']\n-- more.toml --\nversion=3\n[V3]\nconfig_path='x'\n"},
+		{about: "version 4", files: "-- config.toml --\nversion=4\n[V3.mirrors.a]\nendpoint=['x']\n"},
+		{about: "version 1", files: "-- config.toml --\n[plugins.cri.registry.mirrors.a]\nendpoint=['x']\n"},
+		{about: "nothing", files: "-- config.toml --\nversion=2\n"},
+	} {
+		t.Run(tt.about, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			for _, f := range txtar.Parse([]byte(strings.NewReplacer("V2", v2, "V3", v3, "$DIR", dir).Replace(tt.files))).Files {
+				path := filepath.Join(dir, f.Name)
+				if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(path, f.Data, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			file := filepath.Join(dir, "config.toml")
+			doc, err := loadRegistry([]string{file})
+			if err != nil {
+				t.Fatal(err)
+			}
+			ours := map[string]any{}
+			if doc != nil {
+				ours = doc.root
+			}
+			var c serverconfig.Config
+			if err := serverconfig.LoadConfig(t.Context(), file, &c); err != nil {
+				t.Fatal(err)
+			}
+			theirs := map[string]any{}
+			for _, plugin := range []string{"cri", "io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images"} {
+				if settings, ok := c.Plugins[plugin].(map[string]any); ok {
+					theirs, _ = settings["registry"].(map[string]any)
+				}
+			}
+			if diff := cmp.Diff(theirs, ours); diff != "" {
+				t.Errorf("not the same (-containerd +ours):\n%s", diff)
+			}
+		})
+	}
+}
