@@ -14,6 +14,7 @@ import (
 func checkCommand(stdout, stderr io.Writer) *cli.Command {
 	var hosts hostFlags
 	var asJSON, all, offline bool
+	var config string
 	return &cli.Command{
 		Name:      "check",
 		Usage:     "say what is configured for a registry, what the registry answers, and what to do",
@@ -29,6 +30,7 @@ func checkCommand(stdout, stderr io.Writer) *cli.Command {
 		Flags: append(hosts.flags(),
 			&cli.BoolFlag{Name: "json", Usage: "print the findings and all else as JSON", Destination: &asJSON},
 			&cli.BoolFlag{Name: "all", Usage: "check every directory", Destination: &all},
+			&cli.StringFlag{Name: "config", Usage: "see in containerd's `FILE` that it searches these directories", Value: "/etc/containerd/config.toml", Destination: &config},
 			&cli.BoolFlag{Name: "offline", Usage: "look at the files alone, and ask no server", Destination: &offline},
 		),
 		Action: func(ctx context.Context, c *cli.Command) error {
@@ -52,6 +54,7 @@ func checkCommand(stdout, stderr io.Writer) *cli.Command {
 			if err != nil {
 				return &usageError{err}
 			}
+			report.Findings = append(report.Findings, checker.Containerd(config)...)
 			write := check.WriteLines
 			switch {
 			case asJSON:

@@ -56,15 +56,30 @@ func (c *Checker) general() []Finding {
 		}
 		if other := filepath.Join(filepath.Dir(root), "cert.d"); os.IsNotExist(err) && filepath.Base(root) == "certs.d" && isDir(other) {
 			findings = append(findings, Finding{
-				Severity: isWarning, Code: Code(certsd.RootName), Where: other, Message: "is not read: the name is " + root,
+				Severity: isWarning, Code: Code(certsd.RootName), Where: other, Message: "the directory is cert.d, not certs.d: nothing in it is read",
 				Next: "mv " + other + " " + root,
 			})
 		}
+		findings = append(findings, c.defaults(filepath.Join(root, "_default"))...)
 		for _, entry := range entries {
 			if f, ok := misspelt(root, entry.Name()); ok && isDir(f.Where) {
 				findings = append(findings, f)
 			}
 		}
+	}
+	return findings
+}
+
+// defaults finds what is wrong with a _default directory, which is nobody's own.
+func (c *Checker) defaults(path string) []Finding {
+	if !isDir(path) {
+		return nil
+	}
+	var findings []Finding
+	// The problems have what the error has.
+	dir, _ := certsd.Load(os.DirFS(path), certsd.LoadOptions{Path: path})
+	for _, p := range dir.Problems {
+		findings = append(findings, ofProblem(p, "_default"))
 	}
 	return findings
 }

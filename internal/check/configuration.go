@@ -27,7 +27,11 @@ func (r *run) configuration() {
 		r.report.Directories = append(r.report.Directories, r.directory(c))
 	}
 	for _, p := range i.Problems {
-		r.find(r.ofProblem(p))
+		f := ofProblem(p, i.Name)
+		if p.Code == certsd.Expired {
+			f.Message = r.expiredWords(p)
+		}
+		r.find(f)
 	}
 	if i.Host == nil {
 		return

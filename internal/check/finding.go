@@ -55,10 +55,14 @@ const (
 	NotFound            Code = "not-found"
 	TagMissing          Code = "tag-missing"
 	PullFailed          Code = "pull-failed"
-	MirrorFailed        Code = "mirror-failed"
 	NoDirectory         Code = "no-directory"
 	KeyPermissions      Code = "key-permissions"
 	ExpiresSoon         Code = "expires-soon"
+	ContainerdConfig    Code = "containerd-config"
+	StockTwoRoots       Code = "stock-two-roots"
+	OtherRoots          Code = "other-roots"
+	CertsdStaysOut      Code = "certsd-stays-out"
+	DeprecatedKeys      Code = "deprecated-keys"
 )
 
 const (
@@ -66,14 +70,11 @@ const (
 	isWarning = "warning"
 )
 
-// ofProblem is a problem of the configuration as a finding.
-func (r *run) ofProblem(p *certsd.Problem) Finding {
-	f := Finding{Severity: p.Severity.String(), Code: Code(p.Code), Where: p.File, Message: messageOf(p), Next: nextFor(p, r.inspection.Name)}
+// ofProblem is a problem of the configuration of a registry as a finding.
+func ofProblem(p *certsd.Problem, registry string) Finding {
+	f := Finding{Severity: p.Severity.String(), Code: Code(p.Code), Where: p.File, Message: messageOf(p), Next: nextFor(p, registry)}
 	if p.Line > 0 {
 		f.Where = fmt.Sprintf("%s:%d", p.File, p.Line)
-	}
-	if p.Code == certsd.Expired {
-		f.Message = r.expiredWords(p)
 	}
 	if p.Key != "" {
 		f.Message = p.Key + ": " + f.Message

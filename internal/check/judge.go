@@ -28,6 +28,9 @@ func (r *run) judge(e *certsd.Endpoint, live *Live, resp *http.Response, attempt
 	case status == http.StatusNotFound && resp.Header.Get("Docker-Distribution-API-Version") == "" && e.Path == "/v2":
 		r.notV2(e, live, f)
 		return
+	case status == http.StatusForbidden && len(e.Identities) > 0 && !last.Asked && !last.Resumed:
+		f.Code, f.Message = NotAsked, words+", and the server did not ask for a client certificate: none was presented"
+		f.Next = "switch client certificates on at the server (nginx: ssl_verify_client, Apache: SSLVerifyClient), or look at user and password"
 	case status == http.StatusForbidden:
 		f.Code = AllRefused
 		f.Message = fmt.Sprintf("%s for %s", words, r.tried(attempts))
@@ -110,8 +113,6 @@ func (r *run) nextForRefusal(e *certsd.Endpoint, last certsd.Attempt) string {
 		return r.nextForRequired(e)
 	case len(e.Identities) == 0:
 		return "ask the registry's owner who may enter"
-	case !last.Asked && !last.Resumed:
-		return "the server did not ask for a client certificate: switch that on at the server"
 	}
 	return "ask the registry's owner which of these certificates is entitled; compare issuer and subject with what it accepts"
 }

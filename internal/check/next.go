@@ -2,7 +2,9 @@ package check
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"github.com/certsd/containerd-certsd/certsd"
@@ -12,9 +14,16 @@ import (
 func nextFor(p *certsd.Problem, registry string) string {
 	name := filepath.Base(p.File)
 	base := strings.TrimSuffix(name, filepath.Ext(name))
+	if p.Key != "" {
+		return nextInHosts(p)
+	}
 	switch p.Code {
-	case certsd.RootUnreadable, certsd.DirectoryUnreadable, certsd.FileUnreadable:
+	case certsd.RootUnreadable, certsd.DirectoryUnreadable:
 		return "make it readable for the user that pulls: ls -ld " + p.File
+	case certsd.FileUnreadable:
+		return "make it readable for the user that pulls, or remove it: ls -l " + p.File
+	case certsd.FileName:
+		return nextForName(p, name)
 	case certsd.RootName:
 		return fmt.Sprintf("mv %s %s", p.File, filepath.Join(filepath.Dir(p.File), "certs.d"))
 	case certsd.DirectoryName:
@@ -39,7 +48,11 @@ func nextFor(p *certsd.Problem, registry string) string {
 	case certsd.KeyMismatch:
 		return "copy certificate and key again, both of the same pair"
 	case certsd.KeyEncrypted:
-		return fmt.Sprintf("decrypt it: openssl pkey -in %[1]s -out %[1]s", p.File)
+		key := filepath.Join(filepath.Dir(p.File), base+".key")
+		if _, err := os.Stat(key); err != nil {
+			key = p.File
+		}
+		return fmt.Sprintf("decrypt it: openssl pkey -in %[1]s -out %[1]s", key)
 	case certsd.PairUnusable:
 		return "replace it by a certificate and its key in PEM"
 	case certsd.Expired:
@@ -48,20 +61,54 @@ func nextFor(p *certsd.Problem, registry string) string {
 		return "wait, or set this machine's clock"
 	case certsd.NotForClients:
 		return "have it issued with the extended key usage clientAuth"
-	case certsd.HostsFileSyntax, certsd.HostsFileKey, certsd.HostsFileValue:
+	case certsd.HostsFileSyntax:
 		return fmt.Sprintf("correct line %d", p.Line)
-	case certsd.HostsFileNoEffect:
-		return `add server = "https://HOST", or remove the key`
+	case certsd.HostsFileHTTP:
+		return "write https://"
 	case certsd.HostsFileEmpty:
 		return "remove it to use none"
 	case certsd.HostsFileHidden:
 		return "put what it says into the first one, and remove it"
-	case certsd.HostsFileHTTP:
-		return "write https://"
 	case certsd.SystemRootsUnreadable:
 		return "reinstall the package ca-certificates"
 	}
 	return ""
+}
+
+// nextInHosts is what to do about a key of a hosts.toml, or a file it names.
+func nextInHosts(p *certsd.Problem) string {
+	switch p.Code {
+	case certsd.HostsFileNoEffect:
+		return `add server = "https://HOST", or remove the key`
+	case certsd.HostsFileHTTP:
+		return "write https://"
+	case certsd.KeyMissing:
+		return `name its key, too: client = [["CERTIFICATE", "KEY"]]`
+	case certsd.KeyEncrypted:
+		return "decrypt it: openssl pkey -in KEY -out KEY"
+	case certsd.HostsFileKey, certsd.HostsFileValue:
+		return fmt.Sprintf("correct line %d", p.Line)
+	default:
+		return fmt.Sprintf("replace the file, or correct line %d", p.Line)
+	}
+}
+
+var meant = regexp.MustCompile(`did you mean (\S+)\?`)
+
+// nextForName is what to do about a file with a name that is not read.
+func nextForName(p *certsd.Problem, name string) string {
+	if m := meant.FindStringSubmatch(p.Err.Error()); m != nil {
+		return "rename it to " + m[1]
+	}
+	ext := filepath.Ext(name)
+	base := strings.TrimSuffix(name, ext)
+	switch lower := strings.ToLower(ext); lower {
+	case ".crt", ".cert", ".key":
+		return "rename it to " + base + lower
+	case ".toml":
+		return "rename it to " + strings.ToLower(name)
+	}
+	return fmt.Sprintf("rename it to %[1]s.crt or %[1]s.cert", base)
 }
 
 // hints are how the texts of problems go on with what is the next step here.
@@ -75,7 +122,14 @@ var hints = map[certsd.ProblemCode]string{
 
 // messageOf is the text of a problem without the next step.
 func messageOf(p *certsd.Problem) string {
-	text := p.Err.Error()
+	text, name := p.Err.Error(), filepath.Base(p.File)
+	switch {
+	case p.Code == certsd.RootName:
+		return fmt.Sprintf("the directory is %s, not certs.d: nothing in it is read", name)
+	case p.Code == certsd.DirectoryName && unclosed.MatchString(name):
+		text, _, _ = strings.Cut(text, hints[p.Code])
+		return "lacks the closing underscore, and " + text
+	}
 	if hint := hints[p.Code]; hint != "" {
 		text, _, _ = strings.Cut(text, hint)
 	}

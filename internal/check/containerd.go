@@ -1,0 +1,155 @@
+package check
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2"
+
+	"github.com/certsd/containerd-certsd/certsd"
+)
+
+// maxConfig bounds a config.toml.
+const maxConfig = 4 << 20
+
+// containerdConfig is what of containerd's config.toml decides which roots are
+// searched, and by whom.
+type containerdConfig struct {
+	Disabled []string `toml:"disabled_plugins"`
+	Plugins  struct {
+		CRI3     criConfig  `toml:"io.containerd.cri.v1.images"`
+		CRI2     criConfig  `toml:"io.containerd.grpc.v1.cri"`
+		Transfer pathConfig `toml:"io.containerd.transfer.v1.local"`
+		Certsd   *struct {
+			ConfigPath string `toml:"config_path"`
+		} `toml:"io.containerd.internal.v1.certsd"`
+	} `toml:"plugins"`
+}
+
+type pathConfig struct {
+	ConfigPath string `toml:"config_path"`
+}
+
+type criConfig struct {
+	Registry struct {
+		pathConfig
+		Mirrors map[string]any `toml:"mirrors"`
+		Configs map[string]any `toml:"configs"`
+	} `toml:"registry"`
+}
+
+// replaced are the stock plugins that certsd takes the place of.
+var replaced = []string{"io.containerd.transfer.v1.local", "io.containerd.grpc.v1.transfer"}
+
+// Containerd finds what containerd's configuration file has to do with the
+// roots: the directories may be right, and not be read. A file that does not
+// exist has nothing to say.
+func (c *Checker) Containerd(file string) []Finding {
+	data, err := readConfig(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return []Finding{{
+			Severity: isWarning, Code: ContainerdConfig, Where: file, Message: "cannot be read: " + wordsOf(err),
+			Next: "run the check as root",
+		}}
+	}
+	var config containerdConfig
+	if err := toml.Unmarshal(data, &config); err != nil {
+		return []Finding{{
+			Severity: isWarning, Code: ContainerdConfig, Where: where(file, err),
+			Message: "is not what containerd reads: " + strings.TrimPrefix(printable(err.Error()), "toml: "), Next: "correct it",
+		}}
+	}
+	return c.containerd(file, &config)
+}
+
+func (c *Checker) containerd(file string, config *containerdConfig) []Finding {
+	var findings []Finding
+	add := func(code Code, message, next string) {
+		findings = append(findings, Finding{Severity: isWarning, Code: code, Where: file, Message: message, Next: next})
+	}
+	var stays []string
+	for _, plugin := range replaced {
+		if !slices.Contains(config.Disabled, plugin) {
+			stays = append(stays, plugin)
+		}
+	}
+	stock := len(stays) > 0
+	if stock && config.Plugins.Certsd != nil {
+		add(CertsdStaysOut, "certsd is configured, and stays out because the stock plugins are enabled",
+			"add to disabled_plugins: "+quoted(stays))
+	}
+	for _, cri := range []criConfig{config.Plugins.CRI3, config.Plugins.CRI2} {
+		if len(cri.Registry.Mirrors)+len(cri.Registry.Configs) > 0 {
+			add(DeprecatedKeys, "registry.mirrors and registry.configs are deprecated, and are not read where config_path is set",
+				"certsd migrate --config "+file)
+		}
+	}
+	paths := []string{config.Plugins.CRI3.Registry.ConfigPath, config.Plugins.CRI2.Registry.ConfigPath, config.Plugins.Transfer.ConfigPath}
+	if !stock && config.Plugins.Certsd != nil {
+		paths = append(paths, config.Plugins.Certsd.ConfigPath)
+	}
+	slices.Sort(paths)
+	for _, path := range slices.Compact(paths) {
+		roots := certsd.ParseRoots(path)
+		switch {
+		case len(roots) == 0:
+		case stock && len(roots) > 1:
+			add(StockTwoRoots, fmt.Sprintf("config_path has %s roots: stock containerd ignores %s", count(len(roots)), all(len(roots))),
+				"give it one root, or let certsd pull: see config.toml.example")
+		case !sameRoots(roots, c.roots()):
+			add(OtherRoots, fmt.Sprintf("config_path is %s, and %s is checked", path, c.roots()), "certsd check --root "+path)
+		}
+	}
+	return findings
+}
+
+func readConfig(file string) ([]byte, error) {
+	info, err := os.Stat(file) //nolint:gosec // the file an administrator named
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxConfig {
+		return nil, errors.New("is not a file of configuration")
+	}
+	return os.ReadFile(filepath.Clean(file))
+}
+
+// where is the file with the line of an error.
+func where(file string, err error) string {
+	if decode, ok := errors.AsType[*toml.DecodeError](err); ok {
+		line, _ := decode.Position()
+		return fmt.Sprintf("%s:%d", file, line)
+	}
+	return file
+}
+
+// sameRoots compares two lists but for their order, which hardly anybody is
+// mistaken about.
+func sameRoots(a, b certsd.Roots) bool {
+	a, b = slices.Clone(a), slices.Clone(b)
+	slices.Sort(a)
+	slices.Sort(b)
+	return slices.Equal(a, b)
+}
+
+func count(n int) string {
+	if n == 2 {
+		return "two"
+	}
+	return fmt.Sprint(n)
+}
+
+func all(n int) string {
+	if n == 2 {
+		return "both"
+	}
+	return "all of them"
+}
