@@ -13,6 +13,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/internal/discreet"
 )
 
 // dockerFetcher is what containerd's docker fetcher can do.
@@ -74,7 +75,7 @@ func (f *fetcher) FetchReferrers(ctx context.Context, dgst digest.Digest, opts .
 }
 
 func (f *fetcher) begin(ctx context.Context) (context.Context, *certsd.Trail) {
-	return certsd.WithTrail(certsd.WithRepository(ctx, f.repository))
+	return certsd.WithTrail(certsd.WithRepository(discreet.Context(ctx), f.repository))
 }
 
 // converted opens content that is in the store already: a conversion's. The

@@ -12,6 +12,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/internal/discreet"
 )
 
 // dockerPusher is what containerd's docker pusher can do.
@@ -51,7 +52,7 @@ func (p *pusher) Writer(ctx context.Context, opts ...content.WriterOpt) (content
 }
 
 func (p *pusher) begin(ctx context.Context) (context.Context, *certsd.Trail) {
-	return certsd.WithTrail(withoutCooldown(certsd.WithRepository(ctx, p.repository)))
+	return certsd.WithTrail(withoutCooldown(certsd.WithRepository(discreet.Context(ctx), p.repository)))
 }
 
 func (p *pusher) writer(w content.Writer, err error, trail *certsd.Trail) (content.Writer, error) {

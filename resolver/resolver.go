@@ -21,6 +21,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/internal/discreet"
 	"github.com/certsd/containerd-certsd/v1compat"
 )
 
@@ -106,7 +107,7 @@ func (r *Resolver) Resolve(ctx context.Context, ref string) (string, ocispec.Des
 	if err != nil {
 		return "", ocispec.Descriptor{}, err
 	}
-	ctx, trail := certsd.WithTrail(certsd.WithRepository(ctx, repository(spec)))
+	ctx, trail := certsd.WithTrail(certsd.WithRepository(discreet.Context(ctx), repository(spec)))
 	name, desc, err := r.docker.Resolve(r.ahead(ctx, spec.Hostname()), ref)
 	name, desc, err = r.legacy(ctx, spec, name, desc, err)
 	return name, desc, explain(err, ref, trail)

@@ -122,12 +122,12 @@ func traceLayer(registry string) func(context.Context, string) (context.Context,
 	}
 }
 
-// discreet keeps the queries of signed URLs out of the spans that containerd's
+// unsigned keeps the queries of signed URLs out of the spans that containerd's
 // resolver makes of requests: see tracing.UpdateHTTPClient.
-type discreet struct{ next http.RoundTripper }
+type unsigned struct{ next http.RoundTripper }
 
 // RoundTrip implements http.RoundTripper.
-func (d *discreet) RoundTrip(req *http.Request) (*http.Response, error) {
+func (d *unsigned) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.URL != nil && req.URL.RawQuery != "" {
 		if _, traced := otelhttp.LabelerFromContext(req.Context()); traced {
 			trace.SpanFromContext(req.Context()).SetAttributes(attribute.String("url.full", withoutSecrets(req.URL.String())))
