@@ -12,6 +12,14 @@ GOFUMPT_VERSION     := v0.12.0
 STATICCHECK_VERSION := v0.8.2
 GOLANGCI_VERSION    := v2.15.0
 
+# Clients of the gateway in the scenarios, beside Debian's.
+BUILDKIT_VERSION    := v0.34.2
+CONFORMANCE_VERSION := v0.0.0-20260831232431-97274622c111
+CONTAINERD1_VERSION := v1.7.35
+CRANE_VERSION       := v0.22.1
+ORAS_VERSION        := v1.3.6
+REGCTL_VERSION      := v0.11.7
+
 MODULE     := github.com/certsd/containerd-certsd
 CONTAINERD := github.com/containerd/containerd/v2
 BINARIES   := bin/containerd bin/ctr bin/containerd-shim-runc-v2 bin/certsd
@@ -19,6 +27,9 @@ TOOLS      := $(CURDIR)/.cache/bin
 GOFUMPT    := $(TOOLS)/gofumpt-$(GOFUMPT_VERSION)
 STATICCHECK := $(TOOLS)/staticcheck-$(STATICCHECK_VERSION)
 GOLANGCI   := $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION)
+CLIENTS    := buildctl-$(BUILDKIT_VERSION) buildkitd-$(BUILDKIT_VERSION) conformance-$(CONFORMANCE_VERSION) \
+	containerd1-$(CONTAINERD1_VERSION) crane-$(CRANE_VERSION) ctr1-$(CONTAINERD1_VERSION) oras-$(ORAS_VERSION) \
+	regctl-$(REGCTL_VERSION)
 
 # The version that the daemon reports is that of the containerd inside.
 CONTAINERD_VERSION = $(shell $(GO) list -m -f '{{.Version}}' $(CONTAINERD))
@@ -29,12 +40,12 @@ BUILDFLAGS = -buildvcs=false $(if $(TAGS),-tags "$(TAGS)")
 LIBRARIES := ./certsd/... ./v1compat/... ./resolver/...
 UNITS      = $(shell $(GO) list ./... | grep -v '/integration$$')
 # What the scenarios run besides our binaries.
-SERVERS   := apache2 busybox docker-registry nginx runc skopeo
+SERVERS   := apache2 busybox docker-registry nginx podman runc skopeo
 # The race detector needs a C compiler.
 RACE      := $(if $(shell command -v $${CC:-gcc} 2>/dev/null),-race)
 
 .DEFAULT_GOAL := help
-.PHONY: help build $(BINARIES) test unit cross integration lint fmt bench demo install clean
+.PHONY: help build $(BINARIES) clients test unit cross integration lint fmt bench demo install clean
 
 help: ## explain the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1|\2/p' $(firstword $(MAKEFILE_LIST)) | column -t -s '|' 2>/dev/null || \
@@ -71,7 +82,7 @@ cross:
 
 # Scenarios depend on binaries that Go's test cache does not know of. Where
 # they are skipped, -v makes Go say why.
-integration: build
+integration: build clients
 	@verbose=; { [ "$$(id -u)" = 0 ] && PATH=$$PATH:/usr/sbin which $(SERVERS) >/dev/null; } || verbose=-v; set -x; \
 	$(GO) test $$verbose -count=1 -timeout 15m ./integration
 
@@ -109,6 +120,48 @@ $(STATICCHECK):
 
 $(GOLANGCI):
 	$(call tool,github.com/golangci/golangci-lint/v2/cmd/golangci-lint,$(GOLANGCI_VERSION))
+
+clients: $(addprefix $(TOOLS)/,$(CLIENTS)) ## build the clients that the gateway's scenarios use into .cache/bin
+	@mkdir -p bin/clients
+	@for client in $(CLIENTS); do ln -sfn $(TOOLS)/$$client bin/clients/$${client%%-*}; done
+
+$(TOOLS)/crane-%:
+	$(call client,github.com/google/go-containerregistry,$*,cmd/crane)
+
+$(TOOLS)/oras-%:
+	$(call client,oras.land/oras,$*,cmd/oras)
+
+$(TOOLS)/regctl-%:
+	$(call client,github.com/regclient/regclient,$*,cmd/regctl)
+
+$(TOOLS)/conformance-%:
+	$(call client,github.com/opencontainers/distribution-spec/conformance,$*,.)
+
+# Without what the scenarios do not use.
+CONTAINERD1_TAGS := no_aufs no_btrfs no_cri no_devmapper no_tracing no_zfs
+
+$(TOOLS)/containerd1-%:
+	$(call client,github.com/containerd/containerd,$*,cmd/containerd,$(CONTAINERD1_TAGS))
+
+$(TOOLS)/ctr1-%:
+	$(call client,github.com/containerd/containerd,$*,cmd/ctr,$(CONTAINERD1_TAGS))
+
+$(TOOLS)/buildkitd-%:
+	$(call client,github.com/moby/buildkit,$*,cmd/buildkitd)
+
+$(TOOLS)/buildctl-%:
+	$(call client,github.com/moby/buildkit,$*,cmd/buildctl)
+
+# client builds a package of a module at a version, with build tags, where the
+# module cache has it: as the main module, with the versions that its authors
+# test, and with the "exclude" that "go install" refuses.
+define client
+	mkdir -p $(TOOLS)/new
+	cd / && $(GO) mod download $(1)@$(2)
+	cd $$($(GO) env GOMODCACHE)/$(1)@$(2) && CGO_ENABLED=0 GOFLAGS=-mod=readonly GOWORK=off \
+		$(GO) build -buildvcs=false -ldflags -w -tags '$(4)' -o $(TOOLS)/new/$(notdir $@) ./$(3)
+	mv $(TOOLS)/new/$(notdir $@) $@
+endef
 
 # tool installs a package at a version as NAME-VERSION. It is built outside
 # the module: tools are no dependencies.
