@@ -34,8 +34,9 @@ func (f *refusals) tell(now time.Time) (before int, tell bool) {
 // recorder knows what was answered.
 type recorder struct {
 	http.ResponseWriter
-	status int
-	bytes  int64
+	deadline deadline
+	status   int
+	bytes    int64
 }
 
 // WriteHeader implements http.ResponseWriter.
@@ -43,12 +44,14 @@ func (r *recorder) WriteHeader(status int) {
 	if r.status == 0 {
 		r.status = status
 	}
+	r.deadline.extend()
 	r.ResponseWriter.WriteHeader(status)
 }
 
 // Write implements http.ResponseWriter.
 func (r *recorder) Write(p []byte) (int, error) {
 	r.status = max(r.status, http.StatusOK)
+	r.deadline.extend()
 	n, err := r.ResponseWriter.Write(p)
 	r.bytes += int64(n)
 	return n, err

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -10,20 +11,26 @@ import (
 	"strings"
 	"time"
 
-	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/log"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 // serveBlob answers with a blob, or with one range of it. All of a blob is
-// verified on the way; a range is not, as its digest is that of the whole.
+// verified on the way; a range is not, as its digest is that of the whole, unless
+// it is of a blob that is at hand.
 func (s *Server) serveBlob(w http.ResponseWriter, r *http.Request, t *target) error {
 	if _, ok := s.stored(r.Context(), t); ok {
 		return s.serveStored(w, r, t)
 	}
-	method, header := r.Method, http.Header{}
 	unchanged := etagMatches(r, t.digest.String())
 	wanted := wantedRange(r, t.digest.String())
+	if r.Method == http.MethodGet && !unchanged {
+		// A range alone begins no download, but is taken from one.
+		if err := s.serveShared(w, r, t, wanted == ""); !errors.Is(err, errUnshared) {
+			return unknownBlob(err)
+		}
+	}
+	method, header := r.Method, http.Header{}
 	if unchanged {
 		// Whether it is there, and for us, is for the registry to say.
 		method = http.MethodHead
@@ -35,27 +42,59 @@ func (s *Server) serveBlob(w http.ResponseWriter, r *http.Request, t *target) er
 		return unknownBlob(err)
 	}
 	defer resp.Body.Close()
-	h := w.Header()
-	describe(h, t.digest, blobType)
-	h.Set("Accept-Ranges", "bytes")
 	if unchanged {
+		describe(w.Header(), t.digest, blobType)
 		w.WriteHeader(http.StatusNotModified)
 		return nil
 	}
+	return s.passOn(w, r, t, resp, wanted)
+}
+
+// passOn answers as the registry did.
+func (s *Server) passOn(w http.ResponseWriter, r *http.Request, t *target, resp *http.Response, wanted string) error {
+	h := w.Header()
 	body, err := bodyOf(h, resp, t, wanted)
 	if err != nil {
 		return err
 	}
+	describe(h, t.digest, blobType)
+	h.Set("Accept-Ranges", "bytes")
 	if resp.ContentLength >= 0 {
 		h.Set("Content-Length", strconv.FormatInt(resp.ContentLength, 10))
 	}
 	w.WriteHeader(resp.StatusCode)
-	if method == http.MethodHead {
+	if r.Method == http.MethodHead {
 		return nil
 	}
 	_, err = io.Copy(w, body)
 	s.finish(r, t, err)
 	return nil
+}
+
+// serveShared answers from a download that others may read, too. It is
+// errUnshared if there is none and none is to be begun.
+func (s *Server) serveShared(w http.ResponseWriter, r *http.Request, t *target, begin bool) error {
+	sp, leave, err := s.spools.join(r.Context(), t, begin)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	if sp.direct != nil {
+		defer context.AfterFunc(r.Context(), leave)()
+		return s.passOn(w, r, t, sp.direct, "")
+	}
+	defer sp.wakeWith(r.Context())()
+	s.finish(r, t, serveSeekable(w, r, t, sp.size, func(offset int64) io.Reader { return sp.reader(r.Context(), offset) }))
+	return nil
+}
+
+// openBlob is how downloads that are shared ask the registry.
+func (s *Server) openBlob(ctx context.Context, t *target, offset int64) (*http.Response, error) {
+	header := http.Header{}
+	if offset > 0 {
+		header.Set("Range", fmt.Sprintf("bytes=%d-", offset))
+	}
+	return s.resolverFor(t).fetch.Open(ctx, t.ref(), http.MethodGet, header, "blobs", t.digest.String())
 }
 
 const blobType = "application/octet-stream"
@@ -93,7 +132,13 @@ func (s *Server) serveStored(w http.ResponseWriter, r *http.Request, t *target) 
 		return fmt.Errorf("%s in the gateway's store: %w", t.digest, err)
 	}
 	defer at.Close()
-	err = serveSeekable(w, r, t, at)
+	err = serveSeekable(w, r, t, at.Size(), func(offset int64) io.Reader {
+		section := io.NewSectionReader(at, offset, at.Size()-offset)
+		if offset > 0 {
+			return section
+		}
+		return newVerifier(section, t.named(), t.digest)
+	})
 	if _, wrong := errors.AsType[*digestError](err); wrong {
 		s.discard(r.Context(), t.digest, err)
 	}
@@ -103,21 +148,26 @@ func (s *Server) serveStored(w http.ResponseWriter, r *http.Request, t *target) 
 
 // serveSeekable leaves ranges and conditions to net/http. The error is that of
 // reading: nothing more may be written then.
-func serveSeekable(w http.ResponseWriter, r *http.Request, t *target, at content.ReaderAt) error {
+func serveSeekable(w http.ResponseWriter, r *http.Request, t *target, size int64, open func(offset int64) io.Reader) error {
 	describe(w.Header(), t.digest, blobType)
 	if wantedRange(r, t.digest.String()) == "" {
 		r.Header.Del("Range")
 	}
-	body := &seekable{at: at, t: t}
+	body := &seekable{size: size, open: open}
+	if size == 0 {
+		// net/http would not even look.
+		if _, err := body.Read(make([]byte, 1)); err != io.EOF {
+			return fmt.Errorf("%s: nothing was expected: %w", t.named(), err)
+		}
+	}
 	http.ServeContent(w, r, "", time.Time{}, body)
 	return body.err
 }
 
-// seekable is a blob at hand. What is read of it from the beginning is verified.
+// seekable is a blob at hand.
 type seekable struct {
-	at     content.ReaderAt
-	t      *target
-	offset int64
+	size, offset int64
+	open         func(offset int64) io.Reader
 	// r reads from offset on; nil until something is read.
 	r   io.Reader
 	err error
@@ -126,10 +176,7 @@ type seekable struct {
 // Read implements io.Reader.
 func (b *seekable) Read(p []byte) (int, error) {
 	if b.r == nil {
-		b.r = io.NewSectionReader(b.at, b.offset, b.at.Size()-b.offset)
-		if b.offset == 0 {
-			b.r = newVerifier(b.r, b.t.named(), b.t.digest)
-		}
+		b.r = b.open(b.offset)
 	}
 	n, err := b.r.Read(p)
 	b.offset += int64(n)
@@ -145,7 +192,7 @@ func (b *seekable) Seek(offset int64, whence int) (int64, error) {
 	case io.SeekCurrent:
 		offset += b.offset
 	case io.SeekEnd:
-		offset += b.at.Size()
+		offset += b.size
 	}
 	if offset < 0 {
 		return b.offset, errors.New("seek before the beginning")

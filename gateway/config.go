@@ -29,9 +29,12 @@ type Config struct {
 	HostNames      []string `toml:"host_names"      usage:"accept 'NAME' in Host beside those of the loopback interface"`
 	State          string   `toml:"state"           usage:"keep the secret and converted images in 'DIR'"`
 	StoreSize      Size     `toml:"store_size"      usage:"keep at most 'SIZE' of converted images, such as 20GiB; 0 is no limit"`
+	SpoolSize      Size     `toml:"spool_size"      usage:"share downloads of blobs among clients with at most 'SIZE' on disk; 0 shares nothing"`
 	MaxDownloads   int      `toml:"max_downloads"   usage:"fetch 'N' layers at a time for conversions"`
 	SecretGrace    Duration `toml:"secret_grace"    usage:"accept a replaced secret for another 'DURATION'"`
 	MaxConnections int      `toml:"max_connections" usage:"serve 'N' connections at a time; others wait"`
+	MaxUpstream    int      `toml:"max_upstream"    usage:"make 'N' requests to registries at a time; others wait"`
+	WriteStall     Duration `toml:"write_stall"     usage:"cut off a client that takes nothing for 'DURATION'"`
 	StopTimeout    Duration `toml:"stop_timeout"    usage:"when stopped, wait 'DURATION' for requests under way"`
 	LogLevel       string   `toml:"log_level"       usage:"log messages of 'LEVEL': debug, info, warn or error"`
 }
@@ -48,8 +51,11 @@ func DefaultConfig() *Config {
 		State:          defaultState(),
 		SecretGrace:    Duration(DefaultSecretGrace),
 		StoreSize:      20 << 30,
+		SpoolSize:      8 << 30,
 		MaxDownloads:   6,
 		MaxConnections: 1024,
+		MaxUpstream:    64,
+		WriteStall:     Duration(DefaultWriteStall),
 		StopTimeout:    Duration(time.Minute),
 		LogLevel:       "info",
 	}

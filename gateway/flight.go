@@ -57,12 +57,6 @@ func newFlights(ctx context.Context) *flights {
 	return &flights{ctx: ctx, cancel: cancel, byName: map[string]*flight{}}
 }
 
-// close ends all flights and waits for them.
-func (f *flights) close() {
-	f.cancel()
-	f.wait.Wait()
-}
-
 // join returns the flight for a name, and begins it with resolve if there is
 // none.
 func (f *flights) join(name string, resolve func(context.Context) (ocispec.Descriptor, error)) *flight {

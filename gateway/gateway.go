@@ -10,6 +10,7 @@ package gateway
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"net/http"
 	"strings"
 	"sync"
@@ -42,9 +43,19 @@ type Options struct {
 	// Store takes converted images. nil means that Registry v1 and schema 1
 	// images are refused.
 	Store *Store
+	// SpoolDir is where downloads are that several clients read, SpoolSize how
+	// many bytes they may take together. Zero shares nothing.
+	SpoolDir  string
+	SpoolSize int64
 	// MaxDownloads is the number of layers that conversions fetch at a time, all
 	// together. Zero means 6.
 	MaxDownloads int
+	// MaxUpstream is the number of requests to registries that are under way at
+	// a time. Zero means 64.
+	MaxUpstream int
+	// WriteStall is how long a client may take nothing before its connection is
+	// cut. Zero means DefaultWriteStall.
+	WriteStall time.Duration
 	// Patience is how long a request waits for a conversion before it is told to
 	// come again. Zero means DefaultPatience.
 	Patience time.Duration
@@ -55,9 +66,15 @@ type Server struct {
 	options   Options
 	upstreams map[string]bool
 	flights   *flights
+	spools    *spools
 	downloads *semaphore.Weighted
 	names     map[string]bool
 	refusals  refusals
+	id        string
+	// slots bounds the requests to registries.
+	slots *semaphore.Weighted
+	// serving is held by requests, and by Close to wait for them.
+	serving sync.RWMutex
 	// stopping tells that no new clients are wanted.
 	stopping atomic.Bool
 
@@ -80,26 +97,39 @@ func New(ctx context.Context, o Options) (*Server, error) {
 		names[strings.ToLower(name)] = true
 	}
 	o.Patience = cmp.Or(o.Patience, DefaultPatience)
-	return &Server{
+	o.WriteStall = cmp.Or(o.WriteStall, DefaultWriteStall)
+	s := &Server{
+		id:        rand.Text(),
+		slots:     semaphore.NewWeighted(int64(cmp.Or(o.MaxUpstream, 64))),
 		options:   o,
 		upstreams: upstreams,
 		names:     names,
 		flights:   newFlights(ctx),
 		downloads: semaphore.NewWeighted(int64(cmp.Or(o.MaxDownloads, 6))),
 		resolvers: map[string]*cachedResolver{},
-	}, nil
+	}
+	s.spools = &spools{dir: o.SpoolDir, limit: o.SpoolSize, ctx: s.flights.ctx, open: s.openBlob, byName: map[string]*spool{}}
+	return s, nil
 }
 
-// Close ends conversions, which the next process continues, and waits for them.
-// Requests under way are not waited for.
-func (s *Server) Close() { s.flights.close() }
+// Close ends downloads and conversions, which the next process continues, and
+// waits for them.
+func (s *Server) Close() {
+	s.flights.cancel()
+	s.serving.Lock()
+	defer s.serving.Unlock()
+	s.flights.wait.Wait()
+	s.spools.wait.Wait()
+}
 
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.serveHealth(w, r) {
 		return
 	}
-	rec := &recorder{ResponseWriter: w}
+	s.serving.RLock()
+	defer s.serving.RUnlock()
+	rec := &recorder{ResponseWriter: w, deadline: deadline{control: http.NewResponseController(w), stall: s.options.WriteStall}}
 	defer s.logAccess(r, rec, time.Now())
 	if err := s.serve(rec, r); err != nil {
 		writeFault(rec, r, faultOf(err))
@@ -110,6 +140,14 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) error {
 	if err := s.admit(r); err != nil {
 		return err
+	}
+	if strings.Contains(strings.Join(r.Header.Values("Via"), ","), s.id) {
+		return errLoop
+	}
+	if r.ContentLength != 0 {
+		// Nothing is served that has a body: a slow one must not be waited for.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now())
+		w.Header().Set("Connection", "close")
 	}
 	w.Header().Set("Docker-Distribution-API-Version", "registry/2.0")
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {

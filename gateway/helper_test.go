@@ -36,6 +36,8 @@ type upstream struct {
 	host             string
 	servers, clients *certtest.CA
 	images           http.Handler
+	// wholeOnly tells that images knows no ranges without an end.
+	wholeOnly bool
 
 	// mu guards what follows.
 	mu       sync.Mutex
@@ -46,10 +48,11 @@ type upstream struct {
 // newUpstream starts a registry; nil is one of go-containerregistry.
 func newUpstream(tb testing.TB, images http.Handler) *upstream {
 	tb.Helper()
-	if images == nil {
-		images = registry.New(registry.Logger(log.New(io.Discard, "", 0)), registry.WithReferrersSupport(true))
-	}
 	u := &upstream{servers: certtest.NewCA("servers"), clients: certtest.NewCA("clients"), images: images}
+	if images == nil {
+		u.images = registry.New(registry.Logger(log.New(io.Discard, "", 0)), registry.WithReferrersSupport(true))
+		u.wholeOnly = true
+	}
 	server := httptest.NewUnstartedServer(u)
 	server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	server.TLS = &tls.Config{
@@ -76,11 +79,10 @@ func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if answer != nil && answer(w, r) {
 		return
 	}
-	if r.Header.Get("Range") == "" {
+	if !u.wholeOnly || r.Header.Get("Range") == "" {
 		u.images.ServeHTTP(w, r)
 		return
 	}
-	// go-containerregistry knows no ranges without an end.
 	whole := httptest.NewRecorder()
 	req := r.Clone(r.Context())
 	req.Header.Del("Range")
@@ -202,7 +204,7 @@ func newGateway(tb testing.TB, change func(*Options), registries ...interface{ d
 	tb.Cleanup(func() { _ = store.Close() })
 	hosts := &resolver.Hosts{Roots: certsd.Roots{root}}
 	tb.Cleanup(hosts.CloseIdleConnections)
-	o := Options{Hosts: hosts, Secret: secret, Store: store}
+	o := Options{Hosts: hosts, Secret: secret, Store: store, SpoolDir: state, SpoolSize: 1 << 30}
 	if change != nil {
 		change(&o)
 	}
@@ -253,6 +255,9 @@ func (g *testGateway) do(tb testing.TB, method, path string, header ...string) a
 	body, err := io.ReadAll(resp.Body)
 	return answer{resp.StatusCode, resp.Header, body, err}
 }
+
+// zeroTime leaves modification times out of http.ServeContent.
+var zeroTime time.Time
 
 func must(tb testing.TB, err error) {
 	tb.Helper()

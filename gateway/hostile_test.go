@@ -259,3 +259,31 @@ func remoteMetrics(tb testing.TB, g *testGateway, secret string) int {
 	g.handler.ServeHTTP(w, r)
 	return w.Code
 }
+
+func TestTheGatewayKnowsItsOwnRequests(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t, nil)
+	g := newGateway(t, nil, u)
+	var loop answer
+	u.answers(func(w http.ResponseWriter, r *http.Request) bool {
+		// As if the directory led back to the gateway.
+		loop = g.do(t, r.Method, r.URL.Path+"?ns="+u.host, "Via", r.Header.Get("Via"))
+		w.WriteHeader(loop.status)
+		return true
+	})
+	g.do(t, http.MethodGet, "/v2/app/blobs/"+someDigest+"?ns="+u.host)
+	if loop.status != http.StatusLoopDetected || !strings.Contains(string(loop.body), "must not be in its own root") {
+		t.Errorf("got %d %s", loop.status, loop.body)
+	}
+}
+
+func TestBodiesAreNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	g := newGateway(t, nil)
+	for _, header := range []string{"Content-Length: 1000000", "Transfer-Encoding: chunked"} {
+		status, h, body := g.raw(t, http.MethodPost, "/v2/app/blobs/uploads/?ns=registry.example", header)
+		if status != http.StatusMethodNotAllowed {
+			t.Errorf("%s: %d %v %s", header, status, h, body)
+		}
+	}
+}

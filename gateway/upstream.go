@@ -64,7 +64,16 @@ func (s *Server) resolverFor(t *target) *cachedResolver {
 }
 
 func (s *Server) newResolver() *resolver.Resolver {
-	o := resolver.Options{Hosts: s.options.Hosts, Credentials: s.options.Credentials}
+	o := resolver.Options{
+		Hosts:       s.options.Hosts,
+		Credentials: s.options.Credentials,
+		// RFC 9110, 7.6.3: by it a gateway also knows its own requests.
+		Header: http.Header{"Via": {"1.1 certsd-" + s.id}},
+		UpdateClient: func(c *http.Client) error {
+			c.Transport = &limited{next: c.Transport, slot: s.slots}
+			return nil
+		},
+	}
 	if s.options.Store != nil {
 		o.Store = s.options.Store
 	}

@@ -1,0 +1,80 @@
+package gateway
+
+import (
+	"io"
+	"net/http"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+)
+
+// limited bounds the requests to registries that are under way at a time, and
+// with them the connections. Others wait for their turn.
+type limited struct {
+	next http.RoundTripper
+	slot *semaphore.Weighted
+}
+
+// RoundTrip implements http.RoundTripper.
+func (l *limited) RoundTrip(req *http.Request) (*http.Response, error) {
+	if err := l.slot.Acquire(req.Context(), 1); err != nil {
+		if req.Body != nil {
+			_ = req.Body.Close()
+		}
+		return nil, err
+	}
+	resp, err := l.next.RoundTrip(req)
+	// Only content takes long. An answer that leads to another request must not
+	// hold what that one needs.
+	if err != nil || resp.StatusCode >= http.StatusMultipleChoices || req.Method == http.MethodHead {
+		l.slot.Release(1)
+		return resp, err
+	}
+	resp.Body = &slotBody{ReadCloser: resp.Body, release: sync.OnceFunc(func() { l.slot.Release(1) })}
+	return resp, nil
+}
+
+// slotBody gives the slot back when it has been read or closed.
+type slotBody struct {
+	io.ReadCloser
+	release func()
+}
+
+// Read implements io.Reader.
+func (b *slotBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil {
+		b.release()
+	}
+	return n, err
+}
+
+// Close implements io.Closer.
+func (b *slotBody) Close() error {
+	defer b.release()
+	return b.ReadCloser.Close()
+}
+
+// DefaultWriteStall is how long a client may take nothing before its connection
+// is cut.
+const DefaultWriteStall = time.Minute
+
+// deadline keeps a client that takes nothing from holding a request forever. The
+// time begins again with each write.
+type deadline struct {
+	control *http.ResponseController
+	stall   time.Duration
+	set     time.Time
+}
+
+// extend is called before each write.
+func (d *deadline) extend() {
+	now := time.Now()
+	if now.Sub(d.set) < d.stall/16 {
+		return
+	}
+	d.set = now
+	// Where it cannot be set, as in tests without a connection, there is none.
+	_ = d.control.SetWriteDeadline(now.Add(d.stall))
+}

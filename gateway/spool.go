@@ -1,0 +1,356 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"net/http"
+	"os"
+	"sync"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// spools let requests for the same blob share one download. Its bytes are in a
+// file without a name for as long as somebody reads it: nothing is left behind,
+// however the process ends, and nothing is served that the registry did not give
+// in answer to one of the requests that share it.
+type spools struct {
+	dir string
+	// limit bounds the bytes of all spools. A blob for which there is no room is
+	// passed on as it comes, to one client.
+	limit int64
+	// open asks the registry for a blob from an offset on.
+	open func(ctx context.Context, t *target, offset int64) (*http.Response, error)
+	//nolint:containedctx // a download belongs to nobody's request
+	ctx context.Context
+
+	// mu guards the rest.
+	mu     sync.Mutex
+	byName map[string]*spool
+	used   int64
+	wait   sync.WaitGroup
+}
+
+// spool is the download of one blob.
+type spool struct {
+	target *target
+	cancel context.CancelFunc
+
+	// opened is closed when size, direct and openErr are set.
+	opened  chan struct{}
+	size    int64
+	openErr error
+	// direct is the answer for the request that began, where it is not shared.
+	direct *http.Response
+	file   *os.File
+
+	// readers is guarded by spools.mu.
+	readers int
+
+	// mu guards the rest.
+	mu sync.Mutex
+	// written is how much there is. All of it is verified if done.
+	written int64
+	done    bool
+	err     error
+	// grown tells that one of these has changed.
+	grown *sync.Cond
+}
+
+// errUnshared tells a request to ask the registry itself.
+var errUnshared = errors.New("not shared")
+
+// join returns the download of a blob and, unless it is a new one, waits until
+// it is known what it is. leave is to be called in the end.
+func (s *spools) join(ctx context.Context, t *target, begin bool) (sp *spool, leave func(), err error) {
+	name := t.named()
+	s.mu.Lock()
+	sp, found := s.byName[name]
+	if !found {
+		if !begin || s.limit <= 0 {
+			s.mu.Unlock()
+			return nil, nil, errUnshared
+		}
+		sp = s.begin(t, name)
+	}
+	sp.readers++
+	s.mu.Unlock()
+	leave = sync.OnceFunc(func() { s.leave(name, sp) })
+	select {
+	case <-sp.opened:
+	case <-ctx.Done():
+		leave()
+		return nil, nil, ctx.Err()
+	}
+	switch {
+	case sp.openErr != nil:
+		err = sp.openErr
+	case sp.direct != nil && found:
+		err = errUnshared
+	default:
+		return sp, leave, nil
+	}
+	leave()
+	return nil, nil, err
+}
+
+// begin starts a download. The caller holds mu.
+func (s *spools) begin(t *target, name string) *spool {
+	ctx, cancel := context.WithCancel(s.ctx)
+	sp := &spool{target: t, cancel: cancel, opened: make(chan struct{})}
+	sp.grown = sync.NewCond(&sp.mu)
+	s.byName[name] = sp
+	s.wait.Go(func() {
+		resp, err := s.open(ctx, t, 0)
+		if err == nil && resp.ContentLength >= 0 {
+			err = s.reserve(sp, resp.ContentLength)
+		}
+		switch {
+		case resp == nil:
+			sp.openErr = err
+		case err != nil || resp.ContentLength < 0:
+			// No room, or nobody knows how much it takes.
+			sp.direct = resp
+		}
+		if sp.openErr != nil || sp.direct != nil {
+			s.forget(name, sp)
+			close(sp.opened)
+			return
+		}
+		close(sp.opened)
+		sp.end(s.download(ctx, sp, resp))
+	})
+	return sp
+}
+
+// reserve makes the file for a blob of a size.
+func (s *spools) reserve(sp *spool, size int64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if size > s.limit-s.used {
+		return errUnshared
+	}
+	file, err := os.CreateTemp(s.dir, "spool-")
+	if err != nil {
+		return err
+	}
+	if err := os.Remove(file.Name()); err != nil {
+		return errors.Join(err, file.Close())
+	}
+	s.used += size
+	sp.file, sp.size = file, size
+	return nil
+}
+
+// forget keeps further requests from joining.
+func (s *spools) forget(name string, sp *spool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.byName[name] == sp {
+		delete(s.byName, name)
+	}
+}
+
+// leave ends a download that nobody reads any more.
+func (s *spools) leave(name string, sp *spool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if sp.readers--; sp.readers > 0 {
+		return
+	}
+	if s.byName[name] == sp {
+		delete(s.byName, name)
+	}
+	sp.cancel()
+	s.wait.Go(func() { s.discard(sp) })
+}
+
+// discard gives back what a download took, once it has ended.
+func (s *spools) discard(sp *spool) {
+	<-sp.opened
+	if sp.direct != nil {
+		_ = sp.direct.Body.Close()
+	}
+	if sp.file == nil {
+		return
+	}
+	sp.waitEnd()
+	_ = sp.file.Close()
+	s.mu.Lock()
+	s.used -= sp.size
+	s.mu.Unlock()
+}
+
+// maxResumes is how often in a row a download that was cut is taken up again
+// without getting any further.
+const maxResumes = 3
+
+// download fills the file and verifies it. A cut connection is taken up where
+// it was.
+func (s *spools) download(ctx context.Context, sp *spool, resp *http.Response) error {
+	hash := sp.target.digest.Algorithm().Hash()
+	for fruitless := 0; ; fruitless++ {
+		before := sp.have()
+		err := sp.fill(resp.Body, hash)
+		_ = resp.Body.Close()
+		if err == nil {
+			return sp.verify(hash)
+		}
+		if sp.have() > before {
+			fruitless = 0
+		}
+		if _, disk := errors.AsType[*diskError](err); disk || ctx.Err() != nil || fruitless >= maxResumes {
+			return err
+		}
+		if resp, err = s.resume(ctx, sp, err); err != nil {
+			return err
+		}
+	}
+}
+
+func (s *spools) resume(ctx context.Context, sp *spool, cut error) (*http.Response, error) {
+	resp, err := s.open(ctx, sp.target, sp.have())
+	if err != nil {
+		return nil, errors.Join(cut, err)
+	}
+	contentRange := resp.Header.Get("Content-Range")
+	if resp.StatusCode == http.StatusPartialContent && answersRange(contentRange, fmt.Sprintf("bytes=%d-", sp.have())) {
+		return resp, nil
+	}
+	_ = resp.Body.Close()
+	return nil, fmt.Errorf("%s: cut after %d of %d bytes, and the registry does not go on from there: %w", sp.target.named(), sp.have(), sp.size, cut)
+}
+
+// diskError is what the file and not the registry is to blame for.
+type diskError struct{ error }
+
+// Unwrap returns the cause.
+func (e *diskError) Unwrap() error { return e.error }
+
+var spoolBuffers = sync.Pool{New: func() any {
+	buf := make([]byte, 128<<10)
+	return &buf
+}}
+
+// fill appends what comes.
+func (sp *spool) fill(body io.Reader, hash hash.Hash) error {
+	buf, _ := spoolBuffers.Get().(*[]byte)
+	defer spoolBuffers.Put(buf)
+	at := sp.have()
+	for {
+		n, err := body.Read(*buf)
+		if int64(n) > sp.size-at {
+			return &diskError{fmt.Errorf("%s: more than the %d bytes that were announced", sp.target.named(), sp.size)}
+		}
+		if _, err := sp.file.WriteAt((*buf)[:n], at); err != nil {
+			return &diskError{err}
+		}
+		_, _ = hash.Write((*buf)[:n])
+		at += int64(n)
+		sp.publish(at)
+		if err == io.EOF && at == sp.size {
+			return nil
+		}
+		if err == io.EOF {
+			return io.ErrUnexpectedEOF
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (sp *spool) verify(hash hash.Hash) error {
+	if got := digest.NewDigest(sp.target.digest.Algorithm(), hash); got != sp.target.digest {
+		return &digestError{ref: sp.target.named(), want: sp.target.digest, got: got}
+	}
+	return nil
+}
+
+func (sp *spool) have() int64 {
+	sp.mu.Lock()
+	defer sp.mu.Unlock()
+	return sp.written
+}
+
+func (sp *spool) publish(written int64) {
+	sp.mu.Lock()
+	defer sp.mu.Unlock()
+	sp.written = written
+	sp.grown.Broadcast()
+}
+
+func (sp *spool) end(err error) {
+	sp.mu.Lock()
+	defer sp.mu.Unlock()
+	sp.done, sp.err = true, err
+	sp.grown.Broadcast()
+}
+
+func (sp *spool) waitEnd() {
+	sp.mu.Lock()
+	defer sp.mu.Unlock()
+	for !sp.done {
+		sp.grown.Wait()
+	}
+}
+
+// available waits until there is something after offset. The last byte is not
+// there before all are verified.
+func (sp *spool) available(ctx context.Context, offset int64) (int64, error) {
+	sp.mu.Lock()
+	defer sp.mu.Unlock()
+	for {
+		there := min(sp.written, sp.size-1)
+		if sp.done && sp.err == nil {
+			there = sp.size
+		}
+		switch {
+		case there > offset:
+			return there - offset, nil
+		case sp.done && sp.err != nil:
+			return 0, sp.err
+		case sp.done:
+			return 0, io.EOF
+		case ctx.Err() != nil:
+			return 0, ctx.Err()
+		}
+		sp.grown.Wait()
+	}
+}
+
+// reader reads from offset on, and gives up with ctx.
+func (sp *spool) reader(ctx context.Context, offset int64) io.Reader {
+	return &spoolReader{spool: sp, ctx: ctx, offset: offset}
+}
+
+type spoolReader struct {
+	spool *spool
+	//nolint:containedctx // Read is given none
+	ctx    context.Context
+	offset int64
+}
+
+// Read implements io.Reader.
+func (r *spoolReader) Read(p []byte) (int, error) {
+	n, err := r.spool.available(r.ctx, r.offset)
+	if err != nil {
+		return 0, err
+	}
+	n = min(n, int64(len(p)))
+	read, err := r.spool.file.ReadAt(p[:n], r.offset)
+	r.offset += int64(read)
+	return read, err
+}
+
+// wakeWith makes readers look at ctx again when it ends.
+func (sp *spool) wakeWith(ctx context.Context) (stop func() bool) {
+	return context.AfterFunc(ctx, func() {
+		sp.mu.Lock()
+		defer sp.mu.Unlock()
+		sp.grown.Broadcast()
+	})
+}

@@ -1,0 +1,321 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// blobServer serves one blob as a test wants it to, and counts.
+type blobServer struct {
+	content []byte
+	digest  digest.Digest
+	handler http.HandlerFunc
+
+	// mu guards gets.
+	mu   sync.Mutex
+	gets []string // the Range of each GET
+}
+
+func newBlobServer(size int) *blobServer {
+	content := bytes.Repeat([]byte("0123456789abcdef"), size/16)
+	return &blobServer{content: content, digest: digest.FromBytes(content)}
+}
+
+// ServeHTTP implements http.Handler.
+func (b *blobServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !strings.Contains(r.URL.Path, "/blobs/") {
+		http.NotFound(w, r)
+		return
+	}
+	if r.Method == http.MethodGet {
+		b.mu.Lock()
+		b.gets = append(b.gets, r.Header.Get("Range"))
+		b.mu.Unlock()
+	}
+	b.handler(w, r)
+}
+
+func (b *blobServer) asked() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.gets
+}
+
+func (b *blobServer) path(u *upstream) string {
+	return "/v2/app/blobs/" + b.digest.String() + "?ns=" + u.host
+}
+
+// half sends the header and half of the content.
+func (b *blobServer) half(w http.ResponseWriter) {
+	w.Header().Set("Content-Length", strconv.Itoa(len(b.content)))
+	_, _ = w.Write(b.content[:len(b.content)/2])
+	_ = http.NewResponseController(w).Flush()
+}
+
+func TestClientsShareADownload(t *testing.T) {
+	t.Parallel()
+	b := newBlobServer(1 << 20)
+	more := make(chan struct{})
+	b.handler = func(w http.ResponseWriter, _ *http.Request) {
+		b.half(w)
+		<-more
+		_, _ = w.Write(b.content[len(b.content)/2:])
+	}
+	u := newUpstream(t, b)
+	g := newGateway(t, nil, u)
+	const clients = 8
+	var begun, wait sync.WaitGroup
+	begun.Add(clients)
+	for range clients {
+		wait.Go(func() {
+			resp := g.open(t, b.path(u))
+			defer resp.Body.Close()
+			head := make([]byte, 1000)
+			if _, err := io.ReadFull(resp.Body, head); err != nil {
+				t.Error(err)
+			}
+			begun.Done()
+			rest, err := io.ReadAll(resp.Body)
+			if err != nil || !bytes.Equal(append(head, rest...), b.content) {
+				t.Errorf("%d bytes, %v", len(head)+len(rest), err)
+			}
+		})
+	}
+	begun.Wait()
+	// A range is taken from the download, too.
+	if a := g.do(t, http.MethodGet, b.path(u), "Range", "bytes=16-31"); a.status != http.StatusPartialContent || string(a.body) != "0123456789abcdef" {
+		t.Errorf("range: %d %q", a.status, a.body)
+	}
+	close(more)
+	wait.Wait()
+	if got := b.asked(); len(got) != 1 {
+		t.Errorf("the registry was asked %d times", len(got))
+	}
+	g.spoolsAreEmpty(t)
+}
+
+// open begins a request and leaves the body to the test.
+func (g *testGateway) open(tb testing.TB, path string) *http.Response {
+	tb.Helper()
+	req, err := http.NewRequestWithContext(tb.Context(), http.MethodGet, g.URL+path, nil)
+	must(tb, err)
+	req.Header.Set(tokenHeader, g.secret)
+	resp, err := g.Client().Do(req)
+	must(tb, err)
+	return resp
+}
+
+// spoolsAreEmpty waits for the end of what nobody reads any more.
+func (g *testGateway) spoolsAreEmpty(tb testing.TB) {
+	tb.Helper()
+	g.CloseClientConnections()
+	g.Close()
+	g.handler.spools.wait.Wait()
+	if s := g.handler.spools; s.used != 0 || len(s.byName) != 0 {
+		tb.Errorf("%d bytes of %d downloads are left", s.used, len(s.byName))
+	}
+	files, err := os.ReadDir(g.store.dir)
+	must(tb, err)
+	for _, f := range files {
+		if strings.HasPrefix(f.Name(), "spool") {
+			tb.Errorf("%s is left", f.Name())
+		}
+	}
+}
+
+// TestWrongContent never comes whole, whichever way it takes.
+func TestWrongContent(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name    string
+		sized   bool
+		spool   int64
+		corrupt func([]byte) []byte
+	}{
+		{"shared", true, 1 << 20, flip},
+		{"shared, too short", true, 1 << 20, func(b []byte) []byte { return b[:len(b)-1] }},
+		{"no room to share", true, 1, flip},
+		{"of unknown size", false, 1 << 20, flip},
+		{"of unknown size, too long", false, 1 << 20, func(b []byte) []byte { return append(b, 'x') }},
+		{"empty", true, 1 << 20, func([]byte) []byte { return nil }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			b := newBlobServer(64 << 10)
+			wrong := tt.corrupt(bytes.Clone(b.content))
+			b.handler = func(w http.ResponseWriter, _ *http.Request) {
+				if tt.sized {
+					w.Header().Set("Content-Length", strconv.Itoa(len(wrong)))
+				} else {
+					_ = http.NewResponseController(w).Flush()
+				}
+				_, _ = w.Write(wrong)
+			}
+			u := newUpstream(t, b)
+			g := newGateway(t, func(o *Options) { o.SpoolSize = tt.spool }, u)
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, g.URL+b.path(u), nil)
+			must(t, err)
+			req.Header.Set(tokenHeader, g.secret)
+			resp, err := g.Client().Do(req)
+			if err != nil { // cut before anything was sent
+				return
+			}
+			defer resp.Body.Close()
+			body, err := io.ReadAll(resp.Body)
+			if err == nil || len(body) >= len(wrong) && len(wrong) > 0 {
+				t.Errorf("%d bytes of %d, %v", len(body), len(wrong), err)
+			}
+		})
+	}
+}
+
+func flip(b []byte) []byte {
+	b[len(b)/2] ^= 1
+	return b
+}
+
+func TestGoodContentOfUnknownSize(t *testing.T) {
+	t.Parallel()
+	b := newBlobServer(64 << 10)
+	b.handler = func(w http.ResponseWriter, _ *http.Request) {
+		_ = http.NewResponseController(w).Flush()
+		_, _ = w.Write(b.content)
+	}
+	u := newUpstream(t, b)
+	g := newGateway(t, nil, u)
+	if a := g.do(t, http.MethodGet, b.path(u)); a.err != nil || !bytes.Equal(a.body, b.content) {
+		t.Errorf("%d, %d bytes, %v", a.status, len(a.body), a.err)
+	}
+}
+
+func TestCutDownloadsGoOn(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name    string
+		resumes bool
+		want    []string
+	}{
+		{"where they were", true, []string{"", "bytes=32768-"}},
+		{"not at all", false, []string{"", "bytes=32768-"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			b := newBlobServer(64 << 10)
+			b.handler = func(w http.ResponseWriter, r *http.Request) {
+				switch {
+				case r.Header.Get("Range") == "":
+					b.half(w)
+					panic(http.ErrAbortHandler)
+				case tt.resumes:
+					http.ServeContent(w, r, "", zeroTime, bytes.NewReader(b.content))
+				default:
+					w.Header().Set("Content-Length", strconv.Itoa(len(b.content)))
+					_, _ = w.Write(b.content)
+				}
+			}
+			u := newUpstream(t, b)
+			g := newGateway(t, nil, u)
+			resp := g.open(t, b.path(u))
+			defer resp.Body.Close()
+			body, err := io.ReadAll(resp.Body)
+			if tt.resumes != (err == nil && bytes.Equal(body, b.content)) {
+				t.Errorf("%d bytes, %v", len(body), err)
+			}
+			if got := b.asked(); strings.Join(got, ",") != strings.Join(tt.want, ",") {
+				t.Errorf("asked %q, want %q", got, tt.want)
+			}
+			g.spoolsAreEmpty(t)
+		})
+	}
+}
+
+func TestDownloadEndsWithItsLastReader(t *testing.T) {
+	t.Parallel()
+	b := newBlobServer(1 << 20)
+	ended := make(chan struct{})
+	b.handler = func(w http.ResponseWriter, r *http.Request) {
+		b.half(w)
+		<-r.Context().Done()
+		close(ended)
+	}
+	u := newUpstream(t, b)
+	g := newGateway(t, nil, u)
+	first, second := g.open(t, b.path(u)), g.open(t, b.path(u))
+	must(t, first.Body.Close())
+	if _, err := io.ReadFull(second.Body, make([]byte, 1000)); err != nil {
+		t.Error(err)
+	}
+	must(t, second.Body.Close())
+	<-ended
+	g.spoolsAreEmpty(t)
+}
+
+func TestMissingBlobIsToldAsSuch(t *testing.T) {
+	t.Parallel()
+	b := newBlobServer(16)
+	b.handler = http.NotFound
+	u := newUpstream(t, b)
+	g := newGateway(t, nil, u)
+	for _, method := range []string{http.MethodGet, http.MethodHead} {
+		a := g.do(t, method, b.path(u))
+		if a.status != http.StatusNotFound || method == http.MethodGet && !strings.Contains(string(a.body), codeBlobUnknown) {
+			t.Errorf("%s: %d %s", method, a.status, a.body)
+		}
+	}
+}
+
+func TestSlowClientIsCutOff(t *testing.T) {
+	t.Parallel()
+	b := newBlobServer(64 << 20)
+	b.handler = func(w http.ResponseWriter, r *http.Request) {
+		http.ServeContent(w, r, "", zeroTime, bytes.NewReader(b.content))
+	}
+	u := newUpstream(t, b)
+	g := newGateway(t, func(o *Options) { o.WriteStall = 100 * time.Millisecond }, u)
+	resp := g.open(t, b.path(u))
+	defer resp.Body.Close()
+	// Nothing is read until the gateway has given up.
+	g.handler.serving.Lock()
+	g.handler.serving.Unlock() //nolint:staticcheck // that it can be had is the point
+	body, err := io.ReadAll(resp.Body)
+	if err == nil || len(body) == len(b.content) {
+		t.Errorf("%d bytes, %v", len(body), err)
+	}
+}
+
+func TestSpoolGivesUpWithItsReader(t *testing.T) {
+	t.Parallel()
+	sp := &spool{size: 10}
+	sp.grown = sync.NewCond(&sp.mu)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer sp.wakeWith(ctx)()
+	cancel()
+	if _, err := sp.reader(ctx, 0).Read(make([]byte, 1)); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestSpoolRefusesMoreThanWasAnnounced(t *testing.T) {
+	t.Parallel()
+	file, err := os.CreateTemp(t.TempDir(), "")
+	must(t, err)
+	defer file.Close()
+	sp := &spool{size: 3, file: file, target: &target{host: "h", repository: "r"}}
+	sp.grown = sync.NewCond(&sp.mu)
+	hash := digest.SHA256.Hash()
+	if err := sp.fill(iotest.OneByteReader(strings.NewReader("abcd")), hash); err == nil || err.Error() != "h/r: more than the 3 bytes that were announced" {
+		t.Errorf("got %v", err)
+	}
+}
