@@ -15,8 +15,8 @@ import (
 	"github.com/certsd/containerd-certsd/resolver"
 )
 
-const pullDescription = `Pulls an image into an OCI image layout, a directory that skopeo, crane and podman read. Images that only Registry v1
-or schema 1 still have become OCI images on the way.
+const pullDescription = `Pulls an image into an OCI image layout, a directory that skopeo, crane and podman read, or into a containerd. Images that
+only Registry v1 or schema 1 still have become OCI images on the way.
 
 The directory is ./NAME, after the last part of the repository, or that of --output. An image is added to a layout that
 exists, in place of the one that had its tag. The index names the image only once all of it is there; after Ctrl-C or
@@ -30,17 +30,23 @@ Docker's manifests become OCI manifests, as with skopeo copy: they refer to the 
 one. With --preserve-digests, or for a reference with a digest, they stay what they are; skopeo before 1.13 does not find
 those by their tag.
 
+With --containerd the image goes into a containerd, stock or with the plugin, and is unpacked there. Its manifests stay
+what they are. With --all-platforms the one of this machine is unpacked.
+
 Examples:
 
     certsd pull registry.example/team/app:1.2
     skopeo inspect oci:app:1.2
 
-    certsd pull --output /srv/images --platform linux/amd64,linux/arm64 registry.example/team/app:1.2`
+    certsd pull --output /srv/images --platform linux/amd64,linux/arm64 registry.example/team/app:1.2
+
+    certsd pull --containerd /run/containerd/containerd.sock --namespace k8s.io registry.example/team/app:1.2`
 
 // pullFlags are the flags of certsd pull.
 type pullFlags struct {
 	hosts        hostFlags
 	output       string
+	daemon       pull.Daemon
 	platforms    []string
 	allPlatforms bool
 	preserve     bool
@@ -51,13 +57,16 @@ func pullCommand(stdout, stderr io.Writer) *cli.Command {
 	var f pullFlags
 	return &cli.Command{
 		Name:         "pull",
-		Usage:        "pull an image into an OCI image layout",
+		Usage:        "pull an image into an OCI image layout or a containerd",
 		ArgsUsage:    "[HOST[:PORT]/]NAME[:TAG][@DIGEST]",
 		Description:  pullDescription,
 		OnUsageError: usage,
 		Flags: append(
 			f.hosts.flags(),
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "put the image into the layout in `DIR` (default: ./NAME)", Destination: &f.output},
+			&cli.StringFlag{Name: "containerd", Usage: "put the image into the containerd whose socket is `ADDRESS`", Destination: &f.daemon.Address},
+			&cli.StringFlag{Name: "namespace", Aliases: []string{"n"}, Usage: "containerd's `NAMESPACE` for the image", Value: "default", Sources: cli.EnvVars("CONTAINERD_NAMESPACE"), Destination: &f.daemon.Namespace},
+			&cli.StringFlag{Name: "snapshotter", Usage: "unpack with containerd's snapshotter `NAME` (default: the daemon's)", Destination: &f.daemon.Snapshotter},
 			&cli.StringSliceFlag{Name: "platform", Usage: "take the image for `PLATFORM`, such as linux/arm64; may be repeated, or a list with commas", Destination: &f.platforms},
 			&cli.BoolFlag{Name: "all-platforms", Usage: "take all there is", Destination: &f.allPlatforms},
 			&cli.BoolFlag{Name: "preserve-digests", Usage: "keep manifests as they are, also Docker's", Destination: &f.preserve},
@@ -73,41 +82,61 @@ func pullCommand(stdout, stderr io.Writer) *cli.Command {
 }
 
 func (f *pullFlags) run(ctx context.Context, name string, stdout, stderr io.Writer) error {
-	ref, err := imageref.Parse(name)
+	req, err := f.request(name)
 	if err != nil {
 		return &usageError{err}
 	}
-	chosen := pull.Platforms{All: f.allPlatforms}
-	if chosen.Only, err = pull.ParsePlatforms(f.platforms); err != nil {
-		return &usageError{err}
+	if req.Credentials, err = dockerCredentials(ctx); err != nil {
+		return err
 	}
-	if chosen.All && len(chosen.Only) > 0 {
-		return &usageError{errors.New("--platform and --all-platforms exclude each other")}
-	}
-	credentials, err := dockerCredentials(ctx)
+	req.Progress = progress.New(stderr, progress.ModeFor(stderr, f.quiet))
+	defer req.Progress.Close()
+	req.Hosts = f.hosts.hosts(resolver.Hooks{OnWarning: func(host string, problem error) {
+		req.Progress.Printf("warning: %s: %v", host, problem)
+	}})
+	defer req.Hosts.CloseIdleConnections()
+	res, where, err := f.pull(ctx, req)
+	req.Progress.Close()
 	if err != nil {
 		return err
 	}
-	report := progress.New(stderr, progress.ModeFor(stderr, f.quiet))
-	defer report.Close()
-	hosts := f.hosts.hosts(resolver.Hooks{OnWarning: func(host string, problem error) {
-		report.Printf("warning: %s: %v", host, problem)
-	}})
-	defer hosts.CloseIdleConnections()
-	req := &pull.Request{
-		Ref: ref, Hosts: hosts, Credentials: credentials,
-		Platforms: chosen, PreserveDigests: f.preserve, Progress: report,
+	return f.tell(stdout, req.Ref, res, where)
+}
+
+// request is what the command line asks for.
+func (f *pullFlags) request(name string) (*pull.Request, error) {
+	ref, err := imageref.Parse(name)
+	if err != nil {
+		return nil, err
+	}
+	only, err := pull.ParsePlatforms(f.platforms)
+	switch {
+	case err != nil:
+		return nil, err
+	case f.allPlatforms && len(only) > 0:
+		return nil, errors.New("--platform and --all-platforms exclude each other")
+	case f.daemon.Address != "" && f.output != "":
+		return nil, errors.New("--output and --containerd exclude each other")
+	}
+	return &pull.Request{
+		Ref:             ref,
+		Platforms:       pull.Platforms{All: f.allPlatforms, Only: only},
+		PreserveDigests: f.preserve,
+	}, nil
+}
+
+// pull does what is asked for, and says where the image is then.
+func (f *pullFlags) pull(ctx context.Context, req *pull.Request) (res pull.Result, where string, err error) {
+	if f.daemon.Address != "" {
+		res, err = pull.ToContainerd(ctx, req, f.daemon)
+		return res, fmt.Sprintf("%s, namespace %s", f.daemon.Address, f.daemon.Namespace), err
 	}
 	dir := f.output
 	if dir == "" {
-		dir = ref.Base()
+		dir = req.Ref.Base()
 	}
-	res, err := pull.ToLayout(ctx, req, dir)
-	report.Close()
-	if err != nil {
-		return unusableLayout(err)
-	}
-	return f.tell(stdout, ref, res, "oci:"+layoutName(dir, ref))
+	res, err = pull.ToLayout(ctx, req, dir)
+	return res, "oci:" + layoutName(dir, req.Ref), unusableLayout(err)
 }
 
 // tell prints what was pulled and where it is. The reference in full can be

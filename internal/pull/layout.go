@@ -86,11 +86,6 @@ func (r *Request) toStore(ctx context.Context, store content.Store) (Result, err
 	if err := chosen.write(ctx, store); err != nil {
 		return Result{}, err
 	}
-	if images.IsManifestType(chosen.root.MediaType) && chosen.root.Digest == desc.Digest {
-		if err := in.head(ctx, r, desc); err != nil {
-			return Result{}, err
-		}
-	}
 	handler := images.Handlers(images.HandlerFunc(in.fetch), images.ChildrenHandler(store))
 	if err := images.Dispatch(ctx, handler, semaphore.NewWeighted(maxDownloads), chosen.root); err != nil {
 		return Result{}, err
@@ -108,29 +103,6 @@ type intake struct {
 	store   content.Store
 	fetcher remotes.Fetcher
 	watch   *watch
-}
-
-// head fetches manifest and configuration of an image that is there for one
-// platform, before its layers, if it is to be seen which one that is.
-func (in *intake) head(ctx context.Context, r *Request, manifest ocispec.Descriptor) error {
-	if len(r.Platforms.Only) == 0 {
-		return nil
-	}
-	if _, err := in.fetch(ctx, manifest); err != nil {
-		return err
-	}
-	children, err := images.Children(ctx, in.store, manifest)
-	if err != nil {
-		return err
-	}
-	for _, c := range children {
-		if images.IsConfigType(c.MediaType) {
-			if _, err := in.fetch(ctx, c); err != nil {
-				return err
-			}
-		}
-	}
-	return r.check(ctx, in.store, manifest)
 }
 
 // fetch is an images.HandlerFunc that brings a blob into the store.

@@ -63,10 +63,10 @@ func (e *InterruptedError) Error() string {
 	if !e.Canceled {
 		text = e.Err.Error()
 	}
-	if e.Dir != "" {
-		text += fmt.Sprintf("\n-> what has arrived is kept in %s: run the same command again to go on from there", e.Dir)
+	if e.Dir == "" {
+		return text + ": nothing is complete: run the same command again"
 	}
-	return text
+	return text + fmt.Sprintf("\n-> what has arrived is kept in %s: run the same command again to go on from there", e.Dir)
 }
 
 // Unwrap returns what ended the pull.

@@ -39,7 +39,7 @@ type choice struct {
 // theirs.
 func (r *Request) choose(ctx context.Context, f remotes.Fetcher, desc ocispec.Descriptor) (choice, error) {
 	if !images.IsIndexType(desc.MediaType) || r.Platforms.All {
-		return choice{root: desc}, nil
+		return choice{root: desc}, r.check(ctx, f, desc)
 	}
 	index, entries, err := flatten(ctx, f, desc)
 	if err != nil {
@@ -157,19 +157,21 @@ func (c choice) write(ctx context.Context, store content.Ingester) error {
 	return content.WriteBlob(ctx, store, remotes.MakeRefKey(ctx, c.root), bytes.NewReader(c.made), c.root)
 }
 
-// check holds an image that is there for one platform only to what was asked.
-func (r *Request) check(ctx context.Context, store content.Provider, manifest ocispec.Descriptor) error {
-	if len(r.Platforms.Only) == 0 {
+// check holds an image that is there for one platform only to those that were
+// asked for.
+func (r *Request) check(ctx context.Context, f remotes.Fetcher, desc ocispec.Descriptor) error {
+	if len(r.Platforms.Only) == 0 || !images.IsManifestType(desc.MediaType) {
 		return nil
 	}
 	var m ocispec.Manifest
-	if err := read(ctx, store, manifest, &m); err != nil {
-		return err
+	if err := readDocument(ctx, f, desc, &m); err != nil {
+		return fmt.Errorf("%s: manifest: %w", r.Ref, err)
 	}
-	has, err := images.ConfigPlatform(ctx, store, m.Config)
-	if err != nil {
+	var has ocispec.Platform
+	if err := readDocument(ctx, f, m.Config, &has); err != nil {
 		return fmt.Errorf("%s: configuration: %w", r.Ref, err)
 	}
+	has = platforms.Normalize(has)
 	for _, want := range r.Platforms.Only {
 		if !platforms.Only(want).Match(has) {
 			return &MissingPlatformError{Ref: r.Ref.String(), Want: want, Has: []string{platforms.Format(has)}}
