@@ -45,7 +45,7 @@ SERVERS   := apache2 busybox docker-registry nginx podman runc skopeo
 RACE      := $(if $(shell command -v $${CC:-gcc} 2>/dev/null),-race)
 
 .DEFAULT_GOAL := help
-.PHONY: help build $(BINARIES) clients test unit cross integration lint fmt bench demo install clean
+.PHONY: help build $(BINARIES) clients test unit cross integration lint fmt bench demo man install clean
 
 help: ## explain the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1|\2/p' $(firstword $(MAKEFILE_LIST)) | column -t -s '|' 2>/dev/null || \
@@ -105,12 +105,22 @@ demo: build ## show certificates tried one after another; as root also through c
 	@if [ "$$(id -u)" = 0 ]; then demo/containerd.sh; else \
 		echo "As root, make demo goes on with containerd: stock containerd fails, the plugin pulls."; fi
 
-install: build ## install the binaries into PREFIX/bin, /usr/local/bin if not set
+man: bin/certsd ## write the manual page of certsd to share/man/man1/certsd.1, from what --help says
+	@mkdir -p share/man/man1
+	bin/certsd man >share/man/man1/certsd.1.new
+	mv share/man/man1/certsd.1.new share/man/man1/certsd.1
+
+install: build man ## install the binaries into PREFIX/bin, /usr/local/bin if not set; manual page and completion into share
 	install -d $(DESTDIR)$(PREFIX)/bin
 	install -m 0755 $(BINARIES) $(DESTDIR)$(PREFIX)/bin
+	install -d $(addprefix $(DESTDIR)$(PREFIX)/share/,man/man1 bash-completion/completions zsh/site-functions fish/vendor_completions.d)
+	install -m 0644 share/man/man1/certsd.1 $(DESTDIR)$(PREFIX)/share/man/man1
+	bin/certsd completion bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/certsd
+	bin/certsd completion zsh >$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_certsd
+	bin/certsd completion fish >$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/certsd.fish
 
 clean: ## remove what was built, tools included
-	rm -rf bin .cache
+	rm -rf bin .cache share
 
 $(GOFUMPT):
 	$(call tool,mvdan.cc/gofumpt,$(GOFUMPT_VERSION))

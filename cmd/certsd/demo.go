@@ -25,7 +25,9 @@ func demoCommand(stdout io.Writer) *cli.Command {
 		Name:  "demo",
 		Usage: "pull from a registry behind client certificates, all of it in this process",
 		Description: "Starts a registry on a loopback port that accepts one of three client certificates, writes the certs.d\n" +
-			"directory for it, and pulls an image into an OCI layout. Everything lives in a temporary directory.",
+			"directory for it, and pulls an image into an OCI layout. Everything lives in a temporary directory.\n\n" +
+			"   certsd demo\n" +
+			"   certsd demo --serve /tmp/demo",
 		OnUsageError: usage,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "serve", Usage: "only serve the registry, with its certs.d below `DIR`, until interrupted", Destination: &serve},

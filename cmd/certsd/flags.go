@@ -21,7 +21,7 @@ func (f *hostFlags) flags() []cli.Flag {
 		},
 		&cli.StringFlag{
 			Name:        "system-roots",
-			Usage:       "`MODE` fallback trusts the system's CA roots where no others are configured, append always",
+			Usage:       "trust the system's CA roots as `MODE` says: fallback, where no others are configured, or append, always",
 			Value:       "fallback",
 			Destination: &f.systemRoots,
 			Validator:   systemRootsMode,

@@ -74,9 +74,11 @@ func command(stdout, stderr io.Writer) *cli.Command {
 		},
 		Commands: []*cli.Command{
 			checkCommand(stdout, stderr),
+			completionCommand(stdout),
 			copyCommand(stdout, stderr),
 			demoCommand(stdout),
 			gatewayCommand(stdout, stderr),
+			manCommand(stdout),
 			migrateCommand(stdout, stderr),
 			pullCommand(stdout, stderr),
 		},

@@ -12,7 +12,14 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// Shells that complete run this binary in certsd's place.
+	if os.Getenv("RUN_AS_CERTSD") != "" {
+		main()
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 func TestDemoPullsWithTheSecondCertificate(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())

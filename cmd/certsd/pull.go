@@ -27,8 +27,8 @@ gets the tag, as with skopeo and crane. For several platforms an index of those 
 registry's own index is taken whole, with all it names.
 
 Docker's manifests become OCI manifests, as with skopeo copy: they refer to the same layers, but their digest is another
-one. With --preserve-digests, or for a reference with a digest, they stay what they are; skopeo before 1.13 does not find
-those by their tag.
+one. With --preserve-digests, or for a reference with a digest, they stay what they are; skopeo before 1.13 does not
+find those by their tag.
 
 With --containerd the image goes into a containerd, stock or with the plugin, and is unpacked there. Its manifests stay
 what they are. With --all-platforms the one of this machine is unpacked.

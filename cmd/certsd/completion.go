@@ -1,0 +1,75 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/urfave/cli/v3"
+
+	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/internal/clidoc"
+)
+
+// completionCommand prints the scripts that shells complete with, and answers
+// them. That of the library splits words at colons, which ports come after.
+func completionCommand(stdout io.Writer) *cli.Command {
+	return &cli.Command{
+		Name:      "completion",
+		Usage:     "print the script that makes a shell complete commands, flags and registries",
+		ArgsUsage: "bash|zsh|fish",
+		Description: "Registries are those that have a directory. No server is asked.\n\n" +
+			"   source <(certsd completion bash)                  # in ~/.bashrc\n" +
+			"   source <(certsd completion zsh)                   # in ~/.zshrc, after compinit\n" +
+			"   certsd completion fish >~/.config/fish/completions/certsd.fish",
+		OnUsageError: usage,
+		Commands: []*cli.Command{{
+			Name: "words", Hidden: true, SkipFlagParsing: true,
+			Action: func(_ context.Context, c *cli.Command) error {
+				words := c.Args().Slice()
+				if len(words) > 0 && words[0] == "--" {
+					words = words[1:]
+				}
+				return completeWords(stdout, c.Root(), words)
+			},
+		}},
+		Action: func(_ context.Context, c *cli.Command) error {
+			if c.Args().Len() != 1 {
+				return &usageError{errors.New("completion takes the name of a shell: bash, zsh or fish")}
+			}
+			script, err := clidoc.Script(c.Args().First())
+			if err != nil {
+				return &usageError{err}
+			}
+			_, err = io.WriteString(stdout, script)
+			return err
+		},
+	}
+}
+
+// completeWords prints what the last word may become: WORD TAB USAGE.
+func completeWords(stdout io.Writer, root *cli.Command, words []string) error {
+	completer := &clidoc.Completer{Root: root, Arguments: map[string]func(map[string]string) []string{"check": registryNames}}
+	for _, w := range completer.Complete(words) {
+		line := w.Text
+		if w.Usage != "" {
+			line += "\t" + w.Usage
+		}
+		if _, err := fmt.Fprintln(stdout, line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// registryNames are the registries with a directory. Only the roots are listed.
+func registryNames(flags map[string]string) []string {
+	f := hostFlags{root: flags["root"]}
+	names, err := (&certsd.Hosts{Roots: f.roots()}).Names()
+	if err != nil {
+		// What could be listed is offered all the same: nobody reads errors here.
+		return names
+	}
+	return names
+}

@@ -1,0 +1,49 @@
+package main
+
+import (
+	"context"
+	"io"
+
+	"github.com/urfave/cli/v3"
+
+	"github.com/certsd/containerd-certsd/internal/clidoc"
+)
+
+// manDate is the day on which a command or flag was last changed. It is written
+// down here so that the same source makes the same page.
+const manDate = "2026-11-25"
+
+// manual is what the manual page has beside the commands.
+var manual = clidoc.Manual{Date: manDate, Sections: []clidoc.Section{
+	{Title: "EXIT STATUS", Text: `0  done; for check: a pull would work
+
+1  failed: the registry said no, or the network failed
+
+2  wrong usage, or a configuration that cannot be used`},
+	{Title: "ENVIRONMENT", Text: `XDG_CONFIG_HOME: for users other than root, containerd/certs.d and docker/certs.d below it are searched first; ~/.config if unset.
+
+DOCKER_CONFIG: the directory of config.json, with credentials and the names of credential helpers; ~/.docker if unset.
+
+HTTPS_PROXY, HTTP_PROXY, NO_PROXY: the proxy to use, as in other programs.`},
+	{Title: "FILES", Text: `/etc/containerd/certs.d/HOST:PORT/ and /etc/docker/certs.d/HOST:PORT/, also HOST_PORT_ and, for the default port, HOST:
+
+    *.crt                     CA roots; without one the system's are used
+    NAME.cert with NAME.key   client certificates, presented in alphabetical order
+    hosts.toml                containerd's host configuration
+
+_default in place of HOST is for registries without a directory.`},
+	{Title: "SEE ALSO", Text: `containerd(8), ctr(8), skopeo(1), openssl-x509(1)
+
+The documents of containerd-certsd: docs/certsd.md, docs/configuration.md, docs/operations.md, docs/registry-v1.md.`},
+}}
+
+// manCommand prints the manual page, for "make man".
+func manCommand(stdout io.Writer) *cli.Command {
+	return &cli.Command{
+		Name: "man", Hidden: true, OnUsageError: usage,
+		Usage: "print the manual page",
+		Action: func(_ context.Context, c *cli.Command) error {
+			return manual.WriteTo(stdout, c.Root())
+		},
+	}
+}

@@ -1,0 +1,91 @@
+// Package clidoc makes of a tree of commands what --help does not print: the
+// manual page and the words a shell completes a command line with. Both say
+// what --help says, because they are made of the same texts.
+package clidoc
+
+import (
+	"regexp"
+	"strings"
+
+	"github.com/urfave/cli/v3"
+)
+
+// Commands are the subcommands of c that are shown, in their order, without the
+// "help" that each command gets.
+func Commands(c *cli.Command) []*cli.Command {
+	var visible []*cli.Command
+	for _, sub := range c.Commands {
+		if !sub.Hidden && sub.Name != "help" {
+			visible = append(visible, sub)
+		}
+	}
+	return visible
+}
+
+// Flag is one flag as it is documented.
+type Flag struct {
+	// Names are its names, the long one first, without dashes.
+	Names []string
+	// Value is the placeholder of its value, empty for a flag without one.
+	Value string
+	// Usage says what it does, Default what it is if it is not given, empty for
+	// nothing worth mentioning.
+	Usage, Default string
+	// Repeated tells that it may be given several times.
+	Repeated bool
+}
+
+// Flags are the flags of c that are shown, in their order, without the --help
+// that each command gets.
+func Flags(c *cli.Command) []Flag {
+	var flags []Flag
+	for _, f := range c.Flags {
+		if v, ok := f.(cli.VisibleFlag); ok && !v.IsVisible() {
+			continue
+		}
+		if flag := describe(f); flag.Names[0] != "help" {
+			flags = append(flags, flag)
+		}
+	}
+	return flags
+}
+
+// placeholder is how a usage text names the value.
+var placeholder = regexp.MustCompile("`([^`]+)`")
+
+func describe(f cli.Flag) Flag {
+	flag := Flag{Names: f.Names()}
+	doc, ok := f.(cli.DocGenerationFlag)
+	if !ok {
+		return flag
+	}
+	flag.Usage = placeholder.ReplaceAllString(doc.GetUsage(), "$1")
+	if b, ok := f.(*cli.BoolFlag); ok && b.Value && !strings.Contains(flag.Usage, "(default: ") {
+		flag.Default = "true"
+	}
+	if doc.TakesValue() {
+		flag.Value = "VALUE"
+		if m := placeholder.FindStringSubmatch(doc.GetUsage()); m != nil {
+			flag.Value = m[1]
+		}
+		flag.Default = defaultOf(doc)
+	}
+	if many, ok := f.(cli.DocGenerationMultiValueFlag); ok {
+		flag.Repeated = many.IsMultiValueFlag()
+	}
+	return flag
+}
+
+// defaultOf is the default, unless the usage text tells it itself.
+func defaultOf(doc cli.DocGenerationFlag) string {
+	if !doc.IsDefaultVisible() || strings.Contains(doc.GetUsage(), "(default: ") {
+		return ""
+	}
+	// The text for --help is there only once the command line was read.
+	text := doc.GetValue()
+	if list, ok := strings.CutPrefix(text, "["); ok {
+		text = strings.Join(strings.Fields(strings.TrimSuffix(list, "]")), ", ")
+	}
+	// Whether it is quoted depends on that, too.
+	return strings.ReplaceAll(strings.ReplaceAll(text, ",,", ","), `"`, "")
+}
