@@ -166,7 +166,7 @@ func (rd *round) run(identities []*Identity) (*http.Response, error) {
 		}
 		a.Reason = reason
 		if resp != nil {
-			a.Answer = discard(resp, rd.secret())
+			a.Answer = discard(resp, rd.secrets()...)
 		}
 		rd.record(a)
 		if hook := rd.Hooks.OnRotate; hook != nil {
@@ -245,9 +245,9 @@ func (rd *round) finish(a Attempt, resp *http.Response, o reply) (*http.Response
 		return nil, rd.explain(o, a)
 	}
 	if resp.StatusCode >= 400 && rd.trail != nil && rd.req.Method != http.MethodHead {
-		secret := rd.secret()
+		secrets := rd.secrets()
 		resp.Body = &overhear{ReadCloser: resp.Body, tell: func(text []byte) {
-			rd.trail.answer(id, answerText(text, resp.Header.Get("Content-Type"), secret))
+			rd.trail.answer(id, answerText(text, resp.Header.Get("Content-Type"), secrets...))
 		}}
 	}
 	return resp, nil

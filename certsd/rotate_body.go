@@ -38,14 +38,14 @@ func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
 // discard reads what is left of an answer that nobody will see, so that its
 // connection can be used again, and closes it. It returns what the answer says.
-func discard(resp *http.Response, secret string) string {
+func discard(resp *http.Response, secrets ...string) string {
 	body := resp.Body
 	slow := time.AfterFunc(drainTime, func() { _ = body.Close() })
 	defer slow.Stop()
 	text, _ := io.ReadAll(io.LimitReader(body, maxAnswerBody))
 	_, _ = io.CopyN(io.Discard, body, maxDrain)
 	_ = body.Close()
-	return answerText(text, resp.Header.Get("Content-Type"), secret)
+	return answerText(text, resp.Header.Get("Content-Type"), secrets...)
 }
 
 // overhear is a body that tells what its reader reads of its beginning. Reading

@@ -2,6 +2,8 @@ package certsd
 
 import (
 	"encoding/json"
+	"net/http"
+	"net/url"
 	"strings"
 	"time"
 	"unicode"
@@ -16,11 +18,14 @@ const (
 	maxAnswer = 200
 	maxName   = 200
 	maxURL    = 500
+	// minSecret is the length below which a text is not taken for a secret: to
+	// take out every "a" would leave nothing to read.
+	minSecret = 8
 )
 
 // answerText returns what the body of an error says, in one line. Where the
-// server repeats the credentials of the request they are taken out.
-func answerText(body []byte, contentType, secret string) string {
+// server repeats what is secret in the request it is taken out.
+func answerText(body []byte, contentType string, secrets ...string) string {
 	text := fromJSON(body)
 	if text == "" {
 		text = string(body)
@@ -28,8 +33,10 @@ func answerText(body []byte, contentType, secret string) string {
 			text = fromHTML(text)
 		}
 	}
-	if secret != "" {
-		text = strings.ReplaceAll(text, secret, "[removed]")
+	for _, secret := range secrets {
+		if len(secret) >= minSecret {
+			text = strings.ReplaceAll(text, secret, "[removed]")
+		}
 	}
 	return clean(text, maxAnswer)
 }
@@ -130,17 +137,30 @@ func isClean(text string, limit int) bool {
 	return true
 }
 
-// secret is the part of the request's Authorization that must not be shown,
-// should a server repeat it.
-func (rd *round) secret() string {
-	value := rd.header.Get("Authorization")
-	if _, credentials, ok := strings.Cut(value, " "); ok {
-		value = credentials
+// secrets are the parts of the request that must not be shown, should a server
+// repeat them: credentials, the values of configured headers, and the query,
+// where signed URLs have their signature.
+func (rd *round) secrets() []string {
+	_, credentials, _ := strings.Cut(rd.header.Get("Authorization"), " ")
+	secrets := []string{rd.header.Get("Authorization"), strings.TrimSpace(credentials), rd.req.URL.RawQuery}
+	if _, password, ok := (&http.Request{Header: rd.header}).BasicAuth(); ok {
+		secrets = append(secrets, password)
 	}
-	if value = strings.TrimSpace(value); len(value) < 8 {
-		return ""
+	for _, values := range rd.ep.Header {
+		secrets = append(secrets, values...)
 	}
-	return value
+	for pair := range strings.SplitSeq(rd.req.URL.RawQuery, "&") {
+		name, value, _ := strings.Cut(pair, "=")
+		if name == "scope" || name == "service" {
+			// A token server says which of them it does not like.
+			continue
+		}
+		secrets = append(secrets, value)
+		if plain, err := url.QueryUnescape(value); err == nil {
+			secrets = append(secrets, plain)
+		}
+	}
+	return secrets
 }
 
 // day is a date as it stands in messages.

@@ -215,6 +215,36 @@ func TestAnswerText(t *testing.T) {
 	}
 }
 
+// A server that repeats what it was sent gives no secret away.
+func TestAnswersKeepSecrets(t *testing.T) {
+	t.Parallel()
+	s := newTLSServer(t, serverOptions{handle: func(w http.ResponseWriter, r *http.Request, _ string) {
+		w.WriteHeader(403)
+		user, password, _ := r.BasicAuth()
+		_, _ = io.WriteString(w, strings.Join([]string{
+			r.Header.Get("Authorization"), user, password, r.Header.Get("X-Team"), r.URL.RawQuery, r.URL.Query().Get("sig"), r.URL.Query().Get("scope"),
+		}, " | "))
+	}})
+	dir := newCertsDir(t)
+	dir.add(t, s.host)
+	dir.write(t, s.host+"/hosts.toml", "[header]\nX-Team = \"blue-and-secret\"\n")
+	ctx, trail := WithTrail(t.Context())
+	req := newRequest(ctx, t, "GET", s.URL+"/v2/?sig=a%2Fsignature&scope=repository:app:pull", "")
+	req.SetBasicAuth("somebody", "correct-horse")
+	tr := dir.transport(t)
+	tr.Registry = s.host
+	resp, err := tr.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = io.Copy(io.Discard, resp.Body)
+	resp.Body.Close()
+	const want = "[removed] | somebody | [removed] | [removed] | [removed] | [removed] | repository:app:pull"
+	if got := trail.Attempts()[0].Answer; got != want {
+		t.Errorf("answer %q, want %q", got, want)
+	}
+}
+
 // What is read to know a 400 by is still there for the reader.
 func TestPeekLeavesTheBodyWhole(t *testing.T) {
 	t.Parallel()
