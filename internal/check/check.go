@@ -56,7 +56,7 @@ func (c *Checker) Registry(ctx context.Context, target string) (*Registry, error
 	if err != nil {
 		return nil, err
 	}
-	r := &run{Checker: c, hosts: hosts, given: name, repository: repository, inspection: inspection, files: map[string]certsd.File{}}
+	r := &run{Checker: c, hosts: hosts, given: name, repository: repository, inspection: inspection, files: map[string]certsd.File{}, realms: map[string]bool{}}
 	r.report = &Registry{Registry: inspection.Name, Repository: repository.String()}
 	r.configuration()
 	switch {
@@ -105,6 +105,8 @@ type run struct {
 	report     *Registry
 	// files are those that were read, by path.
 	files map[string]certsd.File
+	// realms are the token servers that were named, host[:port].
+	realms map[string]bool
 
 	// transport makes the requests with one certificate each, shared those a
 	// pull would make.

@@ -142,6 +142,7 @@ func (r *run) reached(e *certsd.Endpoint, live *Live, p *probe, err error) bool 
 		f.Next = "correct the name, or the DNS of this machine (/etc/resolv.conf, /etc/hosts)"
 	case errors.As(err, &record) && string(record.RecordHeader[:]) == "HTTP/":
 		if e.Localhost || e.HTTPFallback {
+			live.PlainHTTP = true
 			return true
 		}
 		f.Code, f.Message = NoTLS, "the server answers in plain HTTP where TLS is due"
@@ -190,11 +191,15 @@ func (r *run) tls(e *certsd.Endpoint, live *Live, p *probe) {
 	}
 	t.Error = wordsOf(err)
 	if e.SkipVerify || e.Localhost {
-		r.find(Finding{
+		f := Finding{
 			Severity: isWarning, Code: NotVerified, Where: e.Host,
 			Message: "its certificate is accepted unverified, and would be refused otherwise: " + t.Error,
-			Next:    "put the CA root that signed it into " + r.directoryFor(e.Host) + " as NAME.crt, and remove skip_verify",
-		})
+			Next:    "put the CA root that signed it into " + r.directoryOf(e) + " as NAME.crt",
+		}
+		if e.SkipVerify {
+			f.Next += ", and remove skip_verify"
+		}
+		r.find(f)
 		return
 	}
 	r.find(r.unverified(e, s, err))

@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -10,6 +11,8 @@ import (
 
 	"github.com/certsd/containerd-certsd/certsd"
 )
+
+const nextForSick = "look into the server's log; where only some certificates bring this, ask its owner which one is entitled"
 
 // judge finds what the answer to a pull's first request means.
 func (r *run) judge(e *certsd.Endpoint, live *Live, resp *http.Response, attempts []certsd.Attempt) {
@@ -42,7 +45,7 @@ func (r *run) judge(e *certsd.Endpoint, live *Live, resp *http.Response, attempt
 		f.Next = r.nextForRefusal(e, last)
 	case status >= 500:
 		f.Code, f.Message = ServerError, fmt.Sprintf("%s for %s", words, r.tried(attempts))
-		f.Next = "look into the server's log; where only some certificates bring this, ask its owner which one is entitled"
+		f.Next = nextForSick
 	case status >= 300 && status < 400:
 		f.Code, f.Message = NoRegistry, fmt.Sprintf("%s to %s", words, withoutSecrets(resp.Header.Get("Location")))
 		f.Next = "a registry does not redirect its API root: is this its right name?"
@@ -150,15 +153,20 @@ func (r *run) noToken(e *certsd.Endpoint, err *tokenError, attempts []certsd.Att
 			return
 		}
 	}
-	f := Finding{Severity: r.severity(e), Code: TokenServer, Where: err.realm, Message: "the token server gave no token: " + presentable(err.error)}
+	f := Finding{
+		Severity: r.severity(e), Code: TokenServer, Where: err.realm,
+		Message: "the token server gave no token: " + presentable(err.error), Next: "look into the log of " + err.realm,
+	}
 	if a, ok := lastFor(attempts, err.realm); ok {
 		switch {
 		case a.Err != nil:
 			f.Message = "the token server cannot be asked: " + wordsOf(a.Err)
+			f.Next = "see that it runs, and that no firewall is in between"
+		case a.Status < 300:
 		default:
 			f.Message = "the token server gave no token: " + statusWords(a.Status, a.Answer)
 		}
-		f.Next = a.Hint
+		f.Next = cmp.Or(a.Hint, f.Next)
 		if a.Status == http.StatusUnauthorized || a.Status == http.StatusForbidden && a.Identity == "" {
 			f.Next = "docker login " + e.Host
 		}
@@ -176,20 +184,24 @@ func (r *run) elsewhere(e *certsd.Endpoint, a certsd.Attempt) {
 			return
 		}
 	}
-	what := reply(a).Words
+	who := "a redirect of " + e.Host + " leads there, and it"
+	if r.realms[a.Host] {
+		who = "the token server of " + e.Host
+	}
 	r.find(Finding{
 		Severity: r.severity(e), Code: OtherHostAsks, Where: a.Host,
-		Message: fmt.Sprintf("%s leads there, and it asks for a client certificate: %s", e.Host, what),
+		Message: fmt.Sprintf("%s asks for a client certificate: %s", who, reply(a).Words),
 		Next:    fmt.Sprintf("create %s with NAME.cert and NAME.key", r.directoryFor(strings.TrimSuffix(a.Host, ":443"))),
 	})
 }
 
 // notV2 looks at a server without the v2 protocol.
 func (r *run) notV2(e *certsd.Endpoint, live *Live, f Finding) {
-	ping := false
+	ping, presented := false, live.Identity
 	for _, a := range live.Answers {
-		// 404 leads to the next certificate in this protocol.
-		if a.V1 != nil && a.V1.Status == http.StatusOK && (!ping || a.Identity == live.Identity) {
+		// 404 leads to the next certificate in this protocol, and to none only
+		// where there is none.
+		if (a.Identity != "" || len(e.Identities) == 0) && a.V1 != nil && a.V1.Status == http.StatusOK && (!ping || a.Identity == presented) {
 			ping, live.Identity = true, a.Identity
 		}
 	}

@@ -62,8 +62,13 @@ func (r *run) endpoint(ctx context.Context, e *certsd.Endpoint, report *Endpoint
 		// It is shown no certificate, and asked nothing.
 		return
 	}
+	asked := e
+	if report.Live.PlainHTTP {
+		plain := *e
+		plain.Scheme, asked = "http", &plain
+	}
 	for _, id := range append([]*certsd.Identity{nil}, e.Identities...) {
-		report.Live.Answers = append(report.Live.Answers, r.answer(ctx, e, id))
+		report.Live.Answers = append(report.Live.Answers, r.answer(ctx, asked, id))
 	}
 	r.listed(e, report.Live)
 	r.asPull(ctx, e, report.Live, host)
@@ -165,6 +170,9 @@ func (r *run) authorized(ctx context.Context, host docker.RegistryHost, url stri
 		return resp, err
 	}
 	drain(resp)
+	if realm := realmOf(resp); realm != "" {
+		r.realms[realm] = true
+	}
 	if err := host.Authorizer.AddResponses(ctx, []*http.Response{resp}); err != nil {
 		// Nothing answers the challenge: the 401 stands.
 		return resp, nil

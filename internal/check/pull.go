@@ -27,7 +27,7 @@ const maxManifest = 4 << 20
 // beginning of the configuration and of a layer, which a registry may have at
 // other hosts.
 func (r *run) pull(ctx context.Context, options resolver.Options) {
-	if len(r.answering()) == 0 {
+	if !r.anyReached() {
 		return
 	}
 	p := &Pull{Reference: r.given + "/" + r.repository.name + r.repository.object}
@@ -55,10 +55,15 @@ func (r *run) pull(ctx context.Context, options resolver.Options) {
 		}
 		r.elsewhere(home, a)
 	}
-	if err != nil {
-		p.Error = presentable(plain(err))
-		r.pullFailed(ctx, err, attempts, options)
+	if err == nil {
+		// What is wrong with the API root keeps nobody from pulling.
+		for i := range r.report.Findings {
+			r.report.Findings[i].Severity = isWarning
+		}
+		return
 	}
+	p.Error = presentable(plain(err))
+	r.pullFailed(ctx, err, attempts, options)
 }
 
 // attempts are those that led to err. What the answer to the last one says is
@@ -79,25 +84,17 @@ func (r *run) attempts(err error) []certsd.Attempt {
 	return attempts
 }
 
-// answering are the endpoints that speak a protocol.
-func (r *run) answering() []*Endpoint {
-	var ok []*Endpoint
-	for _, e := range r.report.Endpoints {
-		if e.Live != nil && e.Live.Protocol != "" {
-			ok = append(ok, e)
-		}
-	}
-	return ok
+// anyReached tells that there is a server to ask.
+func (r *run) anyReached() bool {
+	return slices.ContainsFunc(r.report.Endpoints, func(e *Endpoint) bool { return e.Live != nil && len(e.Live.Answers) > 0 })
 }
 
-// v1 tells that nobody speaks v2.
+// v1 tells that v1 is spoken, and v2 is not.
 func (r *run) v1() bool {
-	for _, e := range r.answering() {
-		if e.Live.Protocol == "v2" {
-			return false
-		}
+	speaks := func(protocol string) bool {
+		return slices.ContainsFunc(r.report.Endpoints, func(e *Endpoint) bool { return e.Live != nil && e.Live.Protocol == protocol })
 	}
-	return true
+	return speaks("v1") && !speaks("v2")
 }
 
 func (r *run) isEndpoint(host string) bool {
@@ -202,6 +199,8 @@ func (r *run) pullFailed(ctx context.Context, err error, attempts []certsd.Attem
 		return
 	}
 	switch {
+	case r.has(TokenServer) && !r.isEndpoint(last.Host):
+		return
 	case errdefs.IsNotFound(err) || last.Status == http.StatusNotFound:
 		if r.repository.object == "" && r.tags(ctx, options) {
 			f.Severity, f.Code = isWarning, TagMissing
@@ -217,13 +216,18 @@ func (r *run) pullFailed(ctx context.Context, err error, attempts []certsd.Attem
 	case last.Status == http.StatusUnauthorized:
 		f.Code, f.Message = CredentialsRefused, "401 Unauthorized"
 		f.Next = "docker login " + r.given + "; client certificates do not answer this"
+	case last.Status >= 500:
+		f.Code, f.Message = ServerError, fmt.Sprintf("%s for %s", statusWords(last.Status, last.Answer), r.tried(attempts))
+		f.Next = nextForSick
 	case last.Err != nil:
 		f.Message = fmt.Sprintf("%s: %s", last.Host, wordsOf(last.Err))
 		f.Where, f.Next = p.Reference, last.Hint
 	case last.Hint != "":
 		f.Next = last.Hint
 	}
-	r.find(f)
+	if !r.has(f.Code) {
+		r.find(f)
+	}
 }
 
 // tags tells whether a repository shows that it has some.

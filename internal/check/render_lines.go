@@ -165,6 +165,9 @@ func liveFacts(e *Endpoint) []fact {
 	if l.Connected != "" {
 		add("tcp", "connected to "+l.Connected)
 	}
+	if l.PlainHTTP {
+		add("tls", "none: the server speaks plain HTTP")
+	}
 	if l.Error != "" {
 		add("down", l.Error)
 	}

@@ -131,6 +131,8 @@ type Live struct {
 	// Connected is the address that took the connection.
 	Connected string `json:"connected,omitempty"`
 	TLS       *TLS   `json:"tls,omitempty"`
+	// PlainHTTP tells that the server speaks no TLS, where that is put up with.
+	PlainHTTP bool `json:"plain_http,omitempty"`
 	// Error is why no connection came about.
 	Error string `json:"error,omitempty"`
 	// Answers are those to each identity, and to none.

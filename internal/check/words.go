@@ -40,7 +40,7 @@ func printable(text string) string {
 // alertWords are what the TLS alerts of a server mean: RFC 8446, 6.2.
 var alertWords = map[tls.AlertError]string{
 	20:  "bad record: the connection was damaged on the way",
-	40:  "handshake failure: it wants another certificate, or other algorithms",
+	40:  "handshake failure: it wants a client certificate, another one, or other algorithms",
 	42:  "bad certificate: it cannot use the client certificate, or wants one",
 	43:  "unsupported certificate: the client certificate is of a kind it does not take",
 	44:  "certificate revoked: the client certificate was revoked",

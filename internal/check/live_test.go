@@ -1,0 +1,296 @@
+package check
+
+import (
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/certsd/containerd-certsd/internal/certtest"
+)
+
+type handler = func(w http.ResponseWriter, r *http.Request, client string)
+
+// status answers everything with one status.
+func status(code int, body string) handler {
+	return func(w http.ResponseWriter, _ *http.Request, _ string) {
+		w.WriteHeader(code)
+		_, _ = io.WriteString(w, body)
+	}
+}
+
+// only lets some clients in and answers 403 to the others.
+func only(clients ...string) handler {
+	return func(w http.ResponseWriter, _ *http.Request, client string) {
+		if !slices.Contains(clients, client) {
+			w.WriteHeader(http.StatusForbidden)
+		}
+	}
+}
+
+func expired() *certtest.Pair {
+	now := time.Now().Add(30 * time.Second)
+	return serverCA.Issue(certtest.Request{
+		CommonName: "server", Names: []string{"127.0.0.1"}, NotBefore: now.Add(-96 * time.Hour), NotAfter: now.Add(-72 * time.Hour),
+	})
+}
+
+func TestWhatServersSay(t *testing.T) {
+	t.Parallel()
+	const owner = " -> ask the registry's owner which of these certificates is entitled; compare issuer and subject with what it accepts"
+	const fails = "refused: a pull would fail"
+	ok := files{"ca": serverCA, "alpha": alpha, "bravo": bravo}
+	tests := []struct {
+		name string
+		server
+		in   files
+		want []string
+	}{
+		{
+			name: "the second certificate is accepted", in: ok,
+			server: server{auth: tls.RequestClientCert, handle: only("bravo")},
+			want:   []string{"works: a pull would work: https://REG/v2 answers, with bravo.cert"},
+		}, {
+			name: "nobody asks for a certificate", in: files{"ca": serverCA},
+			want: []string{"works: a pull would work: https://REG/v2 answers, without a client certificate"},
+		}, {
+			name: "all refused", in: ok,
+			server: server{auth: tls.RequestClientCert, handle: only("charlie")},
+			want:   []string{"error all-refused REG: 403 Forbidden for each of alpha.cert, bravo.cert" + owner, fails},
+		}, {
+			name: "refused without asking", in: ok,
+			server: server{handle: status(403, "")},
+			want: []string{
+				"error not-asked REG: 403 Forbidden, and the server did not ask for a client certificate: none was presented -> " +
+					"switch client certificates on at the server (nginx: ssl_verify_client, Apache: SSLVerifyClient), or look at user and password",
+				fails,
+			},
+		}, {
+			name: "refused, and none configured", in: files{"ca": serverCA},
+			server: server{handle: status(403, "")},
+			want:   []string{"error all-refused REG: 403 Forbidden for a request without a client certificate -> ask the registry's owner who may enter", fails},
+		}, {
+			name: "refused and asked, and none configured", in: files{"ca": serverCA},
+			server: server{auth: tls.RequestClientCert, handle: status(403, "")},
+			want:   []string{"error all-refused REG: 403 Forbidden for a request without a client certificate -> put NAME.cert and NAME.key into ROOT/REG_", fails},
+		}, {
+			name: "a certificate is required", in: files{"ca": serverCA},
+			server: server{auth: tls.RequireAnyClientCert},
+			want: []string{
+				"error certificate-required REG: TLS alert 116, certificate required: it lets nobody in without a client certificate -> put NAME.cert and NAME.key into ROOT/REG_",
+				fails,
+			},
+		}, {
+			name: "a certificate is required, TLS 1.2", in: files{"ca": serverCA},
+			server: server{auth: tls.RequireAnyClientCert, maxVersion: tls.VersionTLS12},
+			want: []string{
+				"error certificate-required REG: TLS alert 40, handshake failure: it wants a client certificate, another one, or other algorithms -> put NAME.cert and NAME.key into ROOT/REG_",
+				fails,
+			},
+		}, {
+			name: "a certificate of another CA", in: files{"ca": serverCA, "stranger": stranger},
+			server: server{auth: tls.RequireAndVerifyClientCert},
+			want: []string{
+				"error certificate-refused REG: TLS alert 48, unknown certificate authority: it does not know the CA that issued the client certificate (stranger.cert)" + owner,
+				`warning issuer-not-listed ROOT/REG_/stranger.cert: it is issued by "CN=others", and REG accepts certificates of "CN=clients" -> get a certificate from a CA that the server accepts`,
+				fails,
+			},
+		}, {
+			name: "nginx's page for a refused certificate", in: ok,
+			server: server{auth: tls.RequestClientCert, handle: status(400, "<html><head><title>400 The SSL certificate error</title></head></html>")},
+			want: []string{
+				"error certificate-refused REG: 400 The SSL certificate error: the server does not accept the client certificate (each of alpha.cert, bravo.cert)" + owner,
+				fails,
+			},
+		}, {
+			name: "nginx's page for a missing certificate", in: files{"ca": serverCA},
+			server: server{auth: tls.RequestClientCert, handle: status(400, "<html><head><title>400 No required SSL certificate was sent</title></head></html>")},
+			want: []string{
+				"error certificate-required REG: 400 No required SSL certificate was sent: the server wants a client certificate -> put NAME.cert and NAME.key into ROOT/REG_",
+				fails,
+			},
+		}, {
+			name: "495", in: ok,
+			server: server{auth: tls.RequestClientCert, handle: status(495, "")},
+			want: []string{
+				"error certificate-refused REG: 495 The SSL certificate error: the server does not accept the client certificate (each of alpha.cert, bravo.cert)" + owner,
+				fails,
+			},
+		}, {
+			name: "a sick server", in: ok,
+			server: server{auth: tls.RequestClientCert, handle: status(502, "")},
+			want: []string{
+				"error server-error REG: 502 Bad Gateway for each of alpha.cert, bravo.cert -> " +
+					"look into the server's log; where only some certificates bring this, ask its owner which one is entitled",
+				fails,
+			},
+		}, {
+			name: "a CA that did not sign the server's", in: files{"ca": otherCA},
+			want: []string{
+				`error unknown-authority REG: its certificate is signed by "CN=servers", which is not among the CA roots in ROOT/REG_ -> put that CA's certificate into ROOT/REG_ as NAME.crt`,
+				fails,
+			},
+		}, {
+			name: "no CA", in: files{"alpha": alpha},
+			want: []string{
+				`error unknown-authority REG: its certificate is signed by "CN=servers", which is not among the system's CA roots -> put that CA's certificate into ROOT/REG_ as NAME.crt`,
+				fails,
+			},
+		}, {
+			name: "another name", in: files{"ca": serverCA},
+			server: server{pair: serverCA.Server("other.test", "127.0.0.9")},
+			want: []string{
+				"error wrong-name REG: its certificate is for other.test, 127.0.0.9, not for 127.0.0.1 -> use one of these names for the registry, " +
+					"or have the certificate issued anew with this name among its subject alternative names",
+				fails,
+			},
+		}, {
+			name: "no name", in: files{"ca": serverCA},
+			server: server{pair: serverCA.Client("127.0.0.1")},
+			want: []string{
+				"error wrong-name REG: its certificate has no subject alternative names -> have it issued anew with 127.0.0.1 among its subject alternative names",
+				fails,
+			},
+		}, {
+			name: "the server's certificate has expired", in: files{"ca": serverCA},
+			server: server{pair: expired()},
+			want:   []string{`error server-expired REG: its certificate "CN=server" expired 2 days ago -> have it renewed, or set this machine's clock`, fails},
+		}, {
+			name: "skip_verify", in: files{"hosts.toml": "skip_verify = true\n"},
+			want: []string{
+				"warning not-verified REG: its certificate is accepted unverified, and would be refused otherwise: x509: certificate signed by unknown authority -> " +
+					"put the CA root that signed it into ROOT/REG_ as NAME.crt, and remove skip_verify",
+				"works: a pull would work: https://REG/v2 answers, without a client certificate",
+			},
+		}, {
+			name: "plain HTTP", in: ok, server: server{plain: true},
+			want: []string{
+				`error no-tls REG: the server answers in plain HTTP where TLS is due -> correct the port; if it is meant to be plain HTTP, write server = "http://REG" into hosts.toml, without ca and client`,
+				fails,
+			},
+		}, {
+			name: "an old TLS", in: ok, server: server{maxVersion: tls.VersionTLS11},
+			want: []string{
+				"error tls-failed REG: no TLS: TLS alert 70, protocol version: it speaks none of TLS 1.2 and 1.3 -> see what the server says: openssl s_client -connect REG -servername 127.0.0.1",
+				fails,
+			},
+		}, {
+			name: "user and password", in: ok,
+			server: server{auth: tls.RequestClientCert, handle: func(w http.ResponseWriter, _ *http.Request, _ string) {
+				w.Header().Set("WWW-Authenticate", `Basic realm="x"`)
+				w.WriteHeader(http.StatusUnauthorized)
+			}},
+			want: []string{
+				"error credentials-missing REG: 401 Unauthorized: it asks for user and password, and Docker's config.json has none for it -> " +
+					"docker login REG, or give the client a pull secret; client certificates do not answer this",
+				fails,
+			},
+		}, {
+			name: "no registry", in: ok, server: server{auth: tls.RequestClientCert, handle: status(404, "")},
+			want: []string{
+				"error no-registry REG: 404 Not Found for /v2/, and /v1/_ping does not answer either -> is this the registry's right name and port?",
+				fails,
+			},
+		}, {
+			name: "a redirect", in: files{"ca": serverCA}, server: server{handle: func(w http.ResponseWriter, r *http.Request, _ string) {
+				http.Redirect(w, r, "https://me:pw@login.test/?token=secret", http.StatusFound)
+			}},
+			want: []string{
+				"error no-registry REG: 302 Found to https://login.test/ -> a registry does not redirect its API root: is this its right name?",
+				fails,
+			},
+		}, {
+			name: "only Registry v1", in: ok, server: server{handle: v1Only},
+			want: []string{
+				"warning v1-only REG: it speaks only the protocol Registry v1: certsd converts its images, stock containerd cannot pull them -> move it to a v2 registry: see docs/registry-v1.md",
+				"works: a pull would work: https://REG/v2 answers, with alpha.cert",
+			},
+		}, {
+			name: "only Registry v1, and switched off", in: files{"ca": serverCA, "hosts.toml": `registry_v1 = "never"`}, server: server{handle: v1Only},
+			want: []string{
+				`error v1-forbidden REG: it speaks only the protocol Registry v1, and hosts.toml says registry_v1 = "never" -> remove that key`,
+				fails,
+			},
+		}, {
+			name: "a mirror that is down", in: files{"ca": serverCA, "hosts.toml": "[host.\"https://127.0.0.1:1\"]\n"},
+			want: []string{
+				"warning no-connection 127.0.0.1:1: no connection: connection refused: nothing listens there -> see that the server runs, that the port is right, and that no firewall is in between",
+				"works: a pull would work: https://REG/v2 answers, without a client certificate",
+			},
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			host, root := tt.start(t), t.TempDir()
+			write(t, root, of(host, tt.in))
+			compare(t, tt.want, lines(run1(t, &Checker{}, root, host), root, map[string]string{"REG": host}))
+		})
+	}
+}
+
+func v1Only(w http.ResponseWriter, r *http.Request, _ string) {
+	if r.URL.Path != "/v1/_ping" {
+		w.WriteHeader(http.StatusNotFound)
+	}
+}
+
+func TestNobodyListens(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	write(t, root, of("127.0.0.1:1", files{"ca": serverCA}))
+	r := run1(t, &Checker{}, root, "127.0.0.1:1")
+	compare(t, []string{
+		"error no-connection 127.0.0.1:1: no connection: connection refused: nothing listens there -> see that the server runs, that the port is right, and that no firewall is in between",
+		"refused: a pull would fail",
+	}, lines(r, root, nil))
+}
+
+// A registry on this machine without a directory is not verified, as Docker and
+// containerd have it, and plain HTTP will do.
+func TestRegistryOfThisMachine(t *testing.T) {
+	t.Parallel()
+	const none = "warning no-directory REG: no root has a directory for it: no client certificate is presented, and the system's CA roots count -> if it needs certificates, create ROOT/REG_"
+	root := t.TempDir()
+	host := server{}.start(t)
+	compare(t, []string{
+		none,
+		"warning not-verified REG: its certificate is accepted unverified, and would be refused otherwise: x509: certificate signed by unknown authority -> " +
+			"put the CA root that signed it into ROOT/REG_ as NAME.crt",
+		"works: a pull would work: https://REG/v2 answers, without a client certificate",
+	}, lines(run1(t, &Checker{}, root, host), root, map[string]string{"REG": host}))
+
+	host = server{plain: true}.start(t)
+	compare(t, []string{none, "works: a pull would work: https://REG/v2 answers, without a client certificate"},
+		lines(run1(t, &Checker{}, root, host), root, map[string]string{"REG": host}))
+
+	host = server{plain: true, handle: v1Only}.start(t)
+	compare(t, []string{
+		"error v1-forbidden REG: it speaks only the protocol Registry v1, which is for registries with a directory of their own -> create the directory ROOT/REG_; empty will do",
+		none,
+		"refused: a pull would fail",
+	}, lines(run1(t, &Checker{}, root, host), root, map[string]string{"REG": host}))
+}
+
+// What the server shows of itself is in the report.
+func TestConnection(t *testing.T) {
+	t.Parallel()
+	host, root := server{auth: tls.VerifyClientCertIfGiven, handle: only("alpha")}.start(t), t.TempDir()
+	write(t, root, of(host, files{"ca": serverCA, "alpha": alpha, "hosts.toml": "[header]\nX-Team = \"blue\"\n"}))
+	live := run1(t, &Checker{}, root, host).Endpoints[0].Live
+	if live.Connected != host || live.Status != 200 || live.Identity != "alpha.cert" || live.Protocol != "v2" {
+		t.Errorf("connection %+v", live)
+	}
+	s := live.TLS
+	if s == nil || s.Version != "TLS 1.3" || !s.Verified || !s.Asked || len(s.Chain) != 1 || !slices.Equal(s.AcceptableCAs, []string{"CN=clients"}) {
+		t.Errorf("TLS %+v", s)
+	}
+	var answers []string
+	for _, a := range live.Answers {
+		answers = append(answers, fmt.Sprintf("%q %v %d", a.Identity, a.Offered, a.V2.Status))
+	}
+	compare(t, []string{`"" false 403`, `"alpha.cert" true 200`}, answers)
+}

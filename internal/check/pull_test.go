@@ -1,0 +1,288 @@
+package check
+
+import (
+	"bytes"
+	"crypto/tls"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/registry"
+	"github.com/google/go-containerregistry/pkg/v1/random"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+
+	"github.com/certsd/containerd-certsd/internal/certtest"
+)
+
+// library is a registry with team/app:latest and team/tagged:v1.
+var library = sync.OnceValues(func() (http.Handler, error) {
+	h := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
+	srv := httptest.NewServer(h)
+	defer srv.Close()
+	img, err := random.Image(64, 2)
+	if err != nil {
+		return nil, err
+	}
+	for _, ref := range []string{"team/app:latest", "team/tagged:v1"} {
+		tag, err := name.NewTag(strings.TrimPrefix(srv.URL, "http://") + "/" + ref)
+		if err != nil {
+			return nil, err
+		}
+		if err := remote.Write(tag, img, remote.WithTransport(http.DefaultTransport)); err != nil {
+			return nil, err
+		}
+	}
+	http.DefaultTransport.(*http.Transport).CloseIdleConnections() //nolint:errcheck // its type is documented
+	return h, nil
+})
+
+// serve answers from library where guard lets a request pass.
+func serve(t *testing.T, guard func(w http.ResponseWriter, r *http.Request, client string) bool) handler {
+	t.Helper()
+	h, err := library()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func(w http.ResponseWriter, r *http.Request, client string) {
+		if guard == nil || guard(w, r, client) {
+			h.ServeHTTP(w, r)
+		}
+	}
+}
+
+func TestPull(t *testing.T) {
+	t.Parallel()
+	const fails = "refused: a pull would fail"
+	// blobs is another host for blobs, auth one for tokens.
+	blobs := server{auth: tls.RequireAndVerifyClientCert, handle: serve(t, nil)}.start(t)
+	auth := server{auth: tls.RequireAndVerifyClientCert, handle: status(200, `{"token":"pass-to-the-registry"}`)}.start(t)
+	sick := server{handle: status(500, "")}.start(t)
+	denied := server{handle: status(401, `{"details":"incorrect username or password"}`)}.start(t)
+	names := map[string]string{"BLOBS": blobs, "AUTH": auth, "SICK": sick, "DENIED": denied}
+
+	redirecting := func(w http.ResponseWriter, r *http.Request, _ string) bool {
+		if !strings.Contains(r.URL.Path, "/blobs/") {
+			return true
+		}
+		http.Redirect(w, r, "https://"+blobs+r.URL.Path+"?signature=secret", http.StatusTemporaryRedirect)
+		return false
+	}
+	bearer := func(realm string) func(http.ResponseWriter, *http.Request, string) bool {
+		return func(w http.ResponseWriter, r *http.Request, _ string) bool {
+			if r.Header.Get("Authorization") == "Bearer pass-to-the-registry" {
+				return true
+			}
+			w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer realm="https://%s/token",service="reg"`, realm))
+			w.WriteHeader(http.StatusUnauthorized)
+			return false
+		}
+	}
+	basic := func(w http.ResponseWriter, r *http.Request, _ string) bool {
+		if user, password, ok := r.BasicAuth(); ok && user == "me" && password == "right" {
+			return true
+		}
+		w.Header().Set("WWW-Authenticate", `Basic realm="x"`)
+		w.WriteHeader(http.StatusUnauthorized)
+		return false
+	}
+	repository := func(path string, code int) func(http.ResponseWriter, *http.Request, string) bool {
+		return func(w http.ResponseWriter, r *http.Request, client string) bool {
+			if strings.Contains(r.URL.Path, path) && client != "bravo" {
+				w.WriteHeader(code)
+				return false
+			}
+			return true
+		}
+	}
+	pairs := files{"ca": serverCA, "alpha": alpha, "bravo": bravo}
+	tests := []struct {
+		name   string
+		guard  func(http.ResponseWriter, *http.Request, string) bool
+		in     files
+		root   files
+		target string
+		secret string
+		want   []string
+	}{
+		{name: "works", in: pairs, target: "/team/app", want: []string{"works: a pull would work, with alpha.cert"}},
+		{
+			name: "another certificate for a repository", guard: repository("/team/", 403), in: pairs, target: "/team/app",
+			want: []string{"works: a pull would work, with bravo.cert"},
+		}, {
+			name: "no certificate for a repository", guard: repository("/team/", 403), in: files{"ca": serverCA, "alpha": alpha}, target: "/team/app",
+			want: []string{
+				"error all-refused REG/team/app:latest: 403 Forbidden for alpha.cert -> ask the registry's owner which of these certificates is entitled to this repository",
+				fails,
+			},
+		}, {
+			name: "no such tag", in: pairs, target: "/team/tagged",
+			want: []string{
+				"warning tag-missing REG/team/tagged:latest: the repository is there, but has no tag latest -> name the tag: REG/team/tagged:TAG",
+				"works: a pull would work, with alpha.cert",
+			},
+		}, {
+			name: "no such repository", in: pairs, target: "/team/none",
+			want: []string{"error not-found REG/team/none:latest: 404 Not Found -> correct the name; some registries answer this to who may not see it", fails},
+		}, {
+			name: "no such digest", in: pairs, target: "/team/app@sha256:" + strings.Repeat("0", 64),
+			want: []string{
+				"error not-found REG/team/app@sha256:" + strings.Repeat("0", 64) + ": 404 Not Found -> correct the name; some registries answer this to who may not see it",
+				fails,
+			},
+		}, {
+			name: "blobs at a host that asks for a certificate", guard: redirecting, in: pairs, target: "/team/app",
+			want: []string{
+				"error other-host-asks BLOBS: a redirect of REG leads there, and it asks for a client certificate: TLS alert 116, certificate required: it lets nobody in without a client certificate -> " +
+					"create ROOT/BLOBS_ with NAME.cert and NAME.key",
+				fails,
+			},
+		}, {
+			name: "blobs at a host with a directory", guard: redirecting, in: pairs, root: of(blobs, pairs), target: "/team/app",
+			want: []string{"works: a pull would work, with alpha.cert"},
+		}, {
+			name: "a token server that asks for a certificate", guard: bearer(auth), in: pairs, target: "/team/app",
+			want: []string{
+				"error other-host-asks AUTH: the token server of REG asks for a client certificate: TLS alert 116, certificate required: it lets nobody in without a client certificate -> " +
+					"create ROOT/AUTH_ with NAME.cert and NAME.key",
+				fails,
+			},
+		}, {
+			name: "a token server with a directory", guard: bearer(auth), in: pairs, root: of(auth, pairs), target: "/team/app",
+			want: []string{"works: a pull would work, with alpha.cert"},
+		}, {
+			name: "a sick token server", guard: bearer(sick), in: pairs,
+			want: []string{
+				"error token-server SICK: the token server gave no token: 500 Internal Server Error -> look into the log of SICK",
+				fails,
+			},
+		}, {
+			name: "a token server that is down", guard: bearer("127.0.0.1:1"), in: pairs,
+			want: []string{
+				"error token-server 127.0.0.1:1: the token server cannot be asked: connection refused: nothing listens there -> see that it runs, and that no firewall is in between",
+				fails,
+			},
+		}, {
+			name: "a token server that wants credentials", guard: bearer(denied), in: pairs,
+			want: []string{
+				"error token-server DENIED: the token server gave no token: 401 Unauthorized -> docker login REG",
+				fails,
+			},
+		}, {
+			name: "a password", guard: basic, in: pairs, target: "/team/app", secret: "right",
+			want: []string{"works: a pull would work, with alpha.cert"},
+		}, {
+			name: "a wrong password", guard: basic, in: pairs, secret: "wrong-password",
+			want: []string{"error credentials-refused REG: 401 Unauthorized for the credentials in Docker's config.json -> docker login REG", fails},
+		}, {
+			name: "broken manifests", guard: repository("/manifests/", 500), in: files{"ca": serverCA, "alpha": alpha}, target: "/team/app",
+			want: []string{
+				"error server-error REG/team/app:latest: 500 Internal Server Error for alpha.cert -> look into the server's log; where only some certificates bring this, ask its owner which one is entitled",
+				fails,
+			},
+		}, {
+			name: "a token that is no use without a repository", guard: func(w http.ResponseWriter, r *http.Request, c string) bool {
+				if r.URL.Path == "/v2/" {
+					r.Header.Del("Authorization")
+				}
+				return bearer(auth)(w, r, c)
+			}, in: pairs, root: of(auth, pairs),
+			want: []string{
+				"warning credentials-unknown REG: 401 Unauthorized for an anonymous token: whether one may pull without credentials depends on the repository -> name one: certsd check REG/REPOSITORY",
+				"works: a pull would work: https://REG/v2 answers, with alpha.cert",
+			},
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			host, root := server{auth: tls.VerifyClientCertIfGiven, handle: serve(t, tt.guard)}.start(t), t.TempDir()
+			write(t, root, of(host, tt.in))
+			write(t, root, tt.root)
+			c := &Checker{}
+			if tt.secret != "" {
+				c.Credentials = func(string) (string, string, error) { return "me", tt.secret, nil }
+			}
+			all := map[string]string{"REG": host}
+			for name, host := range names {
+				all[name] = host
+			}
+			compare(t, tt.want, lines(run1(t, c, root, host+tt.target), root, all))
+		})
+	}
+}
+
+// Nothing that is secret is in any form of the report, nor in what is told for
+// debugging, whatever a server makes of it.
+func TestNoSecretIsShown(t *testing.T) {
+	t.Parallel()
+	const password, token = "correct-horse-battery", "tokens-are-secret-too"
+	credentials := base64.StdEncoding.EncodeToString([]byte("me:" + password))
+	blobs := server{handle: func(w http.ResponseWriter, r *http.Request, _ string) {
+		http.Error(w, r.URL.String()+r.Header.Get("Authorization"), http.StatusForbidden)
+	}}.start(t)
+	auth := server{handle: func(w http.ResponseWriter, r *http.Request, _ string) {
+		_, _ = io.WriteString(w, `{"token":"`+token+`","access_token":"`+token+`"}`)
+	}}.start(t)
+	// The registry repeats what it was sent wherever it can.
+	host := server{auth: tls.RequestClientCert, handle: serve(t, func(w http.ResponseWriter, r *http.Request, client string) bool {
+		given := r.Header.Get("Authorization")
+		switch {
+		case given == "":
+			w.Header().Set("WWW-Authenticate", `Bearer realm="https://`+auth+`/token",service="reg"`)
+			http.Error(w, "who?", http.StatusUnauthorized)
+		case client == "alpha":
+			http.Error(w, "not with "+given+" "+r.Header.Get("X-Team"), http.StatusForbidden)
+		case strings.Contains(r.URL.Path, "/blobs/"):
+			http.Redirect(w, r, "https://me:"+password+"@"+blobs+r.URL.Path+"?signature="+token, http.StatusTemporaryRedirect)
+		default:
+			return true
+		}
+		return false
+	})}.start(t)
+	root := t.TempDir()
+	pairs := files{"ca": serverCA, "alpha": alpha, "bravo": bravo}
+	for _, other := range []string{host, auth, blobs} {
+		write(t, root, of(other, pairs))
+	}
+	write(t, root, of(host, files{"hosts.toml": "[header]\nX-Team = \"header-value-is-secret\"\n"}))
+	var mu sync.Mutex
+	var told bytes.Buffer
+	c := &Checker{
+		Credentials: func(string) (string, string, error) { return "me", password, nil },
+		Debug: func(format string, args ...any) {
+			mu.Lock()
+			defer mu.Unlock()
+			fmt.Fprintf(&told, format+"\n", args...)
+		},
+	}
+	r := run1(t, c, root, host+"/team/app")
+	if r.Verdict != Refused || r.Pull == nil || len(r.Pull.Requests) < 4 {
+		t.Fatalf("the blob was not asked for: %q", lines(r, root, nil))
+	}
+	report := &Report{Version: Version, Registries: []*Registry{r}}
+	for _, write := range []func(io.Writer, *Report) error{WriteJSON, WriteLines, WriteTable} {
+		if err := write(&told, report); err != nil {
+			t.Fatal(err)
+		}
+	}
+	secrets := []string{password, token, credentials, "header-value-is-secret", "signature="}
+	for _, p := range []*certtest.Pair{alpha, bravo} {
+		for line := range strings.Lines(string(p.KeyPEM)) {
+			if !strings.HasPrefix(line, "-----") {
+				secrets = append(secrets, strings.TrimSpace(line))
+			}
+		}
+	}
+	for _, secret := range secrets {
+		if i := strings.Index(told.String(), secret); i >= 0 {
+			t.Errorf("%q is shown: %s", secret, told.String()[max(0, i-200):min(told.Len(), i+100)])
+		}
+	}
+}
