@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/internal/discreet"
 	"github.com/certsd/containerd-certsd/resolver"
 )
 
@@ -63,7 +64,7 @@ func (c *Checker) Registry(ctx context.Context, target string) (*Registry, error
 	case inspection.Host == nil:
 	case c.Offline:
 	default:
-		r.live(ctx)
+		r.live(discreet.Context(ctx))
 	}
 	r.conclude()
 	return r.report, nil
