@@ -71,7 +71,7 @@ func TestMigrateShowsAndWrites(t *testing.T) {
   $DIR/config.toml:4: plugins."io.containerd.grpc.v1.cri".registry.configs."mirror.test".auth: user and password for mirror.test: ` +
 		`containerd reads it beside config_path, too, but has deprecated it; use an image pull secret in Kubernetes and docker login mirror.test elsewhere
 to be done by hand:
-  $DIR/config.toml:2: plugins."io.containerd.grpc.v1.cri".registry.mirrors: remove it: the new tree says the same, and containerd does not take both
+  $DIR/config.toml:2: plugins."io.containerd.grpc.v1.cri".registry.mirrors: remove it when the new tree is in place: containerd does not take both
   $DIR/config.toml:2: plugins."io.containerd.grpc.v1.cri".registry: set config_path = "$DIR/new"
 `
 	for _, args := range [][]string{{"--config", config}, {"--config", config, "--write"}} {

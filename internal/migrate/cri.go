@@ -158,8 +158,12 @@ func (r criReader) configs() {
 			r.credentials(t.table("auth"), t.at("auth"), name)
 		}
 		if t.has("tls") && r.usable(name, configs.at(name)) {
-			r.into.deprecated = append(r.into.deprecated, t.at("tls"))
-			r.into.tls[name] = r.tls(t.table("tls"), t.at("tls"))
+			at := t.at("tls")
+			if strings.Contains(at.key, "io.containerd.cri.v1.images") {
+				r.notes.add(Hint, at, "containerd 2 passes it over: in the new tree it counts again")
+			}
+			r.into.deprecated = append(r.into.deprecated, at)
+			r.into.tls[name] = r.tls(t.table("tls"), at)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -28,9 +29,9 @@ func merge(old []byte, want *host, name, output string) ([]byte, []*file, error)
 	if len(m.lines) == 0 && m.tables == "" {
 		return nil, nil, nil
 	}
-	if bytes.Contains(old, []byte("header")) {
+	if doc.has("header") || userInURL.Match(old) {
 		// A diff would show the values, which may be secrets.
-		return nil, nil, fmt.Errorf("has header fields: add by hand what is missing: %s", strings.Join(m.missing(), ", "))
+		return nil, nil, fmt.Errorf("has header fields or a user name: add by hand what is missing: %s", strings.Join(m.missing(), ", "))
 	}
 	text := m.text(old)
 	if _, err := parseTOML(hostsTOML, text); err != nil {
@@ -38,6 +39,9 @@ func merge(old []byte, want *host, name, output string) ([]byte, []*file, error)
 	}
 	return text, m.files, nil
 }
+
+// userInURL is a user name, and perhaps a password, in an address.
+var userInURL = regexp.MustCompile(`://[^/\s"']*@`)
 
 // files are all files that the host's tables name.
 func (h *host) files() []*file {
@@ -61,6 +65,8 @@ type merger struct {
 	lines  []string
 	tables string
 	files  []*file
+	// system tells that one of the CA roots to add counts beside the system's.
+	system bool
 }
 
 func (m *merger) all() error {
@@ -72,10 +78,13 @@ func (m *merger) all() error {
 		return err
 	}
 	m.lines = append(m.lines, added...)
-	if m.want.appendsRoots() && len(added) > 0 && !m.root.has("system_roots") {
+	if err := m.hosts(); err != nil {
+		return err
+	}
+	if m.system && !m.root.has("system_roots") {
 		m.lines = append(m.lines, systemRoots)
 	}
-	return m.hosts()
+	return nil
 }
 
 // server compares the server, which is the registry itself where none is
@@ -112,6 +121,7 @@ func (m *merger) tls(t table, want trust, of string) ([]string, error) {
 	}
 	if len(want.ca) > 0 && !t.has("ca") {
 		missing.ca = want.ca
+		m.system = m.system || want.system
 		m.files = append(m.files, want.ca...)
 	} else if len(want.ca) > 0 && !m.sameFiles(t, "ca", want.ca) {
 		return nil, fmt.Errorf("ca%s names other files", of)
@@ -165,9 +175,7 @@ func (m *merger) hosts() error {
 		m.tables = hostTables(m.want, m.name)
 		for _, e := range m.want.hosts {
 			m.files = append(m.files, e.files()...)
-		}
-		if m.want.appendsRoots() && !m.root.has("system_roots") && !slices.Contains(m.lines, systemRoots) {
-			m.lines = append(m.lines, systemRoots)
+			m.system = m.system || len(e.ca) > 0 && e.system
 		}
 		return nil
 	}
@@ -203,32 +211,44 @@ func (m *merger) missing() []string {
 	return missing
 }
 
-// text puts the lines in front of the first table, after what is there, and
-// the tables at the end.
+// text puts the lines in front of the first table and the comment above it,
+// and the tables at the end.
 func (m *merger) text(old []byte) []byte {
 	lines := strings.SplitAfter(string(old), "\n")
 	head := len(lines)
 	if m.doc.firstTable > 0 {
 		head = m.doc.firstTable - 1
+		for head > 0 && isComment(lines[head-1]) {
+			head--
+		}
 	}
-	before, after := strings.Join(lines[:head], ""), strings.Join(lines[head:], "")
-	var b strings.Builder
-	b.WriteString(before)
+	text := strings.Join(lines[:head], "")
+	after := strings.Join(lines[head:], "")
 	if len(m.lines) > 0 {
-		if before != "" && !strings.HasSuffix(before, "\n") {
-			b.WriteString("\n")
-		}
-		b.WriteString(strings.Join(m.lines, "\n") + "\n")
-		if after != "" {
-			b.WriteString("\n")
+		text = endLine(text) + strings.Join(m.lines, "\n") + "\n"
+		if after != "" && !strings.HasPrefix(after, "\n") {
+			text += "\n"
 		}
 	}
-	b.WriteString(after)
-	text := b.String()
-	if m.tables != "" && !strings.HasSuffix(text, "\n") {
+	text += after
+	if m.tables != "" {
+		text = endLine(text) + m.tables
+	}
+	return []byte(text)
+}
+
+// isComment tells that a line says nothing.
+func isComment(line string) bool {
+	line = strings.TrimSpace(line)
+	return line == "" || line[0] == '#'
+}
+
+// endLine ends the last line.
+func endLine(text string) string {
+	if text != "" && !strings.HasSuffix(text, "\n") {
 		text += "\n"
 	}
-	return []byte(text + m.tables)
+	return text
 }
 
 // shown is an address without what may be a secret.

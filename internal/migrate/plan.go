@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/certsd/containerd-certsd/certsd"
 )
 
 const (
@@ -62,7 +64,9 @@ func (p *planner) read(o Options) error {
 	if err := p.configs(o.Configs); err != nil {
 		return err
 	}
-	p.trees(o.Roots)
+	// What containerd reads now counts, too.
+	now := slices.DeleteFunc(certsd.ParseRoots(p.cri.configPath), func(root string) bool { return !filepath.IsAbs(root) })
+	p.trees(append(o.Roots, now...))
 	return nil
 }
 

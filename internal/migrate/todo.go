@@ -2,6 +2,7 @@ package migrate
 
 import (
 	"cmp"
+	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -16,17 +17,19 @@ func (p *planner) noteUnused() {
 // noteTodo tells what to do with containerd's configuration.
 func (p *planner) noteTodo() {
 	for _, at := range p.cri.deprecated {
-		p.notes.add(Todo, at, "remove it: the new tree says the same, and containerd does not take both")
+		p.notes.add(Todo, at, "remove it when the new tree is in place: containerd does not take both")
 	}
 	if p.cri.registry == nil || p.cri.configPath == p.plan.Output {
 		return
 	}
-	at := *p.cri.registry
-	switch {
-	case p.cri.configPath != "":
-		p.notes.add(Todo, at, "set config_path = %s: it is %s, and stock containerd reads one root", quoted(p.plan.Output), quoted(p.cri.configPath))
+	at, output, there := *p.cri.registry, quoted(p.plan.Output), quoted(p.cri.configPath)
+	switch len(filepath.SplitList(p.cri.configPath)) {
+	case 0:
+		p.notes.add(Todo, at, "set config_path = %s", output)
+	case 1:
+		p.notes.add(Todo, at, "set config_path = %s in place of %s", output, there)
 	default:
-		p.notes.add(Todo, at, "set config_path = %s", quoted(p.plan.Output))
+		p.notes.add(Todo, at, "set config_path = %s in place of %s: stock containerd takes a list for the name of one directory", output, there)
 	}
 }
 

@@ -88,6 +88,16 @@ func (d *document) at(path []string) place {
 	return place{file: d.file, key: dotted(path)}
 }
 
+// has tells whether a key of this name is anywhere in the file.
+func (d *document) has(name string) bool {
+	for key := range d.places {
+		if slices.Contains(strings.Split(key, "\x00"), name) {
+			return true
+		}
+	}
+	return false
+}
+
 // sub is the table at a path as a document of its own, nil if there is none.
 // The places stay those in the file.
 func (d *document) sub(path ...string) *document {
