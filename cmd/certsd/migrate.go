@@ -11,25 +11,33 @@ import (
 	"github.com/certsd/containerd-certsd/internal/migrate"
 )
 
+const migrateDescription = `Reads certs.d directories of Docker's layout, the deprecated registry keys of containerd's CRI plugin (mirrors, configs) and
+Docker's daemon.json (registry-mirrors, insecure-registries), and prints the hosts.toml files that say the same, as a diff
+against what is there. What hosts.toml cannot say, and what is left to do, is listed on standard error.
+
+Nothing is written without --write, and nothing is ever removed. A hosts.toml that is there is added to where that is
+unambiguous, and left as it is and listed otherwise. Certificates and keys of Docker's directories are copied, files that
+containerd's configuration names stay where they are. Passwords and tokens are never printed.
+
+The exit code is 0 if all is done, 1 if something could not be written, and 2 if a configuration cannot be read.
+
+Examples:
+
+    certsd migrate
+    certsd migrate --write
+
+    certsd migrate --config old/config.toml --config old/daemon.json --root old/certs.d --output new/certs.d --write`
+
 func migrateCommand(stdout, stderr io.Writer) *cli.Command {
 	var root, output string
 	var configs []string
 	var write bool
 	return &cli.Command{
-		Name:      "migrate",
-		Usage:     "say in hosts.toml files what Docker's files and containerd's deprecated keys say",
-		ArgsUsage: " ",
-		Description: "Reads certs.d directories of Docker's layout, the deprecated registry keys of containerd's CRI plugin (mirrors,\n" +
-			"configs) and Docker's daemon.json (registry-mirrors, insecure-registries), and prints the hosts.toml files that say\n" +
-			"the same, as a diff against what is there. What hosts.toml cannot say is listed on standard error.\n" +
-			"\n" +
-			"Nothing is written without --write, and nothing is ever removed. A hosts.toml that is there is added to where that\n" +
-			"is unambiguous, and left as it is and listed otherwise.\n" +
-			"\n" +
-			"Examples:\n" +
-			"   certsd migrate                                   # what would be written to " + migrate.DefaultOutput() + "\n" +
-			"   certsd migrate --write                           # write it\n" +
-			"   certsd migrate --config old.toml --output /tmp/new --write",
+		Name:  "migrate",
+		Usage: "say in hosts.toml files what Docker's files and containerd's deprecated keys say",
+		// There are none; without this the help would speak of arguments.
+		ArgsUsage:    " ",
+		Description:  migrateDescription,
 		OnUsageError: usage,
 		Flags: []cli.Flag{
 			&cli.StringFlag{
