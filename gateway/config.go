@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"encoding"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -26,6 +27,9 @@ type Config struct {
 	Listen         []string `toml:"listen"          usage:"listen on 'ADDRESS', host:port or unix:PATH"`
 	AllowRemote    bool     `toml:"allow_remote"    usage:"listen on other than loopback addresses without TLS"`
 	AllowAnyLocal  bool     `toml:"allow_any_local" usage:"let in every client that can connect, without the secret"`
+	TLSCert        string   `toml:"tls_cert"        usage:"speak TLS with the certificate in 'FILE'"`
+	TLSKey         string   `toml:"tls_key"         usage:"the key for it is in 'FILE'"`
+	TLSClientCA    string   `toml:"tls_client_ca"   usage:"let in clients with certificates of the CAs in 'FILE', in place of the secret"`
 	HostNames      []string `toml:"host_names"      usage:"accept 'NAME' in Host beside those of the loopback interface"`
 	State          string   `toml:"state"           usage:"keep the secret and converted images in 'DIR'"`
 	StoreSize      Size     `toml:"store_size"      usage:"keep at most 'SIZE' of converted images, such as 20GiB; 0 is no limit"`
@@ -86,6 +90,35 @@ func (c *Config) Load(file string) error {
 		return err
 	}
 	return c.parse(file, data)
+}
+
+// Check finds values that cannot be used.
+func (c *Config) Check() error {
+	for key, value := range map[string]int{"max_connections": c.MaxConnections, "max_downloads": c.MaxDownloads, "max_upstream": c.MaxUpstream} {
+		if value < 1 {
+			return fmt.Errorf("%s: %d is less than 1", key, value)
+		}
+	}
+	if c.WriteStall <= 0 || c.StopTimeout <= 0 {
+		return errors.New("write_stall and stop_timeout must be more than 0")
+	}
+	if c.State == "" {
+		return errors.New("state: no directory is given, and there is no home directory")
+	}
+	if _, err := canonicalSet(c.Upstreams); err != nil {
+		return err
+	}
+	_, err := c.hosts(resolver.Hooks{})
+	return err
+}
+
+// RotateSecret replaces the secret in the state directory. A gateway that is
+// running goes on with the new one.
+func (c *Config) RotateSecret() error {
+	if _, err := OpenSecret(c.State); err != nil {
+		return err
+	}
+	return (&Secret{Dir: c.State}).Rotate()
 }
 
 // hosts are the registries as configured.

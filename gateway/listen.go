@@ -2,45 +2,80 @@ package gateway
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
 	"strings"
+	"sync"
 )
 
-// listen opens what is to be listened on.
-func (c *Config) listen(ctx context.Context) (_ []net.Listener, err error) {
-	var listeners []net.Listener
+// listen opens what is to be listened on: the sockets systemd passed, else the
+// configured addresses.
+func (c *Config) listen(ctx context.Context) (listeners []net.Listener, err error) {
 	defer func() {
 		if err != nil {
-			for _, l := range listeners {
-				_ = l.Close()
-			}
+			closeAll(listeners)
+			listeners = nil
 		}
 	}()
-	for _, address := range c.Listen {
-		l, err := c.listenOn(ctx, address)
-		if err != nil {
-			return nil, fmt.Errorf("listen: %w", err)
-		}
-		listeners = append(listeners, l)
+	config, err := c.tlsConfig(ctx)
+	if err != nil {
+		return nil, err
 	}
-	if len(listeners) == 0 {
-		return nil, errors.New("listen: no address")
+	if listeners, err = inherited(); err != nil {
+		return nil, err
+	}
+	if listeners == nil {
+		if listeners, err = c.open(ctx, config != nil); err != nil {
+			return listeners, err
+		}
+	}
+	slots := make(chan struct{}, c.MaxConnections)
+	for i, l := range listeners {
+		if err := c.mayListen(l.Addr().Network(), l.Addr().String(), config != nil); err != nil {
+			return listeners, err
+		}
+		listeners[i] = &boundedListener{Listener: l, slots: slots, closed: make(chan struct{})}
+		if config != nil {
+			listeners[i] = tls.NewListener(listeners[i], config)
+		}
 	}
 	return listeners, nil
 }
 
-func (c *Config) listenOn(ctx context.Context, address string) (net.Listener, error) {
+func (c *Config) open(ctx context.Context, secure bool) (listeners []net.Listener, err error) {
+	if len(c.Listen) == 0 {
+		return nil, errors.New("listen: no address")
+	}
+	for _, address := range c.Listen {
+		l, err := c.openOne(ctx, address, secure)
+		if err != nil {
+			return listeners, fmt.Errorf("listen: %w", err)
+		}
+		listeners = append(listeners, l)
+	}
+	return listeners, nil
+}
+
+func (c *Config) openOne(ctx context.Context, address string, secure bool) (net.Listener, error) {
 	if path, ok := strings.CutPrefix(address, "unix:"); ok {
 		return listenUnix(ctx, path)
 	}
-	if !c.AllowRemote && !isLoopback(address) {
-		return nil, fmt.Errorf("%s is not a loopback address, and others would see the secret on its way: use 127.0.0.1 or a unix socket, or say allow_remote", address)
+	if err := c.mayListen("tcp", address, secure); err != nil {
+		return nil, err
 	}
 	return (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+}
+
+// mayListen keeps the secret from networks where others could read it.
+func (c *Config) mayListen(network, address string, secure bool) error {
+	if secure || c.AllowRemote || network == "unix" || isLoopback(address) {
+		return nil
+	}
+	return fmt.Errorf("%s is not a loopback address, and others would see the secret on its way: use 127.0.0.1 or a unix socket, give tls_cert and tls_key, or say allow_remote", address)
 }
 
 // isLoopback tells whether only this machine can connect to an address.
@@ -57,8 +92,8 @@ func isLoopback(address string) bool {
 }
 
 // listenUnix takes the place of a socket that an earlier process left behind,
-// but of no other file. Only its owner may connect: who else should is for the
-// permissions of the directory and a group's, which systemd can set.
+// but of no other file. Only its owner may connect; a socket for a group is for
+// systemd to make.
 func listenUnix(ctx context.Context, path string) (net.Listener, error) {
 	if info, err := os.Lstat(path); err == nil && info.Mode().Type() == os.ModeSocket {
 		if c, err := (&net.Dialer{}).DialContext(ctx, "unix", path); err == nil {
@@ -77,4 +112,51 @@ func listenUnix(ctx context.Context, path string) (net.Listener, error) {
 		return nil, errors.Join(err, l.Close())
 	}
 	return l, nil
+}
+
+func closeAll(listeners []net.Listener) {
+	for _, l := range listeners {
+		_ = l.Close()
+	}
+}
+
+// boundedListener accepts no more connections than there are slots. Others wait
+// in the backlog of the system.
+type boundedListener struct {
+	net.Listener
+	slots  chan struct{}
+	once   sync.Once
+	closed chan struct{}
+}
+
+// Accept implements net.Listener.
+func (l *boundedListener) Accept() (net.Conn, error) {
+	select {
+	case l.slots <- struct{}{}:
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+	c, err := l.Listener.Accept()
+	if err != nil {
+		<-l.slots
+		return nil, err
+	}
+	return &boundedConn{Conn: c, release: sync.OnceFunc(func() { <-l.slots })}, nil
+}
+
+// Close implements net.Listener.
+func (l *boundedListener) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return l.Listener.Close()
+}
+
+type boundedConn struct {
+	net.Conn
+	release func()
+}
+
+// Close implements net.Conn.
+func (c *boundedConn) Close() error {
+	defer c.release()
+	return c.Conn.Close()
 }

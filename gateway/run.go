@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	stdlog "log"
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/containerd/log"
@@ -27,6 +29,9 @@ const (
 // way are done or the time for that is over. ready, if not nil, is told the
 // addresses once clients can connect.
 func (c *Config) Run(ctx context.Context, credentials func(host string) (user, secret string, err error), ready func(addresses []net.Addr)) error {
+	if err := c.Check(); err != nil {
+		return err
+	}
 	hosts, err := c.hosts(telemetry.Hooks(log.G(ctx)))
 	if err != nil {
 		return err
@@ -69,6 +74,7 @@ func (c *Config) Run(ctx context.Context, credentials func(host string) (user, s
 		MaxHeaderBytes:    maxHeader,
 		BaseContext:       func(net.Listener) context.Context { return lasting },
 	}
+	server.ErrorLog = stdlog.New(errorLog{lasting}, "", 0)
 	server.RegisterOnShutdown(func() { handler.stopping.Store(true) })
 	return c.serve(ctx, server, listeners, ready)
 }
@@ -81,6 +87,7 @@ func (c *Config) serve(ctx context.Context, server *http.Server, listeners []net
 		log.G(ctx).WithField("address", l.Addr().String()).Info("certsd gateway: listening")
 		go func() { failed <- server.Serve(l) }()
 	}
+	notify(ctx, "READY=1")
 	if ready != nil {
 		ready(addresses)
 	}
@@ -91,6 +98,7 @@ func (c *Config) serve(ctx context.Context, server *http.Server, listeners []net
 	case err = <-failed:
 		left--
 	}
+	notify(context.WithoutCancel(ctx), "STOPPING=1")
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Duration(c.StopTimeout))
 	defer cancel()
 	if stopErr := server.Shutdown(stop); stopErr != nil {
@@ -107,4 +115,17 @@ func unlessClosed(err error) error {
 		return nil
 	}
 	return err
+}
+
+// errorLog takes what net/http says about connections: anybody can cause it, so
+// it is for those who look for it.
+type errorLog struct {
+	//nolint:containedctx // an io.Writer is given none
+	ctx context.Context
+}
+
+// Write implements io.Writer.
+func (l errorLog) Write(p []byte) (int, error) {
+	log.G(l.ctx).WithField("said", strings.TrimSpace(string(p))).Debug("certsd gateway: connection")
+	return len(p), nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/containerd/errdefs"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/internal/discreet"
 )
 
 // Lookup returns what is configured for a registry: see certsd.Hosts.Lookup.
@@ -40,7 +41,7 @@ func (r *Resolver) Open(ctx context.Context, ref, method string, header http.Hea
 	if err != nil {
 		return nil, err
 	}
-	ctx, trail := certsd.WithTrail(certsd.WithRepository(ctx, repository(spec)))
+	ctx, trail := certsd.WithTrail(certsd.WithRepository(discreet.Context(ctx), repository(spec)))
 	resp, err := r.open(r.ahead(ctx, spec.Hostname()), spec, method, header, kind, object)
 	return resp, explain(err, ref, trail)
 }

@@ -16,6 +16,7 @@ import (
 func gatewayCommand(stdout, stderr io.Writer) *cli.Command {
 	config := gateway.DefaultConfig()
 	var file string
+	var rotate bool
 	var show printFlags
 	return &cli.Command{
 		Name:  "gateway",
@@ -35,6 +36,7 @@ func gatewayCommand(stdout, stderr io.Writer) *cli.Command {
 		OnUsageError: usage,
 		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "config", Usage: "read the settings in `FILE`, of which flags on the command line take the place", Destination: &file},
+			&cli.BoolFlag{Name: "rotate-secret", Usage: "replace the secret of the gateway that is running, and end", Destination: &rotate},
 		}, append(gatewayFlags(config), show.flags()...)...),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			if c.Args().Present() && !show.asked() {
@@ -45,6 +47,12 @@ func gatewayCommand(stdout, stderr io.Writer) *cli.Command {
 			}
 			if show.asked() {
 				return show.run(stdout, config, c.Args().Slice())
+			}
+			if rotate {
+				return config.RotateSecret()
+			}
+			if err := config.Check(); err != nil {
+				return &usageError{err}
 			}
 			if err := log.SetLevel(config.LogLevel); err != nil {
 				return &usageError{fmt.Errorf("log_level: %w", err)}

@@ -1,0 +1,117 @@
+package gateway
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+)
+
+func TestExampleSaysWhatHoldsWithoutIt(t *testing.T) {
+	t.Parallel()
+	c := DefaultConfig()
+	must(t, c.Load("../gateway.toml.example"))
+	want := DefaultConfig()
+	// The example is for a service.
+	want.State = "/var/lib/certsd/gateway"
+	want.Root = "/etc/containerd/certs.d:/etc/docker/certs.d"
+	if diff := cmp.Diff(want, c, cmpopts.EquateEmpty()); diff != "" {
+		t.Error(diff)
+	}
+	text, err := os.ReadFile("../gateway.toml.example")
+	must(t, err)
+	docs, err := os.ReadFile("../docs/gateway.md")
+	must(t, err)
+	for _, s := range c.Settings() {
+		if !strings.Contains(string(text), s.Key+" = ") {
+			t.Errorf("gateway.toml.example has no %s", s.Key)
+		}
+		if !strings.Contains(string(docs), "| `"+s.Key+"` |") {
+			t.Errorf("docs/gateway.md has no row for %s", s.Key)
+		}
+		if s.Usage == "" {
+			t.Errorf("%s has no usage", s.Key)
+		}
+	}
+}
+
+func TestConfigMistakes(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ text, want string }{
+		{"listn = ['x']", `FILE:1: listn: unknown key; did you mean "listen"?`},
+		{"\nallow-any-local = true", `FILE:2: allow-any-local: unknown key; did you mean "allow_any_local"?`},
+		{"zzz = 1\nstate = 'x'\nyyyy = 2", "FILE:1: zzz: unknown key\nFILE:3: yyyy: unknown key"},
+		{"[gateway]\nlisten = ['x']", `FILE:1: gateway: unknown key`},
+		{"listen = 'x'", `FILE:1: listen: cannot decode TOML string into struct field gateway.Config.Listen of type []string`},
+		{"listen = ", `FILE:1: expected value, not end of input`},
+		{"max_connections = '1'", `FILE:1: max_connections: cannot decode TOML string into struct field gateway.Config.MaxConnections of type int`},
+		{"secret_grace = '1 hour'", `FILE:1: secret_grace: "1 hour" is not a duration such as "90s" or "1h"`},
+		{"secret_grace = '-1h'", `FILE:1: secret_grace: "-1h" is negative`},
+		{"state = 'a'\nstore_size = '20 gigs'", `FILE:2: store_size: "20 gigs" is not a size such as "512MiB" or "20GiB"`},
+		{"store_size = '99999999TiB'", `FILE:1: store_size: "99999999TiB" is not a size such as "512MiB" or "20GiB"`},
+		{"state = 'a'\nstate = 'b'", `FILE:2: state: key state is already defined`},
+	} {
+		file := filepath.Join(t.TempDir(), "gateway.toml")
+		must(t, os.WriteFile(file, []byte(tt.text), 0o600))
+		err := DefaultConfig().Load(file)
+		if err == nil {
+			t.Errorf("%q is taken", tt.text)
+			continue
+		}
+		if got := strings.ReplaceAll(err.Error(), file, "FILE"); got != tt.want {
+			t.Errorf("%q: %s", tt.text, got)
+		}
+	}
+}
+
+func TestConfigValuesThatCannotBeUsed(t *testing.T) {
+	t.Parallel()
+	for want, change := range map[string]func(*Config){
+		`system_roots: "no" is neither "fallback" nor "append"`:                            func(c *Config) { c.SystemRoots = "no" },
+		`registry_v1: "no" is none of "never", "configured" and "always"`:                  func(c *Config) { c.RegistryV1 = "no" },
+		`upstreams: host "a/b": contains "/": give the host only, without scheme and path`: func(c *Config) { c.Upstreams = []string{"a/b"} },
+		`max_connections: 0 is less than 1`:                                                func(c *Config) { c.MaxConnections = 0 },
+		`write_stall and stop_timeout must be more than 0`:                                 func(c *Config) { c.WriteStall = 0 },
+		`state: no directory is given, and there is no home directory`:                     func(c *Config) { c.State = "" },
+	} {
+		c := DefaultConfig()
+		change(c)
+		if err := c.Check(); err == nil || err.Error() != want {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+	must(t, DefaultConfig().Check())
+}
+
+func TestSizesAndDurations(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]Size{"0": 0, "0GiB": 0, "1": 1, "17B": 17, "1KiB": 1024, "512MiB": 512 << 20, "20 GiB": 20 << 30, "1TiB": 1 << 40} {
+		var s, again Size
+		must(t, s.UnmarshalText([]byte(text)))
+		must(t, again.UnmarshalText([]byte(s.String())))
+		if s != want || again != want {
+			t.Errorf("%s is %d, then %d", text, s, again)
+		}
+	}
+	var d Duration
+	must(t, d.UnmarshalText([]byte("1h30m")))
+	if time.Duration(d) != 90*time.Minute || d.String() != "1h30m0s" {
+		t.Errorf("got %s", d)
+	}
+}
+
+func FuzzConfig(f *testing.F) {
+	example, err := os.ReadFile("../gateway.toml.example")
+	must(f, err)
+	f.Add(string(example))
+	f.Add("listen = 'x'\n[a]\nb = {c = 1}")
+	f.Fuzz(func(t *testing.T, text string) {
+		if err := DefaultConfig().parse("f", []byte(text)); err != nil && !strings.HasPrefix(err.Error(), "f:") {
+			t.Errorf("%q: %v names no file", text, err)
+		}
+	})
+}

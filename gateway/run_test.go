@@ -1,0 +1,370 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	clog "github.com/containerd/log"
+	"github.com/sirupsen/logrus" //nolint:depguard // to read what is logged
+
+	"github.com/certsd/containerd-certsd/internal/certtest"
+)
+
+// running is a gateway as Run serves it.
+type running struct {
+	config  *Config
+	address string
+	log     *syncBuffer
+	stop    func() error
+}
+
+// run starts a gateway and stops it with the test.
+func run(t *testing.T, change func(*Config)) *running {
+	t.Helper()
+	c := DefaultConfig()
+	c.Root, c.State, c.Listen = t.TempDir(), t.TempDir(), []string{"127.0.0.1:0"}
+	if change != nil {
+		change(c)
+	}
+	r := &running{config: c, log: &syncBuffer{}}
+	logger := logrus.New()
+	logger.SetOutput(r.log)
+	logger.SetFormatter(&logrus.TextFormatter{DisableColors: true, DisableTimestamp: true})
+	ctx, cancel := context.WithCancel(clog.WithLogger(t.Context(), logrus.NewEntry(logger)))
+	ready, ended := make(chan []net.Addr, 1), make(chan error, 1)
+	go func() { ended <- c.Run(ctx, nil, func(a []net.Addr) { ready <- a }) }()
+	r.stop = sync.OnceValue(func() error {
+		cancel()
+		return <-ended
+	})
+	t.Cleanup(func() { must(t, r.stop()) })
+	select {
+	case addresses := <-ready:
+		r.address = addresses[0].String()
+	case err := <-ended:
+		ended <- nil
+		t.Fatal(err)
+	}
+	return r
+}
+
+// syncBuffer is written by one and read by another goroutine.
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+// Write implements io.Writer.
+func (s *syncBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+// String returns what was written.
+func (s *syncBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
+// get asks with a client of its own.
+func (r *running) get(t *testing.T, transport *http.Transport, url, secret string) (int, string, error) {
+	t.Helper()
+	defer transport.CloseIdleConnections()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	must(t, err)
+	req.Header.Set(tokenHeader, secret)
+	req.Header.Set("User-Agent", `evil" status=200`)
+	resp, err := transport.RoundTrip(req)
+	if err != nil {
+		return 0, "", err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	return resp.StatusCode, string(body), err
+}
+
+func (r *running) secret(t *testing.T) string {
+	t.Helper()
+	s, err := (&Secret{Dir: r.config.State}).Value()
+	must(t, err)
+	return s
+}
+
+func TestRunOnLoopback(t *testing.T) {
+	t.Parallel()
+	r := run(t, nil)
+	if status, body, err := r.get(t, &http.Transport{}, "http://"+r.address+"/v2/", r.secret(t)); status != http.StatusOK || err != nil {
+		t.Errorf("got %d %s %v", status, body, err)
+	}
+	must(t, r.stop())
+	if _, err := net.Dial("tcp", r.address); err == nil { //nolint:noctx // nobody listens
+		t.Error("it listens after the end")
+	}
+}
+
+func TestRunOnUnixSocket(t *testing.T) {
+	t.Parallel()
+	socket := filepath.Join(t.TempDir(), "s")
+	left, err := (&net.ListenConfig{}).Listen(t.Context(), "unix", socket)
+	must(t, err)
+	left.(*net.UnixListener).SetUnlinkOnClose(false) //nolint:errcheck,forcetypeassert // it is one
+	must(t, left.Close())
+	r := run(t, func(c *Config) { c.Listen = []string{"unix:" + socket} })
+	info, err := os.Stat(socket)
+	must(t, err)
+	if info.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v", info.Mode())
+	}
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+	}
+	if status, body, err := r.get(t, &http.Transport{DialContext: dial}, "http://whatever/v2/", r.secret(t)); status != http.StatusOK || err != nil {
+		t.Errorf("got %d %s %v", status, body, err)
+	}
+	if _, err := listenUnix(t.Context(), socket); err == nil || err.Error() != socket+": another process listens there" {
+		t.Errorf("got %v", err)
+	}
+	file := filepath.Join(t.TempDir(), "file")
+	must(t, os.WriteFile(file, []byte("mine"), 0o600))
+	if _, err := listenUnix(t.Context(), file); err == nil {
+		t.Error("a file was replaced by a socket")
+	}
+}
+
+func TestAddressesOfOthersNeedTLSOrAWord(t *testing.T) {
+	t.Parallel()
+	for address, want := range map[string]bool{
+		"127.0.0.1:1": true, "127.9.9.9:1": true, "[::1]:1": true, "localhost:1": true, "[::ffff:127.0.0.1]:1": true,
+		"0.0.0.0:1": false, ":1": false, "[::]:1": false, "192.0.2.1:1": false, "registry.example:1": false, "": false,
+	} {
+		c := DefaultConfig()
+		if err := c.mayListen("tcp", address, false); (err == nil) != want {
+			t.Errorf("%q: %v", address, err)
+		}
+		if err := c.mayListen("tcp", address, true); err != nil {
+			t.Errorf("%q with TLS: %v", address, err)
+		}
+		c.AllowRemote = true
+		if err := c.mayListen("tcp", address, false); err != nil {
+			t.Errorf("%q allowed: %v", address, err)
+		}
+	}
+}
+
+func TestRunWithTLS(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	servers, clients, others := certtest.NewCA("servers"), certtest.NewCA("clients"), certtest.NewCA("others")
+	must(t, servers.Server("127.0.0.1").Write(dir, "tls"))
+	must(t, clients.Write(dir, "clients"))
+	r := run(t, func(c *Config) {
+		c.TLSCert, c.TLSKey, c.TLSClientCA = filepath.Join(dir, "tls.cert"), filepath.Join(dir, "tls.key"), filepath.Join(dir, "clients.crt")
+	})
+	roots := servers.Pool()
+	get := func(pair *certtest.Pair, secret string) (int, error) {
+		config := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots}
+		if pair != nil {
+			config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair.TLS, nil }
+		}
+		status, _, err := r.get(t, &http.Transport{TLSClientConfig: config}, "https://"+r.address+"/v2/", secret)
+		return status, err
+	}
+	for name, tt := range map[string]struct {
+		pair   *certtest.Pair
+		secret string
+		status int
+	}{
+		"certificate": {clients.Client("node"), "", 200},
+		"secret":      {nil, r.secret(t), 200},
+		"nothing":     {nil, "", 401},
+		"wrong":       {nil, "wrong", 401},
+		"other CA":    {others.Client("node"), r.secret(t), 0},
+		"expired":     {clients.Issue(certtest.Request{CommonName: "node", NotAfter: time.Now().Add(-time.Minute)}), "", 0},
+	} {
+		if status, err := get(tt.pair, tt.secret); status != tt.status || (err != nil) != (tt.status == 0) {
+			t.Errorf("%s: %d %v", name, status, err)
+		}
+	}
+
+	// Another certificate is used from the next connection on, half of one is not.
+	renewed := certtest.NewCA("renewed")
+	pair := renewed.Server("127.0.0.1")
+	must(t, os.WriteFile(filepath.Join(dir, "tls.cert"), pair.CertPEM, 0o600))
+	if status, err := get(nil, r.secret(t)); status != 200 {
+		t.Errorf("half written: %d %v", status, err)
+	}
+	must(t, pair.Write(dir, "tls"))
+	roots = renewed.Pool()
+	if status, err := get(nil, r.secret(t)); status != 200 {
+		t.Errorf("renewed: %d %v", status, err)
+	}
+	must(t, others.Write(dir, "clients"))
+	if status, err := get(clients.Client("node"), ""); status != 0 {
+		t.Errorf("a client of a CA that is gone: %d %v", status, err)
+	}
+	if got := strings.Count(r.log.String(), "a changed certificate cannot be used"); got != 1 {
+		t.Errorf("%d warnings:\n%s", got, r.log)
+	}
+}
+
+func TestTLSMistakesAreFoundAtTheStart(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	must(t, certtest.NewCA("servers").Server("127.0.0.1").Write(dir, "tls"))
+	cert, key := filepath.Join(dir, "tls.cert"), filepath.Join(dir, "tls.key")
+	for want, c := range map[string]*Config{
+		"tls_cert and tls_key are to be given together":                             {TLSCert: cert},
+		key + ": no certificate in PEM":                                             {TLSCert: cert, TLSKey: key, TLSClientCA: key},
+		"open " + dir + "/no: no such file or directory":                            {TLSCert: cert, TLSKey: key, TLSClientCA: dir + "/no"},
+		dir + "/no and " + key + ": open " + dir + "/no: no such file or directory": {TLSCert: dir + "/no", TLSKey: key},
+	} {
+		if _, err := c.tlsConfig(t.Context()); err == nil || err.Error() != want {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+}
+
+func TestAccessLog(t *testing.T) {
+	t.Parallel()
+	r := run(t, func(c *Config) { c.Upstreams = []string{"registry.example"} })
+	url := "http://" + r.address
+	secret := r.secret(t)
+	for _, path := range []string{"/v2/", "/v2/app/manifests/%0a1?ns=registry.example%0aforged&token=hidden", "/healthz"} {
+		_, _, err := r.get(t, &http.Transport{}, url+path, secret)
+		must(t, err)
+	}
+	for range 50 {
+		_, _, err := r.get(t, &http.Transport{}, url+"/v2/", secret+"x")
+		must(t, err)
+	}
+	must(t, r.stop())
+	lines := strings.Split(strings.TrimSpace(r.log.String()), "\n")
+	var requests []string
+	for _, line := range lines {
+		if strings.Contains(line, "certsd gateway: request") {
+			requests = append(requests, line)
+		}
+		if strings.Contains(line, secret) || strings.Contains(line, "hidden") || strings.HasPrefix(line, "forged") || strings.HasPrefix(line, "agent") {
+			t.Errorf("a line is wrong: %s", line)
+		}
+	}
+	if len(requests) != 3 || !strings.Contains(requests[1], `ns="registry.example\nforged"`) || !strings.Contains(requests[1], `path="/v2/app/manifests/\n1" status=404`) ||
+		!strings.Contains(requests[2], "status=401") {
+		t.Errorf("got %d requests:\n%s", len(requests), r.log)
+	}
+}
+
+func TestConnectionsAreBounded(t *testing.T) {
+	t.Parallel()
+	r := run(t, func(c *Config) { c.MaxConnections = 2 })
+	dial := func() net.Conn {
+		c, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", r.address)
+		must(t, err)
+		_, err = io.WriteString(c, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		must(t, err)
+		return c
+	}
+	first, second := dial(), dial()
+	defer second.Close()
+	answered := make([]byte, 12)
+	for _, c := range []net.Conn{first, second} {
+		_, err := io.ReadFull(c, answered)
+		must(t, err)
+	}
+	third := dial()
+	defer third.Close()
+	read := make(chan error, 1)
+	go func() {
+		_, err := io.ReadFull(third, make([]byte, 12))
+		read <- err
+	}()
+	select {
+	case err := <-read:
+		t.Errorf("a third connection was answered: %v", err)
+	case <-time.After(50 * time.Millisecond):
+	}
+	must(t, first.Close())
+	must(t, <-read)
+}
+
+func TestSystemdIsTold(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "notify")
+	l, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})
+	must(t, err)
+	defer l.Close()
+	t.Setenv("NOTIFY_SOCKET", socket)
+	r := run(t, nil)
+	must(t, r.stop())
+	for _, want := range []string{"READY=1", "STOPPING=1"} {
+		buf := make([]byte, 100)
+		n, err := l.Read(buf)
+		if must(t, err); string(buf[:n]) != want {
+			t.Errorf("got %q, want %s", buf[:n], want)
+		}
+	}
+}
+
+func TestSocketsFromSystemd(t *testing.T) {
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	must(t, err)
+	file, err := l.(*net.TCPListener).File() //nolint:errcheck,forcetypeassert // it is one
+	must(t, err)
+	must(t, l.Close())
+	// The descriptor is given away.
+	fd, err := syscall.Dup(int(file.Fd()))
+	must(t, err)
+	must(t, file.Close())
+	got, err := listenersFrom(fd, 1)
+	must(t, err)
+	defer closeAll(got)
+	if got[0].Addr().String() != l.Addr().String() {
+		t.Errorf("got %s", got[0].Addr())
+	}
+	t.Setenv("LISTEN_FDS", "1")
+	t.Setenv("LISTEN_PID", "1")
+	if got, err := inherited(); got != nil || err != nil {
+		t.Errorf("another process's: %v, %v", got, err)
+	}
+}
+
+func TestSecretIsRotatedWithoutAnInterruption(t *testing.T) {
+	t.Parallel()
+	r := run(t, nil)
+	old := r.secret(t)
+	must(t, r.config.RotateSecret())
+	current := r.secret(t)
+	if old == current || len(current) != 43 {
+		t.Errorf("%q became %q", old, current)
+	}
+	for secret, want := range map[string]int{old: 200, current: 200, "": 401} {
+		if status, _, _ := r.get(t, &http.Transport{}, "http://"+r.address+"/v2/", secret); status != want {
+			t.Errorf("%q: %d", secret, status)
+		}
+	}
+	// The time of the old one is over.
+	then := time.Now().Add(-2 * time.Hour)
+	must(t, os.Chtimes(filepath.Join(r.config.State, oldSecretFile), then, then))
+	for secret, want := range map[string]int{old: 401, current: 200} {
+		if status, _, _ := r.get(t, &http.Transport{}, "http://"+r.address+"/v2/", secret); status != want {
+			t.Errorf("later, %q: %d", secret, status)
+		}
+	}
+	// A file that is cut leaves the last good one.
+	must(t, os.WriteFile(filepath.Join(r.config.State, secretFile), nil, 0o600))
+	if status, _, _ := r.get(t, &http.Transport{}, "http://"+r.address+"/v2/", current); status != 200 {
+		t.Errorf("after a cut: %d", status)
+	}
+}

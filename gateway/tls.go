@@ -1,0 +1,103 @@
+package gateway
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+
+	"github.com/containerd/log"
+)
+
+// certificates are the gateway's own certificate and the CAs of its clients. The
+// files are looked at for each connection; what cannot be used leaves in use
+// what was read before.
+type certificates struct {
+	cert, key string
+	// clientCA may be empty.
+	clientCA string
+
+	// mu guards the rest.
+	mu      sync.Mutex
+	stamps  [3]stamp
+	current *tls.Config
+}
+
+// tlsConfig reads the files once, so that a mistake is found at the start.
+func (c *Config) tlsConfig(ctx context.Context) (*tls.Config, error) {
+	switch {
+	case c.TLSCert == "" && c.TLSKey == "" && c.TLSClientCA == "":
+		return nil, nil
+	case c.TLSCert == "" || c.TLSKey == "":
+		return nil, errors.New("tls_cert and tls_key are to be given together")
+	}
+	certs := &certificates{cert: c.TLSCert, key: c.TLSKey, clientCA: c.TLSClientCA}
+	if _, err := certs.get(ctx); err != nil {
+		return nil, err
+	}
+	return &tls.Config{
+		MinVersion:         tls.VersionTLS12,
+		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return certs.get(ctx) },
+	}, nil
+}
+
+// get returns the configuration for a connection.
+func (c *certificates) get(ctx context.Context) (*tls.Config, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var stamps [3]stamp
+	for i, file := range []string{c.cert, c.key, c.clientCA} {
+		if info, err := os.Stat(file); err == nil {
+			stamps[i] = stamp{info.Size(), info.ModTime()}
+		}
+	}
+	if c.current != nil && stamps == c.stamps {
+		return c.current, nil
+	}
+	// Until they change again there is nothing to try, or to say, once more.
+	c.stamps = stamps
+	config, err := c.read()
+	switch {
+	case err == nil:
+		if c.current != nil {
+			log.G(ctx).WithField("file", c.cert).Info("certsd gateway: read a changed certificate")
+		}
+		c.current = config
+	case c.current == nil:
+		return nil, err
+	default:
+		log.G(ctx).WithError(err).Warn("certsd gateway: a changed certificate cannot be used, what was read last stays in use")
+	}
+	return c.current, nil
+}
+
+func (c *certificates) read() (*tls.Config, error) {
+	pair, err := tls.LoadX509KeyPair(c.cert, c.key)
+	if err != nil {
+		return nil, fmt.Errorf("%s and %s: %w", c.cert, c.key, err)
+	}
+	config := &tls.Config{
+		MinVersion:   tls.VersionTLS12,
+		Certificates: []tls.Certificate{pair},
+		NextProtos:   []string{"http/1.1"},
+		// A session must not outlive the CA that vouched for its client.
+		SessionTicketsDisabled: true,
+	}
+	if c.clientCA == "" {
+		return config, nil
+	}
+	pem, err := os.ReadFile(c.clientCA)
+	if err != nil {
+		return nil, err
+	}
+	config.ClientCAs = x509.NewCertPool()
+	if !config.ClientCAs.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%s: no certificate in PEM", c.clientCA)
+	}
+	// Those without one may have the secret.
+	config.ClientAuth = tls.VerifyClientCertIfGiven
+	return config, nil
+}
