@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -91,21 +90,24 @@ func sameFile(f *os.File) bool {
 
 // writeVersion checks the oci-layout file, and writes it if it is new. A pull
 // that was killed may have left it empty.
-func writeVersion(f *os.File) error {
+func writeVersion(f *os.File) (fresh bool, err error) {
 	data, err := readBounded(f)
 	if err != nil {
-		return fmt.Errorf("%s: %w", ocispec.ImageLayoutFile, err)
+		return false, fmt.Errorf("%s: %w", ocispec.ImageLayoutFile, err)
 	}
-	if len(data) == 0 {
-		data, err := json.Marshal(ocispec.ImageLayout{Version: ocispec.ImageLayoutVersion})
-		if err != nil {
-			return err
-		}
-		if _, err := f.WriteAt(data, 0); err != nil {
-			return err
-		}
-		return f.Sync()
+	if len(data) > 0 {
+		return false, checkVersion(data)
 	}
+	if data, err = json.Marshal(ocispec.ImageLayout{Version: ocispec.ImageLayoutVersion}); err != nil {
+		return false, err
+	}
+	if _, err := f.WriteAt(data, 0); err != nil {
+		return false, err
+	}
+	return true, f.Sync()
+}
+
+func checkVersion(data []byte) error {
 	var v ocispec.ImageLayout
 	if err := json.Unmarshal(data, &v); err != nil {
 		return fmt.Errorf("%s: %w", ocispec.ImageLayoutFile, err)
@@ -113,6 +115,5 @@ func writeVersion(f *os.File) error {
 	if v.Version != ocispec.ImageLayoutVersion {
 		return fmt.Errorf("%s: version %q, where only %q is known", ocispec.ImageLayoutFile, v.Version, ocispec.ImageLayoutVersion)
 	}
-	_, err = f.Seek(0, io.SeekStart)
-	return err
+	return nil
 }

@@ -54,8 +54,8 @@ type Layout struct {
 	dir   string
 	lock  *os.File
 	store content.Store
-	// made tells that Open made the directory.
-	made bool
+	// made tells that Open made the directory, fresh that it made the layout.
+	made, fresh bool
 }
 
 // UnusableError is a directory that no image can be put into.
@@ -91,7 +91,7 @@ func Open(ctx context.Context, dir string, o Options) (*Layout, error) {
 }
 
 func (l *Layout) open() (err error) {
-	if err := writeVersion(l.lock); err != nil {
+	if l.fresh, err = writeVersion(l.lock); err != nil {
 		return l.unusable(err)
 	}
 	if _, err := l.index(); err != nil {
@@ -103,6 +103,26 @@ func (l *Layout) open() (err error) {
 	}
 	if l.store, err = local.NewLabeledStore(l.dir, known); err != nil {
 		return fmt.Errorf("%s: %w", l.dir, err)
+	}
+	return l.tidy()
+}
+
+// tidy removes ingests without data: their process was killed before there was
+// any, or after the blob was in its place. containerd's store cannot list what
+// it has beside such a one.
+func (l *Layout) tidy() error {
+	entries, err := os.ReadDir(filepath.Join(l.dir, ingestDir))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for _, e := range entries {
+		dir := filepath.Join(l.dir, ingestDir, e.Name())
+		if _, err := os.Stat(filepath.Join(dir, "data")); !errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err := os.RemoveAll(dir); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -132,7 +152,7 @@ func (l *Layout) Unfinished(ctx context.Context) bool {
 // Close lets others use the layout. Where no image was ever added and nothing
 // has arrived, it leaves no trace of a layout that Open made.
 func (l *Layout) Close() error {
-	if _, err := os.Stat(filepath.Join(l.dir, ocispec.ImageIndexFile)); errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(filepath.Join(l.dir, ocispec.ImageIndexFile)); l.fresh && errors.Is(err, fs.ErrNotExist) {
 		l.clear()
 	}
 	return l.lock.Close()

@@ -36,6 +36,9 @@ func TestMain(m *testing.M) {
 	if err := containerdlog.SetLevel("fatal"); err != nil {
 		panic(err)
 	}
+	if os.Getenv(childEnv) != "" {
+		child()
+	}
 	goleak.VerifyTestMain(m)
 }
 
