@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -24,6 +25,8 @@ type round struct {
 	// start and learnt are as in Round.
 	start  time.Time
 	learnt bool
+	// absent is a 404 of Registry v1 that was passed over.
+	absent *http.Response
 }
 
 // rotate makes the request with the identities of its endpoint until one is not
@@ -157,6 +160,12 @@ func (rd *round) run(identities []*Identity) (*http.Response, error) {
 			if rd.sick && len(identities) > 1 {
 				rd.ep.state.memory.failed(rd.repo, time.Now())
 			}
+			if rd.absent != nil && o.status == http.StatusForbidden {
+				a.Answer = discard(resp, rd.secrets()...)
+				rd.record(a)
+				rd.report()
+				return rd.absent, nil
+			}
 			return rd.finish(a, resp, o)
 		}
 		next := rd.again()
@@ -167,12 +176,24 @@ func (rd *round) run(identities []*Identity) (*http.Response, error) {
 		a.Reason = reason
 		if resp != nil {
 			a.Answer = discard(resp, rd.secrets()...)
+			rd.passOver(resp)
 		}
 		rd.record(a)
 		if hook := rd.Hooks.OnRotate; hook != nil {
 			hook(Rotation{Host: req.URL.Host, From: nameOf(id), To: nameOf(identities[i+1]), Reason: reason})
 		}
 		req = next
+	}
+}
+
+// passOver remembers that one identity got as far as to be told that there is no
+// such thing. Where the others are not even let in, that is what counts: what
+// is asked for in Registry v1 goes by several names, and the next of them is
+// only tried after a 404.
+func (rd *round) passOver(resp *http.Response) {
+	if resp.StatusCode == http.StatusNotFound && rd.absent == nil && strings.HasPrefix(rd.req.URL.Path, "/v1/") {
+		rd.absent = resp
+		resp.Body = http.NoBody // it was read and closed
 	}
 }
 

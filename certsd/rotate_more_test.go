@@ -570,3 +570,34 @@ func TestPlainHTTPHasNoIdentities(t *testing.T) {
 		t.Errorf("%d requests", asked)
 	}
 }
+
+// TestAnswerOfARefusedRound: the last one counts, but for a 404 of Registry v1
+// beside a 403. What the entitled identity was told is the truth.
+func TestAnswerOfARefusedRound(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]struct {
+		path    string
+		answers map[string]int
+		want    int
+	}{
+		"the entitled one comes first":     {"/v1/repositories/app/tags/1", map[string]int{"a": 404, "b": 403, "c": 403}, 404},
+		"the entitled one is in between":   {"/v1/repositories/app/tags/1", map[string]int{"a": 403, "b": 404, "c": 403}, 404},
+		"the entitled one is the last":     {"/v1/repositories/app/tags/1", map[string]int{"a": 403, "b": 403, "c": 404}, 404},
+		"nobody is entitled":               {"/v1/repositories/app/tags/1", map[string]int{"a": 403, "b": 403, "c": 403}, 403},
+		"the last one meets a sick server": {"/v1/repositories/app/tags/1", map[string]int{"a": 403, "b": 404, "c": 502}, 502},
+		"v2, where 404 does not move on":   {"/v2/app/manifests/1", map[string]int{"a": 403, "b": 404, "c": 403}, 404},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newTLSServer(t, serverOptions{auth: tls.RequestClientCert, handle: func(w http.ResponseWriter, _ *http.Request, client string) {
+				w.WriteHeader(row.answers[client])
+				_, _ = w.Write([]byte("for " + client))
+			}})
+			dir := newCertsDir(t)
+			dir.add(t, s.host, "a", "b", "c")
+			if status := get(t, view(t, dir.transport(t), s.host, nil), s.URL+row.path); status != row.want {
+				t.Errorf("status %d, want %d", status, row.want)
+			}
+		})
+	}
+}
