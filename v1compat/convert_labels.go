@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/containerd/containerd/v2/pkg/labels"
 	"github.com/containerd/errdefs"
@@ -86,9 +87,16 @@ func (s source) labels(set map[string]string) map[string]string {
 	return set
 }
 
+// labelling is held while labels are read and written: conversions that run
+// side by side add to the same lists, and stores know no transactions. It is one
+// for all of them, as what is done under it takes no time to speak of.
+var labelling sync.Mutex
+
 // label sets labels of a blob. Lists are added to, as other images may have
 // the same blob. A store without labels is none the worse.
 func (v *conversion) label(ctx context.Context, dgst digest.Digest, set map[string]string) error {
+	labelling.Lock()
+	defer labelling.Unlock()
 	info, err := v.Store.Info(ctx, dgst)
 	if err != nil {
 		return err

@@ -192,6 +192,36 @@ func TestSharedLayers(t *testing.T) {
 	}
 }
 
+// TestLayerOfManyEntries converts images side by side that have the same layer
+// and differ in what the server says of it. Each is known afterwards.
+func TestLayerOfManyEntries(t *testing.T) {
+	t.Parallel()
+	store := localStore(t)
+	layer := v1test.Gzip(noise(1000))
+	convert(t, &Converter{Store: store}, imageOf(layer))
+	images := make([]*Image, 16)
+	for i := range images {
+		images[i] = imageOf(layer)
+		images[i].Entries[0].Size = int64(i + 1)
+	}
+	var wg sync.WaitGroup
+	for _, img := range images {
+		wg.Go(func() {
+			if _, err := (&Converter{Store: store}).Convert(t.Context(), img); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	for i, img := range images {
+		opened := counting(img)
+		convert(t, &Converter{Store: store}, img)
+		if n := opened.Load(); n != 0 {
+			t.Errorf("layer %d is not known", i)
+		}
+	}
+}
+
 // TestStoreWithoutLabels is about the store of an OCI layout.
 func TestStoreWithoutLabels(t *testing.T) {
 	t.Parallel()
