@@ -118,7 +118,7 @@ func (s *store) trim() {
 			return
 		}
 		if s.Delete(context.Background(), info.Digest) == nil {
-			_ = s.labels.Set(info.Digest, nil)
+			_ = s.labels.remove(info.Digest)
 			size -= info.Size
 		}
 	}
@@ -159,13 +159,33 @@ func (l *labelStore) Get(d digest.Digest) (set map[string]string, err error) {
 	return set, err
 }
 
-// Set implements local.LabelStore.
+// Set implements local.LabelStore. The store calls it for content that has just
+// come, when whoever has the same content may have set labels already: lists
+// are added to.
 func (l *labelStore) Set(d digest.Digest, set map[string]string) error {
-	return l.db.Update(func(tx *bolt.Tx) error { return put(tx, d, set) })
+	_, err := l.change(d, func(all map[string]string) {
+		for key, value := range set {
+			if old := all[key]; old != "" && old != value {
+				value = joinLists(old, value)
+			}
+			all[key] = value
+		}
+	})
+	return err
 }
 
 // Update implements local.LabelStore.
-func (l *labelStore) Update(d digest.Digest, set map[string]string) (all map[string]string, err error) {
+func (l *labelStore) Update(d digest.Digest, set map[string]string) (map[string]string, error) {
+	return l.change(d, func(all map[string]string) { maps.Copy(all, set) })
+}
+
+// remove forgets the labels of content that is deleted.
+func (l *labelStore) remove(d digest.Digest) error {
+	_, err := l.change(d, func(all map[string]string) { clear(all) })
+	return err
+}
+
+func (l *labelStore) change(d digest.Digest, edit func(map[string]string)) (all map[string]string, err error) {
 	err = l.db.Update(func(tx *bolt.Tx) error {
 		if all, err = get(tx, d); err != nil {
 			return err
@@ -173,11 +193,17 @@ func (l *labelStore) Update(d digest.Digest, set map[string]string) (all map[str
 		if all == nil {
 			all = map[string]string{}
 		}
-		maps.Copy(all, set)
+		edit(all)
 		maps.DeleteFunc(all, func(_, value string) bool { return value == "" })
 		return put(tx, d, all)
 	})
 	return all, err
+}
+
+func joinLists(a, b string) string {
+	items := strings.Split(a+","+b, ",")
+	slices.Sort(items)
+	return strings.Join(slices.Compact(items), ",")
 }
 
 func get(tx *bolt.Tx, d digest.Digest) (set map[string]string, err error) {

@@ -1,11 +1,15 @@
 package imagecopy_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 
+	"github.com/containerd/platforms"
 	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -93,6 +97,140 @@ func TestAllTagsAreCopiedEachLayerOnce(t *testing.T) {
 	for _, line := range target.log() {
 		if !strings.HasPrefix(line, "HEAD ") {
 			t.Errorf("the second time: %s", line)
+		}
+	}
+}
+
+// TestOneImage: what a reference leads to, and where it goes.
+func TestOneImage(t *testing.T) {
+	t.Parallel()
+	source := newRegistry(t)
+	tags := fillSource(source)
+	arm64 := &platforms.Platform{OS: "linux", Architecture: "arm64"}
+	for name, row := range map[string]struct {
+		source, target string
+		platform       *platforms.Platform
+		tag            string
+		// want is what is copied, if it is not the image of the platform.
+		want digest.Digest
+		err  string
+	}{
+		"a tag":                         {source: ":1", tag: "1", want: tags["1"]},
+		"a tag, renamed":                {source: ":1", target: ":one", tag: "one", want: tags["1"]},
+		"a digest":                      {source: "@" + tags["2"].String(), want: tags["2"]},
+		"a digest, with a tag":          {source: "@" + tags["2"].String(), target: ":two", tag: "two", want: tags["2"]},
+		"a tag with a digest":           {source: ":1@" + tags["2"].String(), tag: "1", want: tags["2"]},
+		"all platforms":                 {source: ":multi", tag: "multi", want: tags["multi"]},
+		"a platform":                    {source: ":multi", platform: arm64, tag: "multi"},
+		"a platform that is not there":  {source: ":multi", platform: &platforms.Platform{OS: "linux", Architecture: "s390x"}, err: ": no image for linux/s390x among its 3: not found"},
+		"a platform of one image alone": {source: ":1", platform: arm64, tag: "1", want: tags["1"]},
+		"what is not there":             {source: ":none", err: ":none: not found"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			target := newRegistry(t)
+			s, err := newCopier(t, source, target).Copy(t.Context(), imagecopy.Request{
+				Source: source.Host + "/app" + row.source, Target: target.Host + "/new" + row.target, Platform: row.platform,
+			})
+			ok(t, err)
+			item := s.Items[0]
+			if row.err != "" {
+				if item.Err == nil || !strings.Contains(item.Err.Error(), row.err) {
+					t.Errorf("got %v", item.Err)
+				}
+				return
+			}
+			ok(t, item.Err)
+			if row.want != "" && item.Digest != row.want {
+				t.Errorf("%s, want %s", item.Digest, row.want)
+			}
+			if _, there := target.repos["new"].manifests[item.Digest]; !there {
+				t.Error("it is not there")
+			}
+			if row.tag == "" {
+				if n := len(target.tagged("new")); n > 0 {
+					t.Errorf("%d tags", n)
+				}
+				return
+			}
+			if got := target.tagged("new"); len(got) != 1 || got[row.tag] != item.Digest {
+				t.Errorf("tags %v", got)
+			}
+			ok(t, target.whole("new", row.tag))
+			if row.platform == arm64 && row.want == "" && len(target.repos["new"].blobs) != 2 {
+				t.Errorf("%d blobs, want those of one platform", len(target.repos["new"].blobs))
+			}
+		})
+	}
+}
+
+// TestDryRun counts what would be sent, once, and sends nothing.
+func TestDryRun(t *testing.T) {
+	t.Parallel()
+	source, target := newRegistry(t), newRegistry(t)
+	fillSource(source)
+	target.addImage("app", "1", "another")
+	target.addBlob("app", "", layerData("base"))
+	c := newCopier(t, source, target)
+	req := imagecopy.Request{Source: source.Host + "/app", Target: target.Host + "/app", AllTags: true, DryRun: true}
+	before := target.tagged("app")
+	dry := copied(t, c, req)
+	if diff := cmp.Diff(before, target.tagged("app")); diff != "" {
+		t.Errorf("tags (-before +after):\n%s", diff)
+	}
+	for _, line := range target.log() {
+		if !strings.HasPrefix(line, "HEAD ") {
+			t.Error(line)
+		}
+	}
+	if n := count(source.log(), "GET", "/blobs/"); n > 0 {
+		t.Errorf("%d blobs were fetched", n)
+	}
+	if dry.Items[0].Replaces != before["1"] {
+		t.Errorf("tag 1 replaces %q", dry.Items[0].Replaces)
+	}
+	req.DryRun = false
+	if done := copied(t, c, req); done.Counts != dry.Counts {
+		t.Errorf("told %+v, did %+v", dry.Counts, done.Counts)
+	}
+}
+
+// TestInterruptedCopy: what is not begun says so, and the copy ends.
+func TestInterruptedCopy(t *testing.T) {
+	t.Parallel()
+	source, target := newRegistry(t), newRegistry(t)
+	want := fillSource(source)
+	c := newCopier(t, source, target)
+	c.Tags = 1
+	ctx, interrupt := context.WithCancel(t.Context())
+	c.Hooks.OnItem = func(imagecopy.Item) { interrupt() }
+	req := imagecopy.Request{Source: source.Host + "/app", Target: target.Host + "/app", AllTags: true}
+	s, err := c.Copy(ctx, req)
+	ok(t, err)
+	for i, item := range s.Items {
+		if i == 0 && item.State != imagecopy.Copied || i > 0 && !errors.Is(item.Err, context.Canceled) {
+			t.Errorf("%s: %s %v", item.Name, item.State, item.Err)
+		}
+	}
+	c.Hooks.OnItem = nil
+	copied(t, c, req)
+	if diff := cmp.Diff(want, target.tagged("app")); diff != "" {
+		t.Errorf("then (-source +target):\n%s", diff)
+	}
+}
+
+func TestTagsThatCannotBeListed(t *testing.T) {
+	t.Parallel()
+	source, target := newRegistry(t), newRegistry(t)
+	fillSource(source)
+	c := newCopier(t, source, target)
+	for want, req := range map[string]imagecopy.Request{
+		"answers 404 Not Found for the list of tags": {Source: source.Host + "/none"},
+		"none of its 4 tags is to be copied":         {Source: source.Host + "/app", Match: regexp.MustCompile("^x")},
+	} {
+		req.Target, req.AllTags = target.Host+"/app", true
+		if s, err := c.Copy(t.Context(), req); s != nil || err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %s", err, want)
 		}
 	}
 }

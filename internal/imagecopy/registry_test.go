@@ -40,8 +40,13 @@ type registry struct {
 	fail func(n int, r *http.Request) int
 	// allowed is the common name of the only client that is let in.
 	allowed string
-	// noReferrers switches the referrers API off, noMount mounting.
-	noReferrers, noMount bool
+	// noReferrers switches the referrers API off.
+	noReferrers bool
+	// mount is the status for a request to mount what another repository has;
+	// zero mounts it.
+	mount int
+	// password, if set, is wanted for the body of each upload, and not before.
+	password string
 }
 
 type repo struct {
@@ -142,7 +147,12 @@ func (r *registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		status = r.fail(len(r.requests), req)
 	}
 	r.mu.Unlock()
+	_, password, _ := req.BasicAuth()
 	switch {
+	case req.Method == http.MethodPut && password != r.password:
+		w.Header().Set("WWW-Authenticate", `Basic realm="r"`)
+		w.WriteHeader(http.StatusUnauthorized)
+		return
 	case status == cut:
 		panic(http.ErrAbortHandler)
 	case status != 0:
@@ -183,9 +193,14 @@ func (r *registry) uploads(w http.ResponseWriter, req *http.Request, name, _ str
 	switch req.Method {
 	case http.MethodPost:
 		d := digest.Digest(query.Get("mount"))
-		if data, found := r.repo(query.Get("from")).blobs[d]; found && !r.noMount {
+		data, found := r.repo(query.Get("from")).blobs[d]
+		switch {
+		case found && r.mount == 0:
 			r.repo(name).blobs[d] = data
 			w.WriteHeader(http.StatusCreated)
+			return
+		case found && r.mount != http.StatusAccepted:
+			w.WriteHeader(r.mount)
 			return
 		}
 		w.Header().Set("Location", "/v2/"+name+"/blobs/uploads/session")

@@ -25,6 +25,8 @@ type Request struct {
 	Match   *regexp.Regexp
 	// Platform picks one image where there are several. nil copies all of them.
 	Platform *platforms.Platform
+	// Referrers copies what refers to an image, such as signatures, too.
+	Referrers bool
 	// DryRun sends nothing, and converts nothing.
 	DryRun bool
 }

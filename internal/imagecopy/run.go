@@ -35,8 +35,9 @@ type run struct {
 	target  *target
 	// streams bounds the transfers.
 	streams *semaphore.Weighted
-	// done are the blobs and manifests that the target has.
-	done shared
+	// done are the blobs and manifests that the target has, referred those of
+	// which it has the referrers.
+	done, referred shared
 	// mountFrom is the source's repository if the target can take blobs from it:
 	// both are of one registry.
 	mountFrom string
@@ -95,11 +96,6 @@ func (r *run) copyImage(ctx context.Context, j job, item *Item) error {
 		return err
 	}
 	item.Digest = root.Digest
-	item.State = Copied
-	if item.Replaces == root.Digest {
-		item.State = Identical
-		return nil
-	}
 	// A digest is appended: that of the image goes to the tag, all others to
 	// themselves.
 	to := j.target
@@ -108,7 +104,13 @@ func (r *run) copyImage(ctx context.Context, j job, item *Item) error {
 	if t.to, err = r.target.pusher(ctx, to); err != nil {
 		return err
 	}
-	return t.manifest(ctx, root, 0)
+	if item.State = Identical; item.Replaces != root.Digest {
+		item.State = Copied
+		if err := t.manifest(ctx, root, 0); err != nil {
+			return err
+		}
+	}
+	return t.referrers(ctx, root)
 }
 
 // journey is the way of one image.

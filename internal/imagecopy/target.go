@@ -160,7 +160,13 @@ func (p *pusher) putManifest(ctx context.Context, desc ocispec.Descriptor, body 
 func (p *pusher) fill(ctx context.Context, u *upload, desc ocispec.Descriptor, write func(*upload) error) error {
 	defer u.end()
 	for resets := 0; ; resets++ {
-		err := write(u)
+		// The first write, be it of nothing, connects the writer to its request.
+		// Without it, Close would leave the request waiting for its body for
+		// ever, and Commit would take an empty blob for sent.
+		_, err := u.Write(nil)
+		if err == nil {
+			err = write(u)
+		}
 		if err == nil {
 			err = u.Commit(ctx, desc.Size, desc.Digest)
 		}

@@ -1,0 +1,83 @@
+package imagecopy_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/containerd/containerd/v2/core/remotes"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/certsd/containerd-certsd/internal/imagecopy"
+	"github.com/certsd/containerd-certsd/resolver"
+)
+
+// addReferrer puts what refers to a manifest into a repository.
+func (r *registry) addReferrer(name, what string, subject ocispec.Descriptor) ocispec.Descriptor {
+	m := ocispec.Manifest{MediaType: ocispec.MediaTypeImageManifest, ArtifactType: "application/" + what, Subject: &subject}
+	m.SchemaVersion = 2
+	m.Config = r.addBlob(name, "application/vnd.oci.empty.v1+json", []byte("{}"))
+	m.Layers = []ocispec.Descriptor{r.addBlob(name, "text/plain", fmt.Append(nil, what, subject.Digest))}
+	return r.addManifest(name, "", m.MediaType, m)
+}
+
+// TestReferrers: a signature of one platform's image, and an attestation of the
+// whole that is signed itself. Registries without the referrers API list them
+// under a tag.
+func TestReferrers(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]struct{ asked, noReferrers bool }{
+		"not asked for":                       {},
+		"both know referrers":                 {asked: true},
+		"the target lists them under its tag": {asked: true, noReferrers: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			source, target := newRegistry(t), newRegistry(t)
+			target.noReferrers = row.noReferrers
+			amd64 := source.addImage("app", "", "amd64")
+			index := source.addIndex("app", "1", amd64, source.addImage("app", "", "arm64"))
+			signature := source.addReferrer("app", "signature", amd64)
+			attestation := source.addReferrer("app", "attestation", index)
+			signed := source.addReferrer("app", "signature", attestation)
+			c := newCopier(t, source, target)
+			req := imagecopy.Request{Source: source.Host + "/app:1", Target: target.Host + "/app", Referrers: row.asked}
+			copied(t, c, req)
+			for subject, want := range map[digest.Digest]digest.Digest{
+				amd64.Digest: signature.Digest, index.Digest: attestation.Digest, attestation.Digest: signed.Digest,
+			} {
+				got := referrersAt(t, c, target, subject)
+				if !row.asked && len(got) > 0 || row.asked && !slices.Equal(got, []digest.Digest{want}) {
+					t.Errorf("to %s refer %v", subject, got)
+				}
+			}
+			target.log()
+			copied(t, c, req)
+			if requests := target.log(); count(requests, "PUT", "/")+count(requests, "POST", "/") > 0 {
+				t.Errorf("the second time: %q", requests)
+			}
+		})
+	}
+}
+
+// referrersAt are those that the target tells a client.
+func referrersAt(t *testing.T, c *imagecopy.Copier, target *registry, subject digest.Digest) []digest.Digest {
+	t.Helper()
+	f, err := resolver.New(resolver.Options{Hosts: c.Hosts}).Fetcher(t.Context(), target.Host+"/app@"+subject.String())
+	ok(t, err)
+	fetcher, is := f.(remotes.ReferrersFetcher)
+	if !is {
+		t.Fatalf("a %T fetches no referrers", f)
+	}
+	list, err := fetcher.FetchReferrers(t.Context(), subject)
+	ok(t, err)
+	var digests []digest.Digest
+	for _, d := range list {
+		digests = append(digests, d.Digest)
+		if _, there := target.repos["app"].manifests[d.Digest]; !there {
+			t.Errorf("%s is listed and not there", d.Digest)
+		}
+	}
+	return digests
+}
