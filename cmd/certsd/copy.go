@@ -29,7 +29,8 @@ belongs to it and replaces what had its name. Whatever ends a copy, run the same
 What fails keeps the other tags from nothing; it is listed at the end, and the exit code is 1.
 
 DST without a tag takes that of SRC. With --all-tags both are repositories. Of an image for several platforms all are
-copied, with the attestations that its index names; --platform picks one, whose manifest gets the tag.
+copied, with the attestations that its index names; --platform picks one, whose manifest gets the tag. What only refers
+to an image, such as a signature, is copied with --referrers.
 
 Images of Registry v1 and schema 1 are converted in a directory below --cache, which is removed once all is copied. A
 copy that failed leaves it there for the next one. With a --cache of your own it is kept, so that a later copy fetches
@@ -48,6 +49,7 @@ type copyFlags struct {
 	matching  string
 	dryRun    bool
 	platform  string
+	referrers bool
 	cache     string
 	cacheSize int64
 	jobs      int
@@ -68,6 +70,7 @@ func copyCommand(stdout, stderr io.Writer) *cli.Command {
 			&cli.StringFlag{Name: "tags-matching", Usage: "copy the tags of the repository SRC in which the regular expression `RE` is found", Destination: &f.matching},
 			&cli.BoolFlag{Name: "dry-run", Usage: "send nothing, and say what would be sent", Destination: &f.dryRun},
 			&cli.StringFlag{Name: "platform", Usage: "copy the image for `PLATFORM` alone, such as linux/arm64", Destination: &f.platform},
+			&cli.BoolFlag{Name: "referrers", Usage: "copy what refers to an image, too, such as signatures", Destination: &f.referrers},
 			&cli.StringFlag{Name: "cache", Usage: "convert in `DIR` and keep what was converted (default: certsd in $XDG_CACHE_HOME, not kept)", Destination: &f.cache},
 			&cli.Int64Flag{Name: "cache-size", Usage: "keep at most `GIB` there", Value: 16, Destination: &f.cacheSize, Validator: positive[int64]},
 			&cli.IntFlag{Name: "jobs", Aliases: []string{"j"}, Usage: "transfer `N` layers at a time", Value: 4, Destination: &f.jobs, Validator: positive[int]},
@@ -96,7 +99,7 @@ func positive[N int | int64](n N) error {
 
 // request reads what is to be copied.
 func (f *copyFlags) request(source, target string, matching bool) (imagecopy.Request, error) {
-	req := imagecopy.Request{AllTags: f.allTags || matching, DryRun: f.dryRun}
+	req := imagecopy.Request{AllTags: f.allTags || matching, Referrers: f.referrers, DryRun: f.dryRun}
 	if matching {
 		re, err := regexp.Compile(f.matching)
 		if err != nil {
@@ -267,10 +270,24 @@ func tagCount(n int) string {
 	return fmt.Sprintf("%d tags", n)
 }
 
+// copyError tells what is not at the target.
+type copyError struct {
+	text string
+	// causes are those of a copy that did nothing.
+	causes []error
+}
+
+func (e *copyError) Error() string { return e.text }
+
+// Unwrap returns what decides about the exit code: a configuration that cannot
+// be used does so only where nothing was copied for it.
+func (e *copyError) Unwrap() []error { return e.causes }
+
 // copyFailures lists what is not at the target. What an interruption ended, or
 // kept from being begun, is counted alone.
 func copyFailures(ctx context.Context, s *imagecopy.Summary) error {
-	var failures []string
+	var text []string
+	var causes []error
 	interrupted := 0
 	for _, i := range s.Items {
 		switch {
@@ -278,16 +295,22 @@ func copyFailures(ctx context.Context, s *imagecopy.Summary) error {
 		case ctx.Err() != nil && errors.Is(i.Err, ctx.Err()):
 			interrupted++
 		default:
-			failures = append(failures, fmt.Sprintf("%s: %v", i.Name, i.Err))
+			text = append(text, fmt.Sprintf("%s: %v", i.Name, i.Err))
+			causes = append(causes, i.Err)
 		}
 	}
-	var errs []error
-	if len(failures) > 0 {
-		errs = append(errs, fmt.Errorf("%d of %s failed; the same command tries them again:\n%s",
-			len(failures), tagCount(len(s.Items)), strings.Join(failures, "\n")))
+	failed := len(text)
+	if failed > 0 {
+		text = append([]string{fmt.Sprintf("%d of %s failed; the same command tries again:", failed, tagCount(len(s.Items)))}, text...)
 	}
 	if interrupted > 0 {
-		errs = append(errs, fmt.Errorf("interrupted before %d of %s; the same command goes on from here", interrupted, tagCount(len(s.Items))))
+		text = append(text, fmt.Sprintf("interrupted before %d of %s; the same command goes on from here", interrupted, tagCount(len(s.Items))))
 	}
-	return errors.Join(errs...)
+	if len(text) == 0 {
+		return nil
+	}
+	if failed < len(s.Items) {
+		causes = nil
+	}
+	return &copyError{strings.Join(text, "\n"), causes}
 }
