@@ -8,9 +8,11 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -25,27 +27,38 @@ type v1Layer struct {
 	cmd     []string
 }
 
-// v1treeCmd writes an image as a tree of files that is a Registry v1 when a
-// web server serves it: v1tree DIR NAME:TAG
+// v1treeCmd writes images as a tree of files that is a Registry v1 when a web
+// server serves it: v1tree DIR NAME:TAG...
 //
-// The image is busybox in four layers: gzip, an empty tar in no compression,
+// Each image is busybox in four layers: gzip, an empty tar in no compression,
 // xz, and gzip with a whiteout. Run, it prints "hello from NAME:TAG" and lists
-// its root directory, where "removed" is missing.
+// its root directory, where "removed" is missing. The first two layers are the
+// same for all.
 func (r *rig) v1treeCmd(ts *testscript.TestScript, neg bool, args []string) {
-	const usage = "v1tree DIR NAME:TAG"
+	const usage = "v1tree DIR NAME:TAG..."
 	noNeg(ts, neg, usage)
-	if len(args) != 2 {
-		ts.Fatalf("usage: %s", usage)
-	}
-	repo, tag, ok := strings.Cut(args[1], ":")
-	if !ok {
+	if len(args) < 2 {
 		ts.Fatalf("usage: %s", usage)
 	}
 	program, err := lookPath("busybox")
 	ts.Check(err)
 	busybox, err := os.ReadFile(program)
 	ts.Check(err)
-	ts.Check(writeV1Tree(ts.MkAbs(args[0]), repo, tag, v1Layers(busybox, "hello from "+args[1])))
+	dir := ts.MkAbs(args[0])
+	tags := map[string]map[string]string{}
+	for _, image := range args[1:] {
+		repo, tag, ok := strings.Cut(image, ":")
+		if !ok {
+			ts.Fatalf("usage: %s", usage)
+		}
+		id, err := writeV1Images(dir, v1Layers(busybox, "hello from "+image))
+		ts.Check(err)
+		if tags[repo] == nil {
+			tags[repo] = map[string]string{}
+		}
+		tags[repo][tag] = id
+	}
+	ts.Check(writeV1Repositories(dir, tags))
 }
 
 // v1Layers are the layers of the image, base first.
@@ -65,9 +78,9 @@ func v1Layers(busybox []byte, greeting string) []v1Layer {
 	}
 }
 
-// writeV1Tree lays out an image as docker asks for it: the index under the
-// repository's own name, the tags under library/ where it has no namespace.
-func writeV1Tree(dir, repo, tag string, layers []v1Layer) error {
+// writeV1Images lays out the history of an image and returns the id of its
+// last.
+func writeV1Images(dir string, layers []v1Layer) (string, error) {
 	var ids []string // leaf first
 	for _, l := range layers {
 		id := v1ID(ids, l)
@@ -86,20 +99,31 @@ func writeV1Tree(dir, repo, tag string, layers []v1Layer) error {
 		ids = append([]string{id}, ids...)
 		files := map[string]any{"json": config, "ancestry": ids, "layer": l.layer}
 		if err := writeFiles(filepath.Join(dir, "v1/images", id), files); err != nil {
-			return err
+			return "", err
 		}
 	}
-	library := repo
-	if !strings.Contains(repo, "/") {
-		library = "library/" + repo
+	return ids[0], nil
+}
+
+// writeV1Repositories lays out repositories as docker asks for them: the index
+// under the repository's own name, the tags under library/ where it has no
+// namespace.
+func writeV1Repositories(dir string, repositories map[string]map[string]string) error {
+	files := map[string]any{"_ping": true}
+	for repo, tags := range repositories {
+		library := repo
+		if !strings.Contains(repo, "/") {
+			library = "library/" + repo
+		}
+		var index []map[string]string
+		for _, tag := range slices.Sorted(maps.Keys(tags)) {
+			index = append(index, map[string]string{"id": tags[tag], "Tag": tag})
+		}
+		files["repositories/"+repo+"/images"] = index
+		files["repositories/"+library+"/images"] = index
+		files["repositories/"+library+"/tags"] = tags
 	}
-	index := []map[string]string{{"id": ids[0], "Tag": tag}}
-	return writeFiles(filepath.Join(dir, "v1"), map[string]any{
-		"_ping":                               true,
-		"repositories/" + repo + "/images":    index,
-		"repositories/" + library + "/images": index,
-		"repositories/" + library + "/tags":   map[string]string{tag: ids[0]},
-	})
+	return writeFiles(filepath.Join(dir, "v1"), files)
 }
 
 // v1ID is an id as good as any: v1 ids say nothing of the content.
