@@ -18,8 +18,9 @@ type criConfig struct {
 	tls map[string]criTLS
 	// deprecated are the keys that the new tree takes the place of.
 	deprecated []place
-	// registry is where the settings are, nil if there are none; configPath is
+	// file is the main file. registry is where the settings are, nil if there are none; configPath is
 	// their config_path.
+	file       string
 	registry   *place
 	configPath string
 }
@@ -46,7 +47,10 @@ var (
 
 // readCRI reads containerd's configuration files.
 func readCRI(files []string, n *notes) (criConfig, error) {
-	cri := criConfig{mirrors: map[string]criMirror{}, tls: map[string]criTLS{}}
+	cri := criConfig{mirrors: map[string]criMirror{}, tls: map[string]criTLS{}, file: "/etc/containerd/config.toml"}
+	if len(files) > 0 {
+		cri.file = files[0]
+	}
 	doc, err := loadRegistry(files)
 	if doc == nil || err != nil {
 		return cri, err

@@ -45,7 +45,7 @@ func (e entry) files() []*file {
 func (p *planner) desire(registry string) *host {
 	h := &host{registry: registry}
 	endpoints, at := p.endpointsOf(registry)
-	if at.file != "" && len(endpoints) > 0 {
+	if _, said := p.cri.mirrors[registry]; said || len(endpoints) > 0 {
 		h.from = append(h.from, at.file)
 	}
 	var entries []entry

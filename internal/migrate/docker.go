@@ -97,6 +97,8 @@ func (p *planner) tree(root, name string, output bool) {
 		if !output {
 			p.notes.add(Left, place{file: filepath.Join(path, hostsTOML)}, "copy the directory to %s if it is to count there", p.plan.Output)
 			p.skipped[hostKey(host)] = true
+		} else {
+			p.others = append(p.others, name)
 		}
 		return
 	}

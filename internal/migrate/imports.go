@@ -31,17 +31,21 @@ var registryTables = [][]string{
 func loadRegistry(files []string) (*document, error) {
 	var merged *document
 	loaded := map[string]bool{}
-	for pending := files; len(pending) > 0; {
-		file := pending[0]
+	var pending []imported
+	for _, file := range files {
+		pending = append(pending, imported{file: file})
+	}
+	for len(pending) > 0 {
+		next := pending[0]
 		pending = pending[1:]
-		if loaded[file] {
+		if loaded[next.file] {
 			continue
 		}
 		if len(loaded) == maxConfigs {
-			return nil, fmt.Errorf("%s: more than %d files are imported", file, maxConfigs)
+			return nil, next.failed(fmt.Errorf("more than %d files are imported", maxConfigs))
 		}
-		loaded[file] = true
-		doc, imports, err := loadFile(file)
+		loaded[next.file] = true
+		doc, imports, err := loadFile(next)
 		if err != nil {
 			return nil, err
 		}
@@ -53,12 +57,27 @@ func loadRegistry(files []string) (*document, error) {
 	return merged, nil
 }
 
+// imported is a file to read, and where it is imported.
+type imported struct {
+	file string
+	by   place
+}
+
+// failed names who imports the file.
+func (i imported) failed(err error) error {
+	if i.by.file == "" {
+		return err
+	}
+	return i.by.errorf("%w", err)
+}
+
 // loadFile reads one file: its registry settings, nil if it has none, and the
 // files it imports.
-func loadFile(file string) (*document, []string, error) {
+func loadFile(i imported) (*document, []imported, error) {
+	file := i.file
 	data, err := readFile(file)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, i.failed(err)
 	}
 	doc, err := parseTOML(file, trimBOM(data))
 	if err != nil {
@@ -69,9 +88,13 @@ func loadFile(file string) (*document, []string, error) {
 	if version < 0 || version > newestConfig {
 		return nil, nil, root.at("version").errorf("%d is unknown: versions up to %d can be read", version, newestConfig)
 	}
-	imports, err := resolveImports(file, root.strings("imports"))
+	paths, err := resolveImports(file, root.strings("imports"))
 	if err != nil {
 		return nil, nil, root.at("imports").errorf("%w", err)
+	}
+	var imports []imported
+	for _, path := range paths {
+		imports = append(imports, imported{path, root.at("imports")})
 	}
 	var registry *document
 	for _, path := range registryTables {

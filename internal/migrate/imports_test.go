@@ -4,6 +4,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -77,6 +78,65 @@ func TestImportsLikeContainerd(t *testing.T) {
 			}
 			if diff := cmp.Diff(theirs, ours); diff != "" {
 				t.Errorf("not the same (-containerd +ours):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestUnreadable are configurations that end the command.
+func TestUnreadable(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ about, text, want string }{
+		{about: "an import that is not there", text: "version=2\nimports=['none.toml']", want: "$DIR/config.toml:2: imports: $DIR/none.toml: no such file or directory"},
+		{about: "an import that is a directory", text: "version=2\nimports=['.']", want: "$DIR/config.toml:2: imports: $DIR: is not a regular file"},
+		{about: "a bad pattern", text: "imports=['[*']", want: `$DIR/config.toml:1: imports: "$DIR/[*": syntax error in pattern`},
+		{about: "a newer version", text: "version = 5", want: "$DIR/config.toml:1: version: 5 is unknown: versions up to 4 can be read"},
+		{about: "a version in words", text: "version = 'two'", want: "$DIR/config.toml:1: version: is a string, must be a number"},
+		{about: "invalid TOML", text: "version = 2\n[a\n", want: "$DIR/config.toml:2: invalid TOML: expected ']' to close table name"},
+		{about: "mirrors that are no table", text: "version=2\n[" + v2 + "]\nmirrors = 1", want: "$DIR/config.toml:3: " + v2 + ".mirrors: is a number, must be a table"},
+		{about: "an endpoint that is no list", text: "version=2\n[" + v2 + ".mirrors.a]\nendpoint = 'x'", want: "$DIR/config.toml:3: " + v2 + ".mirrors.a.endpoint: is a string, must be a list of strings"},
+		{about: "a file name that is none", text: "version=2\n[" + v2 + ".configs.a.tls]\nca_file = true", want: "$DIR/config.toml:3: " + v2 + ".configs.a.tls.ca_file: is a boolean, must be a string"},
+		{about: "a switch that is none", text: "version=2\n[" + v2 + ".configs.a.tls]\ninsecure_skip_verify = 'yes'", want: "$DIR/config.toml:3: " + v2 + ".configs.a.tls.insecure_skip_verify: is a string, must be true or false"},
+	} {
+		t.Run(tt.about, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			file := filepath.Join(dir, "config.toml")
+			if err := os.WriteFile(file, []byte(tt.text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			_, err := readCRI([]string{file}, &notes{})
+			if err == nil || strings.ReplaceAll(err.Error(), dir, "$DIR") != tt.want {
+				t.Errorf("got %v\nwant %s", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestDefaultConfigs(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		about string
+		euid  int
+		env   map[string]string
+		files string
+		want  string
+	}{
+		{about: "root", files: "/etc/containerd/config.toml /etc/docker/daemon.json", want: "/etc/containerd/config.toml /etc/docker/daemon.json"},
+		{about: "root, one of them", files: "/etc/docker/daemon.json", want: "/etc/docker/daemon.json"},
+		{about: "root does not read a home", env: map[string]string{"HOME": "/root"}, files: "/root/.config/docker/daemon.json"},
+		{
+			about: "a user", euid: 1000, env: map[string]string{"HOME": "/home/u"}, files: "/home/u/.config/docker/daemon.json /etc/docker/daemon.json /etc/containerd/config.toml",
+			want: "/etc/containerd/config.toml /home/u/.config/docker/daemon.json",
+		},
+		{about: "a user who has moved it", euid: 1000, env: map[string]string{"HOME": "/home/u", "XDG_CONFIG_HOME": "/x"}, files: "/x/containerd/config.toml /home/u/.config/containerd/config.toml", want: "/x/containerd/config.toml"},
+		{about: "a user without a home", euid: 1000, files: "/etc/docker/daemon.json", want: "/etc/docker/daemon.json"},
+	} {
+		t.Run(tt.about, func(t *testing.T) {
+			t.Parallel()
+			got := defaultConfigs(tt.euid, func(name string) string { return tt.env[name] }, func(file string) bool { return slices.Contains(strings.Fields(tt.files), file) })
+			if strings.Join(got, " ") != tt.want {
+				t.Errorf("got %q, want %s", got, tt.want)
 			}
 		})
 	}

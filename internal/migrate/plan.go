@@ -57,6 +57,10 @@ type planner struct {
 	docker  map[string]*dockerHost // by hostKey
 	skipped map[string]bool        // by hostKey: directories with a hosts.toml
 	copied  map[*file]bool
+	// others are the directories to be written that have a hosts.toml now.
+	others []string
+	// says tells that there is something to say about a registry.
+	says bool
 }
 
 func (p *planner) read(o Options) error {
@@ -80,11 +84,14 @@ func (p *planner) make() (*Plan, error) {
 	for _, docker := range p.docker {
 		docker.settle(t)
 	}
-	for _, registry := range p.registries() {
+	registries := p.registries()
+	for _, registry := range registries {
 		if want := p.desire(registry); want != nil {
+			p.says = true
 			p.directory(t, want)
 		}
 	}
+	p.noteOthers(registries)
 	p.noteUnused()
 	p.noteTodo()
 	p.plan.Directories = slices.DeleteFunc(p.plan.Directories, func(d *Directory) bool { return len(d.Copies) == 0 && d.Hosts == nil })

@@ -19,17 +19,32 @@ func (p *planner) noteTodo() {
 	for _, at := range p.cri.deprecated {
 		p.notes.add(Todo, at, "remove it when the new tree is in place: containerd does not take both")
 	}
-	if p.cri.registry == nil || p.cri.configPath == p.plan.Output {
+	output, there := quoted(p.plan.Output), quoted(p.cri.configPath)
+	switch {
+	case p.cri.configPath == p.plan.Output:
+	case p.cri.registry == nil && p.says:
+		at := place{file: p.cri.file, key: dotted(registryTables[len(registryTables)-1])}
+		p.notes.add(Todo, at, "set config_path = %s, in version 2 below %s: where it is not set it is a list, "+
+			"and stock containerd takes a list for the name of one directory", output, dotted(registryTables[0]))
+	case p.cri.registry == nil:
+	case p.cri.configPath == "":
+		p.notes.add(Todo, *p.cri.registry, "set config_path = %s", output)
+	case len(filepath.SplitList(p.cri.configPath)) == 1:
+		p.notes.add(Todo, *p.cri.registry, "set config_path = %s in place of %s", output, there)
+	default:
+		p.notes.add(Todo, *p.cri.registry, "set config_path = %s in place of %s: stock containerd takes a list for the name of one directory", output, there)
+	}
+}
+
+// noteOthers notes the directories that keep registries from _default.
+func (p *planner) noteOthers(registries []string) {
+	if len(p.cri.mirrors["*"].endpoints) == 0 {
 		return
 	}
-	at, output, there := *p.cri.registry, quoted(p.plan.Output), quoted(p.cri.configPath)
-	switch len(filepath.SplitList(p.cri.configPath)) {
-	case 0:
-		p.notes.add(Todo, at, "set config_path = %s", output)
-	case 1:
-		p.notes.add(Todo, at, "set config_path = %s in place of %s", output, there)
-	default:
-		p.notes.add(Todo, at, "set config_path = %s in place of %s: stock containerd takes a list for the name of one directory", output, there)
+	for _, name := range p.others {
+		if !slices.ContainsFunc(registries, func(r string) bool { return p.dirName(r) == name }) {
+			p.notes.add(Hint, place{file: filepath.Join(p.plan.Output, name)}, "the mirrors of all registries are not asked for this one: it has a directory of its own")
+		}
 	}
 }
 

@@ -76,6 +76,9 @@ func TestInterruptedWriteCanBeUsed(t *testing.T) {
 	if len(steps) < 20 {
 		t.Errorf("only %d steps: %q", len(steps), steps)
 	}
+	if last := steps[len(steps)-1]; last != "rename _default" {
+		t.Errorf("the last step is %q", last)
+	}
 	for i, step := range steps {
 		for _, killed := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%d %s, killed %v", i, step, killed), func(t *testing.T) {
