@@ -134,6 +134,46 @@ func (u *upstream) push(tb testing.TB, repository string, layers int) v1.Image {
 type archive struct {
 	*v1test.Server
 	servers *certtest.CA
+
+	// mu guards what follows.
+	mu sync.Mutex
+	// sent counts the writes of layers, of which each is told.
+	sent   int64
+	onSent func(n int64)
+}
+
+// during sets what is told of each part of a layer that is sent, and counts
+// from zero.
+func (a *archive) during(f func(n int64)) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.sent, a.onSent = 0, f
+}
+
+// partWriter sends an answer in parts.
+type partWriter struct {
+	http.ResponseWriter
+	archive *archive
+}
+
+// Write implements io.Writer.
+func (w *partWriter) Write(p []byte) (written int, err error) {
+	for len(p) > 0 && err == nil {
+		part := p[:min(len(p), 64<<10)]
+		p = p[len(part):]
+		var n int
+		n, err = w.ResponseWriter.Write(part)
+		_ = http.NewResponseController(w.ResponseWriter).Flush()
+		written += n
+		w.archive.mu.Lock()
+		w.archive.sent++
+		sent, told := w.archive.sent, w.archive.onSent
+		w.archive.mu.Unlock()
+		if told != nil {
+			told(sent)
+		}
+	}
+	return written, err
 }
 
 func newArchive(tb testing.TB) *archive {
@@ -146,6 +186,9 @@ func newArchive(tb testing.TB) *archive {
 				if strings.HasPrefix(r.URL.Path, "/v2/") {
 					http.NotFound(w, r)
 					return
+				}
+				if strings.HasSuffix(r.URL.Path, "/layer") {
+					w = &partWriter{w, a}
 				}
 				v1.ServeHTTP(w, r)
 			})
