@@ -118,7 +118,10 @@ func fileWords(f File) []string {
 	case f.KeyMatches != nil:
 		words = append(words, "key "+filepath.Base(f.KeyFile)+" does not match")
 	}
-	if f.Key != "" {
+	switch {
+	case f.Key != "" && f.Kind == kindKey:
+		words = append(words, f.Key)
+	case f.Key != "":
 		words = append(words, "private key "+f.Key)
 	}
 	if f.Mode != "" {

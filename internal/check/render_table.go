@@ -20,7 +20,7 @@ func WriteTable(w io.Writer, r *Report) error {
 		p.registry(registry)
 	}
 	if len(r.Findings) > 0 {
-		p.printf("\nDirectories in general\n")
+		p.printf("\nIn general\n")
 		p.findings(r.Findings)
 	}
 	return p.err
