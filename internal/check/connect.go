@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"errors"
 	"fmt"
 	"net"
@@ -12,9 +14,6 @@ import (
 	"net/url"
 	"slices"
 	"sync"
-
-	"crypto/x509/pkix"
-	"encoding/asn1"
 
 	"github.com/certsd/containerd-certsd/certsd"
 )

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
@@ -112,7 +113,7 @@ func (c *Checker) containerd(file string, config *containerdConfig) []Finding {
 }
 
 func readConfig(file string) ([]byte, error) {
-	info, err := os.Stat(file) //nolint:gosec // the file an administrator named
+	info, err := os.Stat(file)
 	if err != nil {
 		return nil, err
 	}
@@ -144,7 +145,7 @@ func count(n int) string {
 	if n == 2 {
 		return "two"
 	}
-	return fmt.Sprint(n)
+	return strconv.Itoa(n)
 }
 
 func all(n int) string {

@@ -25,32 +25,38 @@ func TestContainerdsConfiguration(t *testing.T) {
 			want: []string{
 				"warning stock-two-roots FILE: config_path has two roots: stock containerd ignores both -> give it one root, or let certsd pull: see config.toml.example",
 			},
-		}, {
+		},
+		{
 			name:   "three roots, version 2",
 			config: "version = 2\n[plugins.'io.containerd.grpc.v1.cri'.registry]\nconfig_path = '/a:/b:/c'\n",
 			want: []string{
 				"warning stock-two-roots FILE: config_path has 3 roots: stock containerd ignores all of them -> give it one root, or let certsd pull: see config.toml.example",
 			},
-		}, {
+		},
+		{
 			name:   "two roots for certsd",
 			config: disabled + "[plugins.'io.containerd.cri.v1.images'.registry]\nconfig_path = '/b:/a'\n[plugins.'io.containerd.internal.v1.certsd']\nconfig_path = '/a:/b'\n",
-		}, {
+		},
+		{
 			name:   "other roots",
 			config: "[plugins.'io.containerd.transfer.v1.local']\nconfig_path = '/c'\n",
 			want:   []string{"warning other-roots FILE: config_path is /c, and /a:/b is checked -> certsd check --root /c"},
-		}, {
+		},
+		{
 			name:   "certsd with the stock plugins",
 			config: "disabled_plugins = ['io.containerd.grpc.v1.transfer']\n[plugins.'io.containerd.internal.v1.certsd']\n",
 			want: []string{
 				`warning certsd-stays-out FILE: certsd is configured, and stays out because the stock plugins are enabled -> add to disabled_plugins: "io.containerd.transfer.v1.local"`,
 			},
-		}, {
+		},
+		{
 			name:   "deprecated keys",
 			config: "[plugins.'io.containerd.grpc.v1.cri'.registry.configs.'reg'.tls]\nca_file = 'x'\n[plugins.'io.containerd.grpc.v1.cri'.registry.configs.'reg'.auth]\npassword = 'not-to-be-shown'\n",
 			want: []string{
 				"warning deprecated-keys FILE: registry.mirrors and registry.configs are deprecated, and are not read where config_path is set -> certsd migrate --config FILE",
 			},
-		}, {
+		},
+		{
 			name: "not TOML", config: "version = 3\npassword = not-to-be-shown\n",
 			want: []string{"warning containerd-config FILE:2: is not what containerd reads: expected keyword \"nan\" -> correct it"},
 		},

@@ -96,9 +96,9 @@ func TestEachFieldIsDocumented(t *testing.T) {
 		case again[path] || typ.Kind() != reflect.Struct || typ == reflect.TypeFor[time.Time]():
 			want = append(want, path)
 		default:
-			for i := range typ.NumField() {
-				name, _, _ := strings.Cut(typ.Field(i).Tag.Get("json"), ",")
-				walk(strings.TrimPrefix(path+"."+name, "."), typ.Field(i).Type)
+			for field := range typ.Fields() {
+				name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+				walk(strings.TrimPrefix(path+"."+name, "."), field.Type)
 			}
 		}
 	}

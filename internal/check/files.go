@@ -51,7 +51,7 @@ func (r *run) file(path string) (f File, ok bool) {
 	if x.Key != "" && x.Mode.Perm()&0o077 != 0 && f.Kind != kindUnread {
 		r.find(Finding{
 			Severity: isWarning, Code: KeyPermissions, Where: path,
-			Message: fmt.Sprintf("holds a private key that others than its owner can use: its mode is %s", f.Mode),
+			Message: "holds a private key that others than its owner can use: its mode is " + f.Mode,
 			Next:    "chmod 600 " + path,
 		})
 	}

@@ -63,7 +63,6 @@ func (s server) start(t *testing.T) string {
 	if pair == nil {
 		pair = serverCA.Server("127.0.0.1")
 	}
-	//nolint:gosec // an old version is what one of the tests is about
 	srv.TLS = &tls.Config{Certificates: []tls.Certificate{pair.TLS}, ClientAuth: s.auth, ClientCAs: clientCA.Pool(), MaxVersion: s.maxVersion}
 	if s.maxVersion != 0 && s.maxVersion < tls.VersionTLS12 {
 		srv.TLS.MinVersion = s.maxVersion

@@ -99,7 +99,7 @@ func (r *run) tried(attempts []certsd.Attempt) string {
 	case 1:
 		return names[0]
 	default:
-		return fmt.Sprintf("each of %s", joined(names))
+		return "each of " + joined(names)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 
 	"github.com/containerd/containerd/v2/core/remotes/docker"
 
@@ -201,9 +202,9 @@ type tokenError struct {
 func (e *tokenError) Unwrap() error { return e.error }
 
 func lastFor(attempts []certsd.Attempt, host string) (certsd.Attempt, bool) {
-	for i := len(attempts) - 1; i >= 0; i-- {
-		if attempts[i].Host == host && attempts[i].Skipped == "" {
-			return attempts[i], true
+	for _, a := range slices.Backward(attempts) {
+		if a.Host == host && a.Skipped == "" {
+			return a, true
 		}
 	}
 	return certsd.Attempt{}, false

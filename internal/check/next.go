@@ -27,7 +27,7 @@ func nextFor(p *certsd.Problem, registry string) string {
 	case certsd.RootName:
 		return fmt.Sprintf("mv %s %s", p.File, filepath.Join(filepath.Dir(p.File), "certs.d"))
 	case certsd.DirectoryName:
-		return fmt.Sprintf("rename it to %s", dirName(registry))
+		return "rename it to " + dirName(registry)
 	case certsd.DirectoryPort:
 		return fmt.Sprintf("rename it to %s, if it is meant for this one", dirName(registry))
 	case certsd.WrongSuffix:

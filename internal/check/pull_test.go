@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -115,78 +116,93 @@ func TestPull(t *testing.T) {
 		{
 			name: "another certificate for a repository", guard: repository("/team/", 403), in: pairs, target: "/team/app",
 			want: []string{"works: a pull would work, with bravo.cert"},
-		}, {
+		},
+		{
 			name: "no certificate for a repository", guard: repository("/team/", 403), in: files{"ca": serverCA, "alpha": alpha}, target: "/team/app",
 			want: []string{
 				"error all-refused REG/team/app:latest: 403 Forbidden for alpha.cert -> ask the registry's owner which of these certificates is entitled to this repository",
 				fails,
 			},
-		}, {
+		},
+		{
 			name: "no such tag", in: pairs, target: "/team/tagged",
 			want: []string{
 				"warning tag-missing REG/team/tagged:latest: the repository is there, but has no tag latest -> name the tag: REG/team/tagged:TAG",
 				"works: a pull would work, with alpha.cert",
 			},
-		}, {
+		},
+		{
 			name: "no such repository", in: pairs, target: "/team/none",
 			want: []string{"error not-found REG/team/none:latest: 404 Not Found -> correct the name; some registries answer this to who may not see it", fails},
-		}, {
+		},
+		{
 			name: "no such digest", in: pairs, target: "/team/app@sha256:" + strings.Repeat("0", 64),
 			want: []string{
 				"error not-found REG/team/app@sha256:" + strings.Repeat("0", 64) + ": 404 Not Found -> correct the name; some registries answer this to who may not see it",
 				fails,
 			},
-		}, {
+		},
+		{
 			name: "blobs at a host that asks for a certificate", guard: redirecting, in: pairs, target: "/team/app",
 			want: []string{
 				"error other-host-asks BLOBS: a redirect of REG leads there, and it asks for a client certificate: TLS alert 116, certificate required: it lets nobody in without a client certificate -> " +
 					"create ROOT/BLOBS_ with NAME.cert and NAME.key",
 				fails,
 			},
-		}, {
+		},
+		{
 			name: "blobs at a host with a directory", guard: redirecting, in: pairs, root: of(blobs, pairs), target: "/team/app",
 			want: []string{"works: a pull would work, with alpha.cert"},
-		}, {
+		},
+		{
 			name: "a token server that asks for a certificate", guard: bearer(auth), in: pairs, target: "/team/app",
 			want: []string{
 				"error other-host-asks AUTH: the token server of REG asks for a client certificate: TLS alert 116, certificate required: it lets nobody in without a client certificate -> " +
 					"create ROOT/AUTH_ with NAME.cert and NAME.key",
 				fails,
 			},
-		}, {
+		},
+		{
 			name: "a token server with a directory", guard: bearer(auth), in: pairs, root: of(auth, pairs), target: "/team/app",
 			want: []string{"works: a pull would work, with alpha.cert"},
-		}, {
+		},
+		{
 			name: "a sick token server", guard: bearer(sick), in: pairs,
 			want: []string{
 				"error token-server SICK: the token server gave no token: 500 Internal Server Error -> look into the log of SICK",
 				fails,
 			},
-		}, {
+		},
+		{
 			name: "a token server that is down", guard: bearer("127.0.0.1:1"), in: pairs,
 			want: []string{
 				"error token-server 127.0.0.1:1: the token server cannot be asked: connection refused: nothing listens there -> see that it runs, and that no firewall is in between",
 				fails,
 			},
-		}, {
+		},
+		{
 			name: "a token server that wants credentials", guard: bearer(denied), in: pairs,
 			want: []string{
 				"error token-server DENIED: the token server gave no token: 401 Unauthorized -> docker login REG",
 				fails,
 			},
-		}, {
+		},
+		{
 			name: "a password", guard: basic, in: pairs, target: "/team/app", secret: "right",
 			want: []string{"works: a pull would work, with alpha.cert"},
-		}, {
+		},
+		{
 			name: "a wrong password", guard: basic, in: pairs, secret: "wrong-password",
 			want: []string{"error credentials-refused REG: 401 Unauthorized for the credentials in Docker's config.json -> docker login REG", fails},
-		}, {
+		},
+		{
 			name: "broken manifests", guard: repository("/manifests/", 500), in: files{"ca": serverCA, "alpha": alpha}, target: "/team/app",
 			want: []string{
 				"error server-error REG/team/app:latest: 500 Internal Server Error for alpha.cert -> look into the server's log; where only some certificates bring this, ask its owner which one is entitled",
 				fails,
 			},
-		}, {
+		},
+		{
 			name: "a token that is no use without a repository", guard: func(w http.ResponseWriter, r *http.Request, c string) bool {
 				if r.URL.Path == "/v2/" {
 					r.Header.Del("Authorization")
@@ -210,9 +226,7 @@ func TestPull(t *testing.T) {
 				c.Credentials = func(string) (string, string, error) { return "me", tt.secret, nil }
 			}
 			all := map[string]string{"REG": host}
-			for name, host := range names {
-				all[name] = host
-			}
+			maps.Copy(all, names)
 			compare(t, tt.want, lines(run1(t, c, root, host+tt.target), root, all))
 		})
 	}

@@ -19,7 +19,7 @@ func TestForms(t *testing.T) {
 	report := &Report{Version: Version, Registries: []*Registry{run1(t, &Checker{}, root, host)}}
 	report.Findings = []Finding{{Severity: isWarning, Code: StockTwoRoots, Where: "config.toml", Message: "has two", Next: "give it one"}}
 	_, port, _ := strings.Cut(host, ":")
-	print := func(write func(*bytes.Buffer) error) string {
+	printed := func(write func(*bytes.Buffer) error) string {
 		t.Helper()
 		var b bytes.Buffer
 		if err := write(&b); err != nil {
@@ -29,7 +29,7 @@ func TestForms(t *testing.T) {
 		// The columns are as wide as the temporary directory's name.
 		return regexp.MustCompile(`(\S)  +`).ReplaceAllString(text, "$1  ")
 	}
-	got := print(func(b *bytes.Buffer) error { return WriteLines(b, report) })
+	got := printed(func(b *bytes.Buffer) error { return WriteLines(b, report) })
 	if diff := cmp.Diff(`root REG ROOT: searched
 directory REG ROOT/REG_: used, named after REG, and the first with something in it
 file REG ROOT/REG_/alpha.cert: client certificate, subject CN=alpha, issuer CN=clients, ECDSA P-256, expires in 23 hours, key alpha.key matches, mode 0600
@@ -52,7 +52,8 @@ warning - stock-two-roots config.toml: has two -> give it one
 `, got); diff != "" {
 		t.Errorf("lines (-want +got):\n%s", diff)
 	}
-	got = print(func(b *bytes.Buffer) error { return WriteTable(b, report) })
+	got = printed(func(b *bytes.Buffer) error { return WriteTable(b, report) })
+	//nolint:dupword // columns of a table
 	if diff := cmp.Diff(`REG
 
 Directories looked at, in order
