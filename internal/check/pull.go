@@ -211,7 +211,7 @@ func (r *run) pullFailed(ctx context.Context, err error, attempts []certsd.Attem
 		f.Code, f.Message = NotFound, "404 Not Found"
 		f.Next = "correct the name; some registries answer this to who may not see it"
 	case last.Status == http.StatusForbidden:
-		f.Code, f.Message = AllRefused, "403 Forbidden for " + r.tried(attempts)
+		f.Code, f.Message = AllRefused, "403 Forbidden for "+r.tried(attempts)
 		f.Next = "ask the registry's owner which of these certificates is entitled to this repository"
 	case last.Status == http.StatusUnauthorized:
 		f.Code, f.Message = CredentialsRefused, "401 Unauthorized"
