@@ -158,6 +158,8 @@ func (p *planner) dockerFile(path, target string, output, secret bool) *file {
 		p.notes.add(Left, place{file: path}, "not used: %v", errors.Unwrap(err))
 		return nil
 	}
+	// A key may be in any file.
+	secret = secret || bytes.Contains(data, []byte("PRIVATE KEY-----"))
 	return &file{source: path, data: data, secret: secret, dir: target, name: name, present: output}
 }
 

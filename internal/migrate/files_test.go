@@ -30,6 +30,7 @@ var (
 		"@beta.cert":  beta.CertPEM,
 		"@beta.key":   beta.KeyPEM,
 		"@both":       append(append([]byte{}, beta.CertPEM...), beta.KeyPEM...),
+		"@ca-key":     append(append([]byte{}, ca.PEM...), ca.KeyPEM()...),
 		"@encrypted":  encryptedKey(),
 	}
 )

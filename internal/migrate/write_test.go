@@ -174,7 +174,7 @@ func temporaries(t *testing.T, dir string) []string {
 func TestModes(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	lay(t, dir, txtar.Parse([]byte(node+"-- roots/docker/both.test/both.cert --\n@both\n")).Files)
+	lay(t, dir, txtar.Parse([]byte(node+"-- roots/docker/both.test/both.cert --\n@both\n-- roots/docker/both.test/ca.crt --\n@ca-key\n")).Files)
 	for file, mode := range map[string]fs.FileMode{"out/merged.test/hosts.toml": 0o600, "roots/docker/new.test/a.key": 0o644, "roots/docker/new.test/ca.crt": 0o400} {
 		if err := os.Chmod(filepath.Join(dir, file), mode); err != nil {
 			t.Fatal(err)
@@ -185,6 +185,7 @@ func TestModes(t *testing.T) {
 	}
 	want := `_default/hosts.toml -rw-r--r--
 both.test/both.cert -rw-------
+both.test/ca.crt -rw-------
 both.test/hosts.toml -rw-r--r--
 docker.io/hosts.toml -rw-r--r--
 m.test/b.cert -rw-r--r--
