@@ -280,3 +280,44 @@ func TestCutAtEveryRequest(t *testing.T) {
 		}
 	}
 }
+
+// TestSourceThatFails has the source fail from each request on, in the same
+// way.
+func TestSourceThatFails(t *testing.T) {
+	t.Parallel()
+	source, target := newRegistry(t), newRegistry(t)
+	amd64 := source.addImage("app", "amd64", "base", "one")
+	source.addIndex("app", "multi", amd64, source.addImage("app", "", "base"))
+	c := newCopier(t, source, target)
+	c.Blobs, c.Tags = 1, 1
+	req := imagecopy.Request{Source: source.Host + "/app", Target: target.Host + "/app", AllTags: true}
+	for n := 1; ; n++ {
+		failed := false
+		source.setFail(func(i int, _ *http.Request) int {
+			if i <= n {
+				return 0
+			}
+			failed = true
+			return http.StatusForbidden
+		})
+		target.mu.Lock()
+		target.repos = map[string]*repo{}
+		target.mu.Unlock()
+		s, err := c.Copy(t.Context(), req)
+		ok(t, err)
+		for tag := range target.tagged("app") {
+			if err := target.whole("app", tag); err != nil {
+				t.Errorf("failing from request %d on: %s: %v", n+1, tag, err)
+			}
+		}
+		if !failed {
+			break
+		}
+		if s.Count(imagecopy.Failed) == 0 {
+			t.Errorf("failing from request %d on: no failure is told", n+1)
+		}
+	}
+	if diff := cmp.Diff(source.tagged("app"), target.tagged("app")); diff != "" {
+		t.Errorf("at last (-source +target):\n%s", diff)
+	}
+}
