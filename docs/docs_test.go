@@ -221,6 +221,22 @@ func TestScripts(t *testing.T) {
 	}
 }
 
+// TestMovingRecipe compares the commands shown in moving.md with those that the
+// scenario runs, but for the first block: there names are given.
+func TestMovingRecipe(t *testing.T) {
+	t.Parallel()
+	scenario := read(t, "../integration/testdata/copy-v1.txtar")
+	shown := blocks(read(t, "moving.md"))
+	if len(shown) != 9 {
+		t.Fatalf("%d blocks are shown, want 9", len(shown))
+	}
+	for _, block := range shown[1:] {
+		if !strings.Contains(scenario, " --\n"+block+"-- ") {
+			t.Errorf("not what the scenario runs:\n%s", block)
+		}
+	}
+}
+
 // documents are the Markdown files of the repository by path.
 func documents(t *testing.T) map[string]string {
 	t.Helper()
