@@ -107,16 +107,16 @@ type Round struct {
 type Downgrade uint8
 
 const (
-	// SkippedVerify: the server's certificate was not verified, because a
+	// SkippedVerify is that the server's certificate was not verified, because a
 	// hosts.toml says so.
 	SkippedVerify Downgrade = 1 << iota
-	// UnverifiedLocalhost: it was not, because the server is on this machine
+	// UnverifiedLocalhost is that it was not, because the server is on this machine
 	// and nothing is configured for it.
 	UnverifiedLocalhost
-	// AppendedSystemRoots: the system's CA roots count beside the configured
+	// AppendedSystemRoots is that the system's CA roots count beside the configured
 	// ones.
 	AppendedSystemRoots
-	// SpokePlainHTTP: plain HTTP was spoken, and no hosts.toml gives an http://
+	// SpokePlainHTTP is that plain HTTP was spoken, and no hosts.toml gives an http://
 	// address that allows nothing else.
 	SpokePlainHTTP
 )

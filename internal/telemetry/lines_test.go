@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -40,12 +41,12 @@ func newJournal() (*journal, *log.Entry) {
 func (j *journal) Format(e *logrus.Entry) ([]byte, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	line := e.Level.String() + " " + strings.TrimPrefix(e.Message, "certsd: ")
+	line := []string{e.Level.String(), strings.TrimPrefix(e.Message, "certsd: ")}
 	for _, k := range slices.Sorted(maps.Keys(e.Data)) {
-		line += fmt.Sprintf(" %s=%v", k, e.Data[k])
+		line = append(line, fmt.Sprintf("%s=%v", k, e.Data[k]))
 	}
-	j.lines = append(j.lines, line)
-	return []byte(line), nil
+	j.lines = append(j.lines, strings.Join(line, " "))
+	return nil, nil
 }
 
 // take returns the lines since the last call.
@@ -217,8 +218,8 @@ func TestWhatWasSaidIsBounded(t *testing.T) {
 	var c changes
 	var d downgrades
 	for i := range 3 * maxRemembered {
-		c.is(fmt.Sprint(i), "")
-		d.note(downgraded{host: fmt.Sprint(i)}, 1)
+		c.is(strconv.Itoa(i), "")
+		d.note(downgraded{host: strconv.Itoa(i)}, 1)
 	}
 	if len(c.said) > maxRemembered || len(d.known) > maxRemembered {
 		t.Errorf("%d and %d are remembered", len(c.said), len(d.known))

@@ -7,7 +7,7 @@ const (
 	msgNext     = "certsd: trying the next client certificate"
 	msgAccepted = "certsd: another client certificate was accepted"
 	msgRefused  = "certsd: no client certificate was accepted"
-	msgPassed   = "certsd: a client certificate is passed over"
+	msgPassed   = "certsd: a client certificate is passed over" //nolint:gosec // not a password
 
 	// Of host directories.
 	msgReloaded = "certsd: read a changed host directory"
