@@ -6,8 +6,6 @@ import (
 	"errors"
 	"net"
 	"net/http"
-	"strconv"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -270,43 +268,6 @@ func TestSupplyThatWasEnough(t *testing.T) {
 		_, c4 := s.connect()
 		s.close(c1, c2, c4)
 	})
-}
-
-// Requests that are made three at a time get along with three connections,
-// however their dials and answers interleave.
-func TestConnectionsAreAsManyAsRequests(t *testing.T) {
-	t.Parallel()
-	const workers, rounds, requests = 3, 10, 12
-	s := newTLSServer(t, serverOptions{auth: tls.RequestClientCert, handle: func(w http.ResponseWriter, r *http.Request, _ string) {
-		n, err := strconv.Atoi(strings.TrimPrefix(r.URL.Path, "/v2/app/blobs/"))
-		if err != nil {
-			t.Error(err)
-		}
-		_, _ = w.Write(make([]byte, n%7*n%7*4096))
-	}})
-	for round := range rounds {
-		dir := newCertsDir(t)
-		// A name of its own: a dial may outlive the requests.
-		dir.add(t, s.host, "client"+strconv.Itoa(round))
-		tr := dir.transport(t)
-		rt := view(t, tr, s.host, nil)
-		var wg sync.WaitGroup
-		for w := range workers {
-			wg.Go(func() {
-				for i := range requests {
-					get(t, rt, s.URL+"/v2/app/blobs/"+strconv.Itoa(w*requests+i))
-				}
-			})
-		}
-		wg.Wait()
-		tr.CloseIdleConnections()
-	}
-	counts := map[string]int{}
-	for _, client := range s.shaken() {
-		if counts[client]++; counts[client] > workers {
-			t.Errorf("%s: %d handshakes for %d requests at a time", client, counts[client], workers)
-		}
-	}
 }
 
 // Requests that are all in work at one time have a connection each, also where
