@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/containerd/log"
@@ -16,6 +17,13 @@ import (
 	"github.com/certsd/containerd-certsd/certsd"
 	"github.com/certsd/containerd-certsd/v1compat"
 )
+
+// hostsSeen counts the hosts of tests.
+var hostsSeen atomic.Int64
+
+// newHost returns a host of its own for each run of a test: the registry of
+// metrics is the process's, and what is in it stays.
+func newHost() string { return fmt.Sprintf("metrics%d.test:5000", hostsSeen.Add(1)) }
 
 // gather returns what containerd's metrics endpoint shows of a host: names with
 // their labels, and values.
@@ -44,7 +52,7 @@ func gather(t *testing.T, host string) map[string]float64 {
 
 func TestMetricsHaveTheNamesAndLabelsThatOthersRelyOn(t *testing.T) {
 	t.Parallel()
-	const host = "metrics.test:5000"
+	host := newHost()
 	h := Hooks(log.L)
 	attempt := certsd.Attempt{Registry: host, Host: host, Identity: "alpha.cert"}
 	for _, a := range []func(*certsd.Attempt){
@@ -110,10 +118,11 @@ func TestHostLabelsAreBounded(t *testing.T) {
 
 func TestHandlerServesWhatContainerdServes(t *testing.T) {
 	t.Parallel()
-	Hooks(log.L).Transport.OnHandshake(certsd.Handshake{Host: "handler.test"})
+	host := newHost()
+	Hooks(log.L).Transport.OnHandshake(certsd.Handshake{Host: host})
 	rec := httptest.NewRecorder()
 	Handler().ServeHTTP(rec, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil))
-	if want := `certsd_handshakes_total{host="handler.test"} 1`; !strings.Contains(rec.Body.String(), want) {
+	if want := `certsd_handshakes_total{host="` + host + `"} 1`; !strings.Contains(rec.Body.String(), want) {
 		t.Errorf("no line %s in\n%s", want, rec.Body)
 	}
 }
