@@ -86,9 +86,10 @@ func BenchmarkResolve(b *testing.B) {
 		benchtest.Contender{Name: "kept", Run: func() { resolve(keptResolver(kept)) }},
 		benchtest.Contender{Name: "bare", Run: func() { head(b, bare, "https://"+r.Host+"/v2/app/manifests/1") }},
 	)
-	b.ReportMetric(runs["stock"]/runs["certsd"], "stock/certsd")
-	b.ReportMetric(runs["certsd"]/runs["bare"], "certsd/bare")
-	b.ReportMetric(runs["certsd"]/runs["kept"], "certsd/kept")
+	b.ReportMetric(runs.Ratio("stock", "certsd"), "stock/certsd")
+	b.ReportMetric(runs.Ratio("certsd", "bare"), "certsd/bare")
+	b.ReportMetric(runs.Ratio("certsd", "kept"), "certsd/kept")
+	b.ReportMetric(runs.Ratio("certsd/cpu", "kept/cpu"), "certsd/kept-cpu")
 }
 
 // quiet keeps containerd from saying again and again what matters once.

@@ -94,7 +94,7 @@ func BenchmarkConvertMemory(b *testing.B) {
 		b.Run(strconv.Itoa(size)+"MiB", func(b *testing.B) {
 			var most uint64
 			for b.Loop() {
-				dir := benchDir(b)
+				dir := b.TempDir()
 				most = max(most, peakOf(b, dir, member, size/16))
 				_ = os.RemoveAll(dir)
 			}

@@ -1,0 +1,17 @@
+//go:build unix
+
+package benchtest
+
+import (
+	"syscall"
+	"time"
+)
+
+// cpuTime is the processor time the process has used.
+func cpuTime() time.Duration {
+	var u syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
