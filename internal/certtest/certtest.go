@@ -39,6 +39,8 @@ type Request struct {
 	Names []string
 	// NotBefore and NotAfter default to an hour ago and a day from now.
 	NotBefore, NotAfter time.Time
+	// ServerOnly leaves the use by clients out.
+	ServerOnly bool
 }
 
 // Pair is a certificate with its key.
@@ -124,6 +126,9 @@ func template(r Request) *x509.Certificate {
 		KeyUsage:              x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
 		BasicConstraintsValid: true,
+	}
+	if r.ServerOnly {
+		t.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 	}
 	if t.NotBefore.IsZero() {
 		t.NotBefore = now.Add(-time.Hour)

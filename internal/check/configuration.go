@@ -28,8 +28,8 @@ func (r *run) configuration() {
 	}
 	for _, p := range i.Problems {
 		f := ofProblem(p, i.Name)
-		if p.Code == certsd.Expired {
-			f.Message = r.expiredWords(p)
+		if p.Code == certsd.Expired || p.Code == certsd.NotYetValid {
+			f.Message = r.timeWords(p)
 		}
 		r.find(f)
 	}

@@ -31,9 +31,11 @@ type probe struct {
 	connected string
 	dialErr   error
 	state     *tls.ConnectionState
-	asked     bool
-	cas       [][]byte
-	tlsErr    error
+	// toProxy tells that the next handshake is with a proxy that speaks TLS.
+	toProxy bool
+	asked   bool
+	cas     [][]byte
+	tlsErr  error
 }
 
 // connect looks up the name, connects and shakes hands, by way of the proxy of
@@ -48,7 +50,7 @@ func (r *run) connect(ctx context.Context, e *certsd.Endpoint, live *Live) bool 
 			u, err := http.ProxyFromEnvironment(req)
 			p.mu.Lock()
 			defer p.mu.Unlock()
-			p.proxy = u
+			p.proxy, p.toProxy = u, u != nil && u.Scheme == "https"
 			return u, err
 		},
 		TLSClientConfig: &tls.Config{
@@ -59,13 +61,19 @@ func (r *run) connect(ctx context.Context, e *certsd.Endpoint, live *Live) bool 
 			VerifyConnection: func(state tls.ConnectionState) error {
 				p.mu.Lock()
 				defer p.mu.Unlock()
+				if p.toProxy {
+					p.toProxy = false
+					return nil
+				}
 				p.state = &state
 				return nil
 			},
 			GetClientCertificate: func(cri *tls.CertificateRequestInfo) (*tls.Certificate, error) {
 				p.mu.Lock()
 				defer p.mu.Unlock()
-				p.asked, p.cas = true, cri.AcceptableCAs
+				if p.state != nil {
+					p.asked, p.cas = true, cri.AcceptableCAs
+				}
 				return &tls.Certificate{}, nil
 			},
 		},
@@ -149,6 +157,9 @@ func (r *run) reached(e *certsd.Endpoint, live *Live, p *probe, err error) bool 
 	case p.connected == "":
 		f.Code, f.Message = NoConnection, "no connection: "+wordsOf(err)
 		f.Next = "see that the server runs, that the port is right, and that no firewall is in between"
+	case p.proxy != nil && !alerted(err):
+		f.Code, f.Message = ProxyFailed, fmt.Sprintf("the proxy %s does not lead there: %s", live.Proxy, wordsOf(err))
+		f.Next = "look into the proxy's log, or put " + (&url.URL{Host: e.Host}).Hostname() + " into NO_PROXY"
 	default:
 		f.Code, f.Message = TLSFailed, "no TLS: "+wordsOf(err)
 		f.Next = "see what the server says: openssl s_client -connect " + hostPort(e) + " -servername " + (&url.URL{Host: e.Host}).Hostname()
@@ -156,6 +167,12 @@ func (r *run) reached(e *certsd.Endpoint, live *Live, p *probe, err error) bool 
 	live.Error = f.Message
 	r.find(f)
 	return false
+}
+
+// alerted tells that it was a server of TLS who ended the connection.
+func alerted(err error) bool {
+	_, ok := certsd.ServerAlert(err)
+	return ok
 }
 
 func dnsWords(err *net.DNSError) string {

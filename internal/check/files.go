@@ -135,10 +135,10 @@ func (r *run) kind(path string) string {
 	}
 }
 
-// expiredWords says for how long a certificate in use has been expired.
-func (r *run) expiredWords(p *certsd.Problem) string {
+// timeWords says how far the time is from a certificate's validity.
+func (r *run) timeWords(p *certsd.Problem) string {
 	for _, cert := range r.examine(p.File).Certificates {
-		if r.now().After(cert.NotAfter) {
+		if now := r.now(); now.After(cert.NotAfter) || now.Before(cert.NotBefore) {
 			return printable(cert.Subject.String()) + " " + validity(cert, r.now())
 		}
 	}

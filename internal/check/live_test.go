@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/certsd/containerd-certsd/certsd"
 	"github.com/certsd/containerd-certsd/internal/certtest"
 )
 
@@ -273,6 +274,38 @@ func TestRegistryOfThisMachine(t *testing.T) {
 		none,
 		"refused: a pull would fail",
 	}, lines(run1(t, &Checker{}, root, host), root, map[string]string{"REG": host}))
+}
+
+// A server whose certificate is not accepted is asked nothing.
+func TestUnverifiedServersAreAskedNothing(t *testing.T) {
+	t.Parallel()
+	host, root := server{pair: otherCA.Server("127.0.0.1")}.start(t), t.TempDir()
+	write(t, root, of(host, files{"ca": serverCA, "alpha": alpha}))
+	r := run1(t, &Checker{}, root, host+"/team/app")
+	if live := r.Endpoints[0].Live; len(live.Answers) > 0 || live.Status != 0 || r.Pull != nil {
+		t.Errorf("%+v, %+v", live, r.Pull)
+	}
+}
+
+func TestAllAsksEachServer(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	good, bad := server{}.start(t), server{handle: status(403, "")}.start(t)
+	for _, host := range []string{good, bad} {
+		write(t, root, of(host, files{"ca": serverCA}))
+	}
+	report, err := (&Checker{Roots: certsd.Roots{root}}).All(t.Context())
+	if err != nil || len(report.Registries) != 2 {
+		t.Fatalf("%+v, %v", report, err)
+	}
+	for _, r := range report.Registries {
+		if want := map[string]Verdict{good: Works, bad: Refused}[r.Registry]; r.Verdict != want {
+			t.Errorf("%s: %s", r.Registry, r.Verdict)
+		}
+	}
+	if report.ExitCode() != ExitRefused {
+		t.Errorf("exit code %d", report.ExitCode())
+	}
 }
 
 // What the server shows of itself is in the report.

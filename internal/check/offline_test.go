@@ -4,6 +4,7 @@ import (
 	"encoding/pem"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -93,6 +94,18 @@ func TestMistakesOnDisk(t *testing.T) {
 		}},
 		{name: "expired", in: files{"timed": certIssued(3*day, day)}, want: []string{
 			"warning expired " + dir + "/timed.cert: CN=timed expired 47 hours ago -> renew it, or set this machine's clock",
+			usable,
+		}},
+		{name: "an expired CA", in: files{"ca.crt": string(certIssued(3*day, day).CertPEM) + string(serverCA.PEM)}, want: []string{
+			"warning expired " + dir + "/ca.crt: CN=timed expired 47 hours ago -> renew it, or set this machine's clock",
+			usable,
+		}},
+		{name: "not yet valid", in: files{"timed": certIssued(-3*day, day)}, want: []string{
+			"warning not-yet-valid " + dir + "/timed.cert: CN=timed becomes valid in 3 days -> wait, or set this machine's clock",
+			usable,
+		}},
+		{name: "not for clients", in: files{"server": clientCA.Issue(certtest.Request{CommonName: "server", ServerOnly: true})}, want: []string{
+			"warning not-for-clients " + dir + "/server.cert: CN=server is not meant for client authentication -> have it issued with the extended key usage clientAuth",
 			usable,
 		}},
 		{name: "expires soon", in: files{"timed": certIssued(97*day, 100*day)}, want: []string{
@@ -277,6 +290,20 @@ func TestTargets(t *testing.T) {
 			t.Errorf("%s: %+v, %v", tt.target, r, err)
 		}
 	}
+}
+
+func FuzzTarget(f *testing.F) {
+	f.Add("https://reg:5000/team/app:1@sha256:x")
+	f.Add("[::1]:5000//v2/")
+	f.Fuzz(func(t *testing.T, target string) {
+		registry, repo, err := splitTarget(target)
+		if err != nil {
+			return
+		}
+		if strings.Contains(registry, "/") || strings.Contains(repo.name, "@") || registry == "" || repo.name == "" && repo.object != "" {
+			t.Errorf("%q: %q, %+v", target, registry, repo)
+		}
+	})
 }
 
 func TestAll(t *testing.T) {

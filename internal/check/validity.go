@@ -41,7 +41,7 @@ func namesOf(cert *x509.Certificate) []string {
 func validity(cert *x509.Certificate, now time.Time) string {
 	switch {
 	case now.Before(cert.NotBefore):
-		return "valid in " + span(cert.NotBefore.Sub(now))
+		return "becomes valid in " + span(cert.NotBefore.Sub(now))
 	case now.After(cert.NotAfter):
 		return "expired " + span(now.Sub(cert.NotAfter)) + " ago"
 	default:
