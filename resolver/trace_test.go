@@ -202,7 +202,7 @@ func TestConversionsAreReported(t *testing.T) {
 	}
 	want := []string{
 		a.Host + " " + a.Host + "/app:1 Registry v1 bravo.cert failed false converted true",
-		a.Host + " " + a.Host + "/app:2 Registry v1 alpha.cert failed true converted false",
+		a.Host + " " + a.Host + "/app:2 Registry v1 bravo.cert failed true converted false",
 	}
 	if diff := cmp.Diff(want, reports); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
