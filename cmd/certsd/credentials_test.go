@@ -35,6 +35,32 @@ func TestDockerCredentials(t *testing.T) {
 	}
 }
 
+// TestCredentialHelper asks the program that config.json names for a host.
+func TestCredentialHelper(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("DOCKER_CONFIG", dir)
+	t.Setenv("PATH", dir+string(os.PathListSeparator)+os.Getenv("PATH"))
+	for name, text := range map[string]string{
+		"config.json": `{"credHelpers":{"reg.test:5000":"fake"}}`,
+		"docker-credential-fake": "#!/bin/sh\nread host\n" +
+			`[ "$1 $host" = "get reg.test:5000" ] && echo '{"Username":"me","Secret":"secret"}'` + "\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	find, err := dockerCredentials(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if user, secret, err := find("reg.test:5000"); user != "me" || secret != "secret" || err != nil {
+		t.Errorf("got %q, %q, %v", user, secret, err)
+	}
+	if user, secret, err := find("other.test"); user != "" || secret != "" || err != nil {
+		t.Errorf("another host got %q, %q, %v", user, secret, err)
+	}
+}
+
 func TestBrokenDockerConfigIsNamed(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("DOCKER_CONFIG", dir)

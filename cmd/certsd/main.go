@@ -47,7 +47,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "Run 'certsd help' for the commands and their flags.")
 		return exitUsage
 	}
-	if _, ok := errors.AsType[*certsd.Problem](err); ok {
+	if p, ok := errors.AsType[*certsd.Problem](err); ok && p.Severity == certsd.Failure {
 		return exitUsage
 	}
 	return exitFailed

@@ -8,6 +8,7 @@ import (
 
 	"github.com/urfave/cli/v3"
 
+	"github.com/certsd/containerd-certsd/certsd"
 	"github.com/certsd/containerd-certsd/internal/imageref"
 	"github.com/certsd/containerd-certsd/internal/ocilayout"
 	"github.com/certsd/containerd-certsd/internal/progress"
@@ -50,7 +51,7 @@ type pullFlags struct {
 	platforms    []string
 	allPlatforms bool
 	preserve     bool
-	quiet        bool
+	quiet, debug bool
 }
 
 func pullCommand(stdout, stderr io.Writer) *cli.Command {
@@ -76,6 +77,7 @@ func pullCommand(stdout, stderr io.Writer) *cli.Command {
 			if c.Args().Len() != 1 {
 				return &usageError{fmt.Errorf("pull takes one image reference, not %d", c.Args().Len())}
 			}
+			f.debug = c.Bool("debug")
 			return f.run(ctx, c.Args().First(), stdout, stderr)
 		},
 	}
@@ -91,9 +93,7 @@ func (f *pullFlags) run(ctx context.Context, name string, stdout, stderr io.Writ
 	}
 	req.Progress = progress.New(stderr, progress.ModeFor(stderr, f.quiet))
 	defer req.Progress.Close()
-	req.Hosts = f.hosts.hosts(resolver.Hooks{OnWarning: func(host string, problem error) {
-		req.Progress.Printf("warning: %s: %v", host, problem)
-	}})
+	req.Hosts = f.hosts.hosts(f.hooks(req.Progress))
 	defer req.Hosts.CloseIdleConnections()
 	res, where, err := f.pull(ctx, req)
 	req.Progress.Close()
@@ -101,6 +101,23 @@ func (f *pullFlags) run(ctx context.Context, name string, stdout, stderr io.Writ
 		return err
 	}
 	return f.tell(stdout, req.Ref, res, where)
+}
+
+// hooks show what there is to say beside the layers.
+func (f *pullFlags) hooks(report *progress.Reporter) resolver.Hooks {
+	hooks := resolver.Hooks{OnWarning: func(host string, problem error) {
+		report.Printf("warning: %s: %v", host, problem)
+	}}
+	if f.debug {
+		hooks.Transport.OnAttempt = func(a certsd.Attempt) {
+			identity := a.Identity
+			if identity == "" {
+				identity = "without a certificate"
+			}
+			report.Printf("debug: %s %s: %s: %s", a.Method, a.URL, identity, answerOf(a))
+		}
+	}
+	return hooks
 }
 
 // request is what the command line asks for.

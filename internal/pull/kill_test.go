@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
@@ -73,9 +74,7 @@ func TestKilledPullNeverLooksComplete(t *testing.T) {
 				}
 				rec := &recorded{header: http.Header{}}
 				r.own.ServeHTTP(rec, req)
-				for k, v := range rec.header {
-					w.Header()[k] = v
-				}
+				maps.Copy(w.Header(), rec.header)
 				w.Header().Set("Content-Length", strconv.Itoa(rec.body.Len()))
 				_, _ = w.Write(rec.body.Bytes()[:rec.body.Len()/2])
 				_ = http.NewResponseController(w).Flush()
