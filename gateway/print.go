@@ -64,7 +64,11 @@ func (c *Config) url() (string, error) {
 		if host == "" {
 			host = "127.0.0.1"
 		}
-		return "http://" + net.JoinHostPort(host, port), nil
+		scheme := "http://"
+		if c.TLSCert != "" {
+			scheme = "https://"
+		}
+		return scheme + net.JoinHostPort(host, port), nil
 	}
 	return "", fmt.Errorf("clients reach no gateway at %s: say where with --client-url", strings.Join(c.Listen, ", "))
 }

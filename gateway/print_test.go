@@ -44,6 +44,9 @@ func TestClients(t *testing.T) {
 		{"unix socket first", func(c *Config) { c.Listen = []string{"unix:/run/certsd.sock", "[::1]:80"} }, "", gatewayconfig.Gateway{
 			URL: "http://[::1]:80", Secret: "0123456789abcdef", Upstreams: []string{"b.example", "registry.example:5000"},
 		}},
+		{"with TLS", func(c *Config) { c.TLSCert, c.TLSKey, c.Listen = "a", "b", []string{":443"} }, "", gatewayconfig.Gateway{
+			URL: "https://127.0.0.1:443", Secret: "0123456789abcdef", Upstreams: []string{"b.example", "registry.example:5000"},
+		}},
 		{"everybody let in, at another name", func(c *Config) { c.AllowAnyLocal, c.State = true, "" }, "https://gateway.example", gatewayconfig.Gateway{
 			URL: "https://gateway.example", Upstreams: []string{"b.example", "registry.example:5000"},
 		}},

@@ -15,7 +15,7 @@ import (
 // its service.
 type printFlags struct {
 	hosts, buildkit, registries bool
-	url                         string
+	url, ca                     string
 }
 
 func (f *printFlags) flags() []cli.Flag {
@@ -40,6 +40,11 @@ func (f *printFlags) flags() []cli.Flag {
 			Usage:       "where clients reach the gateway, for --print-...: `URL` (default: the first address of --listen)",
 			Destination: &f.url,
 		},
+		&cli.StringFlag{
+			Name:        "client-ca",
+			Usage:       "the CA of the gateway's certificate is in `FILE` on the machines of the clients, for --print-...",
+			Destination: &f.ca,
+		},
 	}
 }
 
@@ -62,6 +67,7 @@ func (f *printFlags) run(stdout io.Writer, config *gateway.Config, args []string
 	if err != nil {
 		return &usageError{err}
 	}
+	clients.CA = f.ca
 	list := clients.RegistriesConf
 	switch {
 	case f.hosts:

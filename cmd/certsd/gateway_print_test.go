@@ -55,6 +55,12 @@ capabilities = ["pull", "resolve"]
 			exitUsage, "",
 			"certsd: one directory to write to, not 2\n" + nextStep,
 		},
+		{"a shared one for containerd", []string{"--allow-any-local", "--client-url", "https://gateway.example", "--client-ca", "/etc/ca.crt", "--print-hosts"}, exitDone, `# --- registry.example/hosts.toml
+# Written by certsd gateway --print-hosts.
+server = "https://gateway.example"
+capabilities = ["pull", "resolve"]
+ca = "/etc/ca.crt"
+`, ""},
 		{"a shared one", []string{"--allow-any-local", "--client-url", "https://gateway.example", "--print-registries-conf"}, exitDone, `# --- certsd.conf
 # Written by certsd gateway --print-registries-conf.
 [[registry]]
