@@ -65,7 +65,7 @@ func TestEveryCommandIsDocumented(t *testing.T) {
 			t.Errorf("%s: wrong flags would not be exit code %d", c.Name, exitUsage)
 		}
 		for line := range strings.SplitSeq(c.Description, "\n") {
-			if len(line) > 120 || strings.HasSuffix(line, " ") || strings.Contains(line, "\t") {
+			if len(line) > 125 || strings.HasSuffix(line, " ") || strings.Contains(line, "\t") {
 				t.Errorf("%s: a line of the description is too long, or ends in blanks, or has a tab: %q", c.Name, line)
 			}
 		}
