@@ -68,11 +68,13 @@ func (t *journey) referrersOf(ctx context.Context, subject digest.Digest, depth 
 		return fmt.Errorf("the resolver's fetcher is a %T, which fetches no referrers", t.image.fetcher)
 	}
 	list, err := fetcher.FetchReferrers(ctx, subject)
+	t.referrersSeen += len(list)
 	switch {
 	case err != nil:
 		return err
-	case len(list) > maxNodes:
-		return fmt.Errorf("%d others refer to it, more than %d", len(list), maxNodes)
+	case t.referrersSeen > maxNodes:
+		// Who refers to what is the registry's word: it may lead in circles.
+		return fmt.Errorf("more than %d others refer to it", maxNodes)
 	case len(list) > 0 && depth > maxDepth:
 		return fmt.Errorf("what refers to it is referred to more than %d times over", maxDepth)
 	}

@@ -3,6 +3,7 @@ package imagecopy_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/containerd/containerd/v2/core/remotes"
@@ -80,4 +81,38 @@ func referrersAt(t *testing.T, c *imagecopy.Copier, target *registry, subject di
 		}
 	}
 	return digests
+}
+
+// TestReferrersWithoutEnd: a registry may say what it likes.
+func TestReferrersWithoutEnd(t *testing.T) {
+	t.Parallel()
+	source, target := newRegistry(t), newRegistry(t)
+	image := source.addImage("app", "1", "a")
+	list := make([]ocispec.Descriptor, 100)
+	for i := range list {
+		list[i] = image
+	}
+	source.allReferrers = list
+	s, err := newCopier(t, source, target).Copy(t.Context(), imagecopy.Request{Source: source.Host + "/app:1", Target: target.Host + "/app", Referrers: true})
+	ok(t, err)
+	if want := "what refers to it is referred to more than 4 times over"; s.Items[0].Err == nil || !strings.HasSuffix(s.Items[0].Err.Error(), want) {
+		t.Errorf("got %v, want %s", s.Items[0].Err, want)
+	}
+}
+
+// TestDigestOfTwoKinds: what one image has for a layer is another's manifest.
+func TestDigestOfTwoKinds(t *testing.T) {
+	t.Parallel()
+	source, target := newRegistry(t), newRegistry(t)
+	image := source.addImage("app", "", "a")
+	layer := source.addBlob("app", "application/octet-stream", source.repos["app"].manifests[image.Digest].body)
+	m := ocispec.Manifest{MediaType: ocispec.MediaTypeImageManifest, Layers: []ocispec.Descriptor{layer}}
+	m.Config = source.addBlob("app", "application/vnd.oci.empty.v1+json", []byte("{}"))
+	source.addManifest("app", "a-layer", m.MediaType, m)
+	source.addIndex("app", "index", image)
+	c := newCopier(t, source, target)
+	c.Tags = 1
+	copied(t, c, imagecopy.Request{Source: source.Host + "/app", Target: target.Host + "/app", AllTags: true})
+	ok(t, target.whole("app", "a-layer"))
+	ok(t, target.whole("app", "index"))
 }

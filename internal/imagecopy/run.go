@@ -35,9 +35,10 @@ type run struct {
 	target  *target
 	// streams bounds the transfers.
 	streams *semaphore.Weighted
-	// done are the blobs and manifests that the target has, referred those of
-	// which it has the referrers.
-	done, referred shared
+	// manifests and contents are what the target has, apart from each other: the
+	// same digest may be asked for as the one and as the other. Of what is
+	// referred it has the referrers, too.
+	manifests, contents, referred shared
 	// mountFrom is the source's repository if the target can take blobs from it:
 	// both are of one registry.
 	mountFrom string
@@ -120,6 +121,9 @@ type journey struct {
 	to    *pusher
 	item  *Item
 
+	// referrersSeen counts what refers to the image, directly or not.
+	referrersSeen int
+
 	// mu guards item.Counts.
 	mu sync.Mutex
 }
@@ -165,9 +169,9 @@ func (t *journey) manifest(ctx context.Context, desc ocispec.Descriptor, depth i
 // child sends what a manifest names, once for all that name it.
 func (t *journey) child(ctx context.Context, desc ocispec.Descriptor, depth int) error {
 	if isManifest(desc.MediaType) {
-		return t.done.once(ctx, desc.Digest, func() error { return t.manifest(ctx, desc, depth) })
+		return t.manifests.once(ctx, desc.Digest, func() error { return t.manifest(ctx, desc, depth) })
 	}
-	return t.done.once(ctx, desc.Digest, func() error { return t.blob(ctx, desc) })
+	return t.contents.once(ctx, desc.Digest, func() error { return t.blob(ctx, desc) })
 }
 
 // blob brings a layer or configuration to the target.
