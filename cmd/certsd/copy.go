@@ -304,7 +304,7 @@ func copyFailures(ctx context.Context, s *imagecopy.Summary) error {
 		text = append([]string{fmt.Sprintf("%d of %s failed; the same command tries again:", failed, tagCount(len(s.Items)))}, text...)
 	}
 	if interrupted > 0 {
-		text = append(text, fmt.Sprintf("interrupted before %d of %s; the same command goes on from here", interrupted, tagCount(len(s.Items))))
+		text = append(text, fmt.Sprintf("interrupted with %d of %s not copied; the same command goes on from here", interrupted, tagCount(len(s.Items))))
 	}
 	if len(text) == 0 {
 		return nil

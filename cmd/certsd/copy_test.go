@@ -2,8 +2,15 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/certsd/containerd-certsd/internal/imagecopy"
 )
 
 func TestWrongUsageOfCopy(t *testing.T) {
@@ -31,5 +38,76 @@ func TestWrongUsageOfCopy(t *testing.T) {
 		if code != exitUsage || !strings.Contains(errs.String(), tt.want) {
 			t.Errorf("%q: exit code %d:\n%s", tt.args, code, &errs)
 		}
+	}
+}
+
+// TestUnusableDirectoryOfCopy is exit code 2, as for every command.
+func TestUnusableDirectoryOfCopy(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	dir := filepath.Join(root, "b.test")
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "hosts.toml"), []byte("servre = \"https://b.test\"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{
+		{"a.test/x:1", "b.test/x"},
+		{"--all-tags", "b.test/x", "a.test/x"},
+	} {
+		var out, errs bytes.Buffer
+		code := run(t.Context(), append([]string{"certsd", "copy", "--root", root}, args...), &out, &errs)
+		if code != exitUsage || !strings.Contains(errs.String(), "hosts.toml:1: servre: unknown key; did you mean") {
+			t.Errorf("%q: exit code %d:\n%s", args, code, &errs)
+		}
+	}
+}
+
+// TestSummaryOfCopy compares what is said with how it should read.
+func TestSummaryOfCopy(t *testing.T) {
+	t.Parallel()
+	s := &imagecopy.Summary{
+		Items: []imagecopy.Item{
+			{Name: "1", Digest: "sha256:aa", State: imagecopy.Copied, Counts: imagecopy.Counts{Sent: 2, Bytes: 3 << 20, Mounted: 1, Present: 4}},
+			{Name: "2", Digest: "sha256:bb", State: imagecopy.Copied, Replaces: "sha256:cc"},
+			{Name: "3", Digest: "sha256:dd", State: imagecopy.Identical, Replaces: "sha256:dd"},
+			{Name: "4", State: imagecopy.Undecided},
+			{Name: "5", State: imagecopy.Undecided, Replaces: "sha256:ee"},
+			{Name: "6", State: imagecopy.Failed, Err: errors.New("a.test/x:6: no")},
+			{Name: "7", State: imagecopy.Failed, Err: fmt.Errorf("a.test/x:7: %w", context.Canceled)},
+		},
+		Counts: imagecopy.Counts{Sent: 2, Bytes: 3 << 20, Mounted: 1, Present: 4},
+	}
+	var out bytes.Buffer
+	if err := writeSummary(&out, s, false); err != nil {
+		t.Fatal(err)
+	}
+	const want = `1: sha256:aa copied; 2 layers (3.0 MiB) sent, 1 mounted, 4 there
+2: sha256:bb copied in place of sha256:cc; 0 layers (0.0 B) sent
+3: sha256:dd is there
+4: is not there, and will be converted
+5: has to be converted before it can be compared with sha256:ee
+6: failed
+7: failed
+7 tags: 2 copied, 1 identical, 2 to be converted first, 2 failed; 2 layers (3.0 MiB) sent, 1 mounted, 4 there
+`
+	if out.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", &out, want)
+	}
+	ctx, interrupt := context.WithCancel(t.Context())
+	const both = "2 of 7 tags failed; the same command tries again:\n6: a.test/x:6: no\n7: a.test/x:7: context canceled"
+	if err := copyFailures(ctx, s); err == nil || err.Error() != both {
+		t.Errorf("got %v, want %s", err, both)
+	}
+	interrupt()
+	const one = "1 of 7 tags failed; the same command tries again:\n6: a.test/x:6: no\n" +
+		"interrupted with 1 of 7 tags not copied; the same command goes on from here"
+	if err := copyFailures(ctx, s); err == nil || err.Error() != one {
+		t.Errorf("got %v, want %s", err, one)
+	}
+	s.Items = s.Items[:3]
+	if err := copyFailures(ctx, s); err != nil {
+		t.Errorf("without failures: %v", err)
 	}
 }
