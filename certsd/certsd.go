@@ -162,6 +162,8 @@ type Endpoint struct {
 	// CA nor a pair is configured.
 	HTTPFallback bool
 
+	// stranger tells that no configuration names the host, only a server.
+	stranger bool
 	// roots is the pool to verify the server against: CAs, and the system's
 	// roots where the mode asks for them. nil means the platform's verifier.
 	roots *x509.CertPool

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"sync"
 	"time"
 )
@@ -40,6 +41,11 @@ type Transport struct {
 	// RotateOn are the statuses that make the next certificate be presented,
 	// unless the host's directory says otherwise.
 	RotateOn RotateOn
+	// RefuseStranger, if set, is asked before a connection is made to an address
+	// of a host that no configuration names, but a server: the target of a
+	// redirect, a token server, an endpoint of Registry v1. An error keeps it from
+	// being made. It is not asked where a proxy makes the connection.
+	RefuseStranger func(host string, addr netip.AddrPort) error
 	// Hooks observe what happens.
 	Hooks Hooks
 

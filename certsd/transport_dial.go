@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -43,6 +45,9 @@ func newHTTPTransport(ep *Endpoint, id *Identity) *connections {
 			},
 		},
 	}
+	if ep.stranger {
+		d.net.ControlContext = refuseStranger
+	}
 	if ep.DialTimeout > 0 {
 		d.net.Timeout = ep.DialTimeout
 	}
@@ -64,6 +69,20 @@ func newHTTPTransport(ep *Endpoint, id *Identity) *connections {
 type connections struct {
 	*http.Transport
 	supply *supply
+}
+
+// refuseStranger is called with each address before it is connected to, when
+// names have been resolved: what a name points to the next moment is of no use.
+func refuseStranger(ctx context.Context, _, address string, _ syscall.RawConn) error {
+	x := exchangeOf(ctx)
+	if x == nil || x.proxy.Load() != nil || x.transport.RefuseStranger == nil {
+		return nil
+	}
+	addr, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return err
+	}
+	return x.transport.RefuseStranger(x.host, addr)
 }
 
 // present is the answer to a server that asks for a certificate. "The returned

@@ -181,7 +181,7 @@ func (t *Transport) stranger(ctx context.Context, r *route, scheme, hostport str
 // unconfigured are the settings for a host without a directory: the system's CA
 // roots and those of home, and no certificate.
 func (t *Transport) unconfigured(home *Endpoint, scheme, host string) *Endpoint {
-	ep := &Endpoint{Scheme: scheme, Host: host}
+	ep := &Endpoint{Scheme: scheme, Host: host, stranger: true}
 	holder := &t.bare
 	if home != nil {
 		ep.CAs, holder = home.CAs, home.state
