@@ -3,6 +3,7 @@ package resolver
 import (
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -31,6 +32,9 @@ type Hosts struct {
 	// Cooldown is how long an endpoint that could not be reached is passed
 	// over while another is left. Zero means 10 seconds, less than zero never.
 	Cooldown time.Duration
+	// RefuseStranger, if set, may refuse addresses of hosts that only a server
+	// names: see certsd.Transport.RefuseStranger.
+	RefuseStranger func(host string, addr netip.AddrPort) error
 	// Hooks observe what happens. They must not block.
 	Hooks Hooks
 
@@ -45,13 +49,14 @@ var DefaultHosts = &Hosts{}
 // WithRoots returns fresh hosts with the same settings below other roots.
 func (h *Hosts) WithRoots(roots certsd.Roots) *Hosts {
 	return &Hosts{
-		Roots:       roots,
-		SystemRoots: h.SystemRoots,
-		RotateOn:    h.RotateOn,
-		RegistryV1:  h.RegistryV1,
-		NoSchema1:   h.NoSchema1,
-		Cooldown:    h.Cooldown,
-		Hooks:       h.Hooks,
+		Roots:          roots,
+		SystemRoots:    h.SystemRoots,
+		RotateOn:       h.RotateOn,
+		RegistryV1:     h.RegistryV1,
+		NoSchema1:      h.NoSchema1,
+		Cooldown:       h.Cooldown,
+		RefuseStranger: h.RefuseStranger,
+		Hooks:          h.Hooks,
 	}
 }
 
@@ -75,7 +80,7 @@ func (h *Hosts) directories() *certsd.Hosts { return h.roundTripper().Hosts }
 func (h *Hosts) roundTripper() *certsd.Transport {
 	h.once.Do(func() {
 		directories := &certsd.Hosts{Roots: h.Roots, SystemRoots: h.SystemRoots}
-		h.transport = &certsd.Transport{Hosts: directories, RotateOn: h.RotateOn}
+		h.transport = &certsd.Transport{Hosts: directories, RotateOn: h.RotateOn, RefuseStranger: h.RefuseStranger}
 		h.Hooks.observe(directories, h.transport)
 		h.dead.period = h.Cooldown
 	})
