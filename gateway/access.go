@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"io"
 	"net/http"
 	"sync"
 	"time"
@@ -55,6 +56,13 @@ func (r *recorder) Write(p []byte) (int, error) {
 	n, err := r.ResponseWriter.Write(p)
 	r.bytes += int64(n)
 	return n, err
+}
+
+// ReadFrom implements io.ReaderFrom: io.Copy's own pieces are small.
+func (r *recorder) ReadFrom(src io.Reader) (int64, error) {
+	buf, _ := copyBuffers.Get().(*[]byte)
+	defer copyBuffers.Put(buf)
+	return io.CopyBuffer(struct{ io.Writer }{r}, struct{ io.Reader }{src}, *buf)
 }
 
 // Unwrap is for http.ResponseController.

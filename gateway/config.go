@@ -135,12 +135,13 @@ func (c *Config) hosts(hooks resolver.Hooks) (*resolver.Hosts, error) {
 		return nil, fmt.Errorf("registry_v1: %w", err)
 	}
 	return &resolver.Hosts{
-		Roots:       certsd.ParseRoots(c.Root),
-		SystemRoots: c.SystemRoots,
-		RotateOn:    rotateOn,
-		RegistryV1:  v1,
-		NoSchema1:   !c.Schema1,
-		Hooks:       hooks,
+		Roots:          certsd.ParseRoots(c.Root),
+		SystemRoots:    c.SystemRoots,
+		RotateOn:       rotateOn,
+		RegistryV1:     v1,
+		NoSchema1:      !c.Schema1,
+		RefuseStranger: refuseStranger,
+		Hooks:          hooks,
 	}, nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -115,9 +116,9 @@ func TestKilledAtAnyPoint(t *testing.T) {
 	for i := range 4 {
 		layer := make([]byte, 1<<20)
 		_, _ = noise.Read(layer)
-		a.Add("library/app", fmt.Sprint(i),
+		a.Add("library/app", strconv.Itoa(i),
 			v1test.Layer{Data: v1test.Gzip(v1test.Tar(map[string]string{"noise": string(layer)}))},
-			v1test.Layer{Data: v1test.Tar(map[string]string{"more": string(layer[:300<<10]), "tag": fmt.Sprint(i)})})
+			v1test.Layer{Data: v1test.Tar(map[string]string{"more": string(layer[:300<<10]), "tag": strconv.Itoa(i)})})
 		u.push(t, fmt.Sprintf("team/app:%d", i), 2)
 	}
 	root, state := t.TempDir(), t.TempDir()
@@ -138,9 +139,9 @@ func TestKilledAtAnyPoint(t *testing.T) {
 		var wait sync.WaitGroup
 		for i := range 8 {
 			wait.Go(func() {
-				for n := 0; n < 20; n++ {
+				for n := range 20 {
 					var err error
-					if tag := fmt.Sprint((i + n) % 4); i%2 == 0 {
+					if tag := strconv.Itoa((i + n) % 4); i%2 == 0 {
 						_, err = c.pull(t.Context(), a.Host, "library/app", tag)
 					} else {
 						_, err = c.pull(t.Context(), u.host, "team/app", tag)
@@ -172,7 +173,7 @@ func TestKilledAtAnyPoint(t *testing.T) {
 	c := startChild(t, root, state)
 	first := map[string]digest.Digest{}
 	for i := range 4 {
-		tag := fmt.Sprint(i)
+		tag := strconv.Itoa(i)
 		d, err := c.pull(t.Context(), a.Host, "library/app", tag)
 		must(t, err)
 		first[tag] = d

@@ -22,7 +22,8 @@ func TestManyPullsAtATime(t *testing.T) {
 	u.answers(func(w http.ResponseWriter, r *http.Request) bool {
 		n := now.Add(1)
 		defer now.Add(-1)
-		for old := peak.Load(); n > old && !peak.CompareAndSwap(old, n); old = peak.Load() {
+		for old := peak.Load(); n > old; old = peak.Load() {
+			peak.CompareAndSwap(old, n)
 		}
 		u.images.ServeHTTP(w, r)
 		return true

@@ -230,18 +230,30 @@ type diskError struct{ error }
 // Unwrap returns the cause.
 func (e *diskError) Unwrap() error { return e.error }
 
-var spoolBuffers = sync.Pool{New: func() any {
-	buf := make([]byte, 128<<10)
+// copyBuffers are of the size in which content is passed on: TLS has it in
+// pieces of 16 KiB, of which each would wake the readers.
+var copyBuffers = sync.Pool{New: func() any {
+	buf := make([]byte, 256<<10)
 	return &buf
 }}
 
+// readMost reads until most of p is full or nothing follows.
+func readMost(r io.Reader, p []byte) (n int, err error) {
+	for n < len(p)/2 && err == nil {
+		var m int
+		m, err = r.Read(p[n:])
+		n += m
+	}
+	return n, err
+}
+
 // fill appends what comes.
 func (sp *spool) fill(body io.Reader, hash hash.Hash) error {
-	buf, _ := spoolBuffers.Get().(*[]byte)
-	defer spoolBuffers.Put(buf)
+	buf, _ := copyBuffers.Get().(*[]byte)
+	defer copyBuffers.Put(buf)
 	at := sp.have()
 	for {
-		n, err := body.Read(*buf)
+		n, err := readMost(body, *buf)
 		if int64(n) > sp.size-at {
 			return &diskError{fmt.Errorf("%s: more than the %d bytes that were announced", sp.target.named(), sp.size)}
 		}

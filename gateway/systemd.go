@@ -34,7 +34,7 @@ func listenersFrom(first, n int) ([]net.Listener, error) {
 	var listeners []net.Listener
 	for fd := first; fd < first+n; fd++ {
 		syscall.CloseOnExec(fd)
-		file := os.NewFile(uintptr(fd), "inherited socket "+strconv.Itoa(fd)) //nolint:gosec // a small number
+		file := os.NewFile(uintptr(fd), "inherited socket "+strconv.Itoa(fd))
 		l, err := net.FileListener(file)
 		_ = file.Close() // l has a copy
 		if err != nil {

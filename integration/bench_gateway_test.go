@@ -60,7 +60,7 @@ func benchGatewayPull(b *testing.B, r *rig) {
 		}
 	}
 	runs := benchtest.Turns(b, contender("stock", certsDir), contender("gateway", hosts))
-	b.ReportMetric(runs["gateway"]/runs["stock"], "gateway/stock")
+	b.ReportMetric(runs.Ratio("gateway", "stock"), "gateway/stock")
 	peak, err := gateway.memory()
 	if err != nil {
 		b.Fatal(err)

@@ -1,0 +1,52 @@
+package gateway
+
+import (
+	"net/http"
+	"net/netip"
+	"strings"
+	"testing"
+)
+
+func TestStrangersOnThisMachineAreRefused(t *testing.T) {
+	t.Parallel()
+	for address, refused := range map[string]bool{
+		"127.0.0.1:1": true, "127.9.9.9:1": true, "[::1]:1": true, "[::ffff:127.0.0.1]:1": true, "0.0.0.0:1": true, "[::]:1": true,
+		"169.254.169.254:80": true, "[fe80::1%eth0]:1": true, "224.0.0.1:1": true, "100.100.100.200:80": true, "[fd00:ec2::254]:80": true,
+		"192.0.2.1:443": false, "10.0.0.1:443": false, "[2001:db8::1]:443": false,
+	} {
+		if err := refuseStranger("h", netip.MustParseAddrPort(address)); (err != nil) != refused {
+			t.Errorf("%s: %v", address, err)
+		}
+	}
+}
+
+func TestRegistryLeadsNowhereOnThisMachine(t *testing.T) {
+	t.Parallel()
+	host, seen := silent(t)
+	port := host[strings.LastIndexByte(host, ':'):]
+	u := newUpstream(t, nil)
+	g := newGateway(t, func(o *Options) { o.Hosts.RefuseStranger = refuseStranger }, u)
+	for _, target := range []string{host, "localhost" + port} {
+		u.answers(func(w http.ResponseWriter, r *http.Request) bool {
+			http.Redirect(w, r, "https://"+target+r.URL.Path, http.StatusTemporaryRedirect)
+			return true
+		})
+		for _, path := range []string{"/blobs/" + someDigest, "/manifests/1", "/tags/list"} {
+			a := g.do(t, http.MethodGet, "/v2/app"+path+"?ns="+u.host)
+			if a.status != http.StatusBadGateway || !strings.Contains(string(a.body), "a registry leads to "+target+", which is ") {
+				t.Errorf("%s at %s: %d %s", path, target, a.status, a.body)
+			}
+		}
+		u.answers(func(w http.ResponseWriter, _ *http.Request) bool {
+			w.Header().Set("WWW-Authenticate", `Bearer realm="https://`+target+`/token",service="s"`)
+			w.WriteHeader(http.StatusUnauthorized)
+			return true
+		})
+		if a := g.do(t, http.MethodGet, "/v2/other/manifests/1?ns="+u.host); a.status < 400 {
+			t.Errorf("token server at %s: %d %s", target, a.status, a.body)
+		}
+	}
+	if n := seen.Load(); n != 0 {
+		t.Errorf("%d connections were made", n)
+	}
+}
