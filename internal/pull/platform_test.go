@@ -1,10 +1,13 @@
 package pull_test
 
 import (
+	"bytes"
 	"errors"
+	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -180,5 +183,29 @@ func TestParsePlatforms(t *testing.T) {
 	_, err := pull.ParsePlatforms([]string{"linux/?"})
 	if want := `"linux/?" is not a platform: write OS/ARCH[/VARIANT], such as linux/arm64`; err == nil || err.Error() != want {
 		t.Errorf("got %v\nwant %s", err, want)
+	}
+}
+
+func TestWrongIndexIsRefused(t *testing.T) {
+	t.Parallel()
+	r := newRegistry(t, nil)
+	index, _ := platformIndex(t)
+	r.pushIndex(t, "app:1", index)
+	r.Guard(func(w http.ResponseWriter, req *http.Request) bool {
+		if req.Method != http.MethodGet || !strings.HasSuffix(req.URL.Path, "/manifests/"+digestOf(t, index)) {
+			return false
+		}
+		rec := &recorded{header: http.Header{}}
+		r.own.ServeHTTP(rec, req)
+		_, _ = w.Write(bytes.Replace(rec.body.Bytes(), []byte("s390x"), []byte("s390y"), 1))
+		return true
+	})
+	dir := filepath.Join(t.TempDir(), "app")
+	_, err := pull.ToLayout(t.Context(), r.request(t, "app:1"), dir)
+	if d, ok := errors.AsType[*pull.DigestError](err); !ok || d.Want.String() != digestOf(t, index) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := os.Stat(dir); !os.IsNotExist(err) {
+		t.Errorf("%s is left: %v", dir, err)
 	}
 }
