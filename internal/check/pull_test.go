@@ -31,6 +31,11 @@ var library = sync.OnceValues(func() (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	config, err := img.ConfigName()
+	if err != nil {
+		return nil, err
+	}
+	configBlob = config.String()
 	for _, ref := range []string{"team/app:latest", "team/tagged:v1"} {
 		tag, err := name.NewTag(strings.TrimPrefix(srv.URL, "http://") + "/" + ref)
 		if err != nil {
@@ -43,6 +48,9 @@ var library = sync.OnceValues(func() (http.Handler, error) {
 	http.DefaultTransport.(*http.Transport).CloseIdleConnections() //nolint:errcheck // its type is documented
 	return h, nil
 })
+
+// configBlob is the digest of the images' configuration, set by library.
+var configBlob string
 
 // serve answers from library where guard lets a request pass.
 func serve(t *testing.T, guard func(w http.ResponseWriter, r *http.Request, client string) bool) handler {
@@ -151,6 +159,15 @@ func TestPull(t *testing.T) {
 			},
 		},
 		{
+			name: "layers at a host that asks for a certificate", guard: func(w http.ResponseWriter, r *http.Request, client string) bool {
+				return strings.HasSuffix(r.URL.Path, configBlob) || redirecting(w, r, client)
+			}, in: pairs, target: "/team/app",
+			want: []string{
+				"error other-host-asks BLOBS: a redirect of REG leads there, and it asks for a client certificate: TLS alert 116, certificate required: it lets nobody in without a client certificate -> " +
+					"create ROOT/BLOBS_ with NAME.cert and NAME.key",
+				fails,
+			},
+		}, {
 			name: "blobs at a host with a directory", guard: redirecting, in: pairs, root: of(blobs, pairs), target: "/team/app",
 			want: []string{"works: a pull would work, with alpha.cert"},
 		},
