@@ -167,7 +167,8 @@ func TestPull(t *testing.T) {
 					"create ROOT/BLOBS_ with NAME.cert and NAME.key",
 				fails,
 			},
-		}, {
+		},
+		{
 			name: "blobs at a host with a directory", guard: redirecting, in: pairs, root: of(blobs, pairs), target: "/team/app",
 			want: []string{"works: a pull would work, with alpha.cert"},
 		},
