@@ -172,6 +172,14 @@ func (d defaultDir) dir(tb testing.TB, root string) {
 	must(tb, d.servers.Write(filepath.Join(root, "_default"), "ca"))
 }
 
+// brokenDir has a mistake in hosts.toml.
+type brokenDir struct{ *upstream }
+
+func (d brokenDir) dir(tb testing.TB, root string) {
+	tb.Helper()
+	must(tb, os.WriteFile(filepath.Join(root, d.host, "hosts.toml"), []byte("sever = 'https://other.test'\n"), 0o600))
+}
+
 // countLookups makes Go's own resolver ask a server that counts.
 func countLookups(t *testing.T) func() int32 {
 	t.Helper()

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestGatewayMistakesAreExitCode2(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "gateway.toml")
+	if err := os.WriteFile(file, []byte("listn = ['127.0.0.1:0']\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for want, args := range map[string][]string{
+		file + `:1: listn: unknown key; did you mean "listen"?`:              {"--config", file},
+		"gateway takes no arguments, not \"surplus\"":                        {"surplus"},
+		`--store-size: "much" is not a size such as "512MiB" or "20GiB"`:     {"--store-size", "much"},
+		"max_connections: 0 is less than 1":                                  {"--max-connections", "0"},
+		`registry_v1: "maybe" is none of "never", "configured" and "always"`: {"--registry-v1", "maybe"},
+	} {
+		var out, errs bytes.Buffer
+		code := run(t.Context(), append([]string{"certsd", "gateway", "--state", t.TempDir()}, args...), &out, &errs)
+		if code != exitUsage || !strings.HasPrefix(errs.String(), "certsd: "+want+"\n") {
+			t.Errorf("%v: exit code %d: %s", args, code, &errs)
+		}
+	}
+}
+
+func TestGatewayListensToOthersOnlyWhenTold(t *testing.T) {
+	t.Parallel()
+	var out, errs bytes.Buffer
+	code := run(t.Context(), []string{"certsd", "gateway", "--state", t.TempDir(), "--root", t.TempDir(), "--listen", "0.0.0.0:0"}, &out, &errs)
+	if code != exitFailed || !strings.Contains(errs.String(), "0.0.0.0:0 is not a loopback address") {
+		t.Errorf("exit code %d: %s", code, &errs)
+	}
+}
+
+func TestGatewayRotatesItsSecret(t *testing.T) {
+	t.Parallel()
+	state := t.TempDir()
+	secrets := map[string]bool{}
+	for range 3 {
+		var out, errs bytes.Buffer
+		if code := run(t.Context(), []string{"certsd", "gateway", "--state", state, "--rotate-secret"}, &out, &errs); code != exitDone {
+			t.Fatalf("exit code %d: %s", code, &errs)
+		}
+		for _, name := range []string{"secret", "secret.old"} {
+			b, err := os.ReadFile(filepath.Join(state, name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			secrets[string(b)] = true
+		}
+	}
+	if len(secrets) != 4 {
+		t.Errorf("%d secrets", len(secrets))
+	}
+}
