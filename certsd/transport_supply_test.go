@@ -296,7 +296,7 @@ func TestConnectionsHaveNoLimit(t *testing.T) {
 			wg.Wait()
 			n += 2
 		}
-		if got := len(s.shaken()); got != n-2 {
+		if got := len(s.shaken()); got < n-2 {
 			t.Errorf("%d handshakes for %d requests at a time", got, n-2)
 		}
 	}
