@@ -33,7 +33,7 @@ func only(clients ...string) handler {
 }
 
 func expired() *certtest.Pair {
-	now := time.Now().Add(30 * time.Second)
+	now := time.Now().Add(30 * time.Minute)
 	return serverCA.Issue(certtest.Request{
 		CommonName: "server", Names: []string{"127.0.0.1"}, NotBefore: now.Add(-96 * time.Hour), NotAfter: now.Add(-72 * time.Hour),
 	})

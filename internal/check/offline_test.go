@@ -24,8 +24,8 @@ func encrypted() []byte {
 
 func certIssued(age, life time.Duration) *certtest.Pair {
 	now := time.Now()
-	// Half a minute keeps the words the same while the test runs.
-	begin := now.Add(-age).Add(30 * time.Second)
+	// Half an hour keeps the words the same while the test runs.
+	begin := now.Add(-age).Add(30 * time.Minute)
 	return clientCA.Issue(certtest.Request{CommonName: "timed", NotBefore: begin, NotAfter: begin.Add(life)})
 }
 
@@ -112,7 +112,7 @@ func TestMistakesOnDisk(t *testing.T) {
 			"warning expires-soon " + dir + "/timed.cert: CN=timed expires in 3 days -> renew it",
 			usable,
 		}},
-		{name: "short-lived and fresh", in: files{"timed": certIssued(time.Minute, 2*time.Hour)}, want: []string{usable}},
+		{name: "short-lived and fresh", in: files{"timed": certIssued(time.Hour, 2*time.Hour)}, want: []string{usable}},
 		{name: "a hosts.toml with a misspelt key", in: files{"hosts.toml": "[host.\"https://m.test\"]\n  skip-verify = true\n"}, want: []string{
 			`error hosts-toml-key ` + dir + `/hosts.toml:2: host."https://m.test".skip-verify: unknown key; did you mean "skip_verify"? -> correct line 2`,
 			useless,
