@@ -141,7 +141,7 @@ func (t *target) parseName(name string) error {
 		host = ns[0]
 	} else {
 		first, rest, _ := strings.Cut(name, "/")
-		if !looksLikeHost(first) {
+		if !looksLikeHost(withPort(first)) {
 			return &fault{
 				status: http.StatusNotFound, code: codeNameUnknown,
 				message: fmt.Sprintf("%.200q does not say which registry it is in: begin with it, as in /v2/registry.example/%.200s, or add ?ns=registry.example", name, name),

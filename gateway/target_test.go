@@ -21,6 +21,7 @@ func TestTargets(t *testing.T) {
 		"/v2/registry.example_5000/app/manifests/1":                "registry.example:5000/app:1",
 		"/v2/localhost/app/manifests/1":                            "localhost/app:1",
 		"/v2/localhost_5000/app/manifests/1":                       "localhost:5000/app:1",
+		"/v2/registry_5000/app/manifests/1":                        "registry:5000/app:1",
 		"/v2/127.0.0.1_5000/app/manifests/1":                       "127.0.0.1:5000/app:1",
 		"/v2/[::1]:5000/app/manifests/1":                           "[::1]:5000/app:1",
 		"/v2/docker.io/library/app/blobs/" + someDigest:            "docker.io/library/app@" + someDigest,

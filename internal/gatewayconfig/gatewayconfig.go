@@ -131,8 +131,12 @@ func (g Gateway) RegistriesConf() ([]File, error) {
 }
 
 // pathOf is the element of a path that names a registry: the grammar of
-// references has neither colons nor brackets after the first slash.
+// references has neither colons nor brackets after the first slash. A name
+// without dot and port looks like a part of the repository.
 func pathOf(upstream string) (string, bool) {
+	if !strings.ContainsAny(upstream, ".:") && upstream != "localhost" {
+		return upstream + "_443", true
+	}
 	return strings.Replace(upstream, ":", "_", 1), !strings.HasPrefix(upstream, "[")
 }
 

@@ -88,6 +88,17 @@ prefix = "a.example"
 location = "127.0.0.1:5999/a.example"
 insecure = true
 `, false}}},
+		{"Podman and names without a dot", Gateway{URL: plain.URL, Upstreams: []string{"localhost", "registry"}}.RegistriesConf, []File{{"certsd.conf", `# Written by certsd gateway --print-registries-conf.
+[[registry]]
+prefix = "localhost"
+location = "127.0.0.1:5999/localhost"
+insecure = true
+
+[[registry]]
+prefix = "registry"
+location = "127.0.0.1:5999/registry_443"
+insecure = true
+`, false}}},
 		{"Podman and a shared gateway", shared.RegistriesConf, []File{{"certsd.conf", `# Written by certsd gateway --print-registries-conf.
 [[registry]]
 prefix = "registry.example"
