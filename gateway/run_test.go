@@ -368,3 +368,66 @@ func TestSecretIsRotatedWithoutAnInterruption(t *testing.T) {
 		t.Errorf("after a cut: %d", status)
 	}
 }
+
+func TestStopLetsBlobsFinish(t *testing.T) {
+	t.Parallel()
+	b := newBlobServer(1 << 20)
+	more := make(chan struct{})
+	b.handler = func(w http.ResponseWriter, _ *http.Request) {
+		b.half(w)
+		<-more
+		_, _ = w.Write(b.content[len(b.content)/2:])
+	}
+	u := newUpstream(t, b)
+	r := run(t, func(c *Config) { u.dir(t, c.Root) })
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+r.address+b.path(u), nil)
+	must(t, err)
+	req.Header.Set(tokenHeader, r.secret(t))
+	transport := &http.Transport{}
+	defer transport.CloseIdleConnections()
+	resp, err := transport.RoundTrip(req)
+	must(t, err)
+	defer resp.Body.Close()
+	head := make([]byte, 1000)
+	_, err = io.ReadFull(resp.Body, head)
+	must(t, err)
+	stopped := make(chan error, 1)
+	go func() { stopped <- r.stop() }()
+	// It stops listening first.
+	for {
+		c, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", r.address)
+		if err != nil {
+			break
+		}
+		must(t, c.Close())
+	}
+	close(more)
+	rest, err := io.ReadAll(resp.Body)
+	if err != nil || !bytes.Equal(append(head, rest...), b.content) {
+		t.Errorf("%d bytes, %v", len(head)+len(rest), err)
+	}
+	must(t, <-stopped)
+}
+
+func TestStopDoesNotWaitForever(t *testing.T) {
+	t.Parallel()
+	b := newBlobServer(1 << 20)
+	b.handler = func(w http.ResponseWriter, r *http.Request) {
+		b.half(w)
+		<-r.Context().Done()
+	}
+	u := newUpstream(t, b)
+	r := run(t, func(c *Config) { u.dir(t, c.Root); c.StopTimeout = Duration(50 * time.Millisecond) })
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+r.address+b.path(u), nil)
+	must(t, err)
+	req.Header.Set(tokenHeader, r.secret(t))
+	transport := &http.Transport{}
+	defer transport.CloseIdleConnections()
+	resp, err := transport.RoundTrip(req)
+	must(t, err)
+	defer resp.Body.Close()
+	must(t, r.stop())
+	if body, err := io.ReadAll(resp.Body); err == nil {
+		t.Errorf("%d bytes came whole", len(body))
+	}
+}
