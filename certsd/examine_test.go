@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -18,20 +19,20 @@ func TestExamine(t *testing.T) {
 	var got []string
 	for _, name := range []string{"a.cert", "a.key", "both.cert", "e.key", "bad.key", "text"} {
 		f := h.Examine(filepath.Join(root, name))
-		words := name
+		words := []string{name}
 		for _, cert := range f.Certificates {
-			words += " " + cert.Subject.CommonName + " " + KeyType(cert)
+			words = append(words, cert.Subject.CommonName, KeyType(cert))
 		}
 		if f.Key != "" {
-			words += " key " + f.Key
+			words = append(words, "key", f.Key)
 		}
 		if f.HasKeyOf(alphaPair.Cert) {
-			words += " of alpha"
+			words = append(words, "of alpha")
 		}
 		if f.HasKeyOf(betaPair.Cert) || f.Err != nil || f.Mode.Perm() != 0o600 {
 			t.Errorf("%s: %+v", name, f)
 		}
-		got = append(got, words)
+		got = append(got, strings.Join(words, " "))
 	}
 	if diff := cmp.Diff([]string{
 		"a.cert alpha ECDSA P-256", "a.key key ECDSA P-256 of alpha", "both.cert alpha ECDSA P-256 key ECDSA P-256 of alpha",

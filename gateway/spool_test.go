@@ -288,7 +288,7 @@ func TestSlowClientIsCutOff(t *testing.T) {
 	defer resp.Body.Close()
 	// Nothing is read until the gateway has given up.
 	g.handler.serving.Lock()
-	g.handler.serving.Unlock() //nolint:staticcheck // that it can be had is the point
+	defer g.handler.serving.Unlock()
 	body, err := io.ReadAll(resp.Body)
 	if err == nil || len(body) == len(b.content) {
 		t.Errorf("%d bytes, %v", len(body), err)

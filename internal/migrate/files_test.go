@@ -38,6 +38,7 @@ var (
 // encryptedKey is a key as OpenSSL used to encrypt it.
 func encryptedKey() []byte {
 	block, _ := pem.Decode(alpha.KeyPEM)
+	//lint:ignore SA1019 it is what people have
 	encrypted, err := x509.EncryptPEMBlock(strings.NewReader(strings.Repeat("r", 64)), "EC PRIVATE KEY", block.Bytes, []byte("pass"), x509.PEMCipherAES256) //nolint:staticcheck // it is what people have
 	if err != nil {
 		panic(err)

@@ -15,13 +15,15 @@ import (
 
 // ociTypes are Docker's media types and those that OCI has for the same.
 var ociTypes = map[string]string{
-	images.MediaTypeDockerSchema2Manifest:         ocispec.MediaTypeImageManifest,
-	images.MediaTypeDockerSchema2ManifestList:     ocispec.MediaTypeImageIndex,
-	images.MediaTypeDockerSchema2Config:           ocispec.MediaTypeImageConfig,
-	images.MediaTypeDockerSchema2Layer:            ocispec.MediaTypeImageLayer,
-	images.MediaTypeDockerSchema2LayerGzip:        ocispec.MediaTypeImageLayerGzip,
-	images.MediaTypeDockerSchema2LayerZstd:        ocispec.MediaTypeImageLayerZstd,
-	images.MediaTypeDockerSchema2LayerForeign:     ocispec.MediaTypeImageLayerNonDistributable,     //nolint:staticcheck // what old images have
+	images.MediaTypeDockerSchema2Manifest:     ocispec.MediaTypeImageManifest,
+	images.MediaTypeDockerSchema2ManifestList: ocispec.MediaTypeImageIndex,
+	images.MediaTypeDockerSchema2Config:       ocispec.MediaTypeImageConfig,
+	images.MediaTypeDockerSchema2Layer:        ocispec.MediaTypeImageLayer,
+	images.MediaTypeDockerSchema2LayerGzip:    ocispec.MediaTypeImageLayerGzip,
+	images.MediaTypeDockerSchema2LayerZstd:    ocispec.MediaTypeImageLayerZstd,
+	//lint:ignore SA1019 what old images have
+	images.MediaTypeDockerSchema2LayerForeign: ocispec.MediaTypeImageLayerNonDistributable, //nolint:staticcheck // what old images have
+	//lint:ignore SA1019 what old images have
 	images.MediaTypeDockerSchema2LayerForeignGzip: ocispec.MediaTypeImageLayerNonDistributableGzip, //nolint:staticcheck // what old images have
 }
 
