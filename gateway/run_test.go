@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -112,6 +113,39 @@ func TestRunOnLoopback(t *testing.T) {
 	must(t, r.stop())
 	if _, err := net.Dial("tcp", r.address); err == nil { //nolint:noctx // nobody listens
 		t.Error("it listens after the end")
+	}
+}
+
+func TestHeaderOfARequestIsBounded(t *testing.T) {
+	t.Parallel()
+	r := run(t, nil)
+	// The connection is closed with most of the header unread, which may cut
+	// the text of the answer.
+	status, _, err := r.get(t, &http.Transport{}, "http://"+r.address+"/v2/", strings.Repeat("x", 4*maxHeader))
+	if status != http.StatusRequestHeaderFieldsTooLarge {
+		t.Errorf("got %d %v", status, err)
+	}
+	if status, _, err := r.get(t, &http.Transport{}, "http://"+r.address+"/v2/", r.secret(t)); status != http.StatusOK || err != nil {
+		t.Errorf("afterwards %d %v", status, err)
+	}
+}
+
+// A client that never ends its header is left after headerTimeout, and keeps
+// nobody else waiting.
+func TestClientThatNeverEndsItsHeader(t *testing.T) {
+	t.Parallel()
+	r := run(t, nil)
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", r.address)
+	must(t, err)
+	defer conn.Close()
+	_, err = io.WriteString(conn, "GET /v2/ HTTP/1.1\r\nHost: localhost\r\nX-Slow: ")
+	must(t, err)
+	if status, _, err := r.get(t, &http.Transport{}, "http://"+r.address+"/v2/", r.secret(t)); status != http.StatusOK || err != nil {
+		t.Errorf("meanwhile %d %v", status, err)
+	}
+	must(t, conn.SetReadDeadline(time.Now().Add(3*headerTimeout)))
+	if _, err := io.ReadAll(conn); errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error("it is still waited for")
 	}
 }
 
