@@ -65,10 +65,7 @@ func TestSystemdUnits(t *testing.T) {
 		t.Errorf("clients are told %v, systemd listens at %v", listen, want)
 	}
 
-	analyze, err := exec.LookPath("systemd-analyze")
-	if err != nil {
-		t.Skip("systemd-analyze is not installed")
-	}
+	analyze := tool(t, "systemd-analyze")
 	// verify wants the program to be there.
 	units := t.TempDir()
 	program, err := os.Executable()
