@@ -263,8 +263,12 @@ func TestCutAtEveryRequest(t *testing.T) {
 				})
 				s, err := c.Copy(t.Context(), req(target))
 				ok(t, err)
+				// How many requests it takes depends on which tag is first: it may
+				// be done before the one that fails. No failure is told only then.
 				if s.Count(imagecopy.Failed) == 0 {
-					t.Error("no failure is told")
+					if diff := cmp.Diff(source.tagged("app"), target.tagged("app")); diff != "" {
+						t.Errorf("no failure is told (-source +target):\n%s", diff)
+					}
 				}
 				for tag := range target.tagged("app") {
 					if err := target.whole("app", tag); err != nil {
