@@ -133,16 +133,26 @@ func (s *spools) reserve(sp *spool, size int64) error {
 	if size > s.limit-s.used {
 		return errUnshared
 	}
-	file, err := os.CreateTemp(s.dir, "spool-")
+	file, err := unnamedFile(s.dir)
 	if err != nil {
 		return err
-	}
-	if err := os.Remove(file.Name()); err != nil {
-		return errors.Join(err, file.Close())
 	}
 	s.used += size
 	sp.file, sp.size = file, size
 	return nil
+}
+
+// unlinkedFile makes a file and takes its name away. A process that is killed in
+// between leaves it behind, empty.
+func unlinkedFile(dir string) (*os.File, error) {
+	file, err := os.CreateTemp(dir, "spool-")
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Remove(file.Name()); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return file, nil
 }
 
 // forget keeps further requests from joining.

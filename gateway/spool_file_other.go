@@ -1,0 +1,7 @@
+//go:build !linux
+
+package gateway
+
+import "os"
+
+func unnamedFile(dir string) (*os.File, error) { return unlinkedFile(dir) }
