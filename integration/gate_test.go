@@ -10,6 +10,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"regexp"
+	"sync"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -18,17 +19,21 @@ import (
 // gateAddr is where the gate listens, between a front and docker-registry.
 const gateAddr = "127.0.0.1:5001"
 
-// gate passes requests on to docker-registry, but for one that it holds until
+// gate passes requests on to docker-registry, but for those that it holds until
 // the script says so. So a pull is caught in its middle, however fast the
-// machine is.
+// machine is and however many requests it sends at once.
 type gate struct {
 	server *http.Server
-	// hold takes what to hold; empty means to let everything through.
-	hold chan *regexp.Regexp
-	// held is sent to when a request is being held.
-	held chan struct{}
-	// open is received from by the request that is held.
-	open chan struct{}
+	mu     sync.Mutex
+	held   *held // nil if every request passes
+}
+
+// held is what a gate does not let through.
+type held struct {
+	path  *regexp.Regexp
+	came  func()        // tells that there is one
+	first chan struct{} // is closed when the first one has come
+	open  chan struct{} // is closed to let them all through
 }
 
 // newGate listens at gateAddr.
@@ -38,11 +43,7 @@ func newGate() (*gate, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &gate{
-		hold: make(chan *regexp.Regexp, 1),
-		held: make(chan struct{}, 1),
-		open: make(chan struct{}),
-	}
+	g := &gate{}
 	target := &url.URL{Scheme: "http", Host: registryAddr}
 	proxy := &httputil.ReverseProxy{Rewrite: func(p *httputil.ProxyRequest) {
 		p.SetURL(target)
@@ -59,20 +60,49 @@ func newGate() (*gate, error) {
 
 // pass returns when a request may go on.
 func (g *gate) pass(req *http.Request) {
-	select {
-	case pattern := <-g.hold:
-		if !pattern.MatchString(req.URL.Path) {
-			g.hold <- pattern
-			return
-		}
-	default:
+	h := g.now()
+	if h == nil || !h.path.MatchString(req.URL.Path) {
 		return
 	}
-	g.held <- struct{}{}
+	h.came()
 	select {
-	case <-g.open:
+	case <-h.open:
 	case <-req.Context().Done():
 	}
+}
+
+// now is what is held now, or nil.
+func (g *gate) now() *held {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.held
+}
+
+// hold lets the requests that were held go, and holds those with such a path.
+func (g *gate) hold(path *regexp.Regexp) {
+	var next *held
+	if path != nil {
+		next = &held{path: path, first: make(chan struct{}), open: make(chan struct{})}
+		next.came = sync.OnceFunc(func() { close(next.first) })
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.held != nil {
+		close(g.held.open)
+	}
+	g.held = next
+}
+
+// wait returns when a request has come.
+func (h *held) wait() error {
+	return within(func(timeout <-chan time.Time) bool {
+		select {
+		case <-h.first:
+			return true
+		case <-timeout:
+			return false
+		}
+	}, "no request came to the gate")
 }
 
 // close ends the gate and every connection.
@@ -80,8 +110,8 @@ func (g *gate) close() { _ = g.server.Close() }
 
 const gateUsage = "gate start|hold PATH-PATTERN|wait|open"
 
-// gateCmd controls the gate of a script. "hold" names the next request to
-// hold, "wait" returns once it has come, "open" lets it through.
+// gateCmd controls the gate of a script. "hold" names the requests to hold,
+// "wait" returns once one has come, "open" lets them through.
 func (r *rig) gateCmd(ts *testscript.TestScript, neg bool, args []string) {
 	noNeg(ts, neg, gateUsage)
 	switch {
@@ -92,27 +122,15 @@ func (r *rig) gateCmd(ts *testscript.TestScript, neg bool, args []string) {
 	case r.gate == nil:
 		ts.Fatalf("the gate is not started")
 	case len(args) == 2 && args[0] == "hold":
-		pattern, err := regexp.Compile(args[1])
+		path, err := regexp.Compile(args[1])
 		ts.Check(err)
-		r.gate.hold <- pattern
+		r.gate.hold(path)
+	case r.gate.now() == nil:
+		ts.Fatalf("the gate holds nothing")
 	case len(args) == 1 && args[0] == "wait":
-		ts.Check(within(func(timeout <-chan time.Time) bool {
-			select {
-			case <-r.gate.held:
-				return true
-			case <-timeout:
-				return false
-			}
-		}, "no request came to the gate"))
+		ts.Check(r.gate.now().wait())
 	case len(args) == 1 && args[0] == "open":
-		ts.Check(within(func(timeout <-chan time.Time) bool {
-			select {
-			case r.gate.open <- struct{}{}:
-				return true
-			case <-timeout:
-				return false
-			}
-		}, "no request is held"))
+		r.gate.hold(nil)
 	default:
 		ts.Fatalf("usage: %s", gateUsage)
 	}

@@ -73,7 +73,7 @@ func copyCommand(stdout, stderr io.Writer) *cli.Command {
 			&cli.BoolFlag{Name: "referrers", Usage: "copy what refers to an image, too, such as signatures", Destination: &f.referrers},
 			&cli.StringFlag{Name: "cache", Usage: "convert in `DIR` and keep what was converted (default: certsd in $XDG_CACHE_HOME, not kept)", Destination: &f.cache},
 			&cli.Int64Flag{Name: "cache-size", Usage: "keep at most `GIB` there", Value: 16, Destination: &f.cacheSize, Validator: positive[int64]},
-			&cli.IntFlag{Name: "jobs", Aliases: []string{"j"}, Usage: "transfer `N` layers at a time", Value: 4, Destination: &f.jobs, Validator: positive[int]},
+			&cli.IntFlag{Name: "jobs", Aliases: []string{"j"}, Usage: "work on `N` tags and transfer N layers at a time", Value: 4, Destination: &f.jobs, Validator: positive[int]},
 			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "print nothing but what fails", Destination: &f.quiet},
 		),
 		Action: func(ctx context.Context, c *cli.Command) error {
@@ -153,8 +153,8 @@ func (f *copyFlags) run(ctx context.Context, req imagecopy.Request, stdout, stde
 	}})
 	defer hosts.CloseIdleConnections()
 	copier := &imagecopy.Copier{
-		Hosts: hosts, Credentials: credentials, Cache: cache, Blobs: f.jobs,
-		Hooks: imagecopy.Hooks{OnBlob: showBlob(report), OnConvert: showConversion(report)},
+		Hosts: hosts, Credentials: credentials, Cache: cache, Blobs: f.jobs, Tags: f.jobs,
+		Hooks: imagecopy.Hooks{OnBlob: showBlob(report, f.dryRun), OnConvert: showConversion(report)},
 	}
 	summary, err := copier.Copy(ctx, req)
 	report.Close()
@@ -185,7 +185,11 @@ func (f *copyFlags) cacheDir() (*imagecopy.Cache, error) {
 	return cache, nil
 }
 
-func showBlob(report *progress.Reporter) func(imagecopy.Blob) {
+func showBlob(report *progress.Reporter, dryRun bool) func(imagecopy.Blob) {
+	sent := "sent"
+	if dryRun {
+		sent = "to be sent"
+	}
 	return func(b imagecopy.Blob) {
 		name := "layer " + progress.Short(b.Descriptor.Digest.String())
 		switch {
@@ -194,7 +198,7 @@ func showBlob(report *progress.Reporter) func(imagecopy.Blob) {
 		case b.How == imagecopy.Mounted:
 			report.Update(progress.Item{Name: name, Action: "mounted", Offset: b.Offset, Total: b.Descriptor.Size, Done: true})
 		default:
-			report.Update(progress.Item{Name: name, Action: "sent", Offset: b.Offset, Total: b.Descriptor.Size, Done: b.Done})
+			report.Update(progress.Item{Name: name, Action: sent, Offset: b.Offset, Total: b.Descriptor.Size, Done: b.Done})
 		}
 	}
 }
