@@ -22,6 +22,7 @@ func BenchmarkLookup(b *testing.B) {
 				}
 			}
 			h, _, reads := counted(root, b.TempDir())
+			h.disk.stat = nil // counted, they take longer
 			for i := range others {
 				if _, err := h.Lookup(fmt.Sprintf("host%05d.example:5000", i)); err != nil {
 					b.Fatal(err)

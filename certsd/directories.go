@@ -28,14 +28,15 @@ type cachedDir struct {
 }
 
 // get returns the content of a directory that exists; info is what it looks
-// like now. It is the same pointer as long as the content is. read is how many
-// files were read for it, the list of them included.
-func (d *directories) get(path string, info fs.FileInfo) (dir *Directory, read int) {
+// like now. It is the same pointer as long as the content is. stamps are what
+// it depends on, read is how many files were read for it, the list of them
+// included.
+func (d *directories) get(path string, info fs.FileInfo) (dir *Directory, stamps []stamp, read int) {
 	c, _ := d.cache.get(path, func() *cachedDir { return new(cachedDir) })
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.current(d.disk, path, info) {
-		return c.dir, 0
+		return c.dir, c.stamps, 0
 	}
 	rec := newRecorder(d.disk, path)
 	dir = load(rec, path, c.good)
@@ -46,7 +47,7 @@ func (d *directories) get(path string, info fs.FileInfo) (dir *Directory, read i
 			c.good = dir
 		}
 	}
-	return c.dir, len(rec.stamps)
+	return c.dir, c.stamps, len(c.stamps)
 }
 
 // forget drops a directory that is gone: what is created in its place later is
@@ -57,7 +58,8 @@ func (c *cachedDir) current(d disk, path string, info fs.FileInfo) bool {
 	if c.dir == nil {
 		return false
 	}
-	for _, s := range c.stamps {
+	for i := range c.stamps {
+		s := &c.stamps[i]
 		if s.path == path {
 			if !s.matches(info, nil) {
 				return false

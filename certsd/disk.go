@@ -31,6 +31,14 @@ func (d disk) Stat(path string) (fs.FileInfo, error) {
 	return os.Stat(path) //nolint:gosec // the paths are checked: see Canonical
 }
 
+// Lstat looks at a symbolic link itself.
+func (d disk) Lstat(path string) (fs.FileInfo, error) {
+	if d.stat != nil {
+		return d.stat(path)
+	}
+	return os.Lstat(path)
+}
+
 func (d disk) ReadFile(path string) ([]byte, error) {
 	if d.readFile != nil {
 		return d.readFile(path)
@@ -79,7 +87,7 @@ func (d disk) stampOf(path string, info fs.FileInfo, err error) stamp {
 }
 
 // current tells that the path still looks the same.
-func (d disk) current(s stamp) bool {
+func (d disk) current(s *stamp) bool {
 	if d.stat == nil {
 		if same, known := s.matchesNow(); known {
 			return same
@@ -89,7 +97,17 @@ func (d disk) current(s stamp) bool {
 	return s.matches(info, err)
 }
 
-func (s stamp) matches(info fs.FileInfo, err error) bool {
+// allCurrent tells that all paths still look the same.
+func (d disk) allCurrent(stamps []stamp) bool {
+	for i := range stamps {
+		if !d.current(&stamps[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *stamp) matches(info fs.FileInfo, err error) bool {
 	if err != nil || s.err != nil {
 		return err != nil && s.err != nil && errors.Is(err, cause(s.err))
 	}

@@ -113,7 +113,7 @@ func candidate(h *Hosts, name, path string, used []*Directory) Candidate {
 	for _, entry := range entries {
 		c.Files = append(c.Files, entry.Name())
 	}
-	switch dir, _ := h.dirs.get(path, info); {
+	switch dir, _, _ := h.dirs.get(path, info); {
 	case c.State == Unreadable:
 	case !dir.says:
 		c.State = Empty

@@ -22,7 +22,7 @@ type listing struct {
 func (l *listings) get(root string) ([]string, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if known, ok := l.roots[root]; ok && l.disk.current(known.stamp) {
+	if known, ok := l.roots[root]; ok && l.disk.current(&known.stamp) {
 		return known.names, known.err
 	}
 	now := listing{stamp: l.disk.stamp(root)}

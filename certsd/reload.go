@@ -30,9 +30,13 @@ type cachedHost struct {
 
 // refresh brings c up to date. It returns a report if something is new.
 func (h *Hosts) refresh(c *cachedHost) *report {
+	if h.unchanged(c) {
+		return nil
+	}
 	found := h.resolve(c)
 	removed := c.kept && c.removed(h.disk)
 	if c.found != nil && found.equal(c.found) && !removed {
+		c.found.stamps = found.stamps
 		return nil
 	}
 	if c.noSystem {
@@ -69,6 +73,19 @@ func (h *Hosts) refresh(c *cachedHost) *report {
 	}
 	r.silent = !r.Changed && r.Err == nil && len(r.Warnings) == 0
 	return r
+}
+
+// unchanged tells that everything on the disk looks as it did when it was last
+// looked at. Where something older than that is in use it says nothing.
+func (h *Hosts) unchanged(c *cachedHost) bool {
+	if c.found == nil || c.kept || !h.disk.allCurrent(c.found.stamps) {
+		return false
+	}
+	if c.noSystem {
+		return true
+	}
+	system, err := h.system.get()
+	return system == c.found.system && (err == nil) == (c.found.systemErr == nil)
 }
 
 // failed goes on with the last good host where there is one. A file of it that

@@ -1,13 +1,10 @@
 package certsd
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"path/filepath"
 	"runtime"
 	"slices"
-	"syscall"
 )
 
 // dockerHub is the reference name of Docker's registry, hubServer the host
@@ -59,6 +56,11 @@ type resolution struct {
 	problems []*Problem
 	// files is how many files had to be read.
 	files int
+	// stamps are what was looked at, but for the system's CA roots: as long as
+	// that looks the same, this is what there is. absences are what was not
+	// found, and become stamps at the end.
+	stamps   []stamp
+	absences absences
 }
 
 func (r *resolution) equal(s *resolution) bool {
@@ -103,6 +105,7 @@ func (h *Hosts) resolve(c *cachedHost) *resolution {
 			r.endpoints = append(r.endpoints, own)
 		}
 	}
+	r.stamps, r.absences = append(r.stamps, r.absences.stamps(h.disk)...), nil
 	if c.noSystem {
 		r.system, r.systemErr = c.found.system, c.found.systemErr
 	} else {
@@ -115,15 +118,25 @@ func (h *Hosts) resolve(c *cachedHost) *resolution {
 func (h *Hosts) find(r *resolution, paths []string) []*Directory {
 	var dirs []*Directory
 	for _, path := range paths {
+		absent := r.absences.enter(h.disk, path)
 		info, err := h.disk.Stat(path)
-		switch {
-		case err == nil && info.IsDir():
-			dir, read := h.dirs.get(path, info)
+		if err == nil && info.IsDir() {
+			dir, stamps, read := h.dirs.get(path, info)
 			dirs = append(dirs, dir)
+			r.stamps = append(r.stamps, stamps...)
 			r.files += read
-		case err == nil || errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENAMETOOLONG):
+			continue
+		}
+		now := h.disk.stampOf(path, info, err)
+		switch {
+		case isAbsent(err):
+			absent.paths = append(absent.paths, now)
+			h.dirs.forget(path)
+		case err == nil:
+			r.stamps = append(r.stamps, now)
 			h.dirs.forget(path)
 		default:
+			r.stamps = append(r.stamps, now)
 			if p := h.rootProblem(filepath.Dir(path), err); !slices.Contains(r.problems, p) {
 				r.problems = append(r.problems, p)
 			}

@@ -20,7 +20,7 @@ func changeTime(info fs.FileInfo) time.Time {
 // matchesNow is what stamp.matches says of the path as it is now, straight from
 // the system call: package os allocates for each answer, and a lookup makes
 // many. It says nothing where that is not how the stamp was made.
-func (s stamp) matchesNow() (same, known bool) {
+func (s *stamp) matchesNow() (same, known bool) {
 	var was, now syscall.Stat_t
 	if s.err == nil {
 		st, ok := s.info.Sys().(*syscall.Stat_t)

@@ -60,16 +60,12 @@ func (s *systemBundle) get() (*systemRoots, error) {
 }
 
 func (s *systemBundle) unchanged() bool {
-	for _, stamp := range s.stamps {
-		if !s.disk.current(stamp) {
-			return false
-		}
+	if !s.disk.allCurrent(s.stamps) {
+		return false
 	}
 	if now := s.disk.Now(); now.Sub(s.looked) >= deepLook {
-		for _, stamp := range s.deep {
-			if !s.disk.current(stamp) {
-				return false
-			}
+		if !s.disk.allCurrent(s.deep) {
+			return false
 		}
 		s.looked = now
 	}
