@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"sync/atomic"
 
 	"github.com/containerd/log"
 	"github.com/sirupsen/logrus" //nolint:depguard // containerd's package has no way to see a line before it is written
@@ -26,10 +27,28 @@ func Context(ctx context.Context) context.Context {
 	if _, ok := entry.Logger.Formatter.(nothing); ok {
 		return ctx
 	}
-	hooks := logrus.LevelHooks{}
-	hooks.Add(censor{entry.Logger})
-	logger := &logrus.Logger{Out: io.Discard, Formatter: nothing{}, Hooks: hooks, Level: entry.Logger.GetLevel()}
-	return log.WithLogger(ctx, logger.WithFields(entry.Data).WithContext(ctx))
+	// The fields are shared: an entry makes a copy before it adds to them.
+	return log.WithLogger(ctx, &logrus.Entry{Logger: discreet(entry.Logger), Data: entry.Data, Time: entry.Time, Context: ctx})
+}
+
+// last is the pair of loggers that was used last. A process has one log.
+var last atomic.Pointer[pair]
+
+type pair struct{ plain, discreet *logrus.Logger }
+
+// discreet returns the logger that is used in place of another.
+func discreet(plain *logrus.Logger) *logrus.Logger {
+	p := last.Load()
+	if p == nil || p.plain != plain {
+		hooks := logrus.LevelHooks{}
+		hooks.Add(censor{plain})
+		p = &pair{plain, &logrus.Logger{Out: io.Discard, Formatter: nothing{}, Hooks: hooks}}
+		last.Store(p)
+	}
+	if level := plain.GetLevel(); p.discreet.GetLevel() != level {
+		p.discreet.SetLevel(level)
+	}
+	return p.discreet
 }
 
 // nothing is a formatter for what goes nowhere.

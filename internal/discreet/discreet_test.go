@@ -67,6 +67,40 @@ func TestOnceIsEnough(t *testing.T) {
 	}
 }
 
+func TestLevelsAreFollowed(t *testing.T) {
+	t.Parallel()
+	out, entry := newLog()
+	ctx := log.WithLogger(t.Context(), entry)
+	for _, tt := range []struct {
+		level logrus.Level
+		lines int
+	}{{logrus.DebugLevel, 1}, {logrus.ErrorLevel, 0}, {logrus.DebugLevel, 1}} {
+		out.Reset()
+		entry.Logger.SetLevel(tt.level)
+		log.G(discreet.Context(ctx)).Debug("a line")
+		if n := strings.Count(out.String(), "\n"); n != tt.lines {
+			t.Errorf("%s: %d lines, want %d", tt.level, n, tt.lines)
+		}
+	}
+}
+
+// TestLogsAreKeptApart: each context's lines go to its own log.
+func TestLogsAreKeptApart(t *testing.T) {
+	t.Parallel()
+	first, entry := newLog()
+	second, other := newLog()
+	a := discreet.Context(log.WithLogger(t.Context(), entry))
+	b := discreet.Context(log.WithLogger(t.Context(), other.WithField("pull", "2")))
+	log.G(a).Info("to the first")
+	log.G(b).Info("to the second")
+	if diff := cmp.Diff("level=info msg=\"to the first\"\n", first.String()); diff != "" {
+		t.Errorf("first (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff("level=info msg=\"to the second\" pull=2\n", second.String()); diff != "" {
+		t.Errorf("second (-want +got):\n%s", diff)
+	}
+}
+
 func TestText(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{
