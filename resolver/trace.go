@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"reflect"
 	"strconv"
 	"time"
 
@@ -32,6 +33,9 @@ const (
 // traceRound makes a span of a request and the identities presented for it. It
 // lies within the one that containerd's resolver makes of the request.
 func traceRound(ctx context.Context, r certsd.Round) {
+	if unrecorded(ctx) {
+		return
+	}
 	span := begun(ctx, spanRound, r.Start)
 	if !span.IsRecording() {
 		return
@@ -70,6 +74,19 @@ func traceLookup(ctx context.Context, l certsd.Loaded) {
 		attribute.Int("files", l.Files),
 	)
 	end(span, l.Err)
+}
+
+// unrecorded tells that the provider at hand was asked for a span around this one
+// and makes nothing of spans, as where none was set up: there is a round for each
+// request.
+func unrecorded(ctx context.Context) bool {
+	around := trace.SpanFromContext(ctx)
+	if around.IsRecording() || around.SpanContext().IsValid() {
+		return false
+	}
+	asked, now := around.TracerProvider(), otel.GetTracerProvider()
+	kind := reflect.TypeOf(now)
+	return reflect.TypeOf(asked) == kind && kind.Comparable() && asked == now
 }
 
 // begun is a span that began earlier. containerd's package has none.
