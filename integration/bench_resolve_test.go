@@ -67,6 +67,7 @@ func benchResolve(b *testing.B, r *rig) {
 	b.ReportMetric(runs.Ratio("stock", "certsd"), "stock/certsd")
 	b.ReportMetric(runs.Ratio("certsd", "bare"), "certsd/bare")
 	b.ReportMetric(runs.Ratio("certsd", "kept"), "certsd/kept")
+	b.ReportMetric(runs.Ratio("kept", "bare"), "kept/bare")
 	b.ReportMetric(runs.Ratio("certsd/cpu", "kept/cpu"), "certsd/kept-cpu")
 }
 

@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/certsd/containerd-certsd/internal/certtest"
 )
 
@@ -152,6 +154,9 @@ func (r *rig) benchRegistry() error {
 	if err := r.serve(f, "nginx", "-c", config, "-p", r.work); err != nil {
 		return err
 	}
+	if err := plainDir(certsDir); err != nil {
+		return err
+	}
 	host := filepath.Join(certsDir, benchHost)
 	if err := os.MkdirAll(host, 0o755); err != nil {
 		return err
@@ -180,4 +185,14 @@ func profiles() []string {
 		}
 	}
 	return args
+}
+
+// plainDir makes an empty directory on a file system of its own. What lies in
+// the overlay over /etc, which nodes do not have, takes half as long again to look
+// at.
+func plainDir(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	return unix.Mount("tmpfs", dir, "tmpfs", 0, "mode=0755")
 }
