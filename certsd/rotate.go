@@ -64,7 +64,7 @@ func (t *Transport) rotate(r *route, req *http.Request) (*http.Response, error) 
 // identities returns those to be presented, in alphabetical order: expired ones
 // and those not yet valid only if there are no others.
 func (rd *round) identities() []*Identity {
-	if originOf(rd.req.URL).scheme == "http" {
+	if rd.at.scheme == "http" {
 		return nil
 	}
 	usable, passed := byValidity(rd.ep.Identities, time.Now())
@@ -200,7 +200,7 @@ func (rd *round) passOver(resp *http.Response) {
 // try makes the request with one identity.
 func (rd *round) try(req *http.Request, id *Identity) (*http.Response, reply, *exchange) {
 	kept := rd.ep.state.connections(rd.ep, id)
-	x := &exchange{transport: rd.Transport, scheme: originOf(req.URL).scheme, host: req.URL.Host, identity: id, supply: kept.supply}
+	x := &exchange{transport: rd.Transport, origin: rd.at, host: req.URL.Host, identity: id, supply: kept.supply}
 	resp, err := kept.RoundTrip(x.request(req, rd.header, rd.reqHost))
 	kept.supply.leave(x)
 	o := reply{
@@ -282,7 +282,7 @@ func (rd *round) report() {
 	}
 	hook(rd.req.Context(), Round{
 		Registry: rd.registry, Host: rd.req.URL.Host, Repository: rd.repo, Start: rd.start,
-		Attempts: rd.attempts, Learnt: rd.learnt, Downgrade: rd.downgrade(originOf(rd.req.URL).scheme),
+		Attempts: rd.attempts, Learnt: rd.learnt, Downgrade: rd.downgrade(),
 	})
 }
 

@@ -118,7 +118,7 @@ func (rd *round) directory() (path string, exists bool) {
 		// Beside the registry's own it will be looked for.
 		root = filepath.Dir(rd.home.Dir)
 	}
-	host := bareHost(originOf(rd.req.URL).scheme, rd.req.URL.Host)
+	host := rd.at.bare()
 	return filepath.Join(root, dirNames(runtime.GOOS, host, host)[0]), false
 }
 

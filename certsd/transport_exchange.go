@@ -14,7 +14,7 @@ import (
 // connection. Handshakes run in goroutines of net/http that may outlive it.
 type exchange struct {
 	transport *Transport
-	scheme    string
+	origin    origin
 	host      string
 	identity  *Identity
 
@@ -66,7 +66,7 @@ func (x *exchange) context(ctx context.Context) context.Context {
 // want is called before each connection, also if the request is made again.
 func (x *exchange) want(address string) {
 	x.connect(nil, false)
-	if x.scheme == "https" && x.proxy.Load() == nil {
+	if x.origin.scheme == "https" && x.proxy.Load() == nil {
 		x.supply.want(x, address)
 	}
 }
@@ -85,7 +85,7 @@ func (x *exchange) handshake(state tls.ConnectionState, err error) {
 	if c := x.connection(); c != nil && x.proxy.Load() != nil {
 		c.resumed.Store(state.DidResume)
 	}
-	x.transport.hosts().tls.add(bareHost(x.scheme, x.host))
+	x.transport.hosts().tls.add(x.origin.bare())
 	if hook := x.transport.Hooks.OnHandshake; hook != nil {
 		hook(Handshake{Host: x.host, Identity: nameOf(x.identity), Resumed: state.DidResume})
 	}

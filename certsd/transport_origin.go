@@ -36,9 +36,11 @@ func defaultPort(scheme string) string {
 
 // bareHost is the canonical host[:port] without a default port: what http://h,
 // https://h and their spellings with a port have in common.
-func bareHost(scheme, host string) string {
-	h := originFor(scheme, host).host
-	return strings.TrimSuffix(strings.TrimSuffix(h, ":443"), ":80")
+func bareHost(scheme, host string) string { return originFor(scheme, host).bare() }
+
+// bare is bareHost of an origin.
+func (o origin) bare() string {
+	return strings.TrimSuffix(strings.TrimSuffix(o.host, ":443"), ":80")
 }
 
 // maxHops bounds the walk along redirects. Clients follow ten.

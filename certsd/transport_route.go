@@ -15,6 +15,8 @@ type route struct {
 	registry string
 	// ep has the settings for the host of the request.
 	ep *Endpoint
+	// at is the origin of the request.
+	at origin
 	// home is the endpoint on whose behalf the request is made; ep itself
 	// unless foreign. nil if nobody said and no redirect tells.
 	home *Endpoint
@@ -34,8 +36,8 @@ type route struct {
 // route finds the settings for a request. The errors are about the
 // configuration of its host: it fails closed.
 func (t *Transport) route(b *EndpointTransport, req *http.Request) (*route, error) {
-	r := &route{chain: chainOf(req)}
-	scheme, host := originOf(req.URL).scheme, req.URL.Host
+	r := &route{chain: chainOf(req), at: originOf(req.URL)}
+	scheme, host := r.at.scheme, req.URL.Host
 	found, err := t.findHome(b, r, req)
 	if err != nil {
 		return nil, err
@@ -55,14 +57,14 @@ func (t *Transport) route(b *EndpointTransport, req *http.Request) (*route, erro
 		return r, t.checkPlain(r, host)
 	}
 	if r.ep.TLSConfigured && len(r.ep.CAs)+len(r.ep.Identities) > 0 {
-		t.hosts().tls.add(bareHost(scheme, host))
+		t.hosts().tls.add(r.at.bare())
 	}
 	return r, nil
 }
 
 // downgrade says in what a request trusts more than is configured.
-func (r *route) downgrade(scheme string) (d Downgrade) {
-	if scheme == "http" {
+func (r *route) downgrade() (d Downgrade) {
+	if r.at.scheme == "http" {
 		if r.ep.Scheme != "http" || !r.configured {
 			d = SpokePlainHTTP
 		}
