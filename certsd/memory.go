@@ -27,7 +27,7 @@ type memory struct {
 type recollection struct {
 	// identity last worked.
 	identity *Identity
-	// sick is until when no more than one identity is tried.
+	// sick is until when no other identity is tried after a 5xx.
 	sick time.Time
 	// discovery is under way, nil if none is.
 	discovery *discovery
@@ -54,7 +54,7 @@ func (m *memory) known(repo string) *Identity {
 type plan struct {
 	// identity goes first, nil if none is known.
 	identity *Identity
-	// sick tells that one identity is enough.
+	// sick tells that a 5xx is the end of it.
 	sick bool
 	// leave ends the discovery that the round is, if it is one. It must be
 	// called once.
@@ -118,11 +118,16 @@ func (m *memory) works(repo string, id *Identity, proven bool) (news bool) {
 	return true
 }
 
-// failed remembers that a round ended in 5xx for every identity.
-func (m *memory) failed(repo string, now time.Time) {
+// failed remembers whether a round of all identities, without success, ended in
+// 5xx for each.
+func (m *memory) failed(repo string, sick bool, now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.entry(repo).sick = now.Add(sickTime)
+	e := m.entry(repo)
+	e.sick = time.Time{}
+	if sick {
+		e.sick = now.Add(sickTime)
+	}
 }
 
 // entry returns the recollection of a repository. Any other one goes for it

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -102,7 +103,7 @@ func TestWaitersOfADiscovery(t *testing.T) {
 			},
 		},
 		"of a sick server they know": {
-			func(m *memory, leave func(bool)) { m.failed("app", time.Now()); leave(false) },
+			func(m *memory, leave func(bool)) { m.failed("app", true, time.Now()); leave(false) },
 			func(t *testing.T, a, b result) {
 				if !a.sick || !b.sick {
 					t.Errorf("got %v and %v", a, b)
@@ -184,7 +185,7 @@ func TestMemory(t *testing.T) {
 		if m.known("app") != id[1] {
 			t.Error("the last one that worked is not remembered")
 		}
-		m.failed("app", time.Now())
+		m.failed("app", true, time.Now())
 		if p, _ := m.enter(t.Context(), "app", time.Now, true); !p.sick || p.identity != id[1] {
 			t.Errorf("got %v", p)
 		}
@@ -192,7 +193,7 @@ func TestMemory(t *testing.T) {
 		if p, _ := m.enter(t.Context(), "app", time.Now, true); p.sick {
 			t.Error("a server that answers is still taken for sick")
 		}
-		m.failed("app", time.Now())
+		m.failed("app", true, time.Now())
 		time.Sleep(sickTime)
 		if p, _ := m.enter(t.Context(), "app", time.Now, true); p.sick {
 			t.Error("a sick server is remembered for ever")
@@ -224,18 +225,27 @@ func TestDiscoveriesAreNotForgotten(t *testing.T) {
 // server that refuses does: a permission may be granted the next moment.
 func TestRoundsWithoutSuccess(t *testing.T) {
 	t.Parallel()
+	all := func(status int) map[string]int { return map[string]int{"a": status, "b": status, "c": status} }
 	for name, row := range map[string]struct {
-		answer func(client string) int
-		want   []string // of the second request
+		first, second map[string]int
+		want          []string // of the second request
+		status        int      // of its answer
 	}{
-		"all 503":           {func(string) int { return 503 }, []string{"a"}},
-		"all 403":           {func(string) int { return 403 }, []string{"a", "b", "c"}},
-		"one 403, else 502": {func(c string) int { return map[string]int{"b": 403}[c] + map[string]int{"a": 502, "c": 502}[c] }, []string{"a", "b", "c"}},
+		"all 503":                   {all(503), all(503), []string{"a"}, 503},
+		"all 403":                   {all(403), all(403), []string{"a", "b", "c"}, 403},
+		"one 403, else 502":         {map[string]int{"a": 502, "b": 403, "c": 502}, all(502), []string{"a", "b", "c"}, 502},
+		"503, then refused":         {all(503), all(403), []string{"a", "b", "c"}, 403},
+		"503, then well again":      {all(503), map[string]int{"a": 403, "b": 200, "c": 403}, []string{"a", "b"}, 200},
+		"503, then refused and 503": {all(503), map[string]int{"a": 403, "b": 503, "c": 200}, []string{"a", "b"}, 503},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newTLSServer(t, serverOptions{auth: tls.RequestClientCert, handle: func(w http.ResponseWriter, _ *http.Request, client string) {
-				w.WriteHeader(row.answer(client))
+			s := newTLSServer(t, serverOptions{auth: tls.RequestClientCert, handle: func(w http.ResponseWriter, req *http.Request, client string) {
+				status := row.first
+				if strings.HasSuffix(req.URL.Path, "2") {
+					status = row.second
+				}
+				w.WriteHeader(status[client])
 			}})
 			dir := newCertsDir(t)
 			dir.add(t, s.host, "a", "b", "c")
@@ -244,8 +254,8 @@ func TestRoundsWithoutSuccess(t *testing.T) {
 			if diff := cmp.Diff([]string{"a", "b", "c"}, s.clients()); diff != "" {
 				t.Errorf("first request (-want +got):\n%s", diff)
 			}
-			if status := get(t, rt, s.URL+"/v2/app/blobs/2"); status != row.answer("c") && status != row.answer("a") {
-				t.Errorf("status %d", status)
+			if status := get(t, rt, s.URL+"/v2/app/blobs/2"); status != row.status {
+				t.Errorf("status %d, want %d", status, row.status)
 			}
 			if diff := cmp.Diff(row.want, s.clients()); diff != "" {
 				t.Errorf("second request (-want +got):\n%s", diff)

@@ -109,6 +109,9 @@ type reply struct {
 	asked, fresh, answered bool
 }
 
+// sick tells that the server has a problem of its own.
+func (o reply) sick() bool { return o.status >= 500 && o.status <= 599 }
+
 // nginx answers a refused certificate with its own statuses in the log and the
 // error page, and with 400 on the wire: ngx_http_special_response.c maps 495
 // and 496 to 400. Both may also be seen as they are, from other servers.

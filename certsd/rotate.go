@@ -20,8 +20,9 @@ type round struct {
 	trail   *Trail
 	// attempts are those of this round, for an error.
 	attempts []Attempt
-	// sick tells that each answer so far was a 5xx.
-	sick bool
+	// sick tells that each answer so far was a 5xx, spared that the server met
+	// nothing else a moment ago, and is not asked again after the first one.
+	sick, spared bool
 	// start and learnt are as in Round.
 	start  time.Time
 	learnt bool
@@ -54,11 +55,8 @@ func (t *Transport) rotate(r *route, req *http.Request) (*http.Response, error) 
 		return nil, err
 	}
 	defer func() { p.leave(req.Context().Err() != nil) }()
-	identities = inOrder(identities, p.identity)
-	if p.sick {
-		identities = identities[:1]
-	}
-	return rd.run(identities)
+	rd.spared = p.sick
+	return rd.run(inOrder(identities, p.identity))
 }
 
 // identities returns those to be presented, in alphabetical order: expired ones
@@ -155,10 +153,13 @@ func (rd *round) run(identities []*Identity) (*http.Response, error) {
 			}
 			return rd.finish(a, resp, o)
 		}
-		rd.sick = rd.sick && o.status >= 500 && o.status <= 599
+		rd.sick = rd.sick && o.sick()
+		if rd.spared && o.sick() {
+			return rd.finish(a, resp, o)
+		}
 		if i+1 == len(identities) {
-			if rd.sick && len(identities) > 1 {
-				rd.ep.state.memory.failed(rd.repo, time.Now())
+			if len(identities) > 1 {
+				rd.ep.state.memory.failed(rd.repo, rd.sick, time.Now())
 			}
 			if rd.absent != nil && o.status == http.StatusForbidden {
 				a.Answer = discard(resp, rd.secrets()...)
