@@ -8,13 +8,20 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 )
 
-// racy is how old a file must be for its stamp to be trusted. A file system
-// may give two writes that follow each other the same time: the clock tick
-// behind it has 4 or 10 ms on Linux, and servers keep time of their own.
-const racy = 100 * time.Millisecond
+// A file must be of a certain age for its stamp to be trusted: a file system may
+// give two writes that follow each other the same time.
+const (
+	// racy is that age. The clock tick behind the time has 4 or 10 ms on Linux,
+	// and servers keep time of their own.
+	racy = 100 * time.Millisecond
+	// racyCoarse is the age where the time is one of whole seconds: ext4 with
+	// small inodes and ext3 have such, FAT has even ones.
+	racyCoarse = 2*time.Second + racy
+)
 
 // disk is the way to the files, nil for package os. Tests count and refuse.
 type disk struct {
@@ -82,8 +89,13 @@ func (d disk) stampOf(path string, info fs.FileInfo, err error) stamp {
 	if err != nil {
 		return stamp{path: path, err: err}
 	}
-	age := d.Now().Sub(latest(info))
-	return stamp{path: path, info: info, fresh: -racy < age && age < racy}
+	last := latest(info)
+	limit := racy
+	if last.Nanosecond() == 0 {
+		limit = racyCoarse
+	}
+	age := d.Now().Sub(last)
+	return stamp{path: path, info: info, fresh: -limit < age && age < limit}
 }
 
 // current tells that the path still looks the same.
@@ -130,12 +142,16 @@ func latest(info fs.FileInfo) time.Time {
 
 // recorder is the source of a directory on the disk that notes what was read:
 // the stamps tell later whether to read again, the sum whether that made a
-// difference.
+// difference. What could not be read although it is there is read again in any
+// case: the reason may pass without a trace, as when the process had no file
+// descriptors left.
 type recorder struct {
 	disk   disk
 	dir    string
 	stamps []stamp
 	sum    hash.Hash
+	// unread tells that there was such a thing.
+	unread bool
 }
 
 func newRecorder(d disk, dir string) *recorder {
@@ -149,6 +165,7 @@ func (r *recorder) list() ([]fs.DirEntry, error) {
 		r.note([]byte(entry.Name()), nil)
 	}
 	r.note(nil, err)
+	r.distrust(err)
 	return entries, err
 }
 
@@ -162,10 +179,31 @@ func (r *recorder) read(name string) ([]byte, error) {
 	data, err := []byte(nil), s.err
 	if err == nil {
 		data, err = r.disk.ReadFile(path)
+		r.distrust(err)
 	}
 	r.note([]byte(name), nil)
 	r.note(data, err)
 	return data, err
+}
+
+// distrust makes the last stamp one that nothing looks like, after an error that
+// may pass.
+func (r *recorder) distrust(err error) {
+	if mayPass(err) {
+		r.stamps[len(r.stamps)-1].fresh, r.unread = true, true
+	}
+}
+
+// mayPass tells that an error is one of the system, and not of the path as it
+// is: a file that may not be read looks different once it may.
+func mayPass(err error) bool {
+	no, ok := errors.AsType[syscall.Errno](err)
+	switch no {
+	case syscall.EACCES, syscall.EPERM, syscall.ENOENT, syscall.ENOTDIR, syscall.EISDIR, syscall.ELOOP, syscall.ENAMETOOLONG:
+		return false
+	default:
+		return ok
+	}
 }
 
 // note adds to the sum, with the length in front so that no two inputs look

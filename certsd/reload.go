@@ -3,7 +3,9 @@ package certsd
 import (
 	"errors"
 	"io/fs"
+	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 )
 
@@ -18,9 +20,10 @@ type cachedHost struct {
 	host *Host
 	err  error
 	// kept tells that host is older than found, which cannot be used because
-	// of failure.
-	kept    bool
-	failure error
+	// of failure. hostsFile is the hosts.toml of host, empty for none.
+	kept      bool
+	failure   error
+	hostsFile string
 	// noSystem tells that the system's CA roots are of no concern.
 	noSystem bool
 	// endpoints are the places of the endpoints of config.
@@ -42,16 +45,23 @@ func (h *Hosts) refresh(c *cachedHost) *report {
 	if c.noSystem {
 		found.system, found.systemErr = h.system.get()
 	}
+	first := c.found == nil
+	if lost := c.lost(found); lost != nil {
+		c.found = found
+		return h.failed(c, lost, first)
+	}
 	b := builder{name: c.place.canonical, found: found, append: h.SystemRoots == "append"}
 	host, err := b.build()
-	first := c.found == nil
 	c.found = found
 	c.noSystem = err == nil && !slices.ContainsFunc(host.all(), func(e *Endpoint) bool { return e.system != nil })
 	if err != nil {
 		return h.failed(c, err, first)
 	}
 	old, oldErr := c.host, c.failure
-	c.kept, c.err, c.failure = false, nil, nil
+	c.kept, c.err, c.failure, c.hostsFile = false, nil, nil, ""
+	if found.config != nil {
+		c.hostsFile = filepath.Join(found.config.Path, hostsTOML)
+	}
 	host.lookedUp(h, c.place.given)
 	c.host = reuse(old, host)
 	r := &report{first: first, files: found.files, Reload: Reload{
@@ -110,23 +120,42 @@ func (h *Hosts) failed(c *cachedHost, err error, first bool) *report {
 	}
 }
 
-// removed tells that a file of the host is gone.
-func (c *cachedHost) removed(d disk) bool {
-	gone := func(path string) bool {
-		_, err := d.Stat(path)
-		return errors.Is(err, fs.ErrNotExist)
+// lost says why a directory of the host cannot be found any more although nobody
+// removed it, nil if it is not so.
+func (c *cachedHost) lost(found *resolution) error {
+	if c.host == nil {
+		return nil
+	}
+	for _, p := range found.problems {
+		below := func(path string) bool { return strings.HasPrefix(path, p.File+string(filepath.Separator)) }
+		if slices.ContainsFunc(c.files(), below) {
+			return p
+		}
+	}
+	return nil
+}
+
+// files are those of the host.
+func (c *cachedHost) files() []string {
+	var files []string
+	if c.hostsFile != "" {
+		files = append(files, c.hostsFile)
 	}
 	for _, e := range c.host.all() {
 		for _, ca := range e.CAs {
-			if gone(ca.File) {
-				return true
-			}
+			files = append(files, ca.File)
 		}
 		for _, id := range e.Identities {
-			if gone(id.CertFile) || gone(id.KeyFile) {
-				return true
-			}
+			files = append(files, id.CertFile, id.KeyFile)
 		}
 	}
-	return false
+	return files
+}
+
+// removed tells that a file of the host is gone.
+func (c *cachedHost) removed(d disk) bool {
+	return slices.ContainsFunc(c.files(), func(path string) bool {
+		_, err := d.Stat(path)
+		return errors.Is(err, fs.ErrNotExist)
+	})
 }

@@ -46,6 +46,11 @@ func (s *systemBundle) get() (*systemRoots, error) {
 	}
 	rec := newRecorder(s.disk, "")
 	pool, found := s.read(rec, env)
+	if rec.unread && s.current != nil {
+		// Not everything could be read: what was read last stays in use.
+		s.looked = time.Time{}
+		return s.current, nil
+	}
 	if !found {
 		var err error
 		if pool, err = x509.SystemCertPool(); err != nil {
@@ -98,6 +103,9 @@ func (s *systemBundle) read(rec *recorder, env [2]string) (pool *x509.CertPool, 
 		dir = absolute(dir)
 		s.stamps = append(s.stamps, s.disk.stamp(dir))
 		entries, err := s.disk.ReadDir(dir)
+		if mayPass(err) {
+			s.stamps[len(s.stamps)-1].fresh, rec.unread = true, true
+		}
 		if err != nil {
 			continue
 		}
