@@ -102,6 +102,17 @@ var misnamed = map[string]string{
 	"config.toml":    hostsTOML,
 }
 
+// directory warns about a directory in the place of a file, which container
+// runtimes make where a file to mount is not there.
+func (l *loader) directory(name string) {
+	if name != hostsTOML && !slices.Contains([]string{".crt", ".cert", ".key"}, filepath.Ext(name)) {
+		return
+	}
+	p := l.about(name, ofDirectory)
+	p.Code, p.Err = FileName, errors.New("is not read: it is a directory")
+	l.add(p)
+}
+
 // nearMisses warns about files that are not read although their names suggest
 // that somebody wanted them to be.
 func (l *loader) nearMisses(names []string) {

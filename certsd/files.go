@@ -181,7 +181,17 @@ func (l *loader) settlePairs(r pairResult) []*Identity {
 // vanished tells that a Docker file was removed after the directory was
 // listed, or is a link to a directory. A link to nothing is another matter.
 func (l *loader) vanished(name string, at *Problem, err error) bool {
-	return at.Key == "" && !l.links[name] && errors.Is(err, fs.ErrNotExist) || errors.Is(err, errDirectory) && at.Key == ""
+	switch {
+	case at.Key != "":
+		return false
+	case errors.Is(err, errDirectory):
+		if read, ok := errors.AsType[*readError](err); ok {
+			name = read.name
+		}
+		l.directory(name)
+		return true
+	}
+	return !l.links[name] && errors.Is(err, fs.ErrNotExist)
 }
 
 // readError tells that a file could not be read, as opposed to not used.

@@ -81,10 +81,12 @@ func load(src source, path string, last *Directory) *Directory {
 	}
 	names := make([]string, 0, len(entries))
 	for _, entry := range entries {
-		if !entry.IsDir() {
-			names = append(names, entry.Name())
-			l.links[entry.Name()] = entry.Type()&fs.ModeSymlink != 0
+		if entry.IsDir() {
+			l.directory(entry.Name())
+			continue
 		}
+		names = append(names, entry.Name())
+		l.links[entry.Name()] = entry.Type()&fs.ModeSymlink != 0
 	}
 	slices.Sort(names)
 	if _, found := slices.BinarySearch(names, hostsTOML); found {
@@ -130,7 +132,11 @@ func (l *loader) path(name string) string {
 // hosts reads hosts.toml and the files it names.
 func (l *loader) hosts() {
 	data, err := l.src.read(hostsTOML)
-	if errors.Is(err, errDirectory) || errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, errDirectory) {
+		l.directory(hostsTOML)
+		return
+	}
+	if errors.Is(err, fs.ErrNotExist) {
 		return
 	}
 	l.dir.says, l.dir.hosts = true, true

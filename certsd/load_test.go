@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -213,6 +214,14 @@ func TestLoadDockerFiles(t *testing.T) {
 			}},
 		},
 		{
+			"directories where files to mount were missing",
+			fstest.MapFS{"ca.crt": {Mode: fs.ModeDir}, "hosts.toml": {Mode: fs.ModeDir}, "other": {Mode: fs.ModeDir}},
+			outcome{Problems: []string{
+				"warning: /d/ca.crt: is not read: it is a directory",
+				"warning: /d/hosts.toml: is not read: it is a directory",
+			}},
+		},
+		{
 			"a file that is too large", files("ca.crt", make([]byte, maxFile+1)),
 			outcome{Problems: []string{"error: /d/ca.crt: cannot be read: is larger than 4 MiB"}},
 		},
@@ -353,5 +362,27 @@ func TestLoadLinkToNothing(t *testing.T) {
 	want := dir + "/ca.crt: cannot be read: no such file or directory"
 	if err == nil || err.Error() != want {
 		t.Errorf("error is %v, want %s", err, want)
+	}
+}
+
+func TestLoadLinksToDirectories(t *testing.T) {
+	t.Parallel()
+	root := tree(t, "d/client.cert", alphaPair.CertPEM, "else/", "")
+	for _, name := range []string{"ca.crt", "client.key", "hosts.toml"} {
+		if err := os.Symlink("../else", filepath.Join(root, "d", name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	dir, err := Load(os.DirFS(filepath.Join(root, "d")), LoadOptions{Path: "/d"})
+	if err != nil {
+		t.Error(err)
+	}
+	want := outcome{Problems: []string{
+		"warning: /d/hosts.toml: is not read: it is a directory",
+		"warning: /d/ca.crt: is not read: it is a directory",
+		"warning: /d/client.key: is not read: it is a directory",
+	}}
+	if diff := cmp.Diff(want, outcomeOf(dir)); diff != "" {
+		t.Errorf("outcome (-want +got):\n%s", diff)
 	}
 }

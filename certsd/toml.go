@@ -49,9 +49,10 @@ func parseDocument(file string, data []byte) (*document, *Problem) {
 	return d, nil
 }
 
-// trimTOML leaves out the prefix "toml: ": the message says so already.
+// trimTOML leaves out the prefix "toml: ", because the message says so already,
+// and what may be a password in a key that it names.
 func trimTOML(err error) error {
-	return errors.New(strings.TrimPrefix(err.Error(), "toml: "))
+	return errors.New(userInText.ReplaceAllString(strings.TrimPrefix(err.Error(), "toml: "), "${1}…@"))
 }
 
 // note records where the parts of a key are and returns its full path.
@@ -93,10 +94,17 @@ func (d *document) problem(severity Severity, code ProblemCode, path []string, e
 
 var bareKey = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 
-// dotted is a key as it is written in TOML.
+// withUser is an address with a user, and perhaps a password.
+var (
+	withUser   = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9+.-]*://)?[^/?#]*@`)
+	userInText = regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*://)?[^\s"'/?#]+@`)
+)
+
+// dotted is a key as it is written in TOML, but for what may be a password.
 func dotted(path []string) string {
 	parts := make([]string, len(path))
 	for i, part := range path {
+		part = withUser.ReplaceAllString(part, "${1}…@")
 		if parts[i] = part; !bareKey.MatchString(part) {
 			parts[i] = strconv.Quote(part)
 		}
