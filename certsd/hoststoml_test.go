@@ -145,8 +145,10 @@ func TestParseHostsRefuses(t *testing.T) {
 		{"an empty host", "[host.'']", `error: /d/hosts.toml:1: host."": names no server`},
 		{"a password", "server = 'https://user:secret@x'", "error: /d/hosts.toml:1: server: a user or password does not belong here"},
 		{"a password in a key", "[host.'https://user:secret@x']", `error: /d/hosts.toml:1: host."https://…@x": a user or password does not belong here`},
-		{"a password in a repeated key", "[host.'https://user:secret@x']\n[host.'https://user:secret@x']",
-			"error: /d/hosts.toml:2: invalid TOML: table https://…@x already exists"},
+		{
+			"a password in a repeated key", "[host.'https://user:secret@x']\n[host.'https://user:secret@x']",
+			"error: /d/hosts.toml:2: invalid TOML: table https://…@x already exists",
+		},
 		{"a query", "server = 'https://x?a=b'", "error: /d/hosts.toml:1: server: a query or fragment does not belong here"},
 		{"an impossible host", "[host.'https://x..y']", `error: /d/hosts.toml:1: host."https://x..y": host "x..y": contains ".."`},
 		{"an impossible URL", "server = 'https://u:secret@x:port'", `error: /d/hosts.toml:1: server: not a URL: invalid port ":port" after host`},

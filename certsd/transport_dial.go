@@ -3,7 +3,6 @@ package certsd
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"net"
 	"net/http"
@@ -171,7 +170,7 @@ func (d *dialer) dialTLS(ctx context.Context, network, addr string) (net.Conn, e
 	x := exchangeOf(ctx)
 	if x != nil && x.proxy.Load() != nil {
 		// An error leaves the platform's verifier.
-		system, _ := x509.SystemCertPool()
+		system, _ := x.transport.hosts().SystemPool()
 		c, err := d.handshake(ctx, network, addr, &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: poolOf(d.cas, system)})
 		if err != nil {
 			return nil, err
