@@ -60,8 +60,12 @@ const (
 	ExitUnusable = 2
 )
 
-// ExitCode is the exit code for a report: that of the worst verdict.
+// ExitCode is the exit code for a report: that of the worst verdict, or of an
+// error that is about no registry in particular.
 func (r *Report) ExitCode() int {
+	if slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Severity == isError }) {
+		return ExitUnusable
+	}
 	code := ExitWorks
 	for _, registry := range r.Registries {
 		switch registry.Verdict {

@@ -21,6 +21,7 @@ const maxConfig = 4 << 20
 // containerdConfig is what of containerd's config.toml decides which roots are
 // searched, and by whom.
 type containerdConfig struct {
+	Version  int      `toml:"version"`
 	Disabled []string `toml:"disabled_plugins"`
 	Plugins  struct {
 		CRI3     criConfig  `toml:"io.containerd.cri.v1.images"`
@@ -34,14 +35,6 @@ type containerdConfig struct {
 
 type pathConfig struct {
 	ConfigPath string `toml:"config_path"`
-}
-
-type criConfig struct {
-	Registry struct {
-		pathConfig
-		Mirrors map[string]any `toml:"mirrors"`
-		Configs map[string]any `toml:"configs"`
-	} `toml:"registry"`
 }
 
 // replaced are the stock plugins that certsd takes the place of.
@@ -87,11 +80,8 @@ func (c *Checker) containerd(file string, config *containerdConfig) []Finding {
 		add(CertsdStaysOut, "certsd is configured, and stays out because the stock plugins are enabled",
 			"add to disabled_plugins: "+quoted(stays))
 	}
-	for _, cri := range []criConfig{config.Plugins.CRI3, config.Plugins.CRI2} {
-		if len(cri.Registry.Mirrors)+len(cri.Registry.Configs) > 0 {
-			add(DeprecatedKeys, "registry.mirrors and registry.configs are deprecated, and are not read where config_path is set",
-				"certsd migrate --config "+file)
-		}
+	if !config.withoutCRI() {
+		findings = append(findings, config.ofCRI(file, !stock || config.Plugins.Certsd != nil)...)
 	}
 	paths := []string{config.Plugins.CRI3.Registry.ConfigPath, config.Plugins.CRI2.Registry.ConfigPath, config.Plugins.Transfer.ConfigPath}
 	if !stock && config.Plugins.Certsd != nil {

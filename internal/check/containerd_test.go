@@ -53,8 +53,60 @@ func TestContainerdsConfiguration(t *testing.T) {
 			name:   "deprecated keys",
 			config: "[plugins.'io.containerd.grpc.v1.cri'.registry.configs.'reg'.tls]\nca_file = 'x'\n[plugins.'io.containerd.grpc.v1.cri'.registry.configs.'reg'.auth]\npassword = 'not-to-be-shown'\n",
 			want: []string{
-				"warning deprecated-keys FILE: registry.mirrors and registry.configs are deprecated, and are not read where config_path is set -> certsd migrate --config FILE",
+				"warning deprecated-keys FILE: config_path has taken the place of registry.configs -> certsd migrate --config FILE",
 			},
+		},
+		{
+			name:   "mirrors beside a config_path",
+			config: disabled + "[plugins.'io.containerd.cri.v1.images'.registry]\nconfig_path = '/a:/b'\n[plugins.'io.containerd.cri.v1.images'.registry.mirrors.'reg']\nendpoint = ['https://other']\n",
+			want: []string{
+				"warning deprecated-keys FILE: config_path has taken the place of registry.mirrors -> certsd migrate --config FILE",
+				"error cri-does-not-start FILE: registry.mirrors beside config_path: CRI does not start -> certsd migrate --config FILE, and remove registry.mirrors",
+				`warning cri-pulls-itself FILE: CRI pulls by itself, without certsd, because of registry.mirrors -> remove from [plugins."io.containerd.cri.v1.images"]: registry.mirrors`,
+			},
+		},
+		{
+			name:   "another number of layers at a time",
+			config: disabled + "[plugins.'io.containerd.cri.v1.images']\nmax_concurrent_downloads = 5\n",
+			want: []string{
+				`warning cri-pulls-itself FILE: CRI pulls by itself, without certsd, because of max_concurrent_downloads -> ` +
+					`remove from [plugins."io.containerd.cri.v1.images"]: max_concurrent_downloads; layers at a time belong into [plugins."io.containerd.transfer.v1.certsd"]`,
+			},
+		},
+		{
+			name: "everything for which CRI pulls by itself",
+			config: "version = 3\n" + disabled + "[plugins.'io.containerd.cri.v1.images']\nuse_local_image_pull = true\nimage_pull_with_sync_fs = true\n" +
+				"discard_unpacked_layers = true\ndisable_snapshot_annotations = false\n[plugins.'io.containerd.cri.v1.images'.registry.auths.'https://reg']\npassword = 'not-to-be-shown'\n",
+			want: []string{
+				"warning deprecated-keys FILE: config_path has taken the place of registry.auths -> certsd migrate --config FILE",
+				"warning cri-pulls-itself FILE: CRI pulls by itself, without certsd, because of use_local_image_pull, image_pull_with_sync_fs, discard_unpacked_layers, disable_snapshot_annotations, registry.auths -> " +
+					`remove from [plugins."io.containerd.cri.v1.images"]: use_local_image_pull, image_pull_with_sync_fs, discard_unpacked_layers, disable_snapshot_annotations, registry.auths`,
+			},
+		},
+		{
+			name:   "the same in version 2",
+			config: "version = 2\n" + disabled + "[plugins.'io.containerd.grpc.v1.cri'.containerd]\ndiscard_unpacked_layers = true\n",
+			want: []string{
+				"warning cri-pulls-itself FILE: CRI pulls by itself, without certsd, because of containerd.discard_unpacked_layers -> " +
+					`remove from [plugins."io.containerd.grpc.v1.cri"]: containerd.discard_unpacked_layers`,
+			},
+		},
+		{
+			name:   "a section that version 3 does not read",
+			config: "version = 3\n" + disabled + "[plugins.'io.containerd.grpc.v1.cri']\nmax_concurrent_downloads = 5\n",
+		},
+		{
+			name:   "the defaults, said",
+			config: disabled + "[plugins.'io.containerd.cri.v1.images']\nmax_concurrent_downloads = 3\ndisable_snapshot_annotations = true\nuse_local_image_pull = false\n",
+		},
+		{
+			name:   "CRI of a containerd without certsd",
+			config: "[plugins.'io.containerd.cri.v1.images']\nmax_concurrent_downloads = 5\n",
+		},
+		{
+			name: "CRI is switched off",
+			config: "disabled_plugins = ['io.containerd.transfer.v1.local', 'io.containerd.grpc.v1.transfer', 'io.containerd.grpc.v1.cri']\n" +
+				"[plugins.'io.containerd.cri.v1.images']\nmax_concurrent_downloads = 5\n",
 		},
 		{
 			name: "not TOML", config: "version = 3\npassword = not-to-be-shown\n",

@@ -63,6 +63,8 @@ const (
 	OtherRoots          Code = "other-roots"
 	CertsdStaysOut      Code = "certsd-stays-out"
 	DeprecatedKeys      Code = "deprecated-keys"
+	CRIPullsItself      Code = "cri-pulls-itself"
+	CRIDoesNotStart     Code = "cri-does-not-start"
 )
 
 const (

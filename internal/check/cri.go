@@ -1,0 +1,118 @@
+package check
+
+import (
+	"fmt"
+	"slices"
+)
+
+// criConfig is what of the configuration of containerd's CRI images plugin says
+// how it pulls.
+type criConfig struct {
+	Registry struct {
+		pathConfig
+		Mirrors map[string]any `toml:"mirrors"`
+		Configs map[string]any `toml:"configs"`
+		Auths   map[string]any `toml:"auths"`
+	} `toml:"registry"`
+	unpackConfig
+	MaxConcurrentDownloads *int `toml:"max_concurrent_downloads"`
+	ImagePullWithSyncFs    bool `toml:"image_pull_with_sync_fs"`
+	UseLocalImagePull      bool `toml:"use_local_image_pull"`
+	// Containerd is where unpackConfig is before version 3.
+	Containerd unpackConfig `toml:"containerd"`
+}
+
+type unpackConfig struct {
+	DisableSnapshotAnnotations *bool `toml:"disable_snapshot_annotations"`
+	DiscardUnpackedLayers      bool  `toml:"discard_unpacked_layers"`
+}
+
+// criDownloads is how many layers CRI loads at a time by default. With any other
+// number it pulls by itself.
+const criDownloads = 3
+
+// pullsItself are the keys for which CRI leaves containerd's transfer service,
+// and certsd with it: those of CheckLocalImagePullConfigs in containerd's
+// internal/cri/config.
+func (c *criConfig) pullsItself() []string {
+	var keys []string
+	add := func(key string, is bool) {
+		if is {
+			keys = append(keys, key)
+		}
+	}
+	add("use_local_image_pull", c.UseLocalImagePull)
+	add("max_concurrent_downloads", c.MaxConcurrentDownloads != nil && *c.MaxConcurrentDownloads != criDownloads)
+	add("image_pull_with_sync_fs", c.ImagePullWithSyncFs)
+	c.add(add, "")
+	c.Containerd.add(add, "containerd.")
+	return append(keys, c.deprecated()...)
+}
+
+func (c *unpackConfig) add(add func(key string, is bool), prefix string) {
+	add(prefix+"discard_unpacked_layers", c.DiscardUnpackedLayers)
+	add(prefix+"disable_snapshot_annotations", c.DisableSnapshotAnnotations != nil && !*c.DisableSnapshotAnnotations)
+}
+
+// deprecated are the keys in place of which there is config_path.
+func (c *criConfig) deprecated() []string {
+	var keys []string
+	for _, key := range []struct {
+		name  string
+		value map[string]any
+	}{{"mirrors", c.Registry.Mirrors}, {"configs", c.Registry.Configs}, {"auths", c.Registry.Auths}} {
+		if len(key.value) > 0 {
+			keys = append(keys, "registry."+key.name)
+		}
+	}
+	return keys
+}
+
+// withoutCRI tells that the configuration switches CRI off.
+func (c *containerdConfig) withoutCRI() bool {
+	return slices.ContainsFunc(c.Disabled, func(plugin string) bool {
+		return plugin == "io.containerd.grpc.v1.cri" || plugin == "io.containerd.cri.v1.images"
+	})
+}
+
+// ofCRI finds what in CRI's configuration keeps it from starting or, if certsd
+// is there to pull, from using it.
+func (c *containerdConfig) ofCRI(file string, certsd bool) []Finding {
+	findings := c.Plugins.CRI3.findings(file, "io.containerd.cri.v1.images", certsd)
+	if c.Version < 3 {
+		findings = append(findings, c.Plugins.CRI2.findings(file, "io.containerd.grpc.v1.cri", certsd)...)
+	}
+	return findings
+}
+
+func (c *criConfig) findings(file, section string, certsd bool) []Finding {
+	var findings []Finding
+	migrate := "certsd migrate --config " + file
+	if keys := c.deprecated(); len(keys) > 0 {
+		findings = append(findings, Finding{
+			Severity: isWarning, Code: DeprecatedKeys, Where: file,
+			Message: "config_path has taken the place of " + joined(keys), Next: migrate,
+		})
+	}
+	if len(c.Registry.Mirrors) > 0 && c.Registry.ConfigPath != "" {
+		findings = append(findings, Finding{
+			Severity: isError, Code: CRIDoesNotStart, Where: file,
+			Message: "registry.mirrors beside config_path: CRI does not start", Next: migrate + ", and remove registry.mirrors",
+		})
+	}
+	if keys := c.pullsItself(); certsd && len(keys) > 0 {
+		findings = append(findings, Finding{
+			Severity: isWarning, Code: CRIPullsItself, Where: file,
+			Message: "CRI pulls by itself, without certsd, because of " + joined(keys), Next: nextForCRI(section, keys),
+		})
+	}
+	return findings
+}
+
+func nextForCRI(section string, keys []string) string {
+	next := fmt.Sprintf("remove from [plugins.%q]: %s", section, joined(keys))
+	if slices.Contains(keys, "max_concurrent_downloads") {
+		next += `; layers at a time belong into [plugins."io.containerd.transfer.v1.certsd"]`
+	}
+	return next
+}
