@@ -50,7 +50,10 @@ func init() {
 		InitFn: newSettings,
 	})
 	registry.Register(decorate(plugins.TransferPlugin, "local", newTransferrer))
-	registry.Register(decorate(plugins.GRPCPlugin, "transfer", newService))
+	service := decorate(plugins.GRPCPlugin, "transfer", newService)
+	// Once CRI has started it is known whether it uses us: see warnOfCRI.
+	service.Requires = append(service.Requires, plugins.CRIServicePlugin)
+	registry.Register(service)
 }
 
 // wrapper turns the instance of a stock plugin into ours.

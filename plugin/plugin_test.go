@@ -91,6 +91,9 @@ func TestOursNeedWhatTheStockPluginsNeed(t *testing.T) {
 		id  string
 	}{{plugins.TransferPlugin, "local"}, {plugins.GRPCPlugin, "transfer"}} {
 		want := append([]plugin.Type{plugins.InternalPlugin}, registered(row.typ, row.id).Requires...)
+		if row.typ == plugins.GRPCPlugin {
+			want = append(want, plugins.CRIServicePlugin)
+		}
 		if diff := cmp.Diff(want, registered(row.typ, ID).Requires); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", row.id, diff)
 		}

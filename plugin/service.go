@@ -14,6 +14,7 @@ import (
 	"github.com/containerd/errdefs/pkg/errgrpc"
 	"github.com/containerd/log"
 	"github.com/containerd/plugin"
+	"github.com/containerd/plugin/registry"
 	"github.com/containerd/typeurl/v2"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/anypb"
@@ -48,6 +49,7 @@ func newService(ic *plugin.InitContext, _ *settings, stock any) (any, error) {
 	if !ok {
 		return nil, fmt.Errorf("the streaming manager is a %T", m)
 	}
+	warnOfCRI(ic.Context, registry.Graph(func(*plugin.Registration) bool { return false }))
 	return &service{stock: t, streams: streams}, nil
 }
 
