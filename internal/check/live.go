@@ -85,11 +85,18 @@ func (r *run) answer(ctx context.Context, e *certsd.Endpoint, id *certsd.Identit
 	defer t.CloseIdleConnections()
 	v2, attempt := r.get(ctx, t, e, e.Path+"/")
 	a.V2, a.Offered = v2, attempt.Offered
-	if v2.Status == http.StatusNotFound && e.Path == "/v2" {
+	if e.Path == "/v2" && (v2.Status == http.StatusNotFound || r.mightSpeakV1()) {
 		v1, _ := r.get(ctx, t, e, "/v1/_ping")
 		a.V1 = &v1
 	}
 	return a
+}
+
+// mightSpeakV1 tells that the registry may be asked in the v1 protocol, or might
+// be if it had a directory of its own.
+func (r *run) mightSpeakV1() bool {
+	host := r.inspection.Host
+	return r.shared.AllowsV1(&certsd.Host{Name: host.Name, RegistryV1: host.RegistryV1, Own: true})
 }
 
 // get makes a request without credentials and follows no redirect.

@@ -327,3 +327,31 @@ func TestConnection(t *testing.T) {
 	}
 	compare(t, []string{`"" false 403`, `"alpha.cert" true 200`}, answers)
 }
+
+// Each identity is asked about both protocols, but for v1 where it is never spoken.
+func TestBothProtocolsAreAsked(t *testing.T) {
+	t.Parallel()
+	host, root := server{auth: tls.RequestClientCert, handle: func(w http.ResponseWriter, r *http.Request, client string) {
+		if r.URL.Path == "/v1/_ping" && client != "bravo" {
+			w.WriteHeader(http.StatusTeapot)
+		}
+	}}.start(t), t.TempDir()
+	write(t, root, of(host, files{"ca": serverCA, "alpha": alpha, "bravo": bravo}))
+	answers := func() []string {
+		t.Helper()
+		var all []string
+		for _, a := range run1(t, &Checker{}, root, host).Endpoints[0].Live.Answers {
+			v1 := 0
+			if a.V1 != nil {
+				v1 = a.V1.Status
+			}
+			all = append(all, fmt.Sprintf("%q %d %d", a.Identity, a.V2.Status, v1))
+		}
+		return all
+	}
+	compare(t, []string{`"" 200 418`, `"alpha.cert" 200 418`, `"bravo.cert" 200 200`}, answers())
+	write(t, root, of(host, files{"hosts.toml": `registry_v1 = "never"`}))
+	compare(t, []string{`"" 200 0`, `"alpha.cert" 200 0`, `"bravo.cert" 200 0`}, answers())
+	write(t, root, of(host, files{"hosts.toml": "server = \"https://" + host + "/v2/other\"\noverride_path = true\n"}))
+	compare(t, []string{`"" 200 0`, `"alpha.cert" 200 0`, `"bravo.cert" 200 0`}, answers())
+}

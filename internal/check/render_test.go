@@ -43,8 +43,8 @@ tcp REG https://REG/v2: connected to REG
 tls REG https://REG/v2: TLS 1.3, TLS_AES_128_GCM_SHA256, verified
 chain REG https://REG/v2: subject CN=127.0.0.1, issuer CN=servers, names 127.0.0.1, ECDSA P-256, expires in 23 hours
 asks REG https://REG/v2: for a client certificate of CN=clients
-answer REG https://REG/v2: no certificate, /v2/ 403 Forbidden
-answer REG https://REG/v2: alpha.cert offered, /v2/ 200 OK
+answer REG https://REG/v2: no certificate, /v2/ 403 Forbidden, /v1/_ping 403 Forbidden
+answer REG https://REG/v2: alpha.cert offered, /v2/ 200 OK, /v1/_ping 200 OK
 uses REG https://REG/v2: alpha.cert, answered with 200, v2
 warning REG file-name ROOT/REG_/host.toml: is not read: did you mean hosts.toml? -> rename it to hosts.toml
 verdict REG works: a pull would work: https://REG/v2 answers, with alpha.cert
@@ -79,9 +79,9 @@ https://REG/v2
   its certificate  subject CN=127.0.0.1, issuer CN=servers, names 127.0.0.1, ECDSA P-256, expires in 23 hours
   it asks  for a client certificate of CN=clients
   a pull uses  alpha.cert, answered with 200, v2
-  CERTIFICATE  OFFERED  /v2/
-  none  no  403 Forbidden
-  alpha.cert  yes  200 OK
+  CERTIFICATE  OFFERED  /v2/  /v1/_ping
+  none  no  403 Forbidden  403 Forbidden
+  alpha.cert  yes  200 OK  200 OK
 
 Findings
   warning: ROOT/REG_/host.toml (file-name)

@@ -166,8 +166,8 @@ type Answer struct {
 	Identity string `json:"identity"`
 	// Offered tells that the certificate was presented.
 	Offered bool `json:"offered"`
-	// V2 is the answer to /v2/. V1 is that to /v1/_ping, which is asked where
-	// there is no /v2/.
+	// V2 is the answer to /v2/. V1 is that to /v1/_ping, which is not asked
+	// where the registry is not to be spoken to in v1, or under another path.
 	V2 Reply  `json:"v2"`
 	V1 *Reply `json:"v1_ping,omitempty"`
 }
