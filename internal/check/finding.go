@@ -96,3 +96,10 @@ func (r *run) find(f Finding) {
 func (r *run) has(code Code) bool {
 	return slices.ContainsFunc(r.report.Findings, func(f Finding) bool { return f.Code == code })
 }
+
+// failedAt tells whether there is an error of a code about a host.
+func (r *run) failedAt(host string, code Code) bool {
+	return slices.ContainsFunc(r.report.Findings, func(f Finding) bool {
+		return f.Code == code && f.Where == host && f.Severity == isError
+	})
+}

@@ -26,6 +26,7 @@ var (
 
 	alpha    = clientCA.Client("alpha")
 	bravo    = clientCA.Client("bravo")
+	charlie  = clientCA.Client("charlie")
 	stranger = otherCA.Client("stranger")
 )
 

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/certsd/containerd-certsd/certsd"
@@ -36,15 +37,15 @@ func (r *run) judge(e *certsd.Endpoint, live *Live, resp *http.Response, attempt
 		f.Next = "switch client certificates on at the server (nginx: ssl_verify_client, Apache: SSLVerifyClient), or look at user and password"
 	case status == http.StatusForbidden:
 		f.Code = AllRefused
-		f.Message = fmt.Sprintf("%s for %s", words, r.tried(attempts))
+		f.Message = fmt.Sprintf("%s for %s", words, tried(e.Host, attempts))
 		f.Next = r.nextForRefusal(e, last)
 	case strings.Contains(words, "wants a client certificate"):
 		f.Code, f.Message, f.Next = CertificateRequired, words, r.nextForRequired(e)
 	case strings.Contains(words, "does not accept the client certificate"):
-		f.Code, f.Message = CertificateRefused, fmt.Sprintf("%s (%s)", words, r.tried(attempts))
+		f.Code, f.Message = CertificateRefused, fmt.Sprintf("%s (%s)", words, tried(e.Host, attempts))
 		f.Next = r.nextForRefusal(e, last)
 	case status >= 500:
-		f.Code, f.Message = ServerError, fmt.Sprintf("%s for %s", words, r.tried(attempts))
+		f.Code, f.Message = ServerError, fmt.Sprintf("%s for %s", words, tried(e.Host, attempts))
 		f.Next = nextForSick
 	case status >= 300 && status < 400:
 		f.Code, f.Message = NoRegistry, fmt.Sprintf("%s to %s", words, withoutSecrets(resp.Header.Get("Location")))
@@ -79,17 +80,17 @@ func (r *run) failed(e *certsd.Endpoint, err error, attempts []certsd.Attempt) {
 	case refused && len(e.Identities) == 0:
 		f.Code, f.Next = CertificateRequired, r.nextForRequired(e)
 	case refused:
-		f.Code, f.Message = CertificateRefused, fmt.Sprintf("%s (%s)", wordsOf(err), r.tried(attempts))
+		f.Code, f.Message = CertificateRefused, fmt.Sprintf("%s (%s)", wordsOf(err), tried(e.Host, attempts))
 		f.Next = r.nextForRefusal(e, last)
 	}
 	r.find(f)
 }
 
-// tried lists the identities of attempts.
-func (r *run) tried(attempts []certsd.Attempt) string {
+// tried lists the identities of attempts at a host.
+func tried(host string, attempts []certsd.Attempt) string {
 	var names []string
 	for _, a := range attempts {
-		if a.Skipped == "" && a.Identity != "" && (len(names) == 0 || names[len(names)-1] != a.Identity) {
+		if a.Host == host && a.Skipped == "" && a.Identity != "" && !slices.Contains(names, a.Identity) {
 			names = append(names, a.Identity)
 		}
 	}

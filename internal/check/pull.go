@@ -211,13 +211,13 @@ func (r *run) pullFailed(ctx context.Context, err error, attempts []certsd.Attem
 		f.Code, f.Message = NotFound, "404 Not Found"
 		f.Next = "correct the name; some registries answer this to who may not see it"
 	case last.Status == http.StatusForbidden:
-		f.Code, f.Message = AllRefused, "403 Forbidden for "+r.tried(attempts)
+		f.Code, f.Message = AllRefused, "403 Forbidden for "+tried(last.Host, attempts)
 		f.Next = "ask the registry's owner which of these certificates is entitled to this repository"
 	case last.Status == http.StatusUnauthorized:
 		f.Code, f.Message = CredentialsRefused, "401 Unauthorized"
 		f.Next = "docker login " + r.given + "; client certificates do not answer this"
 	case last.Status >= 500:
-		f.Code, f.Message = ServerError, fmt.Sprintf("%s for %s", statusWords(last.Status, last.Answer), r.tried(attempts))
+		f.Code, f.Message = ServerError, fmt.Sprintf("%s for %s", statusWords(last.Status, last.Answer), tried(last.Host, attempts))
 		f.Next = nextForSick
 	case last.Err != nil:
 		f.Message = fmt.Sprintf("%s: %s", last.Host, wordsOf(last.Err))
@@ -225,7 +225,8 @@ func (r *run) pullFailed(ctx context.Context, err error, attempts []certsd.Attem
 	case last.Hint != "":
 		f.Next = last.Hint
 	}
-	if !r.has(f.Code) {
+	// What the API root has shown already is not said again.
+	if !r.failedAt(last.Host, f.Code) {
 		r.find(f)
 	}
 }

@@ -74,7 +74,8 @@ func TestPull(t *testing.T) {
 	auth := server{auth: tls.RequireAndVerifyClientCert, handle: status(200, `{"token":"pass-to-the-registry"}`)}.start(t)
 	sick := server{handle: status(500, "")}.start(t)
 	denied := server{handle: status(401, `{"details":"incorrect username or password"}`)}.start(t)
-	names := map[string]string{"BLOBS": blobs, "AUTH": auth, "SICK": sick, "DENIED": denied}
+	closed := server{auth: tls.RequestClientCert, handle: status(403, "")}.start(t)
+	names := map[string]string{"CLOSED": closed, "BLOBS": blobs, "AUTH": auth, "SICK": sick, "DENIED": denied}
 
 	redirecting := func(w http.ResponseWriter, r *http.Request, _ string) bool {
 		if !strings.Contains(r.URL.Path, "/blobs/") {
@@ -129,6 +130,23 @@ func TestPull(t *testing.T) {
 			name: "no certificate for a repository", guard: repository("/team/", 403), in: files{"ca": serverCA, "alpha": alpha}, target: "/team/app",
 			want: []string{
 				"error all-refused REG/team/app:latest: 403 Forbidden for alpha.cert -> ask the registry's owner which of these certificates is entitled to this repository",
+				fails,
+			},
+		},
+		{
+			name: "no certificate of two for a repository", guard: repository("/team/", 403), in: files{"ca": serverCA, "alpha": alpha, "charlie": charlie}, target: "/team/app",
+			want: []string{
+				"error all-refused REG/team/app:latest: 403 Forbidden for each of alpha.cert, charlie.cert -> ask the registry's owner which of these certificates is entitled to this repository",
+				fails,
+			},
+		},
+		{
+			name: "a mirror that refuses everything, and a server that refuses the repository", guard: repository("/team/", 403),
+			in: files{"ca": serverCA, "alpha": alpha, "hosts.toml": "[host.\"https://" + closed + "\"]\n"}, root: of(closed, files{"ca": serverCA, "charlie": charlie}),
+			target: "/team/app",
+			want: []string{
+				"error all-refused REG/team/app:latest: 403 Forbidden for alpha.cert -> ask the registry's owner which of these certificates is entitled to this repository",
+				"warning all-refused CLOSED: 403 Forbidden for charlie.cert -> ask the registry's owner which of these certificates is entitled; compare issuer and subject with what it accepts",
 				fails,
 			},
 		},
