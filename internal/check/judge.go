@@ -2,6 +2,7 @@ package check
 
 import (
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -15,8 +16,13 @@ import (
 
 const nextForSick = "look into the server's log; where only some certificates bring this, ask its owner which one is entitled"
 
+const (
+	notAsked        = ", and the server did not ask for a client certificate: none was presented"
+	nextForNotAsked = "switch client certificates on at the server (nginx: ssl_verify_client, Apache: SSLVerifyClient), or look at user and password"
+)
+
 // judge finds what the answer to a pull's first request means.
-func (r *run) judge(e *certsd.Endpoint, live *Live, resp *http.Response, attempts []certsd.Attempt) {
+func (r *run) judge(e *certsd.Endpoint, live *Live, resp *http.Response, body []byte, attempts []certsd.Attempt) {
 	last, _ := lastFor(attempts, e.Host)
 	f := Finding{Severity: r.severity(e), Where: e.Host}
 	status := resp.StatusCode
@@ -24,6 +30,7 @@ func (r *run) judge(e *certsd.Endpoint, live *Live, resp *http.Response, attempt
 	switch {
 	case status < 300:
 		live.Protocol = "v2"
+		r.page(resp, body, f)
 		return
 	case status == http.StatusUnauthorized:
 		live.Protocol = "v2"
@@ -33,8 +40,7 @@ func (r *run) judge(e *certsd.Endpoint, live *Live, resp *http.Response, attempt
 		r.notV2(e, live, f)
 		return
 	case status == http.StatusForbidden && len(e.Identities) > 0 && !last.Asked && !last.Resumed:
-		f.Code, f.Message = NotAsked, words+", and the server did not ask for a client certificate: none was presented"
-		f.Next = "switch client certificates on at the server (nginx: ssl_verify_client, Apache: SSLVerifyClient), or look at user and password"
+		f.Code, f.Message, f.Next = NotAsked, words+notAsked, nextForNotAsked
 	case status == http.StatusForbidden:
 		f.Code = AllRefused
 		f.Message = fmt.Sprintf("%s for %s", words, tried(e.Host, attempts))
@@ -54,6 +60,18 @@ func (r *run) judge(e *certsd.Endpoint, live *Live, resp *http.Response, attempt
 		f.Code, f.Message = NoRegistry, words
 		f.Next = "is this the registry's right name and port?"
 	}
+	r.find(f)
+}
+
+// page finds that what answers may be no registry: a load balancer welcomes
+// everybody. A registry says what it is, or answers in JSON or not at all.
+func (r *run) page(resp *http.Response, body []byte, f Finding) {
+	if resp.Header.Get("Docker-Distribution-API-Version") != "" || len(body) == 0 || json.Valid(body) || r.repository.name != "" {
+		return
+	}
+	f.Severity, f.Code = isWarning, NoRegistry
+	f.Message = statusWords(resp.StatusCode, "") + " for /v2/ with something that is no JSON: it may not be a registry"
+	f.Next = fmt.Sprintf("name a repository, which tells: certsd check %s/REPOSITORY", r.given)
 	r.find(f)
 }
 
@@ -191,19 +209,22 @@ func (r *run) elsewhere(e *certsd.Endpoint, a certsd.Attempt) {
 	}
 	r.find(Finding{
 		Severity: r.severity(e), Code: OtherHostAsks, Where: a.Host,
-		Message: fmt.Sprintf("%s asks for a client certificate: %s", who, reply(a).Words),
+		Message: fmt.Sprintf("%s asks for a client certificate: %s", who, r.reply(a).Words),
 		Next:    fmt.Sprintf("create %s with NAME.cert and NAME.key", r.directoryFor(strings.TrimSuffix(a.Host, ":443"))),
 	})
 }
 
 // notV2 looks at a server without the v2 protocol.
 func (r *run) notV2(e *certsd.Endpoint, live *Live, f Finding) {
-	ping, presented := false, live.Identity
+	ping, used := false, live.Identity
 	for _, a := range live.Answers {
 		// 404 leads to the next certificate in this protocol, and to none only
 		// where there is none.
-		if (a.Identity != "" || len(e.Identities) == 0) && a.V1 != nil && a.V1.Status == http.StatusOK && (!ping || a.Identity == presented) {
-			ping, live.Identity = true, a.Identity
+		if (a.Identity != "" || len(e.Identities) == 0) && a.V1 != nil && a.V1.Status == http.StatusOK && (!ping || a.Identity == used) {
+			ping, live.Identity = true, ""
+			if a.Offered {
+				live.Identity = a.Identity
+			}
 		}
 	}
 	host := r.inspection.Host

@@ -114,7 +114,7 @@ func (r *run) get(ctx context.Context, t http.RoundTripper, e *certsd.Endpoint, 
 		return Reply{Method: http.MethodGet, URL: url, Words: wordsOf(err)}, certsd.Attempt{}
 	}
 	last := attempts[len(attempts)-1]
-	return reply(last), last
+	return r.reply(last), last
 }
 
 // maxBody is how much of an answer is read.
@@ -122,9 +122,10 @@ const maxBody = 64 << 10
 
 // drain reads an answer, so that the trail has what it says, and its connection
 // can be used again.
-func drain(resp *http.Response) {
-	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, maxBody))
-	closing(resp.Body)
+func drain(resp *http.Response) []byte {
+	defer closing(resp.Body)
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxBody))
+	return body
 }
 
 // stay follows no redirect.
@@ -150,8 +151,9 @@ func (r *run) asPull(ctx context.Context, e *certsd.Endpoint, live *Live, host d
 	ctx, trail := certsd.WithTrail(ctx)
 	url := host.Scheme + "://" + host.Host + host.Path + "/"
 	resp, err := r.authorized(ctx, host, url)
+	var body []byte
 	if err == nil {
-		drain(resp)
+		body = drain(resp)
 	}
 	attempts := trail.Attempts()
 	for _, a := range attempts {
@@ -161,11 +163,11 @@ func (r *run) asPull(ctx context.Context, e *certsd.Endpoint, live *Live, host d
 		r.failed(e, err, attempts)
 		return
 	}
-	if a, ok := lastFor(attempts, host.Host); ok {
+	if a, ok := lastFor(attempts, host.Host); ok && r.presented(a) {
 		live.Identity = a.Identity
 	}
 	live.Status = resp.StatusCode
-	r.judge(e, live, resp, attempts)
+	r.judge(e, live, resp, body, attempts)
 }
 
 // authorized makes a request, and after a challenge once more with what answers
@@ -207,6 +209,23 @@ type tokenError struct {
 }
 
 func (e *tokenError) Unwrap() error { return e.error }
+
+// presented tells that the server got to see the identity of an attempt: many
+// do not ask.
+func (r *run) presented(a certsd.Attempt) bool {
+	return a.Identity != "" && (a.Offered || a.Resumed && !r.asksNobody(a.Host))
+}
+
+// asksNobody tells that an endpoint shook hands without asking for a
+// certificate, which a session that was taken up again does not show.
+func (r *run) asksNobody(host string) bool {
+	for i, e := range r.inspection.Host.Endpoints {
+		if live := r.report.Endpoints[i].Live; e.Host == host && live != nil && live.TLS != nil {
+			return !live.TLS.Asked
+		}
+	}
+	return false
+}
 
 func lastFor(attempts []certsd.Attempt, host string) (certsd.Attempt, bool) {
 	for _, a := range slices.Backward(attempts) {

@@ -62,6 +62,18 @@ func TestWhatServersSay(t *testing.T) {
 			server: server{auth: tls.RequestClientCert, handle: only("charlie")},
 			want:   []string{"error all-refused REG: 403 Forbidden for each of alpha.cert, bravo.cert" + owner, fails},
 		}, {
+			name: "accepted without asking", in: ok,
+			want: []string{"works: a pull would work: https://REG/v2 answers, without a client certificate"},
+		}, {
+			name: "a page", in: files{"ca": serverCA}, server: server{handle: status(200, "<html>Welcome</html>")},
+			want: []string{
+				"warning no-registry REG: 200 OK for /v2/ with something that is no JSON: it may not be a registry -> name a repository, which tells: certsd check REG/REPOSITORY",
+				"works: a pull would work: https://REG/v2 answers, without a client certificate",
+			},
+		}, {
+			name: "JSON", in: files{"ca": serverCA}, server: server{handle: status(200, "{}\n")},
+			want: []string{"works: a pull would work: https://REG/v2 answers, without a client certificate"},
+		}, {
 			name: "refused without asking", in: ok,
 			server: server{handle: status(403, "")},
 			want: []string{
@@ -204,10 +216,16 @@ func TestWhatServersSay(t *testing.T) {
 				fails,
 			},
 		}, {
-			name: "only Registry v1", in: ok, server: server{handle: v1Only},
+			name: "only Registry v1", in: ok, server: server{auth: tls.RequestClientCert, handle: v1Only},
 			want: []string{
 				"warning v1-only REG: it speaks only the protocol Registry v1: certsd converts its images, stock containerd cannot pull them -> move it to a v2 registry: see docs/registry-v1.md",
 				"works: a pull would work: https://REG/v2 answers, with alpha.cert",
+			},
+		}, {
+			name: "only Registry v1, without asking", in: ok, server: server{handle: v1Only},
+			want: []string{
+				"warning v1-only REG: it speaks only the protocol Registry v1: certsd converts its images, stock containerd cannot pull them -> move it to a v2 registry: see docs/registry-v1.md",
+				"works: a pull would work: https://REG/v2 answers, without a client certificate",
 			},
 		}, {
 			name: "only Registry v1, and switched off", in: files{"ca": serverCA, "hosts.toml": `registry_v1 = "never"`}, server: server{handle: v1Only},

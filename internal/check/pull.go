@@ -46,11 +46,11 @@ func (r *run) pull(ctx context.Context, options resolver.Options) {
 	}
 	attempts := r.attempts(err)
 	for _, a := range attempts {
-		p.Requests = append(p.Requests, reply(a))
+		p.Requests = append(p.Requests, r.reply(a))
 	}
 	home := r.inspection.Host.Endpoints[len(r.inspection.Host.Endpoints)-1]
 	for _, a := range attempts {
-		if r.isEndpoint(a.Host) && a.Identity != "" && a.Err == nil && a.Status < 400 {
+		if r.isEndpoint(a.Host) && r.presented(a) && a.Err == nil && a.Status < 400 {
 			p.Identity = a.Identity
 		}
 		r.elsewhere(home, a)
@@ -210,6 +210,8 @@ func (r *run) pullFailed(ctx context.Context, err error, attempts []certsd.Attem
 		}
 		f.Code, f.Message = NotFound, "404 Not Found"
 		f.Next = "correct the name; some registries answer this to who may not see it"
+	case last.Status == http.StatusForbidden && last.Identity != "" && !r.presented(last):
+		f.Code, f.Message, f.Next = NotAsked, "403 Forbidden"+notAsked, nextForNotAsked
 	case last.Status == http.StatusForbidden:
 		f.Code, f.Message = AllRefused, "403 Forbidden for "+tried(last.Host, attempts)
 		f.Next = "ask the registry's owner which of these certificates is entitled to this repository"

@@ -268,6 +268,32 @@ func TestPull(t *testing.T) {
 	}
 }
 
+// A certificate that nobody asks for is not what opens a registry.
+func TestPullWithoutAsking(t *testing.T) {
+	t.Parallel()
+	host, root := server{handle: serve(t, func(w http.ResponseWriter, r *http.Request, _ string) bool {
+		if strings.Contains(r.URL.Path, "/tagged/") {
+			w.WriteHeader(http.StatusForbidden)
+			return false
+		}
+		return true
+	})}.start(t), t.TempDir()
+	write(t, root, of(host, files{"ca": serverCA, "alpha": alpha}))
+	names := map[string]string{"REG": host}
+	r := run1(t, &Checker{}, root, host+"/team/app")
+	compare(t, []string{"works: a pull would work, without a client certificate"}, lines(r, root, names))
+	for _, request := range r.Pull.Requests {
+		if request.Identity != "" {
+			t.Errorf("%+v", request)
+		}
+	}
+	compare(t, []string{
+		"error not-asked REG/team/tagged:v1: 403 Forbidden, and the server did not ask for a client certificate: none was presented -> " +
+			"switch client certificates on at the server (nginx: ssl_verify_client, Apache: SSLVerifyClient), or look at user and password",
+		"refused: a pull would fail",
+	}, lines(run1(t, &Checker{}, root, host+"/team/tagged:v1"), root, names))
+}
+
 // Nothing that is secret is in any form of the report, nor in what is told for
 // debugging, whatever a server makes of it.
 func TestNoSecretIsShown(t *testing.T) {

@@ -137,7 +137,8 @@ type Live struct {
 	Error string `json:"error,omitempty"`
 	// Answers are those to each identity, and to none.
 	Answers []Answer `json:"answers,omitempty"`
-	// Identity is the one a pull would begin with, Status what the server
+	// Identity is the one a pull would begin with, empty if none is presented,
+	// Status what the server
 	// answered to it at last.
 	Identity string `json:"identity,omitempty"`
 	Status   int    `json:"status,omitempty"`
@@ -176,7 +177,8 @@ type Answer struct {
 type Reply struct {
 	Method string `json:"method"`
 	URL    string `json:"url"`
-	// Identity is the certificate that was presented, empty for none.
+	// Identity is the certificate that was presented or passed over, empty for
+	// none.
 	Identity string `json:"identity,omitempty"`
 	Status   int    `json:"status,omitempty"`
 	// Words says what it means.

@@ -62,20 +62,23 @@ func alertText(a tls.AlertError) string {
 }
 
 // reply is what came of an attempt.
-func reply(a certsd.Attempt) Reply {
-	r := Reply{Method: a.Method, URL: a.URL, Identity: a.Identity, Status: a.Status, Answer: a.Answer}
+func (r *run) reply(a certsd.Attempt) Reply {
+	said := Reply{Method: a.Method, URL: a.URL, Status: a.Status, Answer: a.Answer}
+	if r.presented(a) || a.Skipped != "" {
+		said.Identity = a.Identity
+	}
 	switch {
 	case a.Skipped != "":
-		r.Words = "passed over: it " + a.Skipped
+		said.Words = "passed over: it " + a.Skipped
 	case a.Err != nil:
-		r.Words = wordsOf(a.Err)
+		said.Words = wordsOf(a.Err)
 		if alert, ok := certsd.ServerAlert(a.Err); ok {
-			r.Alert = int(alert)
+			said.Alert = int(alert)
 		}
 	default:
-		r.Words = statusWords(a.Status, a.Answer)
+		said.Words = statusWords(a.Status, a.Answer)
 	}
-	return r
+	return said
 }
 
 // statusWords says what a status means, nginx's own for certificates included.
