@@ -53,8 +53,11 @@ func countAttempt(a certsd.Attempt) {
 
 func countReload(r certsd.Reload) {
 	result := "changed"
-	if r.Err != nil {
+	switch {
+	case r.Err != nil:
 		result = "failed"
+	case !r.Changed:
+		return // only a warning is new
 	}
 	reloads.WithValues(hostLabels.of(r.Host), result).Inc()
 }

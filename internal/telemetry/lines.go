@@ -84,6 +84,8 @@ func (l *lines) reload(r certsd.Reload) {
 		}
 	}
 	switch {
+	case r.Err == nil && !r.Changed:
+		// Only the warnings are new.
 	case r.Err == nil:
 		entry.Info(msgReloaded)
 	case r.Config == nil:

@@ -72,6 +72,8 @@ func TestMetricsHaveTheNamesAndLabelsThatOthersRelyOn(t *testing.T) {
 	h.Transport.OnRotate(certsd.Rotation{Host: host, From: "alpha.cert", To: "bravo.cert", Reason: "403"})
 	h.Transport.OnHandshake(certsd.Handshake{Host: host})
 	h.OnReload(certsd.Reload{Host: host, Err: errors.New("half written")})
+	h.OnReload(certsd.Reload{Host: host, Changed: true})
+	h.OnReload(certsd.Reload{Host: host, Warnings: []error{errors.New("no key")}})
 	want := map[string]float64{
 		"certsd_requests_total{host=" + host + ",identity=alpha.cert,result=200}":   2,
 		"certsd_requests_total{host=" + host + ",identity=alpha.cert,result=403}":   1,
@@ -81,6 +83,7 @@ func TestMetricsHaveTheNamesAndLabelsThatOthersRelyOn(t *testing.T) {
 		"certsd_rotations_total{host=" + host + ",reason=403}":                      1,
 		"certsd_handshakes_total{host=" + host + "}":                                1,
 		"certsd_reloads_total{host=" + host + ",result=failed}":                     1,
+		"certsd_reloads_total{host=" + host + ",result=changed}":                    1,
 	}
 	if diff := cmp.Diff(want, gather(t, host)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
