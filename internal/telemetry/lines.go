@@ -3,6 +3,8 @@ package telemetry
 import (
 	"context"
 	"errors"
+	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,6 +33,8 @@ func (l *lines) rotation(r certsd.Rotation) {
 
 // round writes one line for each discovery: that another certificate is the
 // right one, or that none is, and that once as long as the answers are the same.
+// A 404 is for whoever follows a single pull: some of what is asked for in
+// Registry v1 need not be there.
 func (l *lines) round(ctx context.Context, r certsd.Round) {
 	l.trust.round(l.logger.WithContext(ctx), r)
 	presented, tried := 0, make([]string, 0, len(r.Attempts))
@@ -43,7 +47,8 @@ func (l *lines) round(ctx context.Context, r certsd.Round) {
 	if presented < 2 || ctx.Err() != nil {
 		return
 	}
-	entry := l.of(r.Host, r.Attempts[len(r.Attempts)-1].Identity).WithContext(ctx).WithFields(log.Fields{
+	last := r.Attempts[len(r.Attempts)-1]
+	entry := l.of(r.Host, last.Identity).WithContext(ctx).WithFields(log.Fields{
 		"repository": r.Repository, "attempts": presented, "answers": strings.Join(tried, ", "),
 	})
 	key := r.Host + " " + r.Repository
@@ -51,10 +56,23 @@ func (l *lines) round(ctx context.Context, r certsd.Round) {
 	case r.Learnt:
 		l.refused.forget(key)
 		entry.Info(msgAccepted)
-	case l.refused.is(key, strings.Join(tried, ",")):
+	case last.Err == nil && (last.Status < 400 || last.Status == http.StatusUnauthorized):
+		// Another request was faster to learn that it is the right one.
+	case slices.ContainsFunc(r.Attempts, absent):
+		entry.Debug(msgAbsent)
+	case !l.refused.is(key, strings.Join(tried, ",")):
+	case slices.ContainsFunc(r.Attempts, refused):
 		entry.Warn(msgRefused)
+	default:
+		entry.Warn(msgSick)
 	}
 }
+
+func absent(a certsd.Attempt) bool { return a.Status == http.StatusNotFound }
+
+// refused tells whether what came back may be about the certificate: a 5xx is
+// about the server.
+func refused(a certsd.Attempt) bool { return a.Skipped == "" && a.Status < 500 }
 
 // answerOf is what came back in a few words, none of them the server's.
 func answerOf(a certsd.Attempt) string {

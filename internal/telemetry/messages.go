@@ -7,6 +7,8 @@ const (
 	msgNext     = "certsd: trying the next client certificate"
 	msgAccepted = "certsd: another client certificate was accepted"
 	msgRefused  = "certsd: no client certificate was accepted"
+	msgSick     = "certsd: the server fails whatever client certificate is presented"
+	msgAbsent   = "certsd: not there for any client certificate"
 	msgPassed   = "certsd: a client certificate is passed over" //nolint:gosec // not a password
 
 	// Of host directories.
