@@ -42,6 +42,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if quiet, ok := errors.AsType[*exitError](err); ok {
 		return quiet.code
 	}
+	// Only help of the library's ends with a code of its own: on what it does
+	// not know.
+	if help, ok := errors.AsType[cli.ExitCoder](err); ok {
+		err = &usageError{help}
+	}
 	fmt.Fprintf(stderr, "certsd: %v\n", err)
 	if _, ok := errors.AsType[*usageError](err); ok {
 		fmt.Fprintln(stderr, "Run 'certsd help' for the commands and their flags.")

@@ -70,6 +70,8 @@ func TestWrongUsageIsExitCode2(t *testing.T) {
 		{"certsd", "--nonsense"},
 		{"certsd", "demo", "--nonsense"},
 		{"certsd", "demo", "surplus"},
+		{"certsd", "help", "nosuch"},
+		{"certsd", "demo", "help", "nosuch"},
 	} {
 		var out, errs bytes.Buffer
 		if code := run(t.Context(), args, &out, &errs); code != exitUsage {
