@@ -79,7 +79,7 @@ func configure(ctx context.Context, c Config) (*settings, error) {
 	}
 	rotateOn, err := certsd.ParseRotateOn(c.RotateOn)
 	if err != nil {
-		return nil, fmt.Errorf("rotate_on: %w", err)
+		return nil, err // it names rotate_on
 	}
 	v1, err := resolver.ParseV1Policy(c.RegistryV1)
 	if err != nil {
