@@ -108,8 +108,19 @@ func (c *Config) Check() error {
 	if _, err := canonicalSet(c.Upstreams); err != nil {
 		return err
 	}
-	_, err := c.hosts(resolver.Hooks{})
-	return err
+	if _, err := c.hosts(resolver.Hooks{}); err != nil {
+		return err
+	}
+	certs, err := c.certificates()
+	if err != nil {
+		return err
+	}
+	if certs != nil {
+		if _, err := certs.read(); err != nil {
+			return err
+		}
+	}
+	return c.checkListen(certs != nil)
 }
 
 // RotateSecret replaces the secret in the state directory. A gateway that is
@@ -128,7 +139,7 @@ func (c *Config) hosts(hooks resolver.Hooks) (*resolver.Hosts, error) {
 	}
 	rotateOn, err := certsd.ParseRotateOn(c.RotateOn)
 	if err != nil {
-		return nil, fmt.Errorf("rotate_on: %w", err)
+		return nil, err // it names rotate_on
 	}
 	v1, err := resolver.ParseV1Policy(c.RegistryV1)
 	if err != nil {

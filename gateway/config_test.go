@@ -74,9 +74,16 @@ func TestConfigValuesThatCannotBeUsed(t *testing.T) {
 		`system_roots: "no" is neither "fallback" nor "append"`:                            func(c *Config) { c.SystemRoots = "no" },
 		`registry_v1: "no" is none of "never", "configured" and "always"`:                  func(c *Config) { c.RegistryV1 = "no" },
 		`upstreams: host "a/b": contains "/": give the host only, without scheme and path`: func(c *Config) { c.Upstreams = []string{"a/b"} },
-		`max_connections: 0 is less than 1`:                                                func(c *Config) { c.MaxConnections = 0 },
-		`write_stall and stop_timeout must be more than 0`:                                 func(c *Config) { c.WriteStall = 0 },
-		`state: no directory is given, and there is no home directory`:                     func(c *Config) { c.State = "" },
+		`rotate_on: "401": asks for credentials and never moves on to another certificate`: func(c *Config) { c.RotateOn = []string{"401"} },
+		`listen: no address`: func(c *Config) { c.Listen = nil },
+		`listen: "foo" is neither host:port nor unix:PATH`:             func(c *Config) { c.Listen = []string{"foo"} },
+		`listen: "unix:" is neither host:port nor unix:PATH`:           func(c *Config) { c.Listen = []string{"unix:"} },
+		`listen: "127.0.0.1:99999" is neither host:port nor unix:PATH`: func(c *Config) { c.Listen = []string{"127.0.0.1:1", "127.0.0.1:99999"} },
+		`listen: 0.0.0.0:1 is not a loopback address, and others would see the secret on its way: use 127.0.0.1 or a unix socket, give tls_cert and tls_key, or say allow_remote`: func(c *Config) { c.Listen = []string{"0.0.0.0:1"} },
+		`tls_cert and tls_key are to be given together`:                func(c *Config) { c.TLSKey = "key" },
+		`max_connections: 0 is less than 1`:                            func(c *Config) { c.MaxConnections = 0 },
+		`write_stall and stop_timeout must be more than 0`:             func(c *Config) { c.WriteStall = 0 },
+		`state: no directory is given, and there is no home directory`: func(c *Config) { c.State = "" },
 	} {
 		c := DefaultConfig()
 		change(c)

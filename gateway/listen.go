@@ -29,7 +29,7 @@ func (c *Config) listen(ctx context.Context) (listeners []net.Listener, err erro
 		return nil, err
 	}
 	if listeners == nil {
-		if listeners, err = c.open(ctx, config != nil); err != nil {
+		if listeners, err = c.open(ctx); err != nil {
 			return listeners, err
 		}
 	}
@@ -46,12 +46,45 @@ func (c *Config) listen(ctx context.Context) (listeners []net.Listener, err erro
 	return listeners, nil
 }
 
-func (c *Config) open(ctx context.Context, secure bool) (listeners []net.Listener, err error) {
+// checkListen finds addresses that cannot be listened on, or must not be.
+func (c *Config) checkListen(secure bool) error {
+	if activated() {
+		return nil // they are not used
+	}
 	if len(c.Listen) == 0 {
-		return nil, errors.New("listen: no address")
+		return errors.New("listen: no address")
 	}
 	for _, address := range c.Listen {
-		l, err := c.openOne(ctx, address, secure)
+		network, _, err := splitAddress(address)
+		if err == nil {
+			err = c.mayListen(network, address, secure)
+		}
+		if err != nil {
+			return fmt.Errorf("listen: %w", err)
+		}
+	}
+	return nil
+}
+
+// splitAddress tells host:port from unix:PATH.
+func splitAddress(address string) (network, rest string, err error) {
+	path, local := strings.CutPrefix(address, "unix:")
+	if local && path != "" {
+		return "unix", path, nil
+	}
+	_, port, err := net.SplitHostPort(address)
+	if err == nil {
+		_, err = net.LookupPort("tcp", port) //nolint:noctx // it reads a file at most
+	}
+	if local || err != nil {
+		return "", "", fmt.Errorf("%q is neither host:port nor unix:PATH", address)
+	}
+	return "tcp", address, nil
+}
+
+func (c *Config) open(ctx context.Context) (listeners []net.Listener, err error) {
+	for _, address := range c.Listen {
+		l, err := openOne(ctx, address)
 		if err != nil {
 			return listeners, fmt.Errorf("listen: %w", err)
 		}
@@ -60,14 +93,15 @@ func (c *Config) open(ctx context.Context, secure bool) (listeners []net.Listene
 	return listeners, nil
 }
 
-func (c *Config) openOne(ctx context.Context, address string, secure bool) (net.Listener, error) {
-	if path, ok := strings.CutPrefix(address, "unix:"); ok {
-		return listenUnix(ctx, path)
-	}
-	if err := c.mayListen("tcp", address, secure); err != nil {
+func openOne(ctx context.Context, address string) (net.Listener, error) {
+	network, rest, err := splitAddress(address)
+	switch {
+	case err != nil:
 		return nil, err
+	case network == "unix":
+		return listenUnix(ctx, rest)
 	}
-	return (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	return (&net.ListenConfig{}).Listen(ctx, network, rest)
 }
 
 // mayListen keeps the secret from networks where others could read it.

@@ -259,12 +259,20 @@ func TestTLSMistakesAreFoundAtTheStart(t *testing.T) {
 	dir := t.TempDir()
 	must(t, certtest.NewCA("servers").Server("127.0.0.1").Write(dir, "tls"))
 	cert, key := filepath.Join(dir, "tls.cert"), filepath.Join(dir, "tls.key")
+	no := dir + "/no: no such file or directory"
 	for want, c := range map[string]*Config{
-		"tls_cert and tls_key are to be given together":                             {TLSCert: cert},
-		key + ": no certificate in PEM":                                             {TLSCert: cert, TLSKey: key, TLSClientCA: key},
-		"open " + dir + "/no: no such file or directory":                            {TLSCert: cert, TLSKey: key, TLSClientCA: dir + "/no"},
-		dir + "/no and " + key + ": open " + dir + "/no: no such file or directory": {TLSCert: dir + "/no", TLSKey: key},
+		"tls_cert and tls_key are to be given together":     {TLSCert: cert},
+		"tls_client_ca: " + key + ": no certificate in PEM": {TLSCert: cert, TLSKey: key, TLSClientCA: key},
+		"tls_client_ca: open " + no:                         {TLSCert: cert, TLSKey: key, TLSClientCA: dir + "/no"},
+		"tls_cert: open " + no:                              {TLSCert: dir + "/no", TLSKey: dir + "/no"},
+		"tls_key: open " + no:                               {TLSCert: cert, TLSKey: dir + "/no"},
+		"tls_cert " + cert + " and tls_key " + cert + ": tls: found a certificate rather than a key in the PEM for the private key": {TLSCert: cert, TLSKey: cert},
 	} {
+		checked := DefaultConfig()
+		checked.TLSCert, checked.TLSKey, checked.TLSClientCA = c.TLSCert, c.TLSKey, c.TLSClientCA
+		if err := checked.Check(); err == nil || err.Error() != want {
+			t.Errorf("got %v, want %s", err, want)
+		}
 		if _, err := c.tlsConfig(t.Context()); err == nil || err.Error() != want {
 			t.Errorf("got %v, want %s", err, want)
 		}

@@ -14,12 +14,15 @@ import (
 // firstInherited is the first descriptor systemd passes: sd_listen_fds(3).
 const firstInherited = 3
 
+// activated tells whether systemd opened listeners for this process.
+func activated() bool { return os.Getenv("LISTEN_PID") == strconv.Itoa(os.Getpid()) }
+
 // inherited are the listeners systemd opened for this process, none without.
 func inherited() ([]net.Listener, error) {
-	pid, fds := os.Getenv("LISTEN_PID"), os.Getenv("LISTEN_FDS")
-	if pid != strconv.Itoa(os.Getpid()) {
+	if !activated() {
 		return nil, nil
 	}
+	fds := os.Getenv("LISTEN_FDS")
 	for _, name := range []string{"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"} {
 		_ = os.Unsetenv(name)
 	}

@@ -26,15 +26,23 @@ type certificates struct {
 	current *tls.Config
 }
 
-// tlsConfig reads the files once, so that a mistake is found at the start.
-func (c *Config) tlsConfig(ctx context.Context) (*tls.Config, error) {
+// certificates are the files to be read, nil where TLS is not spoken.
+func (c *Config) certificates() (*certificates, error) {
 	switch {
 	case c.TLSCert == "" && c.TLSKey == "" && c.TLSClientCA == "":
 		return nil, nil
 	case c.TLSCert == "" || c.TLSKey == "":
 		return nil, errors.New("tls_cert and tls_key are to be given together")
 	}
-	certs := &certificates{cert: c.TLSCert, key: c.TLSKey, clientCA: c.TLSClientCA}
+	return &certificates{cert: c.TLSCert, key: c.TLSKey, clientCA: c.TLSClientCA}, nil
+}
+
+// tlsConfig reads the files once, so that a mistake is found at the start.
+func (c *Config) tlsConfig(ctx context.Context) (*tls.Config, error) {
+	certs, err := c.certificates()
+	if certs == nil || err != nil {
+		return nil, err
+	}
 	if _, err := certs.get(ctx); err != nil {
 		return nil, err
 	}
@@ -75,9 +83,17 @@ func (c *certificates) get(ctx context.Context) (*tls.Config, error) {
 }
 
 func (c *certificates) read() (*tls.Config, error) {
-	pair, err := tls.LoadX509KeyPair(c.cert, c.key)
+	cert, err := os.ReadFile(c.cert)
 	if err != nil {
-		return nil, fmt.Errorf("%s and %s: %w", c.cert, c.key, err)
+		return nil, fmt.Errorf("tls_cert: %w", err)
+	}
+	key, err := os.ReadFile(c.key)
+	if err != nil {
+		return nil, fmt.Errorf("tls_key: %w", err)
+	}
+	pair, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		return nil, fmt.Errorf("tls_cert %s and tls_key %s: %w", c.cert, c.key, err)
 	}
 	config := &tls.Config{
 		MinVersion:   tls.VersionTLS12,
@@ -91,11 +107,11 @@ func (c *certificates) read() (*tls.Config, error) {
 	}
 	pem, err := os.ReadFile(c.clientCA)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("tls_client_ca: %w", err)
 	}
 	config.ClientCAs = x509.NewCertPool()
 	if !config.ClientCAs.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%s: no certificate in PEM", c.clientCA)
+		return nil, fmt.Errorf("tls_client_ca: %s: no certificate in PEM", c.clientCA)
 	}
 	// Those without one may have the secret.
 	config.ClientAuth = tls.VerifyClientCertIfGiven

@@ -18,6 +18,8 @@ func TestGatewayMistakesAreExitCode2(t *testing.T) {
 		file + `:1: listn: unknown key; did you mean "listen"?`:              {"--config", file},
 		"gateway takes no arguments, not \"surplus\"":                        {"surplus"},
 		`--store-size: "much" is not a size such as "512MiB" or "20GiB"`:     {"--store-size", "much"},
+		"tls_cert: open /none: no such file or directory":                    {"--tls-cert", "/none", "--tls-key", "/none"},
+		`listen: "foo" is neither host:port nor unix:PATH`:                   {"--listen", "foo"},
 		"max_connections: 0 is less than 1":                                  {"--max-connections", "0"},
 		`registry_v1: "maybe" is none of "never", "configured" and "always"`: {"--registry-v1", "maybe"},
 	} {
@@ -33,7 +35,7 @@ func TestGatewayListensToOthersOnlyWhenTold(t *testing.T) {
 	t.Parallel()
 	var out, errs bytes.Buffer
 	code := run(t.Context(), []string{"certsd", "gateway", "--state", t.TempDir(), "--root", t.TempDir(), "--listen", "0.0.0.0:0"}, &out, &errs)
-	if code != exitFailed || !strings.Contains(errs.String(), "0.0.0.0:0 is not a loopback address") {
+	if code != exitUsage || !strings.Contains(errs.String(), "0.0.0.0:0 is not a loopback address") {
 		t.Errorf("exit code %d: %s", code, &errs)
 	}
 }
