@@ -1,6 +1,7 @@
 package certsd
 
 import (
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -139,6 +140,23 @@ func TestParseRoots(t *testing.T) {
 	}
 	if got := ParseRoots(""); len(got) != 0 {
 		t.Errorf("no list gives %q", got)
+	}
+}
+
+func TestCheckRoots(t *testing.T) {
+	t.Parallel()
+	abs := t.TempDir()
+	for list, want := range map[string]string{
+		abs:                                  "",
+		abs + string(filepath.ListSeparator): "",
+		"":                                   `"" names no directory`,
+		string(filepath.ListSeparator):       `"` + string(filepath.ListSeparator) + `" names no directory`,
+		"certs.d":                            `"certs.d" is not an absolute path`,
+		abs + string(filepath.ListSeparator) + "~/certs.d": `"` + filepath.Join("~", "certs.d") + `" is not an absolute path`,
+	} {
+		if err := CheckRoots(list); (err == nil) != (want == "") || err != nil && err.Error() != want {
+			t.Errorf("%q: got %v, want %s", list, err, want)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package certsd
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -28,6 +29,22 @@ func ParseRoots(list string) Roots {
 		}
 	}
 	return roots
+}
+
+// CheckRoots finds what a list cannot mean in the configuration of a daemon: no
+// directory at all, which [Hosts] takes for the default ones, and a directory
+// that depends on where the daemon was started.
+func CheckRoots(list string) error {
+	roots := ParseRoots(list)
+	if len(roots) == 0 {
+		return fmt.Errorf("%q names no directory", list)
+	}
+	for _, root := range roots {
+		if !filepath.IsAbs(root) {
+			return fmt.Errorf("%q is not an absolute path", root)
+		}
+	}
+	return nil
 }
 
 // String is the list in the form [ParseRoots] reads.

@@ -145,8 +145,13 @@ func (c *Config) hosts(hooks resolver.Hooks) (*resolver.Hosts, error) {
 	if err != nil {
 		return nil, fmt.Errorf("registry_v1: %w", err)
 	}
+	if c.Root != "" {
+		if err := certsd.CheckRoots(c.Root); err != nil {
+			return nil, fmt.Errorf("root: %w", err)
+		}
+	}
 	return &resolver.Hosts{
-		Roots:          certsd.ParseRoots(c.Root),
+		Roots:          c.roots(),
 		SystemRoots:    c.SystemRoots,
 		RotateOn:       rotateOn,
 		RegistryV1:     v1,
@@ -154,6 +159,14 @@ func (c *Config) hosts(hooks resolver.Hooks) (*resolver.Hosts, error) {
 		RefuseStranger: refuseStranger,
 		Hooks:          hooks,
 	}, nil
+}
+
+// roots are the directories to search.
+func (c *Config) roots() certsd.Roots {
+	if c.Root == "" {
+		return certsd.DefaultRoots()
+	}
+	return certsd.ParseRoots(c.Root)
 }
 
 // Setting is one key of a [Config].

@@ -75,6 +75,8 @@ func TestConfigValuesThatCannotBeUsed(t *testing.T) {
 		`registry_v1: "no" is none of "never", "configured" and "always"`:                  func(c *Config) { c.RegistryV1 = "no" },
 		`upstreams: host "a/b": contains "/": give the host only, without scheme and path`: func(c *Config) { c.Upstreams = []string{"a/b"} },
 		`rotate_on: "401": asks for credentials and never moves on to another certificate`: func(c *Config) { c.RotateOn = []string{"401"} },
+		`root: ":" names no directory`:                                                     func(c *Config) { c.Root = ":" },
+		`root: "certs.d" is not an absolute path`:                                          func(c *Config) { c.Root = "/a:certs.d" },
 		`listen: no address`: func(c *Config) { c.Listen = nil },
 		`listen: "foo" is neither host:port nor unix:PATH`:             func(c *Config) { c.Listen = []string{"foo"} },
 		`listen: "unix:" is neither host:port nor unix:PATH`:           func(c *Config) { c.Listen = []string{"unix:"} },

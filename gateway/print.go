@@ -39,7 +39,7 @@ func (c *Config) Clients(url string) (gatewayconfig.Gateway, error) {
 		return g, err
 	}
 	defer hosts.CloseIdleConnections()
-	names, err := (&certsd.Hosts{Roots: certsd.ParseRoots(c.Root)}).Names()
+	names, err := (&certsd.Hosts{Roots: c.roots()}).Names()
 	if err != nil {
 		return g, err
 	}
@@ -78,7 +78,7 @@ func (c *Config) url() (string, error) {
 // gateway to itself.
 func (c *Config) Reads(dir string) bool {
 	dir = realPath(dir)
-	return slices.ContainsFunc(certsd.ParseRoots(c.Root), func(root string) bool {
+	return slices.ContainsFunc(c.roots(), func(root string) bool {
 		rel, err := filepath.Rel(realPath(root), dir)
 		return err == nil && filepath.IsLocal(rel)
 	})

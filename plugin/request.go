@@ -11,7 +11,10 @@ import (
 	"github.com/containerd/containerd/v2/core/transfer/registry"
 	tstreaming "github.com/containerd/containerd/v2/core/transfer/streaming"
 	"github.com/containerd/containerd/v2/pkg/httpdbg"
+	"github.com/containerd/errdefs"
 	"github.com/containerd/typeurl/v2"
+
+	"github.com/certsd/containerd-certsd/certsd"
 )
 
 // request is what a client of the transfer service asked for.
@@ -75,6 +78,18 @@ func wishesOf(r *transfertypes.RegistryResolver) wishes {
 		dump:    r.HttpDebug == transfertypes.HTTPDebug_DEBUG || r.HttpDebug == transfertypes.HTTPDebug_BOTH,
 		trace:   r.HttpDebug == transfertypes.HTTPDebug_TRACE || r.HttpDebug == transfertypes.HTTPDebug_BOTH,
 	}
+}
+
+// check refuses a list of roots that would stand for other directories than
+// those the client thinks of: the default ones, or some below the daemon's.
+func (w wishes) check() error {
+	if w.hostDir == "" {
+		return nil
+	}
+	if err := certsd.CheckRoots(w.hostDir); err != nil {
+		return fmt.Errorf("%w: the client's hosts directory: %w", errdefs.ErrInvalidArgument, err)
+	}
+	return nil
 }
 
 func headerOf(from map[string]string) http.Header {

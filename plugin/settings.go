@@ -88,6 +88,9 @@ func configure(ctx context.Context, c Config) (*settings, error) {
 	if c.ConfigPath == "" {
 		c.ConfigPath = certsd.DefaultRoots().String()
 	}
+	if err := certsd.CheckRoots(c.ConfigPath); err != nil {
+		return nil, fmt.Errorf("config_path: %w", err)
+	}
 	return &settings{
 		config: c,
 		template: resolver.Hosts{

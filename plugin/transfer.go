@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/containerd/containerd/v2/core/content"
@@ -72,6 +73,9 @@ func (t *transferrer) exchange(ctx context.Context, side any, r role, progress t
 	req, err := readRequest(ctx, stock, wishesFrom(ctx, r))
 	if err != nil {
 		return nil, fmt.Errorf("reading the request for %s: %w", stock.Image(), err)
+	}
+	if err := req.wishes.check(); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", stock.Image(), err), req.close())
 	}
 	return t.settings.remote(ctx, req, t.content, progress), nil
 }

@@ -232,6 +232,23 @@ func TestErrorsOfATransferNameTheCertificates(t *testing.T) {
 	}
 }
 
+// TestHostsDirectoriesOfClientsAreMeant: a slip of the client's does not lead to
+// the directories of the daemon.
+func TestHostsDirectoriesOfClientsAreMeant(t *testing.T) {
+	t.Parallel()
+	d := newDaemon(t, t.TempDir())
+	ctx := namespaces.WithNamespace(t.Context(), "test")
+	for list, want := range map[string]string{
+		":":       `reg.test/app:1: invalid argument: the client's hosts directory: ":" names no directory`,
+		"certs.d": `reg.test/app:1: invalid argument: the client's hosts directory: "certs.d" is not an absolute path`,
+	} {
+		err := d.ours.Transfer(ctx, wish(t, "reg.test/app:1", list), image.NewStore("x"))
+		if !errdefs.IsInvalidArgument(err) || err.Error() != want {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+}
+
 // TestRefusedSchema1KeepsItsReason: containerd's gRPC service drops errors that
 // say "not implemented".
 func TestRefusedSchema1KeepsItsReason(t *testing.T) {

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+
 	"github.com/urfave/cli/v3"
 
 	"github.com/certsd/containerd-certsd/certsd"
@@ -18,6 +20,7 @@ func (f *hostFlags) flags() []cli.Flag {
 			Name:        "root",
 			Usage:       "search the certs.d directories in `LIST`, separated as in $PATH (default: " + certsd.DefaultRoots().String() + ")",
 			Destination: &f.root,
+			Validator:   rootList,
 		},
 		&cli.StringFlag{
 			Name:        "system-roots",
@@ -27,6 +30,15 @@ func (f *hostFlags) flags() []cli.Flag {
 			Validator:   systemRootsMode,
 		},
 	}
+}
+
+// rootList checks a value of --root. None, as of a variable that is not set,
+// leaves the default ones.
+func rootList(list string) error {
+	if list != "" && len(certsd.ParseRoots(list)) == 0 {
+		return fmt.Errorf("%q names no directory", list)
+	}
+	return nil
 }
 
 // roots are the directories to search, nil for the default ones.

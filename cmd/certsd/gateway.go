@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"strings"
 
 	"github.com/containerd/log"
 	"github.com/urfave/cli/v3"
 
+	"github.com/certsd/containerd-certsd/certsd"
 	"github.com/certsd/containerd-certsd/gateway"
 )
 
@@ -112,7 +114,25 @@ func loadGateway(config *gateway.Config, c *cli.Command, file string) error {
 			}
 		}
 	}
+	if c.IsSet("root") {
+		config.Root = absolute(config.Root)
+	}
 	return errors.Join(errs...)
+}
+
+// absolute is a list of roots as somebody in this directory means it. The one in
+// a file is not for this directory.
+func absolute(list string) string {
+	roots := certsd.ParseRoots(list)
+	if len(roots) == 0 {
+		return list
+	}
+	for i, root := range roots {
+		if path, err := filepath.Abs(root); err == nil {
+			roots[i] = path
+		}
+	}
+	return roots.String()
 }
 
 // freshCredentials reads Docker's configuration whenever a registry wants

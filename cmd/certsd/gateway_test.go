@@ -19,6 +19,7 @@ func TestGatewayMistakesAreExitCode2(t *testing.T) {
 		"gateway takes no arguments, not \"surplus\"":                        {"surplus"},
 		`--store-size: "much" is not a size such as "512MiB" or "20GiB"`:     {"--store-size", "much"},
 		"tls_cert: open /none: no such file or directory":                    {"--tls-cert", "/none", "--tls-key", "/none"},
+		`root: ":" names no directory`:                                       {"--root", ":"},
 		`listen: "foo" is neither host:port nor unix:PATH`:                   {"--listen", "foo"},
 		"max_connections: 0 is less than 1":                                  {"--max-connections", "0"},
 		`registry_v1: "maybe" is none of "never", "configured" and "always"`: {"--registry-v1", "maybe"},
@@ -37,6 +38,23 @@ func TestGatewayListensToOthersOnlyWhenTold(t *testing.T) {
 	code := run(t.Context(), []string{"certsd", "gateway", "--state", t.TempDir(), "--root", t.TempDir(), "--listen", "0.0.0.0:0"}, &out, &errs)
 	if code != exitUsage || !strings.Contains(errs.String(), "0.0.0.0:0 is not a loopback address") {
 		t.Errorf("exit code %d: %s", code, &errs)
+	}
+}
+
+// TestGatewayTakesADirectoryFromHere: relative as for other commands.
+func TestGatewayTakesADirectoryFromHere(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	if err := os.MkdirAll(filepath.Join("certs.d", "reg.test"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	var out, errs bytes.Buffer
+	args := []string{"certsd", "gateway", "--root", "certs.d:/other", "--allow-any-local", "--print-hosts"}
+	if code := run(t.Context(), args, &out, &errs); code != exitDone || !strings.Contains(out.String(), "reg.test") {
+		t.Errorf("exit code %d: %s%s", code, &out, &errs)
+	}
+	if got, want := absolute("certs.d:/other"), filepath.Join(dir, "certs.d")+":/other"; got != want {
+		t.Errorf("got %s, want %s", got, want)
 	}
 }
 

@@ -70,6 +70,8 @@ func TestWrongUsageIsExitCode2(t *testing.T) {
 		{"certsd", "--nonsense"},
 		{"certsd", "demo", "--nonsense"},
 		{"certsd", "demo", "surplus"},
+		{"certsd", "check", "--root", ":", "reg.test"},
+		{"certsd", "migrate", "--root", ":"},
 		{"certsd", "help", "nosuch"},
 		{"certsd", "demo", "help", "nosuch"},
 	} {

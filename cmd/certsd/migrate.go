@@ -42,7 +42,7 @@ func migrateCommand(stdout, stderr io.Writer) *cli.Command {
 		Flags: []cli.Flag{
 			&cli.StringFlag{
 				Name: "root", Usage: "read the certs.d directories in `LIST`, separated as in $PATH (default: " + certsd.DefaultRoots().String() + ")",
-				Destination: &root,
+				Destination: &root, Validator: rootList,
 			},
 			&cli.StringSliceFlag{
 				Name: "config", Usage: "read containerd's or Docker's configuration `FILE`; may be repeated " +
