@@ -59,6 +59,19 @@ func TestStaysOutBesideTheStockPlugin(t *testing.T) {
 	}
 }
 
+func TestSaysWhatIsLostBesideTheStockService(t *testing.T) {
+	t.Parallel()
+	set := plugin.NewPluginSet()
+	fake(t, set, plugins.TransferPlugin, ID, struct{}{}, nil)
+	fake(t, set, plugins.GRPCPlugin, "transfer", struct{}{}, nil)
+	var out bytes.Buffer
+	_, err := registered(plugins.GRPCPlugin, ID).InitFn(initContext(t, set, &out))
+	if text := out.String(); !plugin.IsSkipPlugin(err) || strings.Count(text, "\n") != 1 ||
+		!strings.Contains(text, "certsd pulls, but --hosts-dir") || !strings.Contains(text, `add \"io.containerd.grpc.v1.transfer\" to disabled_plugins`) {
+		t.Errorf("got %v, and containerd's log says %q", err, text)
+	}
+}
+
 func TestBrokenSettingsAreNamedAtStart(t *testing.T) {
 	t.Parallel()
 	for want, change := range map[string]func(*Config){
