@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"sync"
-	"sync/atomic"
 
 	"github.com/containerd/containerd/v2/core/remotes/docker"
 
@@ -18,12 +17,23 @@ type authorizer struct {
 	// preferred is the certificate a request begins with, nil for none.
 	preferred func(*http.Request) *certsd.Identity
 	create    func() docker.Authorizer
-	// challenged tells that there was a challenge to answer.
-	challenged atomic.Bool
 
 	// mu guards byIdentity.
-	mu         sync.Mutex
-	byIdentity map[*certsd.Identity]docker.Authorizer
+	mu sync.Mutex
+	// byIdentity has those that were challenged, and no failed ones.
+	byIdentity map[*certsd.Identity]*shared
+}
+
+// shared is a docker authorizer that requests use one at a time: they wait for
+// a token while another one fetches it. docker's own way to wait gives all of
+// them the error of one that has given up, also those who come later.
+type shared struct {
+	inner docker.Authorizer
+	// turn is held by one request.
+	turn chan struct{}
+	// over tells that there is no token, err why. They are guarded by turn.
+	over bool
+	err  error
 }
 
 var _ docker.Authorizer = (*authorizer)(nil)
@@ -40,7 +50,7 @@ func newAuthorizer(bound *certsd.EndpointTransport, e *certsd.Endpoint, client *
 				docker.WithAuthCreds(credentials.only(e.Host)),
 			)
 		},
-		byIdentity: map[*certsd.Identity]docker.Authorizer{},
+		byIdentity: map[*certsd.Identity]*shared{},
 	}
 }
 
@@ -72,28 +82,60 @@ func (c credentials) name(host string) string {
 }
 
 // Authorize implements docker.Authorizer. Before the first challenge there is
-// nothing to add.
+// nothing to add. After an error there is a new one: it asks for the
+// credentials, which may have been corrected, and for a token once more.
 func (a *authorizer) Authorize(ctx context.Context, req *http.Request) error {
-	if !a.challenged.Load() {
+	identity := a.preferred(req)
+	s := a.challenged(identity)
+	if s == nil {
 		return nil
 	}
-	return a.current(req).Authorize(ctx, req)
+	select {
+	case s.turn <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-s.turn }()
+	if s.over {
+		return s.err
+	}
+	err := s.inner.Authorize(ctx, req)
+	if err == nil {
+		return nil
+	}
+	a.forget(identity, s)
+	s.over = true
+	if ctx.Err() == nil {
+		// Those who wait have nothing better to expect.
+		s.err = err
+	}
+	return err
 }
 
 // AddResponses implements docker.Authorizer.
 func (a *authorizer) AddResponses(ctx context.Context, responses []*http.Response) error {
-	a.challenged.Store(true)
-	return a.current(responses[len(responses)-1].Request).AddResponses(ctx, responses)
+	identity := a.preferred(responses[len(responses)-1].Request)
+	a.mu.Lock()
+	s, ok := a.byIdentity[identity]
+	if !ok {
+		s = &shared{inner: a.create(), turn: make(chan struct{}, 1)}
+		a.byIdentity[identity] = s
+	}
+	a.mu.Unlock()
+	return s.inner.AddResponses(ctx, responses)
 }
 
-func (a *authorizer) current(req *http.Request) docker.Authorizer {
-	identity := a.preferred(req)
+// challenged is what to authorize a request with, nil for nothing.
+func (a *authorizer) challenged(identity *certsd.Identity) *shared {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	d, ok := a.byIdentity[identity]
-	if !ok {
-		d = a.create()
-		a.byIdentity[identity] = d
+	return a.byIdentity[identity]
+}
+
+func (a *authorizer) forget(identity *certsd.Identity, s *shared) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.byIdentity[identity] == s {
+		delete(a.byIdentity, identity)
 	}
-	return d
 }

@@ -49,6 +49,10 @@ func (r *Resolver) get(ctx context.Context, spec reference.Spec, rh docker.Regis
 	return read(resp, q.limit)
 }
 
+// maxChallenges bounds how often a request is challenged that had nothing to
+// answer with, as where another one found out that their token cannot be had.
+const maxChallenges = 3
+
 // exchange sends a request. A challenge is answered once: that is all a token
 // or a password can change.
 func (r *Resolver) exchange(ctx context.Context, spec reference.Spec, rh docker.RegistryHost, q question) (*http.Response, error) {
@@ -57,18 +61,24 @@ func (r *Resolver) exchange(ctx context.Context, spec reference.Spec, rh docker.
 		return nil, err
 	}
 	resp, err := r.send(ctx, spec, rh, q)
-	if err != nil || resp.StatusCode != http.StatusUnauthorized || rh.Authorizer == nil {
-		return resp, err
+	for range maxChallenges {
+		if err != nil || resp.StatusCode != http.StatusUnauthorized || rh.Authorizer == nil {
+			return resp, err
+		}
+		err = rh.Authorizer.AddResponses(ctx, []*http.Response{resp})
+		if errdefs.IsNotImplemented(err) {
+			return resp, nil
+		}
+		_ = resp.Body.Close()
+		if err != nil {
+			return nil, err
+		}
+		resp, err = r.send(ctx, spec, rh, q)
+		if err == nil && resp.Request.Header.Get("Authorization") != "" {
+			break
+		}
 	}
-	err = rh.Authorizer.AddResponses(ctx, []*http.Response{resp})
-	if errdefs.IsNotImplemented(err) {
-		return resp, nil
-	}
-	_ = resp.Body.Close()
-	if err != nil {
-		return nil, err
-	}
-	return r.send(ctx, spec, rh, q)
+	return resp, err
 }
 
 // ask is get for what a challenge answers, too.
