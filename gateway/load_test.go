@@ -59,10 +59,10 @@ func TestWrongSecretsLockNobodyOut(t *testing.T) {
 				if i%3 == 0 {
 					wrong = right[:len(right)-1] + strings.Repeat("x", i%2)
 				}
-				if s.matches(wrong) {
+				if s.matches(t.Context(), wrong) {
 					t.Errorf("%q is right", wrong)
 				}
-				if i%100 == 0 && !s.matches(right) {
+				if i%100 == 0 && !s.matches(t.Context(), right) {
 					t.Error("the right one is wrong")
 				}
 			}
@@ -70,7 +70,7 @@ func TestWrongSecretsLockNobodyOut(t *testing.T) {
 	}
 	wait.Wait()
 	for _, wrong := range []string{"", " ", right + " ", right + "\n", strings.ToUpper(right), right + right} {
-		if s.matches(wrong) {
+		if s.matches(t.Context(), wrong) {
 			t.Errorf("%q is right", wrong)
 		}
 	}
@@ -84,7 +84,7 @@ func BenchmarkWrongSecret(b *testing.B) {
 	for name, presented := range map[string]string{"right": right, "first letter wrong": "!" + right[1:], "last letter wrong": right[1:] + "!", "long": strings.Repeat("x", 8000)} {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
-				s.matches(presented)
+				s.matches(b.Context(), presented)
 			}
 		})
 	}

@@ -411,6 +411,61 @@ func TestSecretIsRotatedWithoutAnInterruption(t *testing.T) {
 	}
 }
 
+func TestSecretThatCannotBeReadIsTold(t *testing.T) {
+	t.Parallel()
+	r := run(t, nil)
+	file := filepath.Join(r.config.State, secretFile)
+	first := r.secret(t)
+	// Nobody has asked for anything yet.
+	must(t, os.WriteFile(file, []byte("another secret, long enough"), 0o600))
+	must(t, os.Chmod(file, 0o644))
+	for secret, want := range map[string]int{first: 200, "another secret, long enough": 401} {
+		for range 3 {
+			if status, _, _ := r.get(t, &http.Transport{}, "http://"+r.address+"/v2/", secret); status != want {
+				t.Errorf("%q: %d", secret, status)
+			}
+		}
+	}
+	const message, cause = "a changed secret cannot be used, what was read last stays in use", "may be read by others than its owner: chmod 600 it"
+	if got := r.log.String(); strings.Count(got, message) != 1 || !strings.Contains(got, cause) {
+		t.Errorf("the log has\n%s", got)
+	}
+	must(t, os.Chmod(file, 0o600))
+	if status, _, _ := r.get(t, &http.Transport{}, "http://"+r.address+"/v2/", "another secret, long enough"); status != 200 {
+		t.Errorf("mended: %d", status)
+	}
+	must(t, os.Remove(file))
+	for range 2 {
+		if status, _, _ := r.get(t, &http.Transport{}, "http://"+r.address+"/v2/", "another secret, long enough"); status != 200 {
+			t.Errorf("removed: %d", status)
+		}
+	}
+	if got := r.log.String(); strings.Count(got, message) != 2 {
+		t.Errorf("the log has\n%s", got)
+	}
+}
+
+func TestRotatedSecretKeepsItsOwner(t *testing.T) {
+	t.Parallel()
+	if os.Getuid() != 0 {
+		t.Skip("only root gives files away")
+	}
+	dir := t.TempDir()
+	s, err := OpenSecret(dir)
+	must(t, err)
+	must(t, os.Chown(filepath.Join(dir, secretFile), 4242, 4243))
+	must(t, s.Rotate())
+	must(t, s.Rotate())
+	for _, name := range []string{secretFile, oldSecretFile} {
+		info, err := os.Stat(filepath.Join(dir, name))
+		must(t, err)
+		owner, ok := info.Sys().(*syscall.Stat_t)
+		if !ok || owner.Uid != 4242 || owner.Gid != 4243 || info.Mode() != 0o600 {
+			t.Errorf("%s: %v of %+v", name, info.Mode(), owner)
+		}
+	}
+}
+
 func TestStopLetsBlobsFinish(t *testing.T) {
 	t.Parallel()
 	b := newBlobServer(1 << 20)

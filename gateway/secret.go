@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -13,7 +14,10 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
+
+	"github.com/containerd/log"
 )
 
 const (
@@ -46,6 +50,14 @@ type secretState struct {
 	stamp stamp
 	sum   [sha256.Size]byte
 	known bool
+	// failed is why the file could not be read when that was last told.
+	failed failure
+}
+
+// failure tells whether there is something new to say.
+type failure struct {
+	stamp stamp
+	text  string
 }
 
 // stamp tells whether a file is still the same.
@@ -61,6 +73,10 @@ func OpenSecret(dir string) (*Secret, error) {
 	_, err := readSecret(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = createSecret(path)
+	}
+	if err == nil {
+		// A later one that cannot be read leaves this in use.
+		_, err = s.now.read(path)
 	}
 	if err != nil {
 		return nil, err
@@ -82,10 +98,11 @@ func (s *Secret) Rotate() error {
 	if err != nil {
 		return err
 	}
-	if err := writeFile(filepath.Join(s.Dir, oldSecretFile), append(old, '\n')); err != nil {
+	// Whoever runs this, the gateway has to read them.
+	if err := writeFileLike(path, filepath.Join(s.Dir, oldSecretFile), append(old, '\n')); err != nil {
 		return err
 	}
-	return writeFile(path, append(newSecret(), '\n'))
+	return writeFileLike(path, path, append(newSecret(), '\n'))
 }
 
 // presentedBy tells whether a request has the secret. It takes the same time
@@ -97,28 +114,28 @@ func (s *Secret) presentedBy(r *http.Request) bool {
 			presented = password
 		}
 	}
-	return s.matches(presented)
+	return s.matches(r.Context(), presented)
 }
 
 // matches compares digests: their comparison tells nothing about the secret,
 // not even its length.
-func (s *Secret) matches(presented string) bool {
+func (s *Secret) matches(ctx context.Context, presented string) bool {
 	if len(presented) > maxSecret {
 		presented = ""
 	}
 	sum := sha256.Sum256([]byte(presented))
-	now, old := s.current()
+	now, old := s.current(ctx)
 	match := subtle.ConstantTimeCompare(sum[:], now.sum[:])&b2i(now.known) |
 		subtle.ConstantTimeCompare(sum[:], old.sum[:])&b2i(old.known)
 	return match == 1
 }
 
 // current looks at the files. What cannot be read leaves what was read before.
-func (s *Secret) current() (now, old secretState) {
+func (s *Secret) current(ctx context.Context) (now, old secretState) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.now.refresh(filepath.Join(s.Dir, secretFile), false)
-	s.old.refresh(filepath.Join(s.Dir, oldSecretFile), true)
+	s.now.refresh(ctx, filepath.Join(s.Dir, secretFile), false)
+	s.old.refresh(ctx, filepath.Join(s.Dir, oldSecretFile), true)
 	now, old = s.now, s.old
 	grace := s.Grace
 	if grace == 0 {
@@ -131,24 +148,34 @@ func (s *Secret) current() (now, old secretState) {
 }
 
 // refresh reads a file if it has changed. One that is gone, if it may be, is
-// not known any more.
-func (s *secretState) refresh(path string, mayBeGone bool) {
+// not known any more. Why one cannot be read is told once for each change.
+func (s *secretState) refresh(ctx context.Context, path string, mayBeGone bool) {
+	at, err := s.read(path)
+	switch {
+	case err == nil:
+	case mayBeGone && errors.Is(err, fs.ErrNotExist):
+		*s = secretState{}
+	case s.failed != failure{at, err.Error()}:
+		s.failed = failure{at, err.Error()}
+		log.G(ctx).WithError(err).Warn("certsd gateway: a changed secret cannot be used, what was read last stays in use")
+	}
+}
+
+// read takes over what is in a file that has changed.
+func (s *secretState) read(path string) (at stamp, err error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		if mayBeGone && errors.Is(err, fs.ErrNotExist) {
-			*s = secretState{}
-		}
-		return
+		return at, err
 	}
-	at := stamp{info.Size(), info.ModTime()}
+	at = stamp{info.Size(), info.ModTime()}
 	if s.known && at == s.stamp {
-		return
+		return at, nil
 	}
 	secret, err := readSecret(path)
-	if err != nil {
-		return
+	if err == nil {
+		*s = secretState{stamp: at, sum: sha256.Sum256(secret), known: true}
 	}
-	*s = secretState{stamp: at, sum: sha256.Sum256(secret), known: true}
+	return at, err
 }
 
 func readSecret(path string) ([]byte, error) {
@@ -196,11 +223,33 @@ func createSecret(path string) error {
 
 // writeFile replaces a file, whole or not at all.
 func writeFile(path string, data []byte) error {
+	return replace(path, data, func(string) error { return nil })
+}
+
+// writeFileLike is writeFile with the owner of another file, or of path itself.
+func writeFileLike(other, path string, data []byte) error {
+	info, err := os.Stat(other)
+	if err != nil {
+		return err
+	}
+	return replace(path, data, func(tmp string) error {
+		if owner, ok := info.Sys().(*syscall.Stat_t); ok {
+			return os.Chown(tmp, int(owner.Uid), int(owner.Gid))
+		}
+		return nil
+	})
+}
+
+// replace writes a file, prepares it and gives it its name.
+func replace(path string, data []byte, prepare func(tmp string) error) error {
 	tmp, err := writeTemp(path, data)
 	if err != nil {
 		return err
 	}
-	if err := os.Rename(tmp, path); err != nil {
+	if err = prepare(tmp); err == nil {
+		err = os.Rename(tmp, path)
+	}
+	if err != nil {
 		return errors.Join(err, os.Remove(tmp))
 	}
 	return nil
