@@ -17,7 +17,7 @@ import (
 
 // serveBlob answers with a blob, or with one range of it. All of a blob is
 // verified on the way; a range is not, as its digest is that of the whole, unless
-// it is of a blob that is at hand.
+// the blob is stored.
 func (s *Server) serveBlob(w http.ResponseWriter, r *http.Request, t *target) error {
 	if _, ok := s.stored(r.Context(), t); ok {
 		return s.serveStored(w, r, t)
@@ -132,6 +132,15 @@ func (s *Server) serveStored(w http.ResponseWriter, r *http.Request, t *target) 
 		return fmt.Errorf("%s in the gateway's store: %w", t.digest, err)
 	}
 	defer at.Close()
+	if r.Method == http.MethodGet && wantedRange(r, t.digest.String()) != "" {
+		err = s.verifyStored(r.Context(), at, t)
+		if _, wrong := errors.AsType[*digestError](err); wrong {
+			s.discard(r.Context(), t.digest, err)
+		}
+		if err != nil {
+			return err
+		}
+	}
 	err = serveSeekable(w, r, t, at.Size(), func(offset int64) io.Reader {
 		section := io.NewSectionReader(at, offset, at.Size()-offset)
 		if offset > 0 {

@@ -162,6 +162,8 @@ func TestFailedConversionIsToldAndTriedAgain(t *testing.T) {
 	g.pull(t, b.Host, "library/app", "1")
 }
 
+// TestDamagedStoreIsNeverServed, whole or in part, and heals also for those who
+// pull by digest.
 func TestDamagedStoreIsNeverServed(t *testing.T) {
 	t.Parallel()
 	a := newArchive(t)
@@ -171,27 +173,58 @@ func TestDamagedStoreIsNeverServed(t *testing.T) {
 	blobs, err := filepath.Glob(filepath.Join(g.store.dir, "content", "blobs", "sha256", "*"))
 	must(t, err)
 	for _, file := range blobs {
-		content, err := os.ReadFile(file)
-		must(t, err)
-		content[len(content)/2] ^= 1
-		must(t, os.Chmod(file, 0o600))
-		must(t, os.WriteFile(file, content, 0o600))
 		d := "sha256:" + filepath.Base(file)
-		for _, kind := range []string{"blobs", "manifests"} {
-			if kind == "manifests" && d != manifest.Digest.String() {
+		for _, tt := range []struct{ kind, wanted string }{{"blobs", ""}, {"blobs", "bytes=0-1"}, {"blobs", "bytes=5-"}, {"manifests", ""}} {
+			if tt.kind == "manifests" && d != manifest.Digest.String() {
 				continue
 			}
-			got := g.do(t, http.MethodGet, "/v2/library/app/"+kind+"/"+d+"?ns="+a.Host)
-			if got.status == http.StatusOK && got.err == nil {
-				t.Errorf("%s %s: %d bytes were served", kind, d, len(got.body))
+			damage(t, file)
+			got := g.do(t, http.MethodGet, "/v2/library/app/"+tt.kind+"/"+d+"?ns="+a.Host, "Range", tt.wanted)
+			if got.status < 300 && got.err == nil {
+				t.Errorf("%s %s %s: %d bytes were served", tt.kind, d, tt.wanted, len(got.body))
 			}
-		}
-		if _, err := os.Stat(file); !os.IsNotExist(err) {
-			t.Errorf("%s is still there: %v", d, err)
+			if _, err := os.Stat(file); !os.IsNotExist(err) {
+				t.Errorf("%s is still there: %v", d, err)
+			}
+			g.pull(t, a.Host, "library/app", manifest.Digest.String())
 		}
 	}
-	if again := g.pull(t, a.Host, "library/app", "1"); again.Digest != manifest.Digest {
-		t.Errorf("converted again: %s, want %s", again.Digest, manifest.Digest)
+}
+
+func damage(tb testing.TB, file string) {
+	tb.Helper()
+	content, err := os.ReadFile(file)
+	must(tb, err)
+	content[len(content)/2] ^= 1
+	must(tb, os.Chmod(file, 0o600))
+	must(tb, os.WriteFile(file, content, 0o600))
+}
+
+// TestDamagedImageWhoseTagHasMoved cannot be had by its digest any more, and
+// nobody is told that it can.
+func TestDamagedImageWhoseTagHasMoved(t *testing.T) {
+	t.Parallel()
+	a := newArchive(t)
+	a.add("library/app", "1")
+	g := newGateway(t, nil, a)
+	manifest := g.pull(t, a.Host, "library/app", "1")
+	a.Add("library/app", "1", v1test.Layer{Data: v1test.Gzip(v1test.Tar(map[string]string{"etc/other": "image"}))})
+	blobs, err := filepath.Glob(filepath.Join(g.store.dir, "content", "blobs", "sha256", "*"))
+	must(t, err)
+	for _, file := range blobs {
+		if d := digest.NewDigestFromEncoded(digest.SHA256, filepath.Base(file)); d != manifest.Digest {
+			must(t, os.Remove(file))
+		}
+	}
+	path := "/v2/library/app/manifests/" + manifest.Digest.String() + "?ns=" + a.Host
+	if got := g.do(t, http.MethodHead, path); got.status != http.StatusNotFound {
+		t.Errorf("got %d", got.status)
+	}
+	got := g.do(t, http.MethodGet, path)
+	for _, want := range []string{codeManifestUnknown, "@" + manifest.Digest.String() + " is not stored any more, and " + a.Host + "/library/app:1, which it was converted from, is now sha256:"} {
+		if !strings.Contains(string(got.body), want) {
+			t.Errorf("got %d %s", got.status, got.body)
+		}
 	}
 }
 

@@ -169,6 +169,7 @@ func (s *Store) drop(ctx context.Context, v *inventory, d digest.Digest, now tim
 		return err
 	}
 	delete(s.used, d)
+	delete(s.verified, d)
 	delete(v.blobs, d)
 	v.total -= info.Size
 	return nil

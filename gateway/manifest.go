@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/containerd/containerd/v2/core/content"
-	"github.com/containerd/log"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
@@ -59,8 +58,11 @@ func describe(h http.Header, d digest.Digest, mediaType string) {
 
 // resolve finds the descriptor of a manifest, and converts what has to be.
 func (s *Server) resolve(ctx context.Context, t *target) (ocispec.Descriptor, error) {
-	if info, ok := s.stored(ctx, t); ok && isManifest(info) {
-		return ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: info.Digest, Size: info.Size}, nil
+	if desc, ok := s.storedManifest(ctx, t); ok {
+		return desc, nil
+	}
+	if tag := s.tagOf(t); tag != "" {
+		return s.resolveTag(ctx, t, tag)
 	}
 	flight := s.flights.join(t.named(), func(ctx context.Context) (ocispec.Descriptor, error) {
 		return s.resolveNow(ctx, t)
@@ -81,6 +83,9 @@ func (s *Server) resolveNow(ctx context.Context, t *target) (ocispec.Descriptor,
 	}
 	if desc.Size > maxManifest {
 		return ocispec.Descriptor{}, fmt.Errorf("%s: a manifest of %d bytes is larger than %d", t.named(), desc.Size, maxManifest)
+	}
+	if s.options.Store != nil && t.tag != "" {
+		s.options.Store.remember(ctx, t, desc.Digest)
 	}
 	return desc, nil
 }
@@ -120,10 +125,4 @@ func (s *Server) manifest(ctx context.Context, t *target, desc ocispec.Descripto
 		return nil, fmt.Errorf("%s: the manifest has more than %d bytes", t.named(), maxManifest)
 	}
 	return body, verify(body, t.named(), desc.Digest)
-}
-
-// discard removes a stored blob that is not what it was.
-func (s *Server) discard(ctx context.Context, d digest.Digest, cause error) {
-	err := s.options.Store.Delete(ctx, d)
-	log.G(ctx).WithError(errors.Join(cause, err)).Error("certsd gateway: a stored blob is damaged and was removed")
 }

@@ -34,12 +34,14 @@ type Store struct {
 	limit  int64
 	lock   *os.File
 
-	// mu guards pins, and is held while a blob is removed.
+	// mu guards the rest, and is held while a blob is removed.
 	mu sync.Mutex
 	// pins counts the conversions that rely on a blob.
 	pins map[digest.Digest]int
 	// used is when a blob was last asked for.
 	used map[digest.Digest]time.Time
+	// verified are the blobs that this process has read whole.
+	verified map[digest.Digest]bool
 }
 
 // OpenStore opens the store in dir, which is for one process at a time. limit is
@@ -55,7 +57,7 @@ func OpenStore(dir string, limit int64) (*Store, error) {
 	s := &Store{
 		labels: &labelFiles{dir: filepath.Join(dir, "labels")},
 		dir:    dir, limit: limit, lock: lock,
-		pins: map[digest.Digest]int{}, used: map[digest.Digest]time.Time{},
+		pins: map[digest.Digest]int{}, used: map[digest.Digest]time.Time{}, verified: map[digest.Digest]bool{},
 	}
 	if s.Store, err = local.NewLabeledStore(filepath.Join(dir, "content"), s.labels); err != nil {
 		return nil, errors.Join(err, lock.Close())

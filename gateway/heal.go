@@ -1,0 +1,141 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"strings"
+
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/errdefs"
+	"github.com/containerd/log"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// labelTag and host/repository is a label of manifests: the tag that was
+// converted to it last. Neither v1 nor schema 1 knows the digest, so that is
+// what to ask for where the manifest is stored no more.
+const labelTag = "certsd/tag."
+
+// remember notes which tag a stored manifest is of.
+func (s *Store) remember(ctx context.Context, t *target, d digest.Digest) {
+	found := *t
+	found.digest = d
+	info, err := s.Store.Info(ctx, d)
+	if err != nil || !isManifest(info) || !comesFrom(info, &found) || info.Labels[labelTag+t.ref()] == t.tag {
+		return
+	}
+	// Without it the image is converted again when it is pulled by tag.
+	_, _ = s.Update(ctx, content.Info{Digest: d, Labels: map[string]string{labelTag + t.ref(): t.tag}}, "labels."+labelTag+t.ref())
+}
+
+// tagOf is the tag that a digest of a repository was converted from, empty if
+// that is not known.
+func (s *Server) tagOf(t *target) string {
+	if s.options.Store == nil || t.digest == "" {
+		return ""
+	}
+	set, err := s.options.Store.labels.Get(t.digest)
+	if tag := set[labelTag+t.ref()]; err == nil && tagName.MatchString(tag) {
+		return tag
+	}
+	return ""
+}
+
+// complete tells whether all blobs of a manifest are there.
+func (s *Store) complete(ctx context.Context, manifest content.Info) bool {
+	for _, child := range children(manifest) {
+		if _, err := s.Store.Info(ctx, child); errdefs.IsNotFound(err) {
+			return false
+		}
+	}
+	return true
+}
+
+// discard removes a blob for good, but not which tags it was of.
+func (s *Store) discard(ctx context.Context, d digest.Digest) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.verified, d)
+	set, err := s.labels.Get(d)
+	maps.DeleteFunc(set, func(key, _ string) bool { return !strings.HasPrefix(key, labelTag) })
+	err = errors.Join(err, s.Delete(ctx, d))
+	if len(set) > 0 {
+		err = errors.Join(err, s.labels.Set(d, set))
+	}
+	return err
+}
+
+// discard removes a stored blob that is not what it was. The images that have it
+// are incomplete then, and are converted again when they are asked for.
+func (s *Server) discard(ctx context.Context, d digest.Digest, cause error) {
+	err := s.options.Store.discard(ctx, d)
+	log.G(ctx).WithError(errors.Join(cause, err)).Error("certsd gateway: a stored blob is damaged and was removed")
+}
+
+// storedManifest finds the manifest of a conversion that has all of its blobs.
+func (s *Server) storedManifest(ctx context.Context, t *target) (ocispec.Descriptor, bool) {
+	info, ok := s.stored(ctx, t)
+	if !ok || !isManifest(info) {
+		return ocispec.Descriptor{}, false
+	}
+	if !s.options.Store.complete(ctx, info) {
+		err := s.options.Store.discard(ctx, info.Digest)
+		log.G(ctx).WithField("image", t.named()).WithError(err).Warn("certsd gateway: a stored image lacks a blob and is converted again")
+		return ocispec.Descriptor{}, false
+	}
+	return ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: info.Digest, Size: info.Size}, true
+}
+
+// resolveTag finds what was converted before by the tag that it was of.
+func (s *Server) resolveTag(ctx context.Context, t *target, tag string) (ocispec.Descriptor, error) {
+	tagged := *t
+	tagged.tag, tagged.digest = tag, ""
+	desc, err := s.resolve(ctx, &tagged)
+	if err == nil && desc.Digest != t.digest {
+		return desc, &fault{
+			status: http.StatusNotFound, code: codeManifestUnknown,
+			message: fmt.Sprintf("%s is not stored any more, and %s, which it was converted from, is now %s", t.named(), tagged.named(), desc.Digest),
+		}
+	}
+	return desc, err
+}
+
+// verifyStored reads a blob once in the life of the process: nothing can be
+// said of a range alone.
+func (s *Server) verifyStored(ctx context.Context, at content.ReaderAt, t *target) error {
+	if s.options.Store.isVerified(t.digest) {
+		return nil
+	}
+	whole := newVerifier(io.NewSectionReader(at, 0, at.Size()), t.named(), t.digest)
+	buf, _ := copyBuffers.Get().(*[]byte)
+	defer copyBuffers.Put(buf)
+	for {
+		_, err := whole.Read(*buf)
+		switch {
+		case err == io.EOF:
+			s.options.Store.setVerified(t.digest)
+			return nil
+		case err != nil:
+			return err
+		case ctx.Err() != nil:
+			return ctx.Err()
+		}
+	}
+}
+
+func (s *Store) isVerified(d digest.Digest) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.verified[d]
+}
+
+func (s *Store) setVerified(d digest.Digest) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.verified[d] = true
+}
