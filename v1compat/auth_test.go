@@ -266,3 +266,48 @@ func TestSecretsStayOutOfErrors(t *testing.T) {
 		}
 	}
 }
+
+// adding is a transport that adds a header to its requests, as a clone.
+type adding struct {
+	http.RoundTripper
+	name, value string
+}
+
+func (a adding) RoundTrip(req *http.Request) (*http.Response, error) {
+	req = req.Clone(req.Context())
+	req.Header.Set(a.name, a.value)
+	return a.RoundTripper.RoundTrip(req)
+}
+
+// Servers repeat what came with a request, and may not know what is secret.
+func TestWhatARequestCarriesStaysOutOfErrors(t *testing.T) {
+	t.Parallel()
+	for name, said := range map[string]func(*http.Request) string{
+		"a header of the transport":       func(r *http.Request) string { return r.Header.Get("X-Team") },
+		"a cookie":                        func(r *http.Request) string { return r.Header.Get("Cookie") },
+		"a cookie's value":                func(r *http.Request) string { _, v, _ := strings.Cut(r.Header.Get("Cookie"), "="); return v },
+		"the query of a signed address":   func(r *http.Request) string { return r.URL.RawQuery },
+		"a signature":                     func(r *http.Request) string { return r.URL.Query().Get("sig") },
+		"a signature that is cut off":     func(r *http.Request) string { return strings.Repeat("-", 190) + r.URL.Query().Get("sig") },
+		"the signature of the hop before": func(*http.Request) string { return "before/SECRET" },
+	} {
+		srv, c := registry(t, v1test.Quirks{})
+		built := srv.Add("library/busybox", "latest", v1test.Layer{Data: []byte("x")})
+		c.HTTP.Transport = adding{c.HTTP.Transport, "X-Team", "SECRET-TEAM"}
+		srv.Fail(v1test.Failure{Path: path(`/busybox/images$`), Status: 200, Header: http.Header{"Set-Cookie": {"session=SECRET-COOKIE; Path=/"}}})
+		ancestry := "/v1/images/" + built[0].ID + "/ancestry"
+		for _, sig := range []string{"before%2FSECRET", "S1%2FSECRET-QUERY"} {
+			srv.Fail(v1test.Failure{Path: path(`/ancestry$`), Status: 302, Header: http.Header{"Location": {ancestry + "?sig=" + sig}}})
+		}
+		srv.Fail(v1test.Failure{Path: path(`/ancestry$`), Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			http.Error(w, said(r), http.StatusForbidden)
+		})})
+		_, err := c.Image(t.Context(), "busybox", "latest")
+		if !errdefs.IsPermissionDenied(err) {
+			t.Fatalf("%s: error %v", name, err)
+		}
+		if !strings.Contains(err.Error(), "repeats a secret") || strings.Contains(err.Error(), "SECRET") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

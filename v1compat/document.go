@@ -43,7 +43,7 @@ func (s *session) documentOnce(ctx context.Context, ep endpoint, limit int64, se
 		return nil, nil, err
 	}
 	if resp.StatusCode != http.StatusOK {
-		return nil, nil, s.located(ep, segments, statusError(resp.Response, resp.target))
+		return nil, nil, s.refused(ep, segments, resp)
 	}
 	defer discard(resp.Response)
 	body, err := readAll(resp.Body, limit)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -102,10 +103,15 @@ func class(status int) error {
 }
 
 // statusError makes the error of an answer with an unwanted status and closes
-// its body. The caller fills in endpoint and path.
-func statusError(resp *http.Response, target string) *Error {
+// its body. The caller fills in endpoint and path. An explanation that repeats
+// a secret is kept back.
+func statusError(resp *http.Response, target string, secrets ...string) *Error {
 	defer discard(resp)
-	e := &Error{Target: target, Status: resp.StatusCode, Message: explanation(resp), retry: mayPass(resp.StatusCode)}
+	said := explanation(resp)
+	if slices.ContainsFunc(secrets, func(s string) bool { return strings.Contains(said, s) }) {
+		said = "(an explanation that repeats a secret)"
+	}
+	e := &Error{Target: target, Status: resp.StatusCode, Message: printable(said), retry: mayPass(resp.StatusCode)}
 	if e.Err = class(resp.StatusCode); target != "" {
 		e.Err = errdefs.ErrUnknown
 	}
@@ -135,15 +141,15 @@ func explanation(resp *http.Response) string {
 	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	switch {
 	case json.Unmarshal(body, &msg) == nil && msg.Error != "":
-		return printable(msg.Error)
+		return msg.Error
 	case kind == "text/plain" && len(body) > 0:
-		return printable(string(body))
+		return string(body)
 	}
 	_, reason, _ := strings.Cut(resp.Status, " ")
 	if reason == http.StatusText(resp.StatusCode) {
 		return ""
 	}
-	return printable(reason)
+	return reason
 }
 
 // printable makes one short line of what a server sent.

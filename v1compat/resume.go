@@ -44,7 +44,7 @@ func (l *layer) accept(ep endpoint, segments []string, resp *answer, offset int6
 		now.total = 0
 		return l.nothing(0, now), nil
 	}
-	return nil, l.s.located(ep, segments, statusError(resp.Response, resp.target))
+	return nil, l.s.refused(ep, segments, resp)
 }
 
 // stream is the answer's body from start on.

@@ -2,7 +2,6 @@ package v1compat
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
@@ -100,7 +99,7 @@ func (s *session) indexHeader(ctx context.Context, name string) (http.Header, er
 	}
 	defer discard(resp.Response)
 	if resp.StatusCode != http.StatusOK {
-		return nil, s.located(s.registry, segments, statusError(resp.Response, resp.target))
+		return nil, s.refused(s.registry, segments, resp)
 	}
 	// Learned before if the answer is the registry's own. A redirected index
 	// call may be answered elsewhere; its token is meant for the endpoints.
@@ -123,31 +122,19 @@ func (s *session) send(ctx context.Context, ep endpoint, segments []string, head
 	return resp, nil
 }
 
-// located completes an error with where it happened, and keeps secrets that a
-// server repeats out of it.
+// refused is the error of an answer with an unwanted status.
+func (s *session) refused(ep endpoint, segments []string, resp *answer) error {
+	return s.located(ep, segments, statusError(resp.Response, resp.target, s.secrets(resp.Response)...))
+}
+
+// located completes an error with where it happened.
 func (s *session) located(ep endpoint, segments []string, err error) error {
 	e, ok := errors.AsType[*Error](err)
 	if !ok {
 		return err
 	}
 	e.Endpoint, e.Path = ep.base, strings.Join(segments, "/")
-	if e.Message != "" && s.secretIn(e.Message) {
-		e.Message = "(an explanation that repeats a secret)"
-	}
 	return e
-}
-
-func (s *session) secretIn(text string) bool {
-	basic := ""
-	if s.secret != "" {
-		basic = base64.StdEncoding.EncodeToString([]byte(s.user + ":" + s.secret))
-	}
-	for _, secret := range []string{s.secret, basic, s.bearer()} {
-		if secret != "" && strings.Contains(text, secret) {
-			return true
-		}
-	}
-	return false
 }
 
 // context marks ctx with the repository for the transport.

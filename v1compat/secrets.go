@@ -1,0 +1,59 @@
+package v1compat
+
+import (
+	"encoding/base64"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// minSecret is the length below which a header or a part of a query is not
+// taken for a secret, as in certsd: short ones are in any text.
+const minSecret = 8
+
+// public are the headers of a request that are nobody's secret.
+var public = []string{"Accept-Encoding", "Range", "User-Agent", "X-Docker-Token"}
+
+// secrets are what an explanation of the server must not repeat.
+func (s *session) secrets(resp *http.Response) []string {
+	secrets := secretsSent(resp)
+	for _, own := range []string{s.secret, s.bearer()} {
+		if own != "" {
+			secrets = append(secrets, own)
+		}
+	}
+	if s.secret != "" {
+		secrets = append(secrets, base64.StdEncoding.EncodeToString([]byte(s.user+":"+s.secret)))
+	}
+	return secrets
+}
+
+// secretsSent are the headers of the request, those that a transport has added
+// among them, and its query, where signed addresses have their signature: of
+// the last request and of those that were redirected.
+func secretsSent(resp *http.Response) []string {
+	var sent []string
+	for resp != nil && resp.Request != nil {
+		req := resp.Request
+		for name, values := range req.Header {
+			if !slices.Contains(public, name) {
+				sent = append(sent, values...)
+			}
+		}
+		_, credentials, _ := strings.Cut(req.Header.Get("Authorization"), " ")
+		_, password, _ := req.BasicAuth()
+		sent = append(sent, credentials, password)
+		for _, cookie := range req.Cookies() {
+			sent = append(sent, cookie.Value)
+		}
+		for part := range strings.FieldsFuncSeq(req.URL.RawQuery, func(r rune) bool { return r == '&' || r == '=' }) {
+			sent = append(sent, part)
+			if plain, err := url.QueryUnescape(part); err == nil {
+				sent = append(sent, plain)
+			}
+		}
+		resp = req.Response
+	}
+	return slices.DeleteFunc(sent, func(s string) bool { return len(s) < minSecret })
+}
