@@ -138,16 +138,22 @@ func isClean(text string, limit int) bool {
 }
 
 // secrets are the parts of the request that must not be shown, should a server
-// repeat them: credentials, the values of configured headers, and the query,
-// where signed URLs have their signature.
+// repeat them: credentials, cookies, the values of the headers configured and
+// of those the pull brought along, and the query, where signed URLs have their
+// signature.
 func (rd *round) secrets() []string {
 	_, credentials, _ := strings.Cut(rd.header.Get("Authorization"), " ")
 	secrets := []string{rd.header.Get("Authorization"), strings.TrimSpace(credentials), rd.req.URL.RawQuery}
 	if _, password, ok := (&http.Request{Header: rd.header}).BasicAuth(); ok {
 		secrets = append(secrets, password)
 	}
-	for _, values := range rd.ep.Header {
-		secrets = append(secrets, values...)
+	for _, private := range []http.Header{rd.ep.Header, rd.scoped} {
+		for _, values := range private {
+			secrets = append(secrets, values...)
+		}
+	}
+	for _, cookie := range (&http.Request{Header: rd.header}).Cookies() {
+		secrets = append(secrets, cookie.Value)
 	}
 	for pair := range strings.SplitSeq(rd.req.URL.RawQuery, "&") {
 		name, value, _ := strings.Cut(pair, "=")

@@ -222,7 +222,7 @@ func TestAnswersKeepSecrets(t *testing.T) {
 		w.WriteHeader(403)
 		user, password, _ := r.BasicAuth()
 		_, _ = io.WriteString(w, strings.Join([]string{
-			r.Header.Get("Authorization"), user, password, r.Header.Get("X-Team"), r.URL.RawQuery, r.URL.Query().Get("sig"), r.URL.Query().Get("scope"),
+			r.Header.Get("Authorization"), user, password, r.Header.Get("X-Team"), r.Header.Get("X-Pull"), r.Header.Get("Cookie"), r.URL.RawQuery, r.URL.Query().Get("sig"), r.URL.Query().Get("scope"),
 		}, " | "))
 	}})
 	dir := newCertsDir(t)
@@ -231,15 +231,18 @@ func TestAnswersKeepSecrets(t *testing.T) {
 	ctx, trail := WithTrail(t.Context())
 	req := newRequest(ctx, t, "GET", s.URL+"/v2/?sig=a%2Fsignature&scope=repository:app:pull", "")
 	req.SetBasicAuth("somebody", "correct-horse")
-	tr := dir.transport(t)
-	tr.Registry = s.host
-	resp, err := tr.RoundTrip(req)
+	req.AddCookie(&http.Cookie{Name: "session", Value: "of-somebody"})
+	// As docker's resolver adds them, and those of the pull.
+	pull := http.Header{"X-Pull": {"green-and-secret"}}
+	req.Header.Set("X-Team", "blue-and-secret")
+	req.Header.Set("X-Pull", "green-and-secret")
+	resp, err := view(t, dir.transport(t), s.host, pull).RoundTrip(req)
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, _ = io.Copy(io.Discard, resp.Body)
 	resp.Body.Close()
-	const want = "[removed] | somebody | [removed] | [removed] | [removed] | [removed] | repository:app:pull"
+	const want = "[removed] | somebody | [removed] | [removed] | [removed] | session=[removed] | [removed] | [removed] | repository:app:pull"
 	if got := trail.Attempts()[0].Answer; got != want {
 		t.Errorf("answer %q, want %q", got, want)
 	}
