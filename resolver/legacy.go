@@ -30,7 +30,7 @@ func (r *Resolver) legacy(ctx context.Context, spec reference.Spec, name string,
 	case errdefs.IsNotFound(err):
 		converted, cerr := r.registryV1(ctx, spec)
 		if errors.Is(cerr, errNotRegistryV1) {
-			return name, desc, err
+			converted, cerr = r.pinnedSchema1(ctx, spec, err)
 		}
 		return spec.String(), converted, cerr
 	default:
@@ -50,10 +50,16 @@ func (r *Resolver) convert(ctx context.Context, spec reference.Spec, image *v1co
 	if err != nil {
 		return ocispec.Descriptor{}, err
 	}
+	return desc, compare(spec, desc)
+}
+
+// compare holds a converted image to the digest of the reference, if that has
+// one.
+func compare(spec reference.Spec, desc ocispec.Descriptor) error {
 	if want := spec.Digest(); want != "" && want != desc.Digest {
-		return desc, &digestError{ref: spec.String(), want: want, got: desc.Digest}
+		return &digestError{ref: spec.String(), want: want, got: desc.Digest}
 	}
-	return desc, nil
+	return nil
 }
 
 // digestError tells that an image is not the one the reference names.

@@ -249,6 +249,12 @@ func TestPullFromRegistryV1BehindCertificates(t *testing.T) {
 			t.Errorf("%s: %v %v", ref, pinned, err)
 		}
 	}
+	// A digest by itself is for what was converted from there, as a whole.
+	for _, pin := range []string{"copy@" + desc.Digest.String(), "app@" + manifest.Layers[0].Digest.String(), "app@" + manifest.Config.Digest.String()} {
+		if _, got, err := r.Resolve(t.Context(), a.Host+"/"+pin); !errdefs.IsNotFound(err) || !strings.Contains(err.Error(), "knows no digests") {
+			t.Errorf("%s: %v %v", pin, got, err)
+		}
+	}
 }
 
 func TestRegistryV1ErrorsSayWhatWasTried(t *testing.T) {
@@ -305,6 +311,9 @@ func schema1Registry(t *testing.T, contentType string, withDigest bool) (*mtlsRe
 	r := newRegistry(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		body := manifest
 		switch req.URL.Path {
+		case "/v2/":
+			w.Header().Set("Docker-Distribution-API-Version", "registry/2.0")
+			return
 		case "/v2/app/manifests/1", "/v2/app/manifests/" + manifestDigest.String():
 			w.Header().Set("Content-Type", contentType)
 			if withDigest {
@@ -508,5 +517,57 @@ func TestSchema1TokensAreForTheRepository(t *testing.T) {
 	r.Dir(t, root, "alpha")
 	if _, _, err := resolver.New(resolver.Options{Hosts: newHosts(t, root), Store: newStore(t)}).Resolve(t.Context(), r.Host+"/app:1"); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestSchema1ImagesByTheDigestTheyConvertTo pulls by a digest that the registry
+// has never heard of.
+func TestSchema1ImagesByTheDigestTheyConvertTo(t *testing.T) {
+	t.Parallel()
+	r, _ := schema1Registry(t, "application/vnd.docker.distribution.manifest.v1+json", true)
+	root := t.TempDir()
+	r.Dir(t, root)
+	full := newStore(t)
+	_, desc, err := resolver.New(resolver.Options{Hosts: newHosts(t, root), Store: full}).Resolve(t.Context(), r.Host+"/app:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	wrong := digest.FromString("another image")
+	refusing := newHosts(t, root)
+	refusing.NoSchema1 = true
+	const byDigest = "a schema 1 image has another digest there than when it is converted: pull "
+	for name, row := range map[string]struct {
+		object string
+		store  content.Store
+		hosts  *resolver.Hosts
+		is     func(error) bool
+		want   string
+	}{
+		"with its tag":                      {object: "app:1@" + desc.Digest.String()},
+		"with its tag, pulled before":       {object: "app:1@" + desc.Digest.String(), store: full},
+		"pulled before":                     {object: "app@" + desc.Digest.String(), store: full},
+		"not pulled before":                 {object: "app@" + desc.Digest.String(), is: errdefs.IsNotFound, want: byDigest + r.Host + "/app:TAG@" + desc.Digest.String()},
+		"pulled from another repository":    {object: "copy@" + desc.Digest.String(), store: full, is: errdefs.IsNotFound, want: byDigest},
+		"with the tag of another":           {object: "app:1@" + wrong.String(), is: errdefs.IsFailedPrecondition, want: "converts to " + desc.Digest.String()},
+		"with a tag that is not there":      {object: "app:2@" + desc.Digest.String(), is: errdefs.IsNotFound, want: "not found"},
+		"with its tag, but it is forbidden": {object: "app:1@" + desc.Digest.String(), store: full, hosts: refusing, is: errdefs.IsNotFound, want: "not found"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := resolver.Options{Hosts: row.hosts, Store: row.store}
+			if o.Hosts == nil {
+				o.Hosts = newHosts(t, root)
+			}
+			if o.Store == nil {
+				o.Store = newStore(t)
+			}
+			name, got, err := resolver.New(o).Resolve(t.Context(), r.Host+"/"+row.object)
+			switch {
+			case row.is == nil && (err != nil || got.Digest != desc.Digest || name != r.Host+"/"+row.object):
+				t.Errorf("%s %v: %v", name, got, err)
+			case row.is != nil && (!row.is(err) || !strings.Contains(err.Error(), row.want)):
+				t.Errorf("got %v", err)
+			}
+		})
 	}
 }

@@ -56,6 +56,36 @@ func (r *Resolver) schema1(ctx context.Context, spec reference.Spec, resolved oc
 	})
 }
 
+// pinnedSchema1 finds a schema 1 image by the digest that it is converted to,
+// which its registry does not know: among the earlier conversions, or by the
+// tag in the reference. Otherwise the registry's "not found" stands.
+func (r *Resolver) pinnedSchema1(ctx context.Context, spec reference.Spec, notFound error) (ocispec.Descriptor, error) {
+	if spec.Digest() == "" || r.options.Store == nil || r.hosts.NoSchema1 {
+		return ocispec.Descriptor{}, notFound
+	}
+	if desc, ok := r.convertedBefore(ctx, spec); ok {
+		return desc, nil
+	}
+	tag, _, _ := strings.Cut(spec.Object, "@")
+	if tag == "" {
+		return ocispec.Descriptor{}, fmt.Errorf("%w (a schema 1 image has another digest there than when it is converted: pull %s:TAG@%s, which converts the tag and compares)",
+			notFound, spec.Locator, spec.Digest())
+	}
+	tagged := reference.Spec{Locator: spec.Locator, Object: tag}
+	_, desc, err := r.docker.Resolve(ctx, tagged.String())
+	if err != nil && !errdefs.IsNotImplemented(err) || err == nil && !maybeSchema1(desc.MediaType) {
+		return ocispec.Descriptor{}, notFound
+	}
+	converted, err := r.schema1(ctx, tagged, desc)
+	if errors.Is(err, errNotSchema1) {
+		return ocispec.Descriptor{}, notFound
+	}
+	if err != nil {
+		return ocispec.Descriptor{}, err
+	}
+	return converted, compare(spec, converted)
+}
+
 // convertSchema1 converts a manifest that must have the digest want.
 func (r *Resolver) convertSchema1(ctx context.Context, spec reference.Spec, body []byte, want digest.Digest) (ocispec.Descriptor, error) {
 	manifest, err := v1compat.ParseSchema1(body, want)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"path"
 	"strings"
 
@@ -56,8 +55,10 @@ func (r *Resolver) registryV1(ctx context.Context, spec reference.Spec) (ocispec
 	if r.options.Store == nil {
 		return ocispec.Descriptor{}, fmt.Errorf("%s speaks Registry v1 only, and this client has no content store to convert images into: %w", rh.Host, errdefs.ErrNotImplemented)
 	}
-	if desc, ok := r.convertedBefore(ctx, spec); ok {
-		return desc, nil
+	if strings.HasPrefix(spec.Object, "@") {
+		if desc, ok := r.convertedBefore(ctx, spec); ok {
+			return desc, nil
+		}
 	}
 	return r.observed(ctx, spec.Hostname(), spec.String(), ProtocolV1, func(ctx context.Context) (ocispec.Descriptor, error) {
 		return r.pullV1(ctx, spec, rh)
@@ -189,25 +190,18 @@ func (r *Resolver) v1Credentials(registry string) func(context.Context, string) 
 	return func(_ context.Context, host string) (string, string, error) { return c.only(host)(host) }
 }
 
-// convertedBefore finds the manifest of an earlier conversion that a reference
-// names by digest alone. It must come from the same registry and repository.
+// convertedBefore finds the manifest of an earlier conversion by the digest of
+// a reference. It must come from the same registry and repository.
 func (r *Resolver) convertedBefore(ctx context.Context, spec reference.Spec) (ocispec.Descriptor, bool) {
 	dgst := spec.Digest()
-	if dgst == "" || dgst.Validate() != nil || !strings.HasPrefix(spec.Object, "@") {
+	if dgst == "" || dgst.Validate() != nil {
 		return ocispec.Descriptor{}, false
 	}
 	info, err := r.options.Store.Info(ctx, dgst)
-	if err != nil {
+	if err != nil || !v1compat.IsConverted(info, spec.Hostname(), repository(spec)) {
 		return ocispec.Descriptor{}, false
 	}
-	// containerd's label names the host without its port.
-	host := (&url.URL{Host: spec.Hostname()}).Hostname()
-	for source := range strings.SplitSeq(info.Labels["containerd.io/distribution.source."+host], ",") {
-		if source == repository(spec) {
-			return ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: dgst, Size: info.Size}, true
-		}
-	}
-	return ocispec.Descriptor{}, false
+	return ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: dgst, Size: info.Size}, true
 }
 
 // repository is the part of a reference after the registry.

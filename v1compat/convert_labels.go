@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/pkg/labels"
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
@@ -25,6 +26,9 @@ const (
 	// labelEmpty and the source's hash is a label of configs: the fingerprints
 	// of entries without content, which have no blob of their own.
 	labelEmpty = "certsd/v1-empty."
+	// labelImage and the source's hash is a label of manifests: they were made
+	// of an image from there.
+	labelImage = "certsd/v1-image."
 	// maxLabel is what containerd allows key and value of a label together.
 	maxLabel = 4096
 )
@@ -64,6 +68,13 @@ func (s source) fingerprint(e *Entry) fingerprint {
 
 func (s source) knownLabel() string { return labelKnown + string(s.id) }
 func (s source) emptyLabel() string { return labelEmpty + string(s.id) }
+func (s source) imageLabel() string { return labelImage + string(s.id) }
+
+// IsConverted tells whether a blob in a store is the manifest of an image that
+// was converted from a repository.
+func IsConverted(info content.Info, registry, repository string) bool {
+	return info.Labels[newSource(&Image{Registry: registry, Repository: repository}).imageLabel()] != ""
+}
 
 // distributionLabel is containerd's label for a blob's source, named after the
 // host without port, as containerd does.

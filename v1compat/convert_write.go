@@ -32,7 +32,10 @@ func (v *conversion) write(ctx context.Context, layers []outcome, empties string
 		Config:    config,
 		Layers:    []ocispec.Descriptor{},
 	}
-	labels = map[string]string{"containerd.io/gc.ref.content.config": config.Digest.String()}
+	labels = map[string]string{
+		"containerd.io/gc.ref.content.config": config.Digest.String(),
+		v.source.imageLabel():                 "true",
+	}
 	for _, layer := range layers {
 		if layer.empty {
 			continue
