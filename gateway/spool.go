@@ -126,20 +126,41 @@ func (s *spools) begin(t *target, name string) *spool {
 	return sp
 }
 
-// reserve makes the file for a blob of a size.
+// reserve makes the file for a blob of a size, and room for it on the disk: what
+// cannot be kept can still be passed on.
 func (s *spools) reserve(sp *spool, size int64) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if size > s.limit-s.used {
+	if !s.take(size) {
 		return errUnshared
 	}
 	file, err := unnamedFile(s.dir)
+	if err == nil && size > 0 {
+		if err = allocate(file, size); err != nil {
+			_ = file.Close()
+		}
+	}
 	if err != nil {
+		s.giveBack(size)
 		return err
 	}
-	s.used += size
 	sp.file, sp.size = file, size
 	return nil
+}
+
+// take counts what a download takes of the limit, if it is there.
+func (s *spools) take(size int64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if size > s.limit-s.used {
+		return false
+	}
+	s.used += size
+	return true
+}
+
+func (s *spools) giveBack(size int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.used -= size
 }
 
 // unlinkedFile makes a file and takes its name away. A process that is killed in
@@ -189,9 +210,7 @@ func (s *spools) discard(sp *spool) {
 	}
 	sp.waitEnd()
 	_ = sp.file.Close()
-	s.mu.Lock()
-	s.used -= sp.size
-	s.mu.Unlock()
+	s.giveBack(sp.size)
 }
 
 // maxResumes is how often in a row a download that was cut is taken up again

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"errors"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -14,4 +15,18 @@ func unnamedFile(dir string) (*os.File, error) {
 		return unlinkedFile(dir)
 	}
 	return f, nil
+}
+
+// allocate takes room on the disk, where the file system can do that.
+func allocate(f *os.File, size int64) error {
+	for {
+		err := unix.Fallocate(int(f.Fd()), 0, 0, size)
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.ENOSYS):
+			return nil
+		default:
+			return os.NewSyscallError("fallocate", err)
+		}
+	}
 }
