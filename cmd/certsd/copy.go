@@ -26,7 +26,7 @@ schema 1 still have become OCI images on the way. Both registries get the client
 
 Layers are streamed, each once, and those the target has are not sent. A tag at the target is written after all that
 belongs to it and replaces what had its name. Whatever ends a copy, run the same command again: it goes on from there.
-What fails keeps the other tags from nothing; it is listed at the end, and the exit code is 1.
+A tag that fails does not stop the others: failures are listed at the end, and the exit code is 1.
 
 DST without a tag takes that of SRC. With --all-tags both are repositories. Of an image for several platforms all are
 copied, with the attestations that its index names; --platform picks one, whose manifest gets the tag. What only refers
