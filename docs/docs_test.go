@@ -23,15 +23,23 @@ import (
 
 func TestLinks(t *testing.T) {
 	t.Parallel()
-	link := regexp.MustCompile(`\]\(([^)#]+)[^)]*\)`)
+	link := regexp.MustCompile(`\]\(([^)#]*)#?([^)]*)\)`)
 	scenario := regexp.MustCompile(`[\w-]+\.txtar`)
-	for file, text := range documents(t) {
+	texts := documents(t)
+	for file, text := range texts {
 		for _, m := range link.FindAllStringSubmatch(text, -1) {
 			if strings.Contains(m[1], "://") {
 				continue
 			}
-			if _, err := os.Stat(filepath.Join(filepath.Dir(file), m[1])); err != nil {
+			target := file
+			if m[1] != "" {
+				target = filepath.Join(filepath.Dir(file), m[1])
+			}
+			if _, err := os.Stat(target); err != nil {
 				t.Errorf("%s: dead link: %v", file, err)
+			}
+			if m[2] != "" && !slices.Contains(anchors(texts[target]), m[2]) {
+				t.Errorf("%s: %s has no heading %q", file, target, m[2])
 			}
 		}
 		for _, name := range scenario.FindAllString(text, -1) {
@@ -40,6 +48,16 @@ func TestLinks(t *testing.T) {
 			}
 		}
 	}
+}
+
+// anchors are the headings of a document as GitHub makes them targets of links.
+func anchors(text string) []string {
+	var all []string
+	for _, m := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(text, -1) {
+		words := regexp.MustCompile(`[^\pL\pN _-]`).ReplaceAllString(strings.ToLower(m[1]), "")
+		all = append(all, strings.ReplaceAll(words, " ", "-"))
+	}
+	return all
 }
 
 // TestContainerdConfig decodes what is shown of containerd's configuration
