@@ -220,6 +220,26 @@ func TestMessages(t *testing.T) {
 	}
 }
 
+// TestArchitecture compares the table of internal packages with the directory.
+func TestArchitecture(t *testing.T) {
+	t.Parallel()
+	packages, err := os.ReadDir("../internal")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want, got []string
+	for _, p := range packages {
+		want = append(want, p.Name())
+	}
+	for _, m := range regexp.MustCompile(`(?m)^\| ([a-z, ]+) \|`).FindAllStringSubmatch(read(t, "architecture.md"), -1) {
+		got = append(got, strings.Split(m[1], ", ")...)
+	}
+	slices.Sort(got)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("internal and architecture.md (-directory +document):\n%s", diff)
+	}
+}
+
 // TestScripts compares the files shown in registry-v1.md with those a scenario
 // runs.
 func TestScripts(t *testing.T) {

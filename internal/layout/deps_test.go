@@ -4,41 +4,76 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // module is the path of this module.
 const module = "github.com/certsd/containerd-certsd/"
 
-// TestDependencies holds the direction of dependency: certsd and v1compat
-// know nothing of each other, resolver joins them, plugin and the commands are
-// on top.
-func TestDependencies(t *testing.T) {
+// imports are the packages of this module that each of them imports. certsd and
+// v1compat know nothing of each other, resolver joins them, plugin and gateway
+// are two ways to offer it and know nothing of each other either.
+var imports = map[string][]string{
+	"certsd":          nil,
+	"v1compat":        nil,
+	"v1compat/v1test": nil,
+	"resolver":        {"certsd", "internal/discreet", "v1compat"},
+	"plugin":          {"certsd", "internal/telemetry", "resolver", "v1compat"},
+	"gateway":         {"certsd", "internal/gatewayconfig", "internal/telemetry", "resolver"},
+
+	"cmd/containerd": {"plugin"},
+	"cmd/certsd": {
+		"certsd", "gateway", "internal/certtest", "internal/check", "internal/clidoc", "internal/gatewayconfig",
+		"internal/imagecopy", "internal/imageref", "internal/migrate", "internal/ocilayout", "internal/progress",
+		"internal/pull", "resolver", "v1compat",
+	},
+
+	"internal/benchtest":     nil,
+	"internal/certtest":      nil,
+	"internal/check":         {"certsd", "internal/discreet", "resolver", "v1compat"},
+	"internal/clidoc":        nil,
+	"internal/discreet":      nil,
+	"internal/gatewayconfig": {"certsd"},
+	"internal/imagecopy":     {"certsd", "resolver", "v1compat"},
+	"internal/imageref":      nil,
+	"internal/layout":        nil,
+	"internal/migrate":       {"certsd"},
+	"internal/ocilayout":     nil,
+	"internal/progress":      nil,
+	"internal/pull":          {"internal/imageref", "internal/ocilayout", "internal/progress", "resolver", "v1compat"},
+	"internal/telemetry":     {"certsd", "resolver", "v1compat"},
+}
+
+// TestImports holds the direction of dependency within the module.
+func TestImports(t *testing.T) {
 	t.Parallel()
-	for _, tt := range []struct {
-		pkg string
-		// own are the packages of this module it may depend on.
-		own []string
-		// others, if not nil, are the modules it may depend on.
-		others []string
-	}{
-		{pkg: "certsd", others: []string{"github.com/pelletier/go-toml/v2"}},
-		{pkg: "v1compat"},
-		{pkg: "resolver", own: []string{"certsd", "v1compat"}},
-		{pkg: "plugin", own: []string{"certsd", "v1compat", "resolver"}},
-	} {
-		t.Run(tt.pkg, func(t *testing.T) {
-			t.Parallel()
-			for _, dep := range list(t, "-deps", "./"+tt.pkg+"/...") {
-				own, ours := strings.CutPrefix(dep.ImportPath, module)
-				top, _, _ := strings.Cut(own, "/")
-				switch {
-				case dep.Standard || top == tt.pkg:
-				case ours && !slices.Contains(tt.own, top) && top != "internal":
-					t.Errorf("%s depends on %s", tt.pkg, dep.ImportPath)
-				case !ours && tt.others != nil && !slices.ContainsFunc(tt.others, dep.in):
-					t.Errorf("%s depends on %s", tt.pkg, dep.ImportPath)
-				}
+	found := map[string][]string{}
+	for _, p := range list(t, "./...") {
+		if len(p.GoFiles) == 0 {
+			continue
+		}
+		var own []string
+		for _, path := range p.Imports {
+			if name, ours := strings.CutPrefix(path, module); ours {
+				own = append(own, name)
 			}
-		})
+		}
+		slices.Sort(own)
+		found[strings.TrimPrefix(p.ImportPath, module)] = own
+	}
+	if diff := cmp.Diff(imports, found); diff != "" {
+		t.Errorf("what packages import (-said here +found):\n%s", diff)
+	}
+}
+
+// TestCertsdIsLight lets certsd depend on the standard library and a TOML
+// parser only.
+func TestCertsdIsLight(t *testing.T) {
+	t.Parallel()
+	for _, dep := range list(t, "-deps", "./certsd/...") {
+		if !dep.Standard && !dep.in(module+"certsd") && !dep.in("github.com/pelletier/go-toml/v2") {
+			t.Errorf("certsd depends on %s", dep.ImportPath)
+		}
 	}
 }

@@ -16,6 +16,7 @@ type goPackage struct {
 	Dir, ImportPath, Name string
 	Standard              bool
 	GoFiles, TestGoFiles  []string
+	Imports               []string
 }
 
 // files are the files whose package comment counts: those of the package, or
@@ -40,7 +41,7 @@ func (p goPackage) in(module string) bool {
 // list runs "go list" at the root of the module.
 func list(t *testing.T, args ...string) []goPackage {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "go", append([]string{"list", "-json=Dir,ImportPath,Name,Standard,GoFiles,TestGoFiles"}, args...)...)
+	cmd := exec.CommandContext(t.Context(), "go", append([]string{"list", "-json=Dir,ImportPath,Name,Standard,GoFiles,TestGoFiles,Imports"}, args...)...)
 	cmd.Dir = "../.."
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
