@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"io"
+	"strings"
 
 	"github.com/urfave/cli/v3"
 
@@ -22,9 +23,17 @@ var manual = clidoc.Manual{Date: manDate, Sections: []clidoc.Section{
 2  wrong usage, or a configuration that cannot be used`},
 	{Title: "ENVIRONMENT", Text: `XDG_CONFIG_HOME: for users other than root, containerd/certs.d and docker/certs.d below it are searched first; ~/.config if unset.
 
+XDG_STATE_HOME: for users other than root, the gateway keeps its secret and converted images in certsd/gateway below it; ~/.local/state if unset.
+
+XDG_CACHE_HOME: copy converts images in certsd/copy below it where there is no --cache; ~/.cache if unset.
+
+SSL_CERT_FILE, SSL_CERT_DIR: a file, and directories separated by colons, that take the place of the system's CA roots.
+
 DOCKER_CONFIG: the directory of config.json, with credentials and the names of credential helpers; ~/.docker if unset.
 
-HTTPS_PROXY, HTTP_PROXY, NO_PROXY: the proxy to use, as in other programs.`},
+HTTPS_PROXY, HTTP_PROXY, NO_PROXY: the proxy to use, as in other programs.
+
+LISTEN_FDS, LISTEN_PID, NOTIFY_SOCKET: set by systemd for the gateway.`},
 	{Title: "FILES", Text: `/etc/containerd/certs.d/HOST:PORT/ and /etc/docker/certs.d/HOST:PORT/, also HOST_PORT_ and, for the default port, HOST:
 
     *.crt                     CA roots; without one the system's are used
@@ -34,8 +43,24 @@ HTTPS_PROXY, HTTP_PROXY, NO_PROXY: the proxy to use, as in other programs.`},
 _default in place of HOST is for registries without a directory.`},
 	{Title: "SEE ALSO", Text: `containerd(8), ctr(8), skopeo(1), openssl-x509(1)
 
-The documents of containerd-certsd: docs/certsd.md, docs/configuration.md, docs/operations.md, docs/registry-v1.md.`},
+The documents of containerd-certsd:
+
+` + documentList()},
 }}
+
+// documents are the files in docs, without their suffix.
+var documents = []string{
+	"architecture", "certsd", "check", "configuration", "gateway", "gateway-clients", "gateway-running", "migrate",
+	"moving", "operations", "pull", "registry-v1", "scale",
+}
+
+func documentList() string {
+	var list strings.Builder
+	for _, name := range documents {
+		list.WriteString("    https://github.com/certsd/containerd-certsd/blob/main/docs/" + name + ".md\n")
+	}
+	return strings.TrimSuffix(list.String(), "\n")
+}
 
 // manCommand prints the manual page, for "make man".
 func manCommand(stdout io.Writer) *cli.Command {

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -88,6 +89,52 @@ func checkFlags(t *testing.T, c *cli.Command, page string) {
 		}
 		if f.Value != strings.ToUpper(f.Value) || f.Value == "VALUE" {
 			t.Errorf("%s: --%s does not name its value in capitals: %q", c.Name, f.Names[0], f.Value)
+		}
+	}
+}
+
+// TestManualPageNamesTheDocuments holds SEE ALSO to what is there.
+func TestManualPageNamesTheDocuments(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("../../docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var there []string
+	for _, file := range files {
+		there = append(there, strings.TrimSuffix(filepath.Base(file), ".md"))
+	}
+	slices.Sort(there)
+	if diff := cmp.Diff(there, slices.Sorted(slices.Values(documents))); diff != "" {
+		t.Errorf("in docs and in the manual page (-docs +page):\n%s", diff)
+	}
+}
+
+// TestManualPageNamesTheEnvironment looks for the variables that the command
+// reads itself.
+func TestManualPageNamesTheEnvironment(t *testing.T) {
+	t.Parallel()
+	page := printed(t, "man")
+	read := regexp.MustCompile(`[gG]etenv\("([A-Z_]+)"\)`)
+	for _, pattern := range []string{"*.go", "../../certsd/*.go", "../../gateway/*.go", "../../resolver/*.go", "../../internal/*/*.go"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range read.FindAllSubmatch(text, -1) {
+				name := string(m[1])
+				if strings.HasSuffix(file, "_test.go") || name == "HOME" || name == "TERM" {
+					continue
+				}
+				if !strings.Contains(page, name) {
+					t.Errorf("%s reads %s: it is not in the manual page", file, name)
+				}
+			}
 		}
 	}
 }
