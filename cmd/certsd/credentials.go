@@ -17,7 +17,7 @@ const helperTimeout = 30 * time.Second
 func dockerCredentials(ctx context.Context) (func(host string) (user, secret string, err error), error) {
 	store, err := credentials.NewStoreFromDocker(credentials.StoreOptions{})
 	if err != nil {
-		return nil, fmt.Errorf("credentials cannot be read: %w", err)
+		return nil, &configError{fmt.Errorf("credentials cannot be read: %w", err)}
 	}
 	find := credentials.Credential(store)
 	return func(host string) (string, string, error) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -69,5 +70,8 @@ func TestBrokenDockerConfigIsNamed(t *testing.T) {
 	}
 	if _, err := dockerCredentials(t.Context()); err == nil || !strings.Contains(err.Error(), "config.json") {
 		t.Errorf("got %v", err)
+	}
+	if code := run(t.Context(), []string{"certsd", "pull", "127.0.0.1:1/app"}, io.Discard, io.Discard); code != exitUsage {
+		t.Errorf("exit code %d", code)
 	}
 }

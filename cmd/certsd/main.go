@@ -52,6 +52,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "Run 'certsd help' for the commands and their flags.")
 		return exitUsage
 	}
+	if _, ok := errors.AsType[*configError](err); ok {
+		return exitUsage
+	}
 	if p, ok := errors.AsType[*certsd.Problem](err); ok && p.Severity == certsd.Failure {
 		return exitUsage
 	}
@@ -104,6 +107,12 @@ func (e *usageError) Unwrap() error { return e.error }
 func usage(_ context.Context, _ *cli.Command, err error, _ bool) error {
 	return &usageError{err}
 }
+
+// configError is a configuration that nothing can be done with.
+type configError struct{ error }
+
+// Unwrap returns the cause.
+func (e *configError) Unwrap() error { return e.error }
 
 // systemRootsMode checks a value of --system-roots.
 func systemRootsMode(mode string) error {
