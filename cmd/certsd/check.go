@@ -51,7 +51,10 @@ func checkCommand(stdout, stderr io.Writer) *cli.Command {
 				checker.Debug = func(format string, args ...any) { fmt.Fprintf(stderr, "debug: "+format+"\n", args...) }
 			}
 			report, err := checked(ctx, checker, c.Args().First(), all)
-			if err != nil {
+			switch {
+			case ctx.Err() != nil:
+				return errors.New("interrupted")
+			case err != nil:
 				return &usageError{err}
 			}
 			report.Findings = append(report.Findings, checker.Containerd(config)...)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
@@ -52,6 +53,9 @@ func TestCheckExitCodes(t *testing.T) {
 		{[]string{"a", "b"}, exitUsage},
 		{[]string{"--all", "a"}, exitUsage},
 		{[]string{"a b"}, exitUsage},
+		{[]string{"fine/app:"}, exitUsage},
+		{[]string{"fine/APP"}, exitUsage},
+		{[]string{"fine/app@sha256:12"}, exitUsage},
 		{[]string{"--offline", "--system-roots", "none", "fine"}, exitUsage},
 	} {
 		var out, errs bytes.Buffer
@@ -98,6 +102,23 @@ func TestCheckUsesDockersCredentialsAndShowsNone(t *testing.T) {
 					t.Errorf("%q is shown: %s", secret, all)
 				}
 			}
+		}
+	}
+}
+
+func TestInterruptedCheck(t *testing.T) {
+	t.Setenv("DOCKER_CONFIG", t.TempDir())
+	ctx, interrupt := context.WithCancel(t.Context())
+	interrupt()
+	for _, target := range []string{"127.0.0.1:1", "--all"} {
+		var out, errs bytes.Buffer
+		root := t.TempDir()
+		if err := os.Mkdir(filepath.Join(root, "127.0.0.1:1"), 0o750); err != nil {
+			t.Fatal(err)
+		}
+		code := run(ctx, []string{"certsd", "check", "--root", root, target}, &out, &errs)
+		if code != exitFailed || errs.String() != "certsd: interrupted\n" || out.Len() > 0 {
+			t.Errorf("%s: exit code %d: %s%s", target, code, &out, &errs)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 
@@ -20,7 +21,7 @@ const maxAtOnce = 8
 func (c *Checker) All(ctx context.Context) (*Report, error) {
 	report := &Report{Version: Version}
 	// What is wrong with a root is a finding of each registry, and of general.
-	names, _ := c.hosts().Names()
+	names, unlisted := c.hosts().Names()
 	report.Registries = make([]*Registry, len(names))
 	var g errgroup.Group
 	g.SetLimit(c.atOnce())
@@ -33,7 +34,23 @@ func (c *Checker) All(ctx context.Context) (*Report, error) {
 	}
 	err := g.Wait()
 	report.Findings = c.general()
+	if len(names) == 0 && unlisted == nil {
+		report.Findings = append(report.Findings, c.noDirectories())
+	}
 	return report, err
+}
+
+// noDirectories finds that there is nothing to check: an error where the roots
+// that were asked for are not there.
+func (c *Checker) noDirectories() Finding {
+	f := Finding{
+		Severity: isWarning, Code: NoDirectory, Where: c.roots().String(),
+		Message: "no registry has a directory there", Next: "create HOST or HOST_PORT_ in it, or name the right certs.d directories with --root",
+	}
+	if c.Roots != nil && !slices.ContainsFunc(c.Roots, isDir) {
+		f.Severity, f.Message = isError, "there is no such directory"
+	}
+	return f
 }
 
 func (c *Checker) atOnce() int {
@@ -51,7 +68,7 @@ func (c *Checker) general() []Finding {
 		if err != nil && !os.IsNotExist(err) {
 			findings = append(findings, Finding{
 				Severity: isError, Code: Code(certsd.RootUnreadable), Where: root,
-				Message: "cannot list the certs.d directory: " + wordsOf(err), Next: "make it readable for the user that pulls: ls -ld " + root,
+				Message: "cannot list the certs.d directory: " + wordsOf(err), Next: nextForUnreadable(root, err),
 			})
 		}
 		if other := filepath.Join(filepath.Dir(root), "cert.d"); os.IsNotExist(err) && filepath.Base(root) == "certs.d" && isDir(other) {

@@ -8,6 +8,7 @@ package check
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/certsd/containerd-certsd/certsd"
 	"github.com/certsd/containerd-certsd/internal/discreet"
+	"github.com/certsd/containerd-certsd/internal/imageref"
 	"github.com/certsd/containerd-certsd/resolver"
 )
 
@@ -46,8 +48,11 @@ type Checker struct {
 
 // Registry checks a registry, host or host:port, and if target goes on with a
 // repository, and a tag or digest, a pull from it. The error is about target
-// alone.
+// alone, or that of ctx once it is done: what was interrupted shows nothing.
 func (c *Checker) Registry(ctx context.Context, target string) (*Registry, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	name, repository, err := splitTarget(target)
 	if err != nil {
 		return nil, err
@@ -65,6 +70,9 @@ func (c *Checker) Registry(ctx context.Context, target string) (*Registry, error
 	case c.Offline:
 	default:
 		r.live(discreet.Context(ctx))
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 	}
 	r.conclude()
 	return r.report, nil
@@ -139,20 +147,26 @@ func splitTarget(target string) (registry string, repo repository, err error) {
 	if path == "v2" || path == "v1" {
 		path = ""
 	}
-	if i := strings.IndexByte(path, '@'); i >= 0 {
-		repo.name, repo.object = path[:i], path[i:]
-	} else if i := strings.LastIndexByte(path, ':'); i >= 0 {
-		repo.name, repo.object = path[:i], path[i:]
-	} else {
-		repo.name = path
-	}
-	if repo.name == "" && path != "" {
-		return "", repo, fmt.Errorf("%q names no repository", target)
-	}
 	if registry == "" {
 		return "", repo, fmt.Errorf("%q names no registry", target)
 	}
-	return registry, repo, nil
+	if path != "" {
+		repo, err = splitRepository(target, path)
+	}
+	return registry, repo, err
+}
+
+// splitRepository reads REPOSITORY[:TAG][@DIGEST] as certsd pull does, whatever
+// the registry's name is: it may be one without a dot.
+func splitRepository(target, path string) (repository, error) {
+	ref, err := imageref.Parse("registry.invalid/" + path)
+	if wrong, ok := errors.AsType[*imageref.Error](err); ok {
+		wrong.Text = target
+	}
+	if err != nil {
+		return repository{}, err
+	}
+	return repository{ref.Repository, strings.TrimPrefix(path, ref.Repository)}, nil
 }
 
 // closing closes a body of which no more is needed.

@@ -12,7 +12,7 @@ func (r *run) conclude() {
 		return severityOrder(a.Severity) - severityOrder(b.Severity)
 	})
 	switch {
-	case r.inspection.Host == nil || len(v.Endpoints) == 0:
+	case r.inspection.Host == nil || len(v.Endpoints) == 0, r.has(NoPull):
 		v.Verdict, v.Reason = Unusable, "nothing can be done with this configuration"
 	case r.Offline:
 		v.Verdict, v.Reason = Unasked, "the configuration can be used; the server was not asked"

@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -31,6 +32,9 @@ func (r *run) configuration() {
 		if p.Code == certsd.Expired || p.Code == certsd.NotYetValid {
 			f.Message = r.timeWords(p)
 		}
+		if p.Code == certsd.FileName {
+			f.Next = cmp.Or(r.nextForContent(p), f.Next)
+		}
 		r.find(f)
 	}
 	if i.Host == nil {
@@ -39,11 +43,27 @@ func (r *run) configuration() {
 	for _, e := range i.Host.Endpoints {
 		r.report.Endpoints = append(r.report.Endpoints, endpoint(e))
 	}
+	r.pullable()
 	if i.Host.Dir == "" && !r.has(Code(certsd.DirectoryName)) && !r.has(Code(certsd.DirectoryPort)) && !r.has(Code(certsd.RootName)) {
 		r.find(Finding{
 			Severity: isWarning, Code: NoDirectory, Where: i.Name,
 			Message: "no root has a directory for it: no client certificate is presented, and the system's CA roots count",
 			Next:    "if it needs certificates, create " + r.directoryFor(i.Name),
+		})
+	}
+}
+
+// pullable finds that nobody may be pulled from.
+func (r *run) pullable() {
+	var all certsd.Capabilities
+	for _, e := range r.inspection.Host.Endpoints {
+		all |= e.Capabilities
+	}
+	if wanted := certsd.Pull | certsd.Resolve; all&wanted != wanted {
+		r.find(Finding{
+			Severity: isError, Code: NoPull, Where: filepath.Join(r.inspection.Host.Dir, "hosts.toml"),
+			Message: "capabilities: there is no server to pull from, which takes pull and resolve",
+			Next:    `add "pull" and "resolve" to the capabilities of one`,
 		})
 	}
 }

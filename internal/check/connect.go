@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"path/filepath"
 	"slices"
 	"sync"
 
@@ -251,6 +252,9 @@ func (r *run) unverified(e *certsd.Endpoint, s *tls.ConnectionState, err error) 
 		f.Code = UnknownAuthority
 		f.Message = fmt.Sprintf("its certificate is signed by %q, which is not among %s", printable(leaf.Issuer.String()), roots)
 		f.Next = fmt.Sprintf("put that CA's certificate into %s as NAME.crt", r.directoryOf(e))
+		if other, file := r.namedForOthers(e, caFiles); file != "" && len(e.CAs) == 0 {
+			f.Next = fmt.Sprintf(`%[1]s is named for %[2]s only: if it is that CA, write server = "https://%[3]s" and ca = %[1]q at the top of hosts.toml`, filepath.Base(file), other, e.Host)
+		}
 	case errors.As(err, &name):
 		names := namesOf(s.PeerCertificates[0])
 		f.Code, f.Message = WrongName, fmt.Sprintf("its certificate is for %s, not for %s", joined(names), name.Host)
@@ -269,6 +273,25 @@ func (r *run) unverified(e *certsd.Endpoint, s *tls.ConnectionState, err error) 
 		f.Next = "have it renewed, or set this machine's clock"
 	}
 	return f
+}
+
+// namedForOthers finds a file of an endpoint's directory that its hosts.toml
+// names for another endpoint, which ends its being read for this one.
+func (r *run) namedForOthers(e *certsd.Endpoint, files func(*certsd.Endpoint) []string) (host, file string) {
+	if e.Host != r.inspection.Name {
+		return "", ""
+	}
+	for _, other := range r.inspection.Host.Endpoints {
+		if other == e {
+			continue
+		}
+		for _, file := range files(other) {
+			if filepath.Dir(file) == r.inspection.Host.Dir {
+				return other.Host, file
+			}
+		}
+	}
+	return "", ""
 }
 
 // directoryOf is where CA roots and client certificates for an endpoint belong.

@@ -56,6 +56,7 @@ const (
 	TagMissing          Code = "tag-missing"
 	PullFailed          Code = "pull-failed"
 	NoDirectory         Code = "no-directory"
+	NoPull              Code = "no-pull"
 	KeyPermissions      Code = "key-permissions"
 	ExpiresSoon         Code = "expires-soon"
 	ContainerdConfig    Code = "containerd-config"

@@ -2,11 +2,13 @@ package check
 
 import (
 	"cmp"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -123,10 +125,28 @@ func tried(host string, attempts []certsd.Attempt) string {
 }
 
 func (r *run) nextForRequired(e *certsd.Endpoint) string {
+	if other, file := r.namedForOthers(e, certificateFiles); file != "" {
+		name := filepath.Base(file)
+		return fmt.Sprintf(`%s is named for %s only: to present it here, too, write server = "https://%s" and client = [[%q, KEY]] at the top of hosts.toml`, name, other, e.Host, name)
+	}
 	if e.Dir != "" || r.inspection.Host.Dir != "" && e.Host == r.inspection.Name {
 		return "put NAME.cert and NAME.key into " + r.directoryOf(e)
 	}
 	return fmt.Sprintf("create %s with NAME.cert and NAME.key", r.directoryFor(e.Host))
+}
+
+func certificateFiles(e *certsd.Endpoint) (files []string) {
+	for _, id := range e.Identities {
+		files = append(files, id.CertFile)
+	}
+	return files
+}
+
+func caFiles(e *certsd.Endpoint) (files []string) {
+	for _, ca := range e.CAs {
+		files = append(files, ca.File)
+	}
+	return files
 }
 
 func (r *run) nextForRefusal(e *certsd.Endpoint, last certsd.Attempt) string {
@@ -135,18 +155,37 @@ func (r *run) nextForRefusal(e *certsd.Endpoint, last certsd.Attempt) string {
 		return r.nextForRequired(e)
 	case len(e.Identities) == 0:
 		return "ask the registry's owner who may enter"
+	case r.outdated(e, last):
+		return "renew the certificate; if it is new, compare the clocks of this machine and of the server"
 	}
 	return "ask the registry's owner which of these certificates is entitled; compare issuer and subject with what it accepts"
+}
+
+// alertExpired is the TLS alert of a server for which a certificate is not valid
+// at this time.
+const alertExpired tls.AlertError = 45
+
+// outdated tells that certificates are refused for their validity, or that it
+// has ended for all of them.
+func (r *run) outdated(e *certsd.Endpoint, last certsd.Attempt) bool {
+	if alert, ok := certsd.ServerAlert(last.Err); ok && alert == alertExpired {
+		return true
+	}
+	return !slices.ContainsFunc(e.Identities, func(id *certsd.Identity) bool { return r.now().Before(id.Certificate.Leaf.NotAfter) })
 }
 
 // unauthorized tells what a 401 means that stands after credentials, if there
 // are some, were sent.
 func (r *run) unauthorized(e *certsd.Endpoint, resp *http.Response, f Finding) {
-	user, secret := "", ""
+	var user, secret string
+	var err error
 	if r.Credentials != nil {
-		user, secret, _ = r.Credentials(e.Host)
+		user, secret, err = r.Credentials(e.Host)
 	}
 	switch basic := realmOf(resp) == ""; {
+	case err != nil:
+		f.Code, f.Message = CredentialsMissing, "401 Unauthorized, and what Docker's config.json names cannot be asked for user and password: "+presentable(err)
+		f.Next = "mend the credential helper (credsStore, credHelpers), or docker login " + e.Host
 	case user != "" || secret != "":
 		f.Code, f.Message = CredentialsRefused, "401 Unauthorized for the credentials in Docker's config.json"
 		f.Next = "docker login " + e.Host

@@ -47,7 +47,7 @@ func (r *run) live(ctx context.Context) {
 	for i, e := range r.inspection.Host.Endpoints {
 		r.endpoint(ctx, e, r.report.Endpoints[i], hosts[i])
 	}
-	if r.repository.name != "" {
+	if r.repository.name != "" && !r.has(NoPull) {
 		r.pull(ctx, options)
 	}
 }

@@ -1,7 +1,9 @@
 package check
 
 import (
+	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -64,6 +66,37 @@ func TestWhatServersSay(t *testing.T) {
 		}, {
 			name: "accepted without asking", in: ok,
 			want: []string{"works: a pull would work: https://REG/v2 answers, without a client certificate"},
+		}, {
+			name: "a CA and a certificate that are named for a mirror", in: files{
+				"mirror": serverCA, "alpha": alpha,
+				"hosts.toml": "[host.\"https://127.0.0.1:1\"]\nca = \"mirror.crt\"\nclient = [[\"alpha.cert\", \"alpha.key\"]]\n",
+			},
+			want: []string{
+				`error unknown-authority REG: its certificate is signed by "CN=servers", which is not among the system's CA roots -> ` +
+					`mirror.crt is named for 127.0.0.1:1 only: if it is that CA, write server = "https://REG" and ca = "mirror.crt" at the top of hosts.toml`,
+				"warning no-connection 127.0.0.1:1: no connection: connection refused: nothing listens there -> see that the server runs, that the port is right, and that no firewall is in between",
+				fails,
+			},
+		}, {
+			name: "a certificate that is named for a mirror", in: files{
+				"ca": serverCA, "alpha": alpha, "hosts.toml": "[host.\"https://127.0.0.1:1\"]\nclient = [[\"alpha.cert\", \"alpha.key\"]]\n",
+			},
+			server: server{auth: tls.RequireAnyClientCert},
+			want: []string{
+				"error certificate-required REG: TLS alert 116, certificate required: it lets nobody in without a client certificate -> " +
+					`alpha.cert is named for 127.0.0.1:1 only: to present it here, too, write server = "https://REG" and client = [["alpha.cert", KEY]] at the top of hosts.toml`,
+				"warning no-connection 127.0.0.1:1: no connection: connection refused: nothing listens there -> see that the server runs, that the port is right, and that no firewall is in between",
+				fails,
+			},
+		}, {
+			name: "a certificate that has expired", in: files{"ca": serverCA, "old": certIssued(96*time.Hour, 24*time.Hour)},
+			server: server{auth: tls.RequireAndVerifyClientCert},
+			want: []string{
+				"error certificate-refused REG: TLS alert 45, certificate expired: the client certificate is outside of its validity, by the server's clock (old.cert) -> " +
+					"renew the certificate; if it is new, compare the clocks of this machine and of the server",
+				"warning expired ROOT/REG_/old.cert: CN=timed expired 2 days ago -> renew it, or set this machine's clock",
+				fails,
+			},
 		}, {
 			name: "a page", in: files{"ca": serverCA}, server: server{handle: status(200, "<html>Welcome</html>")},
 			want: []string{
@@ -372,4 +405,36 @@ func TestBothProtocolsAreAsked(t *testing.T) {
 	compare(t, []string{`"" 200 0`, `"alpha.cert" 200 0`, `"bravo.cert" 200 0`}, answers())
 	write(t, root, of(host, files{"hosts.toml": "server = \"https://" + host + "/v2/other\"\noverride_path = true\n"}))
 	compare(t, []string{`"" 200 0`, `"alpha.cert" 200 0`, `"bravo.cert" 200 0`}, answers())
+}
+
+// What was interrupted is no fault of a server.
+func TestInterrupted(t *testing.T) {
+	t.Parallel()
+	ctx, interrupt := context.WithCancel(t.Context())
+	root := t.TempDir()
+	host := server{handle: func(http.ResponseWriter, *http.Request, string) { interrupt() }}.start(t)
+	write(t, root, of(host, files{"ca": serverCA}))
+	c := &Checker{Roots: certsd.Roots{root}}
+	if r, err := c.Registry(ctx, host); r != nil || !errors.Is(err, context.Canceled) {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if _, err := c.All(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("all: %v", err)
+	}
+}
+
+// A credential helper that fails is what is wrong, not that there is none.
+func TestFailingCredentialHelper(t *testing.T) {
+	t.Parallel()
+	host, root := server{handle: func(w http.ResponseWriter, _ *http.Request, _ string) {
+		w.Header().Set("WWW-Authenticate", `Basic realm="x"`)
+		w.WriteHeader(http.StatusUnauthorized)
+	}}.start(t), t.TempDir()
+	write(t, root, of(host, files{"ca": serverCA}))
+	c := &Checker{Credentials: func(string) (string, string, error) { return "", "", errors.New("docker-credential-x: not found") }}
+	compare(t, []string{
+		"error credentials-missing REG: 401 Unauthorized, and what Docker's config.json names cannot be asked for user and password: docker-credential-x: not found -> " +
+			"mend the credential helper (credsStore, credHelpers), or docker login REG",
+		"refused: a pull would fail",
+	}, lines(run1(t, c, root, host), root, map[string]string{"REG": host}))
 }

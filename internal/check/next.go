@@ -1,11 +1,14 @@
 package check
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/certsd/containerd-certsd/certsd"
 )
@@ -19,7 +22,7 @@ func nextFor(p *certsd.Problem, registry string) string {
 	}
 	switch p.Code {
 	case certsd.RootUnreadable, certsd.DirectoryUnreadable:
-		return "make it readable for the user that pulls: ls -ld " + p.File
+		return nextForUnreadable(p.File, p.Err)
 	case certsd.FileUnreadable:
 		return "make it readable for the user that pulls, or remove it: ls -l " + p.File
 	case certsd.FileName:
@@ -75,6 +78,14 @@ func nextFor(p *certsd.Problem, registry string) string {
 	return ""
 }
 
+// nextForUnreadable is what to do about a directory that cannot be listed.
+func nextForUnreadable(path string, err error) string {
+	if errors.Is(err, syscall.ENOTDIR) {
+		return "name a directory in its place"
+	}
+	return "make it readable for the user that pulls: ls -ld " + path
+}
+
 // nextInHosts is what to do about a key of a hosts.toml, or a file it names.
 func nextInHosts(p *certsd.Problem) string {
 	switch p.Code {
@@ -109,6 +120,41 @@ func nextForName(p *certsd.Problem, name string) string {
 		return "rename it to " + strings.ToLower(name)
 	}
 	return fmt.Sprintf("rename it to %[1]s.crt or %[1]s.cert", base)
+}
+
+// nextForContent is what to do about a file with a name that is not read, by
+// what is in it; empty if that does not tell.
+func (r *run) nextForContent(p *certsd.Problem) string {
+	x := r.examine(p.File)
+	base := strings.TrimSuffix(filepath.Base(p.File), filepath.Ext(p.File))
+	switch {
+	case meant.MatchString(p.Err.Error()):
+		return ""
+	case len(x.Certificates) > 0 && x.Certificates[0].IsCA:
+		return "rename it to " + base + ".crt"
+	case len(x.Certificates) > 0:
+		return "rename it to " + base + ".cert"
+	case x.Key != "":
+		return "rename it to " + keyName(filepath.Dir(p.File), base) + ".key"
+	}
+	return ""
+}
+
+// keyName is what the key in a file is to be named: after the certificate that
+// lacks one, if it is the only one.
+func keyName(dir, base string) string {
+	certs, _ := filepath.Glob(filepath.Join(dir, "*.cert"))
+	certs = slices.DeleteFunc(certs, func(cert string) bool {
+		_, err := os.Stat(strings.TrimSuffix(cert, ".cert") + ".key")
+		return err == nil
+	})
+	if len(certs) == 1 {
+		return strings.TrimSuffix(filepath.Base(certs[0]), ".cert")
+	}
+	for _, suffix := range []string{"-key", "_key", ".key"} {
+		base = strings.TrimSuffix(base, suffix)
+	}
+	return base
 }
 
 // hints are how the texts of problems go on with what is the next step here.

@@ -157,8 +157,20 @@ func TestMistakesOnDisk(t *testing.T) {
 			"warning file-name " + dir + "/CA2.CRT: is not read: the suffix must be .crt, in lower case -> rename it to CA2.crt",
 			usable,
 		}},
+		{name: "another suffix of a CA", in: files{"root.pem": serverCA.PEM}, want: []string{
+			"warning file-name " + dir + "/root.pem: is not read: name it NAME.crt for a CA root, NAME.cert and NAME.key for a client certificate -> rename it to root.crt",
+			usable,
+		}},
+		{name: "another suffix of a key", in: files{"ca": serverCA, "alpha": alpha, "other-key.pem": bravo.KeyPEM}, want: []string{
+			"warning file-name " + dir + "/other-key.pem: is not read: name it NAME.crt for a CA root, NAME.cert and NAME.key for a client certificate -> rename it to other.key",
+			usable,
+		}},
+		{name: "nobody to pull from", in: files{"ca": serverCA, "hosts.toml": "server = \"https://reg\"\ncapabilities = [\"push\"]\n"}, want: []string{
+			`error no-pull ` + dir + `/hosts.toml: capabilities: there is no server to pull from, which takes pull and resolve -> add "pull" and "resolve" to the capabilities of one`,
+			useless,
+		}},
 		{name: "another suffix", in: files{"ca": serverCA, "client.pem": alpha.CertPEM}, want: []string{
-			"warning file-name " + dir + "/client.pem: is not read: name it NAME.crt for a CA root, NAME.cert and NAME.key for a client certificate -> rename it to client.crt or client.cert",
+			"warning file-name " + dir + "/client.pem: is not read: name it NAME.crt for a CA root, NAME.cert and NAME.key for a client certificate -> rename it to client.cert",
 			usable,
 		}},
 		{name: "no closing underscore", root: files{"reg.test_5000/ca": serverCA}, want: []string{
@@ -228,7 +240,7 @@ func TestUnreadable(t *testing.T) {
 		t.Fatal(err)
 	}
 	compare(t, []string{
-		"warning root-unreadable ROOT/file: cannot search the certs.d directory: not a directory -> make it readable for the user that pulls: ls -ld ROOT/file",
+		"warning root-unreadable ROOT/file: cannot search the certs.d directory: not a directory -> name a directory in its place",
 		"warning no-directory reg: no root has a directory for it: no client certificate is presented, and the system's CA roots count -> if it needs certificates, create ROOT/file/reg",
 		usable,
 	}, lines(r, root, nil))
@@ -268,15 +280,19 @@ func TestSecondHostsFile(t *testing.T) {
 
 func TestTargets(t *testing.T) {
 	t.Parallel()
+	digest := "@sha256:" + strings.Repeat("0", 64)
 	for _, tt := range []struct{ target, registry, repository, err string }{
 		{"reg", "reg", "", ""},
 		{"reg:5000/", "reg:5000", "", ""},
 		{"https://Reg:5000/v2/", "reg:5000", "", ""},
 		{"reg/team/app", "reg", "team/app", ""},
 		{"reg:5000/app:1.2", "reg:5000", "app:1.2", ""},
-		{"reg/app@sha256:x", "reg", "app@sha256:x", ""},
-		{"reg/app:1@sha256:x", "reg", "app:1@sha256:x", ""},
-		{"reg/:1", "", "", `"reg/:1" names no repository`},
+		{"reg/app" + digest, "reg", "app" + digest, ""},
+		{"reg/app:1" + digest, "reg", "app:1" + digest, ""},
+		{"reg/app@sha256:12", "", "", `"reg/app@sha256:12" is not an image reference: invalid reference format: write [HOST[:PORT]/]NAME[:TAG][@DIGEST]`},
+		{"reg/:1", "", "", `"reg/:1" is not an image reference: invalid reference format: write [HOST[:PORT]/]NAME[:TAG][@DIGEST]`},
+		{"reg/app:", "", "", `"reg/app:" is not an image reference: invalid reference format: write [HOST[:PORT]/]NAME[:TAG][@DIGEST]`},
+		{"reg/APP", "", "", `"reg/APP" is not an image reference: repository name (APP) must be lowercase: repositories are in lower case, only hosts and tags may have capitals`},
 		{"", "", "", `"" names no registry`},
 		{"a b", "", "", `host "a b": contains a space`},
 	} {
@@ -329,10 +345,48 @@ func TestAll(t *testing.T) {
 		`warning directory-name ROOT/-d: is not read: this is no registry's name: host "-d": begins or ends with '-' -> rename it to HOST or HOST_PORT_`,
 		"warning directory-name ROOT/https:__c.test: is not read: a directory is named after the host, without the scheme -> rename it to HOST or HOST_PORT_",
 		"warning directory-name ROOT/registry_5000: is read for a registry of this very name: it lacks the closing underscore of a port -> rename it to registry_5000_, if the number is a port",
-		"error root-unreadable ROOT/note: cannot list the certs.d directory: not a directory -> make it readable for the user that pulls: ls -ld ROOT/note",
+		"error root-unreadable ROOT/note: cannot list the certs.d directory: not a directory -> name a directory in its place",
 		": ",
 	}, got)
 	if code := report.ExitCode(); code != ExitUnusable {
 		t.Errorf("exit code %d", code)
 	}
+}
+
+// Where there is nothing to check, that is said.
+func TestAllOfNothing(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	const next = " -> create HOST or HOST_PORT_ in it, or name the right certs.d directories with --root"
+	for _, tt := range []struct {
+		root string
+		code int
+		want string
+	}{
+		{root, ExitWorks, "warning no-directory ROOT: no registry has a directory there" + next},
+		{filepath.Join(root, "none"), ExitUnusable, "error no-directory ROOT/none: there is no such directory" + next},
+	} {
+		report, err := (&Checker{Roots: certsd.Roots{tt.root}, Offline: true}).All(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		compare(t, []string{tt.want, ": "}, lines(&Registry{Findings: report.Findings}, root, nil))
+		if code := report.ExitCode(); code != tt.code {
+			t.Errorf("%s: exit code %d", tt.root, code)
+		}
+	}
+}
+
+// A key takes the name of the certificate that lacks one.
+func TestNameOfAKey(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	write(t, root, of("reg", files{"ca": serverCA, "bravo": bravo, "client.cert": alpha.CertPEM, "client-key.pem": alpha.KeyPEM}))
+	r := run1(t, &Checker{Offline: true}, root, "reg")
+	for _, f := range r.Findings {
+		if f.Code == Code(certsd.FileName) && f.Next == "rename it to client.key" {
+			return
+		}
+	}
+	t.Errorf("%+v", r.Findings)
 }

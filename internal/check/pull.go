@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"runtime"
 	"slices"
+	"strings"
 
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/remotes"
@@ -199,6 +200,10 @@ func (r *run) pullFailed(ctx context.Context, err error, attempts []certsd.Attem
 		return
 	}
 	switch {
+	case !r.isEndpoint(last.Host) && r.presented(last) && refuses(last):
+		f.Code, f.Where = CertificateRefused, last.Host
+		f.Message = fmt.Sprintf("a redirect of %s leads there: %s (%s)", r.given, r.reply(last).Words, tried(last.Host, attempts))
+		f.Next = "ask its owner which certificate it accepts, and put that one into " + r.directoryFor(strings.TrimSuffix(last.Host, ":443"))
 	case r.has(TokenServer) && !r.isEndpoint(last.Host):
 		return
 	case errdefs.IsNotFound(err) || last.Status == http.StatusNotFound:
@@ -215,6 +220,8 @@ func (r *run) pullFailed(ctx context.Context, err error, attempts []certsd.Attem
 	case last.Status == http.StatusForbidden:
 		f.Code, f.Message = AllRefused, "403 Forbidden for "+tried(last.Host, attempts)
 		f.Next = "ask the registry's owner which of these certificates is entitled to this repository"
+	case last.Status == http.StatusUnauthorized && r.failedAt(last.Host, CredentialsMissing):
+		return
 	case last.Status == http.StatusUnauthorized:
 		f.Code, f.Message = CredentialsRefused, "401 Unauthorized"
 		f.Next = "docker login " + r.given + "; client certificates do not answer this"
@@ -231,6 +238,12 @@ func (r *run) pullFailed(ctx context.Context, err error, attempts []certsd.Attem
 	if !r.failedAt(last.Host, f.Code) {
 		r.find(f)
 	}
+}
+
+// refuses tells that a server did not accept the client certificate it was
+// shown, by an alert or by the statuses that some have for it.
+func refuses(a certsd.Attempt) bool {
+	return alerted(a.Err) || strings.Contains(statusWords(a.Status, a.Answer), "does not accept the client certificate")
 }
 
 // tags tells whether a repository shows that it has some.

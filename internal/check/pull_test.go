@@ -187,6 +187,14 @@ func TestPull(t *testing.T) {
 			},
 		},
 		{
+			name: "blobs at a host that refuses the certificate", guard: redirecting, in: pairs, root: of(blobs, files{"ca": serverCA, "stranger": stranger}), target: "/team/app",
+			want: []string{
+				"error certificate-refused BLOBS: a redirect of REG leads there: TLS alert 48, unknown certificate authority: it does not know the CA that issued the client certificate (stranger.cert) -> " +
+					"ask its owner which certificate it accepts, and put that one into ROOT/BLOBS_",
+				fails,
+			},
+		},
+		{
 			name: "blobs at a host with a directory", guard: redirecting, in: pairs, root: of(blobs, pairs), target: "/team/app",
 			want: []string{"works: a pull would work, with alpha.cert"},
 		},

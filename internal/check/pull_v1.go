@@ -36,7 +36,7 @@ func (r *run) pullV1(ctx context.Context, p *Pull, options resolver.Options) err
 	}
 	tag := "latest"
 	if t, ok := strings.CutPrefix(r.repository.object, ":"); ok {
-		tag = t
+		tag, _, _ = strings.Cut(t, "@")
 	}
 	_, err = client.Image(ctx, r.repository.name, tag)
 	return err
