@@ -31,9 +31,13 @@ CLIENTS    := buildctl-$(BUILDKIT_VERSION) buildkitd-$(BUILDKIT_VERSION) conform
 	containerd1-$(CONTAINERD1_VERSION) crane-$(CRANE_VERSION) ctr1-$(CONTAINERD1_VERSION) oras-$(ORAS_VERSION) \
 	regctl-$(REGCTL_VERSION)
 
-# The version that the daemon reports is that of the containerd inside.
+# Which source this is: nothing outside of git.
+VERSION   ?= $(shell git describe --always --dirty 2>/dev/null)
+# The version that the daemon reports is that of the containerd inside, the
+# revision ours.
 CONTAINERD_VERSION = $(shell $(GO) list -m -f '{{.Version}}' $(CONTAINERD))
-LDFLAGS    = -X $(CONTAINERD)/version.Version=$(CONTAINERD_VERSION)
+LDFLAGS    = -X $(CONTAINERD)/version.Version=$(CONTAINERD_VERSION) \
+	-X $(CONTAINERD)/version.Revision=certsd$(addprefix -,$(VERSION))
 BUILDFLAGS = -buildvcs=false $(if $(TAGS),-tags "$(TAGS)")
 
 # What runs on other systems than Linux too.
@@ -58,7 +62,7 @@ bin/containerd:
 
 # Static: it is copied to machines, and into the image of the demonstration.
 bin/certsd:
-	CGO_ENABLED=0 $(GO) build $(BUILDFLAGS) -o $@ ./cmd/certsd
+	CGO_ENABLED=0 $(GO) build $(BUILDFLAGS) -ldflags '-X main.version=$(VERSION)' -o $@ ./cmd/certsd
 
 bin/ctr:
 	$(GO) build $(BUILDFLAGS) -ldflags '$(LDFLAGS)' -o $@ $(CONTAINERD)/cmd/ctr

@@ -65,6 +65,7 @@ func command(stdout, stderr io.Writer) *cli.Command {
 	return &cli.Command{
 		Name:            "certsd",
 		Usage:           "client certificates for container registries, as certs.d directories configure them",
+		Version:         builtFrom(),
 		Writer:          stdout,
 		ErrWriter:       stderr,
 		HideHelpCommand: false,

@@ -13,7 +13,7 @@ import (
 // sample is a tree with everything that has to be documented.
 func sample() *cli.Command {
 	return &cli.Command{
-		Name: "tool", Usage: "do things",
+		Name: "tool", Usage: "do things", Version: "1.2",
 		Flags: []cli.Flag{&cli.BoolFlag{Name: "debug", Usage: "say more"}},
 		Commands: []*cli.Command{
 			{
@@ -40,7 +40,7 @@ func TestManual(t *testing.T) {
 	if err := m.WriteTo(&out, sample()); err != nil {
 		t.Fatal(err)
 	}
-	want := `.TH TOOL 1 2026-01-02 "containerd\-certsd"
+	want := `.TH TOOL 1 2026-01-02 "containerd\-certsd 1.2"
 .SH "NAME"
 tool \-
 do things

@@ -30,7 +30,7 @@ type Section struct {
 func (m *Manual) WriteTo(out io.Writer, root *cli.Command) error {
 	p := &page{}
 	name := root.Name
-	p.line(".TH " + strings.ToUpper(name) + " 1 " + m.Date + ` "containerd\-certsd"`)
+	p.line(".TH " + strings.ToUpper(name) + " 1 " + m.Date + ` "` + escape(strings.TrimSpace("containerd-certsd "+root.Version)) + `"`)
 	p.macro("SH", "NAME")
 	p.line(escape(name) + ` \-`)
 	p.fill(root.Usage)
