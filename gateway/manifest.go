@@ -39,6 +39,7 @@ func (s *Server) serveManifest(w http.ResponseWriter, r *http.Request, t *target
 			return nil
 		}
 		h.Set("Content-Length", strconv.FormatInt(desc.Size, 10))
+		w.WriteHeader(http.StatusOK)
 		return nil
 	}
 	// A manifest is read whole: a Range is for blobs.

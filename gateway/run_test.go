@@ -5,11 +5,13 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -17,6 +19,7 @@ import (
 	"time"
 
 	clog "github.com/containerd/log"
+	"github.com/google/go-cmp/cmp"
 	"github.com/sirupsen/logrus" //nolint:depguard // to read what is logged
 
 	"github.com/certsd/containerd-certsd/internal/certtest"
@@ -306,6 +309,38 @@ func TestAccessLog(t *testing.T) {
 	if len(requests) != 3 || !strings.Contains(requests[1], `ns="registry.example\nforged"`) || !strings.Contains(requests[1], `path="/v2/app/manifests/\n1" status=404`) ||
 		!strings.Contains(requests[2], "status=401") {
 		t.Errorf("got %d requests:\n%s", len(requests), r.log)
+	}
+}
+
+// What a client is answered is what the log says.
+func TestAccessLogHasTheStatus(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t, nil)
+	img := u.push(t, "app:1", 1)
+	layer, _ := layerOf(t, img)
+	r := run(t, func(c *Config) { u.dir(t, c.Root) })
+	transport := &http.Transport{}
+	defer transport.CloseIdleConnections()
+	var want []string
+	for _, path := range []string{"/v2/", "/v2/app/manifests/1", "/v2/app/manifests/2", "/v2/app/blobs/" + layer, "/v2/app/tags/list"} {
+		for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost} {
+			req, err := http.NewRequestWithContext(t.Context(), method, "http://"+r.address+path+"?ns="+u.host, nil)
+			must(t, err)
+			req.Header.Set(tokenHeader, r.secret(t))
+			resp, err := transport.RoundTrip(req)
+			must(t, err)
+			_, err = io.Copy(io.Discard, resp.Body)
+			must(t, errors.Join(err, resp.Body.Close()))
+			want = append(want, fmt.Sprintf("%s %d", method, resp.StatusCode))
+		}
+	}
+	must(t, r.stop())
+	var got []string
+	for _, m := range regexp.MustCompile(`method=(\w+) .*status=(\d+)`).FindAllStringSubmatch(r.log.String(), -1) {
+		got = append(got, m[1]+" "+m[2])
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("log (-want +got):\n%s", diff)
 	}
 }
 
