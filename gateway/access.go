@@ -36,6 +36,8 @@ func (f *refusals) tell(now time.Time) (before int, tell bool) {
 type recorder struct {
 	http.ResponseWriter
 	deadline deadline
+	// onHeader, if set, is called when there is an answer.
+	onHeader func()
 	status   int
 	bytes    int64
 }
@@ -44,6 +46,9 @@ type recorder struct {
 func (r *recorder) WriteHeader(status int) {
 	if r.status == 0 {
 		r.status = status
+		if r.onHeader != nil {
+			r.onHeader()
+		}
 	}
 	r.deadline.extend()
 	r.ResponseWriter.WriteHeader(status)
@@ -51,7 +56,9 @@ func (r *recorder) WriteHeader(status int) {
 
 // Write implements http.ResponseWriter.
 func (r *recorder) Write(p []byte) (int, error) {
-	r.status = max(r.status, http.StatusOK)
+	if r.status == 0 {
+		r.WriteHeader(http.StatusOK)
+	}
 	r.deadline.extend()
 	n, err := r.ResponseWriter.Write(p)
 	r.bytes += int64(n)

@@ -93,6 +93,11 @@ func (s *Server) openBlob(ctx context.Context, t *target, offset int64) (*http.R
 	header := http.Header{}
 	if offset > 0 {
 		header.Set("Range", fmt.Sprintf("bytes=%d-", offset))
+	} else {
+		// Clients wait for it.
+		var answered func()
+		ctx, answered = hurry(ctx, t.host, s.options.Patience)
+		defer answered()
 	}
 	return s.resolverFor(t).fetch.Open(ctx, t.ref(), http.MethodGet, header, "blobs", t.digest.String())
 }

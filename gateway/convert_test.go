@@ -106,14 +106,14 @@ func TestConversionIsSharedAndOutlivesItsRequest(t *testing.T) {
 	a.add("library/app", "1")
 	hold := make(chan struct{})
 	a.Fail(v1test.Failure{Path: regexp.MustCompile(`/layer$`), Wait: hold, Times: -1})
-	g := newGateway(t, func(o *Options) { o.Patience = time.Millisecond }, a)
+	g := newGateway(t, func(o *Options) { o.Patience = time.Second }, a)
 	path := "/v2/library/app/manifests/1?ns=" + a.Host
 	var wait sync.WaitGroup
 	for range 8 {
 		wait.Go(func() {
 			got := g.do(t, http.MethodGet, path)
 			if got.status != http.StatusTooManyRequests || got.header.Get("Retry-After") != "5" ||
-				!regexp.MustCompile(`"code":"TOOMANYREQUESTS","message":"127\.0\.0\.1:\d+/library/app:1 is not ready yet: .* for \d+s.*; it goes on without you, ask again"`).Match(got.body) {
+				!regexp.MustCompile(`"code":"TOOMANYREQUESTS","message":"127\.0\.0\.1:\d+/library/app:1 is not ready yet: converting for \d+s.*; it goes on without you, ask again"`).Match(got.body) {
 				t.Errorf("got %d %v %s", got.status, got.header, got.body)
 			}
 		})

@@ -14,9 +14,6 @@ import (
 )
 
 const (
-	// DefaultPatience is how long a request waits for a conversion. containerd
-	// gives up after 30 seconds without a header.
-	DefaultPatience = 25 * time.Second
 	// askAgain is the Retry-After of what is not ready.
 	askAgain = 5 * time.Second
 	// progressEvery is the time between two lines about a conversion.
@@ -34,7 +31,9 @@ type flight struct {
 	desc ocispec.Descriptor
 	err  error
 
-	// bytes and blobs count what a conversion has stored.
+	// begun tells that it is a conversion, bytes and blobs count what that has
+	// stored.
+	begun atomic.Bool
 	bytes atomic.Int64
 	blobs atomic.Int64
 }
@@ -94,6 +93,13 @@ func flightIn(ctx context.Context) *flight {
 	return fl
 }
 
+// begin tells that a conversion is about to store something.
+func (fl *flight) begin() {
+	if fl != nil {
+		fl.begun.Store(true)
+	}
+}
+
 // received and stored count what a conversion has.
 func (fl *flight) received(n int) {
 	if fl != nil {
@@ -108,20 +114,19 @@ func (fl *flight) stored() {
 }
 
 // converting tells that the registry's own answer was not enough.
-func (fl *flight) converting() bool { return fl != nil && fl.bytes.Load() > 0 }
+func (fl *flight) converting() bool { return fl != nil && fl.begun.Load() }
 
-// result waits for the end, but no longer than patience.
-func (fl *flight) result(ctx context.Context, patience time.Duration) (ocispec.Descriptor, error) {
-	timer := time.NewTimer(patience)
-	defer timer.Stop()
+// result waits for the end, but no longer than ctx.
+func (fl *flight) result(ctx context.Context) (ocispec.Descriptor, error) {
 	select {
 	case <-fl.done:
 		return fl.desc, fl.err
 	case <-ctx.Done():
-		return ocispec.Descriptor{}, ctx.Err()
-	case <-timer.C:
+	}
+	if _, late := isLate(ctx); late && fl.converting() {
 		return ocispec.Descriptor{}, fl.notYet()
 	}
+	return ocispec.Descriptor{}, context.Cause(ctx)
 }
 
 // notYet is the answer that makes clients ask again. containerd repeats a
@@ -137,8 +142,8 @@ func (fl *flight) notYet() *fault {
 // progress says how far it is.
 func (fl *flight) progress() string {
 	elapsed := time.Since(fl.started).Round(time.Second)
-	if bytes := fl.bytes.Load(); bytes > 0 {
-		return fmt.Sprintf("converting for %s, %d blobs and %.1f MiB so far", elapsed, fl.blobs.Load(), float64(bytes)/(1<<20))
+	if fl.converting() {
+		return fmt.Sprintf("converting for %s, %d blobs and %.1f MiB so far", elapsed, fl.blobs.Load(), float64(fl.bytes.Load())/(1<<20))
 	}
 	return fmt.Sprintf("asking the registry for %s", elapsed)
 }

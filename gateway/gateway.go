@@ -56,8 +56,8 @@ type Options struct {
 	// WriteStall is how long a client may take nothing before its connection is
 	// cut. Zero means DefaultWriteStall.
 	WriteStall time.Duration
-	// Patience is how long a request waits for a conversion before it is told to
-	// come again. Zero means DefaultPatience.
+	// Patience is how long a request waits for a registry to answer, and for a
+	// conversion before it is told to come again. Zero means DefaultPatience.
 	Patience time.Duration
 }
 
@@ -137,7 +137,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // serve answers a request, or returns an error before anything was written.
-func (s *Server) serve(w http.ResponseWriter, r *http.Request) error {
+func (s *Server) serve(w *recorder, r *http.Request) error {
 	if err := s.admit(r); err != nil {
 		return err
 	}
@@ -163,6 +163,14 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) error {
 	if err := s.mayAsk(t.host); err != nil {
 		return err
 	}
+	ctx, answered := hurry(r.Context(), t.host, s.options.Patience)
+	defer answered()
+	w.onHeader = answered
+	return lateFault(ctx, s.serveTarget(w, r.WithContext(ctx), t))
+}
+
+// serveTarget answers for what a registry has.
+func (s *Server) serveTarget(w http.ResponseWriter, r *http.Request, t *target) error {
 	switch t.kind {
 	case kindManifest:
 		return s.serveManifest(w, r, t)

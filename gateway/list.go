@@ -21,11 +21,11 @@ func (s *Server) serveTags(w http.ResponseWriter, r *http.Request, t *target) er
 	}
 	tags, err := s.resolverFor(t).fetch.Tags(r.Context(), t.ref())
 	if err != nil {
-		f := faultOf(err)
-		if f.status == http.StatusNotFound {
+		if f := faultOf(err); f.status == http.StatusNotFound {
 			f.code = codeNameUnknown
+			return f
 		}
-		return f
+		return err
 	}
 	tags, more := page.of(tags)
 	if more {

@@ -68,7 +68,7 @@ func (s *Server) resolve(ctx context.Context, t *target) (ocispec.Descriptor, er
 	flight := s.flights.join(t.named(), func(ctx context.Context) (ocispec.Descriptor, error) {
 		return s.resolveNow(ctx, t)
 	})
-	return flight.result(ctx, s.options.Patience)
+	return flight.result(ctx)
 }
 
 func (s *Server) resolveNow(ctx context.Context, t *target) (ocispec.Descriptor, error) {

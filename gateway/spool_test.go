@@ -107,11 +107,14 @@ func TestClientsShareADownload(t *testing.T) {
 }
 
 // open begins a request and leaves the body to the test.
-func (g *testGateway) open(tb testing.TB, path string) *http.Response {
+func (g *testGateway) open(tb testing.TB, path string, header ...string) *http.Response {
 	tb.Helper()
 	req, err := http.NewRequestWithContext(tb.Context(), http.MethodGet, g.URL+path, nil)
 	must(tb, err)
 	req.Header.Set(tokenHeader, g.secret)
+	for i := 0; i < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
 	resp, err := g.Client().Do(req)
 	must(tb, err)
 	return resp

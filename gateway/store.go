@@ -203,6 +203,7 @@ func (s *Store) ReaderAt(ctx context.Context, desc ocispec.Descriptor) (content.
 
 // Writer implements content.Store.
 func (s *Store) Writer(ctx context.Context, opts ...content.WriterOpt) (content.Writer, error) {
+	flightIn(ctx).begin()
 	w, err := s.Store.Writer(ctx, opts...)
 	if err != nil {
 		return nil, err

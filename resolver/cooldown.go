@@ -108,7 +108,7 @@ func (c *cooldowns) alive(endpoint string) bool {
 }
 
 func (c *cooldowns) note(endpoint string, req *http.Request, err error) {
-	if err != nil && req.Context().Err() != nil {
+	if err != nil && req.Context().Err() != nil && !waitedEnough(req.Context()) {
 		// Given up: that says nothing about the endpoint.
 		return
 	}
@@ -122,6 +122,14 @@ func (c *cooldowns) note(endpoint string, req *http.Request, err error) {
 		c.seen = map[string]outage{}
 	}
 	c.seen[endpoint] = outage{at: time.Now(), err: err}
+}
+
+// waitedEnough tells whether a caller has given up because of the endpoint, and
+// says so by a cause of its own: a deadline may be any.
+func waitedEnough(ctx context.Context) bool {
+	cause := context.Cause(ctx)
+	timeout, ok := errors.AsType[net.Error](cause)
+	return ok && timeout.Timeout() && !errors.Is(cause, context.DeadlineExceeded)
 }
 
 func (c *cooldowns) duration() time.Duration {

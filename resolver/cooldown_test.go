@@ -137,6 +137,26 @@ func TestRequestThatWasGivenUpTellsNothing(t *testing.T) {
 	})
 }
 
+// lateError is a cause of a caller that has waited for the endpoint.
+type lateError struct{ error }
+
+func (lateError) Timeout() bool   { return true }
+func (lateError) Temporary() bool { return true }
+
+func TestRequestThatWasWaitedForTellsSomething(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := newMirrored(t.Context(), 0)
+		late, cancel := context.WithCancelCause(withoutCooldown(t.Context()))
+		m.mirror.err = lateError{errRefused}
+		cancel(m.mirror.err)
+		m.ask(m.mirrorRequest.WithContext(late))
+		if m.ask(m.mirrorRequest) {
+			t.Error("an endpoint that did not answer in time is asked again")
+		}
+	})
+}
+
 func TestLastEndpointIsAlwaysAsked(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -1,0 +1,53 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+)
+
+// DefaultPatience is how long a request waits for the answer of a registry, and
+// for a conversion. containerd gives up after 30 seconds without a header.
+const DefaultPatience = 25 * time.Second
+
+// lateError ends the context of a request that has waited long enough.
+type lateError struct {
+	host  string
+	after time.Duration
+}
+
+// Error implements error.
+func (e *lateError) Error() string { return fmt.Sprintf("%s has not answered for %s", e.host, e.after) }
+
+// Timeout and Temporary implement net.Error.
+func (e *lateError) Timeout() bool   { return true }
+func (e *lateError) Temporary() bool { return true }
+
+// hurry ends a context with a [lateError] unless the registry has answered in
+// time: what it sends then may take as long as it wants. The context itself ends
+// with its parent.
+func hurry(ctx context.Context, host string, patience time.Duration) (_ context.Context, answered func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	timer := time.AfterFunc(patience, func() { cancel(&lateError{host, patience}) })
+	return ctx, func() { timer.Stop() }
+}
+
+// isLate tells whether a context has ended because of a registry.
+func isLate(ctx context.Context) (*lateError, bool) {
+	return errors.AsType[*lateError](context.Cause(ctx))
+}
+
+// lateFault tells what became of a request that has waited long enough. What has
+// been made a fault says more.
+func lateFault(ctx context.Context, err error) error {
+	late, ok := isLate(ctx)
+	if !ok || err == nil {
+		return err
+	}
+	if _, ok := errors.AsType[*fault](err); ok {
+		return err
+	}
+	return &fault{status: http.StatusGatewayTimeout, code: codeUnavailable, message: late.Error(), cause: err}
+}

@@ -1,0 +1,94 @@
+package gateway
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+// hang answers nothing.
+func hang(_ http.ResponseWriter, r *http.Request) bool {
+	<-r.Context().Done()
+	return true
+}
+
+func TestRegistryThatDoesNotAnswer(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t, nil)
+	u.answers(hang)
+	g := newGateway(t, func(o *Options) { o.Patience = 100 * time.Millisecond }, u)
+	for _, path := range []string{"/manifests/1", "/manifests/" + someDigest, "/blobs/" + someDigest, "/tags/list", "/referrers/" + someDigest} {
+		for _, header := range []string{"", "bytes=0-9"} {
+			a := g.do(t, http.MethodGet, "/v2/app"+path+"?ns="+u.host, "Range", header)
+			if a.status != http.StatusGatewayTimeout || !strings.Contains(string(a.body), `{"errors":[{"code":"UNAVAILABLE","message":"`) ||
+				!strings.Contains(string(a.body), u.host+" has not answered for 100ms") {
+				t.Errorf("%s %s: %d %s", path, header, a.status, a.body)
+			}
+		}
+		if a := g.do(t, http.MethodHead, "/v2/app"+path+"?ns="+u.host); a.status != http.StatusGatewayTimeout {
+			t.Errorf("HEAD %s: %d", path, a.status)
+		}
+	}
+}
+
+// A manifest that is not sent to its end is not waited for: its client has no
+// header before all of it is verified.
+func TestRegistryThatSendsHalfAManifest(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t, nil)
+	img := u.push(t, "app:1", 1)
+	d, err := img.Digest()
+	must(t, err)
+	u.answers(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method == http.MethodHead {
+			return false
+		}
+		w.Header().Set("Content-Length", "1000")
+		_, _ = w.Write([]byte("{"))
+		_ = http.NewResponseController(w).Flush()
+		return hang(w, r)
+	})
+	g := newGateway(t, func(o *Options) { o.Patience = 200 * time.Millisecond }, u)
+	if a := g.do(t, http.MethodGet, "/v2/app/manifests/"+d.String()+"?ns="+u.host); a.status != http.StatusGatewayTimeout {
+		t.Errorf("got %d %s", a.status, a.body)
+	}
+}
+
+// What has begun may take as long as it wants.
+func TestContentIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	for _, wanted := range []string{"", "bytes=0-"} {
+		b := newBlobServer(1 << 20)
+		more := make(chan struct{})
+		b.handler = func(w http.ResponseWriter, _ *http.Request) {
+			if wanted != "" {
+				w.Header().Set("Content-Range", "bytes 0-1048575/1048576")
+				w.Header().Set("Content-Length", "1048576")
+				w.WriteHeader(http.StatusPartialContent)
+			}
+			b.half(w)
+			<-more
+			_, _ = w.Write(b.content[len(b.content)/2:])
+		}
+		u := newUpstream(t, b)
+		g := newGateway(t, func(o *Options) { o.Patience = time.Second }, u)
+		resp := g.open(t, b.path(u), "Range", wanted)
+		head := make([]byte, 1000)
+		_, err := io.ReadFull(resp.Body, head)
+		must(t, err)
+		// This one is given up after as long.
+		u.answers(hang)
+		if a := g.do(t, http.MethodGet, "/v2/app/tags/list?ns="+u.host); a.status != http.StatusGatewayTimeout {
+			t.Errorf("got %d %s", a.status, a.body)
+		}
+		close(more)
+		rest, err := io.ReadAll(resp.Body)
+		if err != nil || !bytes.Equal(append(head, rest...), b.content) {
+			t.Errorf("%q: %d bytes, %v", wanted, len(head)+len(rest), err)
+		}
+		must(t, resp.Body.Close())
+	}
+}
