@@ -93,6 +93,7 @@ func (s *Server) openBlob(ctx context.Context, t *target, offset int64) (*http.R
 	header := http.Header{}
 	if offset > 0 {
 		header.Set("Range", fmt.Sprintf("bytes=%d-", offset))
+		ctx = unhurried(ctx)
 	} else {
 		// Clients wait for it.
 		var answered func()

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"sync"
@@ -10,15 +11,59 @@ import (
 )
 
 // limited bounds the requests to registries that are under way at a time, and
-// with them the connections. Others wait for their turn.
+// with them the connections. Others wait for their turn, but no longer than
+// patience if a client waits with them.
 type limited struct {
-	next http.RoundTripper
-	slot *semaphore.Weighted
+	next     http.RoundTripper
+	slot     *semaphore.Weighted
+	patience time.Duration
+}
+
+var errBusy = &fault{
+	status: http.StatusServiceUnavailable, code: codeTooMany, retryAfter: askAgain,
+	message: "as many requests to registries as max_upstream allows are under way, and none of them ended in time: ask again",
+}
+
+type unhurriedKey struct{}
+
+// unhurried makes requests wait for their turn as long as it takes: what they are
+// for has been begun, and would be lost.
+func unhurried(ctx context.Context) context.Context {
+	return context.WithValue(ctx, unhurriedKey{}, true)
+}
+
+// waitsSince is when a client began to wait: all requests to registries that are
+// made for it have one time together.
+func waitsSince(ctx context.Context) time.Time {
+	if fl := flightIn(ctx); fl != nil {
+		return fl.started
+	}
+	if began, ok := ctx.Value(hurryKey{}).(time.Time); ok {
+		return began
+	}
+	return time.Now()
+}
+
+// acquire waits for a slot.
+func (l *limited) acquire(ctx context.Context) error {
+	if flightIn(ctx).converting() || ctx.Value(unhurriedKey{}) != nil {
+		return l.slot.Acquire(ctx, 1)
+	}
+	if l.slot.TryAcquire(1) {
+		return nil
+	}
+	wait, cancel := context.WithDeadline(ctx, waitsSince(ctx).Add(l.patience))
+	defer cancel()
+	err := l.slot.Acquire(wait, 1)
+	if _, late := isLate(ctx); err != nil && (late || ctx.Err() == nil) {
+		return errBusy
+	}
+	return err
 }
 
 // RoundTrip implements http.RoundTripper.
 func (l *limited) RoundTrip(req *http.Request) (*http.Response, error) {
-	if err := l.slot.Acquire(req.Context(), 1); err != nil {
+	if err := l.acquire(req.Context()); err != nil {
 		if req.Body != nil {
 			_ = req.Body.Close()
 		}

@@ -25,11 +25,14 @@ func (e *lateError) Error() string { return fmt.Sprintf("%s has not answered for
 func (e *lateError) Timeout() bool   { return true }
 func (e *lateError) Temporary() bool { return true }
 
+// hurryKey is when the time began.
+type hurryKey struct{}
+
 // hurry ends a context with a [lateError] unless the registry has answered in
 // time: what it sends then may take as long as it wants. The context itself ends
 // with its parent.
 func hurry(ctx context.Context, host string, patience time.Duration) (_ context.Context, answered func()) {
-	ctx, cancel := context.WithCancelCause(ctx)
+	ctx, cancel := context.WithCancelCause(context.WithValue(ctx, hurryKey{}, time.Now()))
 	timer := time.AfterFunc(patience, func() { cancel(&lateError{host, patience}) })
 	return ctx, func() { timer.Stop() }
 }

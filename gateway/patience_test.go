@@ -2,11 +2,14 @@ package gateway
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sync/semaphore"
 )
 
 // hang answers nothing.
@@ -90,5 +93,52 @@ func TestContentIsWaitedFor(t *testing.T) {
 			t.Errorf("%q: %d bytes, %v", wanted, len(head)+len(rest), err)
 		}
 		must(t, resp.Body.Close())
+	}
+}
+
+// Clients that take ranges slowly hold what others wait for.
+func TestNoRequestIsLeft(t *testing.T) {
+	t.Parallel()
+	b := newBlobServer(1 << 20)
+	more := make(chan struct{})
+	b.handler = func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Range", "bytes 0-1048575/1048576")
+		w.Header().Set("Content-Length", "1048576")
+		w.WriteHeader(http.StatusPartialContent)
+		b.half(w)
+		<-more
+	}
+	u := newUpstream(t, b)
+	g := newGateway(t, func(o *Options) { o.MaxUpstream, o.Patience = 2, time.Second }, u)
+	defer close(more)
+	for range 2 {
+		resp := g.open(t, b.path(u), "Range", "bytes=0-")
+		defer resp.Body.Close()
+	}
+	for _, path := range []string{"/manifests/1", "/manifests/" + someDigest, "/blobs/" + someDigest, "/tags/list", "/referrers/" + someDigest} {
+		a := g.do(t, http.MethodGet, "/v2/app"+path+"?ns="+u.host)
+		if a.status != http.StatusServiceUnavailable || a.header.Get("Retry-After") != "5" || !strings.Contains(string(a.body), `{"errors":[{"code":"TOOMANYREQUESTS","message":"as many requests`) {
+			t.Errorf("%s: %d %v %s", path, a.status, a.header, a.body)
+		}
+	}
+}
+
+func TestWhatHasBegunWaitsForItsTurn(t *testing.T) {
+	t.Parallel()
+	fl := &flight{}
+	fl.begin()
+	for name, ctx := range map[string]context.Context{
+		"conversion": context.WithValue(t.Context(), flightKey{}, fl),
+		"download":   unhurried(t.Context()),
+	} {
+		l := &limited{slot: semaphore.NewWeighted(1)}
+		must(t, l.slot.Acquire(t.Context(), 1))
+		if err := l.acquire(t.Context()); err != error(errBusy) { //nolint:errorlint // as it is
+			t.Errorf("%s: a client's request: %v", name, err)
+		}
+		waited := make(chan error, 1)
+		go func() { waited <- l.acquire(ctx) }()
+		l.slot.Release(1)
+		must(t, <-waited)
 	}
 }

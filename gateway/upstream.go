@@ -70,7 +70,7 @@ func (s *Server) newResolver() *resolver.Resolver {
 		// RFC 9110, 7.6.3: by it a gateway also knows its own requests.
 		Header: http.Header{"Via": {"1.1 certsd-" + s.id}},
 		UpdateClient: func(c *http.Client) error {
-			c.Transport = &limited{next: c.Transport, slot: s.slots}
+			c.Transport = &limited{next: c.Transport, slot: s.slots, patience: s.options.Patience * 4 / 5}
 			return nil
 		},
 	}
