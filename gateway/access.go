@@ -1,8 +1,12 @@
 package gateway
 
 import (
+	"cmp"
+	"errors"
+	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"sync"
 	"time"
 
@@ -40,6 +44,8 @@ type recorder struct {
 	onHeader func()
 	status   int
 	bytes    int64
+	// err is what kept the client from taking the answer.
+	err error
 }
 
 // WriteHeader implements http.ResponseWriter.
@@ -62,6 +68,7 @@ func (r *recorder) Write(p []byte) (int, error) {
 	r.deadline.extend()
 	n, err := r.ResponseWriter.Write(p)
 	r.bytes += int64(n)
+	r.err = cmp.Or(r.err, err)
 	return n, err
 }
 
@@ -69,6 +76,7 @@ func (r *recorder) Write(p []byte) (int, error) {
 func (r *recorder) ReadFrom(src io.Reader) (int64, error) {
 	buf, _ := copyBuffers.Get().(*[]byte)
 	defer copyBuffers.Put(buf)
+	defer r.deadline.watch()()
 	return io.CopyBuffer(struct{ io.Writer }{r}, struct{ io.Reader }{src}, *buf)
 }
 
@@ -88,6 +96,11 @@ func (s *Server) logAccess(r *http.Request, rec *recorder, began time.Time) {
 	}
 	if agent := r.UserAgent(); agent != "" {
 		fields["agent"] = clip(agent)
+	}
+	if errors.Is(rec.err, os.ErrDeadlineExceeded) {
+		fields["error"] = fmt.Sprintf("the client took nothing for %s", s.options.WriteStall)
+	} else if rec.err != nil {
+		fields["error"] = rec.err
 	}
 	if rec.status == http.StatusUnauthorized {
 		before, tell := s.refusals.tell(time.Now())

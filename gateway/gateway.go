@@ -129,7 +129,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	s.serving.RLock()
 	defer s.serving.RUnlock()
-	rec := &recorder{ResponseWriter: w, deadline: deadline{control: http.NewResponseController(w), stall: s.options.WriteStall}}
+	rec := &recorder{ResponseWriter: w, deadline: deadline{control: http.NewResponseController(w), stall: s.options.WriteStall, conn: connIn(r.Context())}}
 	defer s.logAccess(r, rec, time.Now())
 	if err := s.serve(rec, r); err != nil {
 		writeFault(rec, r, faultOf(err))

@@ -258,6 +258,7 @@ func newGateway(tb testing.TB, change func(*Options), registries ...interface{ d
 	tb.Cleanup(handler.Close)
 	server := httptest.NewUnstartedServer(handler)
 	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.Config.ConnContext = withConn
 	server.Config.BaseContext = func(net.Listener) context.Context { return quiet(tb) }
 	server.Start()
 	tb.Cleanup(server.Close)

@@ -73,6 +73,7 @@ func (c *Config) Run(ctx context.Context, credentials func(host string) (user, s
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
 		BaseContext:       func(net.Listener) context.Context { return lasting },
+		ConnContext:       withConn,
 	}
 	server.ErrorLog = stdlog.New(errorLog{lasting}, "", 0)
 	server.RegisterOnShutdown(func() { handler.stopping.Store(true) })

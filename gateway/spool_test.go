@@ -1,12 +1,15 @@
 package gateway
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -295,6 +298,83 @@ func TestSlowClientIsCutOff(t *testing.T) {
 	body, err := io.ReadAll(resp.Body)
 	if err == nil || len(body) == len(b.content) {
 		t.Errorf("%d bytes, %v", len(body), err)
+	}
+}
+
+// A client that takes a little all the time is slow, and not gone.
+func TestSlowClientIsServed(t *testing.T) {
+	t.Parallel()
+	for _, network := range []string{"tcp", "unix"} {
+		t.Run(network, func(t *testing.T) {
+			t.Parallel()
+			b := newBlobServer(8 << 20)
+			b.handler = func(w http.ResponseWriter, r *http.Request) {
+				http.ServeContent(w, r, "", zeroTime, bytes.NewReader(b.content))
+			}
+			u := newUpstream(t, b)
+			socket := filepath.Join(t.TempDir(), "s")
+			r := run(t, func(c *Config) {
+				u.dir(t, c.Root)
+				c.WriteStall = Duration(2 * time.Second)
+				if network == "unix" {
+					c.Listen = []string{"unix:" + socket}
+				}
+			})
+			conn, err := (&net.Dialer{}).DialContext(t.Context(), network, r.address)
+			must(t, err)
+			defer conn.Close()
+			if tcp, ok := conn.(*net.TCPConn); ok {
+				must(t, tcp.SetReadBuffer(64<<10))
+			}
+			_, err = io.WriteString(conn, "GET "+b.path(u)+" HTTP/1.1\r\nHost: localhost\r\n"+tokenHeader+": "+r.secret(t)+"\r\n\r\n")
+			must(t, err)
+			slowly := &throttled{conn, time.NewTicker(20 * time.Millisecond), time.Now().Add(5 * time.Second)}
+			defer slowly.tick.Stop()
+			resp, err := http.ReadResponse(bufio.NewReaderSize(slowly, 2<<10), nil)
+			must(t, err)
+			defer resp.Body.Close()
+			body, err := io.ReadAll(resp.Body)
+			if err != nil || !bytes.Equal(body, b.content) {
+				t.Errorf("%d bytes, %v\n%s", len(body), err, r.log)
+			}
+		})
+	}
+}
+
+// throttled reads a little at each tick, until it is late.
+type throttled struct {
+	r    io.Reader
+	tick *time.Ticker
+	late time.Time
+}
+
+// Read implements io.Reader.
+func (s *throttled) Read(p []byte) (int, error) {
+	if time.Now().Before(s.late) {
+		<-s.tick.C
+		p = p[:min(len(p), 2<<10)]
+	}
+	return s.r.Read(p)
+}
+
+func TestLogTellsWhoWasCutOff(t *testing.T) {
+	t.Parallel()
+	b := newBlobServer(64 << 20)
+	b.handler = func(w http.ResponseWriter, r *http.Request) {
+		http.ServeContent(w, r, "", zeroTime, bytes.NewReader(b.content))
+	}
+	u := newUpstream(t, b)
+	r := run(t, func(c *Config) { u.dir(t, c.Root); c.WriteStall = Duration(100 * time.Millisecond) })
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", r.address)
+	must(t, err)
+	defer conn.Close()
+	_, err = io.WriteString(conn, "GET "+b.path(u)+" HTTP/1.1\r\nHost: localhost\r\n"+tokenHeader+": "+r.secret(t)+"\r\n\r\n")
+	must(t, err)
+	_, err = io.ReadFull(conn, make([]byte, 1))
+	must(t, err)
+	must(t, r.stop())
+	if !strings.Contains(r.log.String(), `error="the client took nothing for 100ms"`) {
+		t.Errorf("got\n%s", r.log)
 	}
 }
 
