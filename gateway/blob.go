@@ -91,6 +91,7 @@ func (s *Server) serveShared(w http.ResponseWriter, r *http.Request, t *target, 
 // openBlob is how downloads that are shared ask the registry.
 func (s *Server) openBlob(ctx context.Context, t *target, offset int64) (*http.Response, error) {
 	header := http.Header{}
+	ctx = withVia(ctx, t.via)
 	if offset > 0 {
 		header.Set("Range", fmt.Sprintf("bytes=%d-", offset))
 		ctx = unhurried(ctx)

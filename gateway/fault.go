@@ -51,7 +51,7 @@ func (f *fault) Unwrap() error { return f.cause }
 
 var (
 	errMethod      = &fault{status: http.StatusMethodNotAllowed, code: codeUnsupported, message: "the gateway is read-only: only GET and HEAD are served"}
-	errLoop        = &fault{status: http.StatusLoopDetected, code: codeUnavailable, message: "this request comes from the gateway itself: hosts.toml files that lead to it must not be in its own root"}
+	errLoop        = &fault{status: http.StatusLoopDetected, code: codeUnavailable, message: "this request comes from the gateway itself: hosts.toml files that lead to it must not be in its own root, nor in that of a gateway it leads to"}
 	errUnknownPath = &fault{status: http.StatusNotFound, code: codeUnsupported, message: "the gateway serves manifests, blobs, tags/list and referrers below /v2/"}
 )
 

@@ -46,22 +46,22 @@ type flights struct {
 	cancel context.CancelFunc
 	wait   sync.WaitGroup
 
-	// mu guards byName.
-	mu     sync.Mutex
-	byName map[string]*flight
+	// mu guards byKey.
+	mu    sync.Mutex
+	byKey map[string]*flight
 }
 
 func newFlights(ctx context.Context) *flights {
 	ctx, cancel := context.WithCancel(ctx)
-	return &flights{ctx: ctx, cancel: cancel, byName: map[string]*flight{}}
+	return &flights{ctx: ctx, cancel: cancel, byKey: map[string]*flight{}}
 }
 
-// join returns the flight for a name, and begins it with resolve if there is
-// none.
-func (f *flights) join(name string, resolve func(context.Context) (ocispec.Descriptor, error)) *flight {
+// join returns the flight for a key, and begins it with resolve if there is
+// none. name is the reference.
+func (f *flights) join(key, name string, resolve func(context.Context) (ocispec.Descriptor, error)) *flight {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if fl, ok := f.byName[name]; ok {
+	if fl, ok := f.byKey[key]; ok {
 		return fl
 	}
 	fl := &flight{name: name, started: time.Now(), done: make(chan struct{})}
@@ -70,12 +70,12 @@ func (f *flights) join(name string, resolve func(context.Context) (ocispec.Descr
 		close(fl.done)
 		return fl
 	}
-	f.byName[name] = fl
+	f.byKey[key] = fl
 	f.wait.Go(func() {
 		stop := fl.report(f.ctx)
 		fl.desc, fl.err = resolve(context.WithValue(f.ctx, flightKey{}, fl))
 		f.mu.Lock()
-		delete(f.byName, name)
+		delete(f.byKey, key)
 		f.mu.Unlock()
 		close(fl.done)
 		stop()

@@ -163,7 +163,8 @@ func (s *Server) serve(w *recorder, r *http.Request) error {
 	if err := s.mayAsk(t.host); err != nil {
 		return err
 	}
-	ctx, answered := hurry(r.Context(), t.host, s.options.Patience)
+	t.via = strings.Join(r.Header.Values("Via"), ", ")
+	ctx, answered := hurry(withVia(r.Context(), t.via), t.host, s.options.Patience)
 	defer answered()
 	w.onHeader = answered
 	return lateFault(ctx, s.serveTarget(w, r.WithContext(ctx), t))

@@ -285,6 +285,35 @@ func TestTheGatewayKnowsItsOwnRequests(t *testing.T) {
 	}
 }
 
+// Two gateways that lead to each other end a request, and wait for nothing.
+func TestTheGatewayKnowsItsOwnRequestsByWayOfAnother(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t, nil)
+	other := newUpstream(t, nil)
+	first, second := newGateway(t, nil, u), newGateway(t, nil, other)
+	var via []string
+	u.answers(func(w http.ResponseWriter, r *http.Request) bool {
+		a := second.do(t, r.Method, r.URL.Path+"?ns="+other.host, "Via", r.Header.Get("Via"))
+		w.WriteHeader(a.status)
+		return true
+	})
+	other.answers(func(w http.ResponseWriter, r *http.Request) bool {
+		via = append(via, r.Header.Get("Via"))
+		a := first.do(t, r.Method, r.URL.Path+"?ns="+u.host, "Via", r.Header.Get("Via"))
+		w.WriteHeader(a.status)
+		return true
+	})
+	for _, path := range []string{"/blobs/" + someDigest, "/manifests/1", "/tags/list", "/referrers/" + someDigest} {
+		via = nil
+		if a := first.do(t, http.MethodGet, "/v2/app"+path+"?ns="+u.host, "Via", "1.1 proxy"); a.status != http.StatusBadGateway {
+			t.Errorf("%s: %d %s", path, a.status, a.body)
+		}
+		if want := "1.1 proxy, 1.1 certsd-" + first.handler.id + ", 1.1 certsd-" + second.handler.id; len(via) == 0 || via[0] != want {
+			t.Errorf("%s: Via %q, want %s", path, via, want)
+		}
+	}
+}
+
 func TestBodiesAreNotWaitedFor(t *testing.T) {
 	t.Parallel()
 	g := newGateway(t, nil)

@@ -65,7 +65,7 @@ func (s *Server) resolve(ctx context.Context, t *target) (ocispec.Descriptor, er
 	if tag := s.tagOf(t); tag != "" {
 		return s.resolveTag(ctx, t, tag)
 	}
-	flight := s.flights.join(t.named(), func(ctx context.Context) (ocispec.Descriptor, error) {
+	flight := s.flights.join(t.key(), t.named(), func(ctx context.Context) (ocispec.Descriptor, error) {
 		return s.resolveNow(ctx, t)
 	})
 	return flight.result(ctx)
@@ -78,7 +78,7 @@ func (s *Server) resolveNow(ctx context.Context, t *target) (ocispec.Descriptor,
 		defer s.flights.wait.Go(func() { s.evictAfter(ctx) })
 		defer release()
 	}
-	_, desc, err := s.resolverFor(t).resolve.Resolve(ctx, t.named())
+	_, desc, err := s.resolverFor(t).resolve.Resolve(withVia(ctx, t.via), t.named())
 	if err != nil {
 		return ocispec.Descriptor{}, err
 	}

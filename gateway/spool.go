@@ -66,7 +66,7 @@ var errUnshared = errors.New("not shared")
 // join returns the download of a blob and, unless it is a new one, waits until
 // it is known what it is. leave is to be called in the end.
 func (s *spools) join(ctx context.Context, t *target, begin bool) (sp *spool, leave func(), err error) {
-	name := t.named()
+	name := t.key()
 	s.mu.Lock()
 	sp, found := s.byName[name]
 	if !found {

@@ -35,6 +35,9 @@ type target struct {
 	tag    string
 	digest digest.Digest
 	query  url.Values
+	// via is by which gateways and proxies the request has come, as it says
+	// itself.
+	via string
 }
 
 // ref is the reference of the repository, for a resolver.
@@ -119,6 +122,10 @@ func (t *target) parsePath(rest string) (name string, err error) {
 	}
 	return strings.Join(parts[:n-2], "/"), err
 }
+
+// key names what requests can share. One that has come through other gateways
+// shares nothing with one that has not: each might wait for the other.
+func (t *target) key() string { return t.named() + " " + t.via }
 
 func (t *target) parseDigest(s string) error {
 	d, err := digest.Parse(s)

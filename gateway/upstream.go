@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"time"
@@ -67,10 +68,10 @@ func (s *Server) newResolver() *resolver.Resolver {
 	o := resolver.Options{
 		Hosts:       s.options.Hosts,
 		Credentials: s.options.Credentials,
-		// RFC 9110, 7.6.3: by it a gateway also knows its own requests.
+		// By it a gateway also knows its own requests.
 		Header: http.Header{"Via": {"1.1 certsd-" + s.id}},
 		UpdateClient: func(c *http.Client) error {
-			c.Transport = &limited{next: c.Transport, slot: s.slots, patience: s.options.Patience * 4 / 5}
+			c.Transport = &limited{next: &forwarded{c.Transport}, slot: s.slots, patience: s.options.Patience * 4 / 5}
 			return nil
 		},
 	}
@@ -78,6 +79,32 @@ func (s *Server) newResolver() *resolver.Resolver {
 		o.Store = s.options.Store
 	}
 	return resolver.New(o)
+}
+
+// forwarded tells a registry by whom a request has come: RFC 9110, 7.6.3. So a
+// gateway knows its own requests also where they come back by others.
+type forwarded struct {
+	next http.RoundTripper
+}
+
+// RoundTrip implements http.RoundTripper.
+func (f *forwarded) RoundTrip(req *http.Request) (*http.Response, error) {
+	own := req.Header.Values("Via")
+	received, _ := req.Context().Value(viaKey{}).(string)
+	// Hosts that a registry leads to are told nothing.
+	if len(own) == 0 || received == "" {
+		return f.next.RoundTrip(req)
+	}
+	req = req.Clone(req.Context())
+	req.Header["Via"] = []string{received + ", " + own[0]}
+	return f.next.RoundTrip(req)
+}
+
+type viaKey struct{}
+
+// withVia is for requests that are made for one that has come by others.
+func withVia(ctx context.Context, via string) context.Context {
+	return context.WithValue(ctx, viaKey{}, via)
 }
 
 // canonicalSet is a set of host[:port].
