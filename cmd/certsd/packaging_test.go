@@ -16,6 +16,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/urfave/cli/v3"
 	"sigs.k8s.io/yaml"
+
+	"github.com/certsd/containerd-certsd/gateway"
 )
 
 const packaging = "../../packaging"
@@ -247,6 +249,7 @@ func TestKubernetesManifests(t *testing.T) {
 			switch o.Kind {
 			case "Secret":
 				secrets = append(secrets, o.Metadata.Name)
+				refusedAsSecret(t, file, o.StringData["secret"])
 			case "DaemonSet":
 				var d daemonSet
 				strict(t, file, o.Spec, &d)
@@ -263,6 +266,18 @@ func TestKubernetesManifests(t *testing.T) {
 		if diff := cmp.Diff(kinds, got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", file, diff)
 		}
+	}
+}
+
+// refusedAsSecret: what everybody can read in the manifest must open no gateway.
+func refusedAsSecret(t *testing.T, file, placeholder string) {
+	t.Helper()
+	state := t.TempDir()
+	if err := os.WriteFile(filepath.Join(state, "secret"), []byte(placeholder), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := gateway.OpenSecret(state); err == nil {
+		t.Errorf("%s: a gateway starts with the secret %q", file, placeholder)
 	}
 }
 
