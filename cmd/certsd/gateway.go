@@ -48,7 +48,7 @@ func gatewayCommand(stdout, stderr io.Writer) *cli.Command {
 				return &usageError{err}
 			}
 			if show.asked() {
-				return show.run(stdout, config, c.Args().Slice())
+				return show.run(stdout, stderr, config, c.Args().Slice())
 			}
 			if rotate {
 				return config.RotateSecret()

@@ -52,7 +52,7 @@ func (f *printFlags) flags() []cli.Flag {
 func (f *printFlags) asked() bool { return f.hosts || f.buildkit || f.registries }
 
 // run prints what was asked for, or writes it below the directory in args.
-func (f *printFlags) run(stdout io.Writer, config *gateway.Config, args []string) error {
+func (f *printFlags) run(stdout, stderr io.Writer, config *gateway.Config, args []string) error {
 	if len(args) > 1 {
 		return &usageError{fmt.Errorf("one directory to write to, not %d", len(args))}
 	}
@@ -82,5 +82,12 @@ func (f *printFlags) run(stdout io.Writer, config *gateway.Config, args []string
 	if len(args) == 0 {
 		return gatewayconfig.Print(stdout, files)
 	}
-	return gatewayconfig.Write(args[0], files)
+	if err := gatewayconfig.Write(args[0], files); err != nil || !f.hosts {
+		return err
+	}
+	left, err := gatewayconfig.Leftovers(args[0], files)
+	for _, path := range left {
+		_, _ = fmt.Fprintf(stderr, "certsd: %s leads to the gateway, which does not serve that registry: remove it, or its pulls are refused\n", path)
+	}
+	return err
 }

@@ -86,4 +86,35 @@ location = "gateway.example/registry.example"
 	}
 }
 
+// What was written for a registry that is no longer served is named, and left.
+func TestGatewayNamesLeftovers(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for path, text := range map[string]string{
+		"certs.d/registry.example/ca.txt": "",
+		"hosts/gone.example/hosts.toml":   "# Written by certsd gateway --print-hosts.\n",
+		"hosts/own.example/hosts.toml":    "server = 'https://own.example'\n",
+		"hosts/empty.example/ca.crt":      "",
+	} {
+		path = filepath.Join(dir, path)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var out, errs bytes.Buffer
+	code := run(t.Context(), []string{"certsd", "gateway", "--root", dir + "/certs.d", "--allow-any-local", "--print-hosts", dir + "/hosts"}, &out, &errs)
+	want := "certsd: " + dir + "/hosts/gone.example/hosts.toml leads to the gateway, which does not serve that registry: remove it, or its pulls are refused\n"
+	if code != exitDone || out.String() != "" || errs.String() != want {
+		t.Errorf("exit code %d, %q, %q\nwant %q", code, &out, &errs, want)
+	}
+	for _, path := range []string{"gone.example/hosts.toml", "own.example/hosts.toml", "registry.example/hosts.toml"} {
+		if _, err := os.Stat(filepath.Join(dir, "hosts", path)); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 const nextStep = "Run 'certsd help' for the commands and their flags.\n"

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -49,6 +50,29 @@ func Write(dir string, files []File) error {
 		}
 	}
 	return nil
+}
+
+// Leftovers are the files below dir that a gateway has written for registries
+// that are not among files: whoever goes by them is refused. Only hosts.toml is
+// a file of one registry.
+func Leftovers(dir string, files []File) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var left []string
+	for _, entry := range entries {
+		path := filepath.Join(dir, entry.Name(), "hosts.toml")
+		if slices.ContainsFunc(files, func(f File) bool { return filepath.Join(dir, filepath.FromSlash(f.Path)) == path }) {
+			continue
+		}
+		// One that cannot be read is not known to be a gateway's.
+		text, err := os.ReadFile(path) //nolint:gosec // the directory is the caller's wish
+		if err == nil && strings.HasPrefix(string(text), marker) {
+			left = append(left, path)
+		}
+	}
+	return left, nil
 }
 
 // write puts the file below dir.
