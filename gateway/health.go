@@ -14,6 +14,13 @@ import (
 // who have the secret.
 func (s *Server) serveHealth(w http.ResponseWriter, r *http.Request) (done bool) {
 	switch r.URL.Path {
+	case "/healthz", "/readyz", "/metrics":
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			writeFault(w, r, errMethod)
+			return true
+		}
+	}
+	switch r.URL.Path {
 	case "/healthz":
 		_ = writeJSON(w, r, http.StatusOK, "text/plain; charset=utf-8", []byte("ok\n"))
 	case "/readyz":
