@@ -30,7 +30,7 @@ func (s *Server) admit(r *http.Request) error {
 	switch {
 	case !s.knowsName(r):
 		return errHost
-	case s.options.AllowAnyLocal, hasCertificate(r), s.options.Secret != nil && s.options.Secret.presentedBy(r):
+	case s.options.AllowAnyLocal, s.hasCertificate(r), s.options.Secret != nil && s.options.Secret.presentedBy(r):
 		return nil
 	default:
 		return errSecret
@@ -38,8 +38,13 @@ func (s *Server) admit(r *http.Request) error {
 }
 
 // hasCertificate tells whether the client has shown a certificate of those CAs
-// that the listener lets in.
-func hasCertificate(r *http.Request) bool { return r.TLS != nil && len(r.TLS.VerifiedChains) > 0 }
+// that the listener lets in. A connection lives longer than a CA may.
+func (s *Server) hasCertificate(r *http.Request) bool {
+	if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 {
+		return false
+	}
+	return s.options.StillTrusts == nil || s.options.StillTrusts(r.Context(), r.TLS.PeerCertificates)
+}
 
 // knowsName tells whether a request is meant for this gateway. A page in a
 // browser whose name was made to point to this machine says its own name

@@ -11,6 +11,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"crypto/x509"
 	"net/http"
 	"strings"
 	"sync"
@@ -35,6 +36,9 @@ type Options struct {
 	Secret *Secret
 	// AllowAnyLocal lets in every client that can connect.
 	AllowAnyLocal bool
+	// StillTrusts tells whether a client certificate that a handshake has verified
+	// lets in now, with those that were shown beside it. nil means it does.
+	StillTrusts func(ctx context.Context, shown []*x509.Certificate) bool
 	// Upstreams are registries, host[:port], that may be asked without a
 	// directory of their own. Others without one are refused.
 	Upstreams []string

@@ -13,18 +13,14 @@ import (
 )
 
 // listen opens what is to be listened on: the sockets systemd passed, else the
-// configured addresses.
-func (c *Config) listen(ctx context.Context) (listeners []net.Listener, err error) {
+// configured addresses. certs are for TLS, nil for none.
+func (c *Config) listen(ctx context.Context, certs *certificates) (listeners []net.Listener, err error) {
 	defer func() {
 		if err != nil {
 			closeAll(listeners)
 			listeners = nil
 		}
 	}()
-	config, err := c.tlsConfig(ctx)
-	if err != nil {
-		return nil, err
-	}
 	if listeners, err = inherited(); err != nil {
 		return nil, err
 	}
@@ -35,12 +31,12 @@ func (c *Config) listen(ctx context.Context) (listeners []net.Listener, err erro
 	}
 	slots := make(chan struct{}, c.MaxConnections)
 	for i, l := range listeners {
-		if err := c.mayListen(l.Addr().Network(), l.Addr().String(), config != nil); err != nil {
+		if err := c.mayListen(l.Addr().Network(), l.Addr().String(), certs != nil); err != nil {
 			return listeners, err
 		}
 		listeners[i] = &boundedListener{Listener: l, slots: slots, closed: make(chan struct{})}
-		if config != nil {
-			listeners[i] = tls.NewListener(listeners[i], config)
+		if certs != nil {
+			listeners[i] = tls.NewListener(listeners[i], certs.config(ctx))
 		}
 	}
 	return listeners, nil

@@ -53,17 +53,25 @@ func (c *Config) Run(ctx context.Context, credentials func(host string) (user, s
 	// What is under way outlives the signal to stop: it ends below.
 	lasting := context.WithoutCancel(ctx)
 	store.tidy(lasting)
-	handler, err := New(lasting, Options{
+	certs, err := c.readCertificates(ctx)
+	if err != nil {
+		return err
+	}
+	options := Options{
 		Hosts: hosts, Credentials: credentials, Secret: secret, Store: store,
 		AllowAnyLocal: c.AllowAnyLocal, Upstreams: c.Upstreams, Names: c.HostNames, MaxDownloads: c.MaxDownloads,
 		MaxUpstream: c.MaxUpstream, WriteStall: time.Duration(c.WriteStall),
 		SpoolDir: c.State, SpoolSize: int64(c.SpoolSize),
-	})
+	}
+	if certs != nil {
+		options.StillTrusts = certs.stillTrusts
+	}
+	handler, err := New(lasting, options)
 	if err != nil {
 		return err
 	}
 	defer handler.Close()
-	listeners, err := c.listen(ctx)
+	listeners, err := c.listen(ctx, certs)
 	if err != nil {
 		return err
 	}

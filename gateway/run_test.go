@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -248,7 +249,25 @@ func TestRunWithTLS(t *testing.T) {
 	if status, err := get(nil, r.secret(t)); status != 200 {
 		t.Errorf("renewed: %d %v", status, err)
 	}
+	// So is another CA, and on connections that are open.
+	kept := &http.Transport{TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots, Certificates: []tls.Certificate{clients.Client("node").TLS}}}
+	defer kept.CloseIdleConnections()
+	ask := func(want int) {
+		t.Helper()
+		var conn httptrace.GotConnInfo
+		trace := &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) { conn = info }}
+		req, err := http.NewRequestWithContext(httptrace.WithClientTrace(t.Context(), trace), http.MethodGet, "https://"+r.address+"/v2/", nil)
+		must(t, err)
+		resp, err := kept.RoundTrip(req)
+		must(t, err)
+		_, err = io.Copy(io.Discard, resp.Body)
+		if must(t, errors.Join(err, resp.Body.Close())); resp.StatusCode != want || conn.Reused != (want != 200) {
+			t.Errorf("on a connection that is kept (%t): %d, want %d", conn.Reused, resp.StatusCode, want)
+		}
+	}
+	ask(200)
 	must(t, others.Write(dir, "clients"))
+	ask(401)
 	if status, err := get(clients.Client("node"), ""); status != 0 {
 		t.Errorf("a client of a CA that is gone: %d %v", status, err)
 	}
@@ -276,7 +295,7 @@ func TestTLSMistakesAreFoundAtTheStart(t *testing.T) {
 		if err := checked.Check(); err == nil || err.Error() != want {
 			t.Errorf("got %v, want %s", err, want)
 		}
-		if _, err := c.tlsConfig(t.Context()); err == nil || err.Error() != want {
+		if _, err := c.readCertificates(t.Context()); err == nil || err.Error() != want {
 			t.Errorf("got %v, want %s", err, want)
 		}
 	}

@@ -37,8 +37,8 @@ func (c *Config) certificates() (*certificates, error) {
 	return &certificates{cert: c.TLSCert, key: c.TLSKey, clientCA: c.TLSClientCA}, nil
 }
 
-// tlsConfig reads the files once, so that a mistake is found at the start.
-func (c *Config) tlsConfig(ctx context.Context) (*tls.Config, error) {
+// readCertificates reads the files once, so that a mistake is found at the start.
+func (c *Config) readCertificates(ctx context.Context) (*certificates, error) {
 	certs, err := c.certificates()
 	if certs == nil || err != nil {
 		return nil, err
@@ -46,10 +46,29 @@ func (c *Config) tlsConfig(ctx context.Context) (*tls.Config, error) {
 	if _, err := certs.get(ctx); err != nil {
 		return nil, err
 	}
+	return certs, nil
+}
+
+// config is that of a listener.
+func (c *certificates) config(ctx context.Context) *tls.Config {
 	return &tls.Config{
 		MinVersion:         tls.VersionTLS12,
-		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return certs.get(ctx) },
-	}, nil
+		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return c.get(ctx) },
+	}
+}
+
+// stillTrusts verifies a client certificate again, with the CAs of now.
+func (c *certificates) stillTrusts(ctx context.Context, shown []*x509.Certificate) bool {
+	config, err := c.get(ctx)
+	if err != nil || config.ClientCAs == nil || len(shown) == 0 {
+		return false
+	}
+	o := x509.VerifyOptions{Roots: config.ClientCAs, Intermediates: x509.NewCertPool(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
+	for _, cert := range shown[1:] {
+		o.Intermediates.AddCert(cert)
+	}
+	_, err = shown[0].Verify(o)
+	return err == nil
 }
 
 // get returns the configuration for a connection.
