@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -39,19 +40,25 @@ func (c *Config) Clients(url string) (gatewayconfig.Gateway, error) {
 		return g, err
 	}
 	defer hosts.CloseIdleConnections()
+	g.Upstreams, err = c.upstreams()
+	return g, err
+}
+
+// upstreams are the registries that are asked, in order: those with a directory,
+// and the configured ones.
+func (c *Config) upstreams() ([]string, error) {
 	names, err := (&certsd.Hosts{Roots: c.roots()}).Names()
 	if err != nil {
-		return g, err
+		return nil, err
 	}
 	configured, err := canonicalSet(c.Upstreams)
 	if err != nil {
-		return g, err
+		return nil, err
 	}
 	for host := range configured {
 		names = append(names, host)
 	}
-	g.Upstreams = slices.Sorted(slices.Values(names))
-	return g, nil
+	return slices.Sorted(slices.Values(names)), nil
 }
 
 // url is the first address that clients can use: they know no unix sockets.
@@ -61,8 +68,8 @@ func (c *Config) url() (string, error) {
 		if err != nil || port == "0" || strings.HasPrefix(address, "unix:") {
 			continue
 		}
-		if host == "" {
-			host = "127.0.0.1"
+		if addr, err := netip.ParseAddr(host); host == "" || err == nil && addr.IsUnspecified() {
+			return "", fmt.Errorf("the gateway listens on all addresses (%s): say with --client-url at which of them clients reach it", address)
 		}
 		scheme := "http://"
 		if c.TLSCert != "" {

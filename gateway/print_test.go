@@ -44,8 +44,8 @@ func TestClients(t *testing.T) {
 		{"unix socket first", func(c *Config) { c.Listen = []string{"unix:/run/certsd.sock", "[::1]:80"} }, "", gatewayconfig.Gateway{
 			URL: "http://[::1]:80", Secret: "0123456789abcdef", Upstreams: []string{"b.example", "registry.example:5000"},
 		}},
-		{"with TLS", func(c *Config) { c.TLSCert, c.TLSKey, c.Listen = "a", "b", []string{":443"} }, "", gatewayconfig.Gateway{
-			URL: "https://127.0.0.1:443", Secret: "0123456789abcdef", Upstreams: []string{"b.example", "registry.example:5000"},
+		{"with TLS", func(c *Config) { c.TLSCert, c.TLSKey, c.Listen = "a", "b", []string{"127.0.0.2:443"} }, "", gatewayconfig.Gateway{
+			URL: "https://127.0.0.2:443", Secret: "0123456789abcdef", Upstreams: []string{"b.example", "registry.example:5000"},
 		}},
 		{"everybody let in, at another name", func(c *Config) { c.AllowAnyLocal, c.State = true, "" }, "https://gateway.example", gatewayconfig.Gateway{
 			URL: "https://gateway.example", Upstreams: []string{"b.example", "registry.example:5000"},
@@ -83,6 +83,24 @@ func TestClientsCannotBeTold(t *testing.T) {
 			"unix sockets alone", func(c *Config) { c.Listen = []string{"unix:/run/certsd.sock"} },
 			func(*Config) string {
 				return "clients reach no gateway at unix:/run/certsd.sock: say where with --client-url"
+			},
+		},
+		{
+			"all addresses", func(c *Config) { c.Listen = []string{"0.0.0.0:5999"} },
+			func(*Config) string {
+				return "the gateway listens on all addresses (0.0.0.0:5999): say with --client-url at which of them clients reach it"
+			},
+		},
+		{
+			"all addresses of IPv6", func(c *Config) { c.Listen = []string{"unix:/run/s", "[::]:5999"} },
+			func(*Config) string {
+				return "the gateway listens on all addresses ([::]:5999): say with --client-url at which of them clients reach it"
+			},
+		},
+		{
+			"a port alone", func(c *Config) { c.Listen = []string{":5999"} },
+			func(*Config) string {
+				return "the gateway listens on all addresses (:5999): say with --client-url at which of them clients reach it"
 			},
 		},
 		{
