@@ -71,6 +71,7 @@ func (c *Config) Run(ctx context.Context, credentials func(host string) (user, s
 		return err
 	}
 	defer handler.Close()
+	c.warnOfNothing(ctx)
 	listeners, err := c.listen(ctx, certs)
 	if err != nil {
 		return err
@@ -86,6 +87,19 @@ func (c *Config) Run(ctx context.Context, credentials func(host string) (user, s
 	server.ErrorLog = stdlog.New(errorLog{lasting}, "", 0)
 	server.RegisterOnShutdown(func() { handler.stopping.Store(true) })
 	return c.serve(ctx, server, listeners, ready)
+}
+
+// warnOfNothing tells that every request is going to be refused.
+func (c *Config) warnOfNothing(ctx context.Context) {
+	names, err := c.upstreams()
+	if err == nil && len(names) > 0 {
+		return
+	}
+	logger := log.G(ctx).WithField("root", c.roots().String())
+	if err != nil {
+		logger = logger.WithError(err)
+	}
+	logger.Warn("certsd gateway: there is no registry to ask")
 }
 
 func (c *Config) serve(ctx context.Context, server *http.Server, listeners []net.Listener, ready func([]net.Addr)) error {

@@ -363,6 +363,28 @@ func TestAccessLogHasTheStatus(t *testing.T) {
 	}
 }
 
+func TestRootWithoutRegistriesIsTold(t *testing.T) {
+	t.Parallel()
+	const warning = `level=warning msg="certsd gateway: there is no registry to ask" root=/no/certs.d`
+	for name, test := range map[string]struct {
+		change func(*Config)
+		want   int
+	}{
+		"nothing":      {func(*Config) {}, 1},
+		"one upstream": {func(c *Config) { c.Upstreams = []string{"registry.example"} }, 0},
+		"one directory": {func(c *Config) {
+			c.Root = t.TempDir()
+			must(t, os.Mkdir(filepath.Join(c.Root, "registry.example"), 0o755))
+		}, 0},
+	} {
+		r := run(t, func(c *Config) { c.Root = "/no/certs.d"; test.change(c) })
+		must(t, r.stop())
+		if got := strings.Count(r.log.String(), warning); got != test.want || strings.Count(r.log.String(), "level=warning") != test.want {
+			t.Errorf("%s:\n%s", name, r.log)
+		}
+	}
+}
+
 func TestConnectionsAreBounded(t *testing.T) {
 	t.Parallel()
 	r := run(t, func(c *Config) { c.MaxConnections = 2 })
