@@ -28,8 +28,9 @@ gets the tag, as with skopeo and crane. For several platforms an index of those 
 registry's own index is taken whole, with all it names.
 
 Docker's manifests become OCI manifests, as with skopeo copy: they refer to the same layers, but their digest is another
-one. With --preserve-digests, or for a reference with a digest, they stay what they are; skopeo before 1.13 does not
-find those by their tag.
+one. Both digests are printed; with --quiet that of the registry alone, by which the image can be pulled again. With
+--preserve-digests, or for a reference with a digest, they stay what they are; skopeo before 1.13 does not find those by
+their tag.
 
 With --containerd the image goes into a containerd, stock or with the plugin, and is unpacked there. Its manifests stay
 what they are. With --all-platforms the one of this machine is unpacked.
@@ -71,7 +72,7 @@ func pullCommand(stdout, stderr io.Writer) *cli.Command {
 			&cli.StringSliceFlag{Name: "platform", Usage: "take the image for `PLATFORM`, such as linux/arm64; may be repeated, or a list with commas", Destination: &f.platforms},
 			&cli.BoolFlag{Name: "all-platforms", Usage: "take all there is", Destination: &f.allPlatforms},
 			&cli.BoolFlag{Name: "preserve-digests", Usage: "keep manifests as they are, also Docker's", Destination: &f.preserve},
-			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "print the image's name and digest and nothing else", Destination: &f.quiet},
+			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "print the image's name and its digest in the registry, and nothing else", Destination: &f.quiet},
 		),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			if c.Args().Len() != 1 {
@@ -156,11 +157,11 @@ func (f *pullFlags) pull(ctx context.Context, req *pull.Request) (res pull.Resul
 	return res, "oci:" + layoutName(dir, req.Ref), unusableLayout(err)
 }
 
-// tell prints what was pulled and where it is. The reference in full can be
-// pulled again.
+// tell prints what was pulled and where it is, in few words a reference that can
+// be pulled again: with the registry's digest, which is not always ours.
 func (f *pullFlags) tell(stdout io.Writer, ref imageref.Ref, res pull.Result, where string) error {
 	if f.quiet {
-		_, err := fmt.Fprintln(stdout, ref.WithDigest(res.Target.Digest))
+		_, err := fmt.Fprintln(stdout, ref.WithDigest(res.Resolved.Digest))
 		return err
 	}
 	if res.Target.Digest != res.Resolved.Digest {

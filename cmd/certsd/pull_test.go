@@ -56,15 +56,16 @@ func TestPull(t *testing.T) {
 	matches(t, "stdout", stdout, `pulled `+host+`/demo/hello:1\nsha256:`+hex+`{64} in oci:hello:1 \(sha256:`+hex+`{64} in the registry\)\n`)
 	matches(t, "stderr", stderr, `(?:layer sha256:`+hex+`{12} +[0-9.]+ B\n){3}`)
 
-	code, stdout, stderr = pull("-q", "--preserve-digests", "--output", "elsewhere", d.ref)
-	if code != exitDone || stderr != "" {
-		t.Errorf("exit code %d: %s", code, stderr)
-	}
-	matches(t, "stdout", stdout, host+`/demo/hello:1@sha256:`+hex+`{64}\n`)
-
-	// What --quiet prints can be pulled.
-	if code, _, stderr = pull("--output", "again", strings.TrimSpace(stdout)); code != exitDone {
-		t.Errorf("exit code %d: %s", code, stderr)
+	// What --quiet prints can be pulled, whatever the digest in the layout is.
+	for _, args := range [][]string{{"--preserve-digests"}, {"--preserve-digests=false"}} {
+		code, stdout, stderr = pull(append(args, "-q", "--output", t.TempDir(), d.ref)...)
+		if code != exitDone || stderr != "" {
+			t.Errorf("%q: exit code %d: %s", args, code, stderr)
+		}
+		matches(t, "stdout", stdout, host+`/demo/hello:1@sha256:`+hex+`{64}\n`)
+		if code, _, stderr = pull("--output", t.TempDir(), strings.TrimSpace(stdout)); code != exitDone {
+			t.Errorf("%q: exit code %d: %s", args, code, stderr)
+		}
 	}
 	if code, _, stderr = pull(d.ref); code != exitDone || strings.Count(stderr, "already there\n") != 3 {
 		t.Errorf("exit code %d: %s", code, stderr)
