@@ -17,7 +17,6 @@ import (
 	"github.com/certsd/containerd-certsd/internal/imagecopy"
 	"github.com/certsd/containerd-certsd/internal/imageref"
 	"github.com/certsd/containerd-certsd/internal/progress"
-	"github.com/certsd/containerd-certsd/resolver"
 	"github.com/certsd/containerd-certsd/v1compat"
 )
 
@@ -54,6 +53,7 @@ type copyFlags struct {
 	cacheSize int64
 	jobs      int
 	quiet     bool
+	debug     bool
 }
 
 func copyCommand(stdout, stderr io.Writer) *cli.Command {
@@ -80,6 +80,7 @@ func copyCommand(stdout, stderr io.Writer) *cli.Command {
 			if c.Args().Len() != 2 {
 				return &usageError{fmt.Errorf("copy takes SRC and DST, not %d arguments", c.Args().Len())}
 			}
+			f.debug = c.Bool("debug")
 			req, err := f.request(c.Args().Get(0), c.Args().Get(1), c.IsSet("tags-matching"))
 			if err != nil {
 				return &usageError{err}
@@ -148,9 +149,7 @@ func (f *copyFlags) run(ctx context.Context, req imagecopy.Request, stdout, stde
 	}
 	report := progress.New(stderr, progress.ModeFor(stderr, f.quiet))
 	defer report.Close()
-	hosts := f.hosts.hosts(resolver.Hooks{OnWarning: func(host string, problem error) {
-		report.Printf("warning: %s: %v", host, problem)
-	}})
+	hosts := f.hosts.hosts(showHosts(report, f.debug))
 	defer hosts.CloseIdleConnections()
 	copier := &imagecopy.Copier{
 		Hosts: hosts, Credentials: credentials, Cache: cache, Blobs: f.jobs, Tags: f.jobs,

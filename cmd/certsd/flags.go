@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/urfave/cli/v3"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/internal/progress"
 	"github.com/certsd/containerd-certsd/resolver"
 )
 
@@ -52,4 +54,17 @@ func (f *hostFlags) roots() certsd.Roots {
 // hosts are the registries of this process.
 func (f *hostFlags) hosts(hooks resolver.Hooks) *resolver.Hosts {
 	return &resolver.Hosts{Roots: f.roots(), SystemRoots: f.systemRoots, Hooks: hooks}
+}
+
+// showHosts shows what there is to say beside the layers.
+func showHosts(report *progress.Reporter, debug bool) resolver.Hooks {
+	hooks := resolver.Hooks{OnWarning: func(host string, problem error) {
+		report.Printf("warning: %s: %v", host, problem)
+	}}
+	if debug {
+		hooks.Transport.OnAttempt = func(a certsd.Attempt) {
+			report.Printf("debug: %s %s: %s: %s", a.Method, a.URL, cmp.Or(a.Identity, "without a certificate"), answerOf(a))
+		}
+	}
+	return hooks
 }

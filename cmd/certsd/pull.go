@@ -8,12 +8,10 @@ import (
 
 	"github.com/urfave/cli/v3"
 
-	"github.com/certsd/containerd-certsd/certsd"
 	"github.com/certsd/containerd-certsd/internal/imageref"
 	"github.com/certsd/containerd-certsd/internal/ocilayout"
 	"github.com/certsd/containerd-certsd/internal/progress"
 	"github.com/certsd/containerd-certsd/internal/pull"
-	"github.com/certsd/containerd-certsd/resolver"
 )
 
 const pullDescription = `Pulls an image into an OCI image layout, a directory that skopeo, crane and podman read, or into a containerd. Images that
@@ -94,7 +92,7 @@ func (f *pullFlags) run(ctx context.Context, name string, stdout, stderr io.Writ
 	}
 	req.Progress = progress.New(stderr, progress.ModeFor(stderr, f.quiet))
 	defer req.Progress.Close()
-	req.Hosts = f.hosts.hosts(f.hooks(req.Progress))
+	req.Hosts = f.hosts.hosts(showHosts(req.Progress, f.debug))
 	defer req.Hosts.CloseIdleConnections()
 	res, where, err := f.pull(ctx, req)
 	req.Progress.Close()
@@ -102,23 +100,6 @@ func (f *pullFlags) run(ctx context.Context, name string, stdout, stderr io.Writ
 		return err
 	}
 	return f.tell(stdout, req.Ref, res, where)
-}
-
-// hooks show what there is to say beside the layers.
-func (f *pullFlags) hooks(report *progress.Reporter) resolver.Hooks {
-	hooks := resolver.Hooks{OnWarning: func(host string, problem error) {
-		report.Printf("warning: %s: %v", host, problem)
-	}}
-	if f.debug {
-		hooks.Transport.OnAttempt = func(a certsd.Attempt) {
-			identity := a.Identity
-			if identity == "" {
-				identity = "without a certificate"
-			}
-			report.Printf("debug: %s %s: %s: %s", a.Method, a.URL, identity, answerOf(a))
-		}
-	}
-	return hooks
 }
 
 // request is what the command line asks for.
