@@ -56,8 +56,13 @@ func (r *Reporter) wipe() string {
 	return text
 }
 
-// barWidth is that of a bar where there is room for it.
-const barWidth = 30
+// maxBar is the width of a bar where there is room for it, minBar that below
+// which one says nothing. barFrame are the cells around it.
+const (
+	maxBar   = 30
+	minBar   = 8
+	barFrame = len("  []")
+)
 
 // bar draws a part on its way, on one line of at most width-1 cells: in the last
 // one some terminals wrap.
@@ -70,10 +75,11 @@ func bar(i Item, width int) string {
 	if i.Action != "" {
 		text += "  " + printable(i.Action)
 	}
-	if i.Total > 0 && utf8.RuneCountInString(text)+barWidth+5 < width {
-		filled := int(min(i.Offset, i.Total) * (barWidth - 1) / i.Total)
+	size := min(maxBar, width-1-utf8.RuneCountInString(text)-barFrame)
+	if i.Total > 0 && size >= minBar {
+		filled := int(min(i.Offset, i.Total) * int64(size-1) / i.Total)
 		name := printable(i.Name)
-		text = name + "  [" + strings.Repeat("=", filled) + ">" + strings.Repeat(" ", barWidth-1-filled) + "]" +
+		text = name + "  [" + strings.Repeat("=", filled) + ">" + strings.Repeat(" ", size-1-filled) + "]" +
 			strings.TrimPrefix(text, name)
 	}
 	if runes := []rune(text); len(runes) >= width {

@@ -117,6 +117,23 @@ layer a    100.0 B
 	})
 }
 
+// TestBarsFitTheTerminalsWidth: that of most is 80, and the last cell stays
+// free.
+func TestBarsFitTheTerminalsWidth(t *testing.T) {
+	t.Parallel()
+	layer := Item{Name: "layer sha256:5cfc733106e9", Offset: 18248000, Total: 20000000}
+	for width, want := range map[int]string{
+		120: "layer sha256:5cfc733106e9  [==========================>   ]  17.4 MiB / 19.1 MiB",
+		80:  "layer sha256:5cfc733106e9  [=========================>   ]  17.4 MiB / 19.1 MiB",
+		60:  "layer sha256:5cfc733106e9  [=======> ]  17.4 MiB / 19.1 MiB",
+		58:  "layer sha256:5cfc733106e9  17.4 MiB / 19.1 MiB",
+	} {
+		if got := bar(layer, width); got != want || len(got) >= width {
+			t.Errorf("in %d cells:\n%s\nwant\n%s", width, got, want)
+		}
+	}
+}
+
 func TestBarsFitTheTerminalsHeight(t *testing.T) {
 	t.Parallel()
 	screen := &screen{}
