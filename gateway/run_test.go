@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/tls"
@@ -15,8 +16,10 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	clog "github.com/containerd/log"
@@ -385,37 +388,68 @@ func TestRootWithoutRegistriesIsTold(t *testing.T) {
 	}
 }
 
+// pipeListener accepts what is sent to it.
+type pipeListener chan net.Conn
+
+func (l pipeListener) Accept() (net.Conn, error) {
+	if c, ok := <-l; ok {
+		return c, nil
+	}
+	return nil, net.ErrClosed
+}
+
+func (l pipeListener) Close() error { close(l); return nil }
+
+func (l pipeListener) Addr() net.Addr { return &net.TCPAddr{} }
+
+// TestConnectionsAreBounded has pipes in the place of the system's connections:
+// where everything waits, nothing more will be accepted.
 func TestConnectionsAreBounded(t *testing.T) {
 	t.Parallel()
-	r := run(t, func(c *Config) { c.MaxConnections = 2 })
-	dial := func() net.Conn {
-		c, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", r.address)
+	synctest.Test(t, func(t *testing.T) {
+		c := DefaultConfig()
+		c.Listen, c.MaxConnections = []string{"127.0.0.1:0"}, 2
+		listeners, err := c.listen(t.Context(), nil)
 		must(t, err)
-		_, err = io.WriteString(c, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
-		must(t, err)
-		return c
-	}
-	first, second := dial(), dial()
-	defer second.Close()
-	answered := make([]byte, 12)
-	for _, c := range []net.Conn{first, second} {
-		_, err := io.ReadFull(c, answered)
-		must(t, err)
-	}
-	third := dial()
-	defer third.Close()
-	read := make(chan error, 1)
-	go func() {
-		_, err := io.ReadFull(third, make([]byte, 12))
-		read <- err
-	}()
-	select {
-	case err := <-read:
-		t.Errorf("a third connection was answered: %v", err)
-	case <-time.After(50 * time.Millisecond):
-	}
-	must(t, first.Close())
-	must(t, <-read)
+		bounded := listeners[0].(*boundedListener) //nolint:errcheck,forcetypeassert // it is one
+		must(t, bounded.Listener.Close())
+		pipes := make(pipeListener)
+		bounded.Listener = pipes
+		server := &http.Server{Handler: http.NotFoundHandler(), ReadHeaderTimeout: headerTimeout}
+		go func() { _ = server.Serve(bounded) }()
+		defer server.Close()
+
+		var answered atomic.Int32
+		ask := func() net.Conn {
+			client, other := net.Pipe()
+			go func() {
+				pipes <- other
+				if _, err := io.WriteString(client, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
+					return
+				}
+				resp, err := http.ReadResponse(bufio.NewReader(client), nil)
+				if err != nil {
+					return
+				}
+				_ = resp.Body.Close()
+				answered.Add(1)
+			}()
+			synctest.Wait()
+			return client
+		}
+		first := ask()
+		for range 2 {
+			defer ask().Close()
+		}
+		if n := answered.Load(); n != 2 {
+			t.Errorf("%d of three clients were answered, want 2", n)
+		}
+		must(t, first.Close())
+		synctest.Wait()
+		if n := answered.Load(); n != 3 {
+			t.Errorf("%d were answered when one had gone, want 3", n)
+		}
+	})
 }
 
 func TestSystemdIsTold(t *testing.T) {
