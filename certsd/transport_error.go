@@ -18,13 +18,14 @@ type VerificationError struct {
 	// Host is the host[:port] of the request, Dir the directory its settings
 	// are from, empty if there is none.
 	Host, Dir string
-	// CAFiles are the files of CA roots looked at, SystemRoots that the
-	// system's were among the roots.
-	CAFiles     []string
+	// CAFiles are the files of CA roots looked at.
+	CAFiles []string
+	// SystemRoots tells that the system's were among the roots.
 	SystemRoots bool
 	// Hint is what to do.
 	Hint string
-	Err  error
+	// Err is what crypto/tls says of the certificate.
+	Err error
 }
 
 func (e *VerificationError) Error() string {
@@ -54,7 +55,8 @@ type RefusedError struct {
 	Attempts []Attempt
 	// Hint is what to do.
 	Hint string
-	Err  error
+	// Err is what came back last.
+	Err error
 }
 
 func (e *RefusedError) Error() string {

@@ -16,31 +16,92 @@ import (
 
 // Config is a gateway as a person describes it: each key of the file is a flag
 // of the same name with dashes. The tag usage is the flag's help, a word in
-// quotes what its value stands for.
+// quotes what its value stands for. The defaults named are those of
+// [DefaultConfig].
 type Config struct {
-	Root           string   `toml:"root"            usage:"search the certs.d directories in 'LIST', separated as in $PATH"`
-	SystemRoots    string   `toml:"system_roots"    usage:"'MODE' fallback trusts the CA roots of the system where no others are configured, append always"`
-	RotateOn       []string `toml:"rotate_on"       usage:"present the next certificate on 'STATUS': 403, 5xx, ..."`
-	RegistryV1     string   `toml:"registry_v1"     usage:"speak Registry v1 with 'WHICH' registries: never, configured (own directory) or always"`
-	Schema1        bool     `toml:"schema1"         usage:"convert schema 1 manifests"`
-	Upstreams      []string `toml:"upstreams"       usage:"also ask registry 'HOST[:PORT]', which has no directory of its own"`
-	Listen         []string `toml:"listen"          usage:"listen on 'ADDRESS', host:port or unix:PATH"`
-	AllowRemote    bool     `toml:"allow_remote"    usage:"listen on other than loopback addresses without TLS"`
-	AllowAnyLocal  bool     `toml:"allow_any_local" usage:"let in every client that can connect, without the secret"`
-	TLSCert        string   `toml:"tls_cert"        usage:"speak TLS with the certificate in 'FILE'"`
-	TLSKey         string   `toml:"tls_key"         usage:"the key for it is in 'FILE'"`
-	TLSClientCA    string   `toml:"tls_client_ca"   usage:"let in clients with certificates of the CAs in 'FILE', in place of the secret"`
-	HostNames      []string `toml:"host_names"      usage:"accept 'NAME' in Host beside those of the loopback interface"`
-	State          string   `toml:"state"           usage:"keep the secret and converted images in 'DIR'"`
-	StoreSize      Size     `toml:"store_size"      usage:"keep at most 'SIZE' of converted images, such as 20GiB; 0 is no limit"`
-	SpoolSize      Size     `toml:"spool_size"      usage:"share downloads of blobs among clients with at most 'SIZE' on disk; 0 shares nothing"`
-	MaxDownloads   int      `toml:"max_downloads"   usage:"fetch 'N' layers at a time for conversions"`
-	SecretGrace    Duration `toml:"secret_grace"    usage:"accept a replaced secret for another 'DURATION'"`
-	MaxConnections int      `toml:"max_connections" usage:"serve 'N' connections at a time; others wait"`
-	MaxUpstream    int      `toml:"max_upstream"    usage:"make 'N' requests to registries at a time; others wait"`
-	WriteStall     Duration `toml:"write_stall"     usage:"cut off a client that takes nothing for 'DURATION'"`
-	StopTimeout    Duration `toml:"stop_timeout"    usage:"when stopped, wait 'DURATION' for requests under way"`
-	LogLevel       string   `toml:"log_level"       usage:"log messages of 'LEVEL': debug, info, warn or error"`
+	// Root lists the certs.d directories, separated as in $PATH. Empty: those of
+	// [certsd.DefaultRoots].
+	Root string `toml:"root" usage:"search the certs.d directories in 'LIST', separated as in $PATH"`
+
+	// SystemRoots is "fallback", the default, to trust the system's CA roots only
+	// where a directory has none, or "append" to trust them always.
+	SystemRoots string `toml:"system_roots" usage:"trust the CA roots of the system as 'MODE' says: fallback where no others are configured, append always"`
+
+	// RotateOn are the answers on which the next certificate is presented:
+	// statuses and classes of them. Default: "403" and "5xx".
+	RotateOn []string `toml:"rotate_on" usage:"present the next certificate on 'STATUS': 403, 5xx, ..."`
+
+	// RegistryV1 is "never", "configured", the default, for registries with a
+	// directory of their own, or "always".
+	RegistryV1 string `toml:"registry_v1" usage:"speak Registry v1 with 'WHICH' registries: never, configured (own directory) or always"`
+
+	// Schema1 converts schema 1 manifests, the default, instead of refusing them.
+	Schema1 bool `toml:"schema1" usage:"convert schema 1 manifests; --schema1=false refuses them"`
+
+	// Upstreams are registries, host[:port], that may be asked without a directory
+	// of their own. Default: none.
+	Upstreams []string `toml:"upstreams" usage:"also ask registry 'HOST[:PORT]', which has no directory of its own"`
+
+	// Listen are addresses, host:port or unix:PATH. Default: 127.0.0.1:5999.
+	Listen []string `toml:"listen" usage:"listen on 'ADDRESS', host:port or unix:PATH"`
+
+	// AllowRemote lets Listen have other than loopback addresses without TLS.
+	// Default: no.
+	AllowRemote bool `toml:"allow_remote" usage:"listen on other than loopback addresses without TLS"`
+
+	// AllowAnyLocal lets everybody in who can connect, without the secret.
+	// Default: no.
+	AllowAnyLocal bool `toml:"allow_any_local" usage:"let in every client that can connect, without the secret"`
+
+	// TLSCert and TLSKey are PEM files. Empty, the default: no TLS.
+	TLSCert string `toml:"tls_cert" usage:"speak TLS with the certificate in 'FILE'"`
+	TLSKey  string `toml:"tls_key" usage:"the key for it is in 'FILE'"`
+
+	// TLSClientCA is a PEM file of CAs whose client certificates let in, as the
+	// secret does. Empty, the default: none do.
+	TLSClientCA string `toml:"tls_client_ca" usage:"let in clients with certificates of the CAs in 'FILE', in place of the secret"`
+
+	// HostNames are accepted in Host beside the names of the loopback interface.
+	// Default: none.
+	HostNames []string `toml:"host_names" usage:"accept 'NAME' in Host beside those of the loopback interface"`
+
+	// State is the directory of the secret and of converted images: by default
+	// /var/lib/certsd/gateway, for others than root certsd/gateway below
+	// $XDG_STATE_HOME.
+	State string `toml:"state" usage:"keep the secret and converted images in 'DIR'"`
+
+	// StoreSize bounds the converted images, in bytes; 0 is no limit. Default:
+	// 20 GiB.
+	StoreSize Size `toml:"store_size" usage:"keep at most 'SIZE' of converted images, such as 20GiB; 0 is no limit"`
+
+	// SpoolSize bounds what shared downloads take on disk, in bytes; 0 shares
+	// none. Default: 8 GiB.
+	SpoolSize Size `toml:"spool_size" usage:"share downloads of blobs among clients with at most 'SIZE' on disk; 0 shares nothing"`
+
+	// MaxDownloads is how many layers conversions fetch at a time. Default: 6.
+	MaxDownloads int `toml:"max_downloads" usage:"fetch 'N' layers at a time for conversions"`
+
+	// SecretGrace is how long a replaced secret counts. Default: [DefaultSecretGrace].
+	SecretGrace Duration `toml:"secret_grace" usage:"accept a replaced secret for another 'DURATION'"`
+
+	// MaxConnections is how many connections of clients are served at a time.
+	// Default: 1024.
+	MaxConnections int `toml:"max_connections" usage:"serve 'N' connections at a time; others wait"`
+
+	// MaxUpstream is how many requests to registries are made at a time.
+	// Default: 64.
+	MaxUpstream int `toml:"max_upstream" usage:"make 'N' requests to registries at a time; others wait"`
+
+	// WriteStall is how long a client may take nothing before it is cut off.
+	// Default: [DefaultWriteStall].
+	WriteStall Duration `toml:"write_stall" usage:"cut off a client that takes nothing for 'DURATION'"`
+
+	// StopTimeout is how long a stop waits for requests under way. Default: a
+	// minute.
+	StopTimeout Duration `toml:"stop_timeout" usage:"when stopped, wait 'DURATION' for requests under way"`
+
+	// LogLevel is "debug", "info", the default, "warn" or "error".
+	LogLevel string `toml:"log_level" usage:"log messages of 'LEVEL': debug, info, warn or error"`
 }
 
 // DefaultConfig is what holds where neither file nor flags say otherwise.

@@ -60,7 +60,8 @@ type LayerEnd struct {
 	// Descriptor is that of the layer as the manifest has it, zero for a layer
 	// without content.
 	Descriptor ocispec.Descriptor
-	Err        error
+	// Err is why there is no such layer, nil if there is.
+	Err error
 }
 
 // ConvertLimits bound what a registry can make the converter do. Zero fields
