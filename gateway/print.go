@@ -12,15 +12,24 @@ import (
 	"strings"
 
 	"github.com/certsd/containerd-certsd/certsd"
-	"github.com/certsd/containerd-certsd/internal/gatewayconfig"
 	"github.com/certsd/containerd-certsd/resolver"
 )
+
+// Clients is what clients have to know to use a gateway.
+type Clients struct {
+	// URL is where it listens, without a path: http://127.0.0.1:5999.
+	URL string
+	// Secret opens it. Empty: it lets everybody in.
+	Secret string
+	// Upstreams are the registries it serves, as image references name them.
+	Upstreams []string
+}
 
 // Clients is what clients have to know to use a gateway configured like this.
 // url is where they reach it, if not at its first address. The secret is read,
 // never made: the process that serves makes it, as its user.
-func (c *Config) Clients(url string) (gatewayconfig.Gateway, error) {
-	g := gatewayconfig.Gateway{URL: url}
+func (c *Config) Clients(url string) (Clients, error) {
+	g := Clients{URL: url}
 	var err error
 	if g.URL == "" {
 		if g.URL, err = c.url(); err != nil {

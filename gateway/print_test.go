@@ -33,21 +33,21 @@ func TestClients(t *testing.T) {
 		name   string
 		change func(*Config)
 		url    string
-		want   gatewayconfig.Gateway
+		want   Clients
 	}{
-		{"as it comes", func(*Config) {}, "", gatewayconfig.Gateway{
+		{"as it comes", func(*Config) {}, "", Clients{
 			URL: "http://127.0.0.1:5999", Secret: "0123456789abcdef", Upstreams: []string{"b.example", "registry.example:5000"},
 		}},
-		{"a registry without directory", func(c *Config) { c.Upstreams = []string{"A.example."} }, "", gatewayconfig.Gateway{
+		{"a registry without directory", func(c *Config) { c.Upstreams = []string{"A.example."} }, "", Clients{
 			URL: "http://127.0.0.1:5999", Secret: "0123456789abcdef", Upstreams: []string{"a.example", "b.example", "registry.example:5000"},
 		}},
-		{"unix socket first", func(c *Config) { c.Listen = []string{"unix:/run/certsd.sock", "[::1]:80"} }, "", gatewayconfig.Gateway{
+		{"unix socket first", func(c *Config) { c.Listen = []string{"unix:/run/certsd.sock", "[::1]:80"} }, "", Clients{
 			URL: "http://[::1]:80", Secret: "0123456789abcdef", Upstreams: []string{"b.example", "registry.example:5000"},
 		}},
-		{"with TLS", func(c *Config) { c.TLSCert, c.TLSKey, c.Listen = "a", "b", []string{"127.0.0.2:443"} }, "", gatewayconfig.Gateway{
+		{"with TLS", func(c *Config) { c.TLSCert, c.TLSKey, c.Listen = "a", "b", []string{"127.0.0.2:443"} }, "", Clients{
 			URL: "https://127.0.0.2:443", Secret: "0123456789abcdef", Upstreams: []string{"b.example", "registry.example:5000"},
 		}},
-		{"everybody let in, at another name", func(c *Config) { c.AllowAnyLocal, c.State = true, "" }, "https://gateway.example", gatewayconfig.Gateway{
+		{"everybody let in, at another name", func(c *Config) { c.AllowAnyLocal, c.State = true, "" }, "https://gateway.example", Clients{
 			URL: "https://gateway.example", Upstreams: []string{"b.example", "registry.example:5000"},
 		}},
 	} {

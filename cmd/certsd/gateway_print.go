@@ -63,11 +63,11 @@ func (f *printFlags) run(stdout, stderr io.Writer, config *gateway.Config, args 
 		return &usageError{fmt.Errorf("%s is searched by the gateway itself, which would be led to itself: "+
 			"keep what the gateway reads in another directory and name that with --root", args[0])}
 	}
-	clients, err := config.Clients(f.url)
+	known, err := config.Clients(f.url)
 	if err != nil {
 		return &usageError{err}
 	}
-	clients.CA = f.ca
+	clients := gatewayconfig.Gateway{URL: known.URL, CA: f.ca, Secret: known.Secret, Upstreams: known.Upstreams}
 	list := clients.RegistriesConf
 	switch {
 	case f.hosts:

@@ -20,7 +20,7 @@ var imports = map[string][]string{
 	"v1compat/v1test": nil,
 	"resolver":        {"certsd", "internal/discreet", "v1compat"},
 	"plugin":          {"certsd", "internal/telemetry", "resolver", "v1compat"},
-	"gateway":         {"certsd", "internal/gatewayconfig", "internal/telemetry", "resolver"},
+	"gateway":         {"certsd", "internal/telemetry", "resolver"},
 
 	"cmd/containerd": {"plugin"},
 	"cmd/certsd": {
