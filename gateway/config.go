@@ -195,31 +195,19 @@ func (c *Config) RotateSecret() error {
 
 // hosts are the registries as configured.
 func (c *Config) hosts(hooks resolver.Hooks) (*resolver.Hosts, error) {
-	if c.SystemRoots != "fallback" && c.SystemRoots != "append" {
-		return nil, fmt.Errorf(`system_roots: %q is neither "fallback" nor "append"`, c.SystemRoots)
-	}
-	rotateOn, err := certsd.ParseRotateOn(c.RotateOn)
+	hosts, err := resolver.Settings{
+		SystemRoots: c.SystemRoots, RotateOn: c.RotateOn, RegistryV1: c.RegistryV1, Schema1: c.Schema1,
+	}.Hosts()
 	if err != nil {
-		return nil, err // it names rotate_on
-	}
-	v1, err := resolver.ParseV1Policy(c.RegistryV1)
-	if err != nil {
-		return nil, fmt.Errorf("registry_v1: %w", err)
+		return nil, err
 	}
 	if c.Root != "" {
 		if err := certsd.CheckRoots(c.Root); err != nil {
 			return nil, fmt.Errorf("root: %w", err)
 		}
 	}
-	return &resolver.Hosts{
-		Roots:          c.roots(),
-		SystemRoots:    c.SystemRoots,
-		RotateOn:       rotateOn,
-		RegistryV1:     v1,
-		NoSchema1:      !c.Schema1,
-		RefuseStranger: refuseStranger,
-		Hooks:          hooks,
-	}, nil
+	hosts.Roots, hosts.RefuseStranger, hosts.Hooks = c.roots(), refuseStranger, hooks
+	return hosts, nil
 }
 
 // roots are the directories to search.

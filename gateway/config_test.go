@@ -96,6 +96,14 @@ func TestConfigValuesThatCannotBeUsed(t *testing.T) {
 	must(t, DefaultConfig().Check())
 }
 
+// TestEmptySettingsAreTheDefaults has them as the plugin has them.
+func TestEmptySettingsAreTheDefaults(t *testing.T) {
+	t.Parallel()
+	c := DefaultConfig()
+	c.SystemRoots, c.RotateOn, c.RegistryV1 = "", nil, ""
+	must(t, c.Check())
+}
+
 func TestSizesAndDurations(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]Size{"0": 0, "0GiB": 0, "1": 1, "17B": 17, "1KiB": 1024, "512MiB": 512 << 20, "20 GiB": 20 << 30, "1TiB": 1 << 40} {

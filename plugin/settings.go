@@ -51,7 +51,7 @@ func defaultConfig() *Config {
 // settings is the instance of the internal plugin: what all transfers share.
 type settings struct {
 	config   Config
-	template resolver.Hosts
+	template *resolver.Hosts
 
 	// mu guards hosts.
 	mu sync.Mutex
@@ -74,34 +74,20 @@ func newSettings(ic *plugin.InitContext) (any, error) {
 // configure checks every value, so that a mistake is found when containerd
 // starts and not in the middle of the night.
 func configure(ctx context.Context, c Config) (*settings, error) {
-	if c.SystemRoots != "" && c.SystemRoots != "fallback" && c.SystemRoots != "append" {
-		return nil, fmt.Errorf(`system_roots: %q is neither "fallback" nor "append"`, c.SystemRoots)
-	}
-	rotateOn, err := certsd.ParseRotateOn(c.RotateOn)
+	template, err := resolver.Settings{
+		SystemRoots: c.SystemRoots, RotateOn: c.RotateOn, RegistryV1: c.RegistryV1, Schema1: c.Schema1,
+	}.Hosts()
 	if err != nil {
-		return nil, err // it names rotate_on
+		return nil, err
 	}
-	v1, err := resolver.ParseV1Policy(c.RegistryV1)
-	if err != nil {
-		return nil, fmt.Errorf("registry_v1: %w", err)
-	}
+	template.Hooks = telemetry.Hooks(log.G(ctx))
 	if c.ConfigPath == "" {
 		c.ConfigPath = certsd.DefaultRoots().String()
 	}
 	if err := certsd.CheckRoots(c.ConfigPath); err != nil {
 		return nil, fmt.Errorf("config_path: %w", err)
 	}
-	return &settings{
-		config: c,
-		template: resolver.Hosts{
-			SystemRoots: c.SystemRoots,
-			RotateOn:    rotateOn,
-			RegistryV1:  v1,
-			NoSchema1:   !c.Schema1,
-			Hooks:       telemetry.Hooks(log.G(ctx)),
-		},
-		hosts: map[string]*resolver.Hosts{},
-	}, nil
+	return &settings{config: c, template: template, hosts: map[string]*resolver.Hosts{}}, nil
 }
 
 // hostsFor returns the process-wide hosts below the given roots.
