@@ -535,8 +535,8 @@ func TestCacheIsBounded(t *testing.T) {
 	if diff := cmp.Diff([]int{2}, get("c")); diff != "" {
 		t.Errorf("evicted (-want +got):\n%s", diff)
 	}
-	if get("a"); made != 3 || c.len() != 2 {
-		t.Errorf("%d values made and %d kept, want 3 and 2", made, c.len())
+	if get("a"); made != 3 || c.used.Len() != 2 {
+		t.Errorf("%d values made and %d kept, want 3 and 2", made, c.used.Len())
 	}
 	c.remove("a")
 	if get("a"); made != 4 {

@@ -52,9 +52,3 @@ func (c *lru[V]) remove(key string) {
 		delete(c.items, key)
 	}
 }
-
-func (c *lru[V]) len() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.used.Len()
-}
