@@ -31,7 +31,7 @@ var imports = map[string][]string{
 
 	"internal/benchtest":     nil,
 	"internal/certtest":      nil,
-	"internal/check":         {"certsd", "internal/discreet", "resolver", "v1compat"},
+	"internal/check":         {"certsd", "internal/discreet", "internal/imageref", "resolver", "v1compat"},
 	"internal/clidoc":        nil,
 	"internal/discreet":      nil,
 	"internal/gatewayconfig": {"certsd"},
