@@ -85,8 +85,9 @@ cross:
 	done
 
 # Scenarios depend on binaries that Go's test cache does not know of. Where
-# they are skipped, -v makes Go say why.
-integration: build clients
+# they are skipped, -v makes Go say why, and for whom they all are no clients
+# are built.
+integration: build $(if $(filter 0,$(shell id -u)),clients)
 	@verbose=; { [ "$$(id -u)" = 0 ] && PATH=$$PATH:/usr/sbin which $(SERVERS) >/dev/null; } || verbose=-v; set -x; \
 	$(GO) test $$verbose -count=1 -timeout 15m ./integration
 
@@ -114,14 +115,16 @@ man: bin/certsd ## write the manual page of certsd to share/man/man1/certsd.1, f
 	bin/certsd man >share/man/man1/certsd.1.new
 	mv share/man/man1/certsd.1.new share/man/man1/certsd.1
 
-install: build man ## install the binaries into PREFIX/bin, /usr/local/bin if not set; manual page and completion into share
+# Nothing is built here: root may have no Go, and should not own what is in bin.
+install: ## install what is in bin into PREFIX/bin, /usr/local/bin if not set; manual page and completion into share
+	@for file in $(BINARIES); do test -x $$file || { echo "no $$file: run make build first" >&2; exit 1; }; done
 	install -d $(DESTDIR)$(PREFIX)/bin
 	install -m 0755 $(BINARIES) $(DESTDIR)$(PREFIX)/bin
 	install -d $(addprefix $(DESTDIR)$(PREFIX)/share/,man/man1 bash-completion/completions zsh/site-functions fish/vendor_completions.d)
-	install -m 0644 share/man/man1/certsd.1 $(DESTDIR)$(PREFIX)/share/man/man1
-	bin/certsd completion bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/certsd
-	bin/certsd completion zsh >$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_certsd
-	bin/certsd completion fish >$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/certsd.fish
+	umask 022; bin/certsd man >$(DESTDIR)$(PREFIX)/share/man/man1/certsd.1
+	umask 022; bin/certsd completion bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/certsd
+	umask 022; bin/certsd completion zsh >$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_certsd
+	umask 022; bin/certsd completion fish >$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/certsd.fish
 
 clean: ## remove what was built, tools included
 	rm -rf bin .cache share

@@ -62,7 +62,7 @@ func documentList() string {
 	return strings.TrimSuffix(list.String(), "\n")
 }
 
-// manCommand prints the manual page, for "make man".
+// manCommand prints the manual page, for "make man" and "make install".
 func manCommand(stdout io.Writer) *cli.Command {
 	return &cli.Command{
 		Name: "man", Hidden: true, OnUsageError: usage,
