@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -254,6 +255,44 @@ func TestPullFromRegistryV1BehindCertificates(t *testing.T) {
 		if _, got, err := r.Resolve(t.Context(), a.Host+"/"+pin); !errdefs.IsNotFound(err) || !strings.Contains(err.Error(), "knows no digests") {
 			t.Errorf("%s: %v %v", pin, got, err)
 		}
+	}
+}
+
+func TestRegistryV1RedirectsToItself(t *testing.T) {
+	t.Parallel()
+	a := newArchive(t, nil)
+	root := t.TempDir()
+	write(t, filepath.Join(a.dir(t, root), "hosts.toml"), fmt.Sprintf("server = %q\n[header]\nX-Team = \"blue\"\n", a.URL))
+	// As Apache does for a directory.
+	a.Fail(v1test.Failure{Path: regexp.MustCompile("/images$"), Status: http.StatusMovedPermanently, Header: http.Header{"Location": {a.URL + "/v1/repositories/app/images?"}}})
+	_, _, err := resolver.New(resolver.Options{
+		Hosts: newHosts(t, root), Store: newStore(t), Header: http.Header{"X-Pull": {"green"}},
+	}).Resolve(t.Context(), a.Host+"/app:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range a.Requests() {
+		if strings.HasPrefix(r.URI, "/v1/") && (r.Header.Get("X-Team") != "blue" || r.Header.Get("X-Pull") != "green") {
+			t.Errorf("%s: headers %v", r.URI, r.Header)
+		}
+	}
+}
+
+// TestSchema1ManifestHasTheDigestAskedFor has a registry that answers with some
+// schema 1 manifest to whatever it is asked for.
+func TestSchema1ManifestHasTheDigestAskedFor(t *testing.T) {
+	t.Parallel()
+	r, manifest := schema1Registry(t, "application/vnd.docker.distribution.manifest.v1+prettyjws", false)
+	root := t.TempDir()
+	r.Dir(t, root)
+	images, wanted := r.Images, digest.FromString("another manifest")
+	r.Images = http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		req.URL.Path = strings.Replace(req.URL.Path, wanted.String(), manifest.String(), 1)
+		images.ServeHTTP(w, req)
+	})
+	_, desc, err := resolver.New(resolver.Options{Hosts: newHosts(t, root), Store: newStore(t)}).Resolve(t.Context(), r.Host+"/app@"+wanted.String())
+	if !errdefs.IsInvalidArgument(err) || !strings.Contains(err.Error(), "it has the digest "+manifest.String()) {
+		t.Errorf("got %v, %v", desc, err)
 	}
 }
 

@@ -1,10 +1,13 @@
 package resolver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"net/url"
 	"path"
 	"strings"
 
@@ -161,13 +164,34 @@ type headerTransport struct {
 
 // RoundTrip implements http.RoundTripper.
 func (t *headerTransport) RoundTrip(req *http.Request) (*http.Response, error) {
-	// A redirect, even one that leads back, is followed with nothing private.
-	if req.Response != nil || req.URL.Scheme != t.host.Scheme || req.URL.Host != t.host.Host {
+	if t.strays(req) {
 		return t.next.RoundTrip(req)
 	}
 	with := req.Clone(req.Context())
 	addHeader(with, t.host.Header, t.pull)
 	return t.next.RoundTrip(with)
+}
+
+// strays tells whether a request is for another server than the registry, or
+// was redirected by one: that is followed with nothing private, even where it
+// leads back.
+func (t *headerTransport) strays(req *http.Request) bool {
+	for req.URL.Scheme == t.host.Scheme && hostPort(req.URL) == hostPort(&url.URL{Scheme: t.host.Scheme, Host: t.host.Host}) {
+		if req.Response == nil {
+			return false
+		}
+		if req = req.Response.Request; req == nil {
+			return true
+		}
+	}
+	return true
+}
+
+// hostPort is a URL's host with a port in any case: a Location may name the
+// scheme's own.
+func hostPort(u *url.URL) string {
+	port := cmp.Or(u.Port(), map[string]string{"https": "443", "http": "80"}[u.Scheme])
+	return net.JoinHostPort(strings.ToLower(u.Hostname()), port)
 }
 
 // addHeader leaves alone what the request has already, such as its token.
@@ -181,13 +205,14 @@ func addHeader(req *http.Request, from ...http.Header) {
 	}
 }
 
-// v1Credentials answers for the registry alone: the client asks for no other.
+// v1Credentials are asked for by the name in the reference. The client asks for
+// the host it was given alone.
 func (r *Resolver) v1Credentials(registry string) func(context.Context, string) (string, string, error) {
 	if r.options.Credentials == nil {
 		return nil
 	}
 	c := credentials{registry, r.options.Credentials}
-	return func(_ context.Context, host string) (string, string, error) { return c.only(host)(host) }
+	return func(_ context.Context, host string) (string, string, error) { return c.ask(c.name(host)) }
 }
 
 // convertedBefore finds the manifest of an earlier conversion by the digest of
