@@ -23,10 +23,9 @@ type imageConfig struct {
 // config makes the OCI config from the leaf's JSON, the history and the layers.
 func (v *conversion) config(layers []outcome) ([]byte, error) {
 	leaf := v.docs[len(v.docs)-1]
-	runtime, fallback := leaf.runtime()
-	if fallback {
-		v.warn(fmt.Errorf("%s/%s: the image's JSON has no config: its container_config is used instead",
-			v.img.Registry, v.img.Repository))
+	runtime, odd := leaf.runtime()
+	for _, what := range odd {
+		v.warn(fmt.Errorf("%s/%s: %s", v.img.Registry, v.img.Repository, what))
 	}
 	config := imageConfig{
 		Created:  leaf.created,

@@ -2,6 +2,7 @@ package v1compat
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -30,17 +31,25 @@ type healthcheck struct {
 }
 
 // runtime is the image's runtime config. An image without one has that of the
-// container it was made from, which Docker did not look at.
-func (d *document) runtime() (_ runtimeConfig, fallback bool) {
-	o := d.fields.object("config")
+// container it was made from, which Docker did not look at. odd is worth a
+// warning.
+func (d *document) runtime() (_ runtimeConfig, odd []string) {
+	o, fallback := d.fields.object("config"), false
 	if o == nil {
 		o = d.fields.object("container_config")
 		fallback = len(o) > 0
 	}
+	if fallback {
+		odd = append(odd, "the image's JSON has no config: its container_config is used instead")
+	}
+	env, bad := environment(words(o.get("Env")))
+	for _, variable := range bad {
+		odd = append(odd, fmt.Sprintf("the environment variable %q is left out: it must be NAME=VALUE", clip(variable)))
+	}
 	c := runtimeConfig{ImageConfig: ocispec.ImageConfig{
 		User:         text(o.get("User")),
 		ExposedPorts: exposed(members(o.get("ExposedPorts")), words(o.get("PortSpecs"))),
-		Env:          words(o.get("Env")),
+		Env:          env,
 		Entrypoint:   words(o.get("Entrypoint")),
 		Cmd:          words(o.get("Cmd")),
 		Volumes:      members(o.get("Volumes")),
@@ -58,7 +67,20 @@ func (d *document) runtime() (_ runtimeConfig, fallback bool) {
 	if fallback && slices.ContainsFunc(c.Cmd, func(s string) bool { return strings.Contains(s, "#(nop)") }) {
 		c.Cmd = nil // how docker build noted an instruction, no command
 	}
-	return c, fallback
+	return c, odd
+}
+
+// environment takes out of variables those that are not NAME=VALUE. Docker
+// unset such a variable; runc does not start a container that has one.
+func environment(variables []string) (good, bad []string) {
+	for _, v := range variables {
+		if name, _, ok := strings.Cut(v, "="); !ok || name == "" || strings.ContainsRune(v, 0) {
+			bad = append(bad, v)
+		} else {
+			good = append(good, v)
+		}
+	}
+	return good, bad
 }
 
 func health(o object) *healthcheck {
