@@ -31,8 +31,9 @@ type Error struct {
 	// Err is the cause, or the class of the answer.
 	Err error
 
-	// retry tells that the same request may succeed a moment later.
-	retry bool
+	// retry tells that the same request may succeed a moment later, final that
+	// it never will: the client refuses what the server wants of it.
+	retry, final bool
 }
 
 // Error names endpoint, path, host and cause.

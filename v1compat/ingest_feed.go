@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -152,8 +153,12 @@ func (f *fetch) openAt(ctx context.Context, offset int64) (*LayerStream, error) 
 	}
 }
 
-// final tells that asking again will not help.
+// final tells that asking again will not help: none of the endpoints, if there
+// were several.
 func final(err error) bool {
+	if all, ok := errors.AsType[endpointsError](err); ok {
+		return !slices.ContainsFunc(all, func(err error) bool { return !final(err) })
+	}
 	for _, is := range []func(error) bool{
 		errdefs.IsNotFound, errdefs.IsUnauthorized, errdefs.IsPermissionDenied,
 		errdefs.IsInvalidArgument, errdefs.IsNotImplemented,
@@ -163,7 +168,7 @@ func final(err error) bool {
 		}
 	}
 	e, ok := errors.AsType[*Error](err)
-	return ok && e.Status != 0 && !mayPass(e.Status)
+	return ok && (e.final || e.Status != 0 && !mayPass(e.Status))
 }
 
 // report tells of progress, at most once per MiB unless it is forced.

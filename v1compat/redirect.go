@@ -47,7 +47,7 @@ func (c *Client) get(ctx context.Context, u *url.URL, header http.Header, g guar
 		}
 		resp, err := c.hop(ctx, u, header, via, g, away)
 		if err != nil {
-			return nil, &Error{Target: target, Err: err, retry: transient(ctx, err)}
+			return nil, &Error{Target: target, Err: err, retry: transient(ctx, err), final: unverified(err)}
 		}
 		location := resp.Header.Get("Location")
 		if !redirects(resp.StatusCode) || location == "" {
@@ -68,7 +68,7 @@ func (c *Client) get(ctx context.Context, u *url.URL, header http.Header, g guar
 			err = fmt.Errorf("more than %d redirects", c.Limits.redirects())
 		}
 		if err != nil {
-			return nil, &Error{Target: target, Err: err}
+			return nil, &Error{Target: target, Err: err, final: true}
 		}
 		u, via = next, resp
 	}
@@ -148,6 +148,14 @@ func explain(err error, u *url.URL) error {
 		return fmt.Errorf("%s speaks plain HTTP, not https: %w", u.Host, err)
 	}
 	return err
+}
+
+// unverified tells whether the server is not the one it should be, or speaks no
+// TLS at all.
+func unverified(err error) bool {
+	_, verification := errors.AsType[*tls.CertificateVerificationError](err)
+	_, plain := errors.AsType[tls.RecordHeaderError](err)
+	return verification || plain
 }
 
 // transient tells whether a request without an answer is worth repeating: the

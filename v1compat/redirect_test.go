@@ -285,6 +285,80 @@ func TestRedirectMayBeRefused(t *testing.T) {
 	}
 }
 
+// A layer is not asked for again where the client refuses to follow.
+func TestRefusedRedirectsAreFinal(t *testing.T) {
+	t.Parallel()
+	ca := certtest.NewCA("registry")
+	config := &tls.Config{Certificates: []tls.Certificate{ca.Server("127.0.0.1").TLS}}
+	other := v1test.New(v1test.Options{TLS: &tls.Config{Certificates: []tls.Certificate{certtest.NewCA("other").Server("127.0.0.1").TLS}}})
+	t.Cleanup(other.Close)
+	plain := v1test.New(v1test.Options{})
+	t.Cleanup(plain.Close)
+	for name, row := range map[string]struct {
+		location, want string
+	}{
+		"to plain HTTP":              {plain.URL, "it would be unencrypted"},
+		"to plain HTTP called https": {"https://" + plain.Host, "speaks plain HTTP"},
+		"a loop":                     {"", "redirect loop"},
+		"user information":           {"https://jo:pw@" + other.Host, "user information"},
+		"an unknown authority":       {other.URL, "unknown authority"},
+		"a host that is not allowed": {"https://forbidden.test", "forbidden.test:443 is not allowed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			srv := v1test.New(v1test.Options{TLS: config})
+			t.Cleanup(srv.Close)
+			srv.Add("library/busybox", "latest", v1test.Layer{Data: []byte("x")})
+			asked := 0
+			srv.Fail(v1test.Failure{Path: path(`/layer$`), Times: -1, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				asked++
+				w.Header().Set("Location", row.location+r.URL.Path)
+				w.WriteHeader(http.StatusFound)
+			})})
+			c := clientOf(t, srv)
+			transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: ca.Pool()}}
+			t.Cleanup(transport.CloseIdleConnections)
+			c.Scheme, c.HTTP.Transport = "https", transport
+			c.AllowHost = func(host string) error {
+				if strings.HasPrefix(host, "forbidden") {
+					return errors.New("by the test")
+				}
+				return nil
+			}
+			img, err := c.Image(t.Context(), "busybox", "latest")
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = (&Converter{Store: localStore(t)}).Convert(t.Context(), img)
+			if err == nil || !strings.Contains(err.Error(), row.want) {
+				t.Errorf("error %v", err)
+			}
+			if asked != 1 {
+				t.Errorf("asked %d times", asked)
+			}
+		})
+	}
+}
+
+func TestFinal(t *testing.T) {
+	t.Parallel()
+	refused, cut := &Error{Err: errors.New("refused"), final: true}, &Error{Err: io.EOF}
+	for name, row := range map[string]struct {
+		err  error
+		want bool
+	}{
+		"a refusal":                  {fmt.Errorf("layer: %w", refused), true},
+		"a cut":                      {cut, false},
+		"refusals of all endpoints":  {endpointsError{refused, errdefs.ErrNotFound}, true},
+		"one of them may be back":    {endpointsError{refused, cut}, false},
+		"a host that is not reached": {&Error{Err: &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}}, false},
+	} {
+		if got := final(row.err); got != row.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
 // spy is a transport that notes which requests follow a redirect, and their
 // repository.
 type spy struct {
