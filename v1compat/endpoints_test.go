@@ -210,6 +210,22 @@ func TestAllEndpointsFail(t *testing.T) {
 	}
 }
 
+func TestURLsStayBelowTheEndpoint(t *testing.T) {
+	t.Parallel()
+	ep, err := newEndpoint("https", "registry.test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if u, err := ep.url("images", "../x?y", "layer"); err != nil || u.String() != "https://registry.test/v1/images/..%2Fx%3Fy/layer" {
+		t.Errorf("%v, %v", u, err)
+	}
+	for _, segments := range [][]string{{"..", "_ping"}, {"images", "..", "..", "v2"}} {
+		if u, err := ep.url(segments...); err == nil || !strings.Contains(err.Error(), "leads out of https://registry.test/v1/") {
+			t.Errorf("%q: %v, %v", segments, u, err)
+		}
+	}
+}
+
 func TestFailoverEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	first, second := v1test.New(v1test.Options{}), v1test.New(v1test.Options{})

@@ -236,6 +236,9 @@ func TestBadLayers(t *testing.T) {
 		{"gzip of a tar that breaks off", v1test.Gzip(tar[:100_000]), ConvertLimits{}, "tar archive breaks off"},
 		{"xz that breaks off", xzOf(t, tar)[:100], ConvertLimits{}, "breaks off"},
 		{"xz that needs too much memory", bigDictionary, ConvertLimits{}, "dictionary of 4294967296 bytes"},
+		{"zstd that needs too much memory", packed(t, tar, func(w io.Writer) (io.WriteCloser, error) {
+			return zstd.NewWriter(w, zstd.WithWindowSize(2*maxWindow))
+		}), ConvertLimits{}, "window size exceeded"},
 		{"a web page", []byte("<!DOCTYPE html><title>Log in</title>"), ConvertLimits{}, "page or message"},
 		{"an error message", []byte(`{"error": "try later"}`), ConvertLimits{}, "page or message"},
 		{"more bytes than allowed", tar, small, "more than 10000 bytes"},

@@ -1,9 +1,12 @@
 package v1compat
 
 import (
+	"errors"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"github.com/certsd/containerd-certsd/v1compat/v1test"
 	"github.com/google/go-cmp/cmp"
@@ -46,6 +49,41 @@ func TestPingTakesAnyAnswer(t *testing.T) {
 		if err != nil || got.Status != status {
 			t.Errorf("status %d: %+v, %v", status, got, err)
 		}
+	}
+}
+
+func TestPingReadsOnlyTheBeginning(t *testing.T) {
+	t.Parallel()
+	srv, c := registry(t, v1test.Quirks{})
+	const most = 64 << 20
+	written := make(chan int, 1)
+	srv.Fail(v1test.Failure{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		n := 0
+		for n < most {
+			m, err := w.Write(make([]byte, 64<<10))
+			if n += m; err != nil {
+				break
+			}
+		}
+		written <- n
+	})})
+	if got, err := c.Ping(t.Context()); err != nil || got.Status != 200 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if n := <-written; n >= most {
+		t.Errorf("%d bytes were read", n)
+	}
+}
+
+// More than the limit is neither kept nor read.
+func TestReadAll(t *testing.T) {
+	t.Parallel()
+	if got, err := readAll(strings.NewReader("12345"), 5); string(got) != "12345" || err != nil {
+		t.Errorf("%q, %v", got, err)
+	}
+	beyond := io.MultiReader(strings.NewReader("123456"), iotest.ErrReader(io.ErrClosedPipe))
+	if got, err := readAll(beyond, 5); got != nil || !errors.Is(err, errTooLarge) {
+		t.Errorf("%q, %v", got, err)
 	}
 }
 

@@ -31,7 +31,7 @@ func TestRedirectTo(t *testing.T) {
 		{name: "without scheme", from: "https://a/v1/x", location: "//b/y", want: "https://b/y"},
 		{name: "to https", from: "http://a/x", location: "https://a/x", want: "https://a/x"},
 		{name: "the fragment is dropped", from: "https://a/x", location: "/y#f", want: "https://a/y"},
-		{name: "https to http", from: "https://a/x", location: "http://a/x"},
+		{name: "https to http", from: "https://a/x", location: "http://a/x?sig=1"},
 		{name: "to a file", from: "https://a/x", location: "file:///etc/passwd"},
 		{name: "user information", from: "https://a/x", location: "https://u:p@b/y"},
 		{name: "opaque", from: "https://a/x", location: "https:b"},
@@ -102,6 +102,24 @@ func TestRedirectToAnotherOriginCarriesNothing(t *testing.T) {
 	}
 	if got := storage.Requests()[len(storage.Requests())-1].Header.Get("Range"); got != "bytes=4-" {
 		t.Errorf("Range %q", got)
+	}
+}
+
+func TestRedirectTargetsGiveNoToken(t *testing.T) {
+	t.Parallel()
+	srv, c := registry(t, v1test.Quirks{Token: []string{"right"}})
+	layer := v1test.Layer{Data: []byte("x")}
+	built := srv.Add("library/busybox", "latest", layer)
+	other := v1test.New(v1test.Options{Quirks: v1test.Quirks{CommonHeader: map[string]string{"X-Docker-Token": "wrong", "Set-Cookie": "a=b"}}})
+	t.Cleanup(other.Close)
+	other.Add("library/busybox", "latest", layer)
+	ancestry := other.URL + "/v1/images/" + built[0].ID + "/ancestry"
+	srv.Fail(v1test.Failure{Path: path(`/ancestry$`), Status: 302, Header: http.Header{"Location": {ancestry}}})
+	if _, err := c.Image(t.Context(), "busybox", "latest"); err != nil {
+		t.Fatal(err)
+	}
+	if got := authorizations(srv)["json"]; got != "Token right" || len(other.Requests()) != 1 {
+		t.Errorf("Authorization %q after %d redirects", got, len(other.Requests()))
 	}
 }
 
@@ -202,7 +220,7 @@ func TestRedirectsEnd(t *testing.T) {
 		name, want string
 		next       func(n int) string
 	}{
-		{name: "a loop", want: "redirect loop", next: func(n int) string { return fmt.Sprintf("/%d", n%2) }},
+		{name: "a loop", want: "redirect loop", next: func(n int) string { return fmt.Sprintf("/%d?sig=s3cret", n%2) }},
 		{name: "a long way", want: "more than 10 redirects", next: func(n int) string { return fmt.Sprintf("/%d", n) }},
 	}
 	for _, row := range rows {
@@ -215,7 +233,7 @@ func TestRedirectsEnd(t *testing.T) {
 			w.WriteHeader(http.StatusFound)
 		})})
 		_, err := c.Image(t.Context(), "busybox", "latest")
-		if err == nil || !strings.Contains(err.Error(), row.want) {
+		if err == nil || !strings.Contains(err.Error(), row.want) || strings.Contains(err.Error(), "s3cret") {
 			t.Errorf("%s: %v", row.name, err)
 		}
 		if n > 11 {

@@ -163,6 +163,8 @@ func TestParseSchema1(t *testing.T) {
 		{"algorithm of another kind of key", signed(t, payload, wrongKind), sum, "signature 0: is wrong"},
 		{"algorithm none", signed(t, payload, none), sum, "algorithm"},
 		{"algorithm with a secret", signed(t, payload, hmac), sum, "algorithm"},
+		{"too many signatures", signed(t, payload, slices.Repeat([]map[string]any{signature(t, key, payload)}, maxSignatures+1)...), sum, "17 signatures"},
+		{"too large", append(bytes.Repeat([]byte(" "), maxSchema1), payload...), "", "more than the limit"},
 		{"no key", edit(one, `"jwk"`, `"kwj"`), sum, "has no key"},
 		{"not JSON", []byte("<html>"), "", "invalid character"},
 		{"nothing", nil, "", "unexpected end"},
