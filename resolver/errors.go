@@ -1,6 +1,7 @@
 package resolver
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -41,8 +42,12 @@ func (e *Error) Error() string {
 		text = e.Ref + ": " + text
 	}
 	attempts := e.Trail.Attempts()
+	given := errors.Is(e.Err, context.Canceled)
 	failed := attempts[:0]
 	for _, a := range attempts {
+		if !given && errors.Is(a.Err, context.Canceled) {
+			continue // given up because of another's failure
+		}
 		if a.Skipped != "" || a.Err != nil || a.Status >= http.StatusBadRequest {
 			failed = append(failed, a)
 		}

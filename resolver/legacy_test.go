@@ -320,6 +320,25 @@ func TestRegistryV1ErrorsSayWhatWasTried(t *testing.T) {
 	}
 }
 
+// TestRegistryV1AccountIsOfWhatFailed has a layer given up for another's sake.
+func TestRegistryV1AccountIsOfWhatFailed(t *testing.T) {
+	t.Parallel()
+	a := newArchive(t, nil)
+	root := t.TempDir()
+	a.dir(t, root)
+	built := a.Add("library/two", "1", v1test.Layer{Data: v1test.Tar(map[string]string{"a": "1"})}, v1test.Layer{Data: v1test.Tar(map[string]string{"b": "2"})})
+	begun := make(chan struct{})
+	a.Fail(v1test.Failure{Path: regexp.MustCompile(built[0].ID + "/layer$"), Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		close(begun)
+		<-r.Context().Done()
+	})})
+	a.Fail(v1test.Failure{Path: regexp.MustCompile(built[1].ID + "/layer$"), Wait: begun, Status: http.StatusGone})
+	_, _, err := resolver.New(resolver.Options{Hosts: newHosts(t, root), Store: newStore(t)}).Resolve(t.Context(), a.Host+"/two:1")
+	if err == nil || !strings.Contains(err.Error(), built[1].ID+"/layer: 410 Gone") || strings.Contains(err.Error(), built[0].ID) {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestPinnedTagOfRegistryV1IsCompared(t *testing.T) {
 	t.Parallel()
 	a := newArchive(t, nil)

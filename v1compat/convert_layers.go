@@ -3,6 +3,7 @@ package v1compat
 import (
 	"context"
 	"fmt"
+	"sync"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -25,7 +26,13 @@ type outcome struct {
 func (v *conversion) layers(ctx context.Context) ([]outcome, error) {
 	outcomes := make([]outcome, len(v.img.Entries))
 	first := map[fingerprint]int{}
-	group, gctx := errgroup.WithContext(ctx)
+	// Not errgroup's own context: its cause, one layer's error, would be what the
+	// requests for the others are said to have failed with.
+	gctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var failed sync.Once
+	var failure error
+	var group errgroup.Group
 	group.SetLimit(v.downloads())
 	for i := range v.img.Entries {
 		e := &v.img.Entries[i]
@@ -40,13 +47,16 @@ func (v *conversion) layers(ctx context.Context) ([]outcome, error) {
 		first[fp] = i
 		group.Go(func() (err error) {
 			if outcomes[i], err = v.traced(gctx, e, fp); err != nil {
-				return fmt.Errorf("layer %s: %w", e.ID, err)
+				failed.Do(func() {
+					failure = fmt.Errorf("layer %s: %w", e.ID, err)
+					cancel()
+				})
 			}
 			return nil
 		})
 	}
-	if err := group.Wait(); err != nil {
-		return nil, err
+	if _ = group.Wait(); failure != nil {
+		return nil, failure
 	}
 	for i := range v.img.Entries {
 		if e := &v.img.Entries[i]; !e.Throwaway {

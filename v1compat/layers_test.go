@@ -2,6 +2,9 @@ package v1compat
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -9,6 +12,7 @@ import (
 
 	"github.com/certsd/containerd-certsd/v1compat/v1test"
 	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/semaphore"
@@ -69,6 +73,30 @@ func TestDownloadsAtATime(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestOneLayerFails gives up the others, but not with its error.
+func TestOneLayerFails(t *testing.T) {
+	t.Parallel()
+	img := imageOf(noise(1000), noise(2000))
+	broken, begun, cause := errors.New("broken"), make(chan struct{}), error(nil)
+	img.Entries[0].Open = func(context.Context, int64) (*LayerStream, error) {
+		<-begun
+		return nil, fmt.Errorf("%w: %w", broken, errdefs.ErrNotFound)
+	}
+	img.Entries[1].Open = func(ctx context.Context, _ int64) (*LayerStream, error) {
+		close(begun)
+		<-ctx.Done()
+		cause = context.Cause(ctx)
+		return nil, cause
+	}
+	_, err := (&Converter{Store: localStore(t)}).Convert(t.Context(), img)
+	if !errors.Is(err, broken) || !strings.Contains(err.Error(), "layer "+img.Entries[0].ID) {
+		t.Errorf("error %v", err)
+	}
+	if cause != context.Canceled { //nolint:errorlint // itself
+		t.Errorf("the other layer is said to have failed with %v", cause)
 	}
 }
 
