@@ -156,8 +156,15 @@ func zeros(p []byte) bool {
 // them again may help.
 type corruptError struct{ err error }
 
-func (e *corruptError) Error() string { return e.err.Error() }
+func (e *corruptError) Error() string {
+	return e.err.Error() + " (damaged on the way or at the server)"
+}
 func (e *corruptError) Unwrap() error { return e.err }
+
+// limitError is a limit that a layer exceeds.
+type limitError struct{ error }
+
+func (e *limitError) Unwrap() error { return e.error }
 
 func corrupt(kinds []compression, err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"maps"
+	"strings"
 	"sync"
 	"testing"
 
@@ -117,6 +118,43 @@ func TestConvertFromRegistry(t *testing.T) {
 	statuses, err := store.ListStatuses(t.Context())
 	if err != nil || len(statuses) != 0 {
 		t.Errorf("left behind: %v, %v", statuses, err)
+	}
+}
+
+func TestConvertErrorsNameTheRegistry(t *testing.T) {
+	t.Parallel()
+	storage := v1test.NewStorage(nil)
+	t.Cleanup(storage.Close)
+	for name, row := range map[string]struct {
+		quirks v1test.Quirks
+		data   []byte
+		limits ConvertLimits
+		wants  []string
+	}{
+		"a wrong checksum": {v1test.Python09(), noise(3000), ConvertLimits{}, []string{"its checksum with the image JSON", "damaged on the way or at the server"}},
+		"damage elsewhere": {v1test.Quirks{Redirect: storage.URL, RedirectLayers: true}, v1test.Gzip(noise(4000))[:1000], ConvertLimits{}, []string{"redirected to " + storage.Host, "breaks off", "damaged"}},
+		"too large":        {v1test.Quirks{}, noise(4000), ConvertLimits{Layer: 1000}, []string{"more than 1000 bytes"}},
+		"too large inside": {v1test.Quirks{}, v1test.Gzip(noise(4000)), ConvertLimits{Unpacked: 1000}, []string{"more than 1000 bytes when decompressed"}},
+		"a page":           {v1test.Quirks{}, []byte("<html>"), ConvertLimits{}, []string{"page or message"}},
+	} {
+		srv, client := registry(t, row.quirks)
+		built := srv.Add("library/busybox", "latest", v1test.Layer{Data: noise(2000)})
+		img, err := client.Image(t.Context(), "busybox", "latest")
+		if err != nil {
+			t.Fatal(err)
+		}
+		srv.Change(built[0].ID, func(i *v1test.Image) { i.Data = row.data })
+		storage.Take(&v1test.Image{ID: built[0].ID, Data: row.data})
+		_, err = (&Converter{Store: localStore(t), Limits: row.limits, sleep: noSleep}).Convert(t.Context(), img)
+		if err == nil {
+			t.Errorf("%s: no error", name)
+			continue
+		}
+		for _, want := range append(row.wants, "Registry v1 at "+srv.URL+"/v1/: GET images/"+built[0].ID+"/layer: ") {
+			if strings.Count(err.Error(), want) != 1 {
+				t.Errorf("%s: %q is missing in %v", name, want, err)
+			}
+		}
 	}
 }
 

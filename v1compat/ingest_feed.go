@@ -18,10 +18,11 @@ type feed struct {
 	at        int64 // bytes received
 	total     int64 // of the layer, or -1
 	validator string
+	wrap      func(error) error // of the last answer, or nil
 }
 
 func newFeed(s *LayerStream) feed {
-	return feed{total: s.Total, validator: s.Validator}
+	return feed{total: s.Total, validator: s.Validator, wrap: s.Wrap}
 }
 
 // version is what later answers must be of to go on with what is there.
@@ -85,7 +86,7 @@ func (f *fetch) copy(ctx context.Context, stream *LayerStream, to func(*chunk) e
 		if err != nil {
 			return err
 		}
-		stream, skip = next, again
+		stream, skip, f.wrap = next, again, next.Wrap
 	}
 }
 

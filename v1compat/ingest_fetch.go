@@ -34,7 +34,7 @@ func (f *fetch) run(ctx context.Context) (outcome, error) {
 			}
 		}
 		out, err = f.once(ctx, stream)
-		stream = nil
+		err, stream = f.blame(err), nil
 		again, ok := errors.AsType[*restartError](err)
 		switch {
 		case ok:
@@ -52,6 +52,18 @@ func (f *fetch) run(ctx context.Context) (outcome, error) {
 		ID: f.entry.ID, Ref: f.ref(), Offset: f.at, Total: f.at, Done: true, Digest: out.desc.Digest,
 	})
 	return out, nil
+}
+
+// blame adds to an error about the layer's bytes where they came from. An error
+// of the request knows.
+func (f *fetch) blame(err error) error {
+	_, damaged := errors.AsType[*corruptError](err)
+	_, large := errors.AsType[*limitError](err)
+	_, knows := errors.AsType[*Error](err)
+	if f.wrap == nil || knows || !damaged && !large && !errors.Is(err, errPage) {
+		return err
+	}
+	return f.wrap(err)
 }
 
 // mayRefetch tells whether an error may come from damage on the way, for which

@@ -26,7 +26,7 @@ type intake struct {
 func (in *intake) write(c *chunk) error {
 	if most := in.limits.layer(); in.guard.received.Add(int64(c.n)) > most {
 		c.free()
-		return fmt.Errorf("the layer has more than %d bytes, which is the limit", most)
+		return &limitError{fmt.Errorf("the layer has more than %d bytes, which is the limit", most)}
 	}
 	if in.sum != nil {
 		if _, err := in.sum.Write(c.bytes()); err != nil {

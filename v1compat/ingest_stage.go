@@ -152,9 +152,9 @@ func (g *bombGuard) grow(n int) error {
 	total := g.unpacked.Add(int64(n))
 	switch most := g.limits.unpacked(); {
 	case total > most:
-		return fmt.Errorf("the layer has more than %d bytes when decompressed, which is the limit", most)
+		return &limitError{fmt.Errorf("the layer has more than %d bytes when decompressed, which is the limit", most)}
 	case total > generous && total/g.limits.ratio() > g.received.Load():
-		return fmt.Errorf("the layer becomes more than %d times larger by decompression, which is the limit", g.limits.ratio())
+		return &limitError{fmt.Errorf("the layer becomes more than %d times larger by decompression, which is the limit", g.limits.ratio())}
 	}
 	return nil
 }

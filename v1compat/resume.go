@@ -50,14 +50,14 @@ func (l *layer) accept(ep endpoint, segments []string, resp *answer, offset int6
 // stream is the answer's body from start on.
 func (l *layer) stream(ep endpoint, segments []string, resp *answer, start int64, now seen) *LayerStream {
 	l.note(now)
+	wrap := func(err error) error {
+		return l.s.located(ep, segments, &Error{Target: resp.target, Err: err})
+	}
 	body := &counted{ReadCloser: resp.Body, at: start, total: now.total}
 	body.failed = func(err error) error {
-		return l.s.located(ep, segments, &Error{
-			Target: resp.target,
-			Err:    fmt.Errorf("broken off after %d bytes: %w", body.at, err),
-		})
+		return wrap(fmt.Errorf("broken off after %d bytes: %w", body.at, err))
 	}
-	return &LayerStream{ReadCloser: body, Start: start, Total: now.total, Validator: now.validator}
+	return &LayerStream{ReadCloser: body, Start: start, Total: now.total, Validator: now.validator, Wrap: wrap}
 }
 
 // nothing is what is left of a layer that is there already.

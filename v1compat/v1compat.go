@@ -63,6 +63,9 @@ type LayerStream struct {
 	// Validator identifies the version of the layer the server answered with
 	// (its ETag or Last-Modified); empty if it sends none.
 	Validator string
+	// Wrap, if set, adds to an error about what the stream yields where that
+	// comes from.
+	Wrap func(error) error
 }
 
 // Progress is one observation of a layer on its way into the store.
