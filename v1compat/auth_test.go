@@ -250,6 +250,27 @@ func TestCookiesAreBounded(t *testing.T) {
 	}
 }
 
+func TestRefusalSaysThatRefreshTokensAreUnknown(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct{ user, secret, want string }{
+		{"", "", "credentials are missing or wrong"},
+		{"alice", "wrong", "credentials are missing or wrong"},
+		{"", "refresh-token", "there is only a refresh token"},
+	} {
+		srv, c := registry(t, v1test.Quirks{User: "alice", Secret: "s3cret"})
+		srv.Add("library/busybox", "latest", v1test.Layer{Data: []byte("x")})
+		c.Credentials = as(row.user, row.secret)
+		if _, err := c.Image(t.Context(), "busybox", "latest"); !errdefs.IsUnauthorized(err) || !strings.Contains(err.Error(), row.want) {
+			t.Errorf("%q with %q: %v", row.user, row.secret, err)
+		}
+		for _, r := range srv.Requests() {
+			if row.user == "" && r.Header.Get("Authorization") != "" {
+				t.Errorf("%s: Authorization %q", r.URI, r.Header.Get("Authorization"))
+			}
+		}
+	}
+}
+
 func TestSecretsStayOutOfErrors(t *testing.T) {
 	t.Parallel()
 	srv, c := registry(t, v1test.Quirks{Token: []string{"t0ken-value"}})

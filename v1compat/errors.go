@@ -34,6 +34,8 @@ type Error struct {
 	// retry tells that the same request may succeed a moment later, final that
 	// it never will: the client refuses what the server wants of it.
 	retry, final bool
+	// refresh tells that the credentials are a refresh token without a user.
+	refresh bool
 }
 
 // Error names endpoint, path, host and cause.
@@ -78,6 +80,8 @@ func (e *Error) hint() string {
 		return ""
 	case e.Status == http.StatusNotFound:
 		return " (registries of this protocol also answer 404 for what the certificate or user may not see)"
+	case e.Status == http.StatusUnauthorized && e.refresh:
+		return " (there is only a refresh token, which this protocol does not know: it takes user and password)"
 	case e.Status == http.StatusUnauthorized:
 		return " (credentials are missing or wrong)"
 	case e.Status == http.StatusForbidden:

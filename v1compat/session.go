@@ -124,7 +124,9 @@ func (s *session) send(ctx context.Context, ep endpoint, segments []string, head
 
 // refused is the error of an answer with an unwanted status.
 func (s *session) refused(ep endpoint, segments []string, resp *answer) error {
-	return s.located(ep, segments, statusError(resp.Response, resp.target, s.secrets(resp.Response)...))
+	e := statusError(resp.Response, resp.target, s.secrets(resp.Response)...)
+	e.refresh = s.user == "" && s.secret != ""
+	return s.located(ep, segments, e)
 }
 
 // located completes an error with where it happened.
