@@ -18,7 +18,10 @@ import (
 // unchanged, also for the same image: a layer is then fetched once.
 //
 // The result is deterministic: it depends on the image's JSONs and layers and
-// on nothing else, so the same image has the same manifest digest everywhere.
+// on nothing else, so the same image has the same manifest digest everywhere. A
+// layer that is in the store is not fetched again as long as the server says
+// the same of it: id, JSON, size and checksums. If it was exchanged without a
+// trace there, that store goes on with the old one.
 // gzip, zstd and plain tar layers keep their bytes; xz and bzip2 become plain
 // tar; a layer compressed twice loses the outer compression; a layer that is
 // empty when decompressed is dropped and its history entry says so.
