@@ -1,10 +1,16 @@
 package certsd
 
 import (
+	"crypto/rand"
+	"crypto/rsa"
 	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
+	"math/big"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -111,6 +117,35 @@ func TestTrailOfOtherEnds(t *testing.T) {
 				t.Errorf("a hint too much:\n%s", text)
 			}
 		})
+	}
+}
+
+// OpenSSL's security level 2 refuses what the example that came with Docker's
+// certs.d makes: openssl genrsa 1024.
+func TestShortKeysAreCalledShort(t *testing.T) {
+	t.Parallel()
+	s := newTLSServer(t, serverOptions{auth: tls.RequireAnyClientCert, refuse: func(string) error { return errors.New("key too small") }})
+	for bits, want := range map[int]string{
+		1024: "its RSA key has 1024 bits; many servers refuse less than 2048",
+		2048: "compare issuer and subject with what it accepts",
+	} {
+		dir := newCertsDir(t)
+		path := dir.add(t, s.host)
+		key, err := rsa.GenerateKey(rand.Reader, bits)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "a"}, NotAfter: time.Now().Add(time.Hour)}
+		cert, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, key.Public(), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir.write(t, s.host+"/a.cert", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert})))
+		dir.write(t, s.host+"/a.key", string(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)})))
+		_, err = send(t, view(t, dir.transport(t), s.host, nil), newRequest(t.Context(), t, "GET", s.URL+"/v2/", ""))
+		if err == nil || !strings.Contains(err.Error(), "server "+s.host+" refused what it was offered from "+path+": "+want) {
+			t.Errorf("%d bits: %v", bits, err)
+		}
 	}
 }
 

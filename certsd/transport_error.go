@@ -1,6 +1,7 @@
 package certsd
 
 import (
+	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -162,6 +163,9 @@ func (rd *round) hint(a Attempt, o reply) string {
 		return ""
 	case a.Identity != "" && !a.Asked && !a.Resumed:
 		return fmt.Sprintf("server %s did not ask for a client certificate: none of those in %s was presented", a.Host, a.Dir)
+	case rd.shortKey(a.Identity, o.err) > 0:
+		return fmt.Sprintf("server %s refused what it was offered from %s: its RSA key has %d bits; many servers refuse less than %d",
+			a.Host, a.Dir, rd.shortKey(a.Identity, o.err), enoughBits)
 	case a.Identity != "":
 		return fmt.Sprintf("server %s refused what it was offered from %s: compare issuer and subject with what it accepts", a.Host, a.Dir)
 	case !a.Asked:
@@ -172,6 +176,28 @@ func (rd *round) hint(a Attempt, o reply) string {
 		return fmt.Sprintf("server %s asked for a client certificate: put NAME.cert and NAME.key into %s", a.Host, dir)
 	}
 	return fmt.Sprintf("server %s asked for a client certificate: create the directory %s with NAME.cert and NAME.key", a.Host, dir)
+}
+
+// enoughBits is the length of an RSA key that security level 2 of OpenSSL, the
+// default of Debian and others, asks for.
+const enoughBits = 2048
+
+// shortKey is the length of an identity's RSA key if that may be why a server
+// called the certificate bad or unsupported, else zero.
+func (rd *round) shortKey(name string, err error) int {
+	if a, ok := remoteAlert(err); !ok || a != alertBadCertificate && a != alertUnsupportedCertificate {
+		return 0
+	}
+	for _, id := range rd.ep.Identities {
+		leaf := id.leaf()
+		if id.Name != name || leaf == nil {
+			continue
+		}
+		if key, ok := leaf.PublicKey.(*rsa.PublicKey); ok && key.N.BitLen() < enoughBits {
+			return key.N.BitLen()
+		}
+	}
+	return 0
 }
 
 // refusal tells whether what came back may be about the certificate.
