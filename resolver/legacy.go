@@ -32,6 +32,10 @@ func (r *Resolver) legacy(ctx context.Context, spec reference.Spec, name string,
 		if errors.Is(cerr, errNotRegistryV1) {
 			converted, cerr = r.pinnedSchema1(ctx, spec, err)
 		}
+		if cerr != nil && ctx.Err() != nil && !errors.Is(cerr, ctx.Err()) {
+			// Whoever had no time left does not know that it is not there.
+			cerr = fmt.Errorf("%s: %w", spec, ctx.Err())
+		}
 		return spec.String(), converted, cerr
 	default:
 		return name, desc, err

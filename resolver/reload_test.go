@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/containerd/containerd/v2/core/transfer"
+	"github.com/containerd/errdefs"
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sync/semaphore"
 
@@ -95,5 +96,36 @@ func TestRegistryV1ObeysTheDownloadLimit(t *testing.T) {
 	}
 	if n := a.asked("/layer"); n > 0 {
 		t.Errorf("%d layers were asked for beyond the limit", n)
+	}
+}
+
+// endAt ends a context when the API root is asked.
+type endAt struct {
+	next http.RoundTripper
+	end  context.CancelFunc
+}
+
+func (e *endAt) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.URL.Path == "/v2/" {
+		e.end()
+	}
+	return e.next.RoundTrip(req)
+}
+
+// TestWhoHasNoTimeIsNotToldThatNothingIsThere: the registry was about to be asked
+// in the v1 protocol.
+func TestWhoHasNoTimeIsNotToldThatNothingIsThere(t *testing.T) {
+	t.Parallel()
+	a := newArchive(t, nil)
+	root := t.TempDir()
+	a.dir(t, root)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	res := resolver.New(resolver.Options{Hosts: newHosts(t, root), Store: newStore(t), UpdateClient: func(c *http.Client) error {
+		c.Transport = &endAt{c.Transport, cancel}
+		return nil
+	}})
+	if _, _, err := res.Resolve(ctx, a.Host+"/app:1"); !errors.Is(err, context.Canceled) || errdefs.IsNotFound(err) {
+		t.Errorf("got %v", err)
 	}
 }
