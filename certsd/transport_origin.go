@@ -24,6 +24,10 @@ func originFor(scheme, host string) origin {
 	return origin{scheme, joinHost(host, name, port)}
 }
 
+// SameOrigin tells whether two URLs are of one server: of the same scheme, name
+// and port, however these are spelt.
+func SameOrigin(a, b *url.URL) bool { return originOf(a) == originOf(b) }
+
 // origin is the origin of the endpoint's URLs.
 func (e *Endpoint) origin() origin { return originFor(e.Scheme, e.Host) }
 

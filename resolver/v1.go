@@ -1,11 +1,9 @@
 package resolver
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"path"
@@ -176,7 +174,7 @@ func (t *headerTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 // was redirected by one: that is followed with nothing private, even where it
 // leads back.
 func (t *headerTransport) strays(req *http.Request) bool {
-	for req.URL.Scheme == t.host.Scheme && hostPort(req.URL) == hostPort(&url.URL{Scheme: t.host.Scheme, Host: t.host.Host}) {
+	for certsd.SameOrigin(req.URL, &url.URL{Scheme: t.host.Scheme, Host: t.host.Host}) {
 		if req.Response == nil {
 			return false
 		}
@@ -185,13 +183,6 @@ func (t *headerTransport) strays(req *http.Request) bool {
 		}
 	}
 	return true
-}
-
-// hostPort is a URL's host with a port in any case: a Location may name the
-// scheme's own.
-func hostPort(u *url.URL) string {
-	port := cmp.Or(u.Port(), map[string]string{"https": "443", "http": "80"}[u.Scheme])
-	return net.JoinHostPort(strings.ToLower(u.Hostname()), port)
 }
 
 // addHeader leaves alone what the request has already, such as its token.

@@ -32,8 +32,8 @@ type Client struct {
 	// that chooses TLS settings by host can tell the two apart.
 	HTTP *http.Client
 	// Credentials yields user name and password for Host; no user name, or a nil
-	// function, is anonymous: v1 knows no refresh tokens. They are sent to Host's own scheme, name and port
-	// and nowhere else.
+	// function, is anonymous: v1 knows no refresh tokens. They are sent to Host's
+	// own scheme, name and port and nowhere else.
 	Credentials func(ctx context.Context, host string) (user, secret string, err error)
 	// Context, if set, marks the context of every request with the repository
 	// it is made for. The paths of images, ancestries and layers do not contain
