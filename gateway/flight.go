@@ -152,24 +152,9 @@ func (fl *flight) progress() string {
 // end.
 func (fl *flight) report(ctx context.Context) (stop func()) {
 	logger := log.G(ctx).WithField("image", fl.name)
-	ended := make(chan struct{})
-	reported := make(chan struct{})
-	go func() {
-		defer close(reported)
-		ticker := time.NewTicker(progressEvery)
-		defer ticker.Stop()
-		for {
-			select {
-			case <-ended:
-				return
-			case <-ticker.C:
-				logger.Info("certsd gateway: " + fl.progress())
-			}
-		}
-	}()
+	stopped := every(progressEvery, func() { logger.Info("certsd gateway: " + fl.progress()) })
 	return func() {
-		close(ended)
-		<-reported
+		stopped()
 		switch {
 		case !fl.converting():
 			// No conversion: the access log says it.

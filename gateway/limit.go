@@ -135,27 +135,12 @@ func (d *deadline) watch() (stop func()) {
 	if !ok {
 		return func() {}
 	}
-	ended, done := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(done)
-		ticker := time.NewTicker(d.stall / 8)
-		defer ticker.Stop()
-		for {
-			select {
-			case <-ended:
-				return
-			case <-ticker.C:
-			}
-			if now, ok := takenFrom(d.conn); ok && now != taken {
-				taken = now
-				_ = d.control.SetWriteDeadline(time.Now().Add(d.stall))
-			}
+	return every(d.stall/8, func() {
+		if now, ok := takenFrom(d.conn); ok && now != taken {
+			taken = now
+			_ = d.control.SetWriteDeadline(time.Now().Add(d.stall))
 		}
-	}()
-	return func() {
-		close(ended)
-		<-done
-	}
+	})
 }
 
 type connKey struct{}
