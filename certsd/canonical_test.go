@@ -2,7 +2,6 @@ package certsd
 
 import (
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -127,11 +126,9 @@ func TestIsLocalhost(t *testing.T) {
 
 func TestParseRoots(t *testing.T) {
 	t.Parallel()
-	if runtime.GOOS == "windows" {
-		t.Skip("the separator is another one")
-	}
-	got := ParseRoots("/etc/containerd/certs.d:/etc/docker/certs.d/::/etc/containerd/certs.d")
-	want := Roots{"/etc/containerd/certs.d", "/etc/docker/certs.d"}
+	a, b := filepath.FromSlash("/etc/containerd/certs.d"), filepath.FromSlash("/etc/docker/certs.d")
+	got := ParseRoots(strings.Join([]string{a, b + string(filepath.Separator), "", a}, string(filepath.ListSeparator)))
+	want := Roots{a, b}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("roots (-want +got):\n%s", diff)
 	}

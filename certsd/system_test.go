@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -127,5 +128,27 @@ func TestSystemBundleIsWhatGoReads(t *testing.T) {
 	}
 	if !got.Equal(want) {
 		t.Error("the system's roots differ from those of crypto/x509")
+	}
+}
+
+func TestSystemRootsStayWhileTheyCannotBeRead(t *testing.T) {
+	bundle, _ := system(t)
+	dir := filepath.Dir(bundle)
+	a := newAiling(dir)
+	before, err := a.SystemPool()
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, dir, "bundle.pem", append(testCA.PEM, '\n'))
+	no := syscall.EMFILE
+	a.read.Store(&no)
+	if during, err := a.SystemPool(); err != nil || !during.Equal(before) {
+		t.Errorf("while it cannot be read: other roots, %v", err)
+	}
+	a.read.Store(nil)
+	write(t, dir, "bundle.pem", append(append([]byte(nil), testCA.PEM...), clientCA.PEM...))
+	after, err := a.SystemPool()
+	if err != nil || after.Equal(before) {
+		t.Errorf("afterwards: the same roots, %v", err)
 	}
 }

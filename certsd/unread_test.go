@@ -74,6 +74,14 @@ func (a *ailing) names(t *testing.T) string {
 	return strings.Join(names, " ")
 }
 
+// expect looks the registry up.
+func (a *ailing) expect(t *testing.T, when, want string) {
+	t.Helper()
+	if got := a.names(t); got != want {
+		t.Errorf("%s: %q, want %q", when, got, want)
+	}
+}
+
 // TestWhatCouldNotBeReadIsReadAgain: a process may be out of file descriptors
 // for a moment, and no file looks different after it.
 func TestWhatCouldNotBeReadIsReadAgain(t *testing.T) {
@@ -88,23 +96,15 @@ func TestWhatCouldNotBeReadIsReadAgain(t *testing.T) {
 			a := newAiling(root)
 			no := syscall.EMFILE
 			fails(a).Store(&no)
-			if got := a.names(t); got != "error" {
-				t.Errorf("at first: %q", got)
-			}
+			a.expect(t, "at first", "error")
 			fails(a).Store(nil)
-			if got := a.names(t); got != "alpha" {
-				t.Errorf("then: %q", got)
-			}
+			a.expect(t, "then", "alpha")
 
 			write(t, root, "reg/alpha.cert", betaPair.CertPEM, "reg/alpha.key", betaPair.KeyPEM)
 			fails(a).Store(&no)
-			if got := a.names(t); got != "alpha" {
-				t.Errorf("during a reload: %q", got)
-			}
+			a.expect(t, "during a reload", "alpha")
 			fails(a).Store(nil)
-			if got := a.names(t); got != "beta" {
-				t.Errorf("after it: %q", got)
-			}
+			a.expect(t, "after it", "beta")
 		})
 	}
 }
@@ -196,31 +196,5 @@ func TestFreshStampsAreNotTrusted(t *testing.T) {
 		if got := d.stampOf("x", dated{modified: tt.modified}, nil).fresh; got != tt.want {
 			t.Errorf("%s: fresh is %v", tt.about, got)
 		}
-	}
-}
-
-func TestSystemRootsStayWhileTheyCannotBeRead(t *testing.T) {
-	if len(systemFiles) == 0 {
-		t.Skip("this system has no files of CA roots")
-	}
-	dir := tree(t, "bundle.pem", testCA.PEM, "none/", "")
-	t.Setenv("SSL_CERT_FILE", filepath.Join(dir, "bundle.pem"))
-	t.Setenv("SSL_CERT_DIR", filepath.Join(dir, "none"))
-	a := newAiling(dir)
-	before, err := a.SystemPool()
-	if err != nil {
-		t.Fatal(err)
-	}
-	write(t, dir, "bundle.pem", append(testCA.PEM, '\n'))
-	no := syscall.EMFILE
-	a.read.Store(&no)
-	if during, err := a.SystemPool(); err != nil || !during.Equal(before) {
-		t.Errorf("while it cannot be read: other roots, %v", err)
-	}
-	a.read.Store(nil)
-	write(t, dir, "bundle.pem", append(append([]byte(nil), testCA.PEM...), clientCA.PEM...))
-	after, err := a.SystemPool()
-	if err != nil || after.Equal(before) {
-		t.Errorf("afterwards: the same roots, %v", err)
 	}
 }

@@ -108,9 +108,6 @@ func (c *child) pull(ctx context.Context, host, repository, tag string) (digest.
 // downloads. What the next one serves is whole and right.
 func TestKilledAtAnyPoint(t *testing.T) {
 	t.Parallel()
-	if testing.Short() {
-		t.Skip("starts processes")
-	}
 	a, u := newArchive(t), newUpstream(t, nil)
 	noise := rand.NewChaCha8([32]byte{1})
 	for i := range 4 {

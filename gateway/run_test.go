@@ -27,6 +27,7 @@ import (
 	"github.com/sirupsen/logrus" //nolint:depguard // to read what is logged
 
 	"github.com/certsd/containerd-certsd/internal/certtest"
+	"github.com/certsd/containerd-certsd/internal/citest"
 )
 
 // running is a gateway as Run serves it.
@@ -558,7 +559,7 @@ func TestSecretThatCannotBeReadIsTold(t *testing.T) {
 func TestRotatedSecretKeepsItsOwner(t *testing.T) {
 	t.Parallel()
 	if os.Getuid() != 0 {
-		t.Skip("only root gives files away")
+		citest.Missing(t, "only root gives files away")
 	}
 	dir := t.TempDir()
 	s, err := OpenSecret(dir)

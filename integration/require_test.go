@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/certsd/containerd-certsd/internal/citest"
 )
 
 // machineGrace is what is left of the time of a test for reporting.
@@ -33,7 +35,7 @@ var programs = []struct{ name, from string }{
 func requireRoot(t *testing.T) {
 	t.Helper()
 	if os.Getuid() != 0 {
-		missing(t, "the scenarios need root: namespaces, mounts and containers")
+		citest.Missing(t, "the scenarios need root: namespaces, mounts and containers")
 	}
 }
 
@@ -48,7 +50,7 @@ func requirePrograms(t *testing.T) {
 		}
 	}
 	if len(lacking) > 0 {
-		missing(t, "not installed: "+strings.Join(lacking, ", "))
+		citest.Missing(t, "not installed: "+strings.Join(lacking, ", "))
 	}
 }
 
@@ -60,25 +62,10 @@ func condition(cond string) (bool, error) {
 		return false, fmt.Errorf("unknown condition %q", cond)
 	}
 	_, err := lookPath(name)
-	if err != nil && nothingSkipped() {
+	if err != nil && citest.NothingSkipped() {
 		return false, err
 	}
 	return err == nil, nil
-}
-
-// nothingSkipped tells that all has to run.
-func nothingSkipped() bool {
-	ci := os.Getenv("CI")
-	return ci == "true" || ci == "1"
-}
-
-// missing skips the test, or fails it where nothing may be skipped.
-func missing(t *testing.T, why string) {
-	t.Helper()
-	if nothingSkipped() {
-		t.Fatalf("%s (nothing is skipped with CI=%s)", why, os.Getenv("CI"))
-	}
-	t.Skip(why)
 }
 
 // lookPath finds a program in bin, PATH, or where Debian keeps daemons, which

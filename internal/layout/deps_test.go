@@ -32,6 +32,7 @@ var imports = map[string][]string{
 	"internal/benchtest":     nil,
 	"internal/certtest":      nil,
 	"internal/check":         {"certsd", "internal/discreet", "internal/imageref", "resolver", "v1compat"},
+	"internal/citest":        nil,
 	"internal/clidoc":        nil,
 	"internal/discreet":      nil,
 	"internal/gatewayconfig": {"certsd"},

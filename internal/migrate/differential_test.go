@@ -314,7 +314,7 @@ func containerds(t *testing.T, root, registry string) []asked {
 	}
 	system, err := x509.SystemCertPool()
 	if err != nil {
-		t.Skip(err)
+		t.Fatal(err)
 	}
 	var endpoints []asked
 	for _, host := range hosts {
@@ -346,7 +346,7 @@ func own(t *testing.T, root, registry string, warn func(string, error)) []asked 
 	}
 	system, err := hosts.SystemPool()
 	if err != nil {
-		t.Skip(err)
+		t.Fatal(err)
 	}
 	var endpoints []asked
 	for _, h := range host.Endpoints {

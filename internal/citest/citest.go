@@ -1,0 +1,27 @@
+// Package citest decides what becomes of a test that lacks something: on a
+// developer's machine it is skipped, where CI is set it fails.
+package citest
+
+import (
+	"os"
+	"testing"
+)
+
+// NothingSkipped tells that all tests have to run: CI is set, to anything but
+// "false" or "0".
+func NothingSkipped() bool {
+	switch os.Getenv("CI") {
+	case "", "false", "0":
+		return false
+	}
+	return true
+}
+
+// Missing ends a test for what it lacks.
+func Missing(tb testing.TB, why string) {
+	tb.Helper()
+	if NothingSkipped() {
+		tb.Fatalf("%s (nothing is skipped with CI=%s)", why, os.Getenv("CI"))
+	}
+	tb.Skip(why)
+}
