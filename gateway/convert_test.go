@@ -40,12 +40,18 @@ func (g *testGateway) pull(tb testing.TB, host, repository, tag string) ocispec.
 	return desc
 }
 
+// newConverted is a gateway that has converted library/app:1.
+func newConverted(t *testing.T) (a *archive, g *testGateway, manifest ocispec.Descriptor) {
+	t.Helper()
+	a = newArchive(t)
+	a.add("library/app", "1")
+	g = newGateway(t, nil, a)
+	return a, g, g.pull(t, a.Host, "library/app", "1")
+}
+
 func TestRegistryV1IsConvertedOnce(t *testing.T) {
 	t.Parallel()
-	a := newArchive(t)
-	a.add("library/app", "1")
-	g := newGateway(t, nil, a)
-	desc := g.pull(t, a.Host, "library/app", "1")
+	a, g, desc := newConverted(t)
 	if desc.MediaType != ocispec.MediaTypeImageManifest {
 		t.Errorf("media type %s", desc.MediaType)
 	}
@@ -72,10 +78,7 @@ func TestRegistryV1IsConvertedOnce(t *testing.T) {
 
 func TestStoredBlobsHaveRanges(t *testing.T) {
 	t.Parallel()
-	a := newArchive(t)
-	a.add("library/app", "1")
-	g := newGateway(t, nil, a)
-	desc := g.pull(t, a.Host, "library/app", "1")
+	a, g, desc := newConverted(t)
 	path := "/v2/library/app/blobs/" + desc.Digest.String() + "?ns=" + a.Host
 	whole := g.do(t, http.MethodGet, path)
 	for _, tt := range []struct {
@@ -166,10 +169,7 @@ func TestFailedConversionIsToldAndTriedAgain(t *testing.T) {
 // pull by digest.
 func TestDamagedStoreIsNeverServed(t *testing.T) {
 	t.Parallel()
-	a := newArchive(t)
-	a.add("library/app", "1")
-	g := newGateway(t, nil, a)
-	manifest := g.pull(t, a.Host, "library/app", "1")
+	a, g, manifest := newConverted(t)
 	blobs, err := filepath.Glob(filepath.Join(g.store.dir, "content", "blobs", "sha256", "*"))
 	must(t, err)
 	for _, file := range blobs {
@@ -204,10 +204,7 @@ func damage(tb testing.TB, file string) {
 // nobody is told that it can.
 func TestDamagedImageWhoseTagHasMoved(t *testing.T) {
 	t.Parallel()
-	a := newArchive(t)
-	a.add("library/app", "1")
-	g := newGateway(t, nil, a)
-	manifest := g.pull(t, a.Host, "library/app", "1")
+	a, g, manifest := newConverted(t)
 	a.Add("library/app", "1", v1test.Layer{Data: v1test.Gzip(v1test.Tar(map[string]string{"etc/other": "image"}))})
 	blobs, err := filepath.Glob(filepath.Join(g.store.dir, "content", "blobs", "sha256", "*"))
 	must(t, err)

@@ -60,6 +60,11 @@ func (b *blobServer) path(u *upstream) string {
 	return "/v2/app/blobs/" + b.digest.String() + "?ns=" + u.host
 }
 
+// whole serves the content, or the range of it that is asked for.
+func (b *blobServer) whole(w http.ResponseWriter, r *http.Request) {
+	http.ServeContent(w, r, "", zeroTime, bytes.NewReader(b.content))
+}
+
 // half sends the header and half of the content.
 func (b *blobServer) half(w http.ResponseWriter) {
 	w.Header().Set("Content-Length", strconv.Itoa(len(b.content)))
@@ -225,7 +230,7 @@ func TestCutDownloadsGoOn(t *testing.T) {
 					b.half(w)
 					panic(http.ErrAbortHandler)
 				case tt.resumes:
-					http.ServeContent(w, r, "", zeroTime, bytes.NewReader(b.content))
+					b.whole(w, r)
 				default:
 					w.Header().Set("Content-Length", strconv.Itoa(len(b.content)))
 					_, _ = w.Write(b.content)
@@ -285,9 +290,7 @@ func TestMissingBlobIsToldAsSuch(t *testing.T) {
 func TestSlowClientIsCutOff(t *testing.T) {
 	t.Parallel()
 	b := newBlobServer(64 << 20)
-	b.handler = func(w http.ResponseWriter, r *http.Request) {
-		http.ServeContent(w, r, "", zeroTime, bytes.NewReader(b.content))
-	}
+	b.handler = b.whole
 	u := newUpstream(t, b)
 	g := newGateway(t, func(o *Options) { o.WriteStall = 100 * time.Millisecond }, u)
 	resp := g.open(t, b.path(u))
@@ -308,9 +311,7 @@ func TestSlowClientIsServed(t *testing.T) {
 		t.Run(network, func(t *testing.T) {
 			t.Parallel()
 			b := newBlobServer(8 << 20)
-			b.handler = func(w http.ResponseWriter, r *http.Request) {
-				http.ServeContent(w, r, "", zeroTime, bytes.NewReader(b.content))
-			}
+			b.handler = b.whole
 			u := newUpstream(t, b)
 			socket := filepath.Join(t.TempDir(), "s")
 			r := run(t, func(c *Config) {
@@ -360,9 +361,7 @@ func (s *throttled) Read(p []byte) (int, error) {
 func TestLogTellsWhoWasCutOff(t *testing.T) {
 	t.Parallel()
 	b := newBlobServer(64 << 20)
-	b.handler = func(w http.ResponseWriter, r *http.Request) {
-		http.ServeContent(w, r, "", zeroTime, bytes.NewReader(b.content))
-	}
+	b.handler = b.whole
 	u := newUpstream(t, b)
 	r := run(t, func(c *Config) { u.dir(t, c.Root); c.WriteStall = Duration(100 * time.Millisecond) })
 	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", r.address)

@@ -65,21 +65,10 @@ func TestUnusableDirectoryOfCopy(t *testing.T) {
 }
 
 func TestCopyShowsAttempts(t *testing.T) {
-	t.Setenv("DOCKER_CONFIG", t.TempDir())
 	d := newDemo(t)
-	var out, errs bytes.Buffer
-	args := []string{"certsd", "--debug", "copy", "--root", d.root, "--cache", t.TempDir(), d.ref, d.host + "/demo/copy:1"}
-	if code := run(t.Context(), args, &out, &errs); code != exitDone {
-		t.Fatalf("exit code %d: %s", code, &errs)
-	}
-	for _, want := range []string{
-		"debug: HEAD https://" + d.host + "/v2/demo/hello/manifests/1: alpha.cert: 403 Forbidden\n",
-		"debug: PUT https://" + d.host + "/v2/demo/copy/manifests/1: bravo.cert: 201 Created\n",
-	} {
-		if !strings.Contains(errs.String(), want) {
-			t.Errorf("no %q in\n%s", want, &errs)
-		}
-	}
+	showsAttempts(t, []string{"copy", "--root", d.root, "--cache", t.TempDir(), d.ref, d.host + "/demo/copy:1"},
+		"HEAD https://"+d.host+"/v2/demo/hello/manifests/1: alpha.cert: 403 Forbidden",
+		"PUT https://"+d.host+"/v2/demo/copy/manifests/1: bravo.cert: 201 Created")
 }
 
 // TestSummaryOfCopy compares what is said with how it should read.

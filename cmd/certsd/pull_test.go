@@ -132,18 +132,23 @@ func TestInterruptedPull(t *testing.T) {
 }
 
 func TestPullShowsAttempts(t *testing.T) {
-	t.Setenv("DOCKER_CONFIG", t.TempDir())
 	t.Chdir(t.TempDir())
 	d := newDemo(t)
+	showsAttempts(t, []string{"pull", "--root", d.root, d.ref},
+		"HEAD https://"+d.host+"/v2/demo/hello/manifests/1: alpha.cert: 403 Forbidden",
+		"HEAD https://"+d.host+"/v2/demo/hello/manifests/1: bravo.cert: 200 OK")
+}
+
+// showsAttempts runs a command with --debug, which must print the lines.
+func showsAttempts(t *testing.T, args []string, lines ...string) {
+	t.Helper()
+	t.Setenv("DOCKER_CONFIG", t.TempDir())
 	var out, errs bytes.Buffer
-	if code := run(t.Context(), []string{"certsd", "--debug", "pull", "--root", d.root, d.ref}, &out, &errs); code != exitDone {
+	if code := run(t.Context(), append([]string{"certsd", "--debug"}, args...), &out, &errs); code != exitDone {
 		t.Fatalf("exit code %d: %s", code, &errs)
 	}
-	for _, want := range []string{
-		"debug: HEAD https://" + d.host + "/v2/demo/hello/manifests/1: alpha.cert: 403 Forbidden\n",
-		"debug: HEAD https://" + d.host + "/v2/demo/hello/manifests/1: bravo.cert: 200 OK\n",
-	} {
-		if !strings.Contains(errs.String(), want) {
+	for _, line := range lines {
+		if want := "debug: " + line + "\n"; !strings.Contains(errs.String(), want) {
 			t.Errorf("no %q in\n%s", want, &errs)
 		}
 	}
