@@ -114,6 +114,31 @@ func TestClientsShareADownload(t *testing.T) {
 	g.spoolsAreEmpty(t)
 }
 
+// TestRequestsByOthersShareNothing: two gateways that lead to each other would
+// wait for each other's downloads.
+func TestRequestsByOthersShareNothing(t *testing.T) {
+	t.Parallel()
+	b := newBlobServer(1 << 20)
+	more := make(chan struct{})
+	b.handler = func(w http.ResponseWriter, _ *http.Request) {
+		b.half(w)
+		<-more
+		_, _ = w.Write(b.content[len(b.content)/2:])
+	}
+	u := newUpstream(t, b)
+	g := newGateway(t, nil, u)
+	for _, header := range [][]string{nil, {"Via", "1.1 other"}} {
+		resp := g.open(t, b.path(u), header...)
+		defer resp.Body.Close()
+		_, err := io.ReadFull(resp.Body, make([]byte, 1000))
+		must(t, err)
+	}
+	if n := len(b.asked()); n != 2 {
+		t.Errorf("the registry was asked %d times, want once for each", n)
+	}
+	close(more)
+}
+
 // open begins a request and leaves the body to the test.
 func (g *testGateway) open(tb testing.TB, path string, header ...string) *http.Response {
 	tb.Helper()
