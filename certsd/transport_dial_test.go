@@ -79,16 +79,7 @@ func TestProxies(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			ep := host.Endpoints[0]
-			via, err := url.Parse(proxied.URL)
-			if err != nil {
-				t.Fatal(err)
-			}
-			// The environment's proxies are not used for loopback addresses.
-			ep.state.connections(ep, ep.Identities[0]).Proxy = func(req *http.Request) (*url.URL, error) {
-				exchangeOf(req.Context()).proxy.Store(via)
-				return via, nil
-			}
+			through(t, host.Endpoints[0], proxied)
 			var handshakes []string
 			tr.Hooks.OnHandshake = func(h Handshake) { handshakes = append(handshakes, h.Host+" "+h.Identity) }
 			get(t, view(t, tr, s.host, nil), s.URL+"/v2/")
@@ -102,6 +93,43 @@ func TestProxies(t *testing.T) {
 				t.Errorf("handshakes (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// through makes the requests to an endpoint with its first identity go through a
+// proxy. The environment's are not used for loopback addresses.
+func through(t *testing.T, ep *Endpoint, proxy *httptest.Server) {
+	t.Helper()
+	via, err := url.Parse(proxy.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ep.state.connections(ep, ep.Identities[0]).Proxy = func(req *http.Request) (*url.URL, error) {
+		exchangeOf(req.Context()).proxy.Store(via)
+		return via, nil
+	}
+}
+
+// A directory's CA roots are not all that a proxy may be verified against: it
+// is not the registry.
+func TestProxyOfTheSystemsRoots(t *testing.T) {
+	system(t)
+	proxied := httptest.NewUnstartedServer(httpProxy(t))
+	proxied.TLS = &tls.Config{Certificates: []tls.Certificate{testCA.Server("127.0.0.1").TLS}}
+	proxied.StartTLS()
+	t.Cleanup(proxied.Close)
+	s := newTLSServer(t, serverOptions{auth: tls.RequestClientCert})
+	dir := newCertsDir(t)
+	dir.add(t, s.host, "a")
+	tr := dir.transport(t)
+	host, err := tr.hosts().Lookup(s.host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	through(t, host.Endpoints[0], proxied)
+	get(t, view(t, tr, s.host, nil), s.URL+"/v2/")
+	if diff := cmp.Diff([]string{"a"}, s.clients()); diff != "" {
+		t.Errorf("clients (-want +got):\n%s", diff)
 	}
 }
 
