@@ -13,7 +13,6 @@ import (
 	"github.com/containerd/containerd/v2/core/remotes"
 	"github.com/containerd/containerd/v2/core/remotes/docker"
 	"github.com/containerd/containerd/v2/core/remotes/docker/config"
-	"github.com/containerd/log"
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
@@ -36,9 +35,7 @@ import (
 func BenchmarkResolveNginx(b *testing.B) { onBenchMachine(b, benchResolve, benchNeeds{time: "1500x"}) }
 
 func benchResolve(b *testing.B, r *rig) {
-	if err := log.SetLevel("error"); err != nil {
-		b.Fatal(err)
-	}
+	benchtest.Quiet(b)
 	img, err := random.Image(1024, 1)
 	if err != nil {
 		b.Fatal(err)

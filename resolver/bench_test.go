@@ -13,7 +13,6 @@ import (
 	"github.com/containerd/containerd/v2/core/remotes/docker"
 	"github.com/containerd/containerd/v2/core/remotes/docker/config"
 	"github.com/containerd/containerd/v2/plugins/content/local"
-	"github.com/containerd/log"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/random"
@@ -62,7 +61,7 @@ func keptResolver(client *http.Client) remotes.Resolver {
 // What certsd takes beyond kept is ours, what kept takes beyond bare is
 // containerd's.
 func BenchmarkResolve(b *testing.B) {
-	quiet(b)
+	benchtest.Quiet(b)
 	r := newRegistry(b, nil)
 	r.Only("client", http.StatusForbidden)
 	r.Push(b, "app:1", 1)
@@ -90,15 +89,6 @@ func BenchmarkResolve(b *testing.B) {
 	b.ReportMetric(runs.Ratio("certsd", "bare"), "certsd/bare")
 	b.ReportMetric(runs.Ratio("certsd", "kept"), "certsd/kept")
 	b.ReportMetric(runs.Ratio("certsd/cpu", "kept/cpu"), "certsd/kept-cpu")
-}
-
-// quiet keeps containerd from saying again and again what matters once.
-func quiet(b *testing.B) {
-	level := log.GetLevel().String()
-	if err := log.SetLevel("error"); err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { _ = log.SetLevel(level) })
 }
 
 func bareClient(r *mtlsRegistry) *http.Client {
@@ -130,7 +120,7 @@ func head(tb testing.TB, c *http.Client, url string) {
 // makes three at most. Where it was so hindered that it never had three requests
 // in work, which a busy machine does, the third is left to the next.
 func BenchmarkHandshakes(b *testing.B) {
-	quiet(b)
+	benchtest.Quiet(b)
 	r := newRegistry(b, nil)
 	r.Only("client", http.StatusForbidden)
 	pushLayers(b, r, "app:1", 1, 2, 3, 4, 1)

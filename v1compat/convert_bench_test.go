@@ -153,6 +153,7 @@ func bare(ctx context.Context, img *Image, dir string) error {
 // what stored takes, the kernel's writing of 360 MiB; it counts where gunzip has
 // little to do, and on the disk at hand.
 func BenchmarkConvertGzip(b *testing.B) {
+	benchtest.Quiet(b)
 	for _, row := range []struct {
 		name  string
 		noise float64
