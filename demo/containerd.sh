@@ -83,7 +83,10 @@ daemon certsd '"io.containerd.transfer.v1.local", "io.containerd.grpc.v1.transfe
 echo "\$ ctr images pull --hosts-dir $certs $ref"
 ctr --address "$work/certsd/sock" images pull --hosts-dir "$certs" "$ref" >"$work/certsd-pull.log" 2>&1 ||
 	{ cat "$work/certsd-pull.log" "$work/certsd.log" >&2; exit 1; }
-tail -n 1 "$work/certsd-pull.log"
+# ctr may end before it has written that the pull is complete.
+echo "\$ ctr images ls"
+ctr --address "$work/certsd/sock" images ls 2>"$work/images.log" ||
+	{ cat "$work/images.log" >&2; exit 1; }
 
 if ! runc_there; then
 	say "To see the image run, install runc and call this again."
