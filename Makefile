@@ -17,6 +17,7 @@ BUILDKIT_VERSION    := v0.34.2
 CONFORMANCE_VERSION := v0.0.0-20260831232431-97274622c111
 CONTAINERD1_VERSION := v1.7.35
 CRANE_VERSION       := v0.22.1
+MOBY_VERSION        := v2.0.0-beta.24
 ORAS_VERSION        := v1.3.6
 REGCTL_VERSION      := v0.11.7
 
@@ -28,8 +29,8 @@ GOFUMPT    := $(TOOLS)/gofumpt-$(GOFUMPT_VERSION)
 STATICCHECK := $(TOOLS)/staticcheck-$(STATICCHECK_VERSION)
 GOLANGCI   := $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION)
 CLIENTS    := buildctl-$(BUILDKIT_VERSION) buildkitd-$(BUILDKIT_VERSION) conformance-$(CONFORMANCE_VERSION) \
-	containerd1-$(CONTAINERD1_VERSION) crane-$(CRANE_VERSION) ctr1-$(CONTAINERD1_VERSION) oras-$(ORAS_VERSION) \
-	regctl-$(REGCTL_VERSION)
+	containerd1-$(CONTAINERD1_VERSION) crane-$(CRANE_VERSION) ctr1-$(CONTAINERD1_VERSION) \
+	dockerd-$(MOBY_VERSION) oras-$(ORAS_VERSION) regctl-$(REGCTL_VERSION)
 
 # Which source this is: nothing outside of git.
 VERSION   ?= $(shell git describe --always --dirty 2>/dev/null)
@@ -162,6 +163,9 @@ $(TOOLS)/containerd1-%:
 
 $(TOOLS)/ctr1-%:
 	$(call client,github.com/containerd/containerd,$*,cmd/ctr,$(CONTAINERD1_TAGS))
+
+$(TOOLS)/dockerd-%:
+	$(call client,github.com/moby/moby/v2,$*,cmd/dockerd)
 
 $(TOOLS)/buildkitd-%:
 	$(call client,github.com/moby/buildkit,$*,cmd/buildkitd)

@@ -36,8 +36,9 @@ func TestMain(m *testing.M) {
 		}
 	}
 	testscript.Main(m, map[string]func(){
-		"get":      getMain,
-		"cri-pull": criPullMain,
+		"get":         getMain,
+		"cri-pull":    criPullMain,
+		"docker-pull": dockerPullMain,
 	})
 }
 
