@@ -75,11 +75,7 @@ func TestProxies(t *testing.T) {
 			dir := newCertsDir(t)
 			dir.add(t, s.host, "a")
 			tr := dir.transport(t)
-			host, err := tr.hosts().Lookup(s.host)
-			if err != nil {
-				t.Fatal(err)
-			}
-			through(t, host.Endpoints[0], proxied)
+			through(t, tr, s.host, proxied)
 			var handshakes []string
 			tr.Hooks.OnHandshake = func(h Handshake) { handshakes = append(handshakes, h.Host+" "+h.Identity) }
 			get(t, view(t, tr, s.host, nil), s.URL+"/v2/")
@@ -96,10 +92,11 @@ func TestProxies(t *testing.T) {
 	}
 }
 
-// through makes the requests to an endpoint with its first identity go through a
+// through makes the requests to a registry with its first identity go through a
 // proxy. The environment's are not used for loopback addresses.
-func through(t *testing.T, ep *Endpoint, proxy *httptest.Server) {
+func through(t *testing.T, tr *Transport, registry string, proxy *httptest.Server) {
 	t.Helper()
+	ep := lookupEndpoint(t, tr.hosts(), registry)
 	via, err := url.Parse(proxy.URL)
 	if err != nil {
 		t.Fatal(err)
@@ -122,11 +119,7 @@ func TestProxyOfTheSystemsRoots(t *testing.T) {
 	dir := newCertsDir(t)
 	dir.add(t, s.host, "a")
 	tr := dir.transport(t)
-	host, err := tr.hosts().Lookup(s.host)
-	if err != nil {
-		t.Fatal(err)
-	}
-	through(t, host.Endpoints[0], proxied)
+	through(t, tr, s.host, proxied)
 	get(t, view(t, tr, s.host, nil), s.URL+"/v2/")
 	if diff := cmp.Diff([]string{"a"}, s.clients()); diff != "" {
 		t.Errorf("clients (-want +got):\n%s", diff)
