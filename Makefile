@@ -45,7 +45,7 @@ BUILDFLAGS = -buildvcs=false $(if $(TAGS),-tags "$(TAGS)")
 LIBRARIES := ./certsd/... ./v1compat/... ./resolver/...
 UNITS      = $(shell $(GO) list ./... | grep -v '/integration$$')
 # What the scenarios run besides our binaries.
-SERVERS   := apache2 buildah busybox docker-registry nginx podman runc skopeo
+SERVERS   := apache2 buildah busybox docker-registry nginx podman prometheus runc skopeo
 # The race detector needs a C compiler.
 RACE      := $(if $(shell command -v $${CC:-gcc} 2>/dev/null),-race)
 

@@ -173,6 +173,18 @@ func refuses(o reply) bool {
 	return o.err != nil && movesOnError(o) != ""
 }
 
+// certificateRefused reports whether what came back says that the certificate,
+// or the want of one, was refused, and says it otherwise than by a 403.
+func (o reply) certificateRefused() bool {
+	switch {
+	case o.err != nil:
+		return refuses(o)
+	case o.status == http.StatusBadRequest:
+		return o.nginx()
+	}
+	return o.status == statusCertificateError || o.status == statusCertificateRequired
+}
+
 // nginx tells whether a 400 is nginx's for a refused or missing certificate.
 // An answer to HEAD has no page to recognise it by: there a registry's own 400
 // is told apart by its JSON.

@@ -36,6 +36,10 @@ type Attempt struct {
 	Answer string
 	// Err is why there was no answer.
 	Err error
+	// Refused reports whether the client certificate, or the want of one, was
+	// refused in a way that is no status: an alert, a connection cut after the
+	// server asked for a certificate, 495 and 496 and nginx's 400 for either.
+	Refused bool
 	// Reason is why the next identity was tried, empty if that did not happen.
 	Reason string
 	// Hint is what to do, where something can be done.
@@ -155,6 +159,7 @@ func (rd *round) result(id *Identity, x *exchange, o reply) Attempt {
 		a.Asked, a.Offered, a.Resumed = c.asked.Load(), c.offered.Load(), c.resumed.Load()
 	}
 	a.Fresh, a.Status, a.Err = o.fresh, o.status, o.err
+	a.Refused = o.certificateRefused() && (a.Identity != "" || a.Asked || a.Resumed)
 	return a
 }
 

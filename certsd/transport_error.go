@@ -200,14 +200,7 @@ func (rd *round) shortKey(name string, err error) int {
 	return 0
 }
 
-// refusal tells whether what came back may be about the certificate.
+// refusal reports whether what came back may be about the certificate.
 func refusal(o reply) bool {
-	if o.err != nil {
-		return refuses(o)
-	}
-	switch o.status {
-	case http.StatusForbidden, statusCertificateError, statusCertificateRequired:
-		return true
-	}
-	return o.status == http.StatusBadRequest && o.nginx()
+	return o.err == nil && o.status == http.StatusForbidden || o.certificateRefused()
 }

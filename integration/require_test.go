@@ -24,6 +24,7 @@ var programs = []struct{ name, from string }{
 	{"busybox", "package busybox-static"},
 	{"runc", "package runc"},
 	{"skopeo", "package skopeo"},
+	{"promtool", "package prometheus"},
 	{"containerd", "make build"},
 	{"ctr", "make build"},
 	{"containerd-shim-runc-v2", "make build"},

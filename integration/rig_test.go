@@ -41,6 +41,7 @@ func params(script string) testscript.Params {
 		RequireUniqueNames:  true,
 		Condition:           condition,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"alerts":     r.alertsCmd,
 			"ca":         r.caCmd,
 			"pair":       r.pairCmd,
 			"registry":   r.registryCmd,

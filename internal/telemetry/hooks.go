@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"strconv"
@@ -71,32 +72,45 @@ func countLayer(p v1compat.Progress) {
 	}
 }
 
-// resultOf is a label of few values.
+// resultOf is a label of few values: the status, "refused" for a certificate
+// that was refused otherwise than by a 403, "verify" for a server whose own
+// certificate could not be verified, "dial" and "error".
 func resultOf(a certsd.Attempt) string {
-	if a.Err == nil {
+	switch {
+	case a.Refused:
+		return resultRefused
+	case a.Err == nil:
 		return strconv.Itoa(a.Status)
+	case unverified(a.Err):
+		return resultVerify
+	case unreachable(a.Err):
+		return resultDial
 	}
-	if op, ok := errors.AsType[*net.OpError](a.Err); ok && op.Op == "dial" {
-		return "dial"
-	}
-	if _, ok := errors.AsType[*net.DNSError](a.Err); ok {
-		return "dial"
-	}
-	if refusedHandshake(a.Err) {
-		return "tls"
-	}
-	return "error"
+	return resultError
 }
 
-func refusedHandshake(err error) bool {
-	if _, ok := errors.AsType[*certsd.RefusedError](err); ok {
+const (
+	resultRefused = "refused"
+	resultVerify  = "verify"
+	resultDial    = "dial"
+	resultError   = "error"
+)
+
+// unverified reports whether it was the server's certificate that kept a
+// connection from being made.
+func unverified(err error) bool {
+	_, tlsError := errors.AsType[*tls.CertificateVerificationError](err)
+	_, wrapped := errors.AsType[*certsd.VerificationError](err)
+	return tlsError || wrapped
+}
+
+// unreachable reports whether there was no connection to begin with.
+func unreachable(err error) bool {
+	if op, ok := errors.AsType[*net.OpError](err); ok && (op.Op == "dial" || op.Op == "proxyconnect") {
 		return true
 	}
-	if _, ok := errors.AsType[*certsd.VerificationError](err); ok {
-		return true
-	}
-	op, ok := errors.AsType[*net.OpError](err)
-	return ok && op.Op == "remote error"
+	_, ok := errors.AsType[*net.DNSError](err)
+	return ok
 }
 
 // identitiesOf lists the client certificates of a host for a log line.

@@ -18,7 +18,7 @@ import (
 // is something to put into them, and none has anything secret in it.
 type lines struct {
 	logger  *log.Entry
-	refused changes
+	outages changes
 	trust   downgrades
 }
 
@@ -32,47 +32,92 @@ func (l *lines) rotation(r certsd.Rotation) {
 }
 
 // round writes one line for each discovery: that another certificate is the
-// right one, or that none is, and that once as long as the answers are the same.
-// A 404 is for whoever follows a single pull: some of what is asked for in
-// Registry v1 need not be there.
+// right one, or that none is; and one for each outage, and that once as long as
+// the answers are the same and nothing worked in between.
 func (l *lines) round(ctx context.Context, r certsd.Round) {
 	l.trust.round(l.logger.WithContext(ctx), r)
-	presented, tried := 0, make([]string, 0, len(r.Attempts))
+	tried := make([]string, 0, len(r.Attempts))
 	for _, a := range r.Attempts {
 		if a.Skipped == "" {
-			presented++
 			tried = append(tried, a.Identity+": "+answerOf(a))
 		}
 	}
-	if presented < 2 || ctx.Err() != nil {
+	if len(tried) == 0 || ctx.Err() != nil {
 		return
 	}
 	last := r.Attempts[len(r.Attempts)-1]
 	entry := l.of(r.Host, last.Identity).WithContext(ctx).WithFields(log.Fields{
-		"repository": r.Repository, "attempts": presented, "answers": strings.Join(tried, ", "),
+		"repository": r.Repository, "attempts": len(tried), "answers": strings.Join(tried, ", "),
 	})
 	key := r.Host + " " + r.Repository
 	switch {
-	case r.Learnt:
-		l.refused.forget(key)
+	case r.Learnt && len(tried) > 1:
+		l.outages.forget(key)
 		entry.Info(msgAccepted)
-	case last.Err == nil && (last.Status < 400 || last.Status == http.StatusUnauthorized):
-		// Another request was faster to learn that it is the right one.
+	case works(last):
+		l.outages.forget(key)
 	case slices.ContainsFunc(r.Attempts, absent):
-		entry.Debug(msgAbsent)
-	case !l.refused.is(key, strings.Join(tried, ",")):
-	case slices.ContainsFunc(r.Attempts, refused):
-		entry.Warn(msgRefused)
+		if len(tried) > 1 {
+			entry.Debug(msgAbsent)
+		}
 	default:
-		entry.Warn(msgSick)
+		if message := outage(r.Attempts); message != "" && l.outages.is(key, message+strings.Join(tried, ",")) {
+			if last.Err != nil {
+				entry = entry.WithError(last.Err)
+			}
+			entry.Warn(message)
+		}
 	}
 }
 
+// works reports whether the server did its part: a 401 asks for credentials.
+func works(a certsd.Attempt) bool {
+	return a.Err == nil && !a.Refused && (a.Status < 400 || a.Status == http.StatusUnauthorized)
+}
+
+// A 404 is for whoever follows a single pull: some of what is asked for in
+// Registry v1 need not be there.
 func absent(a certsd.Attempt) bool { return a.Status == http.StatusNotFound }
 
-// refused tells whether what came back may be about the certificate: a 5xx is
-// about the server.
-func refused(a certsd.Attempt) bool { return a.Skipped == "" && a.Status < 500 }
+// outage is the message about a request that got nothing, empty where nothing
+// is out of order: other statuses are about what was asked for.
+func outage(attempts []certsd.Attempt) string {
+	last := attempts[len(attempts)-1]
+	switch result := resultOf(last); {
+	case slices.ContainsFunc(attempts, refusedCertificate):
+		return msgRefused
+	case result == resultRefused:
+		return msgWanted
+	case last.Status == http.StatusForbidden:
+		return msgDenied
+	case result == resultVerify:
+		return msgUnverified
+	case result == resultDial:
+		return msgUnreachable
+	case last.Err != nil:
+		return msgNoAnswer
+	case last.Status >= http.StatusInternalServerError:
+		return msgSick
+	case presented(attempts) > 1:
+		// By the settings of rotate_on.
+		return msgRefused
+	}
+	return ""
+}
+
+func presented(attempts []certsd.Attempt) (n int) {
+	for _, a := range attempts {
+		if a.Skipped == "" {
+			n++
+		}
+	}
+	return n
+}
+
+// refusedCertificate reports whether a certificate was presented and refused.
+func refusedCertificate(a certsd.Attempt) bool {
+	return a.Skipped == "" && a.Identity != "" && (a.Refused || a.Status == http.StatusForbidden)
+}
 
 // answerOf is what came back in a few words, none of them the server's.
 func answerOf(a certsd.Attempt) string {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -131,6 +132,70 @@ func TestADiscoveryIsOneLine(t *testing.T) {
 	j.expect(t, "one that was passed over is no attempt")
 	h.Transport.OnWarning(&certsd.PassedOverError{Host: "reg.test", Identity: "alpha.cert", File: "/c/reg.test/alpha.cert", Reason: "expired on 2020-01-01"})
 	j.expect(t, "passed over", "warning a client certificate is passed over error=/c/reg.test/alpha.cert: passed over, because it expired on 2020-01-01 host=reg.test identity=alpha.cert")
+}
+
+// TestAnOutageIsOneLine holds that a request that gets nothing is in the log,
+// also where there is one client certificate or none: most directories have one.
+func TestAnOutageIsOneLine(t *testing.T) {
+	t.Parallel()
+	attempt := func(identity string, fill func(*certsd.Attempt)) certsd.Attempt {
+		a := got(identity, 0)
+		fill(&a)
+		return a
+	}
+	failed := func(err error) func(*certsd.Attempt) { return func(a *certsd.Attempt) { a.Err = err } }
+	alert := func(a *certsd.Attempt) { a.Err, a.Refused = errors.New("alert"), true }
+	nginx := func(a *certsd.Attempt) { a.Status, a.Refused = 400, true }
+	for name, row := range map[string]struct {
+		attempt certsd.Attempt
+		want    string // what is logged up to the first field, and the answers
+	}{
+		"403":                  {got("a.cert", 403), "no client certificate was accepted: a.cert: 403"},
+		"an alert":             {attempt("a.cert", alert), "no client certificate was accepted: a.cert: refused"},
+		"nginx's 400":          {attempt("a.cert", nginx), "no client certificate was accepted: a.cert: refused"},
+		"nginx's 400 to none":  {attempt("", nginx), "the server wants a client certificate, and there is none to present: : refused"},
+		"403 to none":          {got("", 403), "the server refuses access, and there is no client certificate to present: : 403"},
+		"a wrong CA":           {attempt("a.cert", failed(&certsd.VerificationError{Err: errors.New("x")})), "the server's certificate cannot be verified: a.cert: verify"},
+		"no connection":        {attempt("a.cert", failed(&net.OpError{Op: "dial", Err: errors.New("x")})), "the server cannot be reached: a.cert: dial"},
+		"no name":              {attempt("", failed(&net.DNSError{})), "the server cannot be reached: : dial"},
+		"no answer":            {attempt("a.cert", failed(io.ErrUnexpectedEOF)), "the server gives no answer: a.cert: error"},
+		"502":                  {got("a.cert", 502), "the server fails whatever client certificate is presented: a.cert: 502"},
+		"404 is no outage":     {got("a.cert", 404), ""},
+		"401 is no outage":     {got("a.cert", 401), ""},
+		"400 is no outage":     {got("a.cert", 400), ""},
+		"429 is no outage":     {got("a.cert", 429), ""},
+		"success is no outage": {got("a.cert", 200), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			j, logger := newJournal()
+			h := Hooks(logger)
+			round := func(a certsd.Attempt) []string {
+				h.Transport.OnRound(t.Context(), roundOf(false, a))
+				return j.take()
+			}
+			lines := round(row.attempt)
+			if row.want == "" {
+				if len(lines) != 0 {
+					t.Fatalf("logged %q", lines)
+				}
+				return
+			}
+			message, answers, _ := strings.Cut(row.want, ": ")
+			if len(lines) != 1 || !strings.HasPrefix(lines[0], "warning "+message+" answers="+answers+" attempts=1 ") {
+				t.Fatalf("logged %q, want one warning %q", lines, row.want)
+			}
+			if again := round(row.attempt); len(again) != 0 {
+				t.Errorf("logged a second time: %q", again)
+			}
+			if fine := round(got("a.cert", 200)); len(fine) != 0 {
+				t.Errorf("a success logged %q", fine)
+			}
+			if diff := cmp.Diff(lines, round(row.attempt)); diff != "" {
+				t.Errorf("the same outage after a success (-first +now):\n%s", diff)
+			}
+		})
+	}
 }
 
 func TestADowngradeIsOneLineUntilItChanges(t *testing.T) {

@@ -7,9 +7,16 @@ const (
 	msgNext     = "certsd: trying the next client certificate"
 	msgAccepted = "certsd: another client certificate was accepted"
 	msgRefused  = "certsd: no client certificate was accepted"
+	msgWanted   = "certsd: the server wants a client certificate, and there is none to present"
+	msgDenied   = "certsd: the server refuses access, and there is no client certificate to present"
 	msgSick     = "certsd: the server fails whatever client certificate is presented"
 	msgAbsent   = "certsd: not there for any client certificate"
 	msgPassed   = "certsd: a client certificate is passed over" //nolint:gosec // not a password
+
+	// Of servers that were not even asked.
+	msgUnverified  = "certsd: the server's certificate cannot be verified"
+	msgUnreachable = "certsd: the server cannot be reached"
+	msgNoAnswer    = "certsd: the server gives no answer"
 
 	// Of host directories.
 	msgReloaded = "certsd: read a changed host directory"

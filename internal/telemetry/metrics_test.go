@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -61,7 +62,13 @@ func TestMetricsHaveTheNamesAndLabelsThatOthersRelyOn(t *testing.T) {
 		func(a *certsd.Attempt) { a.Status = http.StatusOK },
 		func(a *certsd.Attempt) { a.Err = &net.OpError{Op: "dial"} },
 		func(a *certsd.Attempt) { a.Err = &net.DNSError{} },
+		func(a *certsd.Attempt) { a.Err = &net.OpError{Op: "proxyconnect"} },
+		func(a *certsd.Attempt) { a.Err, a.Refused = &net.OpError{Op: "remote error"}, true },
+		func(a *certsd.Attempt) { a.Status, a.Refused = http.StatusBadRequest, true },
+		func(a *certsd.Attempt) { a.Status = http.StatusBadRequest },
 		func(a *certsd.Attempt) { a.Err = &net.OpError{Op: "remote error"} },
+		func(a *certsd.Attempt) { a.Err = &certsd.VerificationError{Err: errors.New("unknown")} },
+		func(a *certsd.Attempt) { a.Err = fmt.Errorf("tls: %w", &tls.CertificateVerificationError{}) },
 		func(a *certsd.Attempt) { a.Err = errors.New("cut") },
 		func(a *certsd.Attempt) { a.Skipped = "expired" },
 	} {
@@ -75,15 +82,17 @@ func TestMetricsHaveTheNamesAndLabelsThatOthersRelyOn(t *testing.T) {
 	h.OnReload(certsd.Reload{Host: host, Changed: true})
 	h.OnReload(certsd.Reload{Host: host, Warnings: []error{errors.New("no key")}})
 	want := map[string]float64{
-		"certsd_requests_total{host=" + host + ",identity=alpha.cert,result=200}":   2,
-		"certsd_requests_total{host=" + host + ",identity=alpha.cert,result=403}":   1,
-		"certsd_requests_total{host=" + host + ",identity=alpha.cert,result=dial}":  2,
-		"certsd_requests_total{host=" + host + ",identity=alpha.cert,result=error}": 1,
-		"certsd_requests_total{host=" + host + ",identity=alpha.cert,result=tls}":   1,
-		"certsd_rotations_total{host=" + host + ",reason=403}":                      1,
-		"certsd_handshakes_total{host=" + host + "}":                                1,
-		"certsd_reloads_total{host=" + host + ",result=failed}":                     1,
-		"certsd_reloads_total{host=" + host + ",result=changed}":                    1,
+		"certsd_requests_total{host=" + host + ",identity=alpha.cert,result=200}":     2,
+		"certsd_requests_total{host=" + host + ",identity=alpha.cert,result=403}":     1,
+		"certsd_requests_total{host=" + host + ",identity=alpha.cert,result=dial}":    3,
+		"certsd_requests_total{host=" + host + ",identity=alpha.cert,result=error}":   2,
+		"certsd_requests_total{host=" + host + ",identity=alpha.cert,result=400}":     1,
+		"certsd_requests_total{host=" + host + ",identity=alpha.cert,result=refused}": 2,
+		"certsd_requests_total{host=" + host + ",identity=alpha.cert,result=verify}":  2,
+		"certsd_rotations_total{host=" + host + ",reason=403}":                        1,
+		"certsd_handshakes_total{host=" + host + "}":                                  1,
+		"certsd_reloads_total{host=" + host + ",result=failed}":                       1,
+		"certsd_reloads_total{host=" + host + ",result=changed}":                      1,
 	}
 	if diff := cmp.Diff(want, gather(t, host)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
