@@ -44,6 +44,9 @@ type recorder struct {
 	onHeader func()
 	status   int
 	bytes    int64
+	// reason is what the client is told in place of an answer: one to HEAD has
+	// no room for it.
+	reason string
 	// err is what kept the client from taking the answer.
 	err error
 }
@@ -96,6 +99,9 @@ func (s *Server) logAccess(r *http.Request, rec *recorder, began time.Time) {
 	}
 	if agent := r.UserAgent(); agent != "" {
 		fields["agent"] = clip(agent)
+	}
+	if rec.reason != "" {
+		fields["reason"] = clip(rec.reason)
 	}
 	if errors.Is(rec.err, os.ErrDeadlineExceeded) {
 		fields["error"] = fmt.Sprintf("the client took nothing for %s", s.options.WriteStall)

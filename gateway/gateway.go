@@ -136,7 +136,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rec := &recorder{ResponseWriter: w, deadline: deadline{control: http.NewResponseController(w), stall: s.options.WriteStall, conn: connIn(r.Context())}}
 	defer s.logAccess(r, rec, time.Now())
 	if err := s.serve(rec, r); err != nil {
-		writeFault(rec, r, faultOf(err))
+		f := faultOf(err)
+		rec.reason = f.message
+		writeFault(rec, r, f)
 	}
 }
 

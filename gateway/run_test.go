@@ -329,7 +329,7 @@ func TestAccessLog(t *testing.T) {
 			t.Errorf("a line is wrong: %s", line)
 		}
 	}
-	if len(requests) != 3 || !strings.Contains(requests[1], `ns="registry.example\nforged"`) || !strings.Contains(requests[1], `path="/v2/app/manifests/\n1" status=404`) ||
+	if len(requests) != 3 || !strings.Contains(requests[1], `ns="registry.example\nforged"`) || !strings.Contains(requests[1], `path="/v2/app/manifests/\n1" reason="\"\\n1\" is no tag" status=404`) ||
 		!strings.Contains(requests[2], "status=401") {
 		t.Errorf("got %d requests:\n%s", len(requests), r.log)
 	}
@@ -361,6 +361,10 @@ func TestAccessLogHasTheStatus(t *testing.T) {
 	var got []string
 	for _, m := range regexp.MustCompile(`method=(\w+) .*status=(\d+)`).FindAllStringSubmatch(r.log.String(), -1) {
 		got = append(got, m[1]+" "+m[2])
+		// A failed request has its reason, also where it was a HEAD, which is answered without one.
+		if failed := m[2] >= "400"; failed != strings.Contains(m[0], " reason=\"") {
+			t.Errorf("a line with a reason, or without one: %s", m[0])
+		}
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("log (-want +got):\n%s", diff)
