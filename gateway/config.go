@@ -1,13 +1,10 @@
 package gateway
 
 import (
-	"encoding"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"reflect"
-	"strings"
 	"time"
 
 	"github.com/certsd/containerd-certsd/certsd"
@@ -143,16 +140,6 @@ func defaultState() string {
 	return filepath.Join(base, "certsd", "gateway")
 }
 
-// Load reads a file over what c holds. An unknown key and a value of a wrong
-// type are errors that name file, line and key.
-func (c *Config) Load(file string) error {
-	data, err := os.ReadFile(file) //nolint:gosec // the administrator names it
-	if err != nil {
-		return err
-	}
-	return c.parse(file, data)
-}
-
 // Check finds values that cannot be used.
 func (c *Config) Check() error {
 	for key, value := range map[string]int{"max_connections": c.MaxConnections, "max_downloads": c.MaxDownloads, "max_upstream": c.MaxUpstream} {
@@ -216,32 +203,4 @@ func (c *Config) roots() certsd.Roots {
 		return certsd.DefaultRoots()
 	}
 	return certsd.ParseRoots(c.Root)
-}
-
-// Setting is one key of a [Config].
-type Setting struct {
-	// Key is its name in the file.
-	Key, Usage string
-	// Value points to the field: a *string, *bool, *int, *[]string or a [Text].
-	Value any
-}
-
-// Text is a setting of a type of its own.
-type Text interface {
-	encoding.TextUnmarshaler
-	fmt.Stringer
-}
-
-// Settings are all keys, in the order of the fields.
-func (c *Config) Settings() []Setting {
-	v := reflect.ValueOf(c).Elem()
-	settings := make([]Setting, 0, v.NumField())
-	for field, value := range v.Fields() {
-		settings = append(settings, Setting{
-			Key:   field.Tag.Get("toml"),
-			Usage: strings.ReplaceAll(field.Tag.Get("usage"), "'", "`"),
-			Value: value.Addr().Interface(),
-		})
-	}
-	return settings
 }

@@ -1,145 +1,22 @@
 package gateway
 
-import (
-	"bytes"
-	"errors"
-	"fmt"
-	"math"
-	"reflect"
-	"strconv"
-	"strings"
-	"time"
+import "github.com/certsd/containerd-certsd/internal/settings"
 
-	"github.com/pelletier/go-toml/v2"
+// What a [Config] is made of.
+type (
+	// Duration is a time.Duration that is written as "90s" or "1h30m".
+	Duration = settings.Duration
+	// Size is a number of bytes that is written as "512MiB", "20GiB" or "0".
+	Size = settings.Size
+	// Setting is one key of a Config.
+	Setting = settings.Setting
+	// Text is a setting of a type of its own.
+	Text = settings.Text
 )
 
-// Duration is a time.Duration that is written as "90s" or "1h30m".
-type Duration time.Duration
+// Load reads a file over what c holds. An unknown key and a value of a wrong
+// type are errors that name file, line and key.
+func (c *Config) Load(file string) error { return settings.Load(file, c) }
 
-// UnmarshalText implements encoding.TextUnmarshaler.
-func (d *Duration) UnmarshalText(text []byte) error {
-	parsed, err := time.ParseDuration(string(text))
-	if err != nil {
-		return fmt.Errorf(`%q is not a duration such as "90s" or "1h"`, text)
-	}
-	if parsed < 0 {
-		return fmt.Errorf("%q is negative", text)
-	}
-	*d = Duration(parsed)
-	return nil
-}
-
-// String implements fmt.Stringer.
-func (d Duration) String() string { return time.Duration(d).String() }
-
-// Size is a number of bytes that is written as "512MiB", "20GiB" or "0".
-type Size int64
-
-// sizeUnits are powers of 1024, the largest first.
-var sizeUnits = []string{"TiB", "GiB", "MiB", "KiB", "B", ""}
-
-// UnmarshalText implements encoding.TextUnmarshaler.
-func (s *Size) UnmarshalText(text []byte) error {
-	for i, unit := range sizeUnits {
-		digits, ok := strings.CutSuffix(string(text), unit)
-		if !ok {
-			continue
-		}
-		shift := max(0, 10*(len(sizeUnits)-2-i))
-		n, err := strconv.ParseInt(strings.TrimSpace(digits), 10, 64)
-		if err != nil || n < 0 || n > math.MaxInt64>>shift {
-			break
-		}
-		*s = Size(n << shift)
-		return nil
-	}
-	return fmt.Errorf(`%q is not a size such as "512MiB" or "20GiB"`, text)
-}
-
-// String implements fmt.Stringer.
-func (s Size) String() string {
-	for i, unit := range sizeUnits {
-		shift := max(0, 10*(len(sizeUnits)-2-i))
-		if s != 0 && s%(1<<shift) == 0 {
-			return strconv.FormatInt(int64(s)>>shift, 10) + unit
-		}
-	}
-	return "0"
-}
-
-// parse reads TOML over what c holds.
-func (c *Config) parse(file string, data []byte) error {
-	decoder := toml.NewDecoder(bytes.NewReader(data)).DisallowUnknownFields()
-	err := decoder.Decode(c)
-	if err == nil {
-		return nil
-	}
-	if strict, ok := errors.AsType[*toml.StrictMissingError](err); ok {
-		var errs []error
-		for i := range strict.Errors {
-			errs = append(errs, unknownKey(file, &strict.Errors[i]))
-		}
-		return errors.Join(errs...)
-	}
-	if decode, ok := errors.AsType[*toml.DecodeError](err); ok {
-		line, _ := decode.Position()
-		text := strings.TrimPrefix(decode.Error(), "toml: ")
-		if key := strings.Join(decode.Key(), "."); key != "" {
-			return fmt.Errorf("%s:%d: %s: %s", file, line, key, text)
-		}
-		return fmt.Errorf("%s:%d: %s", file, line, text)
-	}
-	return fmt.Errorf("%s: %s", file, strings.TrimPrefix(err.Error(), "toml: "))
-}
-
-func unknownKey(file string, e *toml.DecodeError) error {
-	line, _ := e.Position()
-	key := strings.Join(e.Key(), ".")
-	if hint := nearest(key, configKeys()); hint != "" {
-		return fmt.Errorf("%s:%d: %s: unknown key; did you mean %q?", file, line, key, hint)
-	}
-	return fmt.Errorf("%s:%d: %s: unknown key", file, line, key)
-}
-
-// configKeys are the keys of a file.
-func configKeys() []string {
-	var keys []string
-	for f := range reflect.TypeFor[Config]().Fields() {
-		keys = append(keys, f.Tag.Get("toml"))
-	}
-	return keys
-}
-
-// nearest is the known key that was probably meant, empty if there is none.
-func nearest(key string, known []string) string {
-	folded := strings.ReplaceAll(strings.ToLower(key), "-", "_")
-	best, limit := "", 4
-	for _, candidate := range known {
-		if d := distance(folded, candidate); d < limit && d < (len(candidate)+1)/2 {
-			best, limit = candidate, d
-		}
-	}
-	return best
-}
-
-// distance is the number of letters to insert, delete or replace to make b of a
-// (Levenshtein).
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
-}
+// Settings are all keys, in the order of the fields.
+func (c *Config) Settings() []Setting { return settings.Of(c) }

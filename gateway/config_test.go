@@ -5,10 +5,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/certsd/containerd-certsd/internal/settings"
 )
 
 func TestExampleSaysWhatHoldsWithoutIt(t *testing.T) {
@@ -104,30 +105,13 @@ func TestEmptySettingsAreTheDefaults(t *testing.T) {
 	must(t, c.Check())
 }
 
-func TestSizesAndDurations(t *testing.T) {
-	t.Parallel()
-	for text, want := range map[string]Size{"0": 0, "0GiB": 0, "1": 1, "17B": 17, "1KiB": 1024, "512MiB": 512 << 20, "20 GiB": 20 << 30, "1TiB": 1 << 40} {
-		var s, again Size
-		must(t, s.UnmarshalText([]byte(text)))
-		must(t, again.UnmarshalText([]byte(s.String())))
-		if s != want || again != want {
-			t.Errorf("%s is %d, then %d", text, s, again)
-		}
-	}
-	var d Duration
-	must(t, d.UnmarshalText([]byte("1h30m")))
-	if time.Duration(d) != 90*time.Minute || d.String() != "1h30m0s" {
-		t.Errorf("got %s", d)
-	}
-}
-
 func FuzzConfig(f *testing.F) {
 	example, err := os.ReadFile("../gateway.toml.example")
 	must(f, err)
 	f.Add(string(example))
 	f.Add("listen = 'x'\n[a]\nb = {c = 1}")
 	f.Fuzz(func(t *testing.T, text string) {
-		if err := DefaultConfig().parse("f", []byte(text)); err != nil && !strings.HasPrefix(err.Error(), "f:") {
+		if err := settings.Parse("f", []byte(text), DefaultConfig()); err != nil && !strings.HasPrefix(err.Error(), "f:") {
 			t.Errorf("%q: %v names no file", text, err)
 		}
 	})

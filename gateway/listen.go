@@ -6,10 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
-	"os"
-	"strings"
 	"sync"
+
+	"github.com/certsd/containerd-certsd/internal/daemon"
 )
 
 // listen opens what is to be listened on: the sockets systemd passed, else the
@@ -17,11 +16,11 @@ import (
 func (c *Config) listen(ctx context.Context, certs *certificates) (listeners []net.Listener, err error) {
 	defer func() {
 		if err != nil {
-			closeAll(listeners)
+			daemon.CloseAll(listeners)
 			listeners = nil
 		}
 	}()
-	if listeners, err = inherited(); err != nil {
+	if listeners, err = daemon.Inherited(); err != nil {
 		return nil, err
 	}
 	if listeners == nil {
@@ -44,14 +43,14 @@ func (c *Config) listen(ctx context.Context, certs *certificates) (listeners []n
 
 // checkListen finds addresses that cannot be listened on, or must not be.
 func (c *Config) checkListen(secure bool) error {
-	if activated() {
+	if daemon.Activated() {
 		return nil // they are not used
 	}
 	if len(c.Listen) == 0 {
 		return errors.New("listen: no address")
 	}
 	for _, address := range c.Listen {
-		network, _, err := splitAddress(address)
+		network, _, err := daemon.SplitAddress(address)
 		if err == nil {
 			err = c.mayListen(network, address, secure)
 		}
@@ -62,25 +61,9 @@ func (c *Config) checkListen(secure bool) error {
 	return nil
 }
 
-// splitAddress tells host:port from unix:PATH.
-func splitAddress(address string) (network, rest string, err error) {
-	path, local := strings.CutPrefix(address, "unix:")
-	if local && path != "" {
-		return "unix", path, nil
-	}
-	_, port, err := net.SplitHostPort(address)
-	if err == nil {
-		_, err = net.LookupPort("tcp", port) //nolint:noctx // it reads a file at most
-	}
-	if local || err != nil {
-		return "", "", fmt.Errorf("%q is neither host:port nor unix:PATH", address)
-	}
-	return "tcp", address, nil
-}
-
 func (c *Config) open(ctx context.Context) (listeners []net.Listener, err error) {
 	for _, address := range c.Listen {
-		l, err := openOne(ctx, address)
+		l, err := daemon.Listen(ctx, address)
 		if err != nil {
 			return listeners, fmt.Errorf("listen: %w", err)
 		}
@@ -89,65 +72,12 @@ func (c *Config) open(ctx context.Context) (listeners []net.Listener, err error)
 	return listeners, nil
 }
 
-func openOne(ctx context.Context, address string) (net.Listener, error) {
-	network, rest, err := splitAddress(address)
-	switch {
-	case err != nil:
-		return nil, err
-	case network == "unix":
-		return listenUnix(ctx, rest)
-	}
-	return (&net.ListenConfig{}).Listen(ctx, network, rest)
-}
-
 // mayListen keeps the secret from networks where others could read it.
 func (c *Config) mayListen(network, address string, secure bool) error {
-	if secure || c.AllowRemote || network == "unix" || isLoopback(address) {
+	if secure || c.AllowRemote || network == "unix" || daemon.IsLoopback(address) {
 		return nil
 	}
 	return fmt.Errorf("%s is not a loopback address, and others would see the secret on its way: use 127.0.0.1 or a unix socket, give tls_cert and tls_key, or say allow_remote", address)
-}
-
-// isLoopback tells whether only this machine can connect to an address.
-func isLoopback(address string) bool {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return false
-	}
-	if host == "localhost" {
-		return true
-	}
-	addr, err := netip.ParseAddr(host)
-	return err == nil && addr.Unmap().IsLoopback()
-}
-
-// listenUnix takes the place of a socket that an earlier process left behind,
-// but of no other file. Only its owner may connect; a socket for a group is for
-// systemd to make.
-func listenUnix(ctx context.Context, path string) (net.Listener, error) {
-	if info, err := os.Lstat(path); err == nil && info.Mode().Type() == os.ModeSocket {
-		if c, err := (&net.Dialer{}).DialContext(ctx, "unix", path); err == nil {
-			_ = c.Close()
-			return nil, fmt.Errorf("%s: another process listens there", path)
-		}
-		if err := os.Remove(path); err != nil {
-			return nil, err
-		}
-	}
-	l, err := (&net.ListenConfig{}).Listen(ctx, "unix", path)
-	if err != nil {
-		return nil, err
-	}
-	if err := os.Chmod(path, 0o600); err != nil {
-		return nil, errors.Join(err, l.Close())
-	}
-	return l, nil
-}
-
-func closeAll(listeners []net.Listener) {
-	for _, l := range listeners {
-		_ = l.Close()
-	}
 }
 
 // boundedListener accepts no more connections than there are slots. Others wait

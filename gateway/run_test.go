@@ -28,6 +28,7 @@ import (
 
 	"github.com/certsd/containerd-certsd/internal/certtest"
 	"github.com/certsd/containerd-certsd/internal/citest"
+	"github.com/certsd/containerd-certsd/internal/daemon"
 )
 
 // running is a gateway as Run serves it.
@@ -176,12 +177,12 @@ func TestRunOnUnixSocket(t *testing.T) {
 	if status, body, err := r.get(t, &http.Transport{DialContext: dial}, "http://whatever/v2/", r.secret(t)); status != http.StatusOK || err != nil {
 		t.Errorf("got %d %s %v", status, body, err)
 	}
-	if _, err := listenUnix(t.Context(), socket); err == nil || err.Error() != socket+": another process listens there" {
+	if _, err := daemon.ListenUnix(t.Context(), socket); err == nil || err.Error() != socket+": another process listens there" {
 		t.Errorf("got %v", err)
 	}
 	file := filepath.Join(t.TempDir(), "file")
 	must(t, os.WriteFile(file, []byte("mine"), 0o600))
-	if _, err := listenUnix(t.Context(), file); err == nil {
+	if _, err := daemon.ListenUnix(t.Context(), file); err == nil {
 		t.Error("a file was replaced by a socket")
 	}
 }
@@ -471,29 +472,6 @@ func TestSystemdIsTold(t *testing.T) {
 		if must(t, err); string(buf[:n]) != want {
 			t.Errorf("got %q, want %s", buf[:n], want)
 		}
-	}
-}
-
-func TestSocketsFromSystemd(t *testing.T) {
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	must(t, err)
-	file, err := l.(*net.TCPListener).File() //nolint:errcheck,forcetypeassert // it is one
-	must(t, err)
-	must(t, l.Close())
-	// The descriptor is given away.
-	fd, err := syscall.Dup(int(file.Fd()))
-	must(t, err)
-	must(t, file.Close())
-	got, err := listenersFrom(fd, 1)
-	must(t, err)
-	defer closeAll(got)
-	if got[0].Addr().String() != l.Addr().String() {
-		t.Errorf("got %s", got[0].Addr())
-	}
-	t.Setenv("LISTEN_FDS", "1")
-	t.Setenv("LISTEN_PID", "1")
-	if got, err := inherited(); got != nil || err != nil {
-		t.Errorf("another process's: %v, %v", got, err)
 	}
 }
 

@@ -2,67 +2,16 @@ package gateway
 
 import (
 	"context"
-	"fmt"
-	"net"
-	"os"
-	"strconv"
-	"syscall"
 
 	"github.com/containerd/log"
+
+	"github.com/certsd/containerd-certsd/internal/daemon"
 )
 
-// firstInherited is the first descriptor systemd passes: sd_listen_fds(3).
-const firstInherited = 3
-
-// activated tells whether systemd opened listeners for this process.
-func activated() bool { return os.Getenv("LISTEN_PID") == strconv.Itoa(os.Getpid()) }
-
-// inherited are the listeners systemd opened for this process, none without.
-func inherited() ([]net.Listener, error) {
-	if !activated() {
-		return nil, nil
-	}
-	fds := os.Getenv("LISTEN_FDS")
-	for _, name := range []string{"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"} {
-		_ = os.Unsetenv(name)
-	}
-	n, err := strconv.Atoi(fds)
-	if err != nil || n < 1 || n > 64 {
-		return nil, fmt.Errorf("LISTEN_FDS is %q", fds)
-	}
-	return listenersFrom(firstInherited, n)
-}
-
-func listenersFrom(first, n int) ([]net.Listener, error) {
-	var listeners []net.Listener
-	for fd := first; fd < first+n; fd++ {
-		syscall.CloseOnExec(fd)
-		file := os.NewFile(uintptr(fd), "inherited socket "+strconv.Itoa(fd))
-		l, err := net.FileListener(file)
-		_ = file.Close() // l has a copy
-		if err != nil {
-			closeAll(listeners)
-			return nil, fmt.Errorf("inherited descriptor %d: %w", fd, err)
-		}
-		listeners = append(listeners, l)
-	}
-	return listeners, nil
-}
-
-// notify tells systemd about the state of the process, if it wants to know:
-// sd_notify(3). That it cannot be told is no reason not to serve.
+// notify tells systemd about the state of the process. That it cannot be told
+// is no reason not to serve.
 func notify(ctx context.Context, state string) {
-	path := os.Getenv("NOTIFY_SOCKET")
-	if path == "" {
-		return
-	}
-	// net turns the "@" of an abstract name into NUL.
-	conn, err := (&net.Dialer{}).DialContext(ctx, "unixgram", path)
-	if err == nil {
-		_, err = conn.Write([]byte(state))
-		_ = conn.Close()
-	}
-	if err != nil {
+	if err := daemon.Notify(ctx, state); err != nil {
 		log.G(ctx).WithError(err).Warn("certsd gateway: systemd cannot be told: " + state)
 	}
 }

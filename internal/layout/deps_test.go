@@ -20,7 +20,7 @@ var imports = map[string][]string{
 	"v1compat/v1test": nil,
 	"resolver":        {"certsd", "internal/discreet", "v1compat"},
 	"plugin":          {"certsd", "internal/telemetry", "resolver", "v1compat"},
-	"gateway":         {"certsd", "internal/telemetry", "resolver"},
+	"gateway":         {"certsd", "internal/daemon", "internal/settings", "internal/telemetry", "resolver"},
 
 	"cmd/containerd": {"plugin"},
 	"cmd/certsd": {
@@ -34,6 +34,7 @@ var imports = map[string][]string{
 	"internal/check":         {"certsd", "internal/discreet", "internal/imageref", "resolver", "v1compat"},
 	"internal/citest":        nil,
 	"internal/clidoc":        nil,
+	"internal/daemon":        nil,
 	"internal/discreet":      nil,
 	"internal/gatewayconfig": {"certsd"},
 	"internal/imagecopy":     {"certsd", "resolver", "v1compat"},
@@ -43,6 +44,7 @@ var imports = map[string][]string{
 	"internal/ocilayout":     nil,
 	"internal/progress":      nil,
 	"internal/pull":          {"internal/imageref", "internal/ocilayout", "internal/progress", "resolver", "v1compat"},
+	"internal/settings":      nil,
 	"internal/telemetry":     {"certsd", "resolver", "v1compat"},
 }
 

@@ -1,0 +1,82 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+)
+
+// SplitAddress tells host:port from unix:PATH.
+func SplitAddress(address string) (network, rest string, err error) {
+	path, local := strings.CutPrefix(address, "unix:")
+	if local && path != "" {
+		return "unix", path, nil
+	}
+	_, port, err := net.SplitHostPort(address)
+	if err == nil {
+		_, err = net.LookupPort("tcp", port) //nolint:noctx // it reads a file at most
+	}
+	if local || err != nil {
+		return "", "", fmt.Errorf("%q is neither host:port nor unix:PATH", address)
+	}
+	return "tcp", address, nil
+}
+
+// Listen listens at host:port or unix:PATH.
+func Listen(ctx context.Context, address string) (net.Listener, error) {
+	network, rest, err := SplitAddress(address)
+	switch {
+	case err != nil:
+		return nil, err
+	case network == "unix":
+		return ListenUnix(ctx, rest)
+	}
+	return (&net.ListenConfig{}).Listen(ctx, network, rest)
+}
+
+// IsLoopback reports whether only this machine can connect to host:port.
+func IsLoopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	if host == "localhost" {
+		return true
+	}
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.Unmap().IsLoopback()
+}
+
+// ListenUnix takes the place of a socket that an earlier process left behind,
+// but of no other file. Only its owner may connect; a socket for a group is for
+// systemd to make.
+func ListenUnix(ctx context.Context, path string) (net.Listener, error) {
+	if info, err := os.Lstat(path); err == nil && info.Mode().Type() == os.ModeSocket {
+		if c, err := (&net.Dialer{}).DialContext(ctx, "unix", path); err == nil {
+			_ = c.Close()
+			return nil, fmt.Errorf("%s: another process listens there", path)
+		}
+		if err := os.Remove(path); err != nil {
+			return nil, err
+		}
+	}
+	l, err := (&net.ListenConfig{}).Listen(ctx, "unix", path)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return l, nil
+}
+
+// CloseAll closes listeners.
+func CloseAll(listeners []net.Listener) {
+	for _, l := range listeners {
+		_ = l.Close()
+	}
+}

@@ -1,0 +1,50 @@
+// Package settings reads the settings of the daemons of this module: a struct
+// each of whose fields is a key of a TOML file, by its tag toml, and a flag of
+// the same name with dashes, whose help is in its tag usage.
+package settings
+
+import (
+	"encoding"
+	"fmt"
+	"os"
+	"reflect"
+	"strings"
+)
+
+// Setting is one key.
+type Setting struct {
+	// Key is its name in the file.
+	Key, Usage string
+	// Value points to the field: a *string, *bool, *int, *[]string or a [Text].
+	Value any
+}
+
+// Text is a setting of a type of its own.
+type Text interface {
+	encoding.TextUnmarshaler
+	fmt.Stringer
+}
+
+// Of are all keys of a struct that config points to, in the order of the fields.
+func Of(config any) []Setting {
+	v := reflect.ValueOf(config).Elem()
+	list := make([]Setting, 0, v.NumField())
+	for field, value := range v.Fields() {
+		list = append(list, Setting{
+			Key:   field.Tag.Get("toml"),
+			Usage: strings.ReplaceAll(field.Tag.Get("usage"), "'", "`"),
+			Value: value.Addr().Interface(),
+		})
+	}
+	return list
+}
+
+// Load reads a file over what config points to. An unknown key and a value of a
+// wrong type are errors that name file, line and key.
+func Load(file string, config any) error {
+	data, err := os.ReadFile(file) //nolint:gosec // the administrator names it
+	if err != nil {
+		return err
+	}
+	return Parse(file, data, config)
+}
