@@ -51,7 +51,7 @@ The documents of containerd-certsd:
 // documents are the files in docs, without their suffix.
 var documents = []string{
 	"architecture", "certsd", "check", "configuration", "gateway", "gateway-clients", "gateway-running", "migrate",
-	"moving", "operations", "pull", "registry-v1", "scale",
+	"moving", "operations", "pull", "registry-v1", "scale", "security",
 }
 
 func documentList() string {
