@@ -22,15 +22,15 @@ import (
 const labelTag = "certsd/tag."
 
 // remember notes which tag a stored manifest is of.
-func (s *Store) remember(ctx context.Context, t *target, d digest.Digest) {
+func (s *Server) remember(ctx context.Context, t *target, d digest.Digest) {
 	found := *t
 	found.digest = d
-	info, err := s.Store.Info(ctx, d)
-	if err != nil || !isManifest(info) || !comesFrom(info, &found) || info.Labels[labelTag+t.ref()] == t.tag {
+	info, ok := s.stored(ctx, &found)
+	if !ok || !isManifest(info) || info.Labels[labelTag+t.ref()] == t.tag {
 		return
 	}
 	// Without it the image is converted again when it is pulled by tag.
-	_, _ = s.Update(ctx, content.Info{Digest: d, Labels: map[string]string{labelTag + t.ref(): t.tag}}, "labels."+labelTag+t.ref())
+	_, _ = s.options.Store.Update(ctx, content.Info{Digest: d, Labels: map[string]string{labelTag + t.ref(): t.tag}}, "labels."+labelTag+t.ref())
 }
 
 // tagOf is the tag that a digest of a repository was converted from, empty if

@@ -86,7 +86,7 @@ func (s *Server) resolveNow(ctx context.Context, t *target) (ocispec.Descriptor,
 		return ocispec.Descriptor{}, fmt.Errorf("%s: a manifest of %d bytes is larger than %d", t.named(), desc.Size, maxManifest)
 	}
 	if s.options.Store != nil && t.tag != "" {
-		s.options.Store.remember(ctx, t, desc.Digest)
+		s.remember(ctx, t, desc.Digest)
 	}
 	return desc, nil
 }

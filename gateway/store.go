@@ -6,18 +6,17 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
 
 	"github.com/containerd/containerd/v2/core/content"
-	"github.com/containerd/containerd/v2/pkg/labels"
 	"github.com/containerd/containerd/v2/plugins/content/local"
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/certsd/containerd-certsd/v1compat"
 )
 
 // Store keeps converted images on disk. Only blobs that are complete and have
@@ -81,10 +80,10 @@ func lockFile(path string) (*os.File, error) {
 	return f, nil
 }
 
-// find returns what is stored of a repository under a digest.
-func (s *Store) find(ctx context.Context, t *target) (content.Info, bool) {
-	info, err := s.Store.Info(ctx, t.digest)
-	if err != nil || !comesFrom(info, t) {
+// find returns what conversions from a source left under a digest.
+func (s *Store) find(ctx context.Context, from v1compat.Source, d digest.Digest) (content.Info, bool) {
+	info, err := s.Store.Info(ctx, d)
+	if err != nil || !from.Left(info) {
 		return content.Info{}, false
 	}
 	s.touch(ctx, info)
@@ -96,19 +95,11 @@ func (s *Server) stored(ctx context.Context, t *target) (content.Info, bool) {
 	if s.options.Store == nil || t.digest == "" {
 		return content.Info{}, false
 	}
-	return s.options.Store.find(ctx, t)
-}
-
-// comesFrom tells whether a conversion of a repository stored a blob.
-func comesFrom(info content.Info, t *target) bool {
-	host := t.host
-	if i := strings.LastIndexByte(host, ':'); i > strings.LastIndexByte(host, ']') {
-		host = host[:i]
+	from, err := s.resolverFor(t).fetch.Source(t.ref())
+	if err != nil {
+		return content.Info{}, false
 	}
-	// containerd's label names the host without its port, and an address without
-	// its brackets.
-	list := info.Labels[labels.LabelDistributionSource+"."+strings.Trim(host, "[]")]
-	return list != "" && slices.Contains(strings.Split(list, ","), t.repository)
+	return s.options.Store.find(ctx, from, t.digest)
 }
 
 // labelUsed is when an image was last asked for, in Unix seconds. It is written

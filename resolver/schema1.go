@@ -105,6 +105,7 @@ func (r *Resolver) convertSchema1(ctx context.Context, spec reference.Spec, body
 		return ocispec.Descriptor{}, fmt.Errorf("docker's fetcher is a %T, which fetches no digests", inner)
 	}
 	image := manifest.Image(spec.Hostname(), repository(spec), blobOpener(byDigest))
+	image.Scheme = r.source(spec).Scheme
 	// A digest in the reference is that of the schema 1 manifest, and was
 	// verified with it.
 	tagOnly := spec

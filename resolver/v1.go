@@ -137,7 +137,7 @@ func (r *Resolver) pullV1(ctx context.Context, spec reference.Spec, rh docker.Re
 		return ocispec.Descriptor{}, err
 	}
 	// Labels name the registry of the reference, wherever it was reached.
-	image.Registry = spec.Hostname()
+	image.Scheme, image.Registry = r.source(spec).Scheme, spec.Hostname()
 	return r.convert(ctx, spec, image, &v1compat.Converter{Limiter: r.limits.DownloadLimiter})
 }
 
@@ -214,10 +214,38 @@ func (r *Resolver) convertedBefore(ctx context.Context, spec reference.Spec) (oc
 		return ocispec.Descriptor{}, false
 	}
 	info, err := r.options.Store.Info(ctx, dgst)
-	if err != nil || !v1compat.IsConverted(info, spec.Hostname(), repository(spec)) {
+	if err != nil || !r.source(spec).Made(info) {
 		return ocispec.Descriptor{}, false
 	}
 	return ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: dgst, Size: info.Size}, true
+}
+
+// Source is what the content of a repository, HOST/NAME, is known by in a store:
+// see [v1compat.Source].
+func (r *Resolver) Source(ref string) (v1compat.Source, error) {
+	spec, err := reference.Parse(ref)
+	if err != nil {
+		return v1compat.Source{}, err
+	}
+	return r.source(spec), nil
+}
+
+// source names the registry of the reference, wherever it is reached. Its scheme
+// is http if any endpoint that may be asked is reached in plain HTTP: ids of
+// Registry v1 are no content hashes, and what anybody on the way may have sent is
+// not to be found again once TLS is spoken.
+func (r *Resolver) source(spec reference.Spec) v1compat.Source {
+	s := v1compat.Source{Scheme: "https", Registry: spec.Hostname(), Repository: repository(spec)}
+	hosts, err := r.registryHosts(spec.Hostname())
+	if err != nil {
+		return s
+	}
+	for _, rh := range hosts {
+		if rh.Scheme == "http" && rh.Capabilities.Has(docker.HostCapabilityPull) {
+			s.Scheme = "http"
+		}
+	}
+	return s
 }
 
 // repository is the part of a reference after the registry.

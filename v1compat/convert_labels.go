@@ -29,6 +29,10 @@ const (
 	// labelImage and the source's hash is a label of manifests: they were made
 	// of an image from there.
 	labelImage = "certsd/v1-image."
+	// labelFrom and the source's hash is a label of all that a conversion from
+	// there relies on. containerd's own label leaves out scheme and port, and has
+	// all repositories in one list, of which it keeps what has room.
+	labelFrom = "certsd/v1-from."
 	// maxLabel is what containerd allows key and value of a label together.
 	maxLabel = 4096
 )
@@ -46,51 +50,78 @@ func newFingerprint(fields ...string) fingerprint {
 	return fingerprint(base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:16]))
 }
 
-// source is where an image comes from.
-type source struct {
-	registry, repository string
-	id                   fingerprint
+// Source is where an image comes from: content of one is never taken for that of
+// another.
+type Source struct {
+	// Scheme is "http" where content may have come unprotected; anything else
+	// stands for https.
+	Scheme string
+	// Registry is host[:port], Repository the name there.
+	Registry, Repository string
 }
 
-func newSource(img *Image) source {
-	return source{img.Registry, img.Repository, newFingerprint("source", img.Registry, img.Repository)}
+// Source is where the image comes from.
+func (i *Image) Source() Source {
+	return Source{Scheme: i.Scheme, Registry: i.Registry, Repository: i.Repository}
+}
+
+// Left tells whether a blob in a store was left there by a conversion from the
+// source.
+func (s Source) Left(info content.Info) bool { return info.Labels[newSource(s).fromLabel()] != "" }
+
+// Made tells whether a blob in a store is the manifest of an image that was
+// converted from the source.
+func (s Source) Made(info content.Info) bool { return info.Labels[newSource(s).imageLabel()] != "" }
+
+// fields identify the source in a fingerprint.
+func (s Source) fields() []string {
+	if s.Scheme == "http" {
+		return []string{"http", s.Registry, s.Repository}
+	}
+	return []string{s.Registry, s.Repository}
+}
+
+// source is a Source with the fingerprint that its labels are named after.
+type source struct {
+	Source
+	id fingerprint
+}
+
+func newSource(s Source) source {
+	return source{s, newFingerprint(append([]string{"source"}, s.fields()...)...)}
 }
 
 // fingerprint of an entry. An id of v1 is no content hash, and some servers
 // give it again to other content, so everything the server said counts.
 func (s source) fingerprint(e *Entry) fingerprint {
 	if e.Digest != "" {
-		return newFingerprint("digest", s.registry, s.repository, e.Digest.String())
+		return newFingerprint(slices.Concat([]string{"digest"}, s.fields(), []string{e.Digest.String()})...)
 	}
-	fields := []string{"id", s.registry, s.repository, e.ID, string(e.JSON), strconv.FormatInt(e.Size, 10)}
-	return newFingerprint(append(fields, e.Checksums...)...)
+	return newFingerprint(slices.Concat([]string{"id"}, s.fields(),
+		[]string{e.ID, string(e.JSON), strconv.FormatInt(e.Size, 10)}, e.Checksums)...)
 }
 
 func (s source) knownLabel() string { return labelKnown + string(s.id) }
 func (s source) emptyLabel() string { return labelEmpty + string(s.id) }
 func (s source) imageLabel() string { return labelImage + string(s.id) }
-
-// IsConverted tells whether a blob in a store is the manifest of an image that
-// was converted from a repository.
-func IsConverted(info content.Info, registry, repository string) bool {
-	return info.Labels[newSource(&Image{Registry: registry, Repository: repository}).imageLabel()] != ""
-}
+func (s source) fromLabel() string  { return labelFrom + string(s.id) }
 
 // distributionLabel is containerd's label for a blob's source, named after the
 // host without port, as containerd does.
 func (s source) distributionLabel() string {
-	u, err := url.Parse("dummy://" + s.registry)
+	u, err := url.Parse("dummy://" + s.Registry)
 	if err != nil || u.Hostname() == "" {
 		return ""
 	}
 	return labels.LabelDistributionSource + "." + u.Hostname()
 }
 
-// labels adds the distribution source and leaves out what containerd refuses.
+// labels adds those of the source and leaves out what containerd refuses.
 func (s source) labels(set map[string]string) map[string]string {
 	set = maps.Clone(set)
-	if key := s.distributionLabel(); key != "" && s.repository != "" {
-		set[key] = s.repository
+	set[s.fromLabel()] = "true"
+	if key := s.distributionLabel(); key != "" && s.Repository != "" {
+		set[key] = s.Repository
 	}
 	maps.DeleteFunc(set, func(key, value string) bool {
 		return value == "" || labels.Validate(key, value) != nil

@@ -1,0 +1,100 @@
+package gateway
+
+import (
+	"encoding/json"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/containerd/containerd/v2/pkg/labels"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/certsd/containerd-certsd/v1compat/v1test"
+)
+
+// contents are the digests of an image as the gateway serves it.
+func (g *testGateway) contents(tb testing.TB, host, repository string, manifest digest.Digest) []digest.Digest {
+	tb.Helper()
+	var m ocispec.Manifest
+	must(tb, json.Unmarshal(g.do(tb, http.MethodGet, "/v2/"+repository+"/manifests/"+manifest.String()+"?ns="+host).body, &m))
+	list := []digest.Digest{manifest, m.Config.Digest}
+	for _, l := range m.Layers {
+		list = append(list, l.Digest)
+	}
+	return list
+}
+
+// TestAnotherPortIsAnotherRegistry: what one server's image was converted to is
+// not the other's to give.
+func TestAnotherPortIsAnotherRegistry(t *testing.T) {
+	t.Parallel()
+	a, b := newArchive(t), newArchive(t)
+	a.add("library/app", "1")
+	g := newGateway(t, nil, a, b)
+	manifest := g.pull(t, a.Host, "library/app", "1")
+	for _, d := range g.contents(t, a.Host, "library/app", manifest.Digest) {
+		for _, kind := range []string{"manifests", "blobs"} {
+			got := g.do(t, http.MethodGet, "/v2/library/app/"+kind+"/"+d.String()+"?ns="+b.Host)
+			// Which is b's answer.
+			if got.status != http.StatusNotFound {
+				t.Errorf("%s %s: %d, %d bytes", kind, d, got.status, len(got.body))
+			}
+		}
+	}
+}
+
+// TestAnotherSchemeIsAnotherRegistry: what came in plain HTTP is forgotten once
+// TLS is spoken with the same name.
+func TestAnotherSchemeIsAnotherRegistry(t *testing.T) {
+	t.Parallel()
+	a, g, manifest := newConverted(t)
+	hosts := filepath.Join(g.handler.options.Hosts.Roots[0], a.Host, "hosts.toml")
+	must(t, os.WriteFile(hosts, []byte("server = \"http://127.0.0.2:1\"\n"), 0o600))
+	from, err := g.handler.resolverFor(&target{host: a.Host, repository: "library/app"}).fetch.Source(a.Host + "/library/app")
+	must(t, err)
+	info, err := g.store.Store.Info(t.Context(), manifest.Digest)
+	must(t, err)
+	if from.Scheme != "http" || from.Left(info) || from.Made(info) {
+		t.Errorf("%+v is taken for the source of what came over TLS", from)
+	}
+}
+
+// TestBlobOfManyRepositories: containerd's label of a blob is a list that has an
+// end.
+func TestBlobOfManyRepositories(t *testing.T) {
+	t.Parallel()
+	a, g, manifest := newConverted(t)
+	full := strings.TrimSuffix(strings.Repeat("some/repository-with-a-long-name,", 123), ",")
+	for _, d := range g.contents(t, a.Host, "library/app", manifest.Digest) {
+		set, err := g.store.labels.Get(d)
+		must(t, err)
+		set[labels.LabelDistributionSource+".127.0.0.1"] = full
+		must(t, g.store.labels.Set(d, set))
+	}
+	// The same image under another name.
+	for _, img := range []string{"library/second", "team/third"} {
+		a.Add(img, "1", v1test.Layer{Data: v1test.Gzip(v1test.Tar(map[string]string{"etc/name": "library/app:1"}))})
+		g.pull(t, a.Host, img, "1")
+	}
+	g.pull(t, a.Host, "library/app", manifest.Digest.String())
+}
+
+// TestStoreOfBefore the source had a label of its own is converted again.
+func TestStoreOfBefore(t *testing.T) {
+	t.Parallel()
+	a, g, manifest := newConverted(t)
+	for _, d := range g.contents(t, a.Host, "library/app", manifest.Digest) {
+		set, err := g.store.labels.Get(d)
+		must(t, err)
+		for key := range set {
+			if strings.HasPrefix(key, "certsd/v1-from.") {
+				delete(set, key)
+			}
+		}
+		must(t, g.store.labels.Set(d, set))
+	}
+	g.pull(t, a.Host, "library/app", manifest.Digest.String())
+}
