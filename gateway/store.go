@@ -15,8 +15,6 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-
-	"github.com/certsd/containerd-certsd/v1compat"
 )
 
 // Store keeps converted images on disk. Only blobs that are complete and have
@@ -80,10 +78,10 @@ func lockFile(path string) (*os.File, error) {
 	return f, nil
 }
 
-// find returns what conversions from a source left under a digest.
-func (s *Store) find(ctx context.Context, from v1compat.Source, d digest.Digest) (content.Info, bool) {
+// find returns what is stored under a digest, if it was left by who is asked for.
+func (s *Store) find(ctx context.Context, d digest.Digest, left func(content.Info) bool) (content.Info, bool) {
 	info, err := s.Store.Info(ctx, d)
-	if err != nil || !from.Left(info) {
+	if err != nil || !left(info) {
 		return content.Info{}, false
 	}
 	s.touch(ctx, info)
@@ -99,7 +97,7 @@ func (s *Server) stored(ctx context.Context, t *target) (content.Info, bool) {
 	if err != nil {
 		return content.Info{}, false
 	}
-	return s.options.Store.find(ctx, from, t.digest)
+	return s.options.Store.find(ctx, t.digest, from.Left)
 }
 
 // labelUsed is when an image was last asked for, in Unix seconds. It is written
