@@ -128,7 +128,7 @@ func (b *builder) endpoint(c *endpointConfig, dirs []*Directory) *Endpoint {
 	if c.skipVerify != nil {
 		e.SkipVerify = *c.skipVerify
 	}
-	ca, client := b.sameHost(c)
+	ca, client := b.sameOrigin(c)
 	docker := overlay(dirs)
 	if ca != nil {
 		e.CAs = ca.cas
@@ -156,16 +156,17 @@ func (b *builder) endpoint(c *endpointConfig, dirs []*Directory) *Endpoint {
 	return e
 }
 
-// sameHost returns the tables whose ca and client are for this endpoint: its
-// own, or those of another table for the same host. A pair given for a mirror
-// is thus used when the same server comes again as the registry itself.
-func (b *builder) sameHost(c *endpointConfig) (ca, client *endpointConfig) {
+// sameOrigin returns the tables whose ca and client are for this endpoint: its
+// own, or those of another table for the same scheme, host and port. A pair given
+// for a mirror is thus used when the same server comes again as the registry
+// itself.
+func (b *builder) sameOrigin(c *endpointConfig) (ca, client *endpointConfig) {
 	tables := []*endpointConfig{c}
 	if b.found.config != nil && b.found.config.config != nil {
 		tables = append(tables, b.found.config.config.endpoints...)
 	}
 	for _, other := range tables {
-		if !strings.EqualFold(cmp.Or(other.host, b.address()), cmp.Or(c.host, b.address())) {
+		if b.origin(other) != b.origin(c) {
 			continue
 		}
 		if ca == nil && other.ca != nil {
@@ -178,19 +179,36 @@ func (b *builder) sameHost(c *endpointConfig) (ca, client *endpointConfig) {
 	return ca, client
 }
 
+// tlsElsewhere tells whether another table has a CA or a pair for TLS on the same
+// host and port. They are not for this one, but nobody gets there in plain HTTP.
+func (b *builder) tlsElsewhere(c *endpointConfig) bool {
+	if b.found.config == nil || b.found.config.config == nil {
+		return false
+	}
+	return slices.ContainsFunc(b.found.config.config.endpoints, func(other *endpointConfig) bool {
+		return (other.ca != nil || other.client != nil) && b.origin(other).host == b.origin(c).host
+	})
+}
+
+// origin is that of the endpoint a table gives.
+func (b *builder) origin(c *endpointConfig) origin {
+	return originFor(cmp.Or(c.scheme, "https"), cmp.Or(c.host, b.address()))
+}
+
 // scheme decides about plain HTTP for an endpoint that hosts.toml gives an
 // http:// address. containerd tries HTTPS first where there are TLS settings
 // too, unless the port is 80, and falls back; we do so only where these are no
 // more than skip_verify.
 func (b *builder) scheme(e *Endpoint, c *endpointConfig) {
-	if e.Scheme != "http" || !e.TLSConfigured {
+	elsewhere := b.tlsElsewhere(c)
+	if e.Scheme != "http" || !e.TLSConfigured && !elsewhere {
 		return
 	}
 	if u := (&url.URL{Host: e.Host}); u.Port() == "80" {
 		return
 	}
 	e.Scheme = "https"
-	if len(e.CAs) == 0 && len(e.Identities) == 0 {
+	if len(e.CAs) == 0 && len(e.Identities) == 0 && !elsewhere {
 		e.HTTPFallback = true
 		return
 	}

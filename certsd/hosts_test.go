@@ -251,6 +251,19 @@ func TestLookup(t *testing.T) {
 			summary{Dir: "/A/reg", Own: true, Endpoints: []string{"https://REG/v2 /A/reg/alpha.cert", "https://reg/v2 /A/reg/alpha.cert"}},
 		},
 		{
+			"what is given for another scheme and port of the same host is not",
+			concat([]any{"reg/hosts.toml", "[host.'http://m']\n[host.'https://m']\nclient = [['alpha.cert', 'alpha.key']]\n[host.'https://m:80']"}, alpha("reg")), nil, "reg",
+			summary{Dir: "/A/reg", Own: true, Endpoints: []string{"http://m/v2", "https://m/v2 /A/reg/alpha.cert", "https://m:80/v2", "https://reg/v2"}},
+		},
+		{
+			"nor for TLS on the same port, but plain HTTP is out of the question there",
+			concat([]any{"reg/hosts.toml", "[host.'http://m:5000']\n[host.'https://m:5000']\nclient = [['alpha.cert', 'alpha.key']]"}, alpha("reg")), nil, "reg",
+			summary{
+				Dir: "/A/reg", Own: true, Endpoints: []string{"https://m:5000/v2", "https://m:5000/v2 /A/reg/alpha.cert", "https://reg/v2"},
+				Warnings: []string{`/A/reg/hosts.toml: host."http://m:5000": says http:// for a server with TLS settings: HTTPS is used`},
+			},
+		},
+		{
 			"http:// is kept", concat([]any{"reg/hosts.toml", "[host.'http://m:5000']"}, alpha("_default")), nil, "reg",
 			summary{Dir: "/A/reg", Own: true, Endpoints: []string{"http://m:5000/v2", "https://reg/v2"}},
 		},

@@ -125,15 +125,24 @@ func (b *EndpointTransport) endpoint(ctx context.Context) (settings, error) {
 	return found, nil
 }
 
-// find returns the endpoint of host that corresponds to the one given.
+// find returns the endpoint of host that corresponds to the one given: the same
+// server by the same scheme and path, if there are several.
 func (b *EndpointTransport) find(host *Host) settings {
 	var found *Endpoint
+	best := -1
 	for _, ep := range host.Endpoints {
-		if ep.Host != b.given.Host && bareHost(ep.Scheme, ep.Host) != bareHost(b.given.Scheme, b.given.Host) {
+		if !ep.origin().sameServer(b.given.origin()) {
 			continue
 		}
-		if found == nil || ep.Path == b.given.Path && found.Path != b.given.Path {
-			found = ep
+		likeness := 0
+		if ep.Scheme == b.given.Scheme {
+			likeness += 2
+		}
+		if ep.Path == b.given.Path {
+			likeness++
+		}
+		if likeness > best {
+			found, best = ep, likeness
 		}
 	}
 	if found == nil {
@@ -159,5 +168,5 @@ func (b *EndpointTransport) find(host *Host) settings {
 // decided by these settings.
 func (e *Endpoint) serves(scheme, host string) bool {
 	return scheme == e.Scheme && host == e.Host || originFor(scheme, host) == e.origin() ||
-		scheme == "http" && bareHost(scheme, host) == bareHost(e.Scheme, e.Host)
+		scheme == "http" && originFor(scheme, host).sameServer(e.origin())
 }

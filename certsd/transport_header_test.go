@@ -146,6 +146,8 @@ func TestEndpointServes(t *testing.T) {
 		"https://reg.example/":      true,
 		"https://reg.example.:443/": true,
 		"http://reg.example/":       true,
+		"http://reg.example:443/":   true,
+		"https://reg.example:80/":   false,
 		"https://reg.example:8443/": false,
 		"http://reg.example:8080/":  false,
 		"https://x.reg.example/":    false,
@@ -153,6 +155,35 @@ func TestEndpointServes(t *testing.T) {
 		u := mustURL(t, text)
 		if got := ep.serves(u.Scheme, u.Host); got != want {
 			t.Errorf("%s: %t", text, got)
+		}
+	}
+}
+
+// TestSchemesShareNoSettings: a hosts.toml may have http:// and https:// of one
+// host, and each table is for its own.
+func TestSchemesShareNoSettings(t *testing.T) {
+	t.Parallel()
+	dir := newCertsDir(t)
+	dir.write(t, "reg.example/hosts.toml", `
+[host."http://m.example"]
+  [host."http://m.example".header]
+    X-Plain = "1"
+[host."https://m.example"]
+  skip_verify = true
+[host."https://m.example:80"]
+`)
+	tr := dir.transport(t)
+	host, err := tr.hosts().Lookup("reg.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, ep := range host.Endpoints {
+		got, err := tr.ForEndpoint("reg.example", ep, nil).endpoint(t.Context())
+		if err != nil || got.Endpoint != ep {
+			t.Errorf("%s://%s has the settings of %s://%s, %v", ep.Scheme, ep.Host, got.Scheme, got.Host, err)
+		}
+		if got := pick(host.Endpoints, mustURL(t, ep.Scheme+"://"+ep.Host+"/v2/")); got != ep {
+			t.Errorf("%s://%s is taken for %s://%s", ep.Scheme, ep.Host, got.Scheme, got.Host)
 		}
 	}
 }

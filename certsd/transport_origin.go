@@ -47,6 +47,17 @@ func (o origin) bare() string {
 	return strings.TrimSuffix(strings.TrimSuffix(o.host, ":443"), ":80")
 }
 
+// sameServer tells whether two origins differ in their scheme at most: plain HTTP
+// and TLS on one port, or each on its own default port, are of one server.
+func (o origin) sameServer(p origin) bool {
+	if o.host == p.host {
+		return true
+	}
+	a, ofA := strings.CutSuffix(o.host, ":"+defaultPort(o.scheme))
+	b, ofB := strings.CutSuffix(p.host, ":"+defaultPort(p.scheme))
+	return ofA && ofB && a == b
+}
+
 // maxHops bounds the walk along redirects. Clients follow ten.
 const maxHops = 50
 

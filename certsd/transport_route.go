@@ -133,6 +133,11 @@ func settingsOf(host *Host, ep *Endpoint) settings {
 func pick(endpoints []*Endpoint, urls ...*url.URL) *Endpoint {
 	for _, u := range urls {
 		for _, ep := range endpoints {
+			if ep.origin() == originOf(u) {
+				return ep
+			}
+		}
+		for _, ep := range endpoints {
 			if ep.serves(originOf(u).scheme, u.Host) {
 				return ep
 			}
@@ -156,7 +161,7 @@ func (t *Transport) own(ctx context.Context, scheme, hostport string) (*Host, er
 		return nil, err
 	}
 	ep := host.Endpoints[len(host.Endpoints)-1]
-	if bareHost(ep.Scheme, ep.Host) != bareHost(scheme, hostport) {
+	if !ep.origin().sameServer(originFor(scheme, hostport)) {
 		return nil, nil
 	}
 	return host, nil
