@@ -7,6 +7,9 @@ PREFIX  ?= /usr/local
 DESTDIR ?=
 # Build tags for containerd, such as "no_btrfs no_zfs no_devmapper".
 TAGS    ?=
+# The release line of containerd to build: into bin/2.3 for 2.3, and the newest
+# into bin where none is said.
+CONTAINERD ?=
 
 GOFUMPT_VERSION     := v0.12.0
 STATICCHECK_VERSION := v0.8.2
@@ -22,8 +25,18 @@ ORAS_VERSION        := v1.3.6
 REGCTL_VERSION      := v0.11.7
 
 MODULE     := github.com/certsd/containerd-certsd
-CONTAINERD := github.com/containerd/containerd/v2
-BINARIES   := bin/containerd bin/ctr bin/containerd-shim-runc-v2 bin/certsd
+UPSTREAM   := github.com/containerd/containerd/v2
+# Each line is a module with that release's own requirements.
+LINES      := 2.2 2.3 2.4
+NEWEST     := $(lastword $(LINES))
+LINE       := $(or $(CONTAINERD),$(NEWEST))
+ifneq ($(words $(CONTAINERD)) $(filter $(LINES),$(LINE)),$(words $(CONTAINERD)) $(LINE))
+$(error CONTAINERD=$(CONTAINERD) is no release line; there are $(LINES))
+endif
+BIN        := bin$(addprefix /,$(CONTAINERD))
+BINARIES   := $(addprefix $(BIN)/,containerd ctr containerd-shim-runc-v2 certsd)
+# The modules with code, the root first.
+MODULES    := . $(addprefix cmd/containerd/,$(LINES))
 TOOLS      := $(CURDIR)/.cache/bin
 GOFUMPT    := $(TOOLS)/gofumpt-$(GOFUMPT_VERSION)
 STATICCHECK := $(TOOLS)/staticcheck-$(STATICCHECK_VERSION)
@@ -36,10 +49,12 @@ CLIENTS    := buildctl-$(BUILDKIT_VERSION) buildkitd-$(BUILDKIT_VERSION) conform
 VERSION   ?= $(shell git describe --always --dirty 2>/dev/null)
 # The version that the daemon reports is that of the containerd inside, the
 # revision ours.
-CONTAINERD_VERSION = $(shell $(GO) list -m -f '{{.Version}}' $(CONTAINERD))
-LDFLAGS    = -X $(CONTAINERD)/version.Version=$(CONTAINERD_VERSION) \
-	-X $(CONTAINERD)/version.Revision=certsd$(addprefix -,$(VERSION))
+CONTAINERD_VERSION = $(shell $(GO) -C cmd/containerd/$(LINE) list -m -f '{{.Version}}' $(UPSTREAM))
+LDFLAGS    = -X $(UPSTREAM)/version.Version=$(CONTAINERD_VERSION) \
+	-X $(UPSTREAM)/version.Revision=certsd$(addprefix -,$(VERSION))
 BUILDFLAGS = -buildvcs=false $(if $(TAGS),-tags "$(TAGS)")
+# Everything is built as a part of the line's module.
+BUILD      = $(GO) -C cmd/containerd/$(LINE) build $(BUILDFLAGS) -o $(CURDIR)/$@
 
 # What runs on other systems than Linux too.
 LIBRARIES := ./certsd/... ./v1compat/... ./resolver/...
@@ -56,22 +71,22 @@ help: ## explain the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1|\2/p' $(firstword $(MAKEFILE_LIST)) | column -t -s '|' 2>/dev/null || \
 	sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1	\2/p' $(firstword $(MAKEFILE_LIST))
 
-build: $(BINARIES) ## build containerd with the plugin, ctr, the runc shim and certsd into bin
+build: $(BINARIES) ## build containerd with the plugin, ctr, the runc shim and certsd into bin; CONTAINERD=2.3: of that line, into bin/2.3
 
-bin/containerd:
-	$(GO) build $(BUILDFLAGS) -ldflags '$(LDFLAGS)' -o $@ ./cmd/containerd
+$(BIN)/containerd:
+	$(BUILD) -ldflags '$(LDFLAGS)' .
 
 # Static: it is copied to machines, and into the image of the demonstration.
-bin/certsd:
-	CGO_ENABLED=0 $(GO) build $(BUILDFLAGS) -ldflags '-X main.version=$(VERSION)' -o $@ ./cmd/certsd
+$(BIN)/certsd:
+	CGO_ENABLED=0 $(BUILD) -ldflags '-X main.version=$(VERSION)' $(MODULE)/cmd/certsd
 
-bin/ctr:
-	$(GO) build $(BUILDFLAGS) -ldflags '$(LDFLAGS)' -o $@ $(CONTAINERD)/cmd/ctr
+$(BIN)/ctr:
+	$(BUILD) -ldflags '$(LDFLAGS)' $(UPSTREAM)/cmd/ctr
 
 # The shim outlives the daemon and is started for each container: static and
 # without C, as containerd builds it.
-bin/containerd-shim-runc-v2:
-	CGO_ENABLED=0 $(GO) build $(BUILDFLAGS) -ldflags '$(LDFLAGS)' -o $@ $(CONTAINERD)/cmd/containerd-shim-runc-v2
+$(BIN)/containerd-shim-runc-v2:
+	CGO_ENABLED=0 $(BUILD) -ldflags '$(LDFLAGS)' $(UPSTREAM)/cmd/containerd-shim-runc-v2
 
 test: unit cross integration ## run all tests; the scenarios need root and Debian's servers, and are skipped without
 
@@ -94,9 +109,8 @@ integration: build $(if $(filter 0,$(shell id -u)),clients)
 
 lint: $(GOFUMPT) $(STATICCHECK) $(GOLANGCI) ## check format and code
 	@bad=$$($(GOFUMPT) -l .); test -z "$$bad" || { echo "not formatted (make fmt):"; echo "$$bad"; exit 1; }
-	$(GO) vet ./...
-	$(STATICCHECK) ./...
-	$(GOLANGCI) run --allow-parallel-runners ./...
+	@set -ex; for module in $(MODULES); do (cd $$module && $(GO) vet ./... && $(STATICCHECK) ./... && \
+		$(GOLANGCI) run --allow-parallel-runners ./...); done
 
 fmt: $(GOFUMPT) ## format the code
 	$(GOFUMPT) -w .
@@ -111,21 +125,21 @@ demo: build ## show certificates tried one after another; as root also through c
 	@if [ "$$(id -u)" = 0 ]; then demo/containerd.sh; else \
 		echo "As root, make demo goes on with containerd: stock containerd fails, the plugin pulls."; fi
 
-man: bin/certsd ## write the manual page of certsd to share/man/man1/certsd.1, from what --help says
+man: $(BIN)/certsd ## write the manual page of certsd to share/man/man1/certsd.1, from what --help says
 	@mkdir -p share/man/man1
-	bin/certsd man >share/man/man1/certsd.1.new
+	$(BIN)/certsd man >share/man/man1/certsd.1.new
 	mv share/man/man1/certsd.1.new share/man/man1/certsd.1
 
 # Nothing is built here: root may have no Go, and should not own what is in bin.
-install: ## install what is in bin into PREFIX/bin, /usr/local/bin if not set; manual page and completion into share
+install: ## install what was built into PREFIX/bin, /usr/local/bin if not set; manual page and completion into share
 	@for file in $(BINARIES); do test -x $$file || { echo "no $$file: run make build first" >&2; exit 1; }; done
 	install -d $(DESTDIR)$(PREFIX)/bin
 	install -m 0755 $(BINARIES) $(DESTDIR)$(PREFIX)/bin
 	install -d $(addprefix $(DESTDIR)$(PREFIX)/share/,man/man1 bash-completion/completions zsh/site-functions fish/vendor_completions.d)
-	umask 022; bin/certsd man >$(DESTDIR)$(PREFIX)/share/man/man1/certsd.1
-	umask 022; bin/certsd completion bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/certsd
-	umask 022; bin/certsd completion zsh >$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_certsd
-	umask 022; bin/certsd completion fish >$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/certsd.fish
+	umask 022; $(BIN)/certsd man >$(DESTDIR)$(PREFIX)/share/man/man1/certsd.1
+	umask 022; $(BIN)/certsd completion bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/certsd
+	umask 022; $(BIN)/certsd completion zsh >$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_certsd
+	umask 022; $(BIN)/certsd completion fish >$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/certsd.fish
 
 clean: ## remove what was built, tools included
 	rm -rf bin .cache share

@@ -87,13 +87,15 @@ func alertByText(text string) (alert, bool) {
 // cut tells whether a connection ended without a word: closed or reset by the
 // server. Timeouts are not meant.
 func cut(err error) bool {
-	if netErr, ok := errors.AsType[net.Error](err); ok && netErr.Timeout() {
+	var netErr net.Error
+	if errors.As(err, &netErr) && netErr.Timeout() {
 		return false
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return true
 	}
-	if opErr, ok := errors.AsType[*net.OpError](err); ok {
+	var opErr *net.OpError
+	if errors.As(err, &opErr) {
 		return opErr.Op == "read" || opErr.Op == "write"
 	}
 	// net/http does not export the error for a connection that was closed
@@ -111,4 +113,8 @@ func (e *unusableError) Error() string {
 
 func (e *unusableError) Unwrap() error { return e.err }
 
-func unusable(err error) (*unusableError, bool) { return errors.AsType[*unusableError](err) }
+func unusable(err error) (*unusableError, bool) {
+	var unusable *unusableError
+	ok := errors.As(err, &unusable)
+	return unusable, ok
+}

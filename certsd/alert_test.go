@@ -176,7 +176,8 @@ func TestRotationOnCutConnections(t *testing.T) {
 					dir := newCertsDir(t)
 					dir.add(t, s.host, "a", "b")
 					_, err := send(t, view(t, dir.transport(t), s.host, nil), newRequest(t.Context(), t, method, s.URL+"/v2/", ""))
-					if refused, ok := errors.AsType[*RefusedError](err); want == "" && !ok {
+					var refused *RefusedError
+					if want == "" && !errors.As(err, &refused) {
 						t.Errorf("%s: error %v (%v), want a RefusedError", method, err, refused)
 					} else if want != "" && err != nil {
 						t.Error(err)

@@ -384,8 +384,8 @@ func expires(t *testing.T, dial func(context.Context, string, string) (net.Conn,
 		conn.Close()
 		return false
 	}
-	timeout, ok := errors.AsType[net.Error](err)
-	if !ok || !timeout.Timeout() {
+	var timeout net.Error
+	if !errors.As(err, &timeout) || !timeout.Timeout() {
 		t.Fatal(err)
 	}
 	return true

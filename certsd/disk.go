@@ -197,7 +197,8 @@ func (r *recorder) distrust(err error) {
 // mayPass tells that an error is one of the system, and not of the path as it
 // is: a file that may not be read looks different once it may.
 func mayPass(err error) bool {
-	no, ok := errors.AsType[syscall.Errno](err)
+	var no syscall.Errno
+	ok := errors.As(err, &no)
 	switch no {
 	case syscall.EACCES, syscall.EPERM, syscall.ENOENT, syscall.ENOTDIR, syscall.EISDIR, syscall.ELOOP, syscall.ENAMETOOLONG:
 		return false

@@ -91,7 +91,8 @@ func (l *loader) pair(r *pairResult, certName, keyName string, at *Problem) {
 	}
 	if err != nil {
 		path := l.path(certName)
-		read, unread := errors.AsType[*readError](err)
+		var read *readError
+		unread := errors.As(err, &read)
 		if unread {
 			path = l.path(read.name)
 		}
@@ -185,7 +186,8 @@ func (l *loader) vanished(name string, at *Problem, err error) bool {
 	case at.Key != "":
 		return false
 	case errors.Is(err, errDirectory):
-		if read, ok := errors.AsType[*readError](err); ok {
+		var read *readError
+		if errors.As(err, &read) {
 			name = read.name
 		}
 		l.directory(name)

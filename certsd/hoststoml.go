@@ -144,7 +144,8 @@ func parseServer(address string) (*url.URL, error) {
 	if err != nil {
 		// The text of a *url.Error repeats the address, which may hold a
 		// password.
-		if urlErr, ok := errors.AsType[*url.Error](err); ok {
+		var urlErr *url.Error
+		if errors.As(err, &urlErr) {
 			err = urlErr.Err
 		}
 		return nil, fmt.Errorf("not a URL: %w", err)

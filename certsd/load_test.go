@@ -287,7 +287,8 @@ func TestLoadTellsTheCause(t *testing.T) {
 	if !errors.Is(err, ErrKeyMismatch) {
 		t.Errorf("%v is not ErrKeyMismatch", err)
 	}
-	if p, ok := errors.AsType[*Problem](err); !ok || p.File != "a.cert" {
+	var p *Problem
+	if !errors.As(err, &p) || p.File != "a.cert" {
 		t.Errorf("%v does not name the file", err)
 	}
 }

@@ -74,11 +74,12 @@ func (e *codedError) Unwrap() error { return e.error }
 
 // codeOf is the kind of an error about a certificate, a key or a CA file.
 func codeOf(err error, other ProblemCode) ProblemCode {
-	if coded, ok := errors.AsType[*codedError](err); ok {
+	var coded *codedError
+	if errors.As(err, &coded) {
 		return coded.code
 	}
-	switch _, unread := errors.AsType[*readError](err); {
-	case unread:
+	switch {
+	case errors.As(err, new(*readError)):
 		return FileUnreadable
 	case errors.Is(err, ErrEncryptedKey):
 		return KeyEncrypted

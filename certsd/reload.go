@@ -73,7 +73,8 @@ func (h *Hosts) refresh(c *cachedHost) *report {
 			continue
 		}
 		r.Warnings = append(r.Warnings, warning)
-		if p, ok := errors.AsType[*Problem](warning); ok && p.kept {
+		var p *Problem
+		if errors.As(warning, &p) && p.kept {
 			kept = append(kept, warning)
 		}
 	}

@@ -28,8 +28,8 @@ func (h *Hosts) report(r *report) {
 // audience tells whether a warning is still to be told, and about which host:
 // one about a root is told once for all hosts.
 func (h *Hosts) audience(host string, warning error) (string, bool) {
-	p, ok := errors.AsType[*Problem](warning)
-	if !ok {
+	var p *Problem
+	if !errors.As(warning, &p) {
 		return host, true
 	}
 	h.mu.Lock()

@@ -371,7 +371,7 @@ func TestRemovedEndpoint(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = send(t, rt, newRequest(t.Context(), t, "GET", mirror.URL+"/v2/", ""))
-	if _, ok := errors.AsType[*VerificationError](err); !ok {
+	if !errors.As(err, new(*VerificationError)) {
 		t.Errorf("error %v", err)
 	}
 }

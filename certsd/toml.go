@@ -30,7 +30,8 @@ func parseDocument(file string, data []byte) (*document, *Problem) {
 	d := &document{file: file, lines: map[string]int{}, order: map[string][]string{}}
 	if err := toml.Unmarshal(data, &d.root); err != nil {
 		p := &Problem{Severity: Failure, Code: HostsFileSyntax, File: file, Err: fmt.Errorf("invalid TOML: %w", trimTOML(err))}
-		if decode, ok := errors.AsType[*toml.DecodeError](err); ok {
+		var decode *toml.DecodeError
+		if errors.As(err, &decode) {
 			p.Line, _ = decode.Position()
 		}
 		return nil, p

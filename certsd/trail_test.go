@@ -155,8 +155,8 @@ func TestRefusedErrorNamesEachFile(t *testing.T) {
 	dir := newCertsDir(t)
 	path := dir.add(t, s.host, "a", "b")
 	_, err := send(t, view(t, dir.transport(t), s.host, nil), newRequest(t.Context(), t, "GET", s.URL+"/v2/", ""))
-	refused, ok := errors.AsType[*RefusedError](err)
-	if !ok {
+	var refused *RefusedError
+	if !errors.As(err, &refused) {
 		t.Fatalf("error %v", err)
 	}
 	until := day(pairOf("a").Cert.NotAfter)
@@ -196,14 +196,14 @@ func TestVerificationError(t *testing.T) {
 			dir := newCertsDir(t)
 			path := row.setUp(dir)
 			_, err := send(t, view(t, dir.transport(t), s.host, nil), newRequest(t.Context(), t, "GET", s.URL+"/v2/", ""))
-			failed, ok := errors.AsType[*VerificationError](err)
-			if !ok {
+			var failed *VerificationError
+			if !errors.As(err, &failed) {
 				t.Fatalf("error %v", err)
 			}
 			if want := strings.ReplaceAll(row.want, "DIR", path); !strings.Contains(err.Error(), want) || failed.Host != s.host {
 				t.Errorf("error %v, want %q", err, want)
 			}
-			if _, ok := errors.AsType[*tls.CertificateVerificationError](err); !ok {
+			if !errors.As(err, new(*tls.CertificateVerificationError)) {
 				t.Error("the cause is not in the chain")
 			}
 		})

@@ -60,7 +60,7 @@ func TestWishNotToVerify(t *testing.T) {
 		t.Error(err)
 	}
 	dir.write(t, s.host+"/ca.crt", string(certtest.NewCA("another").PEM))
-	if _, ok := errors.AsType[*VerificationError](status()); !ok {
+	if !errors.As(status(), new(*VerificationError)) {
 		t.Errorf("error %v, want a VerificationError", status())
 	}
 }

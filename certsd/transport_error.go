@@ -87,7 +87,7 @@ func (e *RefusedError) Unwrap() error { return e.Err }
 func cleanError(err error) string { return clean(err.Error(), maxURL) }
 
 func isVerification(err error) bool {
-	_, ok := errors.AsType[*tls.CertificateVerificationError](err)
+	ok := errors.As(err, new(*tls.CertificateVerificationError))
 	return ok
 }
 
@@ -127,15 +127,16 @@ func (rd *round) directory() (path string, exists bool) {
 
 func (rd *round) verificationHint(err error) string {
 	dir, exists := rd.directory()
-	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+	if errors.As(err, new(x509.UnknownAuthorityError)) {
 		if exists {
 			return fmt.Sprintf("put the CA root that signed its certificate into %s as NAME.crt", dir)
 		}
 		return fmt.Sprintf("create the directory %s with the CA root that signed its certificate as NAME.crt", dir)
 	}
-	if e, ok := errors.AsType[x509.HostnameError](err); ok && e.Certificate != nil {
-		names := append([]string(nil), e.Certificate.DNSNames...)
-		for _, ip := range e.Certificate.IPAddresses {
+	var named x509.HostnameError
+	if errors.As(err, &named) && named.Certificate != nil {
+		names := append([]string(nil), named.Certificate.DNSNames...)
+		for _, ip := range named.Certificate.IPAddresses {
 			names = append(names, ip.String())
 		}
 		if len(names) == 0 {
@@ -143,9 +144,10 @@ func (rd *round) verificationHint(err error) string {
 		}
 		return clean("its certificate is for "+strings.Join(names, ", "), maxName)
 	}
-	if e, ok := errors.AsType[x509.CertificateInvalidError](err); ok && e.Reason == x509.Expired && e.Cert != nil {
+	var invalid x509.CertificateInvalidError
+	if errors.As(err, &invalid) && invalid.Reason == x509.Expired && invalid.Cert != nil {
 		return fmt.Sprintf("%q is valid from %s to %s: renew it, or set this machine's clock",
-			clean(e.Cert.Subject.String(), maxName), day(e.Cert.NotBefore), day(e.Cert.NotAfter))
+			clean(invalid.Cert.Subject.String(), maxName), day(invalid.Cert.NotBefore), day(invalid.Cert.NotAfter))
 	}
 	return ""
 }

@@ -274,8 +274,8 @@ func TestStrangerThatAsksForACertificate(t *testing.T) {
 			ctx, trail := WithTrail(t.Context())
 			_, err := send(t, view(t, dir.transport(t), s.host, nil), newRequest(ctx, t, "GET", token.URL+"/token", ""))
 			if row.handle == nil {
-				refused, ok := errors.AsType[*RefusedError](err)
-				if !ok || refused.Hint != want {
+				var refused *RefusedError
+				if !errors.As(err, &refused) || refused.Hint != want {
 					t.Errorf("error %v", err)
 				}
 			}
@@ -323,7 +323,7 @@ func TestTransportWithoutRegistry(t *testing.T) {
 	}
 	// A request of its own has nobody's roots.
 	_, err := send(t, tr, newRequest(t.Context(), t, "GET", target.URL+"/", ""))
-	if _, ok := errors.AsType[*VerificationError](err); !ok {
+	if !errors.As(err, new(*VerificationError)) {
 		t.Errorf("error %v, want a VerificationError", err)
 	}
 }

@@ -100,7 +100,8 @@ func TestPlainHTTP(t *testing.T) {
 				row.before(t, tr, host)
 			}
 			status, err := send(t, tr.ForEndpoint(host, &ep, nil), newRequest(t.Context(), t, "GET", "http://"+host+"/v2/", ""))
-			plain, refused := errors.AsType[*PlainHTTPError](err)
+			var plain *PlainHTTPError
+			refused := errors.As(err, &plain)
 			switch {
 			case row.want == "" && (err != nil || status != 200):
 				t.Errorf("status %d, error %v", status, err)
@@ -128,7 +129,7 @@ func TestTLSIsRemembered(t *testing.T) {
 	get(t, rt, s.URL+"/v2/")
 	ep.Scheme = "http"
 	_, err = send(t, tr.ForEndpoint(s.host, &ep, nil), newRequest(t.Context(), t, "GET", "http://"+s.host+"/v2/", ""))
-	if _, ok := errors.AsType[*PlainHTTPError](err); !ok {
+	if !errors.As(err, new(*PlainHTTPError)) {
 		t.Errorf("error %v", err)
 	}
 }
@@ -147,7 +148,7 @@ func TestConfiguredTLSIsRemembered(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := send(t, rt, newRequest(t.Context(), t, "GET", "http://"+host+"/v2/", ""))
-	if _, ok := errors.AsType[*PlainHTTPError](err); !ok {
+	if !errors.As(err, new(*PlainHTTPError)) {
 		t.Errorf("error %v", err)
 	}
 }

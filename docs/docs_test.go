@@ -12,6 +12,7 @@ import (
 	"testing"
 	"testing/fstest"
 
+	containerd "github.com/containerd/plugin"
 	"github.com/containerd/plugin/registry"
 	"github.com/google/go-cmp/cmp"
 	"github.com/pelletier/go-toml/v2"
@@ -108,7 +109,7 @@ func TestContainerdConfig(t *testing.T) {
 // sections are new configurations of the plugins that are linked in.
 func sections() map[string]any {
 	all := map[string]any{}
-	for _, r := range registry.Graph(nil) {
+	for _, r := range registry.Graph(func(*containerd.Registration) bool { return false }) {
 		all[r.URI()] = nil
 		if r.Config != nil {
 			all[r.URI()] = reflect.New(reflect.TypeOf(r.Config).Elem()).Interface()

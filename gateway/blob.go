@@ -141,7 +141,7 @@ func (s *Server) serveStored(w http.ResponseWriter, r *http.Request, t *target) 
 	defer at.Close()
 	if r.Method == http.MethodGet && wantedRange(r, t.digest.String()) != "" {
 		err = s.verifyStored(r.Context(), at, t)
-		if _, wrong := errors.AsType[*digestError](err); wrong {
+		if errors.As(err, new(*digestError)) {
 			s.discard(r.Context(), t.digest, err)
 		}
 		if err != nil {
@@ -155,7 +155,7 @@ func (s *Server) serveStored(w http.ResponseWriter, r *http.Request, t *target) 
 		}
 		return newVerifier(section, t.named(), t.digest)
 	})
-	if _, wrong := errors.AsType[*digestError](err); wrong {
+	if errors.As(err, new(*digestError)) {
 		s.discard(r.Context(), t.digest, err)
 	}
 	s.finish(r, t, err)

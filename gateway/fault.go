@@ -59,10 +59,11 @@ var (
 // on: the client would take it for one about the gateway's own secret, and has
 // no other to give.
 func faultOf(err error) *fault {
-	if f, ok := errors.AsType[*fault](err); ok {
+	var f *fault
+	if errors.As(err, &f) {
 		return f
 	}
-	f := &fault{message: err.Error(), cause: err}
+	f = &fault{message: err.Error(), cause: err}
 	f.status, f.code = statusOf(err)
 	if f.code == codeTooMany {
 		f.retryAfter = upstreamBusy
@@ -75,7 +76,8 @@ const upstreamBusy = 30 * time.Second
 
 func statusOf(err error) (int, string) {
 	var timeout net.Error
-	switch answer, answered := errors.AsType[remoteserrors.ErrUnexpectedStatus](err); {
+	var answer remoteserrors.ErrUnexpectedStatus
+	switch answered := errors.As(err, &answer); {
 	case errors.Is(err, docker.ErrInvalidAuthorization):
 		return http.StatusForbidden, codeDenied
 	case answered && (answer.StatusCode == http.StatusUnauthorized || answer.StatusCode == http.StatusForbidden):
@@ -151,7 +153,7 @@ func writeJSON(w http.ResponseWriter, r *http.Request, status int, mediaType str
 
 // unknownBlob makes the fault of a missing blob name it as such.
 func unknownBlob(err error) error {
-	if _, ok := errors.AsType[*resolver.Error](err); !ok || !errdefs.IsNotFound(err) {
+	if !errors.As(err, new(*resolver.Error)) || !errdefs.IsNotFound(err) {
 		return err
 	}
 	f := faultOf(err)

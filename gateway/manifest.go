@@ -107,7 +107,7 @@ func (s *Server) manifest(ctx context.Context, t *target, desc ocispec.Descripto
 		if err == nil {
 			err = verify(body, t.named(), desc.Digest)
 		}
-		if _, wrong := errors.AsType[*digestError](err); wrong {
+		if errors.As(err, new(*digestError)) {
 			s.discard(ctx, desc.Digest, err)
 		}
 		return body, err

@@ -39,7 +39,9 @@ func hurry(ctx context.Context, host string, patience time.Duration) (_ context.
 
 // isLate tells whether a context has ended because of a registry.
 func isLate(ctx context.Context) (*lateError, bool) {
-	return errors.AsType[*lateError](context.Cause(ctx))
+	var late *lateError
+	ok := errors.As(context.Cause(ctx), &late)
+	return late, ok
 }
 
 // lateFault tells what became of a request that has waited long enough. What has
@@ -49,7 +51,7 @@ func lateFault(ctx context.Context, err error) error {
 	if !ok || err == nil {
 		return err
 	}
-	if _, ok := errors.AsType[*fault](err); ok {
+	if errors.As(err, new(*fault)) {
 		return err
 	}
 	return &fault{status: http.StatusGatewayTimeout, code: codeUnavailable, message: late.Error(), cause: err}

@@ -231,7 +231,7 @@ func (s *spools) download(ctx context.Context, sp *spool, resp *http.Response) e
 		if sp.have() > before {
 			fruitless = 0
 		}
-		if _, disk := errors.AsType[*diskError](err); disk || ctx.Err() != nil || fruitless >= maxResumes {
+		if errors.As(err, new(*diskError)) || ctx.Err() != nil || fruitless >= maxResumes {
 			return err
 		}
 		if resp, err = s.resume(ctx, sp, err); err != nil {

@@ -41,7 +41,7 @@ func TestVerifierKeepsBackTheEndOfWrongContent(t *testing.T) {
 					_, err = io.CopyBuffer(struct{ io.Writer }{&b}, struct{ io.Reader }{v}, make([]byte, size))
 					got = b.Bytes()
 				}
-				if _, ok := errors.AsType[*digestError](err); !ok || len(got) >= len(content) && content != "" {
+				if !errors.As(err, new(*digestError)) || len(got) >= len(content) && content != "" {
 					t.Fatalf("%s, %d bytes by %d: got %d, %v", name, len(content), size, len(got), err)
 				}
 				if n, again := v.Read(make([]byte, 1)); n != 0 || again == nil || again == io.EOF {

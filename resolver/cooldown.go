@@ -128,8 +128,8 @@ func (c *cooldowns) note(endpoint string, req *http.Request, err error) {
 // says so by a cause of its own: a deadline may be any.
 func waitedEnough(ctx context.Context) bool {
 	cause := context.Cause(ctx)
-	timeout, ok := errors.AsType[net.Error](cause)
-	return ok && timeout.Timeout() && !errors.Is(cause, context.DeadlineExceeded)
+	var timeout net.Error
+	return errors.As(cause, &timeout) && timeout.Timeout() && !errors.Is(cause, context.DeadlineExceeded)
 }
 
 func (c *cooldowns) duration() time.Duration {
@@ -143,12 +143,13 @@ func (c *cooldowns) duration() time.Duration {
 // connections and then keeps silent is dead, too, and costs more of each blob's
 // time than one that refuses them.
 func unreachable(err error) bool {
-	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
+	var op *net.OpError
+	if errors.As(err, &op) && op.Op == "dial" {
 		return true
 	}
-	if _, ok := errors.AsType[*net.DNSError](err); ok {
+	if errors.As(err, new(*net.DNSError)) {
 		return true
 	}
-	timeout, ok := errors.AsType[net.Error](err)
-	return ok && timeout.Timeout()
+	var timeout net.Error
+	return errors.As(err, &timeout) && timeout.Timeout()
 }

@@ -71,7 +71,7 @@ func explain(err error, ref string, trail *certsd.Trail) error {
 	if err == nil {
 		return nil
 	}
-	if _, ok := errors.AsType[*Error](err); ok {
+	if errors.As(err, new(*Error)) {
 		return err
 	}
 	return &Error{Ref: ref, Err: err, Trail: trail}

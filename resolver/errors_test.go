@@ -123,7 +123,7 @@ func TestErrorsOfABodyAreExplained(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = readAll(t, f, ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayer, Digest: digest.FromString("x"), Size: 1})
-	if _, ok := errors.AsType[*resolver.Error](err); !ok || !strings.Contains(err.Error(), "alpha.cert") {
+	if !errors.As(err, new(*resolver.Error)) || !strings.Contains(err.Error(), "alpha.cert") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -56,8 +56,8 @@ func (f *plainFallback) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 func answeredInHTTP(err error) bool {
-	record, ok := errors.AsType[tls.RecordHeaderError](err)
-	return ok && string(record.RecordHeader[:]) == "HTTP/"
+	var record tls.RecordHeaderError
+	return errors.As(err, &record) && string(record.RecordHeader[:]) == "HTTP/"
 }
 
 func rewound(req *http.Request) (*http.Request, error) {

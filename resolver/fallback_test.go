@@ -107,7 +107,7 @@ func TestNoFallbackToHTTPOnceTLSWasSpoken(t *testing.T) {
 	server.CloseClientConnections()
 	for name, wish := range map[string]bool{"by itself": false, "by the client's wish": true} {
 		_, _, err := resolver.New(resolver.Options{Hosts: hosts, PlainHTTP: wish}).Resolve(t.Context(), ref)
-		if _, ok := errors.AsType[*certsd.PlainHTTPError](err); !ok || inClear.Load() > 0 {
+		if !errors.As(err, new(*certsd.PlainHTTPError)) || inClear.Load() > 0 {
 			t.Errorf("%s: %d requests in clear text: %v", name, inClear.Load(), err)
 		}
 	}

@@ -56,7 +56,7 @@ func (rec *recording) ours(keys ...string) []string {
 		line := []string{names[s.Parent.SpanID()], ">", s.Name}
 		for _, a := range s.Attributes {
 			if slices.Contains(keys, string(a.Key)) {
-				line = append(line, fmt.Sprintf("%s=%s", a.Key, a.Value.String()))
+				line = append(line, fmt.Sprintf("%s=%s", a.Key, a.Value.Emit()))
 			}
 		}
 		if s.Status.Description != "" {
@@ -107,8 +107,8 @@ func TestRoundsAndLookupsAreSpans(t *testing.T) {
 	if err := resolve(); err == nil {
 		t.Fatal("nobody is let in, and it resolves")
 	}
-	// containerd asks again with GET.
-	if diff := cmp.Diff([]string{round("alpha.cert", 2, "403"), round("alpha.cert", 2, "403")}, rec.ours(keys...)); diff != "" {
+	// containerd 2.4 asks again with GET.
+	if diff := cmp.Diff([]string{round("alpha.cert", 2, "403")}, slices.Compact(rec.ours(keys...))); diff != "" {
 		t.Errorf("refused (-want +got):\n%s", diff)
 	}
 }
@@ -172,8 +172,8 @@ func TestSpansOfRedirectsLeaveOutSignatures(t *testing.T) {
 			if a.Key == attribute.Key("url.full") {
 				urls = append(urls, a.Value.AsString())
 			}
-			if strings.Contains(a.Value.String(), "sesame") {
-				t.Errorf("%s: %s is %s", s.Name, a.Key, a.Value.String())
+			if strings.Contains(a.Value.Emit(), "sesame") {
+				t.Errorf("%s: %s is %s", s.Name, a.Key, a.Value.Emit())
 			}
 		}
 	}

@@ -63,6 +63,6 @@ func slow(ctx context.Context, err error) error {
 }
 
 func retriable(err error) bool {
-	e, ok := errors.AsType[*Error](err)
-	return ok && e.retry
+	var e *Error
+	return errors.As(err, &e) && e.retry
 }

@@ -56,8 +56,8 @@ func TestExplanation(t *testing.T) {
 		srv, c := registry(t, v1test.Quirks{})
 		srv.Fail(v1test.Failure{Path: path("images$"), Status: 403, Body: row.body, Header: http.Header{"Content-Type": {row.kind}}})
 		_, err := c.Image(t.Context(), "a/b", "latest")
-		e, ok := errors.AsType[*Error](err)
-		if !ok || e.Message != row.want {
+		var e *Error
+		if !errors.As(err, &e) || e.Message != row.want {
 			t.Errorf("%s: %v", row.name, err)
 		}
 	}

@@ -97,8 +97,8 @@ func (b *blobWriter) commit(ctx context.Context, expected digest.Digest, labels 
 // leave ends the writing because of err. What was written stays for a later
 // conversion if it is the layer as far as it was received and can be continued.
 func (b *blobWriter) leave(ctx context.Context, err error, sound bool) {
-	_, sunk := errors.AsType[*sinkError](err)
-	_, again := errors.AsType[*restartError](err)
+	sunk := errors.As(err, new(*sinkError))
+	again := errors.As(err, new(*restartError))
 	if !sound || b.w == nil || b.rewrites || sunk || again {
 		b.abandon(ctx)
 		return

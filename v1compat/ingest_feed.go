@@ -157,7 +157,8 @@ func (f *fetch) openAt(ctx context.Context, offset int64) (*LayerStream, error) 
 // final tells that asking again will not help: none of the endpoints, if there
 // were several.
 func final(err error) bool {
-	if all, ok := errors.AsType[endpointsError](err); ok {
+	var all endpointsError
+	if errors.As(err, &all) {
 		return !slices.ContainsFunc(all, func(err error) bool { return !final(err) })
 	}
 	for _, is := range []func(error) bool{
@@ -168,8 +169,8 @@ func final(err error) bool {
 			return true
 		}
 	}
-	e, ok := errors.AsType[*Error](err)
-	return ok && (e.final || e.Status != 0 && !mayPass(e.Status))
+	var e *Error
+	return errors.As(err, &e) && (e.final || e.Status != 0 && !mayPass(e.Status))
 }
 
 // report tells of progress, at most once per MiB unless it is forced.

@@ -35,7 +35,8 @@ func (f *fetch) run(ctx context.Context) (outcome, error) {
 		}
 		out, err = f.once(ctx, stream)
 		err, stream = f.blame(err), nil
-		again, ok := errors.AsType[*restartError](err)
+		var again *restartError
+		ok := errors.As(err, &again)
 		switch {
 		case ok:
 			stream = again.stream
@@ -57,9 +58,9 @@ func (f *fetch) run(ctx context.Context) (outcome, error) {
 // blame adds to an error about the layer's bytes where they came from. An error
 // of the request knows.
 func (f *fetch) blame(err error) error {
-	_, damaged := errors.AsType[*corruptError](err)
-	_, large := errors.AsType[*limitError](err)
-	_, knows := errors.AsType[*Error](err)
+	damaged := errors.As(err, new(*corruptError))
+	large := errors.As(err, new(*limitError))
+	knows := errors.As(err, new(*Error))
 	if f.wrap == nil || knows || !damaged && !large && !errors.Is(err, errPage) {
 		return err
 	}
@@ -69,7 +70,7 @@ func (f *fetch) blame(err error) error {
 // mayRefetch tells whether an error may come from damage on the way, for which
 // a layer is fetched a second time.
 func (f *fetch) mayRefetch(err error) bool {
-	if _, ok := errors.AsType[*corruptError](err); !ok {
+	if !errors.As(err, new(*corruptError)) {
 		return false
 	}
 	f.damaged++
@@ -145,8 +146,10 @@ func (f *fetch) cutShort(err error) error {
 // commit makes a blob of the layer. A layer of the same bytes may be there.
 func (f *fetch) commit(ctx context.Context, w *blobWriter, got inspection) (outcome, error) {
 	labels := map[string]string{labelUncompressed: string(got.diffID), f.source.knownLabel(): string(f.fp)}
+	// Another digest than SHA-256 was checked on the way in. containerd's store
+	// knows others since 2.3, but the image has one digest with every store.
 	var expected digest.Digest
-	if !w.rewrites {
+	if !w.rewrites && f.entry.Digest != "" && f.entry.Digest.Algorithm() == digest.SHA256 {
 		expected = f.entry.Digest
 	}
 	dgst, err := w.commit(ctx, expected, f.source.labels(labels))

@@ -38,8 +38,8 @@ func (f *fetch) resume(ctx context.Context) (out outcome, done bool, err error) 
 			b.close()
 			return outcome{}, true, context.Cause(ctx)
 		}
-		again, ok := errors.AsType[*restartError](err)
-		if !ok {
+		var again *restartError
+		if !errors.As(err, &again) {
 			b.close()
 			return outcome{}, true, err
 		}

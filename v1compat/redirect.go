@@ -141,10 +141,12 @@ func place(u *url.URL) string { return u.Scheme + "://" + u.Host + u.EscapedPath
 // explain adds what the transport's error leaves out. A *url.Error is undone:
 // it would quote the whole URL, the signature of a redirect target included.
 func explain(err error, u *url.URL) error {
-	if e, ok := errors.AsType[*url.Error](err); ok {
-		err = e.Err
+	var quoting *url.Error
+	if errors.As(err, &quoting) {
+		err = quoting.Err
 	}
-	if e, ok := errors.AsType[tls.RecordHeaderError](err); ok && string(e.RecordHeader[:]) == "HTTP/" {
+	var plain tls.RecordHeaderError
+	if errors.As(err, &plain) && string(plain.RecordHeader[:]) == "HTTP/" {
 		return fmt.Errorf("%s speaks plain HTTP, not https: %w", u.Host, err)
 	}
 	return err
@@ -153,8 +155,8 @@ func explain(err error, u *url.URL) error {
 // unverified tells whether the server is not the one it should be, or speaks no
 // TLS at all.
 func unverified(err error) bool {
-	_, verification := errors.AsType[*tls.CertificateVerificationError](err)
-	_, plain := errors.AsType[tls.RecordHeaderError](err)
+	verification := errors.As(err, new(*tls.CertificateVerificationError))
+	plain := errors.As(err, new(tls.RecordHeaderError))
 	return verification || plain
 }
 
@@ -165,10 +167,12 @@ func transient(ctx context.Context, err error) bool {
 	if ctx.Err() != nil && !errors.Is(context.Cause(ctx), errSlow) {
 		return false
 	}
-	if e, ok := errors.AsType[*net.OpError](err); ok && e.Op == "dial" {
+	var op *net.OpError
+	if errors.As(err, &op) && op.Op == "dial" {
 		return false
 	}
-	if e, ok := errors.AsType[net.Error](err); ok && e.Timeout() {
+	var network net.Error
+	if errors.As(err, &network) && network.Timeout() {
 		return true
 	}
 	for _, cut := range []error{io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE, errSlow} {

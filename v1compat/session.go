@@ -131,8 +131,8 @@ func (s *session) refused(ep endpoint, segments []string, resp *answer) error {
 
 // located completes an error with where it happened.
 func (s *session) located(ep endpoint, segments []string, err error) error {
-	e, ok := errors.AsType[*Error](err)
-	if !ok {
+	var e *Error
+	if !errors.As(err, &e) {
 		return err
 	}
 	e.Endpoint, e.Path = ep.base, strings.Join(segments, "/")
@@ -192,7 +192,8 @@ func repositoryPath(name string, rest ...string) string {
 
 // status is the HTTP status behind an error, zero if there is none.
 func status(err error) int {
-	if e, ok := errors.AsType[*Error](err); ok {
+	var e *Error
+	if errors.As(err, &e) {
 		return e.Status
 	}
 	return 0

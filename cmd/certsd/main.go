@@ -39,23 +39,26 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err == nil {
 		return exitDone
 	}
-	if quiet, ok := errors.AsType[*exitError](err); ok {
+	var quiet *exitError
+	if errors.As(err, &quiet) {
 		return quiet.code
 	}
 	// Only help of the library's ends with a code of its own: on what it does
 	// not know.
-	if help, ok := errors.AsType[cli.ExitCoder](err); ok {
+	var help cli.ExitCoder
+	if errors.As(err, &help) {
 		err = &usageError{help}
 	}
 	fmt.Fprintf(stderr, "certsd: %v\n", err)
-	if _, ok := errors.AsType[*usageError](err); ok {
+	if errors.As(err, new(*usageError)) {
 		fmt.Fprintln(stderr, "Run 'certsd help' for the commands and their flags.")
 		return exitUsage
 	}
-	if _, ok := errors.AsType[*configError](err); ok {
+	if errors.As(err, new(*configError)) {
 		return exitUsage
 	}
-	if p, ok := errors.AsType[*certsd.Problem](err); ok && p.Severity == certsd.Failure {
+	var p *certsd.Problem
+	if errors.As(err, &p) && p.Severity == certsd.Failure {
 		return exitUsage
 	}
 	return exitFailed

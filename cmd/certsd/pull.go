@@ -154,7 +154,7 @@ func (f *pullFlags) tell(stdout io.Writer, ref imageref.Ref, res pull.Result, wh
 
 // unusableLayout makes wrong usage of a directory that is something else.
 func unusableLayout(err error) error {
-	if _, ok := errors.AsType[*ocilayout.UnusableError](err); ok {
+	if errors.As(err, new(*ocilayout.UnusableError)) {
 		return &usageError{err}
 	}
 	return err

@@ -160,7 +160,8 @@ func splitTarget(target string) (registry string, repo repository, err error) {
 // the registry's name is: it may be one without a dot.
 func splitRepository(target, path string) (repository, error) {
 	ref, err := imageref.Parse("registry.invalid/" + path)
-	if wrong, ok := errors.AsType[*imageref.Error](err); ok {
+	var wrong *imageref.Error
+	if errors.As(err, &wrong) {
 		wrong.Text = target
 	}
 	if err != nil {

@@ -115,7 +115,8 @@ func readConfig(file string) ([]byte, error) {
 
 // where is the file with the line of an error.
 func where(file string, err error) string {
-	if decode, ok := errors.AsType[*toml.DecodeError](err); ok {
+	var decode *toml.DecodeError
+	if errors.As(err, &decode) {
 		line, _ := decode.Position()
 		return fmt.Sprintf("%s:%d", file, line)
 	}

@@ -79,14 +79,15 @@ func (r *run) page(resp *http.Response, body []byte, f Finding) {
 
 // failed finds what an error instead of an answer means.
 func (r *run) failed(e *certsd.Endpoint, err error, attempts []certsd.Attempt) {
-	if token, ok := errors.AsType[*tokenError](err); ok {
+	var token *tokenError
+	if errors.As(err, &token) {
 		r.noToken(e, token, attempts)
 		return
 	}
 	f := Finding{Severity: r.severity(e), Where: e.Host, Code: PullFailed, Message: wordsOf(err)}
 	last, _ := lastFor(attempts, e.Host)
-	_, refused := errors.AsType[*certsd.RefusedError](err)
-	_, unverified := errors.AsType[*certsd.VerificationError](err)
+	refused := errors.As(err, new(*certsd.RefusedError))
+	unverified := errors.As(err, new(*certsd.VerificationError))
 	switch {
 	case unverified:
 		// Told already, by the handshake.

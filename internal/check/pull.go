@@ -73,7 +73,8 @@ func (r *run) attempts(err error) []certsd.Attempt {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	attempts := slices.Clone(r.seen)
-	if e, ok := errors.AsType[*resolver.Error](err); ok {
+	var e *resolver.Error
+	if errors.As(err, &e) {
 		for _, told := range e.Trail.Attempts() {
 			for i, a := range attempts {
 				if a.Answer == "" && a.Method == told.Method && a.URL == told.URL && a.Identity == told.Identity && a.Status == told.Status {
@@ -182,7 +183,8 @@ func read(ctx context.Context, fetcher remotes.Fetcher, desc ocispec.Descriptor,
 // plain is an error without the account of what was tried, which is reported
 // apart.
 func plain(err error) error {
-	if e, ok := errors.AsType[*resolver.Error](err); ok {
+	var e *resolver.Error
+	if errors.As(err, &e) {
 		return e.Err
 	}
 	return err

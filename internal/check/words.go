@@ -102,10 +102,12 @@ func wordsOf(err error) string {
 	if alert, ok := certsd.ServerAlert(err); ok {
 		return fmt.Sprintf("TLS alert %d, %s", alert, alertText(alert))
 	}
-	if u, ok := errors.AsType[*url.Error](err); ok {
+	var u *url.Error
+	if errors.As(err, &u) {
 		err = u.Err
 	}
-	if path, ok := errors.AsType[*fs.PathError](err); ok {
+	var path *fs.PathError
+	if errors.As(err, &path) {
 		err = path.Err
 	}
 	var timeout net.Error

@@ -71,7 +71,7 @@ func TestErrorsSayHowItShouldBe(t *testing.T) {
 		{"registry.test/app:1", `"registry.test/app:1" is not an image reference: a repository is wanted, without tag and digest: write [HOST[:PORT]/]NAME`, repository},
 	} {
 		err := tt.parse(tt.in)
-		if _, ok := errors.AsType[*Error](err); !ok || err.Error() != tt.want {
+		if !errors.As(err, new(*Error)) || err.Error() != tt.want {
 			t.Errorf("%q: %v\nwant %s", tt.in, err, tt.want)
 		}
 	}

@@ -22,7 +22,6 @@ var imports = map[string][]string{
 	"plugin":          {"certsd", "internal/telemetry", "resolver", "v1compat"},
 	"gateway":         {"certsd", "internal/daemon", "internal/settings", "internal/telemetry", "resolver"},
 
-	"cmd/containerd": {"plugin"},
 	"cmd/certsd": {
 		"certsd", "gateway", "internal/certtest", "internal/check", "internal/clidoc", "internal/gatewayconfig",
 		"internal/imagecopy", "internal/imageref", "internal/migrate", "internal/ocilayout", "internal/progress",

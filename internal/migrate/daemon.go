@@ -87,10 +87,12 @@ func lineOf(data []byte, offset int64) int {
 
 // jsonError puts the line in front of what encoding/json says.
 func jsonError(file string, data []byte, err error) error {
-	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
+	var syntax *json.SyntaxError
+	if errors.As(err, &syntax) {
 		return place{file: file, line: lineOf(data, syntax.Offset)}.errorf("invalid JSON: %w", err)
 	}
-	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+	var wrong *json.UnmarshalTypeError
+	if errors.As(err, &wrong) {
 		at := place{file: file, line: lineOf(data, wrong.Offset), key: wrong.Field}
 		return at.errorf("is a %s, must be %s", wrong.Value, jsonKind(wrong))
 	}

@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"bytes"
 	"io"
 	"os"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 	"testing"
 
 	serverconfig "github.com/containerd/containerd/v2/cmd/containerd/server/config"
+	"github.com/containerd/containerd/v2/version"
 	"github.com/containerd/log"
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/tools/txtar"
@@ -66,6 +68,9 @@ func TestImportsLikeContainerd(t *testing.T) {
 			if doc != nil {
 				ours = doc.root
 			}
+			if version.ConfigVersion < 4 && strings.Contains(tt.files, "version=4") {
+				asVersion3(t, file)
+			}
 			var c serverconfig.Config
 			if err := serverconfig.LoadConfig(t.Context(), file, &c); err != nil {
 				t.Fatal(err)
@@ -80,6 +85,19 @@ func TestImportsLikeContainerd(t *testing.T) {
 				t.Errorf("not the same (-containerd +ours):\n%s", diff)
 			}
 		})
+	}
+}
+
+// asVersion3 makes a configuration of version 4 one that containerd before 2.4
+// reads. The keys of images are the same.
+func asVersion3(t *testing.T, file string) {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, bytes.Replace(text, []byte("version=4"), []byte("version=3"), 1), 0o600); err != nil {
+		t.Fatal(err)
 	}
 }
 

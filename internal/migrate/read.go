@@ -46,7 +46,8 @@ func readAll(r io.Reader) ([]byte, error) {
 // cause is the reason inside an error of package os: the path around it is
 // known to who reports it.
 func cause(err error) error {
-	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
+	var pathErr *fs.PathError
+	if errors.As(err, &pathErr) {
 		return pathErr.Err
 	}
 	return err

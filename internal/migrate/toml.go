@@ -33,7 +33,8 @@ func parseTOML(file string, data []byte) (*document, error) {
 	d := &document{file: file, places: map[string]place{}}
 	if err := toml.Unmarshal(data, &d.root); err != nil {
 		at := place{file: file}
-		if decode, ok := errors.AsType[*toml.DecodeError](err); ok {
+		var decode *toml.DecodeError
+		if errors.As(err, &decode) {
 			at.line, _ = decode.Position()
 		}
 		return nil, at.errorf("invalid TOML: %s", strings.TrimPrefix(err.Error(), "toml: "))

@@ -247,10 +247,12 @@ func (w *writer) do(what string, change func() error) error {
 }
 
 func (w *writer) failed(name string, err error) error {
-	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
+	var pathErr *fs.PathError
+	if errors.As(err, &pathErr) {
 		err = pathErr.Err
 	}
-	if linkErr, ok := errors.AsType[*os.LinkError](err); ok {
+	var linkErr *os.LinkError
+	if errors.As(err, &linkErr) {
 		err = linkErr.Err
 	}
 	return fmt.Errorf("cannot write %s: %w", filepath.Join(w.output, name), err)

@@ -174,7 +174,7 @@ func TestUnusable(t *testing.T) {
 				err = l.Check(name("reg.test/app", "1"))
 				check(t, l.Close())
 			}
-			if _, ok := errors.AsType[*ocilayout.UnusableError](err); !ok || err.Error() != dir+": "+tt.want {
+			if !errors.As(err, new(*ocilayout.UnusableError)) || err.Error() != dir+": "+tt.want {
 				t.Errorf("got %v\nwant %s: %s", err, dir, tt.want)
 			}
 			if got := tree(t, dir); len(got) != len(tt.files) {
@@ -361,7 +361,7 @@ func FuzzIndex(f *testing.F) {
 		defer l.Close()
 		desc := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: digest.FromString("x"), Size: 1}
 		if err := l.Add(t.Context(), desc, name("reg.test/app", "1")); err != nil {
-			if _, ok := errors.AsType[*ocilayout.UnusableError](err); !ok {
+			if !errors.As(err, new(*ocilayout.UnusableError)) {
 				t.Errorf("%q: %v", data, err)
 			}
 			return

@@ -80,7 +80,8 @@ func ToContainerd(ctx context.Context, r *Request, d Daemon) (res Result, err er
 func (d Daemon) reach(ctx context.Context) error {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", d.Address)
 	if err != nil {
-		if op, ok := errors.AsType[*net.OpError](err); ok {
+		var op *net.OpError
+		if errors.As(err, &op) {
 			err = op.Err
 		}
 		return &UnreachableError{Address: d.Address, Err: err}
@@ -91,7 +92,8 @@ func (d Daemon) reach(ctx context.Context) error {
 // ours is the resolver's own error, which has all that containerd's client
 // adds to it.
 func ours(err error) error {
-	if e, ok := errors.AsType[*resolver.Error](err); ok {
+	var e *resolver.Error
+	if errors.As(err, &e) {
 		return e
 	}
 	return err

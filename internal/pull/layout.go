@@ -62,7 +62,7 @@ func interrupted(ctx context.Context, layout *ocilayout.Layout, err error) error
 // cut tells whether an error is one of the network, or of a full disk: the same
 // may work the next time.
 func cut(err error) bool {
-	_, network := errors.AsType[net.Error](err)
+	network := errors.As(err, new(net.Error))
 	return network || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF)
 }
 

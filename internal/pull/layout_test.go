@@ -117,7 +117,7 @@ func TestLayoutIsAddedTo(t *testing.T) {
 	r.push(t, "other:2", randomImage(t, 100, 2))
 	_, err = pull.ToLayout(t.Context(), r.request(t, "other:2"), dir)
 	want := dir + ": has " + r.Host + `/app:2 under the tag "2" already: name another directory for ` + r.Host + "/other"
-	if _, ok := errors.AsType[*ocilayout.UnusableError](err); !ok || err.Error() != want {
+	if !errors.As(err, new(*ocilayout.UnusableError)) || err.Error() != want {
 		t.Errorf("got %v\nwant %s", err, want)
 	}
 }
@@ -209,7 +209,7 @@ func TestInterruptedPullIsResumed(t *testing.T) {
 	})
 	_, err := pull.ToLayout(ctx, r.request(t, "app:1"), dir)
 	want := "interrupted\n-> what has arrived is kept in " + dir + ": run the same command again to go on from there"
-	if _, ok := errors.AsType[*pull.InterruptedError](err); !ok || err.Error() != want || !errors.Is(err, context.Canceled) {
+	if !errors.As(err, new(*pull.InterruptedError)) || err.Error() != want || !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v\nwant %s", err, want)
 	}
 	if named := entries(t, dir); named != nil {
@@ -270,8 +270,8 @@ func TestLostConnectionIsSaidToBeResumable(t *testing.T) {
 	r.Guard(half(r))
 	dir := filepath.Join(t.TempDir(), "app")
 	_, err := pull.ToLayout(t.Context(), r.request(t, "app:1"), dir)
-	i, ok := errors.AsType[*pull.InterruptedError](err)
-	if !ok || i.Canceled || !strings.HasSuffix(err.Error(), "-> what has arrived is kept in "+dir+": run the same command again to go on from there") {
+	var i *pull.InterruptedError
+	if !errors.As(err, &i) || i.Canceled || !strings.HasSuffix(err.Error(), "-> what has arrived is kept in "+dir+": run the same command again to go on from there") {
 		t.Errorf("got %v", err)
 	}
 	if named := entries(t, dir); named != nil {

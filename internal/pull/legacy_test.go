@@ -115,7 +115,8 @@ func TestInterruptedConversionIsResumed(t *testing.T) {
 	})})
 	dir := filepath.Join(t.TempDir(), "app")
 	_, err := pull.ToLayout(ctx, a.request(t, "app:1"), dir)
-	if i, ok := errors.AsType[*pull.InterruptedError](err); !ok || !i.Canceled || i.Dir != dir {
+	var i *pull.InterruptedError
+	if !errors.As(err, &i) || !i.Canceled || i.Dir != dir {
 		t.Fatalf("got %v", err)
 	}
 	if named := entries(t, dir); named != nil {

@@ -114,7 +114,7 @@ func TestPlatforms(t *testing.T) {
 		req.Platforms = parse("linux/arm64,windows/amd64")
 		_, err := pull.ToLayout(t.Context(), req, dir)
 		want := r.Host + "/app:1 is not there for windows/amd64: it is for linux/s390x, linux/amd64, linux/arm64, linux/ppc64le: choose with --platform, or take --all-platforms"
-		if _, ok := errors.AsType[*pull.MissingPlatformError](err); !ok || err.Error() != want {
+		if !errors.As(err, new(*pull.MissingPlatformError)) || err.Error() != want {
 			t.Errorf("got %v\nwant %s", err, want)
 		}
 		if _, err := os.Stat(dir); !os.IsNotExist(err) {
@@ -202,7 +202,8 @@ func TestWrongIndexIsRefused(t *testing.T) {
 	})
 	dir := filepath.Join(t.TempDir(), "app")
 	_, err := pull.ToLayout(t.Context(), r.request(t, "app:1"), dir)
-	if d, ok := errors.AsType[*pull.DigestError](err); !ok || d.Want.String() != digestOf(t, index) {
+	var d *pull.DigestError
+	if !errors.As(err, &d) || d.Want.String() != digestOf(t, index) {
 		t.Errorf("got %v", err)
 	}
 	if _, err := os.Stat(dir); !os.IsNotExist(err) {

@@ -73,14 +73,16 @@ func Parse(file string, data []byte, config any) error {
 	if err == nil {
 		return nil
 	}
-	if strict, ok := errors.AsType[*toml.StrictMissingError](err); ok {
+	var strict *toml.StrictMissingError
+	if errors.As(err, &strict) {
 		var errs []error
 		for i := range strict.Errors {
 			errs = append(errs, unknownKey(file, &strict.Errors[i], config))
 		}
 		return errors.Join(errs...)
 	}
-	if decode, ok := errors.AsType[*toml.DecodeError](err); ok {
+	var decode *toml.DecodeError
+	if errors.As(err, &decode) {
 		line, _ := decode.Position()
 		text := strings.TrimPrefix(decode.Error(), "toml: ")
 		if key := strings.Join(decode.Key(), "."); key != "" {

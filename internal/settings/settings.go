@@ -29,11 +29,11 @@ type Text interface {
 func Of(config any) []Setting {
 	v := reflect.ValueOf(config).Elem()
 	list := make([]Setting, 0, v.NumField())
-	for field, value := range v.Fields() {
+	for _, field := range reflect.VisibleFields(v.Type()) {
 		list = append(list, Setting{
 			Key:   field.Tag.Get("toml"),
 			Usage: strings.ReplaceAll(field.Tag.Get("usage"), "'", "`"),
-			Value: value.Addr().Interface(),
+			Value: v.FieldByIndex(field.Index).Addr().Interface(),
 		})
 	}
 	return list

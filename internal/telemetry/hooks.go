@@ -99,17 +99,18 @@ const (
 // unverified reports whether it was the server's certificate that kept a
 // connection from being made.
 func unverified(err error) bool {
-	_, tlsError := errors.AsType[*tls.CertificateVerificationError](err)
-	_, wrapped := errors.AsType[*certsd.VerificationError](err)
+	tlsError := errors.As(err, new(*tls.CertificateVerificationError))
+	wrapped := errors.As(err, new(*certsd.VerificationError))
 	return tlsError || wrapped
 }
 
 // unreachable reports whether there was no connection to begin with.
 func unreachable(err error) bool {
-	if op, ok := errors.AsType[*net.OpError](err); ok && (op.Op == "dial" || op.Op == "proxyconnect") {
+	var op *net.OpError
+	if errors.As(err, &op) && (op.Op == "dial" || op.Op == "proxyconnect") {
 		return true
 	}
-	_, ok := errors.AsType[*net.DNSError](err)
+	ok := errors.As(err, new(*net.DNSError))
 	return ok
 }
 

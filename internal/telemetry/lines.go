@@ -128,7 +128,8 @@ func answerOf(a certsd.Attempt) string {
 }
 
 func (l *lines) transportWarning(err error) {
-	if p, ok := errors.AsType[*certsd.PassedOverError](err); ok {
+	var p *certsd.PassedOverError
+	if errors.As(err, &p) {
 		l.of(p.Host, p.Identity).WithError(err).Warn(msgPassed)
 		return
 	}
@@ -160,7 +161,7 @@ func (l *lines) reload(r certsd.Reload) {
 
 func (l *lines) warning(host string, problem error) {
 	entry := l.logger.WithField("host", host).WithError(problem)
-	if _, ok := errors.AsType[*certsd.Problem](problem); ok {
+	if errors.As(problem, new(*certsd.Problem)) {
 		entry.Warn(msgProblem)
 		return
 	}

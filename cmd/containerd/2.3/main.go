@@ -1,8 +1,7 @@
-// Command containerd is containerd with the certsd plugin compiled in.
+// Command containerd is containerd 2.3 with the certsd plugin compiled in.
 package main
 
 import (
-	"context"
 	"fmt"
 	"os"
 
@@ -13,7 +12,7 @@ import (
 )
 
 func main() {
-	if err := command.App().Run(context.Background(), os.Args); err != nil {
+	if err := command.App().Run(os.Args); err != nil {
 		fmt.Fprintln(os.Stderr, "containerd:", err)
 		os.Exit(1)
 	}

@@ -1,0 +1,20 @@
+// Command containerd is containerd 2.4 with the certsd plugin compiled in.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	_ "github.com/containerd/containerd/v2/cmd/containerd/builtins"
+	"github.com/containerd/containerd/v2/cmd/containerd/command"
+
+	_ "github.com/certsd/containerd-certsd/plugin"
+)
+
+func main() {
+	if err := command.App().Run(context.Background(), os.Args); err != nil {
+		fmt.Fprintln(os.Stderr, "containerd:", err)
+		os.Exit(1)
+	}
+}
