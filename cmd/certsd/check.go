@@ -40,7 +40,7 @@ func checkCommand(stdout, stderr io.Writer) *cli.Command {
 			case !all && c.Args().Len() != 1:
 				return &usageError{errors.New("check takes one registry, or --all")}
 			}
-			checker := &check.Checker{Roots: hosts.roots(), SystemRoots: hosts.systemRoots, Offline: offline}
+			checker := &check.Checker{Roots: hosts.roots(), SystemRoots: hosts.systemRoots, Offline: offline, Config: config}
 			credentials, err := dockerCredentials(ctx)
 			if err != nil {
 				fmt.Fprintf(stderr, "certsd: going on without credentials: %v\n", err)
@@ -57,7 +57,7 @@ func checkCommand(stdout, stderr io.Writer) *cli.Command {
 			case err != nil:
 				return &usageError{err}
 			}
-			report.Findings = append(report.Findings, checker.Containerd(config)...)
+			report.Findings = append(report.Findings, checker.Containerd()...)
 			write := check.WriteLines
 			switch {
 			case asJSON:

@@ -37,6 +37,11 @@ type Checker struct {
 	// means anonymous. They are sent to the registry and to the token server
 	// it names, and are in no report.
 	Credentials func(host string) (user, secret string, err error)
+	// Config is containerd's configuration file, which says who pulls in which
+	// way. Empty, or a file that is not there, means that certsd alone does.
+	Config string
+	// ImageService is the socket of "certsd cri". Empty means its default.
+	ImageService string
 	// Debug, if set, is told each step. It may be called concurrently.
 	Debug func(format string, args ...any)
 	// Now is the time that validity is counted from; nil is the clock.
@@ -44,6 +49,10 @@ type Checker struct {
 
 	once        sync.Once
 	directories *certsd.Hosts
+	read        sync.Once
+	// config is what Config says, nil for nothing.
+	config   *containerdConfig
+	findings []Finding
 }
 
 // Registry checks a registry, host or host:port, and if target goes on with a
@@ -75,7 +84,9 @@ func (c *Checker) Registry(ctx context.Context, target string) (*Registry, error
 		}
 	}
 	r.conclude()
-	return r.report, nil
+	config, _ := c.containerdConfig()
+	r.ways(discreet.Context(ctx), c.plans(config))
+	return r.report, ctx.Err()
 }
 
 func (c *Checker) hosts() *certsd.Hosts {
@@ -122,9 +133,11 @@ type run struct {
 	transport *certsd.Transport
 	shared    *resolver.Hosts
 
-	// mu guards seen: what was tried through shared.
-	mu   sync.Mutex
-	seen []certsd.Attempt
+	// mu guards what follows: what was tried through shared, and the protocol
+	// of what was converted, empty for nothing.
+	mu        sync.Mutex
+	seen      []certsd.Attempt
+	converted string
 }
 
 // repository is what is to be pulled; the zero value is nothing.

@@ -43,25 +43,41 @@ var replaced = []string{"io.containerd.transfer.v1.local", "io.containerd.grpc.v
 // Containerd finds what containerd's configuration file has to do with the
 // roots: the directories may be right, and not be read. A file that does not
 // exist has nothing to say.
-func (c *Checker) Containerd(file string) []Finding {
+func (c *Checker) Containerd() []Finding {
+	_, findings := c.containerdConfig()
+	return findings
+}
+
+// containerdConfig reads the configuration once. It is nil where there is none,
+// or none that can be read.
+func (c *Checker) containerdConfig() (*containerdConfig, []Finding) {
+	c.read.Do(func() {
+		if c.Config != "" {
+			c.config, c.findings = c.readContainerd(c.Config)
+		}
+	})
+	return c.config, c.findings
+}
+
+func (c *Checker) readContainerd(file string) (*containerdConfig, []Finding) {
 	data, err := readConfig(file)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return nil, nil
 	}
 	if err != nil {
-		return []Finding{{
+		return nil, []Finding{{
 			Severity: isWarning, Code: ContainerdConfig, Where: file, Message: "cannot be read: " + wordsOf(err),
 			Next: "run the check as root",
 		}}
 	}
 	var config containerdConfig
 	if err := toml.Unmarshal(data, &config); err != nil {
-		return []Finding{{
+		return nil, []Finding{{
 			Severity: isWarning, Code: ContainerdConfig, Where: where(file, err),
 			Message: "is not what containerd reads: " + strings.TrimPrefix(printable(err.Error()), "toml: "), Next: "correct it",
 		}}
 	}
-	return c.containerd(file, &config)
+	return &config, c.containerd(file, &config)
 }
 
 func (c *Checker) containerd(file string, config *containerdConfig) []Finding {
@@ -75,7 +91,7 @@ func (c *Checker) containerd(file string, config *containerdConfig) []Finding {
 			stays = append(stays, plugin)
 		}
 	}
-	stock := len(stays) > 0
+	stock := config.stock()
 	if stock && config.Plugins.Certsd != nil {
 		add(CertsdStaysOut, "certsd is configured, and stays out because the stock plugins are enabled",
 			"add to disabled_plugins: "+quoted(stays))
@@ -83,7 +99,11 @@ func (c *Checker) containerd(file string, config *containerdConfig) []Finding {
 	if !config.withoutCRI() {
 		findings = append(findings, config.ofCRI(file, !stock || config.Plugins.Certsd != nil)...)
 	}
-	paths := []string{config.Plugins.CRI3.Registry.ConfigPath, config.Plugins.CRI2.Registry.ConfigPath, config.Plugins.Transfer.ConfigPath}
+	paths := []string{config.Plugins.Transfer.ConfigPath}
+	// What CRI does when it pulls by itself it does with each root of a list.
+	split := len(config.criKeys()) > 0
+	criPaths := []string{config.Plugins.CRI3.Registry.ConfigPath, config.Plugins.CRI2.Registry.ConfigPath}
+	paths = append(paths, criPaths...)
 	if !stock && config.Plugins.Certsd != nil {
 		paths = append(paths, config.Plugins.Certsd.ConfigPath)
 	}
@@ -92,7 +112,7 @@ func (c *Checker) containerd(file string, config *containerdConfig) []Finding {
 		roots := certsd.ParseRoots(path)
 		switch {
 		case len(roots) == 0:
-		case stock && len(roots) > 1:
+		case stock && len(roots) > 1 && (!split || path == config.Plugins.Transfer.ConfigPath):
 			add(StockTwoRoots, fmt.Sprintf("config_path has %s roots: stock containerd ignores %s", count(len(roots)), all(len(roots))),
 				"give it one root, or let certsd pull: see config.toml.example")
 		case !sameRoots(roots, c.roots()):

@@ -34,6 +34,14 @@ func TestContainerdsConfiguration(t *testing.T) {
 			},
 		},
 		{
+			name:   "two roots for CRI that pulls by itself, as EKS ships it",
+			config: "version = 3\n[plugins.'io.containerd.cri.v1.images']\ndiscard_unpacked_layers = true\n[plugins.'io.containerd.cri.v1.images'.registry]\nconfig_path = '/a:/b'\n",
+		},
+		{
+			name:   "the same, version 2",
+			config: "version = 2\n[plugins.'io.containerd.grpc.v1.cri'.containerd]\ndiscard_unpacked_layers = true\n[plugins.'io.containerd.grpc.v1.cri'.registry]\nconfig_path = '/a:/b'\n",
+		},
+		{
 			name:   "two roots for certsd",
 			config: disabled + "[plugins.'io.containerd.cri.v1.images'.registry]\nconfig_path = '/b:/a'\n[plugins.'io.containerd.internal.v1.certsd']\nconfig_path = '/a:/b'\n",
 		},
@@ -119,19 +127,19 @@ func TestContainerdsConfiguration(t *testing.T) {
 			if err := os.WriteFile(file, []byte(tt.config), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			c := &Checker{Roots: certsd.Roots{"/a", "/b"}}
-			got := lines(&Registry{Findings: c.Containerd(file)}, file, nil)
+			c := &Checker{Roots: certsd.Roots{"/a", "/b"}, Config: file}
+			got := lines(&Registry{Findings: c.Containerd()}, file, nil)
 			for i := range got {
 				got[i] = strings.ReplaceAll(got[i], "ROOT", "FILE")
 			}
 			compare(t, append(tt.want, ": "), got)
 		})
 	}
-	if got := (&Checker{}).Containerd(filepath.Join(t.TempDir(), "none")); got != nil {
+	if got := (&Checker{Config: filepath.Join(t.TempDir(), "none")}).Containerd(); got != nil {
 		t.Errorf("a file that is not there: %v", got)
 	}
 	dir := t.TempDir()
-	got := lines(&Registry{Findings: (&Checker{}).Containerd(dir)}, dir, nil)
+	got := lines(&Registry{Findings: (&Checker{Config: dir}).Containerd()}, dir, nil)
 	compare(t, []string{"warning containerd-config ROOT: cannot be read: is not a file of configuration -> run the check as root", ": "}, got)
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -154,4 +155,37 @@ func compare(t *testing.T, want, got []string) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("findings (-want +got):\n%s", diff)
 	}
+}
+
+// pathNames are what stands for paths and names in the words of a test.
+type pathNames struct{ first, second, reg string }
+
+func replacer(first, second, reg string) pathNames { return pathNames{first, second, reg} }
+
+func (n pathNames) paths(config string) string {
+	return strings.NewReplacer("FIRST", n.first, "SECOND", n.second).Replace(config)
+}
+
+func (n pathNames) words(text string) string {
+	return strings.NewReplacer(n.first, "FIRST", n.second, "SECOND", dirName(n.reg), "REG_", n.reg, "REG").Replace(text)
+}
+
+// listen makes a socket.
+func listen(t *testing.T, path string) {
+	t.Helper()
+	var config net.ListenConfig
+	l, err := config.Listen(t.Context(), "unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+}
+
+// told tells which client asked.
+func told(asked chan<- string) handler {
+	return func(_ http.ResponseWriter, _ *http.Request, client string) { asked <- client }
+}
+
+func redirects(to string) handler {
+	return func(w http.ResponseWriter, r *http.Request, _ string) { http.Redirect(w, r, to, http.StatusFound) }
 }

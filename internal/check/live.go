@@ -34,7 +34,7 @@ func (r *run) live(ctx context.Context) {
 		defer r.mu.Unlock()
 		r.seen = append(r.seen, a)
 	}
-	r.shared = &resolver.Hosts{Roots: r.Roots, SystemRoots: r.SystemRoots, Hooks: resolver.Hooks{Transport: shared}}
+	r.shared = &resolver.Hosts{Roots: r.Roots, SystemRoots: r.SystemRoots, Hooks: resolver.Hooks{Transport: shared, OnConvert: r.isConverted}}
 	defer r.shared.CloseIdleConnections()
 
 	options := resolver.Options{Hosts: r.shared, Credentials: r.Credentials}
@@ -50,6 +50,12 @@ func (r *run) live(ctx context.Context) {
 	if r.repository.name != "" && !r.has(NoPull) {
 		r.pull(ctx, options)
 	}
+}
+
+func (r *run) isConverted(_ context.Context, c resolver.Conversion) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.converted = c.Protocol
 }
 
 // endpoint asks one server: for a connection, with each identity alone, and in

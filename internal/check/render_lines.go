@@ -21,6 +21,11 @@ func WriteJSON(w io.Writer, r *Report) error {
 // each, the first word says of what kind, the second about which registry.
 func WriteLines(w io.Writer, r *Report) error {
 	p := &printer{w: w}
+	// They come first: what keeps a daemon from using the directories belongs
+	// before what is said of them, and the verdict is the last word.
+	for _, f := range r.Findings {
+		p.printf("%s - %s %s: %s%s\n", f.Severity, f.Code, f.Where, f.Message, arrow(f.Next))
+	}
 	for _, registry := range r.Registries {
 		name := registry.Registry
 		for _, f := range facts(registry) {
@@ -30,9 +35,6 @@ func WriteLines(w io.Writer, r *Report) error {
 			p.printf("%s %s %s %s: %s%s\n", f.Severity, name, f.Code, f.Where, f.Message, arrow(f.Next))
 		}
 		p.printf("verdict %s %s: %s\n", name, registry.Verdict, registry.Reason)
-	}
-	for _, f := range r.Findings {
-		p.printf("%s - %s %s: %s%s\n", f.Severity, f.Code, f.Where, f.Message, arrow(f.Next))
 	}
 	return p.err
 }
@@ -99,6 +101,11 @@ func facts(r *Registry) []fact {
 		}
 		outcome := cmp.Or(r.Pull.Error, "works"+with(r.Pull.Identity))
 		add("pull", r.Pull.Reference, outcome, r.Pull.Digest)
+	}
+	if len(r.Ways) > 1 {
+		for _, way := range r.Ways {
+			add("way", way.Way, string(way.Verdict), "by "+way.By, way.Reason)
+		}
 	}
 	return all
 }

@@ -13,15 +13,16 @@ import (
 // WriteTable writes a report for a person at a terminal.
 func WriteTable(w io.Writer, r *Report) error {
 	p := &printer{w: w}
+	if len(r.Findings) > 0 {
+		p.printf("In general\n")
+		p.findings(r.Findings)
+		p.printf("\n")
+	}
 	for i, registry := range r.Registries {
 		if i > 0 {
 			p.printf("\n")
 		}
 		p.registry(registry)
-	}
-	if len(r.Findings) > 0 {
-		p.printf("\nIn general\n")
-		p.findings(r.Findings)
 	}
 	return p.err
 }
@@ -48,6 +49,14 @@ func (p *printer) registry(r *Registry) {
 	if len(r.Findings) > 0 {
 		p.printf("\nFindings\n")
 		p.findings(r.Findings)
+	}
+	if len(r.Ways) > 1 {
+		p.printf("\nWays to pull on this machine\n")
+		rows := [][]string{{"WAY", "BY", "VERDICT", ""}}
+		for _, way := range r.Ways {
+			rows = append(rows, []string{way.Way, way.By, string(way.Verdict), way.Reason})
+		}
+		p.table(rows)
 	}
 	p.printf("\n%s: %s\n", r.Registry, r.Reason)
 }

@@ -30,7 +30,8 @@ func TestForms(t *testing.T) {
 		return regexp.MustCompile(`(\S)  +`).ReplaceAllString(text, "$1  ")
 	}
 	got := printed(func(b *bytes.Buffer) error { return WriteLines(b, report) })
-	if diff := cmp.Diff(`root REG ROOT: searched
+	if diff := cmp.Diff(`warning - stock-two-roots config.toml: has two -> give it one
+root REG ROOT: searched
 directory REG ROOT/REG_: used, named after REG, and the first with something in it
 file REG ROOT/REG_/alpha.cert: client certificate, subject CN=alpha, issuer CN=clients, ECDSA P-256, expires in 23 hours, key alpha.key matches, mode 0600
 file REG ROOT/REG_/alpha.key: private key, ECDSA P-256, mode 0600
@@ -48,13 +49,17 @@ answer REG https://REG/v2: alpha.cert offered, /v2/ 200 OK, /v1/_ping 200 OK
 uses REG https://REG/v2: alpha.cert, answered with 200, v2
 warning REG file-name ROOT/REG_/host.toml: is not read: did you mean hosts.toml? -> rename it to hosts.toml
 verdict REG works: a pull would work: https://REG/v2 answers, with alpha.cert
-warning - stock-two-roots config.toml: has two -> give it one
 `, got); diff != "" {
 		t.Errorf("lines (-want +got):\n%s", diff)
 	}
 	got = printed(func(b *bytes.Buffer) error { return WriteTable(b, report) })
 	//nolint:dupword // columns of a table
-	if diff := cmp.Diff(`REG
+	if diff := cmp.Diff(`In general
+  warning: config.toml (stock-two-roots)
+      has two
+      -> give it one
+
+REG
 
 Directories looked at, in order
   ROOT  searched  root
@@ -89,11 +94,6 @@ Findings
       -> rename it to hosts.toml
 
 REG: a pull would work: https://REG/v2 answers, with alpha.cert
-
-In general
-  warning: config.toml (stock-two-roots)
-      has two
-      -> give it one
 `, strings.ReplaceAll(got, "                       ROOT", "  ROOT")); diff != "" {
 		t.Errorf("table (-want +got):\n%s", diff)
 	}

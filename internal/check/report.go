@@ -37,6 +37,9 @@ type Registry struct {
 	Verdict    Verdict `json:"verdict"`
 	// Reason is the verdict in words.
 	Reason string `json:"reason"`
+	// Ways are the verdicts for each way to pull. That of the registry is the
+	// worst of those that are in use.
+	Ways []Way `json:"ways"`
 	// Directory is the one that counts, with an empty path if there is none.
 	Directory string `json:"directory"`
 	// Fallback tells that it is a _default directory.

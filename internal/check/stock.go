@@ -1,0 +1,180 @@
+package check
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net/http"
+	"slices"
+
+	"github.com/containerd/containerd/v2/core/remotes/docker"
+	"github.com/containerd/containerd/v2/core/remotes/docker/config"
+	"github.com/containerd/errdefs"
+
+	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/resolver"
+)
+
+// inRoot is how containerd's transfer service finds a directory.
+func inRoot(root string) func(string) (string, error) {
+	if root == "" {
+		return func(string) (string, error) { return "", errdefs.ErrNotFound }
+	}
+	return config.HostDirFromRoot(root)
+}
+
+// inRoots is how CRI does when it pulls by itself.
+func inRoots(roots certsd.Roots) func(string) (string, error) {
+	return func(host string) (string, error) {
+		for _, root := range roots {
+			dir, err := config.HostDirFromRoot(root)(host)
+			if dir != "" || err != nil && !errdefs.IsNotFound(err) {
+				return dir, err
+			}
+		}
+		return "", errdefs.ErrNotFound
+	}
+}
+
+// byStock is the verdict for a way in which containerd asks the registry without
+// certsd. It reads the directory by containerd's own code and asks for the API
+// root with what that yields: what is configured for a host goes to this host,
+// no redirect is followed and no token fetched, because containerd would show
+// its client certificate there, too.
+func (r *run) byStock(ctx context.Context, p plan) (Verdict, string) {
+	name := r.inspection.Name
+	hosts, err := stockHosts(ctx, name, p.dirs)
+	if err != nil {
+		return Refused, "stock containerd cannot use the directory: " + printable(err.Error())
+	}
+	if r.Offline {
+		return r.report.Verdict, r.report.Reason
+	}
+	switch {
+	case r.v1():
+		return Refused, "stock containerd cannot pull Registry v1"
+	case r.converted == resolver.ProtocolSchema1:
+		return Refused, "stock containerd cannot pull schema 1 images"
+	}
+	dir, _ := p.dirs(name)
+	where := "it reads " + dir
+	if dir == "" {
+		where = "it finds no directory"
+	}
+	var problems []string
+	for _, host := range hosts {
+		if !host.Capabilities.Has(docker.HostCapabilityPull) || !host.Capabilities.Has(docker.HostCapabilityResolve) {
+			continue
+		}
+		problem := r.askAsStock(ctx, host)
+		if problem == "" {
+			return r.report.Verdict, r.report.Reason
+		}
+		problems = append(problems, problem)
+	}
+	if len(problems) == 0 {
+		return Refused, "stock containerd has no server to pull from: " + where
+	}
+	return Refused, fmt.Sprintf("a pull by stock containerd would fail: %s, and %s", where, joined(problems))
+}
+
+// stockHosts are the servers that containerd would ask. A registry on this
+// machine is asked by TLS first where TLS is configured for it; the plain HTTP
+// that would follow a failure is not spoken here.
+func stockHosts(ctx context.Context, name string, dirs func(string) (string, error)) ([]docker.RegistryHost, error) {
+	hosts, err := config.ConfigureHosts(ctx, config.HostOptions{HostDir: dirs})(name)
+	if err == nil && slices.ContainsFunc(hosts, func(h docker.RegistryHost) bool {
+		_, plain := h.Client.Transport.(*http.Transport)
+		return !plain
+	}) {
+		return config.ConfigureHosts(ctx, config.HostOptions{HostDir: dirs, DefaultScheme: "https"})(name)
+	}
+	return hosts, err
+}
+
+// askAsStock asks one server as stock containerd does, and says why a pull would
+// fail, empty if it would not.
+func (r *run) askAsStock(ctx context.Context, host docker.RegistryHost) string {
+	transport, ok := host.Client.Transport.(*http.Transport)
+	if !ok {
+		// A hosts.toml that says http:// and has TLS settings: see stockHosts.
+		return ""
+	}
+	defer transport.CloseIdleConnections()
+	var chosen stockChoice
+	if transport.TLSClientConfig != nil {
+		chosen.certificates = transport.TLSClientConfig.Certificates
+		transport.TLSClientConfig.GetClientCertificate = chosen.choose
+	}
+	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
+	defer cancel()
+	url := host.Scheme + "://" + host.Host + host.Path + "/"
+	resp, err := send(ctx, &http.Client{Transport: transport, CheckRedirect: stay}, url, host.Header)
+	if err != nil {
+		return "at " + host.Host + ": " + wordsOf(err) + chosen.words(r)
+	}
+	drain(resp)
+	if status, refused := r.refusedAsStock(resp.StatusCode, chosen.identity(r)); refused {
+		return fmt.Sprintf("%s answers %d%s", host.Host, status, chosen.words(r))
+	}
+	return ""
+}
+
+// refusedAsStock reports whether a status at the API root ends a pull, or what
+// the repository said to the same certificate in the pull that was tried.
+func (r *run) refusedAsStock(status int, identity string) (int, bool) {
+	if r.report.Pull != nil {
+		for _, reply := range slices.Backward(r.report.Pull.Requests) {
+			if reply.Identity == identity && reply.Status != 0 && reply.Status != http.StatusUnauthorized {
+				return reply.Status, reply.Status >= 400 && reply.Status != http.StatusNotFound
+			}
+		}
+	}
+	return status, status >= 400 && status != http.StatusUnauthorized
+}
+
+// stockChoice chooses a client certificate as crypto/tls does where it has a
+// list: the first that the server's list of CAs lets in.
+type stockChoice struct {
+	certificates []tls.Certificate
+	asked        bool
+	presented    *tls.Certificate
+}
+
+func (s *stockChoice) choose(info *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+	s.asked = true
+	for i := range s.certificates {
+		if info.SupportsCertificate(&s.certificates[i]) == nil {
+			s.presented = &s.certificates[i]
+			return s.presented, nil
+		}
+	}
+	return new(tls.Certificate), nil
+}
+
+// identity is the file of the certificate that was presented, empty for none.
+func (s *stockChoice) identity(r *run) string {
+	if s.presented == nil || len(s.presented.Certificate) == 0 {
+		return ""
+	}
+	for _, e := range r.inspection.Host.Endpoints {
+		for _, id := range e.Identities {
+			if id.Certificate != nil && len(id.Certificate.Certificate) > 0 && slices.Equal(id.Certificate.Certificate[0], s.presented.Certificate[0]) {
+				return id.Name
+			}
+		}
+	}
+	return "a client certificate"
+}
+
+func (s *stockChoice) words(r *run) string {
+	switch identity := s.identity(r); {
+	case identity != "" && len(s.certificates) > 1:
+		return fmt.Sprintf(" to %s, the one of %d certificates that it presents", identity, len(s.certificates))
+	case identity != "":
+		return " to " + identity
+	case s.asked:
+		return ", without a client certificate"
+	}
+	return ""
+}

@@ -1,0 +1,154 @@
+package check
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"os"
+	"slices"
+
+	"github.com/certsd/containerd-certsd/certsd"
+)
+
+// The ways to pull on a machine, as they stand in [Way].
+const (
+	WayCtr    = "ctr"
+	WayCRI    = "cri"
+	WayCertsd = "certsd"
+)
+
+// Way is one way to pull on this machine, and what would come of it. The same
+// directories may be enough for one and not for another: stock containerd
+// presents one client certificate.
+type Way struct {
+	// Way is "ctr", "cri" or "certsd": the command, the gateway and the image
+	// service.
+	Way string `json:"way"`
+	// By is who asks the registry: "certsd" or "containerd".
+	By string `json:"by"`
+	// InUse reports whether the configuration has it: without one of
+	// containerd there is certsd alone.
+	InUse   bool    `json:"in_use"`
+	Verdict Verdict `json:"verdict"`
+	Reason  string  `json:"reason"`
+}
+
+const (
+	byCertsd     = "certsd"
+	byContainerd = "containerd"
+)
+
+// imageServiceSocket is where "certsd cri" listens. Where it is there the
+// kubelet has been told of it: nothing else makes it.
+const imageServiceSocket = "/run/certsd/cri.sock"
+
+// plan is who pulls in one way, and from which directories.
+type plan struct {
+	way, by string
+	// dirs finds the directory of a host as stock containerd does.
+	dirs func(host string) (string, error)
+}
+
+// plans are the ways that a configuration of containerd has.
+func (c *Checker) plans(config *containerdConfig) []plan {
+	if config == nil {
+		return nil
+	}
+	ctr := plan{way: WayCtr, by: byCertsd}
+	if config.stock() {
+		// ctr names the directory itself: --hosts-dir.
+		ctr.by, ctr.dirs = byContainerd, inRoot(cmp.Or(config.Plugins.Transfer.ConfigPath, firstOf(c.roots())))
+	}
+	if config.withoutCRI() {
+		return []plan{ctr}
+	}
+	cri := plan{way: WayCRI, by: byCertsd}
+	switch path := config.criPath(); {
+	case isSocket(cmp.Or(c.ImageService, imageServiceSocket)):
+	case path == "" && len(append(config.Plugins.CRI3.deprecated(), config.Plugins.CRI2.deprecated()...)) > 0:
+		cri.by = byContainerd
+	case len(config.criKeys()) > 0:
+		// It splits the list when it pulls by itself.
+		cri.by, cri.dirs = byContainerd, inRoots(certsd.ParseRoots(path))
+	case config.stock():
+		// The transfer service takes the list for one name.
+		cri.by, cri.dirs = byContainerd, inRoot(path)
+	}
+	return []plan{ctr, cri}
+}
+
+func firstOf(roots certsd.Roots) string {
+	if len(roots) == 0 {
+		return ""
+	}
+	return roots[0]
+}
+
+func isSocket(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().Type() == os.ModeSocket
+}
+
+// stock reports whether the stock plugins are enabled: ours stay out then.
+func (c *containerdConfig) stock() bool {
+	return !slices.Contains(c.Disabled, replaced[0]) || !slices.Contains(c.Disabled, replaced[1])
+}
+
+// criDefault is the config_path of CRI where none is configured.
+const criDefault = "/etc/containerd/certs.d:/etc/docker/certs.d"
+
+// criPath is the list of roots that CRI uses.
+func (c *containerdConfig) criPath() string {
+	path := cmp.Or(c.Plugins.CRI3.Registry.ConfigPath, c.Plugins.CRI2.Registry.ConfigPath)
+	if path == "" && c.Version >= 3 {
+		return criDefault
+	}
+	return path
+}
+
+// criKeys are the keys for which CRI pulls by itself.
+func (c *containerdConfig) criKeys() []string {
+	keys := c.Plugins.CRI3.pullsItself()
+	if c.Version < 3 {
+		keys = append(keys, c.Plugins.CRI2.pullsItself()...)
+	}
+	return keys
+}
+
+// ways adds the verdict for each way to pull. That of the registry is the
+// worst of those that are in use.
+func (r *run) ways(ctx context.Context, plans []plan) {
+	v := r.report
+	own := Way{Way: WayCertsd, By: byCertsd, InUse: true, Verdict: v.Verdict, Reason: v.Reason}
+	for _, p := range plans {
+		way := own
+		way.Way = p.way
+		switch {
+		case p.by == byCertsd:
+		case p.dirs == nil:
+			way.By, way.Verdict = byContainerd, Unasked
+			way.Reason = "CRI pulls by its deprecated keys, which are not checked: see certsd migrate"
+		case v.Verdict != Unusable:
+			way.By = byContainerd
+			way.Verdict, way.Reason = r.byStock(ctx, p)
+		}
+		v.Ways = append(v.Ways, way)
+	}
+	v.Ways = append(v.Ways, own)
+	for _, way := range v.Ways {
+		if worse(way.Verdict) > worse(v.Verdict) {
+			v.Verdict, v.Reason = way.Verdict, fmt.Sprintf("%s (%s)", way.Reason, way.Way)
+		}
+	}
+}
+
+func worse(v Verdict) int {
+	switch v {
+	case Unusable:
+		return 2
+	case Refused:
+		return 1
+	default:
+		return 0
+	}
+}
