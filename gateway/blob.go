@@ -39,7 +39,7 @@ func (s *Server) serveBlob(w http.ResponseWriter, r *http.Request, t *target) er
 	}
 	resp, err := s.resolverFor(t).fetch.Open(r.Context(), t.ref(), method, header, "blobs", t.digest.String())
 	if err != nil {
-		return unknownBlob(err)
+		return unknownBlob(unsatisfiable(err, wanted))
 	}
 	defer resp.Body.Close()
 	if unchanged {
@@ -59,7 +59,7 @@ func (s *Server) passOn(w http.ResponseWriter, r *http.Request, t *target, resp 
 	}
 	describe(h, t.digest, blobType)
 	h.Set("Accept-Ranges", "bytes")
-	if resp.ContentLength >= 0 {
+	if resp.ContentLength > 0 || resp.ContentLength == 0 && t.isEmpty() {
 		h.Set("Content-Length", strconv.FormatInt(resp.ContentLength, 10))
 	}
 	w.WriteHeader(resp.StatusCode)
@@ -84,6 +84,11 @@ func (s *Server) serveShared(w http.ResponseWriter, r *http.Request, t *target, 
 		return s.passOn(w, r, t, sp.direct, "")
 	}
 	defer sp.wakeWith(r.Context())()
+	if sp.size == 0 {
+		if err := verify(nil, t.named(), t.digest); err != nil {
+			return err
+		}
+	}
 	s.finish(r, t, serveSeekable(w, r, t, sp.size, func(offset int64) io.Reader { return sp.reader(r.Context(), offset) }))
 	return nil
 }
@@ -109,6 +114,10 @@ const blobType = "application/octet-stream"
 // bodyOf is what to pass on of an answer.
 func bodyOf(h http.Header, resp *http.Response, t *target, wanted string) (io.Reader, error) {
 	if resp.StatusCode == http.StatusOK {
+		if resp.Request.Method == http.MethodGet && resp.ContentLength == 0 {
+			// Known before anything is sent. A HEAD without a length says 0 at times.
+			return resp.Body, verify(nil, t.named(), t.digest)
+		}
 		// A registry may ignore a Range.
 		return newVerifier(resp.Body, t.named(), t.digest), nil
 	}
@@ -139,6 +148,11 @@ func (s *Server) serveStored(w http.ResponseWriter, r *http.Request, t *target) 
 		return fmt.Errorf("%s in the gateway's store: %w", t.digest, err)
 	}
 	defer at.Close()
+	if at.Size() == 0 && !t.isEmpty() {
+		err := verify(nil, t.named(), t.digest)
+		s.discard(r.Context(), t.digest, err)
+		return err
+	}
 	if r.Method == http.MethodGet && wantedRange(r, t.digest.String()) != "" {
 		err = s.verifyStored(r.Context(), at, t)
 		if errors.As(err, new(*digestError)) {
@@ -170,12 +184,6 @@ func serveSeekable(w http.ResponseWriter, r *http.Request, t *target, size int64
 		r.Header.Del("Range")
 	}
 	body := &seekable{size: size, open: open}
-	if size == 0 {
-		// net/http would not even look.
-		if _, err := body.Read(make([]byte, 1)); err != io.EOF {
-			return fmt.Errorf("%s: nothing was expected: %w", t.named(), err)
-		}
-	}
 	http.ServeContent(w, r, "", time.Time{}, body)
 	return body.err
 }

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -14,6 +16,7 @@ import (
 	remoteserrors "github.com/containerd/containerd/v2/core/remotes/errors"
 	"github.com/containerd/errdefs"
 
+	"github.com/certsd/containerd-certsd/certsd"
 	"github.com/certsd/containerd-certsd/resolver"
 )
 
@@ -74,24 +77,29 @@ func faultOf(err error) *fault {
 // upstreamBusy is when to ask again where a registry wants to be left alone.
 const upstreamBusy = 30 * time.Second
 
+// statusOf is the class of an error. containerd takes 404 for "not here" and asks
+// the next host: it is for what a registry itself says is not there, and for the
+// digest of an image that has another one.
 func statusOf(err error) (int, string) {
 	var timeout net.Error
-	var answer remoteserrors.ErrUnexpectedStatus
-	switch answered := errors.As(err, &answer); {
+	var store *storeError
+	switch answer, answered := registrysAnswer(err); {
+	case errors.As(err, &store):
+		return store.status(), codeUnavailable
 	case errors.Is(err, docker.ErrInvalidAuthorization):
 		return http.StatusForbidden, codeDenied
-	case answered && (answer.StatusCode == http.StatusUnauthorized || answer.StatusCode == http.StatusForbidden):
+	case answered && (answer == http.StatusUnauthorized || answer == http.StatusForbidden):
 		return http.StatusForbidden, codeDenied
-	case answered && answer.StatusCode == http.StatusTooManyRequests:
+	case answered && answer == http.StatusTooManyRequests:
 		// containerd repeats after 429 four times and at once, which is not what
 		// the registry asks for; after 503 once.
 		return http.StatusServiceUnavailable, codeTooMany
-	case answered && answer.StatusCode == http.StatusRequestedRangeNotSatisfiable:
-		return http.StatusRequestedRangeNotSatisfiable, codeUnsupported
-	case errdefs.IsNotFound(err), errdefs.IsFailedPrecondition(err), errdefs.IsNotImplemented(err):
+	case errors.As(err, new(*resolver.DigestError)), notThere(err):
 		return http.StatusNotFound, codeManifestUnknown
 	case errdefs.IsPermissionDenied(err), errdefs.IsUnauthorized(err):
 		return http.StatusForbidden, codeDenied
+	case errdefs.IsNotImplemented(err):
+		return http.StatusNotImplemented, codeUnsupported
 	case errdefs.IsInvalidArgument(err):
 		return http.StatusBadGateway, codeUnsupported
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
@@ -99,6 +107,30 @@ func statusOf(err error) (int, string) {
 	default:
 		return http.StatusBadGateway, codeUnavailable
 	}
+}
+
+// apiPath is what the paths of registries have. The storage that one leads to has
+// names of its own.
+var apiPath = regexp.MustCompile(`/manifests/|/blobs/[a-z0-9+.-]+:|/tags/|/referrers/|/v1/`)
+
+// registrysAnswer is the status of a registry's own answer, not of a host that it
+// leads to.
+func registrysAnswer(err error) (status int, ok bool) {
+	var answer remoteserrors.ErrUnexpectedStatus
+	if !errors.As(err, &answer) || !apiPath.MatchString(answer.RequestURL) {
+		return 0, false
+	}
+	return answer.StatusCode, true
+}
+
+// notThere tells that a registry has said that there is no such thing. Other
+// errors of this class are about the storage that a registry leads to, or about
+// what this machine lacks.
+func notThere(err error) bool {
+	var e *resolver.Error
+	return errors.As(err, &e) && errdefs.IsNotFound(err) && slices.ContainsFunc(e.Trail.Attempts(), func(a certsd.Attempt) bool {
+		return a.Status == http.StatusNotFound && apiPath.MatchString(a.URL)
+	})
 }
 
 // maxMessage bounds the text of an error in bytes. The upstream's answers are
@@ -157,6 +189,17 @@ func unknownBlob(err error) error {
 		return err
 	}
 	f := faultOf(err)
-	f.code = codeBlobUnknown
+	if f.status == http.StatusNotFound {
+		f.code = codeBlobUnknown
+	}
 	return f
+}
+
+// unsatisfiable passes on that a registry has not the range that a client wants.
+func unsatisfiable(err error, wanted string) error {
+	status, ok := registrysAnswer(err)
+	if wanted == "" || !ok || status != http.StatusRequestedRangeNotSatisfiable {
+		return err
+	}
+	return &fault{status: status, code: codeUnsupported, message: err.Error(), cause: err}
 }

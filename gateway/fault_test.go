@@ -1,10 +1,14 @@
 package gateway
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/json"
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/opencontainers/go-digest"
 )
 
 // TestRegistrysAnswers are what becomes of what a registry says, for a manifest
@@ -66,5 +70,120 @@ func TestBrokenDirectoryFailsClosed(t *testing.T) {
 	}
 	if n := len(u.seen()); n != 0 {
 		t.Errorf("%d requests", n)
+	}
+}
+
+// TestOnlyTheRegistrys404Is404: a client takes it for "not here" and asks somebody
+// else, which is no answer to damage, to the storage behind a registry or to what
+// this gateway refuses.
+func TestOnlyTheRegistrys404Is404(t *testing.T) {
+	t.Parallel()
+	layer := smallLayer("app")
+	elsewhere := newUpstream(t, http.NotFoundHandler())
+	elsewhere.everybody = true
+	for name, tt := range map[string]struct {
+		change func(*Options)
+		answer func(w http.ResponseWriter, r *http.Request) bool
+		path   string
+		status int
+		says   string
+	}{
+		"a layer longer than announced": {
+			answer: onBlobs(func(w http.ResponseWriter, r *http.Request) {
+				body := layer
+				if r.Method == http.MethodGet {
+					body = append(bytes.Clone(layer), "padding"...)
+				}
+				http.ServeContent(w, r, "", zeroTime, bytes.NewReader(body))
+			}),
+			status: http.StatusBadGateway, says: codeUnavailable,
+		},
+		"a layer shorter than announced": {
+			answer: onBlobs(func(w http.ResponseWriter, r *http.Request) {
+				body := layer
+				if r.Method == http.MethodGet {
+					body = layer[:len(layer)-3]
+				}
+				http.ServeContent(w, r, "", zeroTime, bytes.NewReader(body))
+			}),
+			status: http.StatusBadGateway, says: codeUnavailable,
+		},
+		"a layer of other content": {
+			answer: onBlobs(func(w http.ResponseWriter, r *http.Request) {
+				http.ServeContent(w, r, "", zeroTime, bytes.NewReader(smallLayer("apq")))
+			}),
+			status: http.StatusBadGateway, says: codeUnavailable,
+		},
+		"a manifest that is too large": {
+			answer: func(w http.ResponseWriter, _ *http.Request) bool {
+				w.Header().Set("Docker-Content-Digest", someDigest)
+				w.Header().Set("Content-Type", "application/vnd.oci.image.manifest.v1+json")
+				w.Header().Set("Content-Length", "5000000")
+				return true
+			},
+			status: http.StatusBadGateway, says: codeUnavailable,
+		},
+		"schema 1 that is not converted": {
+			change: func(o *Options) { o.Store = nil },
+			status: http.StatusNotImplemented, says: codeUnsupported,
+		},
+		"a storage that has lost a blob": {
+			answer: onBlobs(func(w http.ResponseWriter, r *http.Request) {
+				http.Redirect(w, r, "https://"+elsewhere.host+"/docker/registry/v2/blobs/sha256/00/00/data", http.StatusTemporaryRedirect)
+			}),
+			path:   "/v2/app/blobs/" + someDigest,
+			status: http.StatusBadGateway, says: codeUnavailable,
+		},
+		"a blob of nothing": {
+			answer: onBlobs(func(http.ResponseWriter, *http.Request) {}),
+			path:   "/v2/app/blobs/" + digest.FromString("something").String(),
+			status: http.StatusBadGateway, says: codeUnavailable,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			u := newUpstream(t, newOldImages(map[string][]byte{"app": layer}))
+			u.answers(tt.answer)
+			g := newGateway(t, tt.change, u, elsewhere)
+			got := g.do(t, http.MethodGet, cmp.Or(tt.path, "/v2/app/manifests/1")+"?ns="+u.host)
+			if got.status != tt.status || !strings.Contains(string(got.body), tt.says) {
+				t.Errorf("got %d %s", got.status, got.body)
+			}
+		})
+	}
+}
+
+// onBlobs answers for blobs alone.
+func onBlobs(f http.HandlerFunc) func(w http.ResponseWriter, r *http.Request) bool {
+	return func(w http.ResponseWriter, r *http.Request) bool {
+		if !strings.Contains(r.URL.Path, "/blobs/") {
+			return false
+		}
+		f(w, r)
+		return true
+	}
+}
+
+// TestHeadWithoutALength: many servers say 0 to a HEAD of what is not empty, and a
+// client that is told so asks no further.
+func TestHeadWithoutALength(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t, nil)
+	img := u.push(t, "app:1", 1)
+	d, _ := layerOf(t, img)
+	u.answers(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method == http.MethodHead && strings.Contains(r.URL.Path, "/blobs/") {
+			w.Header().Set("Content-Length", "0")
+			return true
+		}
+		return false
+	})
+	g := newGateway(t, nil, u)
+	if got := g.do(t, http.MethodHead, "/v2/app/blobs/"+d+"?ns="+u.host); got.status != http.StatusOK || got.header.Get("Content-Length") != "" {
+		t.Errorf("%d, a length of %q", got.status, got.header.Get("Content-Length"))
+	}
+	empty := digest.FromBytes(nil).String()
+	if got := g.do(t, http.MethodHead, "/v2/app/blobs/"+empty+"?ns="+u.host); got.status != http.StatusOK || got.header.Get("Content-Length") != "0" {
+		t.Errorf("nothing: %d, a length of %q", got.status, got.header.Get("Content-Length"))
 	}
 }

@@ -38,6 +38,9 @@ type upstream struct {
 	images           http.Handler
 	// everybody lets in every certificate.
 	everybody bool
+	// alone makes a directory with the right certificate only: with others, each
+	// 5xx is one request for each.
+	alone bool
 	// wholeOnly tells that images knows no ranges without an end.
 	wholeOnly bool
 
@@ -115,6 +118,9 @@ func (u *upstream) dir(tb testing.TB, root string) {
 	must(tb, os.MkdirAll(dir, 0o755))
 	must(tb, u.servers.Write(dir, "ca"))
 	for _, name := range []string{"alpha", "bravo"} {
+		if u.alone && name == "alpha" {
+			continue
+		}
 		must(tb, u.clients.Client(name).Write(dir, name))
 	}
 }

@@ -38,7 +38,9 @@ func (s *Server) serveManifest(w http.ResponseWriter, r *http.Request, t *target
 			w.WriteHeader(http.StatusNotModified)
 			return nil
 		}
-		h.Set("Content-Length", strconv.FormatInt(desc.Size, 10))
+		if desc.Size > 0 { // otherwise nobody has said
+			h.Set("Content-Length", strconv.FormatInt(desc.Size, 10))
+		}
 		w.WriteHeader(http.StatusOK)
 		return nil
 	}
@@ -68,7 +70,14 @@ func (s *Server) resolve(ctx context.Context, t *target) (ocispec.Descriptor, er
 	flight := s.flights.join(t.key(), t.named(), func(ctx context.Context) (ocispec.Descriptor, error) {
 		return s.resolveNow(ctx, t)
 	})
-	return flight.result(ctx)
+	desc, err := flight.result(ctx)
+	if err == nil && t.digest != "" && desc.Digest != t.digest {
+		return desc, &fault{
+			status: http.StatusNotFound, code: codeManifestUnknown,
+			message: fmt.Sprintf("%s is a schema 1 manifest, which is served converted, under its own digest alone: ask for %s@%s", t.named(), t.ref(), desc.Digest),
+		}
+	}
+	return desc, err
 }
 
 func (s *Server) resolveNow(ctx context.Context, t *target) (ocispec.Descriptor, error) {

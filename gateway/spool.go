@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 )
@@ -26,6 +27,8 @@ type spools struct {
 	open func(ctx context.Context, t *target, offset int64) (*http.Response, error)
 	//nolint:containedctx // a download belongs to nobody's request
 	ctx context.Context
+	// pause waits before another attempt; nil is a timer. Tests replace it.
+	pause func(context.Context, time.Duration) error
 
 	// mu guards the rest.
 	mu     sync.Mutex
@@ -213,44 +216,91 @@ func (s *spools) discard(sp *spool) {
 	s.giveBack(sp.size)
 }
 
-// maxResumes is how often in a row a download that was cut is taken up again
-// without getting any further.
-const maxResumes = 3
+const (
+	// maxResumes is how often in a row a download that was cut is taken up again
+	// without getting any further, maxPause the longest wait before: half a minute
+	// in all.
+	maxResumes = 7
+	maxPause   = 8 * time.Second
+)
 
 // download fills the file and verifies it. A cut connection is taken up where
-// it was.
+// it was: what one request met is not the end for all who read.
 func (s *spools) download(ctx context.Context, sp *spool, resp *http.Response) error {
 	hash := sp.target.digest.Algorithm().Hash()
+	var err error
 	for fruitless := 0; ; fruitless++ {
-		before := sp.have()
-		err := sp.fill(resp.Body, hash)
-		_ = resp.Body.Close()
-		if err == nil {
-			return sp.verify(hash)
+		if resp != nil {
+			before := sp.have()
+			err = sp.fill(resp.Body, hash)
+			_ = resp.Body.Close()
+			if err == nil {
+				return sp.verify(hash)
+			}
+			if sp.have() > before {
+				fruitless = 0
+			}
 		}
-		if sp.have() > before {
-			fruitless = 0
-		}
-		if errors.As(err, new(*diskError)) || ctx.Err() != nil || fruitless >= maxResumes {
+		if ctx.Err() != nil || fruitless >= maxResumes || isFinal(err) {
 			return err
 		}
-		if resp, err = s.resume(ctx, sp, err); err != nil {
-			return err
+		if fruitless > 0 {
+			if perr := s.rest(ctx, min(250*time.Millisecond<<(fruitless-1), maxPause)); perr != nil {
+				return perr
+			}
+		}
+		if resp, err = s.resume(ctx, sp); err != nil {
+			err = fmt.Errorf("%s: cut after %d of %d bytes: %w", sp.target.named(), sp.have(), sp.size, err)
 		}
 	}
 }
 
-func (s *spools) resume(ctx context.Context, sp *spool, cut error) (*http.Response, error) {
-	resp, err := s.open(ctx, sp.target, sp.have())
+// isFinal tells that asking again will not help.
+func isFinal(err error) bool {
+	if errors.As(err, new(*diskError)) {
+		return true
+	}
+	status, _ := statusOf(err)
+	answer, _ := registrysAnswer(err)
+	return status == http.StatusForbidden || status == http.StatusNotFound || answer == http.StatusRequestedRangeNotSatisfiable
+}
+
+func (s *spools) rest(ctx context.Context, d time.Duration) error {
+	if s.pause != nil {
+		return s.pause(ctx, d)
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// resume asks for the rest. What a registry that knows no ranges sends again is
+// passed over: the digest is of all.
+func (s *spools) resume(ctx context.Context, sp *spool) (*http.Response, error) {
+	have := sp.have()
+	resp, err := s.open(ctx, sp.target, have)
 	if err != nil {
-		return nil, errors.Join(cut, err)
+		return nil, err
 	}
 	contentRange := resp.Header.Get("Content-Range")
-	if resp.StatusCode == http.StatusPartialContent && answersRange(contentRange, fmt.Sprintf("bytes=%d-", sp.have())) {
+	switch {
+	case have == 0 && resp.StatusCode == http.StatusOK:
 		return resp, nil
+	case resp.StatusCode == http.StatusPartialContent && answersRange(contentRange, fmt.Sprintf("bytes=%d-", have)):
+		return resp, nil
+	case resp.StatusCode == http.StatusOK && resp.ContentLength == sp.size:
+		if _, err = io.CopyN(io.Discard, resp.Body, have); err == nil {
+			return resp, nil
+		}
+	default:
+		err = fmt.Errorf("the registry does not go on from there, but answers %d with a range of %.100q", resp.StatusCode, contentRange)
 	}
-	_ = resp.Body.Close()
-	return nil, fmt.Errorf("%s: cut after %d of %d bytes, and the registry does not go on from there: %w", sp.target.named(), sp.have(), sp.size, cut)
+	return nil, errors.Join(err, resp.Body.Close())
 }
 
 // diskError is what the file and not the registry is to blame for.

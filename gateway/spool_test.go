@@ -10,9 +10,11 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/iotest"
 	"time"
@@ -210,7 +212,7 @@ func TestWrongContent(t *testing.T) {
 			}
 			defer resp.Body.Close()
 			body, err := io.ReadAll(resp.Body)
-			if err == nil || len(body) >= len(wrong) && len(wrong) > 0 {
+			if resp.StatusCode == http.StatusOK && (err == nil || len(body) >= len(wrong)) {
 				t.Errorf("%d bytes of %d, %v", len(body), len(wrong), err)
 			}
 		})
@@ -236,41 +238,91 @@ func TestGoodContentOfUnknownSize(t *testing.T) {
 	}
 }
 
+// TestCutDownloadsGoOn: all who read have the rest, whatever one request met.
 func TestCutDownloadsGoOn(t *testing.T) {
 	t.Parallel()
-	for _, tt := range []struct {
-		name    string
-		resumes bool
-		want    []string
+	rest := func(n int) []string { return slices.Repeat([]string{"bytes=524288-"}, n) }
+	for name, tt := range map[string]struct {
+		// resume answers the n-th request for the rest, from 0 on.
+		resume func(b *blobServer, n int, w http.ResponseWriter, r *http.Request)
+		fails  bool
+		want   []string
 	}{
-		{"where they were", true, []string{"", "bytes=32768-"}},
-		{"not at all", false, []string{"", "bytes=32768-"}},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			b := newBlobServer(64 << 10)
-			b.handler = func(w http.ResponseWriter, r *http.Request) {
-				switch {
-				case r.Header.Get("Range") == "":
-					b.half(w)
+		"where they were": {
+			resume: func(b *blobServer, _ int, w http.ResponseWriter, r *http.Request) { b.whole(w, r) },
+			want:   rest(1),
+		},
+		"from the beginning": {
+			resume: func(b *blobServer, _ int, w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Length", strconv.Itoa(len(b.content)))
+				_, _ = w.Write(b.content)
+			},
+			want: rest(1),
+		},
+		"after other answers": {
+			resume: func(b *blobServer, n int, w http.ResponseWriter, r *http.Request) {
+				switch n {
+				case 0, 1:
+					w.WriteHeader(http.StatusServiceUnavailable)
+				case 2:
+					w.WriteHeader(http.StatusTooManyRequests)
+				case 3:
 					panic(http.ErrAbortHandler)
-				case tt.resumes:
-					b.whole(w, r)
+				case 4:
+					w.Header().Set("Content-Range", "bytes 0-9/10")
+					w.WriteHeader(http.StatusPartialContent)
 				default:
-					w.Header().Set("Content-Length", strconv.Itoa(len(b.content)))
-					_, _ = w.Write(b.content)
+					b.whole(w, r)
 				}
+			},
+			want: rest(6),
+		},
+		"not where all answers are 503": {
+			resume: func(_ *blobServer, _ int, w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(http.StatusServiceUnavailable)
+			},
+			fails: true, want: rest(maxResumes),
+		},
+		"not where it is gone": {
+			resume: func(_ *blobServer, _ int, w http.ResponseWriter, r *http.Request) { http.NotFound(w, r) },
+			fails:  true, want: rest(1),
+		},
+		"not where it is forbidden now": {
+			resume: func(_ *blobServer, _ int, w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(http.StatusForbidden)
+			},
+			fails: true, want: rest(1),
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBlobServer(1 << 20)
+			both := make(chan struct{})
+			var asked atomic.Int64
+			b.handler = func(w http.ResponseWriter, r *http.Request) {
+				if r.Header.Get("Range") == "" {
+					b.half(w)
+					<-both
+					panic(http.ErrAbortHandler)
+				}
+				tt.resume(b, int(asked.Add(1))-1, w, r)
 			}
 			u := newUpstream(t, b)
+			u.alone = true
 			g := newGateway(t, nil, u)
-			resp := g.open(t, b.path(u))
-			defer resp.Body.Close()
-			body, err := io.ReadAll(resp.Body)
-			if tt.resumes != (err == nil && bytes.Equal(body, b.content)) {
-				t.Errorf("%d bytes, %v", len(body), err)
+			g.handler.spools.pause = func(context.Context, time.Duration) error { return nil }
+			first, second := g.open(t, b.path(u)), g.open(t, b.path(u))
+			defer first.Body.Close()
+			defer second.Body.Close()
+			close(both)
+			for _, resp := range []*http.Response{first, second} {
+				body, err := io.ReadAll(resp.Body)
+				if tt.fails == (err == nil && bytes.Equal(body, b.content)) {
+					t.Errorf("%d bytes, %v", len(body), err)
+				}
 			}
-			if got := b.asked(); strings.Join(got, ",") != strings.Join(tt.want, ",") {
-				t.Errorf("asked %q, want %q", got, tt.want)
+			if got := b.asked(); !slices.Equal(got[1:], tt.want) {
+				t.Errorf("asked %q, want %q", got[1:], tt.want)
 			}
 			g.spoolsAreEmpty(t)
 		})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"sync"
@@ -181,13 +182,47 @@ func (p *pinned) release() {
 // Info implements content.Store.
 func (s *Store) Info(ctx context.Context, d digest.Digest) (content.Info, error) {
 	s.pin(ctx, d)
-	return s.Store.Info(ctx, d)
+	info, err := s.Store.Info(ctx, d)
+	return info, ofStore(err)
 }
 
 // ReaderAt implements content.Store.
 func (s *Store) ReaderAt(ctx context.Context, desc ocispec.Descriptor) (content.ReaderAt, error) {
 	s.pin(ctx, desc.Digest)
-	return s.Store.ReaderAt(ctx, desc)
+	at, err := s.Store.ReaderAt(ctx, desc)
+	return at, ofStore(err)
+}
+
+// storeError is about what is stored, not about what a registry has.
+type storeError struct{ error }
+
+// Unwrap returns the cause, which conversions look at.
+func (e *storeError) Unwrap() error { return e.error }
+
+// status tells content that is not what it was announced to be from a store that
+// cannot take it.
+func (e *storeError) status() int {
+	switch {
+	case errdefs.IsFailedPrecondition(e):
+		return http.StatusBadGateway
+	case isFull(e):
+		return http.StatusInsufficientStorage
+	default:
+		return http.StatusInternalServerError
+	}
+}
+
+// isFull tells that there was no room.
+func isFull(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+}
+
+// ofStore marks an error as one of the store.
+func ofStore(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &storeError{err}
 }
 
 // Writer implements content.Store.
@@ -195,7 +230,7 @@ func (s *Store) Writer(ctx context.Context, opts ...content.WriterOpt) (content.
 	flightIn(ctx).begin()
 	w, err := s.Store.Writer(ctx, opts...)
 	if err != nil {
-		return nil, err
+		return nil, ofStore(err)
 	}
 	return &storeWriter{Writer: w, store: s, flight: flightIn(ctx)}, nil
 }
@@ -213,7 +248,7 @@ var _ content.Syncer = (*storeWriter)(nil)
 func (w *storeWriter) Write(p []byte) (int, error) {
 	n, err := w.Writer.Write(p)
 	w.flight.received(n)
-	return n, err
+	return n, ofStore(err)
 }
 
 // Commit implements content.Writer.
@@ -227,7 +262,7 @@ func (w *storeWriter) Commit(ctx context.Context, size int64, expected digest.Di
 	if err == nil {
 		w.flight.stored()
 	}
-	return err
+	return ofStore(err)
 }
 
 // Sync implements content.Syncer as far as the writer does.

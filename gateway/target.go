@@ -123,6 +123,11 @@ func (t *target) parsePath(rest string) (name string, err error) {
 	return strings.Join(parts[:n-2], "/"), err
 }
 
+// isEmpty tells that nothing is asked for, by the digest of nothing.
+func (t *target) isEmpty() bool {
+	return t.digest != "" && t.digest.Algorithm().FromBytes(nil) == t.digest
+}
+
 // key names what requests can share. One that has come through other gateways
 // shares nothing with one that has not: each might wait for the other.
 func (t *target) key() string { return t.named() + " " + t.via }

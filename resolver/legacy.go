@@ -61,20 +61,21 @@ func (r *Resolver) convert(ctx context.Context, spec reference.Spec, image *v1co
 // one.
 func compare(spec reference.Spec, desc ocispec.Descriptor) error {
 	if want := spec.Digest(); want != "" && want != desc.Digest {
-		return &digestError{ref: spec.String(), want: want, got: desc.Digest}
+		return &DigestError{Ref: spec.String(), Want: want, Got: desc.Digest}
 	}
 	return nil
 }
 
-// digestError tells that an image is not the one the reference names.
-type digestError struct {
-	ref       string
-	want, got digest.Digest
+// DigestError tells that a converted image is not the one the reference names.
+type DigestError struct {
+	Ref       string
+	Want, Got digest.Digest
 }
 
-func (e *digestError) Error() string {
-	return fmt.Sprintf("%s: the image converts to %s, not to the digest asked for: if the tag was meant to move, pull it without digest", e.ref, e.got)
+// Error names the digest that the image has.
+func (e *DigestError) Error() string {
+	return fmt.Sprintf("%s: the image converts to %s, not to the digest asked for: if the tag was meant to move, pull it without digest", e.Ref, e.Got)
 }
 
 // Unwrap makes the error one of errdefs.ErrFailedPrecondition.
-func (e *digestError) Unwrap() error { return errdefs.ErrFailedPrecondition }
+func (e *DigestError) Unwrap() error { return errdefs.ErrFailedPrecondition }

@@ -9,8 +9,11 @@ package resolver
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/containerd/containerd/v2/core/content"
@@ -18,6 +21,7 @@ import (
 	"github.com/containerd/containerd/v2/core/remotes/docker"
 	"github.com/containerd/containerd/v2/core/transfer"
 	"github.com/containerd/containerd/v2/pkg/reference"
+	"github.com/containerd/errdefs"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/certsd/containerd-certsd/certsd"
@@ -109,8 +113,22 @@ func (r *Resolver) Resolve(ctx context.Context, ref string) (string, ocispec.Des
 	}
 	ctx, trail := certsd.WithTrail(certsd.WithRepository(discreet.Context(ctx), repository(spec)))
 	name, desc, err := r.docker.Resolve(r.ahead(ctx, spec.Hostname()), ref)
+	if errdefs.IsNotFound(err) && found(trail) {
+		// containerd says so of a manifest that is too large.
+		err = fmt.Errorf("%w: %s", errUnusable, presentable(err))
+	}
 	name, desc, err = r.legacy(ctx, spec, name, desc, err)
 	return name, desc, explain(err, ref, trail)
+}
+
+// errUnusable is a manifest that is there.
+var errUnusable = errors.New("what the registry has cannot be used")
+
+// found tells whether a registry has answered with a manifest.
+func found(trail *certsd.Trail) bool {
+	return slices.ContainsFunc(trail.Attempts(), func(a certsd.Attempt) bool {
+		return a.Status == http.StatusOK && strings.Contains(a.URL, "/manifests/")
+	})
 }
 
 // Fetcher implements remotes.Resolver. The fetcher is a
