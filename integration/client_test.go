@@ -43,16 +43,17 @@ func getMain() {
 	})
 }
 
-// criPullMain is the command "cri-pull [-user NAME -password WORD] REF": it
+// criPullMain is the command "cri-pull [-socket PATH] [-user NAME -password WORD] REF": it
 // does what the kubelet does.
 func criPullMain() {
 	user := flag.String("user", "", "user name for the registry")
 	password := flag.String("password", "", "password for the registry")
+	address := flag.String("socket", socket, "socket of the image service")
 	exit(func(ctx context.Context, args []string) error {
 		if len(args) != 1 {
-			return errors.New("usage: cri-pull [-user NAME -password WORD] REF")
+			return errors.New("usage: cri-pull [-socket PATH] [-user NAME -password WORD] REF")
 		}
-		conn, err := grpc.NewClient("unix://"+socket, grpc.WithTransportCredentials(insecure.NewCredentials()))
+		conn, err := grpc.NewClient("unix://"+*address, grpc.WithTransportCredentials(insecure.NewCredentials()))
 		if err != nil {
 			return err
 		}

@@ -2,11 +2,9 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
-	"strings"
 
 	"github.com/containerd/log"
 	"github.com/urfave/cli/v3"
@@ -39,7 +37,7 @@ func gatewayCommand(stdout, stderr io.Writer) *cli.Command {
 		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "config", Usage: "read the settings in `FILE`, of which flags on the command line take the place", Destination: &file},
 			&cli.BoolFlag{Name: "rotate-secret", Usage: "replace the secret of the gateway that is running, and end", Destination: &rotate},
-		}, append(gatewayFlags(config), show.flags()...)...),
+		}, append(settingFlags(config.Settings()), show.flags()...)...),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			if c.Args().Present() && !show.asked() {
 				return &usageError{fmt.Errorf("gateway takes no arguments, not %q", c.Args().First())}
@@ -65,27 +63,6 @@ func gatewayCommand(stdout, stderr io.Writer) *cli.Command {
 	}
 }
 
-// gatewayFlags are the settings as flags.
-func gatewayFlags(config *gateway.Config) []cli.Flag {
-	var flags []cli.Flag
-	for _, s := range config.Settings() {
-		name := strings.ReplaceAll(s.Key, "_", "-")
-		switch v := s.Value.(type) {
-		case *string:
-			flags = append(flags, &cli.StringFlag{Name: name, Usage: s.Usage, Value: *v})
-		case *bool:
-			flags = append(flags, &cli.BoolFlag{Name: name, Usage: s.Usage, Value: *v})
-		case *int:
-			flags = append(flags, &cli.IntFlag{Name: name, Usage: s.Usage, Value: *v})
-		case *[]string:
-			flags = append(flags, &cli.StringSliceFlag{Name: name, Usage: s.Usage, Value: *v})
-		case gateway.Text:
-			flags = append(flags, &cli.StringFlag{Name: name, Usage: s.Usage, Value: v.String()})
-		}
-	}
-	return flags
-}
-
 // loadGateway reads the file and puts the flags that were given over it.
 func loadGateway(config *gateway.Config, c *cli.Command, file string) error {
 	if file != "" {
@@ -93,31 +70,13 @@ func loadGateway(config *gateway.Config, c *cli.Command, file string) error {
 			return err
 		}
 	}
-	var errs []error
-	for _, s := range config.Settings() {
-		name := strings.ReplaceAll(s.Key, "_", "-")
-		if !c.IsSet(name) {
-			continue
-		}
-		switch v := s.Value.(type) {
-		case *string:
-			*v = c.String(name)
-		case *bool:
-			*v = c.Bool(name)
-		case *int:
-			*v = c.Int(name)
-		case *[]string:
-			*v = c.StringSlice(name)
-		case gateway.Text:
-			if err := v.UnmarshalText([]byte(c.String(name))); err != nil {
-				errs = append(errs, fmt.Errorf("--%s: %w", name, err))
-			}
-		}
+	if err := setFlags(config.Settings(), c); err != nil {
+		return err
 	}
 	if c.IsSet("root") {
 		config.Root = absolute(config.Root)
 	}
-	return errors.Join(errs...)
+	return nil
 }
 
 // absolute is a list of roots as somebody in this directory means it. The one in

@@ -88,6 +88,7 @@ func command(stdout, stderr io.Writer) *cli.Command {
 			checkCommand(stdout, stderr),
 			completionCommand(stdout),
 			copyCommand(stdout, stderr),
+			criCommand(stderr),
 			demoCommand(stdout),
 			gatewayCommand(stdout, stderr),
 			manCommand(stdout),

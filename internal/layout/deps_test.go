@@ -12,8 +12,8 @@ import (
 const module = "github.com/certsd/containerd-certsd/"
 
 // imports are the packages of this module that each of them imports. certsd and
-// v1compat know nothing of each other, resolver joins them, plugin and gateway
-// are two ways to offer it and know nothing of each other either.
+// v1compat know nothing of each other, resolver joins them, plugin, gateway
+// and imageservice are ways to offer it and know nothing of each other either.
 var imports = map[string][]string{
 	"certsd":          nil,
 	"v1compat":        nil,
@@ -21,11 +21,12 @@ var imports = map[string][]string{
 	"resolver":        {"certsd", "internal/discreet", "v1compat"},
 	"plugin":          {"certsd", "internal/telemetry", "resolver", "v1compat"},
 	"gateway":         {"certsd", "internal/daemon", "internal/settings", "internal/telemetry", "resolver"},
+	"imageservice":    {"certsd", "internal/daemon", "internal/settings", "internal/telemetry", "resolver", "v1compat"},
 
 	"cmd/certsd": {
-		"certsd", "gateway", "internal/certtest", "internal/check", "internal/clidoc", "internal/gatewayconfig",
+		"certsd", "gateway", "imageservice", "internal/certtest", "internal/check", "internal/clidoc", "internal/gatewayconfig",
 		"internal/imagecopy", "internal/imageref", "internal/migrate", "internal/ocilayout", "internal/progress",
-		"internal/pull", "resolver", "v1compat",
+		"internal/pull", "internal/settings", "resolver", "v1compat",
 	},
 
 	"internal/benchtest":     nil,

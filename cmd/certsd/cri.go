@@ -1,0 +1,54 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/containerd/log"
+	"github.com/urfave/cli/v3"
+
+	"github.com/certsd/containerd-certsd/imageservice"
+)
+
+func criCommand(stderr io.Writer) *cli.Command {
+	config := imageservice.DefaultConfig()
+	var file string
+	return &cli.Command{
+		Name:  "cri",
+		Usage: "serve the kubelet's image service in front of a stock containerd",
+		Description: "Pulls images of registries that have certs.d directories into a containerd that knows nothing of them, with\n" +
+			"their client certificates and the pull secrets of the pods; Registry v1 and schema 1 images are converted.\n" +
+			"Everything else is passed on to containerd as it comes. The kubelet is told by one line of its configuration:\n\n" +
+			"   certsd cri\n" +
+			"   imageServiceEndpoint: unix:///run/certsd/cri.sock",
+		OnUsageError: usage,
+		Flags: append([]cli.Flag{
+			&cli.StringFlag{Name: "config", Usage: "read the settings in `FILE`, of which flags on the command line take the place", Destination: &file},
+		}, settingFlags(config.Settings())...),
+		Action: func(ctx context.Context, c *cli.Command) error {
+			if c.Args().Present() {
+				return &usageError{fmt.Errorf("cri takes no arguments, not %q", c.Args().First())}
+			}
+			if file != "" {
+				if err := config.Load(file); err != nil {
+					return &usageError{err}
+				}
+			}
+			if err := setFlags(config.Settings(), c); err != nil {
+				return &usageError{err}
+			}
+			if c.IsSet("root") {
+				config.Root = absolute(config.Root)
+			}
+			if err := config.Check(); err != nil {
+				return &usageError{err}
+			}
+			if err := log.SetLevel(config.LogLevel); err != nil {
+				return &usageError{fmt.Errorf("log_level: %w", err)}
+			}
+			log.L.Logger.SetOutput(stderr)
+			return config.Run(ctx, nil)
+		},
+	}
+}

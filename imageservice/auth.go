@@ -1,0 +1,91 @@
+package imageservice
+
+import (
+	"encoding/base64"
+	"errors"
+	"net"
+	"net/url"
+	"strings"
+
+	runtime "k8s.io/cri-api/pkg/apis/runtime/v1"
+)
+
+// auth are the credentials of a request. It has nothing that prints it.
+type auth struct {
+	user, password, encoded, server, identityToken, registryToken string
+}
+
+func authOf(a *runtime.AuthConfig) auth {
+	return auth{
+		user: a.GetUsername(), password: a.GetPassword(), encoded: a.GetAuth(), server: a.GetServerAddress(),
+		identityToken: a.GetIdentityToken(), registryToken: a.GetRegistryToken(),
+	}
+}
+
+// errAuth has nothing of what it is about.
+var errAuth = errors.New(`the request's credentials cannot be used: "auth" is not USER:PASSWORD in base64`)
+
+// credentials are what a registry is told that asks: for another server than
+// they are for, none.
+func (a auth) credentials(registry string) (user, secret string, err error) {
+	if !a.meant(registry) {
+		return "", "", nil
+	}
+	switch {
+	case a.user != "":
+		return a.user, a.password, nil
+	case a.identityToken != "":
+		return "", a.identityToken, nil
+	case a.encoded != "":
+		return decodeAuth(a.encoded)
+	default:
+		return "", "", nil
+	}
+}
+
+func decodeAuth(encoded string) (user, secret string, err error) {
+	// Some leave the padding out.
+	decoded, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(encoded, "="))
+	if err != nil {
+		return "", "", errAuth
+	}
+	user, secret, ok := strings.Cut(string(decoded), ":")
+	if !ok {
+		return "", "", errAuth
+	}
+	return user, strings.Trim(secret, "\x00"), nil
+}
+
+// bearer is the value of Authorization that needs no asking for: the registry
+// token, which is for the registry itself and for no mirror.
+func (a auth) bearer(registry string) string {
+	if a.registryToken == "" || a.user != "" || a.identityToken != "" || a.encoded != "" || !a.meant(registry) {
+		return ""
+	}
+	return "Bearer " + a.registryToken
+}
+
+// meant reports whether the credentials are for a registry.
+func (a auth) meant(registry string) bool {
+	return a.server == "" || serverOf(a.server) == serverOf(registry)
+}
+
+// serverOf is the host[:port] of a server's address, which may be written as
+// people and Docker's configuration do.
+func serverOf(address string) string {
+	host := address
+	if u, err := url.Parse(address); err == nil && u.Host != "" {
+		host = u.Host
+	} else {
+		host, _, _ = strings.Cut(host, "/")
+	}
+	host = strings.TrimSuffix(strings.ToLower(host), ".")
+	if name, port, err := net.SplitHostPort(host); err == nil && port == "443" {
+		host = name
+	}
+	switch host {
+	case "index.docker.io", "registry-1.docker.io":
+		return "docker.io"
+	}
+	return host
+}

@@ -1,0 +1,232 @@
+package imageservice
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/internal/daemon"
+	"github.com/certsd/containerd-certsd/internal/settings"
+	"github.com/certsd/containerd-certsd/resolver"
+)
+
+// Config is an image service as a person describes it: each key of the file is
+// a flag of the same name with dashes. The tag usage is the flag's help, a word
+// in quotes what its value stands for. The defaults named are those of
+// [DefaultConfig].
+type Config struct {
+	// Root lists the certs.d directories, separated as in $PATH. Empty: those of
+	// [certsd.DefaultRoots].
+	Root string `toml:"root" usage:"search the certs.d directories in 'LIST', separated as in $PATH"`
+
+	// SystemRoots is "fallback", the default, to trust the system's CA roots only
+	// where a directory has none, or "append" to trust them always.
+	SystemRoots string `toml:"system_roots" usage:"trust the CA roots of the system as 'MODE' says: fallback where no others are configured, append always"`
+
+	// RotateOn are the answers on which the next certificate is presented:
+	// statuses and classes of them. Default: "403" and "5xx".
+	RotateOn []string `toml:"rotate_on" usage:"present the next certificate on 'STATUS': 403, 5xx, ..."`
+
+	// RegistryV1 is "never", "configured", the default, for registries with a
+	// directory of their own, or "always".
+	RegistryV1 string `toml:"registry_v1" usage:"speak Registry v1 with 'WHICH' registries: never, configured (own directory) or always"`
+
+	// Schema1 converts schema 1 manifests, the default, instead of refusing them.
+	Schema1 bool `toml:"schema1" usage:"convert schema 1 manifests; --schema1=false refuses them"`
+
+	// Registries is "configured", the default, to pull here what is in registries
+	// with a directory of their own, or "all".
+	Registries string `toml:"registries" usage:"pull images of 'WHICH' registries here: configured (own directory) or all; the rest is passed to containerd"`
+
+	// Listen is the address of the socket, unix:PATH. Default:
+	// unix:/run/certsd/cri.sock.
+	Listen string `toml:"listen" usage:"listen on 'ADDRESS', unix:PATH"`
+
+	// Containerd is the address of containerd's socket. Default:
+	// [DefaultContainerd].
+	Containerd string `toml:"containerd" usage:"pull into the containerd at 'ADDRESS'"`
+
+	// ImageService is the address of the image service that everything else is
+	// passed to. Empty, the default: containerd's.
+	ImageService string `toml:"image_service" usage:"pass everything else to the image service at 'ADDRESS', such as that of a snapshotter, in place of that of containerd"`
+
+	// ContainerdConfig is containerd's configuration file, of which the settings
+	// for pulls are read that containerd does not tell. Empty, the default: none.
+	ContainerdConfig string `toml:"containerd_config" usage:"read from 'FILE', the configuration of containerd, how CRI pulls, as far as containerd does not tell"`
+
+	// Snapshotter unpacks images. Empty, the default: CRI's.
+	Snapshotter string `toml:"snapshotter" usage:"unpack images with snapshotter 'NAME' in place of that of CRI"`
+
+	// SnapshotAnnotations tell the snapshotter about image and layers. Default:
+	// what CRI does.
+	SnapshotAnnotations bool `toml:"snapshot_annotations" usage:"tell the snapshotter about image and layers, as lazy ones need it, also where CRI does not"`
+
+	// DiscardUnpackedLayers lets containerd remove layers that are unpacked.
+	// Default: what CRI does.
+	DiscardUnpackedLayers bool `toml:"discard_unpacked_layers" usage:"let containerd remove layers that are unpacked, also where CRI does not"`
+
+	// MaxConcurrentDownloads is how many layers of an image are fetched at a time.
+	// 0, the default: as many as CRI, or 3.
+	MaxConcurrentDownloads int `toml:"max_concurrent_downloads" usage:"fetch 'N' layers of an image at a time; 0 is as CRI does, or 3"`
+
+	// ConcurrentLayerFetchBuffer is the size of the pieces of a layer that are
+	// fetched in parallel, in bytes. 0, the default: as CRI does, or no pieces.
+	ConcurrentLayerFetchBuffer int `toml:"concurrent_layer_fetch_buffer" usage:"fetch pieces of a layer in parallel, of 'BYTES' each; 0 is as CRI does, or whole layers"`
+
+	// ImagePullProgressTimeout ends a pull that has got nothing for that long, as
+	// "5m"; "0s" is no limit. Empty, the default: as CRI does, or five minutes.
+	ImagePullProgressTimeout string `toml:"image_pull_progress_timeout" usage:"end a pull that gets nothing for 'DURATION', such as 5m; 0s never; empty is as CRI does, or 5m"`
+
+	// SandboxImage is the image of the pods' sandboxes, which containerd pulls by
+	// itself: it is brought once at start if its registry has a directory. Empty,
+	// the default: as CRI has it.
+	SandboxImage string `toml:"sandbox_image" usage:"bring the sandbox (pause) image 'REF' at start, if its registry is pulled from here; empty is as CRI has it"`
+
+	// PinnedImages are further images that the kubelet must not remove, brought at
+	// start like the sandbox image. Default: what CRI has.
+	PinnedImages []string `toml:"pinned_images" usage:"image 'REF' is not to be removed by the kubelet, and is brought at start"`
+
+	// Metrics is the address of /metrics, host:port or unix:PATH. Empty, the
+	// default: none.
+	Metrics string `toml:"metrics" usage:"serve metrics at 'ADDRESS', host:port or unix:PATH"`
+
+	// StopTimeout is how long a stop waits for pulls under way. Default: ten
+	// minutes.
+	StopTimeout settings.Duration `toml:"stop_timeout" usage:"when stopped, wait 'DURATION' for pulls under way"`
+
+	// LogLevel is "debug", "info", the default, "warn" or "error".
+	LogLevel string `toml:"log_level" usage:"log messages of 'LEVEL': debug, info, warn or error"`
+}
+
+// The values of Config.Registries.
+const (
+	RegistriesConfigured = "configured"
+	RegistriesAll        = "all"
+)
+
+// DefaultConfig is what holds where neither file nor flags say otherwise.
+func DefaultConfig() *Config {
+	return &Config{
+		Root:        certsd.DefaultRoots().String(),
+		SystemRoots: "fallback",
+		RotateOn:    []string{"403", "5xx"},
+		RegistryV1:  string(resolver.V1Configured),
+		Schema1:     true,
+		Registries:  RegistriesConfigured,
+		Listen:      "unix:/run/certsd/cri.sock",
+		Containerd:  DefaultContainerd,
+		StopTimeout: settings.Duration(10 * time.Minute),
+		LogLevel:    "info",
+	}
+}
+
+// Load reads a file over what c holds. An unknown key and a value of a wrong
+// type are errors that name file, line and key.
+func (c *Config) Load(file string) error { return settings.Load(file, c) }
+
+// Settings are all keys, in the order of the fields.
+func (c *Config) Settings() []settings.Setting { return settings.Of(c) }
+
+// Check finds values that cannot be used.
+func (c *Config) Check() error {
+	if c.Registries != RegistriesConfigured && c.Registries != RegistriesAll {
+		return fmt.Errorf("registries: %q is neither %q nor %q", c.Registries, RegistriesConfigured, RegistriesAll)
+	}
+	for key, n := range map[string]int{
+		"max_concurrent_downloads": c.MaxConcurrentDownloads, "concurrent_layer_fetch_buffer": c.ConcurrentLayerFetchBuffer,
+	} {
+		if n < 0 {
+			return fmt.Errorf("%s: %d is less than 0", key, n)
+		}
+	}
+	if c.StopTimeout <= 0 {
+		return errors.New("stop_timeout must be more than 0")
+	}
+	if err := c.checkAddresses(); err != nil {
+		return err
+	}
+	if _, err := c.pullSettings(); err != nil {
+		return err
+	}
+	_, err := c.hosts(resolver.Hooks{})
+	return err
+}
+
+func (c *Config) checkAddresses() error {
+	if network, _, err := daemon.SplitAddress(c.Listen); err != nil || network != "unix" {
+		return fmt.Errorf("listen: %q is not unix:PATH", c.Listen)
+	}
+	if c.Metrics != "" {
+		if _, _, err := daemon.SplitAddress(c.Metrics); err != nil {
+			return fmt.Errorf("metrics: %w", err)
+		}
+	}
+	for key, address := range map[string]string{"containerd": c.Containerd, "image_service": c.ImageService} {
+		if address == "" {
+			continue
+		}
+		if _, err := socketPath(address); err != nil {
+			return fmt.Errorf("%s: %w", key, err)
+		}
+		if _, path, _ := daemon.SplitAddress(c.Listen); samePath(path, address) {
+			return fmt.Errorf("%s: %s is the address that is listened on", key, address)
+		}
+	}
+	return nil
+}
+
+// pullSettings are those of the server.
+func (c *Config) pullSettings() (Settings, error) {
+	s := Settings{
+		Snapshotter: c.Snapshotter, SnapshotAnnotations: c.SnapshotAnnotations, DiscardUnpackedLayers: c.DiscardUnpackedLayers,
+		Downloads: c.MaxConcurrentDownloads, LayerFetchBuffer: c.ConcurrentLayerFetchBuffer,
+		Pinned: c.PinnedImages,
+	}
+	if c.SandboxImage != "" {
+		s.Pinned = append([]string{c.SandboxImage}, s.Pinned...)
+	}
+	for _, image := range s.Pinned {
+		if _, err := newRequest(image); err != nil {
+			return s, fmt.Errorf("%q: %w", image, err)
+		}
+	}
+	if c.ImagePullProgressTimeout != "" {
+		var d settings.Duration
+		if err := d.UnmarshalText([]byte(c.ImagePullProgressTimeout)); err != nil {
+			return s, fmt.Errorf("image_pull_progress_timeout: %w", err)
+		}
+		if s.ProgressTimeout = time.Duration(d); d == 0 {
+			s.ProgressTimeout = -1
+		}
+	}
+	return s, nil
+}
+
+// hosts are the registries as configured.
+func (c *Config) hosts(hooks resolver.Hooks) (*resolver.Hosts, error) {
+	hosts, err := resolver.Settings{
+		SystemRoots: c.SystemRoots, RotateOn: c.RotateOn, RegistryV1: c.RegistryV1, Schema1: c.Schema1,
+	}.Hosts()
+	if err != nil {
+		return nil, err
+	}
+	hosts.Roots, hosts.Hooks = certsd.DefaultRoots(), hooks
+	if c.Root != "" {
+		if err := certsd.CheckRoots(c.Root); err != nil {
+			return nil, fmt.Errorf("root: %w", err)
+		}
+		hosts.Roots = certsd.ParseRoots(c.Root)
+	}
+	return hosts, nil
+}
+
+func samePath(path, address string) bool {
+	other, err := socketPath(address)
+	return err == nil && other == path
+}
+
+// instanceOf is what a server is called that listens there.
+func instanceOf(l net.Listener) string { return strings.TrimPrefix(l.Addr().String(), "unix:") }

@@ -1,0 +1,124 @@
+package imageservice
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	containerd "github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/remotes"
+	"github.com/containerd/containerd/v2/pkg/snapshotters"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/semaphore"
+
+	"github.com/certsd/containerd-certsd/resolver"
+)
+
+// delivery is one pull into containerd, made as CRI makes it.
+type delivery struct {
+	target  *target
+	hosts   *resolver.Hosts
+	request *request
+	how     configuration
+}
+
+func (in *delivery) deliver(ctx context.Context) (Image, error) {
+	snapshotter := in.how.snapshotterFor(in.request.handler)
+	labels := in.how.labels(in.request.ref)
+	watched, watch := watchProgress(ctx, in.request.ref, in.how.progressTimeout)
+	pulled, err := in.target.client.Pull(watched, in.request.ref, in.options(watch, snapshotter, labels)...)
+	if err = watch.end(err); err != nil {
+		return Image{}, err
+	}
+	config, err := pulled.Config(ctx)
+	if err != nil {
+		return Image{}, fmt.Errorf("%s: its configuration: %w", in.request.ref, err)
+	}
+	image := Image{ID: config.Digest.String(), Digest: pulled.Target().Digest.String(), Snapshotter: snapshotter}
+	for _, name := range append([]string{image.ID}, in.request.names(image.Digest)...) {
+		if err := in.target.name(ctx, images.Image{Name: name, Target: pulled.Target(), Labels: labels}); err != nil {
+			return Image{}, fmt.Errorf("naming %s %s: %w", in.request.ref, name, err)
+		}
+	}
+	return image, in.target.known(ctx, in.request.ref, image.ID)
+}
+
+func (in *delivery) options(watch *progressWatch, snapshotter string, labels map[string]string) []containerd.RemoteOpt {
+	options := []containerd.RemoteOpt{
+		containerd.WithResolver(in.resolver(watch)),
+		containerd.WithPullSnapshotter(snapshotter),
+		containerd.WithPullUnpack,
+		containerd.WithPullLabels(labels),
+		containerd.WithMaxConcurrentDownloads(in.how.downloads),
+		containerd.WithDownloadLimiter(semaphore.NewWeighted(int64(in.how.downloads))),
+		containerd.WithConcurrentLayerFetchBuffer(in.how.layerFetchBuffer),
+		containerd.WithUnpackOpts(in.unpackOptions()),
+	}
+	if in.how.annotations {
+		options = append(options, containerd.WithImageHandlerWrapper(snapshotters.AppendInfoHandlerWrapper(in.request.ref)))
+	}
+	if in.how.discard {
+		// containerd's garbage collection may then take the layers.
+		options = append(options, containerd.WithChildLabelMap(images.ChildGCLabelsFilterLayers))
+	}
+	return options
+}
+
+func (in *delivery) unpackOptions() []containerd.UnpackOpt {
+	options := []containerd.UnpackOpt{containerd.WithUnpackDuplicationSuppressor(&in.target.unpacks)}
+	if in.how.decrypts {
+		options = append(options, containerd.WithUnpackApplyOpts(withDecryption))
+	}
+	return options
+}
+
+// resolver makes that of the pull. It is asked for the reference that is asked
+// for: a registry without digests finds an image by its tag only.
+func (in *delivery) resolver(watch *progressWatch) remotes.Resolver {
+	return &spelt{
+		Resolver: resolver.New(resolver.Options{
+			Hosts:       in.hosts,
+			Credentials: in.request.auth.credentials,
+			Store:       in.target.client.ContentStore(),
+			OnProgress:  watch.conversion,
+			UpdateClient: func(c *http.Client) error {
+				if bearer := in.request.auth.bearer(in.request.registry); bearer != "" {
+					c.Transport = &bearing{next: c.Transport, registry: in.request.registry, value: bearer}
+				}
+				c.Transport = watch.transport(c.Transport)
+				return nil
+			},
+		}),
+		asked: in.request.asked,
+	}
+}
+
+// spelt resolves one reference by the fuller form of it.
+type spelt struct {
+	*resolver.Resolver
+	asked string
+}
+
+var _ remotes.ResolverWithOptions = (*spelt)(nil)
+
+// Resolve implements remotes.Resolver.
+func (r *spelt) Resolve(ctx context.Context, ref string) (string, ocispec.Descriptor, error) {
+	_, desc, err := r.Resolver.Resolve(ctx, r.asked)
+	return ref, desc, err
+}
+
+// bearing adds a registry token to the requests to the registry itself.
+type bearing struct {
+	next            http.RoundTripper
+	registry, value string
+}
+
+// RoundTrip implements http.RoundTripper.
+func (b *bearing) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.Header.Get("Authorization") == "" && serverOf(req.URL.Host) == serverOf(b.registry) {
+		req = req.Clone(req.Context())
+		req.Header.Set("Authorization", b.value)
+	}
+	return b.next.RoundTrip(req)
+}

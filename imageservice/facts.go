@@ -1,0 +1,179 @@
+package imageservice
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"path"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/containerd/containerd/api/services/introspection/v1"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	runtime "k8s.io/cri-api/pkg/apis/runtime/v1"
+)
+
+// facts keep what a containerd has told of its configuration. It cannot change
+// without a restart, which ends the connection.
+type facts struct {
+	// mu guards the rest.
+	mu    sync.Mutex
+	known *configuration
+	// asked counts connections.
+	connection int
+}
+
+// forget is for a new connection.
+func (f *facts) forget() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.known = nil
+	f.connection++
+}
+
+func (f *facts) get() (*configuration, int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.known, f.connection
+}
+
+// put keeps what was told by the daemon of a connection. The first call makes
+// the first connection.
+func (f *facts) put(c configuration, connection int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.connection == max(1, connection) {
+		f.known = &c
+	}
+}
+
+// learn finds out how CRI pulls.
+func (d *target) learn(ctx context.Context) (configuration, error) {
+	known, connection := d.facts.get()
+	if known != nil {
+		return *known, nil
+	}
+	told, err := d.told(ctx)
+	if err != nil {
+		return configuration{}, err
+	}
+	c := d.settings.over(told)
+	d.facts.put(c, connection)
+	return c, nil
+}
+
+// told is what containerd says of its CRI. Which of it depends on the version:
+// all in 1.7, the runtimes' snapshotters in all.
+func (d *target) told(ctx context.Context) (configuration, error) {
+	c := configuration{downloads: defaultDownloads, progressTimeout: defaultProgressTimeout, decrypts: true, pinned: map[string]bool{}}
+	answer, err := runtime.NewRuntimeServiceClient(d.ClientConn).Status(ctx, &runtime.StatusRequest{Verbose: true})
+	if status.Code(err) == codes.Unimplemented {
+		return c, status.Errorf(codes.FailedPrecondition, "containerd at %s has no CRI: it is disabled in its configuration, or did not start: see its log", d.address)
+	}
+	if err != nil {
+		return c, fmt.Errorf("asking CRI for its status: %w", err)
+	}
+	if err := c.fromStatus(answer.GetInfo()["config"]); err != nil {
+		d.warn("CRI's configuration in its status cannot be read: %w", err)
+	}
+	plugins, err := d.client.IntrospectionService().Plugins(ctx)
+	if err != nil {
+		return c, fmt.Errorf("asking containerd for its plugins: %w", err)
+	}
+	c.fromExports(plugins)
+	if c.snapshotter == "" {
+		fs, err := runtime.NewImageServiceClient(d.ClientConn).ImageFsInfo(ctx, &runtime.ImageFsInfoRequest{})
+		if err != nil {
+			return c, fmt.Errorf("asking CRI for its snapshotter: %w", err)
+		}
+		c.snapshotter = snapshotterOf(fs.GetImageFilesystems(), plugins)
+	}
+	return c, nil
+}
+
+// statusConfig is what of the configuration in CRI's verbose status is about
+// pulls. Version 1.7 has all of it, 2 only the runtimes.
+type statusConfig struct {
+	Containerd struct {
+		Snapshotter                string `json:"snapshotter"`
+		DiscardUnpackedLayers      bool   `json:"discardUnpackedLayers"`
+		DisableSnapshotAnnotations *bool  `json:"disableSnapshotAnnotations"`
+		Runtimes                   map[string]struct {
+			Snapshotter string `json:"snapshotter"`
+		} `json:"runtimes"`
+	} `json:"containerd"`
+	SandboxImage           string `json:"sandboxImage"`
+	MaxConcurrentDownloads int    `json:"maxConcurrentDownloads"`
+	ProgressTimeout        string `json:"imagePullProgressTimeout"`
+	Decryption             *struct {
+		KeyModel string `json:"keyModel"`
+	} `json:"imageDecryption"`
+}
+
+// keyModelNode is the one key model that CRI knows: the node has the keys.
+const keyModelNode = "node"
+
+func (c *configuration) fromStatus(text string) error {
+	var s statusConfig
+	if err := json.Unmarshal([]byte(text), &s); err != nil {
+		return err
+	}
+	c.snapshotter = s.Containerd.Snapshotter
+	c.discard = s.Containerd.DiscardUnpackedLayers
+	c.annotations = s.Containerd.DisableSnapshotAnnotations != nil && !*s.Containerd.DisableSnapshotAnnotations
+	c.runtimes = map[string]string{}
+	for name, r := range s.Containerd.Runtimes {
+		if r.Snapshotter != "" {
+			c.runtimes[name] = r.Snapshotter
+		}
+	}
+	if s.SandboxImage != "" {
+		c.pinned[normal(s.SandboxImage)] = true
+	}
+	if s.MaxConcurrentDownloads > 0 {
+		c.downloads = s.MaxConcurrentDownloads
+	}
+	if s.ProgressTimeout != "" {
+		timeout, err := time.ParseDuration(s.ProgressTimeout)
+		if err != nil {
+			return err
+		}
+		c.progressTimeout = timeout
+	}
+	if s.Decryption != nil {
+		c.decrypts = s.Decryption.KeyModel == keyModelNode
+	}
+	return nil
+}
+
+// fromExports reads what 2.4 exports.
+func (c *configuration) fromExports(plugins *introspection.PluginsResponse) {
+	for _, p := range plugins.GetPlugins() {
+		if p.GetType() == "io.containerd.cri.v1" && p.GetID() == "images" {
+			c.discard = c.discard || p.GetExports()["DiscardUnpackedLayers"] == "true"
+		}
+	}
+}
+
+// snapshotterOf is the one whose directory CRI has its images in: the first it
+// names. Where none of the plugins says that this is its directory, the
+// directory's own name has it. Empty is containerd's default.
+func snapshotterOf(filesystems []*runtime.FilesystemUsage, plugins *introspection.PluginsResponse) string {
+	if len(filesystems) == 0 {
+		return ""
+	}
+	dir := filesystems[0].GetFsId().GetMountpoint()
+	for _, p := range plugins.GetPlugins() {
+		if p.GetType() == snapshotType && dir != "" && p.GetExports()["root"] == dir {
+			return p.GetID()
+		}
+	}
+	if name, ok := strings.CutPrefix(path.Base(dir), snapshotType+"."); ok {
+		return name
+	}
+	return ""
+}
+
+const snapshotType = "io.containerd.snapshotter.v1"

@@ -1,0 +1,144 @@
+package imageservice
+
+import (
+	"context"
+	"errors"
+	"sync"
+)
+
+// flights are the pulls under way. The zero value is ready.
+type flights struct {
+	// mu guards the rest.
+	mu    sync.Mutex
+	byKey map[flightKey]*flight
+	// running counts all that have not ended, also those that nobody wants any
+	// more, and the pulls that are only passed through.
+	running int
+	// idle are closed when there is none.
+	idle []chan struct{}
+	over bool
+}
+
+// flight is one pull, for all who want it. It ends when it is done, or when
+// nobody wants it any more.
+type flight struct {
+	waiting int
+	cancel  context.CancelCauseFunc
+	// done is closed when id and err are set.
+	done chan struct{}
+	id   string
+	err  error
+}
+
+var (
+	errUnwanted = errors.New("nobody waits for the pull any more")
+	errStopping = errors.New("certsd cri is being stopped")
+)
+
+// join waits for the pull of that key, and begins it if there is none.
+func (f *flights) join(ctx context.Context, key flightKey, pull func(context.Context) (string, error)) (string, error) {
+	f.mu.Lock()
+	if f.over {
+		f.mu.Unlock()
+		return "", errStopping
+	}
+	fl := f.byKey[key]
+	if fl == nil {
+		fl = f.begin(ctx, key, pull)
+	}
+	fl.waiting++
+	f.mu.Unlock()
+
+	select {
+	case <-fl.done:
+		return fl.id, fl.err
+	case <-ctx.Done():
+		f.leave(key, fl)
+		return "", context.Cause(ctx)
+	}
+}
+
+// begin starts a flight. mu is held.
+func (f *flights) begin(ctx context.Context, key flightKey, pull func(context.Context) (string, error)) *flight {
+	// What the first one who wants it brings along is for the log.
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	fl := &flight{cancel: cancel, done: make(chan struct{})}
+	if f.byKey == nil {
+		f.byKey = map[flightKey]*flight{}
+	}
+	f.byKey[key] = fl
+	f.running++
+	go func() {
+		fl.id, fl.err = pull(ctx)
+		cancel(nil)
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if f.byKey[key] == fl {
+			delete(f.byKey, key)
+		}
+		close(fl.done)
+		f.running--
+		f.settle()
+	}()
+	return fl
+}
+
+// leave is for one who no longer waits. With the last one the pull ends, and
+// whoever comes next begins another.
+func (f *flights) leave(key flightKey, fl *flight) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	fl.waiting--
+	if fl.waiting > 0 {
+		return
+	}
+	fl.cancel(errUnwanted)
+	if f.byKey[key] == fl {
+		delete(f.byKey, key)
+	}
+}
+
+// count adds a pull of somebody else's until the function it returns is called.
+func (f *flights) count() (done func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.running++
+	return func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.running--
+		f.settle()
+	}
+}
+
+// settle tells those who wait for the end of all. mu is held.
+func (f *flights) settle() {
+	if f.running > 0 {
+		return
+	}
+	for _, c := range f.idle {
+		close(c)
+	}
+	f.idle = nil
+}
+
+// none returns a channel that is closed once there is no pull.
+func (f *flights) none() <-chan struct{} {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	c := make(chan struct{})
+	f.idle = append(f.idle, c)
+	f.settle()
+	return c
+}
+
+// cancel ends all and waits for them. There are no more afterwards.
+func (f *flights) cancel() {
+	f.mu.Lock()
+	f.over = true
+	for _, fl := range f.byKey {
+		fl.cancel(errStopping)
+	}
+	f.mu.Unlock()
+	<-f.none()
+}

@@ -1,0 +1,135 @@
+// Package imageservice is the CRI image service for the kubelet in front of a
+// stock containerd's own.
+//
+// A [Server] pulls the images of the registries that certs.d directories
+// configure into containerd by its public API, with what CRI would have made of
+// them: names, labels, snapshots. Everything else, every other method and stream
+// of this or a later version of CRI, it passes through as bytes, unread.
+//
+// The kubelet is given its socket as imageServiceEndpoint; containerd needs no
+// other configuration and no other binary.
+package imageservice
+
+import (
+	"context"
+	"net"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/certsd/containerd-certsd/resolver"
+)
+
+// Options are what a server is made of.
+type Options struct {
+	// Hosts are the registries. nil means resolver.DefaultHosts.
+	Hosts *resolver.Hosts
+	// All pulls from every registry here, not only from those with a directory of
+	// their own.
+	All bool
+	// Containerd is the address of containerd's socket. Empty means
+	// [DefaultContainerd].
+	Containerd string
+	// ImageService is the address of the image service that everything else is
+	// passed to, such as that of a snapshotter. Empty means containerd's own.
+	ImageService string
+	// Instance tells this server from others of the same containerd. What it
+	// leaves behind when it is killed is removed by the next of that name.
+	Instance string
+	// Settings are CRI's settings that containerd does not tell.
+	Settings Settings
+	// Hooks observe what happens. They must not block.
+	Hooks Hooks
+}
+
+// DefaultContainerd is where containerd listens if nobody says otherwise.
+const DefaultContainerd = "/run/containerd/containerd.sock"
+
+// Server is the image service.
+type Server struct {
+	options Options
+	hosts   *resolver.Hosts
+	target  *target
+	// other is what the rest is passed to, which may be the daemon.
+	other   *connection
+	flights flights
+	grpc    *grpc.Server
+}
+
+// New makes a server. It connects to containerd when that is needed: a
+// containerd that is away is no reason not to start.
+func New(o Options) (*Server, error) {
+	if o.Hosts == nil {
+		o.Hosts = resolver.DefaultHosts
+	}
+	if o.Containerd == "" {
+		o.Containerd = DefaultContainerd
+	}
+	d, err := newTarget(o)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{options: o, hosts: o.Hosts, target: d, other: d.connection}
+	if o.ImageService != "" && o.ImageService != o.Containerd {
+		if s.other, err = connect("the image service", o.ImageService, nil); err != nil {
+			d.Close()
+			return nil, err
+		}
+	}
+	s.grpc = grpc.NewServer(
+		grpc.ForceServerCodec(rawCodec{}),
+		grpc.MaxRecvMsgSize(maxMessage),
+		grpc.MaxSendMsgSize(maxMessage),
+		grpc.UnknownServiceHandler(s.handle),
+	)
+	return s, nil
+}
+
+// Serve answers on a listener until Stop is called.
+func (s *Server) Serve(l net.Listener) error { return s.grpc.Serve(l) }
+
+// Stop ends the server: at once what is only passed through, and pulls when they
+// are done or ctx ends. The connections to containerd are closed then.
+func (s *Server) Stop(ctx context.Context) {
+	gone := make(chan struct{})
+	go func() {
+		s.grpc.GracefulStop()
+		close(gone)
+	}()
+	select {
+	case <-s.flights.none():
+		// What is left is streams that have no end, and short.
+		select {
+		case <-gone:
+		case <-time.After(lastWords):
+		case <-ctx.Done():
+		}
+	case <-ctx.Done():
+	}
+	s.grpc.Stop()
+	<-gone
+	s.flights.cancel()
+	s.close()
+}
+
+// lastWords is the time for calls under way when the pulls are done.
+const lastWords = 2 * time.Second
+
+func (s *Server) close() {
+	if s.other != s.target.connection {
+		s.other.Close()
+	}
+	s.target.Close()
+}
+
+// handle takes all calls.
+func (s *Server) handle(_ any, stream grpc.ServerStream) error {
+	method, ok := grpc.MethodFromServerStream(stream)
+	if !ok {
+		return errNoMethod
+	}
+	if isPull(method) {
+		return s.pull(method, stream)
+	}
+	return s.other.pass(method, stream, nil)
+}

@@ -1,0 +1,103 @@
+package imageservice
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/errdefs"
+	runtime "k8s.io/cri-api/pkg/apis/runtime/v1"
+)
+
+// The labels by which CRI knows its images.
+const (
+	labelManaged = "io.cri-containerd.image"
+	managed      = "managed"
+	labelPinned  = "io.cri-containerd.pinned"
+	pinned       = "pinned"
+)
+
+// labels are those of an image.
+func (c *configuration) labels(ref string) map[string]string {
+	labels := map[string]string{labelManaged: managed}
+	if c.pinned[ref] {
+		labels[labelPinned] = pinned
+	}
+	return labels
+}
+
+// name creates a record of an image, or lets one that is there lead to it. What
+// somebody else has labelled it with stays.
+func (d *target) name(ctx context.Context, image images.Image) error {
+	store := d.client.ImageService()
+	for {
+		_, err := store.Create(ctx, image)
+		if !errdefs.IsAlreadyExists(err) {
+			return err
+		}
+		old, err := store.Get(ctx, image.Name)
+		if err == nil {
+			fields := changes(old, image)
+			if len(fields) == 0 {
+				return nil
+			}
+			_, err = store.Update(ctx, image, fields...)
+		}
+		if !errdefs.IsNotFound(err) {
+			return err
+		}
+		// It was removed meanwhile.
+	}
+}
+
+// changes are the fields in which a record differs from what it is to be.
+func changes(old, now images.Image) []string {
+	var fields []string
+	if old.Target.Digest != now.Target.Digest {
+		fields = append(fields, "target")
+	}
+	for key, value := range now.Labels {
+		if old.Labels[key] != value {
+			fields = append(fields, "labels."+key)
+		}
+	}
+	return fields
+}
+
+const (
+	// firstLook and lastLook are the time between two looks at whether CRI knows
+	// an image, at first and in the end. It takes some milliseconds.
+	firstLook = 2 * time.Millisecond
+	lastLook  = 250 * time.Millisecond
+	// patience is how long CRI may take: it takes in one image after another, and
+	// tries again after ten seconds what went wrong.
+	patience = time.Minute
+)
+
+// known waits until CRI knows an image by its reference and by its ID: it takes
+// in what others have pulled by containerd's events.
+func (d *target) known(ctx context.Context, ref, id string) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	service := runtime.NewImageServiceClient(d.ClientConn)
+	wait := firstLook
+	for _, name := range []string{id, ref} {
+		for {
+			answer, err := service.ImageStatus(ctx, &runtime.ImageStatusRequest{Image: &runtime.ImageSpec{Image: name}})
+			if err != nil {
+				return fmt.Errorf("asking CRI for %s: %w", name, err)
+			}
+			if answer.GetImage().GetId() == id {
+				break
+			}
+			select {
+			case <-time.After(wait):
+				wait = min(2*wait, lastLook)
+			case <-ctx.Done():
+				return fmt.Errorf("%s was pulled, and containerd's CRI does not know it: %w", name, context.Cause(ctx))
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,74 @@
+package imageservice
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/containerd/containerd/v2/pkg/namespaces"
+	"github.com/containerd/errdefs"
+	runtime "k8s.io/cri-api/pkg/apis/runtime/v1"
+)
+
+const (
+	// firstTry and lastTry are the time between two tries of what is done at
+	// start: containerd or the network may come later.
+	firstTry = time.Second
+	lastTry  = 5 * time.Minute
+)
+
+// Prepare does what is done once at start, and returns when it is done or ctx
+// ends: it removes what a killed process has left behind, and brings the images
+// that containerd pulls by itself, without certificates.
+func (s *Server) Prepare(ctx context.Context) {
+	s.try(ctx, func(ctx context.Context) error {
+		_, err := s.target.leases.sweep(ctx)
+		return err
+	})
+	var images []string
+	s.try(ctx, func(ctx context.Context) error {
+		c, err := s.target.learn(namespaces.WithNamespace(ctx, namespace))
+		for image := range c.pinned {
+			images = append(images, image)
+		}
+		return err
+	})
+	slices.Sort(images)
+	for _, image := range images {
+		s.try(ctx, func(ctx context.Context) error { return s.bring(ctx, image) })
+	}
+}
+
+// try repeats what fails, and tells of it once for each reason.
+func (s *Server) try(ctx context.Context, do func(context.Context) error) {
+	told := ""
+	for wait := firstTry; ; wait = min(2*wait, lastTry) {
+		err := do(ctx)
+		if err == nil || ctx.Err() != nil {
+			return
+		}
+		if text := err.Error(); text != told {
+			s.target.warn("%w", err)
+			told = text
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+	}
+}
+
+// bring pulls an image that is not there, if its registry is ours.
+func (s *Server) bring(ctx context.Context, image string) error {
+	req, err := s.ours(&runtime.PullImageRequest{Image: &runtime.ImageSpec{Image: image}})
+	if err != nil || req == nil {
+		return err
+	}
+	_, err = s.target.client.ImageService().Get(namespaces.WithNamespace(ctx, namespace), req.ref)
+	if !errdefs.IsNotFound(err) {
+		return err
+	}
+	_, err = s.image(ctx, req)
+	return err
+}

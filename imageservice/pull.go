@@ -1,0 +1,116 @@
+package imageservice
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/containerd/errdefs/pkg/errgrpc"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	runtime "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/certsd/containerd-certsd/resolver"
+)
+
+// isPull reports whether a method is PullImage, of whichever version: the
+// message is the same in all of them.
+func isPull(method string) bool {
+	return strings.HasPrefix(method, "/runtime.v1") && strings.HasSuffix(method, ".ImageService/PullImage")
+}
+
+// pull pulls what is ours, and passes the rest on as it came.
+func (s *Server) pull(method string, stream grpc.ServerStream) error {
+	var first frame
+	if err := stream.RecvMsg(&first); err != nil {
+		return err
+	}
+	var message runtime.PullImageRequest
+	if err := decode(first.bytes, &message); err != nil {
+		return status.Errorf(codes.InvalidArgument, "PullImage: %v", err)
+	}
+	req, err := s.ours(&message)
+	if err != nil {
+		return status.Error(codes.InvalidArgument, err.Error())
+	}
+	if req == nil {
+		defer s.flights.count()()
+		return s.other.pass(method, stream, &first)
+	}
+	id, err := s.image(stream.Context(), req)
+	if err != nil {
+		return asStatus(err)
+	}
+	answer, err := encode(&runtime.PullImageResponse{ImageRef: id})
+	if err != nil {
+		return err
+	}
+	return stream.SendMsg(answer)
+}
+
+// image pulls an image, together with whoever else wants the same, and returns
+// its ID once CRI knows it.
+func (s *Server) image(ctx context.Context, req *request) (string, error) {
+	return s.flights.join(ctx, req.key(), func(ctx context.Context) (string, error) {
+		began := time.Now()
+		pulled, err := s.target.pull(ctx, s.hosts, req)
+		if s.options.Hooks.OnPull != nil {
+			s.options.Hooks.OnPull(ctx, Pull{Ref: req.ref, Image: pulled, Took: time.Since(began), Err: err})
+		}
+		return pulled.ID, err
+	})
+}
+
+// asStatus is an error as the kubelet shows it.
+func asStatus(err error) error {
+	if _, ok := status.FromError(err); ok {
+		return err
+	}
+	text := err.Error()
+	var e *resolver.Error
+	if errors.As(err, &e) {
+		// It has all that containerd's client adds to it.
+		text = e.Error()
+	}
+	code := codes.Unknown
+	switch {
+	case errors.Is(err, context.Canceled):
+		code = codes.Canceled
+	case errors.Is(err, context.DeadlineExceeded):
+		code = codes.DeadlineExceeded
+	default:
+		if st, ok := status.FromError(errgrpc.ToGRPC(err)); ok {
+			code = st.Code()
+		}
+	}
+	return status.Error(code, "certsd cri: "+text)
+}
+
+// Hooks observe what a server does.
+type Hooks struct {
+	// OnPull is told the end of each pull, however many wanted it.
+	OnPull func(context.Context, Pull)
+	// OnWarning is told what is wrong and keeps no pull from succeeding.
+	OnWarning func(error)
+}
+
+// Pull is a pull that has ended.
+type Pull struct {
+	// Ref is the reference, as CRI spells it.
+	Ref string
+	// Image is what came of it, Err what went wrong.
+	Image Image
+	Took  time.Duration
+	Err   error
+}
+
+// Image is an image that containerd has.
+type Image struct {
+	// ID is the digest of its configuration, Digest that of what the reference
+	// leads to.
+	ID, Digest string
+	// Snapshotter has it unpacked.
+	Snapshotter string
+}

@@ -1,0 +1,65 @@
+package imageservice
+
+import (
+	"context"
+	"fmt"
+
+	containerd "github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/pkg/namespaces"
+
+	"github.com/certsd/containerd-certsd/resolver"
+)
+
+// namespace is where CRI has its images.
+const namespace = "k8s.io"
+
+// target is the containerd that images are pulled into.
+type target struct {
+	*connection
+	client   *containerd.Client
+	settings Settings
+	hooks    Hooks
+	leases   leaseholder
+	// facts are what it says of its configuration.
+	facts facts
+	// unpacks keeps two pulls from fetching and unpacking the same layer.
+	unpacks keyedLocks
+}
+
+func newTarget(o Options) (*target, error) {
+	d := &target{settings: o.Settings, hooks: o.Hooks}
+	c, err := connect("containerd", o.Containerd, d.facts.forget)
+	if err != nil {
+		return nil, err
+	}
+	d.connection = c
+	if d.client, err = containerd.NewWithConn(c.ClientConn, containerd.WithDefaultNamespace(namespace)); err != nil {
+		c.Close()
+		return nil, err
+	}
+	d.leases = newLeaseholder(o.Instance, d.client)
+	return d, nil
+}
+
+// pull pulls and unpacks an image, gives it the names that CRI would have given
+// it, and waits until CRI knows it.
+func (d *target) pull(ctx context.Context, hosts *resolver.Hosts, req *request) (Image, error) {
+	ctx = namespaces.WithNamespace(ctx, namespace)
+	how, err := d.learn(ctx)
+	if err != nil {
+		return Image{}, err
+	}
+	ctx, release, err := d.leases.hold(ctx)
+	if err != nil {
+		return Image{}, err
+	}
+	defer release()
+	return (&delivery{target: d, hosts: hosts, request: req, how: how}).deliver(ctx)
+}
+
+// warn tells of what keeps no pull from succeeding.
+func (d *target) warn(format string, args ...any) {
+	if d.hooks.OnWarning != nil {
+		d.hooks.OnWarning(fmt.Errorf(format, args...))
+	}
+}
