@@ -106,6 +106,11 @@ func TestReferrers(t *testing.T) {
 			t.Errorf("%s: filters %q", query, filtered)
 		}
 	}
+	var index ocispec.Index
+	must(t, json.Unmarshal(g.do(t, http.MethodGet, path+"&artifactType=application/sbom").body, &index))
+	entry, err := json.Marshal(index.Manifests[0])
+	must(t, err)
+	descriptor := string(entry)
 	// A registry that knows nothing of referrers.
 	u.answers(func(w http.ResponseWriter, r *http.Request) bool {
 		if strings.Contains(r.URL.Path, "/referrers/") || strings.Contains(r.URL.Path, "/manifests/sha256-") {
@@ -123,13 +128,41 @@ func TestReferrers(t *testing.T) {
 			return true
 		}
 		if strings.Contains(r.URL.Path, "/manifests/sha256-") {
-			_, _ = w.Write([]byte(`{"schemaVersion":2,"manifests":[{"mediaType":"m","digest":"` + subject.String() + `","size":1}]}`))
+			_, _ = w.Write([]byte(`{"schemaVersion":2,"manifests":[` + descriptor + `]}`))
 			return true
 		}
 		return false
 	})
-	if a := g.do(t, http.MethodGet, path); a.status != http.StatusOK || !strings.Contains(string(a.body), `"mediaType":"m"`) {
+	if a := g.do(t, http.MethodGet, path); a.status != http.StatusOK || !strings.Contains(string(a.body), "application/sbom") {
 		t.Errorf("by the tag: %d %s", a.status, a.body)
+	}
+}
+
+// TestReferrersThatCannotBeHad: a client must not take an image for unsigned
+// because of a registry that is out of order.
+func TestReferrersThatCannotBeHad(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t, nil)
+	g := newGateway(t, nil, u)
+	path := "/v2/team/app/referrers/" + someDigest + "?ns=" + u.host
+	// After 5xx the other certificate is refused with 403.
+	for upstream, want := range map[int]int{400: 502, 401: 403, 403: 403, 405: 502, 429: 503, 500: 403, 503: 403} {
+		for _, at := range []string{"/referrers/", "/manifests/sha256-"} {
+			u.answers(func(w http.ResponseWriter, r *http.Request) bool {
+				switch {
+				case strings.Contains(r.URL.Path, at):
+					w.WriteHeader(upstream)
+				case strings.Contains(r.URL.Path, "/referrers/"):
+					http.NotFound(w, r)
+				default:
+					return false
+				}
+				return true
+			})
+			if a := g.do(t, http.MethodGet, path); a.status != want {
+				t.Errorf("%d for %s: %d %s", upstream, at, a.status, a.body)
+			}
+		}
 	}
 }
 

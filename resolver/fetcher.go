@@ -8,6 +8,7 @@ import (
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/remotes"
+	"github.com/containerd/containerd/v2/pkg/reference"
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -20,7 +21,6 @@ import (
 type dockerFetcher interface {
 	remotes.Fetcher
 	remotes.FetcherByDigest
-	remotes.ReferrersFetcher
 }
 
 // fetcher is containerd's docker fetcher with errors that tell what was tried,
@@ -31,18 +31,26 @@ type fetcher struct {
 	store content.Store
 	// elsewhere is for URLs in descriptors, which belong to no registry.
 	elsewhere  *http.Client
+	resolver   *Resolver
+	spec       reference.Spec
 	ref        string
 	repository string
 }
 
-var _ dockerFetcher = (*fetcher)(nil)
+var (
+	_ dockerFetcher            = (*fetcher)(nil)
+	_ remotes.ReferrersFetcher = (*fetcher)(nil)
+)
 
-func newFetcher(inner remotes.Fetcher, store content.Store, elsewhere *http.Client, ref, repository string) (*fetcher, error) {
+func newFetcher(r *Resolver, inner remotes.Fetcher, elsewhere *http.Client, spec reference.Spec, ref string) (*fetcher, error) {
 	d, ok := inner.(dockerFetcher)
 	if !ok {
-		return nil, fmt.Errorf("docker's fetcher is a %T, which fetches no referrers or digests", inner)
+		return nil, fmt.Errorf("docker's fetcher is a %T, which fetches no digests", inner)
 	}
-	return &fetcher{inner: d, store: store, elsewhere: elsewhere, ref: ref, repository: repository}, nil
+	return &fetcher{
+		inner: d, store: r.options.Store, elsewhere: elsewhere,
+		resolver: r, spec: spec, ref: ref, repository: repository(spec),
+	}, nil
 }
 
 // Fetch implements remotes.Fetcher.
@@ -56,6 +64,8 @@ func (f *fetcher) Fetch(ctx context.Context, desc ocispec.Descriptor) (io.ReadCl
 	rc, err := f.inner.Fetch(ctx, desc)
 	if err == nil && len(urls) > 0 {
 		rc = newForeign(ctx, f.elsewhere, urls, desc.Size, rc)
+	} else if other, possible := otherKind(desc); err == nil && possible {
+		rc = &either{ReadCloser: rc, ctx: ctx, fetcher: f.inner, other: other}
 	}
 	return f.reader(rc, trail), explain(err, f.ref, trail)
 }
@@ -67,10 +77,17 @@ func (f *fetcher) FetchByDigest(ctx context.Context, dgst digest.Digest, opts ..
 	return f.reader(rc, trail), desc, explain(err, f.ref, trail)
 }
 
-// FetchReferrers implements remotes.ReferrersFetcher.
+// FetchReferrers implements remotes.ReferrersFetcher. containerd's own takes
+// what fails for what is not there, and the first part of a list for the whole.
 func (f *fetcher) FetchReferrers(ctx context.Context, dgst digest.Digest, opts ...remotes.FetchReferrersOpt) ([]ocispec.Descriptor, error) {
 	ctx, trail := f.begin(ctx)
-	descs, err := f.inner.FetchReferrers(ctx, dgst, opts...)
+	var config remotes.FetchReferrersConfig
+	for _, o := range opts {
+		if err := o(ctx, &config); err != nil {
+			return nil, err
+		}
+	}
+	descs, err := f.resolver.referrers(ctx, f.spec, dgst, &config)
 	return descs, explain(err, f.ref, trail)
 }
 

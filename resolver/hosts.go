@@ -164,7 +164,7 @@ func (h *Hosts) transportFor(host *certsd.Host, e *certsd.Endpoint, bound *certs
 	if mayFallBack(e) {
 		rt = &plainFallback{base: rt, host: e.Host}
 	}
-	return &unsigned{h.dead.guard(rt, address(e), substitutes(host, e))}
+	return &unsigned{&locations{h.dead.guard(rt, address(e), substitutes(host, e)), address(e)}}
 }
 
 func address(e *certsd.Endpoint) string { return e.Scheme + "://" + e.Host }

@@ -1,15 +1,16 @@
 package resolver
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"net/url"
 	"path"
 	"slices"
+	"strings"
 
 	"github.com/containerd/containerd/v2/core/remotes/docker"
 	"github.com/containerd/containerd/v2/pkg/reference"
@@ -23,6 +24,8 @@ const maxManifest = 4 << 20
 
 // answer is a small response read whole.
 type answer struct {
+	// url is what was asked in the end.
+	url    *url.URL
 	status int
 	header http.Header
 	body   []byte
@@ -30,12 +33,17 @@ type answer struct {
 
 // question is what an endpoint is asked for.
 type question struct {
-	// method is GET, also if empty, or HEAD.
+	// method is GET, also if empty, HEAD, or PUT, which asks to be let push.
 	method string
 	// elements are the path below the API root; none is the root itself.
 	elements []string
 	query    url.Values
-	header   http.Header
+	// at, if set, is the path and the query in place of elements and query, as an
+	// answer of the endpoint has them.
+	at     *url.URL
+	header http.Header
+	// body is what is sent.
+	body []byte
 	// limit bounds the answer's body in bytes; zero is maxManifest.
 	limit int64
 }
@@ -56,7 +64,7 @@ const maxChallenges = 3
 // exchange sends a request. A challenge is answered once: that is all a token
 // or a password can change.
 func (r *Resolver) exchange(ctx context.Context, spec reference.Spec, rh docker.RegistryHost, q question) (*http.Response, error) {
-	ctx, err := docker.ContextWithRepositoryScope(ctx, spec, false)
+	ctx, err := docker.ContextWithRepositoryScope(ctx, spec, q.method == http.MethodPut)
 	if err != nil {
 		return nil, err
 	}
@@ -94,17 +102,11 @@ func (r *Resolver) ask(ctx context.Context, spec reference.Spec, rh docker.Regis
 // of the pull and the endpoint, and with the registry's name for a mirror that
 // serves several.
 func (r *Resolver) send(ctx context.Context, spec reference.Spec, rh docker.RegistryHost, q question) (*http.Response, error) {
-	u := url.URL{Scheme: rh.Scheme, Host: rh.Host, Path: path.Join(append([]string{"/", rh.Path}, q.elements...)...)}
-	if len(q.elements) == 0 {
-		u.Path += "/"
+	var content io.Reader
+	if q.body != nil {
+		content = bytes.NewReader(q.body)
 	}
-	query := url.Values{}
-	maps.Copy(query, q.query)
-	if name := spec.Hostname(); mirrors(rh, name) {
-		query.Set("ns", name)
-	}
-	u.RawQuery = query.Encode()
-	req, err := http.NewRequestWithContext(ctx, cmp.Or(q.method, http.MethodGet), u.String(), nil)
+	req, err := http.NewRequestWithContext(ctx, cmp.Or(q.method, http.MethodGet), q.url(spec, rh).String(), content)
 	if err != nil {
 		return nil, err
 	}
@@ -127,6 +129,24 @@ func (r *Resolver) send(ctx context.Context, spec reference.Spec, rh docker.Regi
 	return rh.Client.Do(req)
 }
 
+// url is where an endpoint is asked.
+func (q *question) url(spec reference.Spec, rh docker.RegistryHost) *url.URL {
+	u := &url.URL{Scheme: rh.Scheme, Host: rh.Host}
+	if q.at != nil {
+		u.Path, u.RawPath, u.RawQuery = q.at.Path, q.at.RawPath, q.at.RawQuery
+	} else {
+		u.Path = path.Join(append([]string{"/", rh.Path}, q.elements...)...)
+		if len(q.elements) == 0 {
+			u.Path += "/"
+		}
+		u.RawQuery = q.query.Encode()
+	}
+	if name := spec.Hostname(); mirrors(rh, name) && !u.Query().Has("ns") {
+		u.RawQuery = strings.TrimPrefix(u.RawQuery+"&"+url.Values{"ns": {name}}.Encode(), "&")
+	}
+	return u
+}
+
 // mirrors tells whether an endpoint stands for a registry of another name, as
 // docker's resolver has it.
 func mirrors(rh docker.RegistryHost, registry string) bool {
@@ -144,5 +164,5 @@ func read(resp *http.Response, limit int64) (*answer, error) {
 	if int64(len(body)) > limit {
 		return nil, fmt.Errorf("%s answers with more than %d bytes", resp.Request.URL.Redacted(), limit)
 	}
-	return &answer{status: resp.StatusCode, header: resp.Header, body: body}, nil
+	return &answer{url: resp.Request.URL, status: resp.StatusCode, header: resp.Header, body: body}, nil
 }

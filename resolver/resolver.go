@@ -146,7 +146,7 @@ func (r *Resolver) Fetcher(ctx context.Context, ref string) (remotes.Fetcher, er
 	if err != nil {
 		return nil, err
 	}
-	return newFetcher(inner, r.options.Store, elsewhere, ref, repository(spec))
+	return newFetcher(r, inner, elsewhere, spec, ref)
 }
 
 // Pusher implements remotes.Resolver.

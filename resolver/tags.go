@@ -7,10 +7,8 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"net/url"
 	"regexp"
 	"slices"
-	"strings"
 
 	"github.com/containerd/containerd/v2/core/remotes/docker"
 	"github.com/containerd/containerd/v2/pkg/reference"
@@ -109,50 +107,47 @@ func (r *Resolver) tagsV2(ctx context.Context, spec reference.Spec) ([]string, e
 
 // tagsOf reads the list of one endpoint, page by page.
 func (r *Resolver) tagsOf(ctx context.Context, spec reference.Spec, rh docker.RegistryHost) ([]string, error) {
+	l := &list{
+		what:     "tags",
+		first:    question{elements: []string{repository(spec), "tags", "list"}, limit: maxTagPage},
+		maxPages: maxTagPages,
+		maxBytes: 4 * maxTagPage,
+	}
 	var tags []string
-	var query url.Values
-	seen := map[string]bool{"": true}
-	for range maxTagPages {
-		page, next, err := r.tagPage(ctx, spec, rh, query)
+	began := false
+	err := r.read(ctx, spec, rh, l, func(a *answer) error {
+		switch {
+		case a.status == http.StatusNotFound && began:
+			// Not a repository that is not there.
+			return fmt.Errorf("%s answers %d %s for more of the list of tags", rh.Host, a.status, http.StatusText(a.status))
+		case a.status != http.StatusOK:
+			return refusedList(rh.Host, a.status)
+		}
+		began = true
+		page, err := tagsIn(a.body)
 		if err != nil {
-			return nil, err
+			return fmt.Errorf("%s answers with no list of tags: %w", rh.Host, err)
 		}
 		if tags = append(tags, page...); len(tags) > maxTags {
-			return nil, fmt.Errorf("%s lists more than %d tags", rh.Host, maxTags)
+			return fmt.Errorf("%s lists more than %d tags", rh.Host, maxTags)
 		}
-		if next == nil {
-			return tags, nil
-		}
-		if seen[next.Encode()] {
-			return nil, fmt.Errorf("%s lists the same tags again and again", rh.Host)
-		}
-		seen[next.Encode()] = true
-		query = next
-	}
-	return nil, fmt.Errorf("%s lists tags on more than %d pages", rh.Host, maxTagPages)
+		return nil
+	})
+	return tags, err
 }
 
-// tagPage reads one answer and the query that leads to the next, nil after the
-// last one.
-func (r *Resolver) tagPage(ctx context.Context, spec reference.Spec, rh docker.RegistryHost, query url.Values) (tags []string, next url.Values, err error) {
-	a, err := r.get(ctx, spec, rh, question{elements: []string{repository(spec), "tags", "list"}, query: query, limit: maxTagPage})
-	if err != nil {
-		return nil, nil, err
-	}
-	if a.status != http.StatusOK {
-		return nil, nil, refusedList(rh.Host, a.status)
-	}
+// tagsIn reads one answer. That of a repository without tags may have null.
+func tagsIn(body []byte) ([]string, error) {
 	var list struct {
-		Tags []string `json:"tags"`
+		Name   *string         `json:"name"`
+		Tags   []string        `json:"tags"`
+		Errors json.RawMessage `json:"errors"`
 	}
-	if err := json.Unmarshal(a.body, &list); err != nil {
-		return nil, nil, fmt.Errorf("%s answers with no list of tags: %w", rh.Host, err)
+	err := json.Unmarshal(body, &list)
+	if err == nil && (list.Errors != nil || list.Name == nil && list.Tags == nil) {
+		err = errors.New("it has neither a name nor tags")
 	}
-	next, err = nextPage(a.header)
-	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", rh.Host, err)
-	}
-	return list.Tags, next, nil
+	return list.Tags, err
 }
 
 // refusedList tells what a status says about the list of tags.
@@ -167,41 +162,6 @@ func refusedList(host string, status int) error {
 		class = errdefs.ErrPermissionDenied
 	}
 	return fmt.Errorf("%s answers %d %s for the list of tags: %w", host, status, http.StatusText(status), class)
-}
-
-// nextPage reads RFC 8288's Link as the distribution specification has it:
-// </v2/NAME/tags/list?n=N&last=TAG>; rel="next". Only its query counts:
-// registries behind a proxy write other schemes and hosts into it than the ones
-// they are reached by, and no list leads to another host.
-func nextPage(header http.Header) (url.Values, error) {
-	for _, line := range header.Values("Link") {
-		for link := range strings.SplitSeq(line, "<") {
-			target, parameters, ok := strings.Cut(link, ">")
-			if !ok || !isNext(parameters) {
-				continue
-			}
-			u, err := url.Parse(target)
-			if err != nil {
-				return nil, errors.New("the link to the next tags is no URL")
-			}
-			query, err := url.ParseQuery(u.RawQuery)
-			if err != nil {
-				return nil, errors.New("the link to the next tags has a query that is none")
-			}
-			return query, nil
-		}
-	}
-	return nil, nil
-}
-
-func isNext(parameters string) bool {
-	for p := range strings.SplitSeq(parameters, ";") {
-		name, value, _ := strings.Cut(p, "=")
-		if strings.EqualFold(strings.TrimSpace(name), "rel") && strings.EqualFold(strings.Trim(value, "\", "), "next") {
-			return true
-		}
-	}
-	return false
 }
 
 // tagsV1 asks in the v1 protocol, where that may be.

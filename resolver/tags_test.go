@@ -41,6 +41,11 @@ func TestTagsAreReadPageByPage(t *testing.T) {
 		"with another host, left alone":   `<http://internal.test:5000/elsewhere?%s>; rel=next`,
 		"relative, among others":          `</first>; rel="first", <?%s>;title="more"; rel="next", </last>; rel="last"`,
 		"with the parameters in capitals": `<list?%s>; REL="NEXT"`,
+		"with several relation types":     `<list?%s>; rel="prev next"`,
+		"with none":                       `<?%s>`,
+		"a URL and nothing else":          `/v2/team/app/tags/list?%s`,
+		"below another prefix":            `</registry/v2/team/app/tags/list?%s>; rel=next`,
+		"with semicolons":                 `<?%s;n=1>; rel=next`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -92,10 +97,23 @@ func TestListsOfTagsThatAreNone(t *testing.T) {
 		"no end":              {serve(200, `{"tags":["1"]}`, func(r *http.Request) string { return "?n=" + r.URL.Query().Get("n") + "1" }), "/other: HOST lists tags on more than 2000 pages", nil},
 		"a circle":            {serve(200, `{"tags":["1"]}`, func(*http.Request) string { return "?n=1" }), "/other: HOST lists the same tags again and again", nil},
 		"a circle of one":     {serve(200, `{"tags":["1"]}`, func(*http.Request) string { return "list" }), "/other: HOST lists the same tags again and again", nil},
-		"a link that is none": {serve(200, `{"tags":["1"]}`, func(*http.Request) string { return "http://%zz/?n=1" }), "/other: HOST: the link to the next tags is no URL", nil},
+		"a link that is none": {serve(200, `{"tags":["1"]}`, func(*http.Request) string { return "http://%zz/?n=1" }), "/other: HOST does not say where its list of tags goes on: the link to the next part is no URL", nil},
 		"a query that is none": {
-			serve(200, `{"tags":["1"]}`, func(*http.Request) string { return "?n=%zz" }), "/other: HOST: the link to the next tags has a query that is none", nil,
+			serve(200, `{"tags":["1"]}`, func(*http.Request) string { return "?n=%zz" }), "/other: HOST does not say where its list of tags goes on: the link to the next part has a query that is none", nil,
 		},
+		"a header that is none":    {serve(200, `{"tags":["1"]}`, func(*http.Request) string { return "<" }), `/other: HOST does not say where its list of tags goes on: the header Link: "<<>; rel=next": it is none of RFC 8288's form`, nil},
+		"another list's next":      {serve(200, `{"tags":["1"]}`, func(*http.Request) string { return `/other/list>; anchor="/x"; rel="next", <a>; rel="x` }), `/other: HOST does not say where its list of tags goes on: the header Link: "</other/list>; anchor=\"/x\"; rel=\"next\", <a>; rel=\"x>; rel=next": it is none of RFC 8288's form`, nil},
+		"too much in all":          {serve(200, `{"tags":["1"]`+strings.Repeat(" ", 12<<20)+"}", func(r *http.Request) string { return "?n=" + r.URL.Query().Get("n") + "1" }), "/other: HOST lists tags in more than 52400000 bytes", nil},
+		"an object without tags":   {serve(200, `{}`, nil), "/other: HOST answers with no list of tags: it has neither a name nor tags", nil},
+		"an error with status 200": {serve(200, `{"name":"other","errors":[]}`, nil), "/other: HOST answers with no list of tags: it has neither a name nor tags", nil},
+		"a page that is not there": {v2(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path != "/v2/other/tags/list" {
+				http.NotFound(w, r)
+				return
+			}
+			w.Header().Set("Link", "<page/2>; rel=next")
+			_, _ = w.Write([]byte(`{"tags":["1"]}`))
+		})), "/other: HOST answers 404 Not Found for more of the list of tags", nil},
 		"too many":  {serveJSON(map[string]any{"tags": many(100_001)}), "/other: HOST lists more than 100000 tags", nil},
 		"too large": {serveJSON(map[string]any{"tags": []string{strings.Repeat("x", 14<<20)}}), "/other: https://HOST/v2/other/tags/list answers with more than 13100000 bytes", nil},
 	} {

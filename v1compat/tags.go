@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/containerd/errdefs"
+
+	"github.com/certsd/containerd-certsd/internal/weblink"
 )
 
 // errAbsent is what an empty answer means: Apache answers tags/latest with 200
@@ -63,14 +65,14 @@ func (s *session) resolveIn(ctx context.Context, ep endpoint, name, tag string) 
 		return "", err
 	}
 	tags, err := s.tagsOf(ctx, ep, name)
-	if err != nil {
-		return "", err
-	}
 	if id, ok := tags[tag]; ok {
 		if err := validID(id); err != nil {
 			return "", s.located(ep, repositorySegments(name, "tags"), &Error{Err: fmt.Errorf("tag %q: %w", tag, err)})
 		}
 		return id, nil
+	}
+	if err != nil {
+		return "", err
 	}
 	return "", s.located(ep, repositorySegments(name, "tags"), &Error{
 		Err: fmt.Errorf("the repository has no tag %q among its %d: %w", tag, len(tags), errdefs.ErrNotFound),
@@ -131,17 +133,32 @@ func (s *session) usable(ep endpoint, name string, tags map[string]string) map[s
 	return tags
 }
 
+// tagsOf reads the list of tags. Of a list that does not end with the answer it
+// returns what is in there, and an error.
 func (s *session) tagsOf(ctx context.Context, ep endpoint, name string) (map[string]string, error) {
 	segments := repositorySegments(name, "tags")
-	body, _, err := s.document(ctx, ep, s.c.Limits.document(), segments...)
+	body, header, err := s.document(ctx, ep, s.c.Limits.document(), segments...)
 	if err != nil {
 		return nil, err
 	}
 	tags, err := parseTags(body)
+	if err == nil {
+		err = whole(header)
+	}
 	if err != nil {
-		return nil, s.located(ep, segments, &Error{Err: err})
+		return tags, s.located(ep, segments, &Error{Err: err})
 	}
 	return tags, nil
+}
+
+// whole tells whether a list ends here: the protocol knows no parts, and who
+// leads to more has not sent all.
+func whole(header http.Header) error {
+	next, err := weblink.Next(header)
+	if err == nil && next != nil {
+		err = fmt.Errorf("this is a part of the list of tags, which goes on at %.200q; lists of Registry v1 have no parts", next.Target)
+	}
+	return err
 }
 
 // parseTags reads the list of tags. A value that is not a string is kept as an

@@ -238,3 +238,24 @@ func TestTags(t *testing.T) {
 		t.Errorf("forbidden tags: %v", err)
 	}
 }
+
+// TestListInParts: lists of this protocol have none, and a part is not taken
+// for the whole. A tag that is in it is one all the same.
+func TestListInParts(t *testing.T) {
+	t.Parallel()
+	srv, c := registry(t, v1test.Quirks{
+		TagStatus:    http.StatusNotFound,
+		CommonHeader: map[string]string{"Link": `</v1/repositories/a/b/tags?page=2>; rel="next"`},
+	})
+	srv.Add("a/b", "1", v1test.Layer{Data: v1test.Tar(map[string]string{"a": "b"})})
+	const want = `this is a part of the list of tags, which goes on at "/v1/repositories/a/b/tags?page=2"`
+	if tags, err := c.Tags(t.Context(), "a/b"); err == nil || tags != nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("got %v, %v", tags, err)
+	}
+	if _, err := c.Image(t.Context(), "a/b", "1"); err != nil {
+		t.Errorf("a tag that is in the part: %v", err)
+	}
+	if _, err := c.Image(t.Context(), "a/b", "2"); err == nil || errdefs.IsNotFound(err) || !strings.Contains(err.Error(), want) {
+		t.Errorf("a tag that is not: %v", err)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/containerd/containerd/v2/core/images"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -21,49 +22,84 @@ func check(desc ocispec.Descriptor) error {
 	return nil
 }
 
+// mediaTypeArtifact is the manifest of artifacts that OCI 1.1 had until its last
+// release candidate.
+const mediaTypeArtifact = "application/vnd.oci.artifact.manifest.v1+json"
+
 func isManifest(mediaType string) bool {
-	return images.IsManifestType(mediaType) || images.IsIndexType(mediaType)
+	return images.IsManifestType(mediaType) || images.IsIndexType(mediaType) || mediaType == mediaTypeArtifact
+}
+
+// isSchema1 tells manifests that only make sense to those who convert them.
+func isSchema1(mediaType string) bool {
+	return strings.HasPrefix(mediaType, "application/vnd.docker.distribution.manifest.v1+")
+}
+
+// child is what a manifest names and needs.
+type child struct {
+	ocispec.Descriptor
+	// manifest tells it from a blob. That is a matter of where it is named: a
+	// layer may be a manifest as a file.
+	manifest bool
 }
 
 // childrenOf lists what a manifest names and needs: not the subject it refers
 // to, and not layers that must not be distributed, which stay at their URLs as
 // Docker leaves them.
-func childrenOf(desc ocispec.Descriptor, body []byte) ([]ocispec.Descriptor, error) {
+func childrenOf(desc ocispec.Descriptor, body []byte) ([]child, error) {
 	var doc struct {
 		Config    *ocispec.Descriptor  `json:"config"`
 		Layers    []ocispec.Descriptor `json:"layers"`
+		Blobs     []ocispec.Descriptor `json:"blobs"`
 		Manifests []ocispec.Descriptor `json:"manifests"`
 	}
 	if err := json.Unmarshal(body, &doc); err != nil {
-		return nil, fmt.Errorf("%s: no manifest: %w", desc.Digest, err)
+		return nil, &unusableError{fmt.Errorf("%s: no manifest: %w", desc.Digest, err)}
 	}
-	var children []ocispec.Descriptor
+	var children []child
 	switch {
 	case images.IsIndexType(desc.MediaType):
-		children = doc.Manifests
+		for _, m := range doc.Manifests {
+			if isSchema1(m.MediaType) {
+				return nil, &unusableError{fmt.Errorf("%s names %s, a schema 1 manifest, which cannot be converted within an index: copy its own tag", desc.Digest, m.Digest)}
+			}
+			// A cache of BuildKit's has its layers there.
+			children = append(children, child{m, isManifest(m.MediaType)})
+		}
+	case desc.MediaType == mediaTypeArtifact:
+		for _, b := range doc.Blobs {
+			children = append(children, child{Descriptor: b})
+		}
 	case images.IsManifestType(desc.MediaType):
 		if doc.Config == nil {
-			return nil, fmt.Errorf("%s: a manifest without configuration", desc.Digest)
+			return nil, &unusableError{fmt.Errorf("%s: a manifest without configuration", desc.Digest)}
 		}
-		children = append(children, *doc.Config)
+		children = append(children, child{Descriptor: *doc.Config})
 		for _, l := range doc.Layers {
 			if !images.IsNonDistributable(l.MediaType) || len(l.URLs) == 0 {
-				children = append(children, l)
+				children = append(children, child{Descriptor: l})
 			}
 		}
 	default:
-		return nil, fmt.Errorf("%s: a manifest of the type %.80q cannot be copied", desc.Digest, desc.MediaType)
+		return nil, &unusableError{fmt.Errorf("%s: a manifest of the type %.80q cannot be copied", desc.Digest, desc.MediaType)}
 	}
 	if len(children) > maxNodes {
-		return nil, fmt.Errorf("%s: names %d others, more than %d", desc.Digest, len(children), maxNodes)
+		return nil, &unusableError{fmt.Errorf("%s: names %d others, more than %d", desc.Digest, len(children), maxNodes)}
 	}
 	for _, c := range children {
-		if err := check(c); err != nil {
-			return nil, fmt.Errorf("%s names %w", desc.Digest, err)
+		if err := check(c.Descriptor); err != nil {
+			return nil, &unusableError{fmt.Errorf("%s names %w", desc.Digest, err)}
 		}
 	}
 	return children, nil
 }
+
+// unusableError is an image that cannot be copied as it is, however often that
+// is tried.
+type unusableError struct{ error }
+
+// Unwrap returns what is wrong with it.
+func (e *unusableError) Unwrap() error { return e.error }
 
 // chunk is how much of a blob is read at a time, and held back.
 const chunk = 128 << 10

@@ -3,15 +3,21 @@ package imagecopy
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"slices"
-	"strings"
 
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/remotes"
+	"github.com/containerd/containerd/v2/core/remotes/docker"
+	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 	specs "github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/certsd/containerd-certsd/resolver"
 )
 
 // referrers copies what refers to an image and to the manifests it names, if
@@ -48,10 +54,10 @@ func (t *journey) manifestsIn(ctx context.Context, desc ocispec.Descriptor, dept
 		return nil, err
 	}
 	for _, child := range children {
-		if !isManifest(child.MediaType) {
+		if !child.manifest {
 			continue
 		}
-		below, err := t.manifestsIn(ctx, child, depth+1)
+		below, err := t.manifestsIn(ctx, child.Descriptor, depth+1)
 		if err != nil {
 			return nil, err
 		}
@@ -78,12 +84,14 @@ func (t *journey) referrersOf(ctx context.Context, subject digest.Digest, depth 
 	case len(list) > 0 && depth > maxDepth:
 		return fmt.Errorf("what refers to it is referred to more than %d times over", maxDepth)
 	}
-	list = slices.DeleteFunc(list, func(d ocispec.Descriptor) bool { return !isManifest(d.MediaType) })
 	for _, d := range list {
 		if err := check(d); err != nil {
 			return err
 		}
-		if err := t.child(ctx, d, 1); err != nil {
+		if !isManifest(d.MediaType) {
+			return &unusableError{fmt.Errorf("%s has the type %.80q, which cannot be copied", d.Digest, d.MediaType)}
+		}
+		if err := t.child(ctx, child{d, true}, 1); err != nil {
 			return err
 		}
 		if err := t.referrersOf(ctx, d.Digest, depth+1); err != nil {
@@ -99,10 +107,14 @@ func (t *journey) referrersOf(ctx context.Context, subject digest.Digest, depth 
 // announce makes sure that the target lists referrers. A registry that does not
 // do so by itself lists them in an index with a tag, which clients write: see
 // "Referrers Tag Schema" in the distribution specification.
-func (p *pusher) announce(ctx context.Context, subject digest.Digest, list []ocispec.Descriptor) error {
-	ref := p.repository
+func (t *target) announce(ctx context.Context, subject digest.Digest, list []ocispec.Descriptor) error {
+	ctx, err := t.scope(ctx)
+	if err != nil {
+		return err
+	}
+	ref := t.repository
 	ref.Object = "@" + subject.String()
-	f, err := p.resolver.Fetcher(ctx, ref.String())
+	f, err := t.resolver.Fetcher(ctx, ref.String())
 	if err != nil {
 		return err
 	}
@@ -110,28 +122,67 @@ func (p *pusher) announce(ctx context.Context, subject digest.Digest, list []oci
 	if !ok {
 		return fmt.Errorf("the resolver's fetcher is a %T, which fetches no referrers", f)
 	}
-	index := ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex}
-	if index.Manifests, err = fetcher.FetchReferrers(ctx, subject); err != nil {
+	listed, err := fetcher.FetchReferrers(ctx, subject)
+	if err != nil {
 		return err
 	}
-	listed := len(index.Manifests)
-	for _, d := range list {
-		if !slices.ContainsFunc(index.Manifests, func(other ocispec.Descriptor) bool { return other.Digest == d.Digest }) {
-			index.Manifests = append(index.Manifests, d)
-		}
+	if missing := without(list, listed); len(missing) > 0 {
+		return t.addReferrers(ctx, resolver.ReferrersTag(subject), missing)
 	}
-	if listed == len(index.Manifests) {
+	return nil
+}
+
+// without are those of list that others has not.
+func without(list, others []ocispec.Descriptor) []ocispec.Descriptor {
+	return slices.DeleteFunc(slices.Clone(list), func(d ocispec.Descriptor) bool {
+		return slices.ContainsFunc(others, func(o ocispec.Descriptor) bool { return o.Digest == d.Digest })
+	})
+}
+
+// addReferrers adds to the index with a tag. What it has already stays, whatever
+// that is; an image under this tag is not replaced.
+func (t *target) addReferrers(ctx context.Context, tag string, list []ocispec.Descriptor) error {
+	index := ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex}
+	ref := t.repository
+	ref.Object = tag
+	header := http.Header{"Accept": {ocispec.MediaTypeImageIndex + ", */*"}}
+	resp, err := t.resolver.Open(ctx, ref.String(), http.MethodGet, header, "manifests", tag)
+	if err == nil {
+		err = readIndex(resp.Body, &index)
+	}
+	if err != nil && !errdefs.IsNotFound(err) {
+		return fmt.Errorf("%s: what refers to the image cannot be listed there: %w", ref, err)
+	}
+	missing := without(list, index.Manifests)
+	if len(missing) == 0 {
 		return nil
 	}
+	index.Manifests = append(index.Manifests, missing...)
 	body, err := json.Marshal(index)
 	if err != nil {
 		return err
 	}
 	desc := ocispec.Descriptor{MediaType: index.MediaType, Digest: digest.FromBytes(body), Size: int64(len(body))}
-	ref.Object = strings.Replace(subject.String(), ":", "-", 1) + "@" + desc.Digest.String()
-	tag, err := p.pusher(ctx, ref)
+	_, err = t.putManifest(ctx, tag, desc, body)
+	return err
+}
+
+// readIndex reads and closes an answer that has to be an index of OCI's.
+func readIndex(rc io.ReadCloser, index *ocispec.Index) (err error) {
+	defer func() { err = errors.Join(err, rc.Close()) }()
+	body, err := io.ReadAll(io.LimitReader(rc, docker.MaxManifestSize+1))
 	if err != nil {
 		return err
 	}
-	return tag.putManifest(ctx, desc, body)
+	if int64(len(body)) > docker.MaxManifestSize {
+		return fmt.Errorf("it is larger than %d bytes", docker.MaxManifestSize)
+	}
+	if err := json.Unmarshal(body, index); err != nil {
+		return &unusableError{fmt.Errorf("it is no index: %w", err)}
+	}
+	// The field may be left out; it was set before.
+	if index.MediaType != ocispec.MediaTypeImageIndex || index.Manifests == nil {
+		return &unusableError{fmt.Errorf("it is a %.80q and no index: give that another tag", index.MediaType)}
+	}
+	return nil
 }

@@ -49,6 +49,10 @@ type registry struct {
 	mount int
 	// password, if set, is wanted for the body of each upload, and not before.
 	password string
+	// creates makes a repository of a token to push there, and gives none for
+	// what is not there. scopes are what tokens were asked for.
+	creates bool
+	scopes  []string
 }
 
 type repo struct {
@@ -151,6 +155,8 @@ func (r *registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	r.mu.Unlock()
 	_, password, _ := req.BasicAuth()
 	switch {
+	case r.creates && !r.authorize(w, req):
+		return
 	case req.Method == http.MethodPut && password != r.password:
 		w.Header().Set("WWW-Authenticate", `Basic realm="r"`)
 		w.WriteHeader(http.StatusUnauthorized)
@@ -169,6 +175,34 @@ func (r *registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.serve(w, req, body)
+}
+
+// authorize serves tokens, and wants them: "Bearer NAME" for a repository that
+// is there.
+func (r *registry) authorize(w http.ResponseWriter, req *http.Request) (done bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if req.URL.Path == "/token" {
+		for _, scope := range req.URL.Query()["scope"] {
+			r.scopes = append(r.scopes, scope)
+			if parts := strings.Split(scope, ":"); strings.Contains(parts[2], "push") {
+				r.repo(parts[1])
+			}
+		}
+		var names []string
+		for name := range r.repos {
+			names = append(names, name)
+		}
+		_ = json.NewEncoder(w).Encode(map[string]string{"token": strings.Join(names, ",")})
+		return false
+	}
+	name, _, _ := strings.Cut(strings.TrimPrefix(req.URL.Path, "/v2/"), "/")
+	if _, granted, _ := strings.Cut(req.Header.Get("Authorization"), " "); slices.Contains(strings.Split(granted, ","), name) {
+		return true
+	}
+	w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer realm="https://%s/token",service="r"`, r.Host))
+	w.WriteHeader(http.StatusUnauthorized)
+	return false
 }
 
 func (r *registry) serve(w http.ResponseWriter, req *http.Request, body []byte) {

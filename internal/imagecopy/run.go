@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 
 	"github.com/containerd/containerd/v2/pkg/reference"
@@ -50,7 +51,7 @@ func newRun(c *Copier, req Request) *run {
 	r.source = newSource(options, c, req)
 	from, _ := reference.Parse(req.Source)
 	to, _ := reference.Parse(req.Target)
-	r.target = newTarget(options, to)
+	r.target = newTarget(options, to, req.DryRun)
 	if sameRegistry(from.Hostname(), to.Hostname()) {
 		r.mountFrom = repository(from)
 	}
@@ -97,21 +98,19 @@ func (r *run) copyImage(ctx context.Context, j job, item *Item) error {
 		return err
 	}
 	item.Digest = root.Digest
-	// A digest is appended: that of the image goes to the tag, all others to
-	// themselves.
-	to := j.target
-	to.Object += "@" + root.Digest.String()
-	t := &journey{run: r, image: img, item: item}
-	if t.to, err = r.target.pusher(ctx, to); err != nil {
+	t := &journey{run: r, image: img, item: item, tag: tagOf(j.target)}
+	if t.to, err = r.target.pusher(ctx, j.target); err != nil {
 		return err
 	}
-	if item.State = Identical; item.Replaces != root.Digest {
-		item.State = Copied
-		if err := t.manifest(ctx, root, 0); err != nil {
-			return err
-		}
+	if err := t.root(ctx, root); err != nil {
+		return err
 	}
 	return t.referrers(ctx, root)
+}
+
+func tagOf(spec reference.Spec) string {
+	tag, _, _ := strings.Cut(spec.Object, "@")
+	return tag
 }
 
 // journey is the way of one image.
@@ -119,7 +118,9 @@ type journey struct {
 	*run
 	image *image
 	to    *pusher
-	item  *Item
+	// tag is where the image goes, empty if to its digest alone.
+	tag  string
+	item *Item
 
 	// referrersSeen counts what refers to the image, directly or not.
 	referrersSeen int
@@ -128,14 +129,39 @@ type journey struct {
 	mu sync.Mutex
 }
 
+// root brings the image itself to its tag, unless that has it.
+func (t *journey) root(ctx context.Context, root ocispec.Descriptor) error {
+	if t.tag == "" {
+		there, err := t.to.has(ctx, child{root, true})
+		if err != nil {
+			return err
+		}
+		if there {
+			t.item.Replaces = root.Digest
+		}
+	} else if root.Digest.Algorithm() != digest.Canonical {
+		// What a tag names has a digest of the registry's, which is this one.
+		body, err := t.image.manifest(ctx, root)
+		if err != nil {
+			return err
+		}
+		t.item.Digest = digest.FromBytes(body)
+	}
+	if t.item.State = Identical; t.item.Replaces == t.item.Digest {
+		return nil
+	}
+	t.item.State = Copied
+	return t.manifest(ctx, root, 0)
+}
+
 // manifest sends what a manifest names, and then the manifest. At depth zero
 // it is the image itself, which goes to its tag.
 func (t *journey) manifest(ctx context.Context, desc ocispec.Descriptor, depth int) error {
 	if depth > maxDepth {
-		return fmt.Errorf("%s: indexes lie more than %d deep", desc.Digest, maxDepth)
+		return &unusableError{fmt.Errorf("%s: indexes lie more than %d deep", desc.Digest, maxDepth)}
 	}
 	if depth > 0 {
-		there, err := t.to.has(ctx, desc)
+		there, err := t.to.has(ctx, child{desc, true})
 		if err != nil || there {
 			return err
 		}
@@ -160,18 +186,33 @@ func (t *journey) manifest(ctx context.Context, desc ocispec.Descriptor, depth i
 	if t.request.DryRun {
 		return nil
 	}
-	if err := t.to.putManifest(ctx, desc, body); err != nil {
-		return fmt.Errorf("%s: %w", desc.Digest, err)
+	return t.put(ctx, desc, body, depth)
+}
+
+func (t *journey) put(ctx context.Context, desc ocispec.Descriptor, body []byte, depth int) error {
+	tag := ""
+	if depth == 0 {
+		tag = t.tag
 	}
-	return nil
+	if tag != "" && t.request.Referrers && desc.Digest.Algorithm() != digest.Canonical {
+		// What refers to it does so by this digest, which the tag will not have.
+		if _, err := t.to.putManifest(ctx, "", desc, body); err != nil {
+			return err
+		}
+	}
+	known, err := t.to.putManifest(ctx, tag, desc, body)
+	if depth == 0 && err == nil {
+		t.item.Digest = known
+	}
+	return err
 }
 
 // child sends what a manifest names, once for all that name it.
-func (t *journey) child(ctx context.Context, desc ocispec.Descriptor, depth int) error {
-	if isManifest(desc.MediaType) {
-		return t.manifests.once(ctx, desc.Digest, func() error { return t.manifest(ctx, desc, depth) })
+func (t *journey) child(ctx context.Context, c child, depth int) error {
+	if c.manifest {
+		return t.manifests.once(ctx, c.Digest, func() error { return t.manifest(ctx, c.Descriptor, depth) })
 	}
-	return t.contents.once(ctx, desc.Digest, func() error { return t.blob(ctx, desc) })
+	return t.contents.once(ctx, c.Digest, func() error { return t.blob(ctx, c.Descriptor) })
 }
 
 // blob brings a layer or configuration to the target.
@@ -191,14 +232,14 @@ func (t *journey) blob(ctx context.Context, desc ocispec.Descriptor) error {
 
 func (t *journey) sendBlob(ctx context.Context, desc ocispec.Descriptor) (How, error) {
 	if t.request.DryRun {
-		there, err := t.to.has(ctx, desc)
+		there, err := t.to.has(ctx, child{Descriptor: desc})
 		if there {
 			return Present, nil
 		}
 		return Sent, err
 	}
 	return t.to.putBlob(ctx, desc, t.mountFrom, func(w *upload) error {
-		rc, err := t.image.fetcher.Fetch(ctx, desc)
+		rc, err := t.image.blob(ctx, desc)
 		if err != nil {
 			return err
 		}

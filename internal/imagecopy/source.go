@@ -145,6 +145,15 @@ func (s *source) withStore() (*resolver.Resolver, error) {
 	return s.converting, nil
 }
 
+// blob opens a blob. Its media type counts for nothing: containerd would ask for
+// what is called a manifest where manifests are.
+func (i *image) blob(ctx context.Context, desc ocispec.Descriptor) (io.ReadCloser, error) {
+	if isManifest(desc.MediaType) {
+		desc.MediaType = "application/octet-stream"
+	}
+	return i.fetcher.Fetch(ctx, desc)
+}
+
 // manifest reads a manifest whole.
 func (i *image) manifest(ctx context.Context, desc ocispec.Descriptor) (body []byte, err error) {
 	if err := check(desc); err != nil {
@@ -153,7 +162,12 @@ func (i *image) manifest(ctx context.Context, desc ocispec.Descriptor) (body []b
 	if desc.Size > docker.MaxManifestSize {
 		return nil, fmt.Errorf("%s: a manifest of %d bytes is too large", desc.Digest, desc.Size)
 	}
-	rc, err := i.fetcher.Fetch(ctx, desc)
+	asked := desc
+	if asked.MediaType == mediaTypeArtifact {
+		// containerd does not know that this is a manifest, too.
+		asked.MediaType = ocispec.MediaTypeImageManifest
+	}
+	rc, err := i.fetcher.Fetch(ctx, asked)
 	if err != nil {
 		return nil, err
 	}

@@ -1,11 +1,9 @@
 package imagecopy
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/url"
 	"sync/atomic"
 
@@ -14,6 +12,7 @@ import (
 	"github.com/containerd/containerd/v2/pkg/labels"
 	"github.com/containerd/containerd/v2/pkg/reference"
 	"github.com/containerd/errdefs"
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/certsd/containerd-certsd/resolver"
@@ -28,13 +27,16 @@ type target struct {
 	repository reference.Spec
 	resolver   *resolver.Resolver
 	tracker    docker.StatusTracker
-	// uploads tells uploads apart: the tracker would take the same manifest
-	// under another tag for done.
+	// reading asks for no more than to be let read: a registry may make a
+	// repository of the wish to write.
+	reading bool
+	// uploads tells uploads apart: the tracker would take what is sent a second
+	// time for done.
 	uploads atomic.Int64
 }
 
-func newTarget(o resolver.Options, repository reference.Spec) *target {
-	t := &target{repository: repository, tracker: docker.NewInMemoryTracker()}
+func newTarget(o resolver.Options, repository reference.Spec, reading bool) *target {
+	t := &target{reading: reading, repository: repository, tracker: docker.NewInMemoryTracker()}
 	t.repository.Object = ""
 	o.Tracker = t.tracker
 	o.V2Only = true
@@ -42,8 +44,21 @@ func newTarget(o resolver.Options, repository reference.Spec) *target {
 	return t
 }
 
+// scope asks for the right to push from the start. Where a repository is not
+// there yet, a token for reading alone is worth nothing at some registries.
+func (t *target) scope(ctx context.Context) (context.Context, error) {
+	if t.reading {
+		return ctx, nil
+	}
+	return docker.ContextWithRepositoryScope(ctx, t.repository, true)
+}
+
 // find is what a tag or digest names at the target, zero if it names nothing.
 func (t *target) find(ctx context.Context, ref reference.Spec) (ocispec.Descriptor, error) {
+	ctx, err := t.scope(ctx)
+	if err != nil {
+		return ocispec.Descriptor{}, err
+	}
 	_, desc, err := t.resolver.Resolve(ctx, ref.String())
 	if errdefs.IsNotFound(err) {
 		return ocispec.Descriptor{}, nil
@@ -71,14 +86,14 @@ type pusher struct {
 
 // has asks for content without sending any. A manifest that is there as a blob
 // does not count as one.
-func (t *target) has(ctx context.Context, desc ocispec.Descriptor) (bool, error) {
+func (t *target) has(ctx context.Context, desc child) (bool, error) {
 	ref := t.repository
 	ref.Object = "@" + desc.Digest.String()
 	found, err := t.find(ctx, ref)
 	if err != nil || found.Digest == "" {
 		return false, err
 	}
-	return !isManifest(desc.MediaType) || isManifest(found.MediaType), nil
+	return !desc.manifest || isManifest(found.MediaType), nil
 }
 
 // upload is the body of a request. Its context ends with it: so does the
@@ -114,7 +129,8 @@ func (p *pusher) open(ctx context.Context, desc ocispec.Descriptor) (*upload, do
 // there, or by what fill writes. fill is called again if the request has to be
 // repeated.
 func (p *pusher) putBlob(ctx context.Context, desc ocispec.Descriptor, from string, fill func(*upload) error) (How, error) {
-	bare := ocispec.Descriptor{MediaType: desc.MediaType, Digest: desc.Digest, Size: desc.Size}
+	// Any media type but that of a manifest makes it a blob.
+	bare := ocispec.Descriptor{MediaType: "application/octet-stream", Digest: desc.Digest, Size: desc.Size}
 	u, status, err := p.openMounting(ctx, bare, from)
 	switch {
 	case err != nil:
@@ -143,17 +159,18 @@ func (p *pusher) openMounting(ctx context.Context, desc ocispec.Descriptor, from
 	return u, status, err
 }
 
-// putManifest sends a manifest, unless the target has it where it belongs.
-func (p *pusher) putManifest(ctx context.Context, desc ocispec.Descriptor, body []byte) error {
-	bare := ocispec.Descriptor{MediaType: desc.MediaType, Digest: desc.Digest, Size: desc.Size}
-	u, _, err := p.open(ctx, bare)
-	if err != nil || u == nil {
-		return err
+// putManifest sends a manifest to a tag, or to its digest where there is none,
+// and returns the digest that the target knows it by.
+func (t *target) putManifest(ctx context.Context, tag string, desc ocispec.Descriptor, body []byte) (digest.Digest, error) {
+	ref := t.repository
+	if ref.Object = tag; tag == "" {
+		ref.Object = "@" + desc.Digest.String()
 	}
-	return p.fill(ctx, u, bare, func(u *upload) error {
-		_, err := io.Copy(u, bytes.NewReader(body))
-		return err
-	})
+	known, err := t.resolver.PushManifest(ctx, ref.String(), desc.MediaType, body)
+	if err == nil && tag == "" && known != desc.Digest {
+		err = fmt.Errorf("%s: the target knows it as %s", ref, known)
+	}
+	return known, err
 }
 
 // fill writes content and has the target confirm it.

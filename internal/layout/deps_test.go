@@ -16,9 +16,9 @@ const module = "github.com/certsd/containerd-certsd/"
 // and imageservice are ways to offer it and know nothing of each other either.
 var imports = map[string][]string{
 	"certsd":          nil,
-	"v1compat":        nil,
+	"v1compat":        {"internal/weblink"},
 	"v1compat/v1test": nil,
-	"resolver":        {"certsd", "internal/discreet", "v1compat"},
+	"resolver":        {"certsd", "internal/discreet", "internal/weblink", "v1compat"},
 	"plugin":          {"certsd", "internal/telemetry", "resolver", "v1compat"},
 	"gateway":         {"certsd", "internal/daemon", "internal/settings", "internal/telemetry", "resolver"},
 	"imageservice":    {"certsd", "internal/daemon", "internal/settings", "internal/telemetry", "resolver", "v1compat"},
@@ -45,6 +45,7 @@ var imports = map[string][]string{
 	"internal/progress":      nil,
 	"internal/pull":          {"internal/imageref", "internal/ocilayout", "internal/progress", "resolver", "v1compat"},
 	"internal/settings":      nil,
+	"internal/weblink":       nil,
 	"internal/telemetry":     {"certsd", "resolver", "v1compat"},
 }
 

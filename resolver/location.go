@@ -1,0 +1,125 @@
+package resolver
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// locations has uploads go on where a registry says.
+//
+// containerd's pusher takes a Location that is absolute or begins with a slash,
+// and puts its decoded parts together anew. RFC 9110 lets it be any reference,
+// relative to the URL that was asked in the end, and what is in it is the
+// registry's own: signed or kept in escapes. So the pusher is given an absolute
+// URL that carries the one to ask in a parameter, as it stands there, and that
+// parameter is taken out again when it comes back.
+type locations struct {
+	next http.RoundTripper
+	// origin is the endpoint's, which Authorization is for.
+	origin string
+}
+
+// locationParameter carries the path and query of an upload.
+const locationParameter = "certsd-location"
+
+// RoundTrip implements http.RoundTripper.
+func (l *locations) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.Method == http.MethodPut {
+		at, ok, err := carried(req.URL)
+		if err != nil {
+			return nil, refuse(req, err)
+		}
+		if ok {
+			req = l.to(req, at)
+		}
+	}
+	resp, err := l.next.RoundTrip(req)
+	if err != nil || req.Method != http.MethodPost || resp.StatusCode != http.StatusAccepted {
+		return resp, err
+	}
+	location, err := carrying(resp)
+	if err != nil {
+		_ = resp.Body.Close()
+		return nil, err
+	}
+	resp.Header.Set("Location", location)
+	return resp, nil
+}
+
+// to is a request for where the registry said. The token of the endpoint is for
+// no other host: the pusher takes whoever answered in the end for the endpoint.
+func (l *locations) to(req *http.Request, at *url.URL) *http.Request {
+	req = req.Clone(req.Context())
+	req.URL = at
+	if at.Scheme+"://"+at.Host != l.origin {
+		req.Header.Del("Authorization")
+	}
+	return req
+}
+
+func refuse(req *http.Request, err error) error {
+	if req.Body != nil {
+		_ = req.Body.Close()
+	}
+	return err
+}
+
+// carrying is the URL of an upload for containerd's pusher.
+func carrying(resp *http.Response) (string, error) {
+	asked := resp.Request.URL
+	location := resp.Header.Get("Location")
+	if location == "" {
+		return "", fmt.Errorf("%s answers that an upload may begin, and not where: it sends no Location", asked.Host)
+	}
+	at, err := asked.Parse(location)
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("%s: the Location of the upload is no URL", asked.Host)
+	case at.Scheme != "http" && at.Scheme != "https" || at.Host == "" || at.Opaque != "":
+		return "", fmt.Errorf("%s: the Location of the upload is no URL of HTTP's", asked.Host)
+	case at.Scheme == "http" && asked.Scheme == "https":
+		return "", fmt.Errorf("%s, asked over https, wants the upload at %s://%s, in the clear: refused: "+
+			"a proxy in front of it has to tell it the scheme (X-Forwarded-Proto), or its configuration has to", asked.Host, at.Scheme, at.Host)
+	}
+	raw := at.EscapedPath()
+	if at.RawQuery != "" {
+		raw += "?" + at.RawQuery
+	}
+	u := url.URL{Scheme: at.Scheme, Host: at.Host, Path: "/"}
+	if at.EscapedPath() == at.Path {
+		// For errors to show: the pusher takes it for what was escaped.
+		u.Path = at.Path
+	}
+	u.RawQuery = url.Values{locationParameter: {base64.RawURLEncoding.EncodeToString([]byte(raw))}}.Encode()
+	return u.String(), nil
+}
+
+var errCarried = errors.New("the URL of the upload was changed on its way")
+
+// carried is the URL that another one carries, with the digest and whatever else
+// the pusher has added.
+func carried(u *url.URL) (at *url.URL, ok bool, err error) {
+	query := u.Query()
+	values := query[locationParameter]
+	if len(values) == 0 {
+		return nil, false, nil
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(values[0])
+	if err != nil || len(values) > 1 {
+		return nil, false, errCarried
+	}
+	path, rest, _ := strings.Cut(string(raw), "?")
+	at = &url.URL{Scheme: u.Scheme, Host: u.Host}
+	if at.Path, err = url.PathUnescape(path); err != nil {
+		return nil, false, errCarried
+	}
+	at.RawPath, at.RawQuery = path, rest
+	query.Del(locationParameter)
+	at.RawQuery += "&" + query.Encode()
+	at.RawQuery = strings.Trim(at.RawQuery, "&")
+	return at, true, nil
+}

@@ -1,0 +1,115 @@
+package resolver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/containerd/containerd/v2/core/remotes/docker"
+	"github.com/containerd/containerd/v2/pkg/reference"
+
+	"github.com/certsd/containerd-certsd/internal/weblink"
+)
+
+// list is one that a registry may send in parts: of tags, of referrers.
+type list struct {
+	// what is in it, for people.
+	what string
+	// first asks for its beginning.
+	first question
+	// maxPages and maxBytes bound the parts, and all of them together.
+	maxPages int
+	maxBytes int64
+}
+
+// read asks an endpoint for one part after the other until none follows, or the
+// list cannot be had whole. add is given each part; its error ends the list.
+func (r *Resolver) read(ctx context.Context, spec reference.Spec, rh docker.RegistryHost, l *list, add func(*answer) error) error {
+	q := l.first
+	seen := map[string]bool{requestURI(q.url(spec, rh)): true}
+	var read int64
+	for range l.maxPages {
+		a, err := r.get(ctx, spec, rh, q)
+		if err != nil {
+			return err
+		}
+		if read += int64(len(a.body)); read > l.maxBytes {
+			return fmt.Errorf("%s lists %s in more than %d bytes", rh.Host, l.what, l.maxBytes)
+		}
+		if err := add(a); err != nil {
+			return err
+		}
+		next, err := nextPage(a.header, q.base(spec, rh, a), q.url(spec, rh))
+		if err != nil {
+			return fmt.Errorf("%s does not say where its list of %s goes on: %w", rh.Host, l.what, err)
+		}
+		if next == nil {
+			return nil
+		}
+		q.at = next
+		uri := requestURI(q.url(spec, rh))
+		if seen[uri] {
+			return fmt.Errorf("%s lists the same %s again and again", rh.Host, l.what)
+		}
+		seen[uri] = true
+	}
+	return fmt.Errorf("%s lists %s on more than %d pages", rh.Host, l.what, l.maxPages)
+}
+
+// requestURI tells two parts of a list apart.
+func requestURI(u *url.URL) string { return u.EscapedPath() + "?" + u.RawQuery }
+
+// base is the URL that links in an answer are relative to: the one asked last,
+// unless another host has answered. Lists are read from their endpoint alone.
+func (q *question) base(spec reference.Spec, rh docker.RegistryHost, a *answer) *url.URL {
+	if a.url != nil && a.url.Host == rh.Host {
+		return a.url
+	}
+	return q.url(spec, rh)
+}
+
+// nextPage is the path and query of the next part, nil after the last one. base
+// is what the link is relative to, and asked the URL of this part.
+//
+// No link leads to another host: registries behind a proxy write schemes, hosts
+// and prefixes into it that they cannot be reached by. What such a link says
+// about the same list counts as its query, and where it has none as its path.
+func nextPage(header http.Header, base, asked *url.URL) (*url.URL, error) {
+	link, err := weblink.Next(header)
+	if err != nil || link == nil {
+		return nil, err
+	}
+	if link.Anchored {
+		anchor, err := base.Parse(link.Anchor)
+		if err != nil || anchor.EscapedPath() != base.EscapedPath() {
+			return nil, fmt.Errorf("its header Link is about %.200q", link.Anchor)
+		}
+	}
+	target, err := base.Parse(link.Target)
+	if err != nil {
+		return nil, errors.New("the link to the next part is no URL")
+	}
+	// Some take ";" for what others take "&" for. None has it in a value.
+	query := strings.ReplaceAll(target.RawQuery, ";", "&")
+	if _, err := url.ParseQuery(query); err != nil {
+		return nil, errors.New("the link to the next part has a query that is none")
+	}
+	next := &url.URL{Path: target.Path, RawPath: target.RawPath, RawQuery: query}
+	if foreign := target.Host != base.Host; foreign && query != "" || sameList(target, asked) {
+		next.Path, next.RawPath = asked.Path, asked.RawPath
+	}
+	if next.Path == "" || next.Path[0] != '/' {
+		next.Path, next.RawPath = "/"+next.Path, ""
+	}
+	return next, nil
+}
+
+// sameList reports whether a path is that of the list that is being read, below
+// whatever prefix.
+func sameList(target, asked *url.URL) bool {
+	_, name, found := strings.Cut(asked.EscapedPath(), "/v2/")
+	return found && strings.HasSuffix(target.EscapedPath(), "/v2/"+name)
+}

@@ -1,0 +1,83 @@
+package resolver
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/containerd/containerd/v2/core/remotes/docker"
+	"github.com/containerd/containerd/v2/pkg/reference"
+	"github.com/containerd/errdefs"
+	"github.com/opencontainers/go-digest"
+
+	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/internal/discreet"
+)
+
+// PushManifest sends a manifest of whatever media type to the tag of a
+// reference, or to its digest, and returns the digest that the registry knows it
+// by: its own where it says none. That may be of another algorithm than a digest
+// it has elsewhere, but is one of the same bytes, or the push has failed.
+func (r *Resolver) PushManifest(ctx context.Context, ref, mediaType string, body []byte) (digest.Digest, error) {
+	spec, err := reference.Parse(ref)
+	if err != nil {
+		return "", err
+	}
+	ctx, trail := certsd.WithTrail(withoutCooldown(certsd.WithRepository(discreet.Context(ctx), repository(spec))))
+	known, err := r.pushManifest(ctx, spec, mediaType, body)
+	return known, explain(err, ref, trail)
+}
+
+func (r *Resolver) pushManifest(ctx context.Context, spec reference.Spec, mediaType string, body []byte) (digest.Digest, error) {
+	hosts, err := r.registryHosts(spec.Hostname())
+	if err != nil {
+		return "", err
+	}
+	at := slices.IndexFunc(hosts, func(rh docker.RegistryHost) bool { return rh.Capabilities.Has(docker.HostCapabilityPush) })
+	if at < 0 {
+		return "", fmt.Errorf("%s has no endpoint to push to: %w", spec.Hostname(), errdefs.ErrNotFound)
+	}
+	object := tagOrDigest(spec)
+	resp, err := r.exchange(ctx, spec, hosts[at], question{
+		method: http.MethodPut, elements: []string{repository(spec), "manifests", object},
+		header: http.Header{"Content-Type": {mediaType}}, body: body,
+	})
+	if err != nil {
+		return "", err
+	}
+	switch resp.StatusCode {
+	case http.StatusOK, http.StatusCreated, http.StatusNoContent:
+	default:
+		return "", unexpected(resp)
+	}
+	_ = resp.Body.Close()
+	return knownAs(resp.Header.Get("Docker-Content-Digest"), object, body)
+}
+
+// knownAs is the digest in an answer, which is one of the body or an error.
+func knownAs(answered, object string, body []byte) (digest.Digest, error) {
+	if answered == "" {
+		if d, err := digest.Parse(object); err == nil {
+			return d, nil
+		}
+		return digest.FromBytes(body), nil
+	}
+	d, err := digest.Parse(answered)
+	if err != nil {
+		return "", fmt.Errorf("the registry names what it took by %.100q: %w", answered, err)
+	}
+	if got := d.Algorithm().FromBytes(body); got != d {
+		return "", fmt.Errorf("the registry names what it took by %s, and what was sent is %s", d, got)
+	}
+	return d, nil
+}
+
+// tagOrDigest is the tag of a reference, and where there is none its digest.
+func tagOrDigest(spec reference.Spec) string {
+	if tag, _, _ := strings.Cut(spec.Object, "@"); tag != "" {
+		return tag
+	}
+	return spec.Digest().String()
+}

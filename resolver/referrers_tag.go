@@ -1,0 +1,185 @@
+package resolver
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/containerd/containerd/v2/core/remotes/docker"
+	"github.com/containerd/containerd/v2/pkg/reference"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/errgroup"
+)
+
+const (
+	// maxTagged is how many a tag may list: each of their manifests is read.
+	maxTagged = 1000
+	// referrersAtATime is how many are read together.
+	referrersAtATime = 4
+	// The parts of a digest that are in a tag: the distribution specification,
+	// "Referrers Tag Schema".
+	maxTagAlgorithm = 32
+	maxTagEncoded   = 64
+)
+
+// ReferrersTag is the tag that lists what refers to a manifest, in registries
+// that keep no such list by themselves.
+func ReferrersTag(subject digest.Digest) string {
+	algorithm, encoded, _ := strings.Cut(subject.String(), ":")
+	cut := func(part string, n int) string {
+		part = strings.Map(func(c rune) rune {
+			if c == '_' || c == '.' || c == '-' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' {
+				return c
+			}
+			return '-'
+		}, part)
+		return part[:min(len(part), n)]
+	}
+	return cut(algorithm, maxTagAlgorithm) + "-" + cut(encoded, maxTagEncoded)
+}
+
+// referrersByTag reads the list that is an image index with a tag. A tag may be
+// anything: the image itself, or of another digest that begins alike. So those
+// it lists are read, and believed if they name the subject. What is left out is
+// named in a warning.
+func (r *Resolver) referrersByTag(ctx context.Context, spec reference.Spec, rh docker.RegistryHost, subject digest.Digest) ([]ocispec.Descriptor, error) {
+	tag := ReferrersTag(subject)
+	a, err := r.get(ctx, spec, rh, question{
+		elements: []string{repository(spec), "manifests", tag},
+		header:   http.Header{"Accept": {ocispec.MediaTypeImageIndex + ", */*"}},
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case a.status == http.StatusNotFound:
+		return nil, nil
+	case a.status != http.StatusOK:
+		return nil, a.unexpected()
+	case subject.Algorithm().FromBytes(a.body) == subject:
+		r.leftOut(spec, tag, "", errors.New("is the image itself and no list of what refers to it"))
+		return nil, nil
+	}
+	listed, err := referrersIn(a.body)
+	switch {
+	case err != nil && isManifest(a.body):
+		// Somebody's image or artifact, under a tag that looks like one of these.
+		r.leftOut(spec, tag, "", fmt.Errorf("lists no referrers: %w", err))
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("%s answers with no list of referrers for the tag %s: %w", rh.Host, tag, err)
+	case len(listed) > maxTagged:
+		return nil, fmt.Errorf("%s: the tag %s lists more than %d referrers", rh.Host, tag, maxTagged)
+	}
+	return r.thoseOf(ctx, spec, rh, subject, listed)
+}
+
+// isManifest reports whether a body is a manifest of any kind, and no answer
+// that comes in the place of one.
+func isManifest(body []byte) bool {
+	var m struct {
+		SchemaVersion int             `json:"schemaVersion"`
+		MediaType     string          `json:"mediaType"`
+		Errors        json.RawMessage `json:"errors"`
+	}
+	return json.Unmarshal(body, &m) == nil && m.Errors == nil && (m.SchemaVersion > 0 || m.MediaType != "")
+}
+
+// thoseOf are the manifests that say that they refer to subject.
+func (r *Resolver) thoseOf(ctx context.Context, spec reference.Spec, rh docker.RegistryHost, subject digest.Digest, listed []ocispec.Descriptor) ([]ocispec.Descriptor, error) {
+	found := make([]*referrer, len(listed))
+	group, gctx := errgroup.WithContext(ctx)
+	group.SetLimit(referrersAtATime)
+	for i, d := range listed {
+		group.Go(func() (err error) {
+			found[i], err = r.referrer(gctx, spec, rh, d)
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	var all []ocispec.Descriptor
+	for i, m := range found {
+		switch {
+		case m == nil:
+			r.leftOut(spec, ReferrersTag(subject), listed[i].Digest, errors.New("is listed, and not there"))
+		case m.Subject == nil || m.Subject.Digest != subject:
+			r.leftOut(spec, ReferrersTag(subject), listed[i].Digest, fmt.Errorf("is listed, and does not refer to %s", subject))
+		default:
+			all = append(all, m.describe(listed[i]))
+		}
+	}
+	return all, nil
+}
+
+// referrer is what a manifest says about itself.
+type referrer struct {
+	MediaType    string              `json:"mediaType"`
+	ArtifactType string              `json:"artifactType"`
+	Subject      *ocispec.Descriptor `json:"subject"`
+	Annotations  map[string]string   `json:"annotations"`
+	Config       struct {
+		MediaType string `json:"mediaType"`
+	} `json:"config"`
+}
+
+// describe completes a descriptor as a registry would.
+func (m *referrer) describe(d ocispec.Descriptor) ocispec.Descriptor {
+	if m == nil {
+		return d
+	}
+	if d.ArtifactType == "" {
+		d.ArtifactType = m.ArtifactType
+	}
+	if d.ArtifactType == "" {
+		d.ArtifactType = m.Config.MediaType
+	}
+	if d.Annotations == nil {
+		d.Annotations = m.Annotations
+	}
+	return d
+}
+
+// referrer reads a manifest that is listed, nil if it is not there.
+func (r *Resolver) referrer(ctx context.Context, spec reference.Spec, rh docker.RegistryHost, d ocispec.Descriptor) (*referrer, error) {
+	accept := "*/*"
+	if d.MediaType != "" {
+		accept = d.MediaType + ", */*"
+	}
+	a, err := r.get(ctx, spec, rh, question{
+		elements: []string{repository(spec), "manifests", d.Digest.String()},
+		header:   http.Header{"Accept": {accept}},
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case a.status == http.StatusNotFound:
+		return nil, nil
+	case a.status != http.StatusOK:
+		return nil, a.unexpected()
+	case d.Digest.Algorithm().FromBytes(a.body) != d.Digest:
+		return nil, fmt.Errorf("%s sends other content than %s", rh.Host, d.Digest)
+	}
+	var m referrer
+	if err := json.Unmarshal(a.body, &m); err != nil {
+		return nil, fmt.Errorf("%s: %w", d.Digest, err)
+	}
+	return &m, nil
+}
+
+// leftOut warns of what is under the tag for referrers and is none.
+func (r *Resolver) leftOut(spec reference.Spec, tag string, what digest.Digest, why error) {
+	warn := r.hosts.Hooks.warn(spec.Hostname())
+	if warn == nil {
+		return
+	}
+	name := spec.Locator + ":" + tag
+	if what != "" {
+		name += ": " + what.String()
+	}
+	warn(fmt.Errorf("%s %w", name, why))
+}
