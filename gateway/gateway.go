@@ -18,8 +18,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/semaphore"
-
 	"github.com/certsd/containerd-certsd/resolver"
 )
 
@@ -71,12 +69,12 @@ type Server struct {
 	upstreams map[string]bool
 	flights   *flights
 	spools    *spools
-	downloads *semaphore.Weighted
+	downloads *shares
 	names     map[string]bool
 	refusals  refusals
 	id        string
 	// slots bounds the requests to registries.
-	slots *semaphore.Weighted
+	slots *shares
 	// serving is held by requests, and by Close to wait for them.
 	serving sync.RWMutex
 	// stopping tells that no new clients are wanted.
@@ -104,12 +102,12 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	o.WriteStall = cmp.Or(o.WriteStall, DefaultWriteStall)
 	s := &Server{
 		id:        rand.Text(),
-		slots:     semaphore.NewWeighted(int64(cmp.Or(o.MaxUpstream, 64))),
+		slots:     newShares(cmp.Or(o.MaxUpstream, 64)),
 		options:   o,
 		upstreams: upstreams,
 		names:     names,
 		flights:   newFlights(ctx),
-		downloads: semaphore.NewWeighted(int64(cmp.Or(o.MaxDownloads, 6))),
+		downloads: newShares(cmp.Or(o.MaxDownloads, 6)),
 		resolvers: map[string]*cachedResolver{},
 	}
 	s.spools = &spools{dir: o.SpoolDir, limit: o.SpoolSize, ctx: s.flights.ctx, open: s.openBlob, byName: map[string]*spool{}}

@@ -8,22 +8,20 @@ import (
 	"sync"
 	"syscall"
 	"time"
-
-	"golang.org/x/sync/semaphore"
 )
 
 // limited bounds the requests to registries that are under way at a time, and
-// with them the connections. Others wait for their turn, but no longer than
-// patience if a client waits with them.
+// with them the connections: see [shares]. Others wait for their turn, but no
+// longer than patience if a client waits with them.
 type limited struct {
 	next     http.RoundTripper
-	slot     *semaphore.Weighted
+	slots    share
 	patience time.Duration
 }
 
 var errBusy = &fault{
 	status: http.StatusServiceUnavailable, code: codeTooMany, retryAfter: askAgain,
-	message: "as many requests to registries as max_upstream allows are under way, and none of them ended in time: ask again",
+	message: "as many requests to registries as max_upstream allows are under way, or to this one as is its share, and none of them ended in time: ask again",
 }
 
 type unhurriedKey struct{}
@@ -49,14 +47,14 @@ func waitsSince(ctx context.Context) time.Time {
 // acquire waits for a slot.
 func (l *limited) acquire(ctx context.Context) error {
 	if flightIn(ctx).converting() || ctx.Value(unhurriedKey{}) != nil {
-		return l.slot.Acquire(ctx, 1)
+		return l.slots.acquire(ctx, l.slots.who)
 	}
-	if l.slot.TryAcquire(1) {
+	if l.slots.tryAcquire(l.slots.who) {
 		return nil
 	}
 	wait, cancel := context.WithDeadline(ctx, waitsSince(ctx).Add(l.patience))
 	defer cancel()
-	err := l.slot.Acquire(wait, 1)
+	err := l.slots.acquire(wait, l.slots.who)
 	if _, late := isLate(ctx); err != nil && (late || ctx.Err() == nil) {
 		return errBusy
 	}
@@ -75,10 +73,10 @@ func (l *limited) RoundTrip(req *http.Request) (*http.Response, error) {
 	// Only content takes long. An answer that leads to another request must not
 	// hold what that one needs.
 	if err != nil || resp.StatusCode >= http.StatusMultipleChoices || req.Method == http.MethodHead {
-		l.slot.Release(1)
+		l.slots.Release(1)
 		return resp, err
 	}
-	resp.Body = &slotBody{ReadCloser: resp.Body, release: sync.OnceFunc(func() { l.slot.Release(1) })}
+	resp.Body = &slotBody{ReadCloser: resp.Body, release: sync.OnceFunc(func() { l.slots.Release(1) })}
 	return resp, nil
 }
 

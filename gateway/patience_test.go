@@ -8,8 +8,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"golang.org/x/sync/semaphore"
 )
 
 // hang answers nothing.
@@ -109,7 +107,7 @@ func TestNoRequestIsLeft(t *testing.T) {
 		<-more
 	}
 	u := newUpstream(t, b)
-	g := newGateway(t, func(o *Options) { o.MaxUpstream, o.Patience = 2, time.Second }, u)
+	g := newGateway(t, func(o *Options) { o.MaxUpstream, o.Patience = 4, time.Second }, u)
 	defer close(more)
 	for range 2 {
 		resp := g.open(t, b.path(u), "Range", "bytes=0-")
@@ -131,14 +129,14 @@ func TestWhatHasBegunWaitsForItsTurn(t *testing.T) {
 		"conversion": context.WithValue(t.Context(), flightKey{}, fl),
 		"download":   unhurried(t.Context()),
 	} {
-		l := &limited{slot: semaphore.NewWeighted(1)}
-		must(t, l.slot.Acquire(t.Context(), 1))
+		l := &limited{slots: share{newShares(1), "registry"}}
+		must(t, l.slots.Acquire(t.Context(), 1))
 		if err := l.acquire(t.Context()); err != error(errBusy) { //nolint:errorlint // as it is
 			t.Errorf("%s: a client's request: %v", name, err)
 		}
 		waited := make(chan error, 1)
 		go func() { waited <- l.acquire(ctx) }()
-		l.slot.Release(1)
+		l.slots.Release(1)
 		must(t, <-waited)
 	}
 }

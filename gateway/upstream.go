@@ -6,8 +6,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/containerd/containerd/v2/core/transfer"
-
 	"github.com/certsd/containerd-certsd/certsd"
 	"github.com/certsd/containerd-certsd/resolver"
 )
@@ -55,8 +53,7 @@ func (s *Server) resolverFor(t *target) *cachedResolver {
 	if c, ok := s.resolvers[t.ref()]; ok && err == nil && c.host == host && time.Since(c.made) < resolverAge {
 		return c
 	}
-	c := &cachedResolver{host: host, made: time.Now(), fetch: s.newResolver(), resolve: s.newResolver()}
-	c.resolve.SetOptions(transfer.WithDownloadLimiter(s.downloads))
+	c := &cachedResolver{host: host, made: time.Now(), fetch: s.newResolver(t.host), resolve: s.newResolver(t.host)}
 	if len(s.resolvers) >= maxResolvers {
 		clear(s.resolvers)
 	}
@@ -64,14 +61,15 @@ func (s *Server) resolverFor(t *target) *cachedResolver {
 	return c
 }
 
-func (s *Server) newResolver() *resolver.Resolver {
+func (s *Server) newResolver(registry string) *resolver.Resolver {
 	o := resolver.Options{
 		Hosts:       s.options.Hosts,
 		Credentials: s.options.Credentials,
+		Downloads:   share{s.downloads, registry},
 		// By it a gateway also knows its own requests.
 		Header: http.Header{"Via": {"1.1 certsd-" + s.id}},
 		UpdateClient: func(c *http.Client) error {
-			c.Transport = &limited{next: &forwarded{c.Transport}, slot: s.slots, patience: s.options.Patience * 4 / 5}
+			c.Transport = &limited{next: &forwarded{c.Transport}, slots: share{s.slots, registry}, patience: s.options.Patience * 4 / 5}
 			return nil
 		},
 	}

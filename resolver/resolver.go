@@ -52,6 +52,9 @@ type Options struct {
 	// the store that is pulled into, nothing is copied twice. nil means that
 	// such images are refused.
 	Store content.Store
+	// Downloads, if set, bounds the layers that conversions fetch at a time, in place
+	// of the limiter given to SetOptions.
+	Downloads v1compat.Limiter
 	// OnProgress observes the layers of a conversion. It is called concurrently.
 	OnProgress func(v1compat.Progress)
 	// V2Only leaves Registry v1 and schema 1 out: what Resolve finds is what the

@@ -110,7 +110,8 @@ func (r *Resolver) convertSchema1(ctx context.Context, spec reference.Spec, body
 	// verified with it.
 	tagOnly := spec
 	tagOnly.Object = ""
-	return r.convert(ctx, tagOnly, image, &v1compat.Converter{})
+	// The limiter given to SetOptions is containerd's fetcher's.
+	return r.convert(ctx, tagOnly, image, &v1compat.Converter{Limiter: r.options.Downloads})
 }
 
 func (r *Resolver) mayConvertSchema1(spec reference.Spec) error {

@@ -138,7 +138,11 @@ func (r *Resolver) pullV1(ctx context.Context, spec reference.Spec, rh docker.Re
 	}
 	// Labels name the registry of the reference, wherever it was reached.
 	image.Scheme, image.Registry = r.source(spec).Scheme, spec.Hostname()
-	return r.convert(ctx, spec, image, &v1compat.Converter{Limiter: r.limits.DownloadLimiter})
+	c := &v1compat.Converter{Limiter: r.options.Downloads}
+	if c.Limiter == nil && r.limits.DownloadLimiter != nil {
+		c.Limiter = r.limits.DownloadLimiter
+	}
+	return r.convert(ctx, spec, image, c)
 }
 
 func (r *Resolver) v1Client(spec reference.Spec, rh docker.RegistryHost) *v1compat.Client {

@@ -10,7 +10,6 @@ import (
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/errdefs"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-	"golang.org/x/sync/semaphore"
 )
 
 // Converter turns an [Image] into an OCI image in a content store. Only Store
@@ -36,8 +35,8 @@ type Converter struct {
 	// Convert; zero is 3.
 	MaxConcurrentDownloads int
 	// Limiter, if set, is acquired with weight 1 for each download, to share a
-	// limit among several conversions.
-	Limiter *semaphore.Weighted
+	// limit among several conversions: a *semaphore.Weighted, say.
+	Limiter Limiter
 	// OnProgress, if set, is told of layers on their way: when one begins, at
 	// most once per MiB while it loads, and when it is done. It is called
 	// concurrently and must not block.
@@ -54,6 +53,12 @@ type Converter struct {
 
 	// sleep waits for d; nil is a timer. Tests replace it.
 	sleep func(ctx context.Context, d time.Duration) error
+}
+
+// Limiter bounds what is done at a time.
+type Limiter interface {
+	Acquire(ctx context.Context, weight int64) error
+	Release(weight int64)
 }
 
 // LayerEnd is what came of the work on a layer.
