@@ -143,6 +143,7 @@ func (s *Server) finish(r *http.Request, t *target, err error) {
 
 // serveStored answers with a blob of a converted image.
 func (s *Server) serveStored(w http.ResponseWriter, r *http.Request, t *target) error {
+	defer s.options.Store.reads(t.digest)()
 	at, err := s.options.Store.ReaderAt(r.Context(), ocispec.Descriptor{Digest: t.digest})
 	if err != nil {
 		return fmt.Errorf("%s in the gateway's store: %w", t.digest, err)

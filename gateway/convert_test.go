@@ -269,6 +269,7 @@ func TestEvictionTakesTheLeastRecentlyUsedImage(t *testing.T) {
 	if len(labels) != len(blobs) || len(blobs) != 4 {
 		t.Errorf("%d blobs with %d labels are left, want the 4 of one image", len(blobs), len(labels))
 	}
+	g.store.limit = 0
 	g.pull(t, a.Host, "library/two", "1")
 }
 

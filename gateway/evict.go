@@ -22,7 +22,10 @@ const (
 	// limit: between its manifest and the last of its layers a client may take
 	// that long.
 	inUse = 10 * time.Minute
-	// abandoned is how long an unfinished layer is kept to be continued.
+	// justUsed is the same where a conversion needs the room now.
+	justUsed = time.Minute
+	// abandoned is how long what a failed conversion has left is kept to be
+	// continued, where there is room.
 	abandoned = 24 * time.Hour
 )
 
@@ -49,26 +52,63 @@ type inventory struct {
 
 // evict removes what has to go, and returns how many bytes that were.
 func (s *Store) evict(ctx context.Context) (freed int64, err error) {
-	now := time.Now()
-	err = s.dropAbandoned(ctx, now)
-	v, walkErr := s.take(ctx)
-	if err = errors.Join(err, walkErr); v == nil || s.limit <= 0 || v.total <= s.limit {
-		return 0, err
+	freed, _, err = s.makeRoom(ctx, 0, inUse)
+	return freed, err
+}
+
+// makeRoom removes what is abandoned, and then as much as has to go for need bytes
+// more: first what failed conversions have left, then images that were not asked
+// for for so long. total is what there is then.
+func (s *Store) makeRoom(ctx context.Context, need int64, idle time.Duration) (freed, total int64, err error) {
+	v, err := s.take(ctx)
+	if v == nil {
+		return 0, 0, err
 	}
 	before := v.total
-	// What no image has is left over from a conversion that did not end well.
-	for d, info := range v.blobs {
-		if !isManifest(info) && v.refs[d] == 0 {
-			err = errors.Join(err, s.drop(ctx, v, d, now))
-		}
+	err = errors.Join(err, s.dropUnfinished(ctx, v, abandoned), s.dropOrphans(ctx, v, abandoned))
+	fits := func() bool { return s.limit <= 0 || v.total+need <= s.limit }
+	if !fits() {
+		err = errors.Join(err, s.dropOrphans(ctx, v, 0))
+	}
+	if !fits() {
+		err = errors.Join(err, s.dropUnfinished(ctx, v, 0))
 	}
 	for _, d := range s.leastRecentlyUsed(v) {
-		if v.total <= s.limit {
+		if fits() {
 			break
 		}
-		err = errors.Join(err, s.dropImage(ctx, v, d, now))
+		err = errors.Join(err, s.dropImage(ctx, v, d, idle))
 	}
-	return before - v.total, err
+	return before - v.total, v.total, err
+}
+
+// dropOrphans removes what no image has: it is left over from a conversion that
+// did not end well, or from an image that has gone.
+func (s *Store) dropOrphans(ctx context.Context, v *inventory, age time.Duration) (err error) {
+	for d, info := range v.blobs {
+		if !isManifest(info) && v.refs[d] == 0 && time.Since(info.CreatedAt) >= age {
+			err = errors.Join(err, s.drop(ctx, v, d))
+		}
+	}
+	return err
+}
+
+// dropUnfinished removes parts of layers that nobody has continued for so long.
+func (s *Store) dropUnfinished(ctx context.Context, v *inventory, age time.Duration) error {
+	statuses, err := s.ListStatuses(ctx)
+	errs := []error{err}
+	for _, status := range statuses {
+		s.mu.Lock()
+		if s.writing[status.Ref] == 0 && time.Since(status.UpdatedAt) >= age {
+			if err := s.Abort(ctx, status.Ref); err == nil {
+				v.total -= status.Offset
+			} else if !errdefs.IsNotFound(err) {
+				errs = append(errs, err)
+			}
+		}
+		s.mu.Unlock()
+	}
+	return errors.Join(errs...)
 }
 
 // take goes through the store.
@@ -116,7 +156,8 @@ func (s *Store) leastRecentlyUsed(v *inventory) []digest.Digest {
 	})
 }
 
-// lastUsed is when an image, or a blob of it, was last asked for or made.
+// lastUsed is when an image, or a blob of it, was last asked for or made: now, if
+// a client reads one.
 func (s *Store) lastUsed(info content.Info) time.Time {
 	last := info.CreatedAt
 	if seconds, err := strconv.ParseInt(info.Labels[labelUsed], 10, 64); err == nil && time.Unix(seconds, 0).After(last) {
@@ -125,6 +166,9 @@ func (s *Store) lastUsed(info content.Info) time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, d := range append(children(info), info.Digest) {
+		if s.readers[d] > 0 {
+			return time.Now()
+		}
 		if used := s.used[d]; used.After(last) {
 			last = used
 		}
@@ -134,12 +178,12 @@ func (s *Store) lastUsed(info content.Info) time.Time {
 
 // dropImage removes a manifest, and then what only it had: a manifest that is
 // there is always complete.
-func (s *Store) dropImage(ctx context.Context, v *inventory, d digest.Digest, now time.Time) error {
+func (s *Store) dropImage(ctx context.Context, v *inventory, d digest.Digest, idle time.Duration) error {
 	info := v.blobs[d]
-	if now.Sub(s.lastUsed(info)) < inUse {
+	if time.Since(s.lastUsed(info)) < idle {
 		return nil
 	}
-	if err := s.drop(ctx, v, d, now); err != nil {
+	if err := s.drop(ctx, v, d); err != nil {
 		return err
 	}
 	if _, kept := v.blobs[d]; kept {
@@ -148,21 +192,21 @@ func (s *Store) dropImage(ctx context.Context, v *inventory, d digest.Digest, no
 	var errs []error
 	for _, child := range children(info) {
 		if v.refs[child]--; v.refs[child] <= 0 {
-			errs = append(errs, s.drop(ctx, v, child, now))
+			errs = append(errs, s.drop(ctx, v, child))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// drop removes a blob unless a conversion relies on it, or has just made it.
-func (s *Store) drop(ctx context.Context, v *inventory, d digest.Digest, now time.Time) error {
+// drop removes a blob unless a conversion relies on it or a client reads it.
+func (s *Store) drop(ctx context.Context, v *inventory, d digest.Digest) error {
 	info, ok := v.blobs[d]
-	if !ok || now.Sub(info.CreatedAt) < inUse {
+	if !ok {
 		return nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.pins[d] > 0 {
+	if s.pins[d] > 0 || s.readers[d] > 0 {
 		return nil
 	}
 	if err := s.Delete(ctx, d); err != nil && !errdefs.IsNotFound(err) {
@@ -173,16 +217,4 @@ func (s *Store) drop(ctx context.Context, v *inventory, d digest.Digest, now tim
 	delete(v.blobs, d)
 	v.total -= info.Size
 	return nil
-}
-
-// dropAbandoned removes unfinished layers that nobody continued.
-func (s *Store) dropAbandoned(ctx context.Context, now time.Time) error {
-	statuses, err := s.ListStatuses(ctx)
-	errs := []error{err}
-	for _, status := range statuses {
-		if now.Sub(status.UpdatedAt) > abandoned {
-			errs = append(errs, s.Abort(ctx, status.Ref))
-		}
-	}
-	return errors.Join(errs...)
 }

@@ -80,12 +80,14 @@ func (s *Server) resolve(ctx context.Context, t *target) (ocispec.Descriptor, er
 	return desc, err
 }
 
-func (s *Server) resolveNow(ctx context.Context, t *target) (ocispec.Descriptor, error) {
+func (s *Server) resolveNow(ctx context.Context, t *target) (_ ocispec.Descriptor, err error) {
 	if s.options.Store != nil {
 		var release func()
 		ctx, release = s.options.Store.withPins(ctx)
-		defer s.flights.wait.Go(func() { s.evictAfter(ctx) })
-		defer release()
+		defer func() {
+			release()
+			s.flights.wait.Go(func() { s.evictAfter(ctx, err) })
+		}()
 	}
 	_, desc, err := s.resolverFor(t).resolve.Resolve(withVia(ctx, t.via), t.named())
 	if err != nil {
@@ -100,8 +102,12 @@ func (s *Server) resolveNow(ctx context.Context, t *target) (ocispec.Descriptor,
 	return desc, nil
 }
 
-// evictAfter makes room again after a conversion.
-func (s *Server) evictAfter(ctx context.Context) {
+// evictAfter makes room again after a conversion. Nothing is left to be continued
+// of one that had none.
+func (s *Server) evictAfter(ctx context.Context, err error) {
+	if isFull(err) {
+		s.options.Store.dropLeftovers(ctx)
+	}
 	if flightIn(ctx).converting() {
 		s.options.Store.tidy(ctx)
 	}

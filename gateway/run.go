@@ -53,6 +53,7 @@ func (c *Config) Run(ctx context.Context, credentials func(host string) (user, s
 	// What is under way outlives the signal to stop: it ends below.
 	lasting := context.WithoutCancel(ctx)
 	store.tidy(lasting)
+	defer every(time.Hour, func() { store.tidy(lasting) })()
 	certs, err := c.readCertificates(ctx)
 	if err != nil {
 		return err

@@ -40,6 +40,12 @@ type Store struct {
 	used map[digest.Digest]time.Time
 	// verified are the blobs that this process has read whole.
 	verified map[digest.Digest]bool
+	// readers counts the clients that read a blob, writing the writers of an
+	// unfinished one.
+	readers map[digest.Digest]int
+	writing map[string]int
+
+	space space
 }
 
 // OpenStore opens the store in dir, which is for one process at a time. limit is
@@ -56,6 +62,7 @@ func OpenStore(dir string, limit int64) (*Store, error) {
 		labels: &labelFiles{dir: filepath.Join(dir, "labels")},
 		dir:    dir, limit: limit, lock: lock,
 		pins: map[digest.Digest]int{}, used: map[digest.Digest]time.Time{}, verified: map[digest.Digest]bool{},
+		readers: map[digest.Digest]int{}, writing: map[string]int{},
 	}
 	if s.Store, err = local.NewLabeledStore(filepath.Join(dir, "content"), s.labels); err != nil {
 		return nil, errors.Join(err, lock.Close())
@@ -214,7 +221,7 @@ func (e *storeError) status() int {
 
 // isFull tells that there was no room.
 func isFull(err error) bool {
-	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+	return errors.Is(err, errNoRoom) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
 
 // ofStore marks an error as one of the store.
@@ -232,21 +239,42 @@ func (s *Store) Writer(ctx context.Context, opts ...content.WriterOpt) (content.
 	if err != nil {
 		return nil, ofStore(err)
 	}
-	return &storeWriter{Writer: w, store: s, flight: flightIn(ctx)}, nil
+	ref := ""
+	if status, err := w.Status(); err == nil {
+		ref = status.Ref
+	}
+	return &storeWriter{Writer: w, store: s, flight: flightIn(ctx), ctx: ctx, closed: s.writes(ref)}, nil
 }
 
-// storeWriter pins what it commits, and reports progress.
+// storeWriter pins what it commits, bounds what it writes, and reports progress.
 type storeWriter struct {
 	content.Writer
 	store  *Store
 	flight *flight
+	//nolint:containedctx // an io.Writer is given none
+	ctx    context.Context
+	closed func()
+}
+
+// Close implements content.Writer.
+func (w *storeWriter) Close() error {
+	defer w.closed()
+	return w.Writer.Close()
 }
 
 var _ content.Syncer = (*storeWriter)(nil)
 
 // Write implements io.Writer.
 func (w *storeWriter) Write(p []byte) (int, error) {
+	if err := w.store.reserve(w.ctx, int64(len(p))); err != nil {
+		return 0, ofStore(err)
+	}
 	n, err := w.Writer.Write(p)
+	if isFull(err) && w.store.dropLeftovers(w.ctx) > 0 {
+		var m int
+		m, err = w.Writer.Write(p[n:])
+		n += m
+	}
 	w.flight.received(n)
 	return n, ofStore(err)
 }
@@ -258,6 +286,7 @@ func (w *storeWriter) Commit(ctx context.Context, size int64, expected digest.Di
 		d = w.Digest()
 	}
 	w.store.pin(ctx, d)
+	defer w.closed()
 	err := w.Writer.Commit(ctx, size, expected, opts...)
 	if err == nil {
 		w.flight.stored()

@@ -1,0 +1,149 @@
+package gateway
+
+import (
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/certsd/containerd-certsd/v1compat/v1test"
+)
+
+// noise is a layer of about n bytes that does not compress.
+func noise(n int) v1test.Layer {
+	text := make([]byte, n)
+	for i := range text {
+		text[i] = byte(rand.Uint32()) //nolint:gosec // no secret
+	}
+	return v1test.Layer{Data: v1test.Tar(map[string]string{"etc/noise": string(text)})}
+}
+
+// onDisk is what the store takes, in bytes.
+func (g *testGateway) onDisk(tb testing.TB) (size int64) {
+	tb.Helper()
+	must(tb, filepath.Walk(filepath.Join(g.store.dir, "content"), func(_ string, info os.FileInfo, err error) error {
+		if err == nil && info.Mode().IsRegular() {
+			size += info.Size()
+		}
+		return err
+	}))
+	return size
+}
+
+// TestConversionThatDoesNotFit is given up before it has filled the disk, and
+// leaves nothing.
+func TestConversionThatDoesNotFit(t *testing.T) {
+	t.Parallel()
+	a := newArchive(t)
+	a.Add("library/large", "1", noise(40<<10), noise(200<<10), noise(40<<10))
+	a.add("library/small", "1")
+	g := newGateway(t, nil, a)
+	g.store.limit = 100 << 10
+	for range 2 {
+		got := g.do(t, http.MethodGet, "/v2/library/large/manifests/1?ns="+a.Host)
+		if got.status != http.StatusInsufficientStorage || !strings.Contains(string(got.body), "raise store_size") {
+			t.Errorf("got %d %s", got.status, got.body)
+		}
+		g.handler.flights.wait.Wait()
+		if size := g.onDisk(t); size != 0 {
+			t.Errorf("%d bytes are left", size)
+		}
+	}
+	g.pull(t, a.Host, "library/small", "1")
+}
+
+// TestRoomIsMadeForAConversion by what nobody has asked for in a while: the limit
+// holds at each moment.
+func TestRoomIsMadeForAConversion(t *testing.T) {
+	t.Parallel()
+	a := newArchive(t)
+	for _, name := range []string{"one", "two", "three"} {
+		a.Add("library/"+name, "1", noise(40<<10))
+	}
+	g := newGateway(t, nil, a)
+	g.store.limit = 100 << 10
+	g.pull(t, a.Host, "library/one", "1")
+	g.pull(t, a.Host, "library/two", "1")
+	three := "/v2/library/three/manifests/1?ns=" + a.Host
+	if got := g.do(t, http.MethodGet, three); got.status != http.StatusInsufficientStorage {
+		t.Errorf("in place of what was just asked for: %d", got.status)
+	}
+	g.handler.flights.wait.Wait()
+	g.age(t, 2*time.Minute)
+	g.pull(t, a.Host, "library/three", "1")
+	if size := g.onDisk(t); size > g.store.limit || size == 0 {
+		t.Errorf("%d bytes", size)
+	}
+}
+
+// TestWhatIsReadStays, with all of its image.
+func TestWhatIsReadStays(t *testing.T) {
+	t.Parallel()
+	a, g, manifest := newConverted(t)
+	g.handler.flights.wait.Wait()
+	contents := g.contents(t, a.Host, "library/app", manifest.Digest)
+	g.store.limit = 1
+	for _, d := range contents {
+		done := g.store.reads(d)
+		g.age(t, time.Hour)
+		if freed, err := g.store.evict(t.Context()); freed != 0 || err != nil {
+			t.Errorf("while %s is read %d bytes go, %v", d, freed, err)
+		}
+		done()
+		if freed, err := g.store.evict(t.Context()); freed != 0 || err != nil {
+			t.Errorf("when %s has just been read %d bytes go, %v", d, freed, err)
+		}
+	}
+	g.age(t, time.Hour)
+	if freed, err := g.store.evict(t.Context()); freed == 0 || err != nil {
+		t.Errorf("freed %d, %v", freed, err)
+	}
+	if size := g.onDisk(t); size != 0 {
+		t.Errorf("%d bytes are left", size)
+	}
+}
+
+// TestLeftoversGo when they are old, when their room is needed, and when the disk
+// is full, also after a restart.
+func TestLeftoversGo(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		age  time.Duration
+		make func(s *Store)
+		left bool
+	}{
+		"young":      {time.Minute, func(s *Store) { _, _ = s.evict(t.Context()) }, true},
+		"old":        {25 * time.Hour, func(s *Store) { _, _ = s.evict(t.Context()) }, false},
+		"needed":     {time.Minute, func(s *Store) { s.limit = 1; _, _ = s.evict(t.Context()) }, false},
+		"a full one": {0, func(s *Store) { s.dropLeftovers(t.Context()) }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, g, manifest := newConverted(t)
+			g.handler.flights.wait.Wait()
+			// As after a crash: the layers are there, and the manifest is not.
+			must(t, g.store.Delete(t.Context(), manifest.Digest))
+			g.age(t, tt.age)
+			part := filepath.Join(g.store.dir, "content", "ingest", digest.FromString("part").Encoded())
+			must(t, os.MkdirAll(part, 0o700))
+			then := time.Now().Add(-tt.age)
+			for file, text := range map[string]string{"ref": "part", "data": "half", "total": "8", "startedat": then.Format(time.RFC3339), "updatedat": then.Format(time.RFC3339)} {
+				must(t, os.WriteFile(filepath.Join(part, file), []byte(text), 0o600))
+				must(t, os.Chtimes(filepath.Join(part, file), then, then))
+			}
+			must(t, g.store.Close())
+			s, err := OpenStore(g.store.dir, 0)
+			must(t, err)
+			tt.make(s)
+			if size := g.onDisk(t); size != 0 != tt.left {
+				t.Errorf("%d bytes are left", size)
+			}
+			must(t, s.Close())
+		})
+	}
+}
