@@ -90,7 +90,7 @@ func (s *Store) dropLeftovers(ctx context.Context) (freed int64) {
 	before := v.total
 	err = errors.Join(err, s.dropUnfinished(ctx, v, 0), s.dropOrphans(ctx, v, 0))
 	if err != nil {
-		log.G(ctx).WithError(err).Warn("certsd gateway: what a failed conversion left cannot be removed")
+		log.G(ctx).WithError(err).Warn("certsd gateway: the store of converted images cannot be tidied")
 	}
 	return before - v.total
 }

@@ -20,6 +20,8 @@ import (
 	"github.com/opencontainers/go-digest"
 	bolt "go.etcd.io/bbolt"
 	boltErrors "go.etcd.io/bbolt/errors"
+
+	"github.com/certsd/containerd-certsd/internal/checkedstore"
 )
 
 // Cache is where images of Registry v1 and schema 1 are converted: their
@@ -64,9 +66,11 @@ func (c *Cache) open(locator string) (*store, error) {
 	if s.labels, err = openLabels(filepath.Join(s.dir, labelsFile)); err != nil {
 		return nil, fmt.Errorf("cache: %w", err)
 	}
-	if s.Store, err = local.NewLabeledStore(s.dir, s.labels); err != nil {
+	inner, err := local.NewLabeledStore(s.dir, s.labels)
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("cache: %w", err), s.labels.db.Close())
 	}
+	s.Store = checkedstore.New(inner)
 	return s, nil
 }
 

@@ -28,6 +28,8 @@ import (
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/plugins/content/local"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/certsd/containerd-certsd/internal/checkedstore"
 )
 
 const (
@@ -101,9 +103,11 @@ func (l *Layout) open() (err error) {
 	if err != nil {
 		return l.unusable(err)
 	}
-	if l.store, err = local.NewLabeledStore(l.dir, known); err != nil {
+	inner, err := local.NewLabeledStore(l.dir, known)
+	if err != nil {
 		return fmt.Errorf("%s: %w", l.dir, err)
 	}
+	l.store = checkedstore.New(inner)
 	return l.tidy()
 }
 
@@ -132,7 +136,8 @@ func (l *Layout) unusable(err error) error { return &UnusableError{Dir: l.dir, E
 // Dir is the layout's directory.
 func (l *Layout) Dir() string { return l.dir }
 
-// Store is where the blobs of images go. What it has is not yet in the index.
+// Store is where the blobs of images go. What it has is not yet in the index. A
+// damaged blob is not there.
 func (l *Layout) Store() content.Store { return l.store }
 
 // Unfinished tells whether there is anything that a further pull finds of an

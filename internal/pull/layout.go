@@ -155,8 +155,8 @@ func unlessNotFound(err error) error {
 	return err
 }
 
-// there tells whether the store has a blob, in its full length. Its content was
-// verified when it was written.
+// there tells whether the store has a blob, in its full length. Its content is
+// verified by the store.
 func (in *intake) there(ctx context.Context, desc ocispec.Descriptor) (bool, error) {
 	info, err := in.store.Info(ctx, desc.Digest)
 	switch {
