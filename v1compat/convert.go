@@ -83,8 +83,8 @@ type ConvertLimits struct {
 	Layer int64
 	// Unpacked is the largest layer when decompressed, in bytes: 128 GiB.
 	Unpacked int64
-	// Ratio is how many times larger a layer may become by decompression once
-	// it has 1 GiB: 1100. The deflate format reaches 1032.
+	// Ratio is how many times larger a layer, and all layers of an image that are
+	// fetched, may become by decompression once they have 1 GiB: 1100. The deflate format reaches 1032.
 	Ratio int64
 }
 
@@ -118,6 +118,8 @@ type conversion struct {
 	source source
 	docs   []*document
 	known  memory
+	// all counts what is made of the layers that are fetched.
+	all bombGuard
 }
 
 func (v *conversion) run(ctx context.Context) (ocispec.Descriptor, error) {

@@ -24,7 +24,7 @@ type intake struct {
 
 // write takes the next chunk.
 func (in *intake) write(c *chunk) error {
-	if most := in.limits.layer(); in.guard.received.Add(int64(c.n)) > most {
+	if most := in.limits.layer(); in.guard.receive(c.n) > most {
 		c.free()
 		return &limitError{fmt.Errorf("the layer has more than %d bytes, which is the limit", most)}
 	}

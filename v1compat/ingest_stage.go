@@ -138,14 +138,25 @@ func pump(kinds []compression, from *relay, to func(*chunk) error) error {
 	}
 }
 
-// bombGuard bounds what decompression makes of a layer.
+// bombGuard bounds what decompression makes of a layer, and of all layers of an
+// image together.
 type bombGuard struct {
 	limits   ConvertLimits
 	received atomic.Int64
 	unpacked atomic.Int64
+	// image counts for all layers; nil for a layer alone.
+	image *bombGuard
 }
 
-// generous is how much a layer may have before its ratio counts.
+// receive counts what has been received, and returns how much that is.
+func (g *bombGuard) receive(n int) int64 {
+	if g.image != nil {
+		g.image.receive(n)
+	}
+	return g.received.Add(int64(n))
+}
+
+// generous is how much a layer, or an image, may have before its ratio counts.
 const generous = 1 << 30
 
 func (g *bombGuard) grow(n int) error {
@@ -155,6 +166,12 @@ func (g *bombGuard) grow(n int) error {
 		return &limitError{fmt.Errorf("the layer has more than %d bytes when decompressed, which is the limit", most)}
 	case total > generous && total/g.limits.ratio() > g.received.Load():
 		return &limitError{fmt.Errorf("the layer becomes more than %d times larger by decompression, which is the limit", g.limits.ratio())}
+	case g.image == nil:
+		return nil
+	}
+	total = g.image.unpacked.Add(int64(n))
+	if total > generous && total/g.limits.ratio() > g.image.received.Load() {
+		return &limitError{fmt.Errorf("the layers of the image become together more than %d times larger by decompression, which is the limit", g.limits.ratio())}
 	}
 	return nil
 }

@@ -354,3 +354,16 @@ func FuzzLayer(f *testing.F) {
 		}
 	})
 }
+
+// TestRatioOfAnImage: many layers, each of them small enough, are as large.
+func TestRatioOfAnImage(t *testing.T) {
+	t.Parallel()
+	var image bombGuard
+	for i := range 3 {
+		g := bombGuard{image: &image}
+		g.receive(130 << 10)
+		if err := g.grow(900 << 20); (err == nil) != (i == 0) {
+			t.Errorf("layer %d: %v", i, err)
+		}
+	}
+}
