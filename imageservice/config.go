@@ -151,6 +151,11 @@ func (c *Config) Check() error {
 	if _, err := c.pullSettings(); err != nil {
 		return err
 	}
+	if c.ContainerdConfig != "" {
+		if _, err := parseDaemonConfig(c.ContainerdConfig); err != nil {
+			return fmt.Errorf("containerd_config: %w", err)
+		}
+	}
 	_, err := c.hosts(resolver.Hooks{})
 	return err
 }
@@ -181,7 +186,8 @@ func (c *Config) checkAddresses() error {
 // pullSettings are those of the server.
 func (c *Config) pullSettings() (Settings, error) {
 	s := Settings{
-		Snapshotter: c.Snapshotter, SnapshotAnnotations: c.SnapshotAnnotations, DiscardUnpackedLayers: c.DiscardUnpackedLayers,
+		DaemonConfig: c.ContainerdConfig,
+		Snapshotter:  c.Snapshotter, SnapshotAnnotations: c.SnapshotAnnotations, DiscardUnpackedLayers: c.DiscardUnpackedLayers,
 		Downloads: c.MaxConcurrentDownloads, LayerFetchBuffer: c.ConcurrentLayerFetchBuffer,
 		Pinned: c.PinnedImages,
 	}

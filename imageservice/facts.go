@@ -59,6 +59,11 @@ func (d *target) learn(ctx context.Context) (configuration, error) {
 	if err != nil {
 		return configuration{}, err
 	}
+	if file := d.settings.DaemonConfig; file != "" {
+		if err := told.readDaemonConfig(file); err != nil {
+			return configuration{}, fmt.Errorf("containerd's configuration: %w", err)
+		}
+	}
 	c := d.settings.over(told)
 	d.facts.put(c, connection)
 	return c, nil
@@ -67,7 +72,7 @@ func (d *target) learn(ctx context.Context) (configuration, error) {
 // told is what containerd says of its CRI. Which of it depends on the version:
 // all in 1.7, the runtimes' snapshotters in all.
 func (d *target) told(ctx context.Context) (configuration, error) {
-	c := configuration{downloads: defaultDownloads, progressTimeout: defaultProgressTimeout, decrypts: true, pinned: map[string]bool{}}
+	c := configuration{downloads: defaultDownloads, progressTimeout: defaultProgressTimeout, decrypts: true, pinned: map[string]bool{}, runtimes: map[string]string{}}
 	answer, err := runtime.NewRuntimeServiceClient(d.ClientConn).Status(ctx, &runtime.StatusRequest{Verbose: true})
 	if status.Code(err) == codes.Unimplemented {
 		return c, status.Errorf(codes.FailedPrecondition, "containerd at %s has no CRI: it is disabled in its configuration, or did not start: see its log", d.address)
@@ -123,7 +128,6 @@ func (c *configuration) fromStatus(text string) error {
 	c.snapshotter = s.Containerd.Snapshotter
 	c.discard = s.Containerd.DiscardUnpackedLayers
 	c.annotations = s.Containerd.DisableSnapshotAnnotations != nil && !*s.Containerd.DisableSnapshotAnnotations
-	c.runtimes = map[string]string{}
 	for name, r := range s.Containerd.Runtimes {
 		if r.Snapshotter != "" {
 			c.runtimes[name] = r.Snapshotter

@@ -52,15 +52,18 @@ func watchProgress(ctx context.Context, ref string, timeout time.Duration) (cont
 func (w *progressWatch) watch() {
 	tick := time.NewTicker(min(longestLook, w.timeout/2))
 	defer tick.Stop()
-	seen, since := w.received.Load(), time.Now()
+	seen, since, idle := w.received.Load(), time.Now(), true
 	for {
 		select {
 		case <-w.ctx.Done():
 			return
 		case <-tick.C:
 		}
-		now := w.received.Load()
-		if now != seen || w.active.Load() == 0 {
+		now, wasIdle := w.received.Load(), idle
+		idle = w.active.Load() == 0
+		// The time begins with the first look at a request, not with the last one
+		// at none.
+		if now != seen || idle || wasIdle {
 			seen, since = now, time.Now()
 			continue
 		}

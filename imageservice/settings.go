@@ -10,6 +10,10 @@ import (
 // Settings are CRI's settings for pulls, as far as containerd does not tell
 // them. The zero value is CRI's own defaults.
 type Settings struct {
+	// DaemonConfig is containerd's configuration file, which is read whenever
+	// containerd has started: what it says goes before what containerd tells, and
+	// the settings below before both. Empty: none.
+	DaemonConfig string
 	// Snapshotter unpacks images. Empty: the one that CRI has its images in.
 	Snapshotter string
 	// RuntimeSnapshotters are those of runtime handlers, where they differ.

@@ -1,0 +1,185 @@
+package imageservice
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/pelletier/go-toml/v2"
+)
+
+const (
+	// maxConfig bounds a file of containerd's configuration, maxImports the files
+	// that it may import.
+	maxConfig  = 4 << 20
+	maxImports = 64
+)
+
+// daemonConfig is what of containerd's configuration is about how CRI pulls: the
+// first section is that of containerd 2, the second that of 1.
+type daemonConfig struct {
+	Imports []string `toml:"imports"`
+	Plugins struct {
+		Images *imagesConfig `toml:"io.containerd.cri.v1.images"`
+		CRI    *imagesConfig `toml:"io.containerd.grpc.v1.cri"`
+		// Old is CRI's section in the first version of the file.
+		Old *imagesConfig `toml:"cri"`
+		// Transfer has the keys of pulls that CRI leaves to it.
+		Transfer *transferConfig `toml:"io.containerd.transfer.v1.local"`
+	} `toml:"plugins"`
+}
+
+type transferConfig struct {
+	Downloads        *int `toml:"max_concurrent_downloads"`
+	LayerFetchBuffer *int `toml:"concurrent_layer_fetch_buffer"`
+}
+
+type unpackConfig struct {
+	Snapshotter        *string `toml:"snapshotter"`
+	DisableAnnotations *bool   `toml:"disable_snapshot_annotations"`
+	Discard            *bool   `toml:"discard_unpacked_layers"`
+}
+
+type imagesConfig struct {
+	unpackConfig
+	transferConfig
+	ProgressTimeout *string           `toml:"image_pull_progress_timeout"`
+	SandboxImage    string            `toml:"sandbox_image"`
+	PinnedImages    map[string]string `toml:"pinned_images"`
+	Decryption      struct {
+		KeyModel *string `toml:"key_model"`
+	} `toml:"image_decryption"`
+	RuntimePlatforms map[string]struct {
+		Snapshotter string `toml:"snapshotter"`
+	} `toml:"runtime_platforms"`
+	// Containerd is where unpackConfig is in containerd 1.
+	Containerd unpackConfig `toml:"containerd"`
+}
+
+// readDaemonConfig reads containerd's configuration, and what it imports, over c.
+func (c *configuration) readDaemonConfig(file string) error {
+	files := []string{file}
+	seen := map[string]bool{}
+	for i := 0; i < len(files); i++ {
+		if len(files) > maxImports {
+			return fmt.Errorf("%s imports more than %d files", file, maxImports)
+		}
+		if seen[files[i]] {
+			continue
+		}
+		seen[files[i]] = true
+		config, err := parseDaemonConfig(files[i])
+		if err != nil {
+			return err
+		}
+		if err := config.over(c); err != nil {
+			return fmt.Errorf("%s: %w", files[i], err)
+		}
+		for _, pattern := range config.Imports {
+			if !filepath.IsAbs(pattern) {
+				pattern = filepath.Join(filepath.Dir(files[i]), pattern)
+			}
+			imported, err := filepath.Glob(pattern)
+			if err != nil {
+				return fmt.Errorf("%s: imports: %q: %w", files[i], pattern, err)
+			}
+			files = append(files, imported...)
+		}
+	}
+	return nil
+}
+
+func parseDaemonConfig(file string) (*daemonConfig, error) {
+	info, err := os.Stat(file)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxConfig {
+		return nil, fmt.Errorf("%s is no file of configuration", file)
+	}
+	data, err := os.ReadFile(filepath.Clean(file))
+	if err != nil {
+		return nil, err
+	}
+	var config daemonConfig
+	if err := toml.Unmarshal(data, &config); err != nil {
+		var decode *toml.DecodeError
+		if errors.As(err, &decode) {
+			line, _ := decode.Position()
+			return nil, fmt.Errorf("%s:%d: %s", file, line, strings.TrimPrefix(decode.Error(), "toml: "))
+		}
+		return nil, fmt.Errorf("%s: %s", file, strings.TrimPrefix(err.Error(), "toml: "))
+	}
+	return &config, nil
+}
+
+// over puts a file over what was read before. Where CRI leaves pulls to the
+// transfer service, as it does unless one of its own keys says otherwise, that
+// one's keys hold.
+func (d *daemonConfig) over(c *configuration) error {
+	d.Plugins.Transfer.over(c)
+	for _, s := range []*imagesConfig{d.Plugins.Old, d.Plugins.CRI, d.Plugins.Images} {
+		if s == nil {
+			continue
+		}
+		if err := s.over(c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *transferConfig) over(c *configuration) {
+	if t == nil {
+		return
+	}
+	if t.Downloads != nil && *t.Downloads > 0 {
+		c.downloads = *t.Downloads
+	}
+	if t.LayerFetchBuffer != nil && *t.LayerFetchBuffer >= 0 {
+		c.layerFetchBuffer = *t.LayerFetchBuffer
+	}
+}
+
+func (s *imagesConfig) over(c *configuration) error {
+	s.transferConfig.over(c)
+	s.unpackConfig.over(c)
+	s.Containerd.over(c)
+	if s.ProgressTimeout != nil {
+		timeout, err := time.ParseDuration(*s.ProgressTimeout)
+		if err != nil {
+			return fmt.Errorf("image_pull_progress_timeout: %w", err)
+		}
+		c.progressTimeout = timeout
+	}
+	if s.SandboxImage != "" {
+		c.pinned[normal(s.SandboxImage)] = true
+	}
+	for _, image := range s.PinnedImages {
+		c.pinned[normal(image)] = true
+	}
+	if s.Decryption.KeyModel != nil {
+		c.decrypts = *s.Decryption.KeyModel == keyModelNode
+	}
+	for name, p := range s.RuntimePlatforms {
+		if p.Snapshotter != "" {
+			c.runtimes[name] = p.Snapshotter
+		}
+	}
+	return nil
+}
+
+func (u *unpackConfig) over(c *configuration) {
+	if u.Snapshotter != nil && *u.Snapshotter != "" {
+		c.snapshotter = *u.Snapshotter
+	}
+	if u.DisableAnnotations != nil {
+		c.annotations = !*u.DisableAnnotations
+	}
+	if u.Discard != nil {
+		c.discard = *u.Discard
+	}
+}
