@@ -10,6 +10,7 @@ import (
 	"os"
 	"runtime"
 	"strconv"
+	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -23,7 +24,8 @@ import (
 // imageCmd puts a small image into the registry: image REPOSITORY:TAG [LAYERS]
 //
 // It holds busybox, prints "hello from REPOSITORY:TAG" when run, and has
-// LAYERS layers, two if not said. It goes to docker-registry directly, not
+// LAYERS layers, two if not said. One whose repository ends in "pause" prints
+// nothing and does not end. It goes to docker-registry directly, not
 // through the servers in front of it.
 func (r *rig) imageCmd(ts *testscript.TestScript, neg bool, args []string) {
 	const usage = "image REPOSITORY:TAG [LAYERS]"
@@ -65,7 +67,11 @@ func busyboxImage(greeting string, layers int) (v1.Image, error) {
 			return tarOf(tarFile(fmt.Sprintf("layer-%d", i), []byte(greeting), 0o644))
 		})
 	}
-	img, err := mutate.Config(empty.Image, v1.Config{Cmd: []string{"/bin/cat", "/greeting"}})
+	config := v1.Config{Cmd: []string{"/bin/cat", "/greeting"}}
+	if strings.Contains(greeting, "pause:") {
+		config = v1.Config{Entrypoint: []string{"/bin/busybox", "sleep", "1000000"}}
+	}
+	img, err := mutate.Config(empty.Image, config)
 	if err != nil {
 		return nil, err
 	}

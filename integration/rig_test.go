@@ -74,6 +74,7 @@ func (r *rig) setUp(env *testscript.Env) error {
 		return err
 	}
 	env.Setenv("REPOSITORY", repository)
+	env.Setenv("STOCK", os.Getenv(stockVariable))
 	// Containers of scripts that run side by side meet in the cgroup file
 	// system only, where the namespace is part of the path.
 	env.Setenv("CONTAINERD_NAMESPACE", namespace(strings.TrimPrefix(filepath.Base(env.WorkDir), "script-")))
@@ -94,7 +95,7 @@ func (r *rig) setUp(env *testscript.Env) error {
 	}
 	return errors.Join(
 		copyFile(env.WorkDir, "testdata/certsd.toml"),
-		copyFile(env.WorkDir, "testdata/stock.toml"),
+		stockConfig(env.WorkDir),
 	)
 }
 
@@ -105,7 +106,7 @@ func searchPath(path string) string {
 	if err != nil {
 		return path
 	}
-	return bin + ":" + filepath.Join(bin, "clients") + ":" + path + ":/usr/local/sbin:/usr/sbin:/sbin"
+	return filepath.Join(bin, stockDir()) + ":" + bin + ":" + filepath.Join(bin, "clients") + ":" + path + ":/usr/local/sbin:/usr/sbin:/sbin"
 }
 
 // copyFile copies a configuration into dir, if the script does not bring a

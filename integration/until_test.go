@@ -4,6 +4,7 @@ package integration
 
 import (
 	"os"
+	"path/filepath"
 	"regexp"
 	"time"
 
@@ -12,7 +13,7 @@ import (
 
 // untilCmd waits for a line that a server writes in its own time: until FILE
 // PATTERN. A log tells nobody that it grew, so it is looked at again and
-// again, for readyTime at most.
+// again, for readyTime at most. FILE may be a pattern of names.
 func (r *rig) untilCmd(ts *testscript.TestScript, neg bool, args []string) {
 	const usage = "until FILE PATTERN"
 	noNeg(ts, neg, usage)
@@ -25,8 +26,11 @@ func (r *rig) untilCmd(ts *testscript.TestScript, neg bool, args []string) {
 		tick := time.NewTicker(pollInterval)
 		defer tick.Stop()
 		for {
-			if b, err := os.ReadFile(ts.MkAbs(args[0])); err == nil && pattern.Match(b) {
-				return true
+			files, _ := filepath.Glob(ts.MkAbs(args[0]))
+			for _, file := range files {
+				if b, err := os.ReadFile(file); err == nil && pattern.Match(b) {
+					return true
+				}
 			}
 			select {
 			case <-timeout:
