@@ -8,7 +8,9 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
+	"sync"
 
 	"github.com/containerd/errdefs"
 	"github.com/containerd/platforms"
@@ -25,7 +27,8 @@ schema 1 still have become OCI images on the way. Both registries get the client
 
 Layers are streamed, each once, and those the target has are not sent. A tag at the target is written after all that
 belongs to it and replaces what had its name. Whatever ends a copy, run the same command again: it goes on from there.
-A tag that fails does not stop the others: failures are listed at the end, and the exit code is 1.
+A tag that fails does not stop the others: failures are listed at the end. The exit code is 1 where the same command may
+do better the next time, 3 where it cannot: what failed is not there, is refused or cannot be used. After Ctrl-C it is 130.
 
 DST without a tag takes that of SRC. With --all-tags both are repositories. Of an image for several platforms all are
 copied, with the attestations that its index names; --platform picks one, whose manifest gets the tag. What only refers
@@ -155,13 +158,17 @@ func (f *copyFlags) run(ctx context.Context, req imagecopy.Request, stdout, stde
 		Hosts: hosts, Credentials: credentials, Cache: cache, Blobs: f.jobs, Tags: f.jobs,
 		Hooks: imagecopy.Hooks{OnBlob: showBlob(report, f.dryRun), OnConvert: showConversion(report)},
 	}
+	if !f.quiet {
+		shown := &tagLines{report: report, out: stdout, dryRun: req.DryRun}
+		copier.Hooks.OnTags, copier.Hooks.OnItem = shown.begin, shown.item
+	}
 	summary, err := copier.Copy(ctx, req)
 	report.Close()
 	if summary == nil {
 		if errdefs.IsInvalidArgument(err) {
 			return &usageError{err}
 		}
-		return err
+		return repeatable(ctx, err)
 	}
 	if !f.quiet {
 		if werr := writeSummary(stdout, summary, req.DryRun); werr != nil {
@@ -213,12 +220,40 @@ func showConversion(report *progress.Reporter) func(v1compat.Progress) {
 	}
 }
 
-// writeSummary prints a line for each tag, and what it comes to.
+// tagLines print each tag as it is done, with a count on a terminal.
+type tagLines struct {
+	report *progress.Reporter
+	out    io.Writer
+	dryRun bool
+
+	mu          sync.Mutex // guards the rest
+	done, total int
+}
+
+func (l *tagLines) begin(names []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.total = len(names)
+	l.count()
+}
+
+func (l *tagLines) item(i imagecopy.Item) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.done++
+	l.count()
+	l.report.Print(l.out, fmt.Sprintf("%s: %s", i.Name, itemText(i, l.dryRun)))
+}
+
+func (l *tagLines) count() {
+	if l.total > 1 {
+		l.report.Status(fmt.Sprintf("%d of %d tags", l.done, l.total))
+	}
+}
+
+// writeSummary prints what the tags come to.
 func writeSummary(out io.Writer, s *imagecopy.Summary, dryRun bool) error {
 	var text strings.Builder
-	for _, item := range s.Items {
-		fmt.Fprintf(&text, "%s: %s\n", item.Name, itemText(item, dryRun))
-	}
 	would := ""
 	if dryRun {
 		would = "would be "
@@ -303,8 +338,13 @@ func copyFailures(ctx context.Context, s *imagecopy.Summary) error {
 		}
 	}
 	failed := len(text)
+	hopeless := failed > 0 && allFinal(causes)
 	if failed > 0 {
-		text = append([]string{fmt.Sprintf("%d of %s failed; the same command tries again:", failed, tagCount(len(s.Items)))}, text...)
+		again := "; the same command tries again:"
+		if hopeless {
+			again = ", and the same command will not do better:"
+		}
+		text = append([]string{fmt.Sprintf("%d of %s failed%s", failed, tagCount(len(s.Items)), again)}, text...)
 	}
 	if interrupted > 0 {
 		text = append(text, fmt.Sprintf("interrupted with %d of %s not copied; the same command goes on from here", interrupted, tagCount(len(s.Items))))
@@ -315,5 +355,17 @@ func copyFailures(ctx context.Context, s *imagecopy.Summary) error {
 	if failed < len(s.Items) {
 		causes = nil
 	}
-	return &copyError{strings.Join(text, "\n"), causes}
+	err := &copyError{strings.Join(text, "\n"), causes}
+	switch {
+	case ctx.Err() != nil:
+		return &outcome{err, exitInterrupted}
+	case hopeless:
+		return &outcome{err, exitFinal}
+	default:
+		return err
+	}
+}
+
+func allFinal(causes []error) bool {
+	return !slices.ContainsFunc(causes, func(err error) bool { return !final(err) })
 }

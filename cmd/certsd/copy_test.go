@@ -87,6 +87,10 @@ func TestSummaryOfCopy(t *testing.T) {
 		Counts: imagecopy.Counts{Sent: 2, Bytes: 3 << 20, Mounted: 1, Present: 4},
 	}
 	var out bytes.Buffer
+	shown := &tagLines{out: &out}
+	for _, i := range s.Items {
+		shown.item(i)
+	}
 	if err := writeSummary(&out, s, false); err != nil {
 		t.Fatal(err)
 	}

@@ -21,6 +21,10 @@ const (
 	exitDone   = 0
 	exitFailed = 1
 	exitUsage  = 2
+	// exitFinal is that of copy and pull where the same command cannot succeed.
+	exitFinal = 3
+	// exitInterrupted is what a shell says of SIGINT.
+	exitInterrupted = 130
 )
 
 func main() {
@@ -60,6 +64,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	var p *certsd.Problem
 	if errors.As(err, &p) && p.Severity == certsd.Failure {
 		return exitUsage
+	}
+	var o *outcome
+	if errors.As(err, &o) {
+		return o.code
 	}
 	return exitFailed
 }

@@ -97,7 +97,7 @@ func (f *pullFlags) run(ctx context.Context, name string, stdout, stderr io.Writ
 	res, where, err := f.pull(ctx, req)
 	req.Progress.Close()
 	if err != nil {
-		return err
+		return repeatable(ctx, err)
 	}
 	return f.tell(stdout, req.Ref, res, where)
 }

@@ -2,6 +2,7 @@ package imagecopy
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -100,6 +101,13 @@ type unusableError struct{ error }
 
 // Unwrap returns what is wrong with it.
 func (e *unusableError) Unwrap() error { return e.error }
+
+// Unusable reports whether an error is about an image that cannot be copied as
+// it is, however often that is tried.
+func Unusable(err error) bool {
+	var m *mismatchError
+	return errors.As(err, new(*unusableError)) || errors.As(err, &m) && m.size >= m.desc.Size
+}
 
 // chunk is how much of a blob is read at a time, and held back.
 const chunk = 128 << 10

@@ -33,6 +33,9 @@ func (r *Reporter) draw() {
 	width, height := r.size()
 	var text strings.Builder
 	text.WriteString(r.wipe())
+	if r.status != "" {
+		height--
+	}
 	for at, i := range r.active {
 		// Lines above the terminal's first one could not be wiped any more.
 		if left := len(r.active) - at; at >= height-2 && left > 1 {
@@ -41,6 +44,11 @@ func (r *Reporter) draw() {
 			break
 		}
 		text.WriteString(bar(i, width) + "\n")
+		r.drawn++
+	}
+	if r.status != "" {
+		line := []rune(printable(r.status))
+		text.WriteString(string(line[:min(len(line), max(width-1, 0))]) + "\n")
 		r.drawn++
 	}
 	if text.Len() > 0 {

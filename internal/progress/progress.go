@@ -56,6 +56,8 @@ type Reporter struct {
 	closed bool
 	// active are the parts on their way, in the order in which they began.
 	active []Item
+	// status is the line below them.
+	status string
 	// drawn counts the lines of bars on the terminal.
 	drawn int
 }
@@ -122,6 +124,34 @@ func (r *Reporter) Printf(format string, args ...any) {
 	r.line(fmt.Sprintf(format, args...))
 }
 
+// Print writes a line to another output, above the bars where that is the same
+// terminal. Unlike all else it is written in every mode: it is no progress.
+func (r *Reporter) Print(out io.Writer, text string) {
+	if r == nil {
+		_, _ = io.WriteString(out, printable(text)+"\n")
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if wiped := r.wipe(); wiped != "" {
+		_, _ = io.WriteString(r.out, wiped)
+	}
+	_, _ = io.WriteString(out, printable(text)+"\n")
+}
+
+// Status shows how far the whole is, in a line below the bars. Without bars it
+// shows nothing.
+func (r *Reporter) Status(text string) {
+	if r == nil || r.mode != Bars {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.closed {
+		r.status = text
+	}
+}
+
 // Close removes the bars that are left. What is reported later is not shown,
 // but for Printf's lines.
 func (r *Reporter) Close() {
@@ -130,7 +160,7 @@ func (r *Reporter) Close() {
 	}
 	r.mu.Lock()
 	first := !r.closed
-	r.closed, r.active = true, nil
+	r.closed, r.active, r.status = true, nil, ""
 	r.mu.Unlock()
 	if r.stop != nil && first {
 		close(r.stop)

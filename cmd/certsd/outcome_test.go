@@ -1,0 +1,94 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// TestExitCodesOfTransfers: 3 where the same command cannot succeed, 1 where it
+// may, 130 after an interruption.
+func TestExitCodesOfTransfers(t *testing.T) {
+	t.Parallel()
+	answer := func(status int) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }
+	}
+	broken := func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/vnd.docker.distribution.manifest.v1+json")
+		_, _ = w.Write([]byte(`{"schemaVersion":1,"fsLayers":[{"blobSum":"x"}],"history":[{}]}`))
+	}
+	for name, row := range map[string]struct {
+		registry http.HandlerFunc
+		want     int
+	}{
+		"not there":       {answer(404), exitFinal},
+		"forbidden":       {answer(403), exitFinal},
+		"unauthorized":    {answer(401), exitFinal},
+		"out of order":    {answer(503), exitFailed},
+		"bad gateway":     {answer(502), exitFailed},
+		"too many":        {answer(429), exitFailed},
+		"an unusable one": {broken, exitFinal},
+		"cut":             {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, exitFailed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			host, root := plainRegistry(t, row.registry)
+			target, _ := plainRegistry(t, answer(404))
+			for _, args := range [][]string{
+				{"pull", "--root", root, "-o", filepath.Join(t.TempDir(), "o"), host + "/app:1"},
+				{"copy", "--root", root, "--cache", t.TempDir(), host + "/app:1", "localhost:" + portOf(target) + "/app:1"},
+				{"copy", "--root", root, "--cache", t.TempDir(), "--all-tags", host + "/app", "localhost:" + portOf(target) + "/app"},
+			} {
+				if args[0] == "copy" && args[5] == "--all-tags" && name == "an unusable one" {
+					continue // it is no list of tags either
+				}
+				var out, errs bytes.Buffer
+				if code := run(t.Context(), append([]string{"certsd"}, args...), &out, &errs); code != row.want {
+					t.Errorf("%s: exit code %d, want %d:\n%s", args[0], code, row.want, &errs)
+				}
+			}
+		})
+	}
+}
+
+func portOf(host string) string { return host[strings.LastIndexByte(host, ':')+1:] }
+
+// plainRegistry speaks plain HTTP, as its directory says.
+func plainRegistry(t *testing.T, h http.Handler) (host, root string) {
+	t.Helper()
+	server := httptest.NewServer(h)
+	t.Cleanup(server.Close)
+	host, root = strings.TrimPrefix(server.URL, "http://"), t.TempDir()
+	if err := os.MkdirAll(filepath.Join(root, host), 0o750); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(root, host, "hosts.toml"), []byte("server = "+strconv.Quote(server.URL)+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return host, root
+}
+
+func TestExitCodeOfAnInterruption(t *testing.T) {
+	t.Parallel()
+	ctx, interrupt := context.WithCancel(t.Context())
+	host, root := plainRegistry(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		interrupt()
+		<-r.Context().Done()
+	}))
+	for _, args := range [][]string{
+		{"pull", "--root", root, "-o", filepath.Join(t.TempDir(), "o"), host + "/app:1"},
+		{"copy", "--root", root, "--cache", t.TempDir(), host + "/app:1", "localhost:1/app:1"},
+		{"copy", "--root", root, "--cache", t.TempDir(), "--all-tags", host + "/app", "localhost:1/app"},
+	} {
+		var out, errs bytes.Buffer
+		if code := run(ctx, append([]string{"certsd"}, args...), &out, &errs); code != exitInterrupted {
+			t.Errorf("%s: exit code %d:\n%s", args[0], code, &errs)
+		}
+	}
+}
