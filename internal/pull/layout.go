@@ -1,6 +1,7 @@
 package pull
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -86,7 +87,7 @@ func (r *Request) toStore(ctx context.Context, store content.Store) (Result, err
 	if err := chosen.write(ctx, store); err != nil {
 		return Result{}, err
 	}
-	handler := images.Handlers(images.HandlerFunc(in.fetch), images.ChildrenHandler(store))
+	handler := images.Handlers(images.HandlerFunc(in.fetch), images.HandlerFunc(in.children))
 	if err := images.Dispatch(ctx, handler, semaphore.NewWeighted(maxDownloads), chosen.root); err != nil {
 		return Result{}, err
 	}
@@ -134,12 +135,42 @@ func (in *intake) fetch(ctx context.Context, desc ocispec.Descriptor) ([]ocispec
 	return nil, nil
 }
 
+// mediaTypeArtifact is the manifest of artifacts that OCI 1.1 had until its last
+// release candidate.
+const mediaTypeArtifact = "application/vnd.oci.artifact.manifest.v1+json"
+
+// children are what a manifest names.
+func (in *intake) children(ctx context.Context, desc ocispec.Descriptor) ([]ocispec.Descriptor, error) {
+	if desc.MediaType != mediaTypeArtifact {
+		return images.Children(ctx, in.store, desc)
+	}
+	var artifact struct {
+		Blobs []ocispec.Descriptor `json:"blobs"`
+	}
+	if desc.Size > maxDocument {
+		return nil, fmt.Errorf("%s: a manifest of %d bytes is too large", desc.Digest, desc.Size)
+	}
+	err := read(ctx, in.store, desc, &artifact)
+	return artifact.Blobs, err
+}
+
+// empty stores a blob of nothing, which containerd refuses to fetch.
+func (in *intake) empty(ctx context.Context, desc ocispec.Descriptor) error {
+	if err := desc.Digest.Validate(); err != nil || desc.Digest.Algorithm().FromBytes(nil) != desc.Digest {
+		return &DigestError{Want: desc.Digest}
+	}
+	return content.WriteBlob(ctx, in.store, remotes.MakeRefKey(ctx, desc), bytes.NewReader(nil), desc)
+}
+
 // fetchOnce fetches a blob, or the rest of it. action tells which. Nothing is
 // left of what is not the blob.
 func (in *intake) fetchOnce(ctx context.Context, desc ocispec.Descriptor) (action string, err error) {
 	key := remotes.MakeRefKey(ctx, desc)
 	if s, err := in.store.Status(ctx, key); err == nil && s.Offset > 0 {
 		action = resumed(s.Offset)
+	}
+	if desc.Size == 0 {
+		return action, in.empty(ctx, desc)
 	}
 	err = remotes.Fetch(ctx, in.store, in.fetcher, desc)
 	if errdefs.IsFailedPrecondition(err) {

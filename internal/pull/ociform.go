@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
@@ -50,20 +51,63 @@ func ociIndex(ctx context.Context, store content.Store, desc ocispec.Descriptor)
 	if err := read(ctx, store, desc, &index); err != nil {
 		return desc, err
 	}
-	changed := isDocker(desc.MediaType)
+	moved := map[digest.Digest]ocispec.Descriptor{}
 	for i, m := range index.Manifests {
 		oci, err := ociForm(ctx, store, m)
 		if err != nil {
 			return desc, err
 		}
-		changed = changed || oci.Digest != m.Digest
+		if oci.Digest != m.Digest {
+			moved[m.Digest] = oci
+		}
 		index.Manifests[i] = oci
 	}
-	if !changed {
+	if len(moved) == 0 && !isDocker(desc.MediaType) {
 		return desc, nil
+	}
+	for i, m := range index.Manifests {
+		var err error
+		if index.Manifests[i], err = follow(ctx, store, m, moved); err != nil {
+			return desc, err
+		}
 	}
 	index.MediaType = ocispec.MediaTypeImageIndex
 	return write(ctx, store, desc, index.MediaType, index)
+}
+
+// follow has an entry of an index refer to what others of its entries have
+// become: by their digests in annotations, as attestations do
+// (vnd.docker.reference.digest), and by the subject.
+func follow(ctx context.Context, store content.Store, desc ocispec.Descriptor, moved map[digest.Digest]ocispec.Descriptor) (ocispec.Descriptor, error) {
+	if images.IsManifestType(desc.MediaType) {
+		var m ocispec.Manifest
+		if err := read(ctx, store, desc, &m); err != nil {
+			return desc, err
+		}
+		if m.Subject != nil {
+			if to, ok := moved[m.Subject.Digest]; ok {
+				m.Subject.MediaType, m.Subject.Digest, m.Subject.Size = to.MediaType, to.Digest, to.Size
+				m.Annotations = followed(m.Annotations, moved)
+				var err error
+				if desc, err = write(ctx, store, desc, desc.MediaType, m); err != nil {
+					return desc, err
+				}
+			}
+		}
+	}
+	desc.Annotations = followed(desc.Annotations, moved)
+	return desc, nil
+}
+
+// followed are annotations with the digests of what was moved.
+func followed(annotations map[string]string, moved map[digest.Digest]ocispec.Descriptor) map[string]string {
+	annotations = maps.Clone(annotations)
+	for key, value := range annotations {
+		if to, ok := moved[digest.Digest(value)]; ok {
+			annotations[key] = to.Digest.String()
+		}
+	}
+	return annotations
 }
 
 func ociManifest(ctx context.Context, store content.Store, desc ocispec.Descriptor) (ocispec.Descriptor, error) {
