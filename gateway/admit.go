@@ -31,6 +31,7 @@ func (s *Server) admit(r *http.Request) error {
 	case !s.knowsName(r):
 		return errHost
 	case s.options.AllowAnyLocal, s.hasCertificate(r), s.options.Secret != nil && s.options.Secret.presentedBy(r):
+		letIn(connIn(r.Context()))
 		return nil
 	default:
 		return errSecret

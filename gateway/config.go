@@ -3,6 +3,7 @@ package gateway
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -81,7 +82,8 @@ type Config struct {
 	// SecretGrace is how long a replaced secret counts. Default: [DefaultSecretGrace].
 	SecretGrace Duration `toml:"secret_grace" usage:"accept a replaced secret for another 'DURATION'"`
 
-	// MaxConnections is how many connections of clients are served at a time.
+	// MaxConnections is how many connections of clients are served at a time. Those
+	// without the secret, and idle ones, make room for others.
 	// Default: 1024.
 	MaxConnections int `toml:"max_connections" usage:"serve 'N' connections at a time; others wait"`
 
@@ -171,13 +173,18 @@ func (c *Config) Check() error {
 	return c.checkListen(certs != nil)
 }
 
-// RotateSecret replaces the secret in the state directory. A gateway that is
-// running goes on with the new one.
+// RotateSecret replaces the secret in the state directory, or makes the first
+// one; the files belong to the owner of the directory. A gateway that is running
+// goes on with the new one.
 func (c *Config) RotateSecret() error {
-	if _, err := OpenSecret(c.State); err != nil {
+	secret, err := openSecret(c.State)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s is not there: start the gateway first, or name its directory with --state", c.State)
+	}
+	if err != nil {
 		return err
 	}
-	return (&Secret{Dir: c.State}).Rotate()
+	return errors.Join(secret.Rotate(), secret.Close())
 }
 
 // hosts are the registries as configured.

@@ -154,9 +154,6 @@ func connIn(ctx context.Context) net.Conn {
 	return c
 }
 
-// NetConn returns what is bounded, as tls.Conn does.
-func (c *boundedConn) NetConn() net.Conn { return c.Conn }
-
 // rawConn finds the system's connection below those that wrap it.
 func rawConn(c net.Conn) (syscall.RawConn, bool) {
 	for {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"sync"
 
 	"github.com/certsd/containerd-certsd/internal/daemon"
 )
@@ -28,12 +27,12 @@ func (c *Config) listen(ctx context.Context, certs *certificates) (listeners []n
 			return listeners, err
 		}
 	}
-	slots := make(chan struct{}, c.MaxConnections)
+	pool := newPool(c.MaxConnections)
 	for i, l := range listeners {
 		if err := c.mayListen(l.Addr().Network(), l.Addr().String(), certs != nil); err != nil {
 			return listeners, err
 		}
-		listeners[i] = &boundedListener{Listener: l, slots: slots, closed: make(chan struct{})}
+		listeners[i] = &boundedListener{Listener: l, pool: pool, closed: make(chan struct{})}
 		if certs != nil {
 			listeners[i] = tls.NewListener(listeners[i], certs.config(ctx))
 		}
@@ -78,45 +77,4 @@ func (c *Config) mayListen(network, address string, secure bool) error {
 		return nil
 	}
 	return fmt.Errorf("%s is not a loopback address, and others would see the secret on its way: use 127.0.0.1 or a unix socket, give tls_cert and tls_key, or say allow_remote", address)
-}
-
-// boundedListener accepts no more connections than there are slots. Others wait
-// in the backlog of the system.
-type boundedListener struct {
-	net.Listener
-	slots  chan struct{}
-	once   sync.Once
-	closed chan struct{}
-}
-
-// Accept implements net.Listener.
-func (l *boundedListener) Accept() (net.Conn, error) {
-	select {
-	case l.slots <- struct{}{}:
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-	c, err := l.Listener.Accept()
-	if err != nil {
-		<-l.slots
-		return nil, err
-	}
-	return &boundedConn{Conn: c, release: sync.OnceFunc(func() { <-l.slots })}, nil
-}
-
-// Close implements net.Listener.
-func (l *boundedListener) Close() error {
-	l.once.Do(func() { close(l.closed) })
-	return l.Listener.Close()
-}
-
-type boundedConn struct {
-	net.Conn
-	release func()
-}
-
-// Close implements net.Conn.
-func (c *boundedConn) Close() error {
-	defer c.release()
-	return c.Conn.Close()
 }

@@ -7,7 +7,6 @@ import (
 	stdlog "log"
 	"net"
 	"net/http"
-	"os"
 	"strings"
 	"time"
 
@@ -37,9 +36,6 @@ func (c *Config) Run(ctx context.Context, credentials func(host string) (user, s
 		return err
 	}
 	defer hosts.CloseIdleConnections()
-	if err := os.MkdirAll(c.State, 0o700); err != nil {
-		return fmt.Errorf("state: %w", err)
-	}
 	store, err := OpenStore(c.State, int64(c.StoreSize))
 	if err != nil {
 		return fmt.Errorf("state: %w", err)
@@ -49,6 +45,7 @@ func (c *Config) Run(ctx context.Context, credentials func(host string) (user, s
 	if err != nil {
 		return fmt.Errorf("the gateway's secret: %w", err)
 	}
+	defer secret.Close()
 	secret.Grace = time.Duration(c.SecretGrace)
 	// What is under way outlives the signal to stop: it ends below.
 	lasting := context.WithoutCancel(ctx)
@@ -84,6 +81,7 @@ func (c *Config) Run(ctx context.Context, credentials func(host string) (user, s
 		MaxHeaderBytes:    maxHeader,
 		BaseContext:       func(net.Listener) context.Context { return lasting },
 		ConnContext:       withConn,
+		ConnState:         track,
 	}
 	server.ErrorLog = stdlog.New(errorLog{lasting}, "", 0)
 	server.RegisterOnShutdown(func() { handler.stopping.Store(true) })

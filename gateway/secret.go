@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -10,14 +11,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"net/http"
-	"os"
-	"path/filepath"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/containerd/log"
+
+	"github.com/certsd/containerd-certsd/internal/safepath"
 )
 
 const (
@@ -40,9 +41,19 @@ type Secret struct {
 	// means DefaultSecretGrace, less than zero not at all.
 	Grace time.Duration
 
-	// mu guards the files as last read.
+	// dir is what OpenSecret holds, nil without.
+	dir *safepath.Dir
+
+	// mu guards the files as last read, and what was replaced.
 	mu       sync.Mutex
 	now, old secretState
+	replaced replacement
+}
+
+// replacement is the last one that this process has seen.
+type replacement struct {
+	sum [sha256.Size]byte
+	at  time.Time
 }
 
 // secretState is one file as it was last read.
@@ -66,43 +77,80 @@ type stamp struct {
 	changed time.Time
 }
 
-// OpenSecret returns the secret in dir, which it makes if there is none.
+// OpenSecret returns the secret in dir, which it makes if there is none. The
+// directory has to be the user's own, and is held until [Secret.Close].
 func OpenSecret(dir string) (*Secret, error) {
-	s := &Secret{Dir: dir}
-	path := filepath.Join(dir, secretFile)
-	_, err := readSecret(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		err = createSecret(path)
+	if err := safepath.Own(dir); err != nil {
+		return nil, err
 	}
-	if err == nil {
-		// A later one that cannot be read leaves this in use.
-		_, err = s.now.read(path)
-	}
+	return openSecret(dir)
+}
+
+// openSecret does that, for root also in a directory of another user.
+func openSecret(dir string) (*Secret, error) {
+	held, err := safepath.Open(dir)
 	if err != nil {
 		return nil, err
+	}
+	s := &Secret{Dir: dir, dir: held}
+	// A later one that cannot be read leaves this in use.
+	_, err = s.now.read(held, secretFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		// Another process may be faster.
+		if err = held.Create(secretFile, append(newSecret(), '\n')); err == nil || errors.Is(err, fs.ErrExist) {
+			_, err = s.now.read(held, secretFile)
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(err, held.Close())
 	}
 	return s, nil
 }
 
+// Close lets go of the directory.
+func (s *Secret) Close() error {
+	if s.dir == nil {
+		return nil
+	}
+	return s.dir.Close()
+}
+
 // Value returns the secret as it is in the file now.
 func (s *Secret) Value() (string, error) {
-	b, err := readSecret(filepath.Join(s.Dir, secretFile))
+	var b []byte
+	err := s.in(func(d *safepath.Dir) (err error) {
+		b, _, err = readSecret(d, secretFile)
+		return err
+	})
 	return string(b), err
 }
 
 // Rotate replaces the secret by a new one. The old one counts for the grace
-// period of the gateway that serves. Nothing has to be told to it.
+// period of the gateway that serves. Nothing has to be told to it. Whoever runs
+// this, the files are those of the owner of the directory, who has to read them.
 func (s *Secret) Rotate() error {
-	path := filepath.Join(s.Dir, secretFile)
-	old, err := readSecret(path)
+	return s.in(func(d *safepath.Dir) error {
+		old, _, err := readSecret(d, secretFile)
+		if err != nil {
+			return err
+		}
+		if err := d.Replace(oldSecretFile, secretFile, append(old, '\n')); err != nil {
+			return err
+		}
+		return d.Replace(secretFile, secretFile, append(newSecret(), '\n'))
+	})
+}
+
+// in calls do with the directory.
+func (s *Secret) in(do func(*safepath.Dir) error) error {
+	if s.dir != nil {
+		return do(s.dir)
+	}
+	d, err := safepath.Open(s.Dir)
 	if err != nil {
 		return err
 	}
-	// Whoever runs this, the gateway has to read them.
-	if err := writeFileLike(path, filepath.Join(s.Dir, oldSecretFile), append(old, '\n')); err != nil {
-		return err
-	}
-	return writeFileLike(path, path, append(newSecret(), '\n'))
+	return errors.Join(do(d), d.Close())
 }
 
 // presentedBy tells whether a request has the secret. It takes the same time
@@ -134,23 +182,39 @@ func (s *Secret) matches(ctx context.Context, presented string) bool {
 func (s *Secret) current(ctx context.Context) (now, old secretState) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.now.refresh(ctx, filepath.Join(s.Dir, secretFile), false)
-	s.old.refresh(ctx, filepath.Join(s.Dir, oldSecretFile), true)
+	before := s.now
+	// One that is not held and cannot be opened leaves what was read, too.
+	_ = s.in(func(d *safepath.Dir) error {
+		s.now.refresh(ctx, d, secretFile, false)
+		s.old.refresh(ctx, d, oldSecretFile, true)
+		return nil
+	})
+	if before.known && before.sum != s.now.sum {
+		s.replaced = replacement{before.sum, time.Now()}
+	}
 	now, old = s.now, s.old
-	grace := s.Grace
-	if grace == 0 {
-		grace = DefaultSecretGrace
-	}
-	if time.Since(old.stamp.changed) >= grace {
-		old.known = false
-	}
+	old.known = old.known && s.age(old) < cmp.Or(s.Grace, DefaultSecretGrace)
 	return now, old
+}
+
+// age is how long ago a secret was replaced, by what this process has seen and
+// by the time of its file, which has nobody's word: where that is still to come,
+// and nobody saw the replacement, it is too long ago.
+func (s *Secret) age(old secretState) time.Duration {
+	byFile := time.Since(old.stamp.changed)
+	if s.replaced.sum == old.sum {
+		return max(byFile, time.Since(s.replaced.at))
+	}
+	if byFile < 0 {
+		return math.MaxInt64
+	}
+	return byFile
 }
 
 // refresh reads a file if it has changed. One that is gone, if it may be, is
 // not known any more. Why one cannot be read is told once for each change.
-func (s *secretState) refresh(ctx context.Context, path string, mayBeGone bool) {
-	at, err := s.read(path)
+func (s *secretState) refresh(ctx context.Context, d *safepath.Dir, name string, mayBeGone bool) {
+	at, err := s.read(d, name)
 	switch {
 	case err == nil:
 	case mayBeGone && errors.Is(err, fs.ErrNotExist):
@@ -162,40 +226,46 @@ func (s *secretState) refresh(ctx context.Context, path string, mayBeGone bool) 
 }
 
 // read takes over what is in a file that has changed.
-func (s *secretState) read(path string) (at stamp, err error) {
-	info, err := os.Stat(path)
+func (s *secretState) read(d *safepath.Dir, name string) (at stamp, err error) {
+	info, err := d.Stat(name)
+	if info != nil {
+		at = stamp{info.Size(), info.ModTime()}
+	}
 	if err != nil {
 		return at, err
 	}
-	at = stamp{info.Size(), info.ModTime()}
 	if s.known && at == s.stamp {
 		return at, nil
 	}
-	secret, err := readSecret(path)
+	secret, info, err := readSecret(d, name)
 	if err == nil {
+		at = stamp{info.Size(), info.ModTime()}
 		*s = secretState{stamp: at, sum: sha256.Sum256(secret), known: true}
 	}
 	return at, err
 }
 
-func readSecret(path string) ([]byte, error) {
-	info, err := os.Stat(path)
+func readSecret(d *safepath.Dir, name string) ([]byte, fs.FileInfo, error) {
+	b, info, err := d.Read(name, maxSecret)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
+	path := d.Path() + "/" + name
 	if info.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("%s may be read by others than its owner: chmod 600 it, and rotate the secret", path)
+		return nil, nil, fmt.Errorf("%s may be read by others than its owner: chmod 600 it, and rotate the secret", path)
 	}
-	if info.Size() > maxSecret {
-		return nil, fmt.Errorf("%s has more than %d bytes", path, maxSecret)
-	}
-	b, err := os.ReadFile(path) //nolint:gosec // the file is the administrator's
+	b, err = parseSecret(b)
 	if err != nil {
-		return nil, err
+		return nil, nil, fmt.Errorf("%s: %w", path, err)
 	}
+	return b, info, nil
+}
+
+// parseSecret is the secret in a file: what is there without the space around it.
+func parseSecret(b []byte) ([]byte, error) {
 	b = bytes.TrimSpace(b)
 	if len(b) < minSecret {
-		return nil, fmt.Errorf("%s: the secret has less than %d bytes", path, minSecret)
+		return nil, fmt.Errorf("the secret has less than %d bytes", minSecret)
 	}
 	return b, nil
 }
@@ -204,69 +274,6 @@ func newSecret() []byte {
 	var b [32]byte
 	_, _ = rand.Read(b[:]) // it never fails
 	return []byte(base64.RawURLEncoding.EncodeToString(b[:]))
-}
-
-// createSecret makes the file unless another process was faster.
-func createSecret(path string) error {
-	tmp, err := writeTemp(path, append(newSecret(), '\n'))
-	if err != nil {
-		return err
-	}
-	defer os.Remove(tmp)
-	// A link, unlike a rename, does not replace what is there.
-	if err := os.Link(tmp, path); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	_, err = readSecret(path)
-	return err
-}
-
-// writeFile replaces a file, whole or not at all.
-func writeFile(path string, data []byte) error {
-	return replace(path, data, func(string) error { return nil })
-}
-
-// writeFileLike is writeFile with the owner of another file, or of path itself.
-func writeFileLike(other, path string, data []byte) error {
-	info, err := os.Stat(other)
-	if err != nil {
-		return err
-	}
-	return replace(path, data, func(tmp string) error {
-		if owner, ok := info.Sys().(*syscall.Stat_t); ok {
-			return os.Chown(tmp, int(owner.Uid), int(owner.Gid))
-		}
-		return nil
-	})
-}
-
-// replace writes a file, prepares it and gives it its name.
-func replace(path string, data []byte, prepare func(tmp string) error) error {
-	tmp, err := writeTemp(path, data)
-	if err != nil {
-		return err
-	}
-	if err = prepare(tmp); err == nil {
-		err = os.Rename(tmp, path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(tmp))
-	}
-	return nil
-}
-
-// writeTemp writes a file of mode 0600 beside path.
-func writeTemp(path string, data []byte) (name string, err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-")
-	if err != nil {
-		return "", err
-	}
-	_, err = f.Write(data)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err != nil {
-		return "", errors.Join(err, os.Remove(f.Name()))
-	}
-	return f.Name(), nil
 }
 
 func b2i(b bool) int {

@@ -16,6 +16,8 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/certsd/containerd-certsd/internal/safepath"
 )
 
 // Store keeps converted images on disk. Only blobs that are complete and have
@@ -48,10 +50,13 @@ type Store struct {
 	space space
 }
 
-// OpenStore opens the store in dir, which is for one process at a time. limit is
-// in bytes; zero is none.
+// OpenStore opens the store in dir, which is for one process at a time. All in it
+// has to be the user's own. limit is in bytes; zero is none.
 func OpenStore(dir string, limit int64) (*Store, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := safepath.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	if err := safepath.Tree(dir); err != nil {
 		return nil, err
 	}
 	lock, err := lockFile(filepath.Join(dir, "lock"))

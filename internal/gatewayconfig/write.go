@@ -2,6 +2,7 @@ package gatewayconfig
 
 import (
 	"bytes"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,7 +11,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
+	"syscall"
+
+	"github.com/certsd/containerd-certsd/internal/safepath"
 )
 
 // Print writes the files one after another, each below its path.
@@ -27,16 +30,29 @@ func Print(w io.Writer, files []File) error {
 	return nil
 }
 
-// Write puts the files below dir. A file is there whole or not at all, and one
-// with the same text is left alone. A file that was not written by a gateway
-// is never replaced: if there is one, nothing is written. Nothing is removed.
+// Write puts the files below dir, which has to be the user's own. A file is there
+// whole or not at all, and one with the same text is left alone. A file that was
+// not written by a gateway is never replaced: if there is one, nothing is
+// written. Nothing is removed.
 func Write(dir string, files []File) error {
+	if err := safepath.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
 	var foreign []error
 	for _, f := range files {
 		path := filepath.Join(dir, filepath.FromSlash(f.Path))
-		ours, err := replaceable(path)
-		if err != nil {
+		if err := safepath.Own(filepath.Dir(path)); err != nil {
 			foreign = append(foreign, err)
+			continue
+		}
+		ours, err := replaceable(root, f.Path)
+		if err != nil {
+			foreign = append(foreign, fmt.Errorf("%s: %w", path, err))
 		} else if !ours {
 			foreign = append(foreign, fmt.Errorf("%s was not written by a gateway: move it away, or add to it by hand", path))
 		}
@@ -45,8 +61,8 @@ func Write(dir string, files []File) error {
 		return err
 	}
 	for _, f := range files {
-		if err := f.write(dir); err != nil {
-			return err
+		if err := f.write(root); err != nil {
+			return fmt.Errorf("writing %s: %w", filepath.Join(dir, filepath.FromSlash(f.Path)), err)
 		}
 	}
 	return nil
@@ -60,6 +76,11 @@ func Leftovers(dir string, files []File) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
 	var left []string
 	for _, entry := range entries {
 		path := filepath.Join(dir, entry.Name(), "hosts.toml")
@@ -67,75 +88,105 @@ func Leftovers(dir string, files []File) ([]string, error) {
 			continue
 		}
 		// One that cannot be read is not known to be a gateway's.
-		text, err := os.ReadFile(path) //nolint:gosec // the directory is the caller's wish
-		if err == nil && strings.HasPrefix(string(text), marker) {
+		text, err := readRegular(root, filepath.Join(entry.Name(), "hosts.toml"))
+		if err == nil && bytes.HasPrefix(text, []byte(marker)) {
 			left = append(left, path)
 		}
 	}
 	return left, nil
 }
 
-// write puts the file below dir.
-func (f File) write(dir string) error {
-	path := filepath.Join(dir, filepath.FromSlash(f.Path))
+// maxOld is more than the files that are written here have.
+const maxOld = 4 << 20
+
+// readRegular reads a plain file: a pipe would block, and a device has no end.
+func readRegular(root *os.Root, name string) ([]byte, error) {
+	info, err := root.Lstat(name)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fs.ErrInvalid
+	}
+	f, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, maxOld))
+}
+
+// write puts the file below the root, and never leaves it.
+func (f File) write(root *os.Root) error {
 	mode := fs.FileMode(0o644)
 	if f.Secret {
 		mode = 0o600
 	}
-	if info, err := os.Lstat(path); err == nil && info.Mode() == mode {
-		if old, err := os.ReadFile(path); err == nil && string(old) == f.Text { //nolint:gosec // the directory is the caller's wish
+	name := filepath.FromSlash(f.Path)
+	if info, err := root.Lstat(name); err == nil && info.Mode() == mode {
+		if old, err := readRegular(root, name); err == nil && string(old) == f.Text {
 			return nil
 		}
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	if err := root.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return err
 	}
 	// Created with 0600, whatever it becomes.
-	tmp, err := os.CreateTemp(filepath.Dir(path), ".certsd-*")
+	tmp := filepath.Join(filepath.Dir(name), ".certsd-"+rand.Text())
+	file, err := root.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
-	_, err = tmp.WriteString(f.Text)
-	err = errors.Join(err, tmp.Chmod(mode), tmp.Sync(), tmp.Close())
+	_, err = file.WriteString(f.Text)
+	err = errors.Join(err, file.Chmod(mode), file.Sync(), file.Close())
 	if err == nil {
-		err = os.Rename(tmp.Name(), path)
+		err = root.Rename(tmp, name)
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("writing %s: %w", path, err), os.Remove(tmp.Name()))
+		return errors.Join(err, root.Remove(tmp))
 	}
 	return nil
 }
 
 // replaceable tells that a file is not there or was written by a gateway.
-func replaceable(path string) (bool, error) {
-	info, err := os.Lstat(path)
+func replaceable(root *os.Root, path string) (bool, error) {
+	name := filepath.FromSlash(path)
+	info, err := root.Lstat(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return true, nil
 	}
 	if err != nil || !info.Mode().IsRegular() {
 		return false, err
 	}
-	old, err := os.ReadFile(path) //nolint:gosec // as above
+	old, err := readRegular(root, name)
 	if err != nil {
 		return false, err
 	}
-	return strings.HasPrefix(string(old), marker) || onlyOurs(old), nil
+	return bytes.HasPrefix(old, []byte(marker)) || onlyOurs(old), nil
 }
 
 // onlyOurs recognises credentials that hold nothing but a gateway's: JSON has
 // no place for a marker.
 func onlyOurs(text []byte) bool {
-	var c dockerConfig
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.DisallowUnknownFields()
-	if d.Decode(&c) != nil || len(c.Auths) != 1 {
+	var c map[string]map[string]map[string]string
+	if json.Unmarshal(text, &c) != nil || tokens(text) != 10 || len(c["auths"]) != 1 {
 		return false
 	}
-	for _, a := range c.Auths {
-		user, _, err := a.decode()
-		if err != nil || user != User {
-			return false
-		}
+	for _, fields := range c["auths"] {
+		auth, found := fields["auth"]
+		user, _, err := dockerAuth{Auth: auth}.decode()
+		return found && err == nil && user == User
 	}
-	return true
+	return false
+}
+
+// tokens counts what JSON consists of, names that occur twice included.
+func tokens(text []byte) (n int) {
+	d := json.NewDecoder(bytes.NewReader(text))
+	for {
+		if _, err := d.Token(); err != nil {
+			return n
+		}
+		n++
+	}
 }

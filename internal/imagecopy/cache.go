@@ -22,6 +22,7 @@ import (
 	boltErrors "go.etcd.io/bbolt/errors"
 
 	"github.com/certsd/containerd-certsd/internal/checkedstore"
+	"github.com/certsd/containerd-certsd/internal/safepath"
 )
 
 // Cache is where images of Registry v1 and schema 1 are converted: their
@@ -59,10 +60,13 @@ type store struct {
 // open makes or opens the store of a repository and locks it.
 func (c *Cache) open(locator string) (*store, error) {
 	s := &store{cache: c, dir: filepath.Join(c.Dir, directoryFor(locator))}
-	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+	err := safepath.MkdirAll(s.dir, 0o700)
+	if err == nil {
+		err = safepath.Tree(s.dir)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("cache: %w", err)
 	}
-	var err error
 	if s.labels, err = openLabels(filepath.Join(s.dir, labelsFile)); err != nil {
 		return nil, fmt.Errorf("cache: %w", err)
 	}

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/certsd/containerd-certsd/internal/safepath"
 )
 
 // mode is that of the copied file.
@@ -58,8 +60,13 @@ func (p *Plan) write(step func(what string) error) error {
 
 // open opens the root, which is made if it is not there.
 func (p *Plan) open() (*os.Root, error) {
-	if err := os.MkdirAll(p.Output, 0o755); err != nil {
+	if err := safepath.MkdirAll(p.Output, 0o755); err != nil {
 		return nil, err
+	}
+	for _, d := range p.Directories {
+		if err := safepath.Tree(filepath.Join(p.Output, d.Name)); err != nil {
+			return nil, err
+		}
 	}
 	return os.OpenRoot(p.Output)
 }

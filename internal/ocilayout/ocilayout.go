@@ -30,6 +30,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/certsd/containerd-certsd/internal/checkedstore"
+	"github.com/certsd/containerd-certsd/internal/safepath"
 )
 
 const (
@@ -81,6 +82,10 @@ func Open(ctx context.Context, dir string, o Options) (*Layout, error) {
 	made, err := makeDir(dir)
 	if err != nil {
 		return nil, err
+	}
+	// What another user has in it, or can exchange, would lead the blobs anywhere.
+	if err := safepath.Tree(dir); err != nil {
+		return nil, &UnusableError{Dir: dir, Err: err}
 	}
 	l := &Layout{dir: dir, made: made}
 	if l.lock, err = l.acquire(ctx, o.OnWait); err != nil {
@@ -198,7 +203,7 @@ func (l *Layout) sweep(ctx context.Context) {
 func makeDir(dir string) (made bool, err error) {
 	switch info, err := os.Stat(dir); {
 	case errors.Is(err, fs.ErrNotExist):
-		return true, os.MkdirAll(dir, 0o755)
+		return true, safepath.MkdirAll(dir, 0o755)
 	case err != nil:
 		return false, err
 	case !info.IsDir():

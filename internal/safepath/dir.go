@@ -1,0 +1,194 @@
+package safepath
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"syscall"
+)
+
+// Dir is a directory that is held open. Its files are those of its owner: no
+// others are read, and what is written belongs to the owner, whoever writes it.
+// No link is followed out of it, and no owner is changed by a name.
+type Dir struct {
+	path  string
+	root  *os.Root
+	owner uint32
+	group uint32
+	mode  fs.FileMode
+}
+
+// Open holds a directory that belongs to the user of this process, to root or,
+// if the process is root's, to any user: with the rights of root the files of
+// that user are then read and written, and nothing else.
+func Open(path string) (*Dir, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	t := here()
+	if uid, ok := ownerOf(info); ok && t.euid == 0 {
+		t.owner = uid
+	}
+	if err := own(path, t); err != nil {
+		return nil, err
+	}
+	root, err := os.OpenRoot(path)
+	if err != nil {
+		return nil, err
+	}
+	d := &Dir{path: path, root: root}
+	if err := d.look(t); err != nil {
+		return nil, errors.Join(err, root.Close())
+	}
+	return d, nil
+}
+
+// look asks the descriptor whose directory it is.
+func (d *Dir) look(t trust) error {
+	info, err := d.root.Stat(".")
+	if err != nil {
+		return err
+	}
+	if err := t.check(d.path, info, false); err != nil {
+		return err
+	}
+	d.mode = info.Mode()
+	if sys, ok := info.Sys().(*syscall.Stat_t); ok {
+		d.owner, d.group = sys.Uid, sys.Gid
+	}
+	if perm := d.mode.Perm(); perm&0o022 != 0 {
+		return &Error{d.path, fmt.Sprintf("may be written by others than %s (mode %#o), who can replace what is there: chmod go-w it", Name(d.owner), perm)}
+	}
+	return nil
+}
+
+// Close lets go of the directory.
+func (d *Dir) Close() error { return d.root.Close() }
+
+// Path is the name by which the directory was opened.
+func (d *Dir) Path() string { return d.path }
+
+// Stat tells about a file without following it.
+func (d *Dir) Stat(name string) (fs.FileInfo, error) {
+	info, err := d.root.Lstat(name)
+	if err != nil {
+		return nil, d.at(name, err)
+	}
+	return info, d.belongs(name, info)
+}
+
+// Read reads a file that has at most so many bytes. It has to be a plain one of
+// the owner's: another user's file is none, whatever link leads to it.
+func (d *Dir) Read(name string, most int64) ([]byte, fs.FileInfo, error) {
+	if _, err := d.Stat(name); err != nil {
+		return nil, nil, err
+	}
+	f, err := d.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, nil, d.at(name, err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, nil, d.at(name, err)
+	}
+	if err := d.belongs(name, info); err != nil {
+		return nil, nil, err
+	}
+	data, err := io.ReadAll(io.LimitReader(f, most+1))
+	if err == nil && int64(len(data)) > most {
+		err = fmt.Errorf("%s has more than %d bytes", d.file(name), most)
+	}
+	return data, info, err
+}
+
+// belongs refuses what is not a plain file of the owner's.
+func (d *Dir) belongs(name string, info fs.FileInfo) error {
+	sys, ok := info.Sys().(*syscall.Stat_t)
+	switch {
+	case info.Mode()&fs.ModeSymlink != 0:
+		return &Error{d.file(name), "is a link, which is not followed: put the file itself there"}
+	case !info.Mode().IsRegular():
+		return &Error{d.file(name), "is not a regular file"}
+	case ok && sys.Uid != d.owner && d.owner != 0: // root's has what root put there
+		return &Error{d.file(name), fmt.Sprintf("belongs to %s, and the directory to %s: chown it to the owner of the directory, or remove it", Name(sys.Uid), Name(d.owner))}
+	}
+	return nil
+}
+
+// Create writes a new file, of mode 0600. If there is one, the error is
+// fs.ErrExist.
+func (d *Dir) Create(name string, data []byte) error {
+	// A link, unlike a rename, does not replace what is there.
+	return d.write(name, data, d.owner, d.group, d.root.Link)
+}
+
+// Replace writes a file, of mode 0600, whole or not at all. It gets the owner of
+// another one, which may be the one that it replaces.
+func (d *Dir) Replace(name, like string, data []byte) error {
+	info, err := d.Stat(like)
+	if err != nil {
+		return err
+	}
+	uid, gid := d.owner, d.group
+	if sys, ok := info.Sys().(*syscall.Stat_t); ok {
+		uid, gid = sys.Uid, sys.Gid
+	}
+	return d.write(name, data, uid, gid, d.root.Rename)
+}
+
+func (d *Dir) write(name string, data []byte, uid, gid uint32, put func(from, to string) error) (err error) {
+	tmp := "." + name + "-" + rand.Text()
+	f, err := d.root.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return d.at(name, err)
+	}
+	defer func() {
+		err = errors.Join(err, f.Close())
+		// Renamed, it is not there any more.
+		if e := d.root.Remove(tmp); e != nil && !errors.Is(e, fs.ErrNotExist) {
+			err = errors.Join(err, e)
+		}
+	}()
+	// The one that is open, whatever its name leads to by now.
+	if int(uid) != os.Geteuid() {
+		err = f.Chown(int(uid), int(gid))
+	}
+	if err == nil {
+		_, err = f.Write(data)
+	}
+	if err = errors.Join(err, f.Sync()); err == nil {
+		err = put(tmp, name)
+	}
+	if err != nil {
+		return d.at(name, err)
+	}
+	return d.arrived(name, f)
+}
+
+// arrived makes sure that it is this file that has the name now.
+func (d *Dir) arrived(name string, f *os.File) error {
+	mine, err := f.Stat()
+	if err != nil {
+		return d.at(name, err)
+	}
+	there, err := d.root.Lstat(name)
+	if err == nil && !os.SameFile(mine, there) {
+		return &Error{d.file(name), "was exchanged while it was written: somebody who may write in the directory is at work there"}
+	}
+	return d.at(name, err)
+}
+
+func (d *Dir) file(name string) string { return d.path + "/" + name }
+
+// at names the file as a person knows it.
+func (d *Dir) at(name string, err error) error {
+	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
+		return &fs.PathError{Op: pathErr.Op, Path: d.file(name), Err: pathErr.Err}
+	}
+	return err
+}

@@ -1,0 +1,223 @@
+// Package safepath tells whether a path is in the right hands. Whoever owns a
+// directory decides what its names lead to, now and in the next moment: what
+// root writes below a path of another user ends up where that user likes, and
+// what root reads there is what that user says. So the way to a directory, and
+// what is in it, has to belong to the user of this process or to root, as ssh
+// wants it of its files.
+//
+// Once that is so, paths are as good as descriptors: nobody else can change
+// where they lead. Where a directory has to be another user's, [Open] holds it.
+package safepath
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// Error says whose a path is that is not in the right hands.
+type Error struct {
+	// Path is what was looked at, or is on the way to it.
+	Path string
+	// Reason is what is wrong with it, and what to do.
+	Reason string
+}
+
+// Error names path, owner and next step.
+func (e *Error) Error() string { return e.Path + " " + e.Reason }
+
+// Own reports whether the way to a path, and what is there, belong to the user
+// of this process or to root, and cannot be changed by everybody. What does not
+// exist yet is nobody's.
+func Own(path string) error { return own(path, here()) }
+
+// MkdirAll is os.MkdirAll for a path that is [Own].
+func MkdirAll(path string, perm fs.FileMode) error {
+	if err := Own(path); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(path, perm); err != nil {
+		return err
+	}
+	// In a directory for everybody somebody else may have been faster.
+	return Own(path)
+}
+
+// Tree is [Own] for a path and for all that is below it.
+func Tree(path string) error { return tree(path, here(), 0) }
+
+// trust are the users that may own a path.
+type trust struct {
+	euid int
+	// owner is one more, or that of root or euid again.
+	owner uint32
+	// unmapped is the owner of what belongs to users that this user namespace
+	// does not know, and whether there are any.
+	unmapped  uint32
+	namespace bool
+}
+
+func here() trust {
+	t := trust{euid: os.Geteuid()}
+	t.owner = uint32(t.euid) //nolint:gosec // an ID
+	t.unmapped, t.namespace = unmapped()
+	return t
+}
+
+// mayOwn reports whether a user is trusted. The directories on the way may also
+// belong to those outside of the user namespace, who made it.
+func (t trust) mayOwn(uid uint32, onTheWay bool) bool {
+	return uid == 0 || int(uid) == t.euid || uid == t.owner || onTheWay && t.namespace && uid == t.unmapped
+}
+
+// maxLinks is how many links a path may lead over, as in Linux.
+const maxLinks = 40
+
+// own follows a path by itself: each name is looked up in a directory that only
+// those can change that are trusted.
+func own(path string, t trust) error {
+	if !filepath.IsAbs(path) {
+		dir, err := os.Getwd()
+		if err != nil {
+			return err
+		}
+		path = dir + "/" + path // not cleaned: ".." is the parent of where a link leads to
+	}
+	at, todo, links := "/", strings.Split(path, "/"), 0
+	for len(todo) > 0 {
+		name := todo[0]
+		todo = todo[1:]
+		if name == "" || name == "." {
+			continue
+		}
+		next := filepath.Join(at, name) // of ".." it is the parent
+		info, err := os.Lstat(next)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := t.check(next, info, len(todo) > 0); err != nil {
+			return err
+		}
+		if info.Mode()&fs.ModeSymlink == 0 {
+			at = next
+			continue
+		}
+		target, err := os.Readlink(next)
+		if err != nil {
+			return err
+		}
+		if links++; links > maxLinks {
+			return &fs.PathError{Op: "open", Path: path, Err: syscall.ELOOP}
+		}
+		if filepath.IsAbs(target) {
+			at = "/"
+		}
+		todo = append(strings.Split(target, "/"), todo...)
+	}
+	return nil
+}
+
+// check looks at one name.
+func (t trust) check(path string, info fs.FileInfo, onTheWay bool) error {
+	uid, ok := ownerOf(info)
+	if !ok {
+		return nil // a system without owners
+	}
+	mode := info.Mode()
+	switch {
+	case !t.mayOwn(uid, onTheWay):
+		what := "belongs to"
+		if mode&fs.ModeSymlink != 0 {
+			what = "is a link of"
+		}
+		return &Error{path, fmt.Sprintf("%s %s, who can replace what is there, and this process runs as %s: "+
+			"run it as that user or name another directory; chown -R it if all that is in it is to be trusted", what, Name(uid), Name(uint32(t.euid)))} //nolint:gosec // an ID
+	case mode.IsDir() && mode.Perm()&0o002 != 0 && mode&fs.ModeSticky == 0:
+		return &Error{path, fmt.Sprintf("may be written by everybody (mode %#o), who can replace what is there: chmod go-w it, or name another directory", mode.Perm())}
+	}
+	return nil
+}
+
+// maxDepth is more than the trees here have.
+const maxDepth = 16
+
+func tree(path string, t trust, depth int) error {
+	if err := own(path, t); err != nil {
+		return err
+	}
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !info.IsDir() {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if depth > maxDepth {
+		return &Error{path, "has too many directories in each other"}
+	}
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		name := filepath.Join(path, e.Name())
+		info, err := e.Info()
+		switch {
+		case errors.Is(err, fs.ErrNotExist): // gone meanwhile
+		case err != nil:
+			return err
+		case info.IsDir() || info.Mode()&fs.ModeSymlink != 0:
+			err = tree(name, t, depth+1)
+		default:
+			err = t.check(name, info, false)
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// ownerOf is the user that a file belongs to, where the system has users.
+func ownerOf(info fs.FileInfo) (uint32, bool) {
+	sys, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return 0, false
+	}
+	return sys.Uid, true
+}
+
+// Name is how a person knows a user: root (uid 0).
+func Name(uid uint32) string {
+	id := strconv.FormatUint(uint64(uid), 10)
+	if u, err := user.LookupId(id); err == nil {
+		return u.Username + " (uid " + id + ")"
+	}
+	return "uid " + id
+}
+
+// unmapped is the owner of everything that belongs to users outside of a user
+// namespace, as in a rootless container, where all that the host's root owns
+// looks like that.
+func unmapped() (uid uint32, namespace bool) {
+	table, err := os.ReadFile("/proc/self/uid_map")
+	fields := strings.Fields(string(table))
+	if err != nil || len(fields) == 0 || len(fields) == 3 && fields[2] == "4294967295" {
+		return 0, false
+	}
+	text, err := os.ReadFile("/proc/sys/kernel/overflowuid")
+	if err != nil {
+		return 0, false
+	}
+	id, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 32)
+	return uint32(id), err == nil //nolint:gosec // it has 32 bits
+}
