@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/internal/stranger"
 	"github.com/certsd/containerd-certsd/resolver"
 )
 
@@ -200,7 +201,7 @@ func (c *Config) hosts(hooks resolver.Hooks) (*resolver.Hosts, error) {
 			return nil, fmt.Errorf("root: %w", err)
 		}
 	}
-	hosts.Roots, hosts.RefuseStranger, hosts.Hooks = c.roots(), refuseStranger, hooks
+	hosts.Roots, hosts.RefuseStranger, hosts.Hooks = c.roots(), stranger.Refuse, hooks
 	return hosts, nil
 }
 

@@ -112,8 +112,8 @@ func TestForeignStateIsRefused(t *testing.T) {
 			c := DefaultConfig()
 			c.State, c.Root, c.Listen = dir, t.TempDir(), []string{"127.0.0.1:0"}
 			err := c.Run(t.Context(), nil, nil)
-			foreign, ok := errors.AsType[*safepath.Error](err)
-			if !ok || foreign.Path != path || !strings.Contains(foreign.Reason, "ch") {
+			var foreign *safepath.Error
+			if !errors.As(err, &foreign) || foreign.Path != path || !strings.Contains(foreign.Reason, "ch") {
 				t.Errorf("got %v, want a word about %s", err, path)
 			}
 		})

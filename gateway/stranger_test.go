@@ -2,30 +2,18 @@ package gateway
 
 import (
 	"net/http"
-	"net/netip"
 	"strings"
 	"testing"
-)
 
-func TestStrangersOnThisMachineAreRefused(t *testing.T) {
-	t.Parallel()
-	for address, refused := range map[string]bool{
-		"127.0.0.1:1": true, "127.9.9.9:1": true, "[::1]:1": true, "[::ffff:127.0.0.1]:1": true, "0.0.0.0:1": true, "[::]:1": true,
-		"169.254.169.254:80": true, "[fe80::1%eth0]:1": true, "224.0.0.1:1": true, "100.100.100.200:80": true, "[fd00:ec2::254]:80": true,
-		"192.0.2.1:443": false, "10.0.0.1:443": false, "[2001:db8::1]:443": false,
-	} {
-		if err := refuseStranger("h", netip.MustParseAddrPort(address)); (err != nil) != refused {
-			t.Errorf("%s: %v", address, err)
-		}
-	}
-}
+	"github.com/certsd/containerd-certsd/internal/stranger"
+)
 
 func TestRegistryLeadsNowhereOnThisMachine(t *testing.T) {
 	t.Parallel()
 	host, seen := silent(t)
 	port := host[strings.LastIndexByte(host, ':'):]
 	u := newUpstream(t, nil)
-	g := newGateway(t, func(o *Options) { o.Hosts.RefuseStranger = refuseStranger }, u)
+	g := newGateway(t, func(o *Options) { o.Hosts.RefuseStranger = stranger.Refuse }, u)
 	for _, target := range []string{host, "localhost" + port} {
 		u.answers(func(w http.ResponseWriter, r *http.Request) bool {
 			http.Redirect(w, r, "https://"+target+r.URL.Path, http.StatusTemporaryRedirect)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/certsd/containerd-certsd/certsd"
 	"github.com/certsd/containerd-certsd/gateway"
+	"github.com/certsd/containerd-certsd/internal/daemon"
 )
 
 func gatewayCommand(stdout, stderr io.Writer) *cli.Command {
@@ -58,6 +59,7 @@ func gatewayCommand(stdout, stderr io.Writer) *cli.Command {
 				return &usageError{fmt.Errorf("log_level: %w", err)}
 			}
 			log.L.Logger.SetOutput(stderr)
+			daemon.IgnoreHangup()
 			return config.Run(ctx, freshCredentials(ctx), nil)
 		},
 	}

@@ -28,7 +28,8 @@ func TestWriteNothingIntoDirectoriesOfOthers(t *testing.T) {
 		if err := errors.Join(os.MkdirAll(path, 0o700), os.Chown(path, 65534, 65534)); err != nil {
 			t.Fatal(err)
 		}
-		if e, ok := errors.AsType[*safepath.Error](Write(dir, files)); !ok || e.Path != path {
+		var e *safepath.Error
+		if !errors.As(Write(dir, files), &e) || e.Path != path {
 			t.Errorf("%q: %v", foreign, e)
 		}
 		if _, err := os.Stat(filepath.Join(dir, "registry.example", "hosts.toml")); err == nil {

@@ -24,7 +24,8 @@ func TestCacheOfAnotherUser(t *testing.T) {
 			t.Fatal(err)
 		}
 		s, err := c.open("registry.example/app")
-		if e, ok := errors.AsType[*safepath.Error](err); !ok || e.Path != path {
+		var e *safepath.Error
+		if !errors.As(err, &e) || e.Path != path {
 			t.Errorf("%s: %v", path, err)
 		}
 		if err == nil {

@@ -20,11 +20,11 @@ var imports = map[string][]string{
 	"v1compat/v1test": nil,
 	"resolver":        {"certsd", "internal/discreet", "internal/weblink", "v1compat"},
 	"plugin":          {"certsd", "internal/telemetry", "resolver", "v1compat"},
-	"gateway":         {"certsd", "internal/daemon", "internal/safepath", "internal/settings", "internal/telemetry", "resolver"},
+	"gateway":         {"certsd", "internal/daemon", "internal/safepath", "internal/settings", "internal/stranger", "internal/telemetry", "resolver"},
 	"imageservice":    {"certsd", "internal/daemon", "internal/settings", "internal/telemetry", "resolver", "v1compat"},
 
 	"cmd/certsd": {
-		"certsd", "gateway", "imageservice", "internal/certtest", "internal/check", "internal/clidoc", "internal/gatewayconfig",
+		"certsd", "gateway", "imageservice", "internal/certtest", "internal/check", "internal/clidoc", "internal/daemon", "internal/gatewayconfig",
 		"internal/imagecopy", "internal/imageref", "internal/migrate", "internal/ocilayout", "internal/progress",
 		"internal/pull", "internal/settings", "resolver", "v1compat",
 	},
@@ -48,6 +48,7 @@ var imports = map[string][]string{
 	"internal/safepath":      nil,
 	"internal/settings":      nil,
 	"internal/weblink":       nil,
+	"internal/stranger":      nil,
 	"internal/telemetry":     {"certsd", "resolver", "v1compat"},
 }
 

@@ -31,7 +31,8 @@ func TestWriteNothingIntoDirectoriesOfOthers(t *testing.T) {
 		if err := errors.Join(os.MkdirAll(path, 0o700), os.Chown(path, 65534, 65534)); err != nil {
 			t.Fatal(err)
 		}
-		if e, ok := errors.AsType[*safepath.Error](p.Write()); !ok || e.Path != path {
+		var e *safepath.Error
+		if !errors.As(p.Write(), &e) || e.Path != path {
 			t.Errorf("%s: %v", path, e)
 		}
 		if left, _ := filepath.Glob(p.Output + "/*/*"); len(left) > len(before) {

@@ -30,7 +30,8 @@ func TestLayoutOfAnotherUser(t *testing.T) {
 			t.Fatal(err)
 		}
 		l, err := Open(t.Context(), dir, Options{})
-		if e, ok := errors.AsType[*safepath.Error](err); !ok || e.Path != path {
+		var e *safepath.Error
+		if !errors.As(err, &e) || e.Path != path {
 			t.Errorf("%s: %v", foreign, err)
 		}
 		if err == nil {

@@ -187,7 +187,8 @@ func (d *Dir) file(name string) string { return d.path + "/" + name }
 
 // at names the file as a person knows it.
 func (d *Dir) at(name string, err error) error {
-	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
+	var pathErr *fs.PathError
+	if errors.As(err, &pathErr) {
 		return &fs.PathError{Op: pathErr.Op, Path: d.file(name), Err: pathErr.Err}
 	}
 	return err

@@ -155,7 +155,8 @@ func expect(t *testing.T, err error, wrong string) {
 		must(t, err)
 		return
 	}
-	if e, ok := errors.AsType[*Error](err); !ok || e.Path != wrong {
+	var e *Error
+	if !errors.As(err, &e) || e.Path != wrong {
 		t.Errorf("got %v, want a word about %s", err, wrong)
 	}
 }
