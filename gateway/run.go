@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	stdlog "log"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -69,6 +71,7 @@ func (c *Config) Run(ctx context.Context, credentials func(host string) (user, s
 		return err
 	}
 	defer handler.Close()
+	telemetry.Configured(slices.Collect(maps.Keys(handler.upstreams))...)
 	c.warnOfNothing(ctx)
 	listeners, err := c.listen(ctx, certs)
 	if err != nil {

@@ -58,9 +58,25 @@ func (e *expiries) use(host *certsd.Host) {
 	switch {
 	case !hasIdentities(host):
 		delete(e.hosts, key)
-	case e.hosts[key] != nil || len(e.hosts) < maxExpiries:
+	case e.hosts[key] != nil || e.room(host):
 		e.hosts[key] = host
 	}
+}
+
+// room reports whether there is room for another host. Those that are configured
+// have room of their own, which names for a _default directory do not use up. The
+// caller holds mu.
+func (e *expiries) room(host *certsd.Host) bool {
+	most, n := maxExpiries, 0
+	if isConfigured(host) {
+		most = maxConfigured
+	}
+	for _, other := range e.hosts {
+		if isConfigured(other) == isConfigured(host) {
+			n++
+		}
+	}
+	return n < most
 }
 
 // Describe implements prometheus.Collector.

@@ -163,4 +163,23 @@ func TestExpiriesAreBounded(t *testing.T) {
 	if n := len(e.current()); n != maxExpiries {
 		t.Errorf("%d hosts, want %d", n, maxExpiries)
 	}
+	// Those that others chose leave room for one that is configured.
+	if err := clients.Client("own").Write(mkdirs(t, root, "own.test"), "own"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := hosts.Lookup("own.test"); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(e.current()); n != maxExpiries+1 {
+		t.Errorf("%d hosts with one that is configured, want %d", n, maxExpiries+1)
+	}
+}
+
+func mkdirs(t *testing.T, root, name string) string {
+	t.Helper()
+	dir := filepath.Join(root, name)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"net/http"
 	"strconv"
 	"strings"
 
@@ -30,10 +31,10 @@ func Hooks(logger *log.Entry) resolver.Hooks {
 			OnHandshake: func(h certsd.Handshake) { handshakes.WithValues(hostLabels.of(h.Host)).Inc() },
 			OnWarning:   l.transportWarning,
 		},
-		OnUse: expiry.use,
+		OnUse: noteUse,
 		OnLoad: func(_ context.Context, loaded certsd.Loaded) {
 			if loaded.Config != nil {
-				expiry.use(loaded.Config)
+				noteUse(loaded.Config)
 			}
 		},
 		OnReload: func(r certsd.Reload) {
@@ -44,6 +45,11 @@ func Hooks(logger *log.Entry) resolver.Hooks {
 		OnLayer:   countLayer,
 		OnConvert: l.conversion,
 	}
+}
+
+func noteUse(host *certsd.Host) {
+	hostLabels.use(host)
+	expiry.use(host)
 }
 
 func countAttempt(a certsd.Attempt) {
@@ -72,6 +78,15 @@ func countLayer(p v1compat.Progress) {
 	}
 }
 
+// statusLabel is the status, or the class of one that nobody has given a meaning:
+// a server must not make up hundreds of them.
+func statusLabel(status int) string {
+	if http.StatusText(status) == "" && status/10 != 49 && status/10 != 52 {
+		return strconv.Itoa(status/100) + "xx"
+	}
+	return strconv.Itoa(status)
+}
+
 // resultOf is a label of few values: the status, "refused" for a certificate
 // that was refused otherwise than by a 403, "verify" for a server whose own
 // certificate could not be verified, "dial" and "error".
@@ -80,7 +95,7 @@ func resultOf(a certsd.Attempt) string {
 	case a.Refused:
 		return resultRefused
 	case a.Err == nil:
-		return strconv.Itoa(a.Status)
+		return statusLabel(a.Status)
 	case unverified(a.Err):
 		return resultVerify
 	case unreachable(a.Err):

@@ -2,9 +2,12 @@ package telemetry
 
 import (
 	"net/http"
+	"path/filepath"
 	"sync"
 
 	metrics "github.com/docker/go-metrics"
+
+	"github.com/certsd/containerd-certsd/certsd"
 )
 
 // The metrics are in the default prometheus registry, which containerd's own
@@ -33,16 +36,21 @@ func init() {
 func Handler() http.Handler { return metrics.Handler() }
 
 // maxHostLabels bounds the values of the label host: whoever may pull images
-// chooses the names, and no value is ever forgotten.
+// chooses the names, servers lead to others, and no value is ever forgotten.
 const maxHostLabels = 1000
+
+// maxConfigured bounds those of hosts that are configured. They are apart, so
+// that nobody else uses them up.
+const maxConfigured = 10_000
 
 // otherHosts is the label of the hosts beyond.
 const otherHosts = "other"
 
 // labels are the hosts that have been given a label of their own.
 type labels struct {
-	mu    sync.Mutex // guards known
-	known map[string]bool
+	mu sync.Mutex // guards the rest
+	// configured are those that a person has named, known the others.
+	configured, known map[string]bool
 }
 
 var hostLabels labels
@@ -51,7 +59,7 @@ var hostLabels labels
 func (l *labels) of(host string) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.known[host] {
+	if l.configured[host] || l.known[host] {
 		return host
 	}
 	if len(l.known) >= maxHostLabels {
@@ -63,3 +71,40 @@ func (l *labels) of(host string) string {
 	l.known[host] = true
 	return host
 }
+
+// keep gives hosts that are configured labels of their own.
+func (l *labels) keep(hosts ...string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.configured == nil {
+		l.configured = map[string]bool{}
+	}
+	for _, host := range hosts {
+		if len(l.configured) < maxConfigured {
+			l.configured[host] = true
+			delete(l.known, host)
+		}
+	}
+}
+
+// use notes a host that is about to be asked, or was looked up. A _default
+// directory configures none: others choose what it is for.
+func (l *labels) use(host *certsd.Host) {
+	if !isConfigured(host) {
+		return
+	}
+	names := []string{host.Name}
+	for _, ep := range host.Endpoints {
+		names = append(names, ep.Host)
+	}
+	l.keep(names...)
+}
+
+// isConfigured reports whether a host has a directory of its own.
+func isConfigured(host *certsd.Host) bool {
+	return host.Dir != "" && filepath.Base(host.Dir) != "_default"
+}
+
+// Configured tells of hosts that a person has named in another way than by a
+// directory: they keep labels of their own, whomever strangers ask for.
+func Configured(hosts ...string) { hostLabels.keep(hosts...) }

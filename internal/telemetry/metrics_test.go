@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -136,5 +137,44 @@ func TestHandlerServesWhatContainerdServes(t *testing.T) {
 	Handler().ServeHTTP(rec, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil))
 	if want := `certsd_handshakes_total{host="` + host + `"} 1`; !strings.Contains(rec.Body.String(), want) {
 		t.Errorf("no line %s in\n%s", want, rec.Body)
+	}
+}
+
+// TestConfiguredHostsKeepTheirLabels lets strangers name more hosts than there
+// are labels, before and after one is configured.
+func TestConfiguredHostsKeepTheirLabels(t *testing.T) {
+	t.Parallel()
+	var l labels
+	fill := func(prefix string) {
+		for i := range 2 * maxHostLabels {
+			l.of(fmt.Sprintf("%s%d.test", prefix, i))
+		}
+	}
+	fill("before")
+	l.use(&certsd.Host{Name: "registry.test", Dir: "/etc/docker/certs.d/registry.test", Endpoints: []*certsd.Endpoint{{Host: "mirror.test"}}})
+	l.use(&certsd.Host{Name: "any.test", Dir: "/etc/docker/certs.d/_default"})
+	l.keep("upstream.test")
+	fill("after")
+	for host, want := range map[string]string{"registry.test": "registry.test", "mirror.test": "mirror.test", "upstream.test": "upstream.test", "any.test": otherHosts} {
+		if got := l.of(host); got != want {
+			t.Errorf("%s is labelled %q, want %q", host, got, want)
+		}
+	}
+}
+
+// TestStatusesOfServersAreBounded counts the labels of all statuses there are.
+func TestStatusesOfServersAreBounded(t *testing.T) {
+	t.Parallel()
+	labels := map[string]bool{}
+	for status := range 1000 {
+		labels[statusLabel(status)] = true
+	}
+	if len(labels) > 100 {
+		t.Errorf("%d labels", len(labels))
+	}
+	for _, status := range []int{200, 403, 404, 429, 495, 496, 500, 522} {
+		if !labels[strconv.Itoa(status)] {
+			t.Errorf("%d has no label", status)
+		}
 	}
 }
