@@ -9,6 +9,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/certsd/containerd-certsd/imageservice"
+	"github.com/certsd/containerd-certsd/internal/daemon"
 )
 
 func criCommand(stderr io.Writer) *cli.Command {
@@ -48,6 +49,7 @@ func criCommand(stderr io.Writer) *cli.Command {
 				return &usageError{fmt.Errorf("log_level: %w", err)}
 			}
 			log.L.Logger.SetOutput(stderr)
+			daemon.IgnoreHangup()
 			return config.Run(ctx, nil)
 		},
 	}
