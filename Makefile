@@ -15,11 +15,15 @@ GOFUMPT_VERSION     := v0.12.0
 STATICCHECK_VERSION := v0.8.2
 GOLANGCI_VERSION    := v2.15.0
 
-# Clients of the gateway in the scenarios, beside Debian's.
+# What the scenarios run beside Debian's: clients of the gateway, and what
+# Kubernetes is made of.
 BUILDKIT_VERSION    := v0.34.2
 CONFORMANCE_VERSION := v0.0.0-20260831232431-97274622c111
 CONTAINERD1_VERSION := v1.7.35
+CONTAINERD23_VERSION := v2.3.7
 CRANE_VERSION       := v0.22.1
+CRICTL_VERSION      := v1.37.0
+KUBELET_VERSION     := v1.37.2
 MOBY_VERSION        := v2.0.0-beta.24
 ORAS_VERSION        := v1.3.6
 REGCTL_VERSION      := v0.11.7
@@ -42,8 +46,10 @@ GOFUMPT    := $(TOOLS)/gofumpt-$(GOFUMPT_VERSION)
 STATICCHECK := $(TOOLS)/staticcheck-$(STATICCHECK_VERSION)
 GOLANGCI   := $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION)
 CLIENTS    := buildctl-$(BUILDKIT_VERSION) buildkitd-$(BUILDKIT_VERSION) conformance-$(CONFORMANCE_VERSION) \
-	containerd1-$(CONTAINERD1_VERSION) crane-$(CRANE_VERSION) ctr1-$(CONTAINERD1_VERSION) \
-	dockerd-$(MOBY_VERSION) oras-$(ORAS_VERSION) regctl-$(REGCTL_VERSION)
+	containerd1-cri-$(CONTAINERD1_VERSION) containerd23-$(CONTAINERD23_VERSION) crane-$(CRANE_VERSION) \
+	crictl-$(CRICTL_VERSION) ctr1-$(CONTAINERD1_VERSION) ctr23-$(CONTAINERD23_VERSION) \
+	dockerd-$(MOBY_VERSION) kubelet-$(KUBELET_VERSION) oras-$(ORAS_VERSION) regctl-$(REGCTL_VERSION) \
+	shim1-$(CONTAINERD1_VERSION) shim23-$(CONTAINERD23_VERSION)
 
 # Which source this is: nothing outside of git.
 VERSION   ?= $(shell git describe --always --dirty 2>/dev/null)
@@ -65,7 +71,7 @@ SERVERS   := apache2 buildah busybox docker-registry nginx podman prometheus run
 RACE      := $(if $(shell command -v $${CC:-gcc} 2>/dev/null),-race)
 
 .DEFAULT_GOAL := help
-.PHONY: help build $(BINARIES) clients test unit cross integration lint fmt bench demo man install clean
+.PHONY: help build $(BINARIES) clients test unit cross integration lines lint fmt bench demo man install clean
 
 help: ## explain the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1|\2/p' $(firstword $(MAKEFILE_LIST)) | column -t -s '|' 2>/dev/null || \
@@ -88,7 +94,7 @@ $(BIN)/ctr:
 $(BIN)/containerd-shim-runc-v2:
 	CGO_ENABLED=0 $(BUILD) -ldflags '$(LDFLAGS)' $(UPSTREAM)/cmd/containerd-shim-runc-v2
 
-test: unit cross integration ## run all tests; the scenarios need root and Debian's servers, and are skipped without
+test: unit cross integration lines ## run all tests; the scenarios need root and Debian's servers, and are skipped without
 
 unit:
 	@test -n "$(RACE)" || echo "no C compiler: testing without the race detector"
@@ -105,7 +111,19 @@ cross:
 # are built.
 integration: build $(if $(filter 0,$(shell id -u)),clients)
 	@verbose=; { [ "$$(id -u)" = 0 ] && PATH=$$PATH:/usr/sbin which $(SERVERS) >/dev/null; } || verbose=-v; set -x; \
-	$(GO) test $$verbose -count=1 -timeout 15m ./integration
+	CERTSD_CONTAINERD=$(CONTAINERD) $(GO) test $$verbose -count=1 -timeout 15m ./integration
+
+# What must be so with every containerd. The newest runs all scenarios, and so
+# does any with CONTAINERD=LINE integration.
+CORE := cri-alone metrics reload rotate schema1 v1-apache v1-rotate
+empty :=
+# Lines share a cache and the two or more cores of the machine: one is built
+# after the other, scenarios run side by side.
+lines: $(addprefix core-,$(if $(CONTAINERD),,$(filter-out $(NEWEST),$(LINES)))) ## run the core scenarios with the other release lines
+
+core-%:
+	$(MAKE) build CONTAINERD=$*
+	CERTSD_CONTAINERD=$* $(GO) test -count=1 -timeout 15m -run 'TestScripts/^($(subst $(empty) ,|,$(strip $(CORE))))$$' ./integration
 
 lint: $(GOFUMPT) $(STATICCHECK) $(GOLANGCI) ## check format and code
 	@bad=$$($(GOFUMPT) -l .); test -z "$$bad" || { echo "not formatted (make fmt):"; echo "$$bad"; exit 1; }
@@ -153,9 +171,15 @@ $(STATICCHECK):
 $(GOLANGCI):
 	$(call tool,github.com/golangci/golangci-lint/v2/cmd/golangci-lint,$(GOLANGCI_VERSION))
 
-clients: $(addprefix $(TOOLS)/,$(CLIENTS)) ## build the clients that the gateway's scenarios use into .cache/bin
-	@mkdir -p bin/clients
+# bin/clients has each under its name: bin/clients/kubelet, bin/clients/crictl.
+# A stock containerd with its ctr and its shim is in a directory of its own, to
+# be put into PATH: bin/stock/1.7 and bin/stock/2.3.
+clients: $(addprefix $(TOOLS)/,$(CLIENTS)) ## build the clients and stock daemons that the scenarios use into .cache/bin
+	@mkdir -p bin/clients bin/stock/1.7 bin/stock/2.3
 	@for client in $(CLIENTS); do ln -sfn $(TOOLS)/$$client bin/clients/$${client%%-*}; done
+	@for stock in 1.7:1 2.3:23; do for program in containerd:containerd ctr:ctr shim:containerd-shim-runc-v2; do \
+		ln -sfn ../../clients/$${program%:*}$${stock#*:} bin/stock/$${stock%:*}/$${program#*:}; \
+	done; done
 
 $(TOOLS)/crane-%:
 	$(call client,github.com/google/go-containerregistry,$*,cmd/crane)
@@ -169,14 +193,46 @@ $(TOOLS)/regctl-%:
 $(TOOLS)/conformance-%:
 	$(call client,github.com/opencontainers/distribution-spec/conformance,$*,.)
 
-# Without what the scenarios do not use.
-CONTAINERD1_TAGS := no_aufs no_btrfs no_cri no_devmapper no_tracing no_zfs
+# Stock containerds, without what the scenarios do not use.
+STOCK_TAGS := no_aufs no_btrfs no_devmapper no_tracing no_zfs
 
-$(TOOLS)/containerd1-%:
-	$(call client,github.com/containerd/containerd,$*,cmd/containerd,$(CONTAINERD1_TAGS))
+# Built anew since it has CRI.
+$(TOOLS)/containerd1-cri-%:
+	$(call client,github.com/containerd/containerd,$*,cmd/containerd,$(STOCK_TAGS))
 
 $(TOOLS)/ctr1-%:
-	$(call client,github.com/containerd/containerd,$*,cmd/ctr,$(CONTAINERD1_TAGS))
+	$(call client,github.com/containerd/containerd,$*,cmd/ctr,$(STOCK_TAGS))
+
+$(TOOLS)/shim1-%:
+	$(call client,github.com/containerd/containerd,$*,cmd/containerd-shim-runc-v2,$(STOCK_TAGS))
+
+$(TOOLS)/containerd23-%:
+	$(call client,$(UPSTREAM),$*,cmd/containerd,$(STOCK_TAGS))
+
+$(TOOLS)/ctr23-%:
+	$(call client,$(UPSTREAM),$*,cmd/ctr,$(STOCK_TAGS))
+
+$(TOOLS)/shim23-%:
+	$(call client,$(UPSTREAM),$*,cmd/containerd-shim-runc-v2,$(STOCK_TAGS))
+
+$(TOOLS)/crictl-%:
+	$(call client,sigs.k8s.io/cri-tools,$*,cmd/crictl)
+
+# Kubernetes' own module has its staging directories replaced by directories that
+# are not in it. Here they are the modules as published, v0.X.Y for v1.X.Y; all
+# else is as Kubernetes requires it.
+$(TOOLS)/kubelet-v1.%:
+	mkdir -p $(TOOLS)/new
+	cd / && $(GO) mod download k8s.io/kubernetes@v1.$*
+	set -e; module=$$(mktemp -d); trap 'rm -r "$$module"' EXIT; \
+	source="$$($(GO) env GOMODCACHE)/k8s.io/kubernetes@v1.$*"; \
+	sed -e 's|^module .*|module kubelet|' -e 's|=> \./staging/src/\(.*\)|=> \1 v0.$*|' "$$source/go.mod" >"$$module/go.mod"; \
+	cat "$$source/go.sum" >"$$module/go.sum"; \
+	cd "$$module"; $(GO) mod edit -require k8s.io/kubernetes@v1.$*; \
+	CGO_ENABLED=0 GOFLAGS=-mod=mod GOWORK=off \
+		$(GO) build -buildvcs=false -ldflags '-w -X k8s.io/component-base/version.gitVersion=v1.$*' \
+		-o $(TOOLS)/new/$(notdir $@) k8s.io/kubernetes/cmd/kubelet
+	mv $(TOOLS)/new/$(notdir $@) $@
 
 $(TOOLS)/dockerd-%:
 	$(call client,github.com/moby/moby/v2,$*,cmd/dockerd)

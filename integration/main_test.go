@@ -49,6 +49,7 @@ func TestScripts(t *testing.T) {
 		return
 	}
 	requireRoot(t)
+	requireLine(t)
 	requirePrograms(t)
 	scripts, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(scripts) == 0 {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -37,6 +38,18 @@ func requireRoot(t *testing.T) {
 	t.Helper()
 	if os.Getuid() != 0 {
 		citest.Missing(t, "the scenarios need root: namespaces, mounts and containers")
+	}
+}
+
+// requireLine fails where the containerd of a line is not built: another would
+// be found in PATH.
+func requireLine(t *testing.T) {
+	t.Helper()
+	line := os.Getenv(lineVariable)
+	for _, name := range []string{"containerd", "ctr", "containerd-shim-runc-v2", "certsd"} {
+		if _, err := os.Stat(filepath.Join("../bin", line, name)); line != "" && err != nil {
+			t.Fatalf("%v: make build CONTAINERD=%s", err, line)
+		}
 	}
 }
 

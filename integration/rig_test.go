@@ -75,6 +75,7 @@ func (r *rig) setUp(env *testscript.Env) error {
 	}
 	env.Setenv("REPOSITORY", repository)
 	env.Setenv("STOCK", os.Getenv(stockVariable))
+	env.Setenv(lineVariable, os.Getenv(lineVariable))
 	// Containers of scripts that run side by side meet in the cgroup file
 	// system only, where the namespace is part of the path.
 	env.Setenv("CONTAINERD_NAMESPACE", namespace(strings.TrimPrefix(filepath.Base(env.WorkDir), "script-")))
@@ -106,8 +107,16 @@ func searchPath(path string) string {
 	if err != nil {
 		return path
 	}
-	return filepath.Join(bin, stockDir()) + ":" + bin + ":" + filepath.Join(bin, "clients") + ":" + path + ":/usr/local/sbin:/usr/sbin:/sbin"
+	line := filepath.Join(bin, os.Getenv(lineVariable))
+	if dir := stockDir(); dir != "" || os.Getenv(lineVariable) == "" {
+		line = filepath.Join(bin, dir)
+	}
+	return line + ":" + bin + ":" + filepath.Join(bin, "clients") + ":" + path + ":/usr/local/sbin:/usr/sbin:/sbin"
 }
+
+// lineVariable names the release line of containerd to run, such as 2.3, from
+// bin/2.3. The newest is in bin itself.
+const lineVariable = "CERTSD_CONTAINERD"
 
 // copyFile copies a configuration into dir, if the script does not bring a
 // file of that name itself.
