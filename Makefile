@@ -71,7 +71,7 @@ SERVERS   := apache2 buildah busybox docker-registry nginx podman prometheus run
 RACE      := $(if $(shell command -v $${CC:-gcc} 2>/dev/null),-race)
 
 .DEFAULT_GOAL := help
-.PHONY: help build $(BINARIES) clients test unit cross integration lines lint fmt bench demo man install clean
+.PHONY: help build $(BINARIES) clients test unit cross integration lines bump upstream lint fmt bench demo man install clean
 
 help: ## explain the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1|\2/p' $(firstword $(MAKEFILE_LIST)) | column -t -s '|' 2>/dev/null || \
@@ -124,6 +124,13 @@ lines: $(addprefix core-,$(if $(CONTAINERD),,$(filter-out $(NEWEST),$(LINES)))) 
 core-%:
 	$(MAKE) build CONTAINERD=$*
 	CERTSD_CONTAINERD=$* $(GO) test -count=1 -timeout 15m -run 'TestScripts/^($(subst $(empty) ,|,$(strip $(CORE))))$$' ./integration
+
+bump: ## move a release line of containerd to its newest patch release, CONTAINERD=2.3, and say what broke
+	@test -n "$(CONTAINERD)" || { echo "which release line? CONTAINERD=LINE: $(LINES)" >&2; exit 2; }
+	GO="$(GO)" MAKE="$(MAKE)" cmd/containerd/update.sh $(CONTAINERD)
+
+upstream: ## apply the changes proposed to containerd, docs/upstream, and run their tests without and with them
+	GO="$(GO)" docs/upstream/run.sh
 
 lint: $(GOFUMPT) $(STATICCHECK) $(GOLANGCI) ## check format and code
 	@bad=$$($(GOFUMPT) -l .); test -z "$$bad" || { echo "not formatted (make fmt):"; echo "$$bad"; exit 1; }

@@ -107,7 +107,7 @@ func TestRoundsAndLookupsAreSpans(t *testing.T) {
 	if err := resolve(); err == nil {
 		t.Fatal("nobody is let in, and it resolves")
 	}
-	// containerd 2.4 asks again with GET.
+	// containerd asks again with GET since 2.3.
 	if diff := cmp.Diff([]string{round("alpha.cert", 2, "403")}, slices.Compact(rec.ours(keys...))); diff != "" {
 		t.Errorf("refused (-want +got):\n%s", diff)
 	}
