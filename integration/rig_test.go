@@ -108,8 +108,8 @@ func searchPath(path string) string {
 		return path
 	}
 	line := filepath.Join(bin, os.Getenv(lineVariable))
-	if dir := stockDir(); dir != "" || os.Getenv(lineVariable) == "" {
-		line = filepath.Join(bin, dir)
+	if os.Getenv(stockVariable) != "" {
+		line = filepath.Join(bin, stockDir())
 	}
 	return line + ":" + bin + ":" + filepath.Join(bin, "clients") + ":" + path + ":/usr/local/sbin:/usr/sbin:/sbin"
 }
