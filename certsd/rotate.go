@@ -26,6 +26,8 @@ type round struct {
 	// start and learnt are as in Round.
 	start  time.Time
 	learnt bool
+	// presented is told what is presented; nil for nobody.
+	presented *Presented
 	// absent is a 404 of Registry v1 that was passed over.
 	absent *http.Response
 }
@@ -44,7 +46,14 @@ func (t *Transport) rotate(r *route, req *http.Request) (*http.Response, error) 
 		Transport: t, route: r, req: req, header: header, reqHost: host,
 		repo: repositoryOf(req, r.ep.Path), trail: trailOf(req.Context()), sick: true, start: time.Now(),
 	}
-	identities := rd.identities()
+	rd.presented = presentedIn(chainOf(req).first.Context())
+	if r.foreign {
+		rd.presented = nil // what counts are the registry's
+	}
+	identities, refused := rd.presented.remaining(rd.identities())
+	if hook := rd.Hooks.OnRotate; hook != nil && refused != nil {
+		hook(Rotation{Host: req.URL.Host, From: nameOf(refused), To: nameOf(identities[0]), Reason: reasonPage})
+	}
 	if len(identities) < 2 {
 		return rd.run(identities)
 	}
@@ -200,6 +209,7 @@ func (rd *round) passOver(resp *http.Response) {
 
 // try makes the request with one identity.
 func (rd *round) try(req *http.Request, id *Identity) (*http.Response, reply, *exchange) {
+	rd.presented.present(id)
 	kept := rd.ep.state.connections(rd.ep, id)
 	x := &exchange{transport: rd.Transport, origin: rd.at, host: req.URL.Host, identity: id, supply: kept.supply}
 	resp, err := kept.RoundTrip(x.request(req, rd.header, rd.reqHost))

@@ -37,6 +37,9 @@ func (r *route) header(req *http.Request) (http.Header, string, error) {
 			}
 		}
 		r.withhold(header)
+		if value := granted(req); value != "" {
+			header.Set("Authorization", value)
+		}
 	case r.foreign:
 		header = header.Clone()
 		r.withhold(header)

@@ -3,6 +3,7 @@ package resolver
 import (
 	"context"
 	"net/http"
+	"net/url"
 	"sync"
 
 	"github.com/containerd/containerd/v2/core/remotes/docker"
@@ -16,6 +17,10 @@ import (
 type authorizer struct {
 	// preferred is the certificate a request begins with, nil for none.
 	preferred func(*http.Request) *certsd.Identity
+	// ours reports whether a request is for the endpoint itself, strangers are
+	// for the others.
+	ours      func(*url.URL) bool
+	strangers *strangers
 	create    func() docker.Authorizer
 
 	// mu guards byIdentity.
@@ -38,9 +43,10 @@ type shared struct {
 
 var _ docker.Authorizer = (*authorizer)(nil)
 
-func newAuthorizer(bound *certsd.EndpointTransport, e *certsd.Endpoint, client *http.Client, credentials credentials) *authorizer {
+func newAuthorizer(bound *certsd.EndpointTransport, e *certsd.Endpoint, client *http.Client, credentials credentials, mayGrant func(target, realm *url.URL) bool) *authorizer {
 	return &authorizer{
 		preferred: bound.PreferredFor,
+		ours:      func(u *url.URL) bool { return u.Host == e.Host },
 		create: func() docker.Authorizer {
 			return docker.NewDockerAuthorizer(
 				docker.WithAuthClient(client),
@@ -51,6 +57,7 @@ func newAuthorizer(bound *certsd.EndpointTransport, e *certsd.Endpoint, client *
 			)
 		},
 		byIdentity: map[*certsd.Identity]*shared{},
+		strangers:  &strangers{client: client, mayGrant: mayGrant, byOrigin: map[string]docker.Authorizer{}},
 	}
 }
 
@@ -85,6 +92,9 @@ func (c credentials) name(host string) string {
 // nothing to add. After an error there is a new one: it asks for the
 // credentials, which may have been corrected, and for a token once more.
 func (a *authorizer) Authorize(ctx context.Context, req *http.Request) error {
+	if !a.ours(req.URL) {
+		return a.strangers.authorize(ctx, req)
+	}
 	identity := a.preferred(req)
 	s := a.challenged(identity)
 	if s == nil {
@@ -114,7 +124,11 @@ func (a *authorizer) Authorize(ctx context.Context, req *http.Request) error {
 
 // AddResponses implements docker.Authorizer.
 func (a *authorizer) AddResponses(ctx context.Context, responses []*http.Response) error {
-	identity := a.preferred(responses[len(responses)-1].Request)
+	last := responses[len(responses)-1]
+	if !a.ours(last.Request.URL) {
+		return a.strangers.addResponses(ctx, responses)
+	}
+	identity := a.preferred(last.Request)
 	a.mu.Lock()
 	s, ok := a.byIdentity[identity]
 	if !ok {

@@ -82,6 +82,11 @@ func explain(err error, ref string, trail *certsd.Trail) error {
 // bounded, too.
 func presentable(err error) string {
 	text := err.Error()
+	var page *NotManifestError
+	if errors.As(err, &page) && alone(err) {
+		// It says which request it was.
+		text = page.Error()
+	}
 	for _, u := range urlsIn(err) {
 		text = strings.ReplaceAll(text, u, withoutSecrets(u))
 	}
@@ -89,6 +94,17 @@ func presentable(err error) string {
 		text = strings.ToValidUTF8(text[:maxCause], "") + "…"
 	}
 	return text
+}
+
+// alone reports whether an error is one, and not several that were joined.
+func alone(err error) bool {
+	for err != nil {
+		if _, found := err.(*NotManifestError); found { //nolint:errorlint // this very one
+			return true
+		}
+		err = errors.Unwrap(err)
+	}
+	return false
 }
 
 // urlsIn are the URLs that an error and its causes quote.

@@ -61,7 +61,7 @@ func (f *fetcher) Fetch(ctx context.Context, desc ocispec.Descriptor) (io.ReadCl
 	ctx, trail := f.begin(ctx)
 	urls := desc.URLs
 	desc.URLs = nil
-	rc, err := f.inner.Fetch(ctx, desc)
+	rc, err := f.fetch(withSize(ctx, desc.Size), desc)
 	if err == nil && len(urls) > 0 {
 		rc = newForeign(ctx, f.elsewhere, urls, desc.Size, rc)
 	} else if other, possible := otherKind(desc); err == nil && possible {

@@ -125,7 +125,7 @@ func (h *Hosts) registryHost(host *certsd.Host, e *certsd.Endpoint, o Options, c
 	}
 	return docker.RegistryHost{
 		Client:       client,
-		Authorizer:   newAuthorizer(bound, e, client, c),
+		Authorizer:   newAuthorizer(bound, e, client, c, h.mayGrant(e)),
 		Host:         e.Host,
 		Scheme:       e.Scheme,
 		Path:         e.Path,
@@ -164,7 +164,8 @@ func (h *Hosts) transportFor(host *certsd.Host, e *certsd.Endpoint, bound *certs
 	if mayFallBack(e) {
 		rt = &plainFallback{base: rt, host: e.Host}
 	}
-	return &unsigned{&locations{h.dead.guard(rt, address(e), substitutes(host, e)), address(e)}}
+	rt = &unsigned{&locations{h.dead.guard(rt, address(e), substitutes(host, e)), address(e)}}
+	return &manifests{next: rt, host: e.Host, path: e.Path}
 }
 
 func address(e *certsd.Endpoint) string { return e.Scheme + "://" + e.Host }

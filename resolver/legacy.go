@@ -27,10 +27,16 @@ func (r *Resolver) legacy(ctx context.Context, spec reference.Spec, name string,
 			return name, desc, err
 		}
 		return spec.String(), converted, cerr
-	case errdefs.IsNotFound(err):
+	case errdefs.IsNotFound(err), oddAnswer(err):
 		converted, cerr := r.registryV1(ctx, spec)
 		if errors.Is(cerr, errNotRegistryV1) {
-			converted, cerr = r.pinnedSchema1(ctx, spec, err)
+			hint := cerr
+			if converted, cerr = (ocispec.Descriptor{}), err; errdefs.IsNotFound(err) {
+				converted, cerr = r.pinnedSchema1(ctx, spec, err)
+			}
+			if cerr != nil && errors.As(hint, new(*notAskedInV1)) {
+				cerr = fmt.Errorf("%w (%s)", cerr, hint.Error())
+			}
 		}
 		if cerr != nil && ctx.Err() != nil && !errors.Is(cerr, ctx.Err()) {
 			// Whoever had no time left does not know that it is not there.

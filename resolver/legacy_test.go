@@ -20,7 +20,6 @@ import (
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/plugins/content/local"
 	"github.com/containerd/errdefs"
-	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -175,6 +174,15 @@ func TestRegistryV1IsAskedOnlyWhereThereIsNoV2(t *testing.T) {
 		"never, but always for this host":          {policy: resolver.V1Never, toml: "registry_v1 = \"always\"\n", want: true},
 		"always, with a directory for all of them": {policy: resolver.V1Always, noDir: true, want: true},
 		"configured, by a directory for all":       {noDir: true},
+		"always, beside v2":                        {base: answer(200, "registry/2.0"), toml: "registry_v1 = \"always\"\n", want: true},
+		"always, beside v2 behind a password":      {base: challenge, toml: "registry_v1 = \"always\"\n", want: true},
+		"always, where v2 is 400":                  {base: answer(400, ""), policy: resolver.V1Always, want: true},
+		"always, where v2 is 405":                  {base: answer(405, ""), policy: resolver.V1Always, want: true},
+		"always, where v2 is 501":                  {base: answer(501, ""), policy: resolver.V1Always, want: true},
+		"always, where v2 itself says 400":         {base: answer(400, "registry/2.0"), policy: resolver.V1Always},
+		"always, where v2 forbids":                 {base: answer(403, ""), policy: resolver.V1Always},
+		"always, where v2 is broken":               {base: answer(503, ""), policy: resolver.V1Always},
+		"configured, where v2 is 400":              {base: answer(400, "")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -205,6 +213,38 @@ func TestRegistryV1IsAskedOnlyWhereThereIsNoV2(t *testing.T) {
 				t.Errorf("asked in v1: %v", asked)
 			}
 		})
+	}
+}
+
+// TestWhereV1WasNotAsked the error names the setting, if there is a v1.
+func TestWhereV1WasNotAsked(t *testing.T) {
+	t.Parallel()
+	const setting = `answers /v1/_ping, and was not asked in Registry v1: set registry_v1 = "always"`
+	for name, row := range map[string]struct {
+		base int
+		toml string
+		want string
+	}{
+		"beside v2":            {base: 200, want: setting},
+		"where v2 is 400":      {base: 400, want: setting},
+		"configured in a file": {base: 501, toml: "configured", want: `its hosts.toml says registry_v1 = "configured": make that "always"`},
+		"never":                {base: 200, toml: "never"},
+		"where it was asked":   {base: 200, toml: "always"},
+	} {
+		a := newArchive(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(row.base) })
+		root := t.TempDir()
+		dir := a.dir(t, root)
+		if row.toml != "" {
+			write(t, filepath.Join(dir, "hosts.toml"), fmt.Sprintf("registry_v1 = %q\nserver = %q\n", row.toml, a.URL))
+		}
+		res := resolver.New(resolver.Options{Hosts: newHosts(t, root), Store: newStore(t)})
+		_, _, err := res.Resolve(t.Context(), a.Host+"/other:1")
+		_, terr := res.Tags(t.Context(), a.Host+"/other")
+		for _, err := range []error{err, terr} {
+			if err == nil || !errdefs.IsNotFound(err) || strings.Contains(err.Error(), "/v1/_ping,") != (row.want != "") || !strings.Contains(err.Error(), row.want) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
 	}
 }
 
@@ -445,24 +485,6 @@ func TestSchema1IsRefusedWhereItMustBe(t *testing.T) {
 		if !errdefs.IsNotImplemented(err) || !strings.Contains(err.Error(), row.want) {
 			t.Errorf("%s: %v", name, err)
 		}
-	}
-}
-
-func TestOtherManifestsCalledJSONAreLeftAlone(t *testing.T) {
-	t.Parallel()
-	body := []byte(`{"schemaVersion":2}`)
-	r := newRegistry(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-		w.Header().Set("Docker-Content-Digest", digest.FromBytes(body).String())
-		_, _ = w.Write(body)
-	}))
-	root := t.TempDir()
-	r.Dir(t, root)
-	_, desc, err := resolver.New(resolver.Options{Hosts: newHosts(t, root), Store: newStore(t)}).Resolve(t.Context(), r.Host+"/app:1")
-	want := ocispec.Descriptor{MediaType: "application/json", Digest: digest.FromBytes(body), Size: int64(len(body))}
-	if diff := cmp.Diff(want, desc); diff != "" || err != nil {
-		t.Errorf("%v\n%s", err, diff)
 	}
 }
 

@@ -141,8 +141,8 @@ func TestReferrersAreWhole(t *testing.T) {
 		"a circle":                    {registry: serve(200, string(index()), func(*http.Request) string { return "?at=1" }), err: "lists the same referrers again and again"},
 		"no end":                      {registry: serve(200, string(index()), func(r *http.Request) string { return "?at=1" + r.URL.Query().Get("at") }), err: "lists referrers on more than 1000 pages"},
 		"a header that is none":       {registry: serve(200, string(index()), func(*http.Request) string { return "<" }), err: "does not say where its list of referrers goes on"},
-		"a page under the tag":        {registry: two.tagged([]byte("<html>")), err: "answers with no list of referrers for the tag sha256-"},
-		"nothing under the tag":       {registry: two.tagged([]byte(`{"errors":[]}`)), err: "answers with no list of referrers for the tag sha256-"},
+		"a page under the tag":        {registry: two.tagged([]byte("<html>")), err: "which is no manifest"},
+		"nothing under the tag":       {registry: two.tagged([]byte(`{"errors":[]}`)), err: "which is no manifest"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

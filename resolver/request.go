@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -126,7 +127,17 @@ func (r *Resolver) send(ctx context.Context, spec reference.Spec, rh docker.Regi
 			return nil, err
 		}
 	}
-	return rh.Client.Do(req)
+	client := *rh.Client
+	if client.CheckRedirect == nil && rh.Authorizer != nil {
+		// As docker's resolver has it: the target may have tokens of its own.
+		client.CheckRedirect = func(req *http.Request, via []*http.Request) error {
+			if len(via) >= 10 {
+				return errors.New("stopped after 10 redirects")
+			}
+			return rh.Authorizer.Authorize(ctx, req)
+		}
+	}
+	return client.Do(req)
 }
 
 // url is where an endpoint is asked.

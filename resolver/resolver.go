@@ -115,6 +115,9 @@ func (r *Resolver) Resolve(ctx context.Context, ref string) (string, ocispec.Des
 		return "", ocispec.Descriptor{}, err
 	}
 	ctx, trail := certsd.WithTrail(certsd.WithRepository(discreet.Context(ctx), repository(spec)))
+	if r.options.V2Only {
+		ctx = withAbsence(ctx)
+	}
 	name, desc, err := r.docker.Resolve(r.ahead(ctx, spec.Hostname()), ref)
 	if errdefs.IsNotFound(err) && found(trail) {
 		// containerd says so of a manifest that is too large.

@@ -5,13 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"mime"
 	"net/http"
 	"strings"
 
 	"github.com/containerd/containerd/v2/core/images"
-	"github.com/containerd/containerd/v2/core/remotes"
 	"github.com/containerd/containerd/v2/core/remotes/docker"
 	"github.com/containerd/containerd/v2/pkg/reference"
 	"github.com/containerd/errdefs"
@@ -90,28 +88,19 @@ func (r *Resolver) pinnedSchema1(ctx context.Context, spec reference.Spec, notFo
 func (r *Resolver) convertSchema1(ctx context.Context, spec reference.Spec, body []byte, want digest.Digest) (ocispec.Descriptor, error) {
 	manifest, err := v1compat.ParseSchema1(body, want)
 	if err != nil {
-		return ocispec.Descriptor{}, fmt.Errorf("%s: schema 1 manifest: %w", spec, err)
+		return ocispec.Descriptor{}, fmt.Errorf("%s: %w", spec, err)
 	}
 	tag, _, _ := strings.Cut(spec.Object, "@")
 	if err := manifest.CheckName(repository(spec), tag); err != nil && r.hosts.Hooks.OnWarning != nil {
 		r.hosts.Hooks.OnWarning(spec.Hostname(), err)
 	}
-	inner, err := r.docker.Fetcher(ctx, spec.String())
-	if err != nil {
-		return ocispec.Descriptor{}, err
-	}
-	byDigest, ok := inner.(remotes.FetcherByDigest)
-	if !ok {
-		return ocispec.Descriptor{}, fmt.Errorf("docker's fetcher is a %T, which fetches no digests", inner)
-	}
-	image := manifest.Image(spec.Hostname(), repository(spec), blobOpener(byDigest))
+	image := manifest.Image(spec.Hostname(), repository(spec), r.blobOpener(spec))
 	image.Scheme = r.source(spec).Scheme
 	// A digest in the reference is that of the schema 1 manifest, and was
 	// verified with it.
 	tagOnly := spec
 	tagOnly.Object = ""
-	// The limiter given to SetOptions is containerd's fetcher's.
-	return r.convert(ctx, tagOnly, image, &v1compat.Converter{Limiter: r.options.Downloads})
+	return r.convert(ctx, tagOnly, image, r.converter())
 }
 
 func (r *Resolver) mayConvertSchema1(spec reference.Spec) error {
@@ -178,22 +167,4 @@ func manifestObject(spec reference.Spec) string {
 		return d.String()
 	}
 	return spec.Object
-}
-
-// blobOpener reads layers through containerd's fetcher, which knows the
-// mirrors and the tokens, and resumes by itself.
-func blobOpener(f remotes.FetcherByDigest) func(context.Context, digest.Digest, int64) (*v1compat.LayerStream, error) {
-	return func(ctx context.Context, dgst digest.Digest, offset int64) (*v1compat.LayerStream, error) {
-		rc, desc, err := f.FetchByDigest(ctx, dgst)
-		if err != nil {
-			return nil, err
-		}
-		stream := &v1compat.LayerStream{ReadCloser: rc, Total: desc.Size, Validator: dgst.String()}
-		if s, ok := rc.(io.Seeker); ok && offset > 0 {
-			if stream.Start, err = s.Seek(offset, io.SeekStart); err != nil {
-				return nil, errors.Join(err, rc.Close())
-			}
-		}
-		return stream, nil
-	}
 }

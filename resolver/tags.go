@@ -48,9 +48,13 @@ func (r *Resolver) Tags(ctx context.Context, repo string) ([]string, error) {
 	}
 	ctx, trail := certsd.WithTrail(certsd.WithRepository(ctx, repository(spec)))
 	tags, err := r.tagsV2(r.ahead(ctx, spec.Hostname()), spec)
-	if errdefs.IsNotFound(err) {
-		if old, oerr := r.tagsV1(ctx, spec); !errors.Is(oerr, errNotRegistryV1) {
+	if errdefs.IsNotFound(err) || errors.As(err, new(*oddList)) {
+		old, oerr := r.tagsV1(ctx, spec)
+		switch {
+		case !errors.Is(oerr, errNotRegistryV1):
 			tags, err = old, oerr
+		case errors.As(oerr, new(*notAskedInV1)):
+			err = fmt.Errorf("%w (%s)", err, oerr.Error())
 		}
 	}
 	if err != nil {
@@ -150,6 +154,11 @@ func tagsIn(body []byte) ([]string, error) {
 	return list.Tags, err
 }
 
+// oddList is of a status that servers have for what they do not know.
+type oddList struct{ error }
+
+func (e *oddList) Unwrap() error { return e.error }
+
 // refusedList tells what a status says about the list of tags.
 func refusedList(host string, status int) error {
 	var class error = errdefs.ErrUnknown
@@ -161,7 +170,11 @@ func refusedList(host string, status int) error {
 	case http.StatusForbidden:
 		class = errdefs.ErrPermissionDenied
 	}
-	return fmt.Errorf("%s answers %d %s for the list of tags: %w", host, status, http.StatusText(status), class)
+	err := fmt.Errorf("%s answers %d %s for the list of tags: %w", host, status, http.StatusText(status), class)
+	if oddStatus(status) {
+		return &oddList{err}
+	}
+	return err
 }
 
 // tagsV1 asks in the v1 protocol, where that may be.

@@ -2,7 +2,6 @@ package resolver
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -43,9 +42,6 @@ func ParseV1Policy(s string) (V1Policy, error) {
 	}
 }
 
-// errNotRegistryV1 tells that the v2 answer stands.
-var errNotRegistryV1 = errors.New("not a case for Registry v1")
-
 // registryV1 pulls an image that the v2 protocol did not find, if the registry
 // may be and is to be asked in the v1 protocol.
 func (r *Resolver) registryV1(ctx context.Context, spec reference.Spec) (ocispec.Descriptor, error) {
@@ -54,7 +50,7 @@ func (r *Resolver) registryV1(ctx context.Context, spec reference.Spec) (ocispec
 		return ocispec.Descriptor{}, err
 	}
 	if r.options.Store == nil {
-		return ocispec.Descriptor{}, fmt.Errorf("%s speaks Registry v1 only, and this client has no content store to convert images into: %w", rh.Host, errdefs.ErrNotImplemented)
+		return ocispec.Descriptor{}, &SpeaksV1Error{Host: rh.Host}
 	}
 	if strings.HasPrefix(spec.Object, "@") {
 		if desc, ok := r.convertedBefore(ctx, spec); ok {
@@ -66,22 +62,20 @@ func (r *Resolver) registryV1(ctx context.Context, spec reference.Spec) (ocispec
 	})
 }
 
-// AllowsV1 tells whether a registry may be spoken to in the v1 protocol. Docker
-// Hub switched v1 off for good.
-func (h *Hosts) AllowsV1(host *certsd.Host) bool {
-	policy := h.RegistryV1
-	if host.RegistryV1 != "" {
-		policy = V1Policy(host.RegistryV1)
-	}
-	switch {
-	case isDockerHub(host.Name) || policy == V1Never:
-		return false
-	case policy == V1Always:
-		return true
-	default:
-		return host.Own
-	}
+// SpeaksV1Error tells that an image is to be asked for in Registry v1, by a
+// client that has no content store to convert it into.
+type SpeaksV1Error struct {
+	// Host is the endpoint to ask.
+	Host string
 }
+
+// Error implements error.
+func (e *SpeaksV1Error) Error() string {
+	return fmt.Sprintf("%s has it in Registry v1 only, and this client has no content store to convert images into: %v", e.Host, errdefs.ErrNotImplemented)
+}
+
+// Unwrap makes it errdefs.ErrNotImplemented.
+func (e *SpeaksV1Error) Unwrap() error { return errdefs.ErrNotImplemented }
 
 // isDockerHub knows the names Docker Hub answers to.
 func isDockerHub(host string) bool {
@@ -91,39 +85,6 @@ func isDockerHub(host string) bool {
 	default:
 		return false
 	}
-}
-
-// v1Endpoint finds the endpoint that knows no v2, if the registry may be asked
-// in v1: its API root answers 404 without the header that every v2 registry
-// sends. Neither a failed connection, nor 401, 403 or 5xx says anything of the
-// kind.
-func (r *Resolver) v1Endpoint(ctx context.Context, spec reference.Spec) (docker.RegistryHost, error) {
-	host, err := r.hosts.directories().Lookup(spec.Hostname())
-	if err != nil {
-		return docker.RegistryHost{}, err
-	}
-	if !r.hosts.AllowsV1(host) {
-		return docker.RegistryHost{}, errNotRegistryV1
-	}
-	hosts, err := r.registryHosts(spec.Hostname())
-	if err != nil {
-		return docker.RegistryHost{}, err
-	}
-	for _, rh := range hosts {
-		if isDockerHub(rh.Host) || rh.Path != "/v2" || !rh.Capabilities.Has(docker.HostCapabilityPull|docker.HostCapabilityResolve) {
-			continue
-		}
-		// A base that wants credentials is one of v2, whatever it says to those
-		// who have some.
-		a, err := r.ask(ctx, spec, rh, question{})
-		if err != nil {
-			continue
-		}
-		if a.status == http.StatusNotFound && a.header.Get("Docker-Distribution-API-Version") == "" {
-			return rh, nil
-		}
-	}
-	return docker.RegistryHost{}, errNotRegistryV1
 }
 
 func (r *Resolver) pullV1(ctx context.Context, spec reference.Spec, rh docker.RegistryHost) (ocispec.Descriptor, error) {
@@ -138,11 +99,16 @@ func (r *Resolver) pullV1(ctx context.Context, spec reference.Spec, rh docker.Re
 	}
 	// Labels name the registry of the reference, wherever it was reached.
 	image.Scheme, image.Registry = r.source(spec).Scheme, spec.Hostname()
+	return r.convert(ctx, spec, image, r.converter())
+}
+
+// converter is one whose downloads are limited as those of the pull are.
+func (r *Resolver) converter() *v1compat.Converter {
 	c := &v1compat.Converter{Limiter: r.options.Downloads}
 	if c.Limiter == nil && r.limits.DownloadLimiter != nil {
 		c.Limiter = r.limits.DownloadLimiter
 	}
-	return r.convert(ctx, spec, image, c)
+	return c
 }
 
 func (r *Resolver) v1Client(spec reference.Spec, rh docker.RegistryHost) *v1compat.Client {

@@ -214,7 +214,7 @@ func TestNothingIsConvertedWithoutACache(t *testing.T) {
 	c.Cache = nil
 	s, err := c.Copy(t.Context(), imagecopy.Request{Source: a.Host + "/app:1", Target: target.Host + "/app"})
 	ok(t, err)
-	if err := s.Items[0].Err; err == nil || !strings.Contains(err.Error(), "speaks Registry v1 only, and this client has no content store to convert images into") {
+	if err := s.Items[0].Err; err == nil || !strings.Contains(err.Error(), "in Registry v1 only, and this client has no content store to convert images into") {
 		t.Errorf("got %v", err)
 	}
 }

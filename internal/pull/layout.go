@@ -9,12 +9,13 @@ import (
 	"net"
 
 	"github.com/containerd/containerd/v2/core/content"
-	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/remotes"
 	"github.com/containerd/errdefs"
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-	"golang.org/x/sync/semaphore"
+	"golang.org/x/sync/errgroup"
 
+	"github.com/certsd/containerd-certsd/internal/manifest"
 	"github.com/certsd/containerd-certsd/internal/ocilayout"
 )
 
@@ -87,8 +88,7 @@ func (r *Request) toStore(ctx context.Context, store content.Store) (Result, err
 	if err := chosen.write(ctx, store); err != nil {
 		return Result{}, err
 	}
-	handler := images.Handlers(images.HandlerFunc(in.fetch), images.HandlerFunc(in.children))
-	if err := images.Dispatch(ctx, handler, semaphore.NewWeighted(maxDownloads), chosen.root); err != nil {
+	if err := in.all(ctx, chosen.root); err != nil {
 		return Result{}, err
 	}
 	res := Result{Target: chosen.root, Resolved: desc}
@@ -106,15 +106,69 @@ type intake struct {
 	watch   *watch
 }
 
-// fetch is an images.HandlerFunc that brings a blob into the store.
-func (in *intake) fetch(ctx context.Context, desc ocispec.Descriptor) ([]ocispec.Descriptor, error) {
+// maxLevels is how deep indexes may lie in indexes.
+const maxLevels = 8
+
+// all brings a manifest and what it needs into the store. What it has for
+// configuration and layers are blobs, whatever their media type says.
+func (in *intake) all(ctx context.Context, root ocispec.Descriptor) error {
+	level := []ocispec.Descriptor{root}
+	for depth := 0; len(level) > 0; depth++ {
+		if depth == maxLevels {
+			return fmt.Errorf("%s: indexes within indexes, more than %d deep", in.ref, maxLevels)
+		}
+		if err := in.each(ctx, level); err != nil {
+			return err
+		}
+		var next, blobs []ocispec.Descriptor
+		for _, d := range level {
+			if manifest.KindOf(d.MediaType) == 0 {
+				continue // an index may have other things in it
+			}
+			body, err := content.ReadBlob(ctx, in.store, d)
+			if err != nil {
+				return err
+			}
+			m, err := manifest.Parse(body, d.MediaType)
+			if err != nil {
+				return fmt.Errorf("%s: %s: %w", in.ref, d.Digest, err)
+			}
+			if next = append(next, m.Manifests...); m.Config != nil {
+				blobs = append(blobs, *m.Config)
+			}
+			blobs = append(blobs, m.Blobs...)
+		}
+		if err := in.each(ctx, blobs); err != nil {
+			return err
+		}
+		level = next
+	}
+	return nil
+}
+
+// each fetches several, each once.
+func (in *intake) each(ctx context.Context, descs []ocispec.Descriptor) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(maxDownloads)
+	seen := map[digest.Digest]bool{}
+	for _, d := range descs {
+		if !seen[d.Digest] {
+			seen[d.Digest] = true
+			group.Go(func() error { return in.fetch(ctx, d) })
+		}
+	}
+	return group.Wait()
+}
+
+// fetch brings a blob into the store.
+func (in *intake) fetch(ctx context.Context, desc ocispec.Descriptor) error {
 	there, err := in.there(ctx, desc)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if there {
 		in.watch.done(desc, "already there")
-		return nil, nil
+		return nil
 	}
 	action, err := in.fetchOnce(ctx, desc)
 	if action != "" && err != nil && ctx.Err() == nil && !cut(err) {
@@ -126,32 +180,13 @@ func (in *intake) fetch(ctx context.Context, desc ocispec.Descriptor) ([]ocispec
 		}
 	}
 	if errdefs.IsAlreadyExists(err) {
-		return nil, nil
+		return nil
 	}
 	if err != nil {
-		return nil, in.explain(err, desc)
+		return in.explain(err, desc)
 	}
 	in.watch.done(desc, action)
-	return nil, nil
-}
-
-// mediaTypeArtifact is the manifest of artifacts that OCI 1.1 had until its last
-// release candidate.
-const mediaTypeArtifact = "application/vnd.oci.artifact.manifest.v1+json"
-
-// children are what a manifest names.
-func (in *intake) children(ctx context.Context, desc ocispec.Descriptor) ([]ocispec.Descriptor, error) {
-	if desc.MediaType != mediaTypeArtifact {
-		return images.Children(ctx, in.store, desc)
-	}
-	var artifact struct {
-		Blobs []ocispec.Descriptor `json:"blobs"`
-	}
-	if desc.Size > maxDocument {
-		return nil, fmt.Errorf("%s: a manifest of %d bytes is too large", desc.Digest, desc.Size)
-	}
-	err := read(ctx, in.store, desc, &artifact)
-	return artifact.Blobs, err
+	return nil
 }
 
 // empty stores a blob of nothing, which containerd refuses to fetch.

@@ -2,11 +2,12 @@ package pull
 
 import (
 	"fmt"
-	"runtime"
 	"strings"
 
 	"github.com/containerd/platforms"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/certsd/containerd-certsd/internal/choice"
 )
 
 // Platforms say what is taken of an image that is there for several. The zero
@@ -34,63 +35,16 @@ func ParsePlatforms(list []string) ([]ocispec.Platform, error) {
 	return parsed, nil
 }
 
-// host is the platform whose images run here. On a Mac they run in a Linux.
-func host() ocispec.Platform {
-	p := platforms.DefaultSpec()
-	if runtime.GOOS != "windows" {
-		p.OS = "linux"
-	}
-	return p
-}
-
 // wanted are the platforms to look for in an index.
 func (p Platforms) wanted() []ocispec.Platform {
 	if len(p.Only) > 0 {
 		return p.Only
 	}
-	return []ocispec.Platform{host()}
-}
-
-// best is the entry that fits a platform best, -1 if none does.
-func best(want ocispec.Platform, entries []ocispec.Descriptor) int {
-	matcher := platforms.Only(want)
-	found := -1
-	for i, e := range entries {
-		if e.Platform == nil || !matcher.Match(*e.Platform) {
-			continue
-		}
-		if found < 0 || matcher.Less(*e.Platform, *entries[found].Platform) {
-			found = i
-		}
-	}
-	return found
+	return []ocispec.Platform{choice.Host()}
 }
 
 // MissingPlatformError tells that an image is not there for a platform.
-type MissingPlatformError struct {
-	// Ref is the image, Want the platform.
-	Ref  string
-	Want ocispec.Platform
-	// Has are the platforms it is there for.
-	Has []string
-}
+type MissingPlatformError = choice.MissingPlatformError
 
-// Error names the image and what there is of it.
-func (e *MissingPlatformError) Error() string {
-	has := "none that is named"
-	if len(e.Has) > 0 {
-		has = strings.Join(e.Has, ", ")
-	}
-	return fmt.Sprintf("%s is not there for %s: it is for %s: choose with --platform, or take --all-platforms",
-		e.Ref, platforms.Format(e.Want), has)
-}
-
-func names(entries []ocispec.Descriptor) []string {
-	var list []string
-	for _, e := range entries {
-		if e.Platform != nil && e.Platform.OS != "unknown" {
-			list = append(list, platforms.Format(*e.Platform))
-		}
-	}
-	return list
-}
+// DigestError is content that is not what its digest says.
+type DigestError = choice.DigestError

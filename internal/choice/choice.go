@@ -1,0 +1,214 @@
+// Package choice finds the image that an index has for a platform. Pulling,
+// copying and checking choose by it.
+package choice
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"strings"
+
+	"github.com/containerd/containerd/v2/core/remotes"
+	"github.com/containerd/platforms"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/certsd/containerd-certsd/internal/manifest"
+)
+
+const (
+	// maxEntries and maxDepth bound what indexes refer to.
+	maxEntries = 1000
+	maxDepth   = 4
+	// maxConfigs bounds how many configurations are read to learn what images
+	// are for.
+	maxConfigs = 64
+)
+
+// Host is the platform whose images run here. On a Mac they run in a Linux.
+func Host() ocispec.Platform {
+	p := platforms.DefaultSpec()
+	if runtime.GOOS != "windows" {
+		p.OS = "linux"
+	}
+	return p
+}
+
+// Flatten reads an index with those it refers to: the index itself, and the
+// manifests of all. Those that say no platform, which is optional, have that of
+// their configuration.
+func Flatten(ctx context.Context, f remotes.Fetcher, desc ocispec.Descriptor) (ocispec.Index, []ocispec.Descriptor, error) {
+	var top ocispec.Index
+	var entries []ocispec.Descriptor
+	level := []ocispec.Descriptor{desc}
+	for depth := 0; len(level) > 0; depth++ {
+		if depth == maxDepth {
+			return top, nil, fmt.Errorf("indexes within indexes, more than %d deep", maxDepth)
+		}
+		var deeper []ocispec.Descriptor
+		for _, d := range level {
+			body, index, err := ReadManifest(ctx, f, d)
+			if err != nil {
+				return top, nil, err
+			}
+			if depth == 0 {
+				if err := json.Unmarshal(body, &top); err != nil {
+					return top, nil, fmt.Errorf("%s: %w", desc.Digest, err)
+				}
+			}
+			for _, m := range index.Manifests {
+				if manifest.KindOf(m.MediaType) == manifest.Index {
+					deeper = append(deeper, m)
+				} else {
+					entries = append(entries, m)
+				}
+			}
+			if len(entries)+len(deeper) > maxEntries {
+				return top, nil, fmt.Errorf("an index of more than %d images", maxEntries)
+			}
+		}
+		level = deeper
+	}
+	return top, entries, fill(ctx, f, entries)
+}
+
+// fill adds the platforms that the entries do not say.
+func fill(ctx context.Context, f remotes.Fetcher, entries []ocispec.Descriptor) error {
+	read := 0
+	for i, e := range entries {
+		if e.Platform != nil || manifest.KindOf(e.MediaType) != manifest.Image {
+			continue
+		}
+		if read++; read > maxConfigs {
+			return fmt.Errorf("an index of more than %d images that say no platform", maxConfigs)
+		}
+		p, err := PlatformOf(ctx, f, e)
+		if err != nil {
+			return err
+		}
+		if p.OS != "" || p.Architecture != "" {
+			entries[i].Platform = &p
+		}
+	}
+	return nil
+}
+
+// PlatformOf reads what an image is for from its configuration. The zero value
+// is that of an artifact, which has no such configuration.
+func PlatformOf(ctx context.Context, f remotes.Fetcher, desc ocispec.Descriptor) (ocispec.Platform, error) {
+	var has ocispec.Platform
+	_, m, err := ReadManifest(ctx, f, desc)
+	if err != nil {
+		return has, fmt.Errorf("manifest: %w", err)
+	}
+	if m.Config == nil {
+		return has, nil
+	}
+	body, err := ReadDocument(ctx, f, *m.Config)
+	if err != nil {
+		return has, fmt.Errorf("configuration: %w", err)
+	}
+	if json.Unmarshal(body, &has) != nil || has.OS == "" && has.Architecture == "" {
+		return ocispec.Platform{}, nil
+	}
+	return platforms.Normalize(has), nil
+}
+
+// Best is the entry that fits a platform best, -1 if none does.
+func Best(want ocispec.Platform, entries []ocispec.Descriptor) int {
+	matcher := platforms.Only(want)
+	found := -1
+	for i, e := range entries {
+		if e.Platform == nil || !matcher.Match(*e.Platform) {
+			continue
+		}
+		if found < 0 || matcher.Less(*e.Platform, *entries[found].Platform) {
+			found = i
+		}
+	}
+	return found
+}
+
+// Names are the platforms that entries are for.
+func Names(entries []ocispec.Descriptor) []string {
+	var list []string
+	for _, e := range entries {
+		if e.Platform != nil && e.Platform.OS != "unknown" {
+			list = append(list, platforms.Format(*e.Platform))
+		}
+	}
+	return list
+}
+
+// MissingPlatformError tells that an image is not there for a platform.
+type MissingPlatformError struct {
+	// Ref is the image, Want the platform.
+	Ref  string
+	Want ocispec.Platform
+	// Has are the platforms it is there for.
+	Has []string
+}
+
+// Error names the image and what there is of it.
+func (e *MissingPlatformError) Error() string {
+	has := "none that is named"
+	if len(e.Has) > 0 {
+		has = strings.Join(e.Has, ", ")
+	}
+	return fmt.Sprintf("%s is not there for %s: it is for %s: choose with --platform, or take --all-platforms",
+		e.Ref, platforms.Format(e.Want), has)
+}
+
+// ReadManifest fetches a manifest and holds it to its digest.
+func ReadManifest(ctx context.Context, f remotes.Fetcher, desc ocispec.Descriptor) ([]byte, *manifest.Manifest, error) {
+	body, err := ReadDocument(ctx, f, desc)
+	if err != nil {
+		return nil, nil, err
+	}
+	m, err := manifest.Parse(body, desc.MediaType)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", desc.Digest, err)
+	}
+	return body, m, nil
+}
+
+// ReadDocument fetches a manifest or a configuration and holds it to its digest.
+func ReadDocument(ctx context.Context, f remotes.Fetcher, desc ocispec.Descriptor) ([]byte, error) {
+	if desc.Size < 0 || desc.Size > manifest.MaxSize {
+		return nil, fmt.Errorf("%s of %d bytes, more than the %d of the largest that is read", desc.Digest, desc.Size, manifest.MaxSize)
+	}
+	if err := desc.Digest.Validate(); err != nil {
+		return nil, fmt.Errorf("digest %q: %w", desc.Digest, err)
+	}
+	rc, err := f.Fetch(ctx, desc)
+	if err != nil {
+		return nil, err
+	}
+	data, err := io.ReadAll(io.LimitReader(rc, manifest.MaxSize+1))
+	if err := errors.Join(err, rc.Close()); err != nil {
+		return nil, err
+	}
+	if got := desc.Digest.Algorithm().FromBytes(data); got != desc.Digest {
+		return nil, &DigestError{Want: desc.Digest, Got: got}
+	}
+	return data, nil
+}
+
+// DigestError is content that is not what its digest says.
+type DigestError struct {
+	// Want is the digest that was asked for, Got that of what came; it may be
+	// empty.
+	Want, Got digest.Digest
+}
+
+// Error names both digests.
+func (e *DigestError) Error() string {
+	what := "something else"
+	if e.Got != "" {
+		what = e.Got.String()
+	}
+	return fmt.Sprintf("asked for %s the server sent %s: it was not kept: ask the registry's owner, or try another mirror", e.Want, what)
+}

@@ -1,0 +1,260 @@
+// Package manifest tells whether a document is a manifest, and of which kind.
+// Whatever is pulled, copied or served as one passes through [Parse].
+package manifest
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"mime"
+	"slices"
+	"strings"
+
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// MaxSize bounds manifests in bytes, as registries and containerd do.
+const MaxSize = 4 << 20
+
+// The media types that core/images has no names for.
+const (
+	MediaTypeSchema1       = "application/vnd.docker.distribution.manifest.v1+json"
+	MediaTypeSchema1Signed = images.MediaTypeDockerSchema1Manifest
+	// MediaTypeArtifact is of a draft of the OCI specification, MediaTypeORAS of
+	// the project it came from. Registries still hold both.
+	MediaTypeArtifact = "application/vnd.oci.artifact.manifest.v1+json"
+	MediaTypeORAS     = "application/vnd.cncf.oras.artifact.manifest.v1+json"
+)
+
+// Kind is what a manifest has in it.
+type Kind int
+
+// The kinds. The zero value is none.
+const (
+	// Image has a configuration and layers.
+	Image Kind = iota + 1
+	// Index has other manifests.
+	Index
+	// Artifact has blobs, and no configuration.
+	Artifact
+	// Schema1 has the history of Registry v1.
+	Schema1
+)
+
+func (k Kind) String() string {
+	return map[Kind]string{Image: "an image manifest", Index: "an index", Artifact: "an artifact manifest", Schema1: "a schema 1 manifest"}[k]
+}
+
+// kinds are the media types of manifests.
+var kinds = map[string]Kind{
+	ocispec.MediaTypeImageManifest:            Image,
+	images.MediaTypeDockerSchema2Manifest:     Image,
+	ocispec.MediaTypeImageIndex:               Index,
+	images.MediaTypeDockerSchema2ManifestList: Index,
+	MediaTypeArtifact:                         Artifact,
+	MediaTypeORAS:                             Artifact,
+	MediaTypeSchema1:                          Schema1,
+	MediaTypeSchema1Signed:                    Schema1,
+}
+
+// KindOf is the kind that a media type names, zero if it is none of a manifest.
+func KindOf(mediaType string) Kind { return kinds[Base(mediaType)] }
+
+// Base is a media type without its parameters, as of a Content-Type.
+func Base(mediaType string) string {
+	base, _, _ := strings.Cut(mediaType, ";")
+	return strings.ToLower(strings.TrimSpace(base))
+}
+
+// Manifest is a manifest that was looked at.
+type Manifest struct {
+	Kind Kind
+	// MediaType is what to call it: what it was announced as where that is of
+	// its kind, else what it calls itself, else what its parts tell.
+	MediaType string
+	// Config and Blobs are blobs whatever their media types say; Config is nil
+	// where there is none. Schema 1 has neither, but digests.
+	Config *ocispec.Descriptor
+	Blobs  []ocispec.Descriptor
+	// Manifests are those an index has.
+	Manifests []ocispec.Descriptor
+}
+
+// document has the keys of all kinds. Other readers of manifests take a key in
+// any case, as encoding/json does: what is two kinds to one of them must not be
+// one to another.
+type document struct {
+	SchemaVersion *int                  `json:"schemaVersion"`
+	MediaType     string                `json:"mediaType"`
+	Config        *ocispec.Descriptor   `json:"config"`
+	Layers        *[]ocispec.Descriptor `json:"layers"`
+	Manifests     *[]ocispec.Descriptor `json:"manifests"`
+	Blobs         *[]ocispec.Descriptor `json:"blobs"`
+	Subject       *ocispec.Descriptor   `json:"subject"`
+	FSLayers      json.RawMessage       `json:"fsLayers"`
+	Signatures    json.RawMessage       `json:"signatures"`
+}
+
+// Parse reads a manifest that was announced with a media type, which may be a
+// file server's or none: what is in the document decides. Each descriptor in it
+// has a digest that can be computed, a size and a media type.
+func Parse(body []byte, announced string) (*Manifest, error) {
+	if len(body) > MaxSize {
+		return nil, fmt.Errorf("%d bytes are more than the %d of the largest manifest", len(body), MaxSize)
+	}
+	var doc document
+	if err := json.Unmarshal(body, &doc); err != nil {
+		return nil, plain(err)
+	}
+	kind, err := doc.kind(announced)
+	if err != nil {
+		return nil, err
+	}
+	m := &Manifest{Kind: kind, MediaType: doc.name(kind, announced)}
+	if kind == Schema1 {
+		return m, nil
+	}
+	if v := doc.SchemaVersion; v != nil && *v != 2 && *v != 0 {
+		return nil, fmt.Errorf("it is %s of the schemaVersion %d, which nobody knows", kind, *v)
+	}
+	m.Config, m.Blobs, m.Manifests = doc.Config, each(doc.Layers, doc.Blobs), each(doc.Manifests)
+	return m, m.check(doc.Subject)
+}
+
+// kind is what the document is by its keys, which must be those of one kind.
+func (d *document) kind(announced string) (Kind, error) {
+	var found []Kind
+	if d.Config != nil || d.Layers != nil {
+		found = append(found, Image)
+	}
+	if d.Manifests != nil {
+		found = append(found, Index)
+	}
+	if d.Blobs != nil {
+		found = append(found, Artifact)
+	}
+	if d.FSLayers != nil || d.SchemaVersion != nil && *d.SchemaVersion == 1 {
+		found = append(found, Schema1)
+	}
+	said := KindOf(d.MediaType)
+	if said == 0 && d.MediaType == "" {
+		said = KindOf(announced)
+	}
+	switch {
+	case d.MediaType != "" && said == 0:
+		return 0, fmt.Errorf("it calls itself %.100q, which is no media type of a manifest", d.MediaType)
+	case len(found) > 1:
+		return 0, fmt.Errorf("it is %s and %s at once", found[0], found[1])
+	case len(found) == 0 && (said == Index || said == Artifact) && d.SchemaVersion != nil:
+		return said, nil // of nothing
+	case len(found) == 0:
+		return 0, errors.New("it is JSON with nothing of a manifest in it")
+	case KindOf(d.MediaType) != 0 && KindOf(d.MediaType) != found[0]:
+		return 0, fmt.Errorf("it calls itself %s, and is %s", said, found[0])
+	case found[0] == Image && d.Config == nil:
+		return 0, errors.New("it has layers and no configuration")
+	}
+	return found[0], nil
+}
+
+// name is what to call a document of a kind.
+func (d *document) name(kind Kind, announced string) string {
+	if announced = Base(announced); kinds[announced] == kind && kind != Schema1 {
+		return announced
+	}
+	if own := Base(d.MediaType); kinds[own] == kind && kind != Schema1 {
+		return own
+	}
+	switch kind {
+	case Schema1:
+		if d.Signatures == nil {
+			return MediaTypeSchema1
+		}
+		return MediaTypeSchema1Signed
+	case Artifact:
+		return MediaTypeArtifact
+	case Index:
+		if docker := func(m ocispec.Descriptor) bool { return m.MediaType == images.MediaTypeDockerSchema2Manifest }; d.Manifests != nil && slices.ContainsFunc(*d.Manifests, docker) {
+			return images.MediaTypeDockerSchema2ManifestList
+		}
+		return ocispec.MediaTypeImageIndex
+	}
+	if d.Config.MediaType == images.MediaTypeDockerSchema2Config {
+		return images.MediaTypeDockerSchema2Manifest
+	}
+	return ocispec.MediaTypeImageManifest
+}
+
+func each(lists ...*[]ocispec.Descriptor) (all []ocispec.Descriptor) {
+	for _, list := range lists {
+		if list != nil {
+			all = append(all, *list...)
+		}
+	}
+	return all
+}
+
+func (m *Manifest) check(subject *ocispec.Descriptor) error {
+	one := func(what string, d *ocispec.Descriptor) error {
+		if d == nil {
+			return nil
+		}
+		if err := Sound(*d); err != nil {
+			return fmt.Errorf("its %s: %w", what, err)
+		}
+		return nil
+	}
+	errs := []error{one("config", m.Config), one("subject", subject)}
+	for what, list := range map[string][]ocispec.Descriptor{"layers": m.Blobs, "manifests": m.Manifests} {
+		for i := range list {
+			errs = append(errs, one(fmt.Sprintf("%s[%d]", what, i), &list[i]))
+		}
+	}
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Sound reports whether a descriptor can be acted on: what is wrong with it.
+func Sound(d ocispec.Descriptor) error {
+	if d.Digest == "" {
+		return errors.New("it has no digest")
+	}
+	if err := d.Digest.Validate(); err != nil {
+		if errors.Is(err, digest.ErrDigestUnsupported) {
+			return fmt.Errorf("digest %.100q: its algorithm is not known here", d.Digest)
+		}
+		return fmt.Errorf("digest %.100q: %w", d.Digest, err)
+	}
+	if d.Size < 0 {
+		return fmt.Errorf("%s has a size of %d", d.Digest, d.Size)
+	}
+	if t, _, err := mime.ParseMediaType(d.MediaType); err != nil || !strings.Contains(t, "/") {
+		return fmt.Errorf("%s has %.100q for a media type", d.Digest, d.MediaType)
+	}
+	return nil
+}
+
+// plain says what is wrong with JSON without the names of Go's types.
+func plain(err error) error {
+	var wrong *json.UnmarshalTypeError
+	if errors.As(err, &wrong) {
+		if wrong.Field == "" {
+			return fmt.Errorf("it is JSON, but %s where an object belongs", article(wrong.Value))
+		}
+		return fmt.Errorf("its %s is %s", wrong.Field, article(wrong.Value))
+	}
+	return fmt.Errorf("it is no JSON: %w", err)
+}
+
+func article(value string) string {
+	if strings.HasPrefix(value, "a") || strings.HasPrefix(value, "o") {
+		return "an " + value
+	}
+	return "a " + value
+}

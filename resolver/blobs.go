@@ -1,0 +1,131 @@
+package resolver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/remotes"
+	"github.com/containerd/containerd/v2/pkg/reference"
+	"github.com/containerd/errdefs"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/certsd/containerd-certsd/internal/manifest"
+	"github.com/certsd/containerd-certsd/v1compat"
+)
+
+// blobOpener reads the layers of a schema 1 image from the endpoints, in order,
+// by GET alone: nothing is known of their size beforehand, and registries that
+// redirect to signed URLs, or serve files, answer HEAD with anything.
+func (r *Resolver) blobOpener(spec reference.Spec) func(context.Context, digest.Digest, int64) (*v1compat.LayerStream, error) {
+	return func(ctx context.Context, dgst digest.Digest, offset int64) (*v1compat.LayerStream, error) {
+		header := http.Header{}
+		if offset > 0 {
+			header.Set("Range", fmt.Sprintf("bytes=%d-", offset))
+		}
+		resp, err := r.open(ctx, spec, http.MethodGet, header, "blobs", dgst.String())
+		if err != nil {
+			return nil, err
+		}
+		stream := &v1compat.LayerStream{ReadCloser: resp.Body, Total: resp.ContentLength, Validator: dgst.String()}
+		if resp.StatusCode != http.StatusPartialContent {
+			return stream, nil
+		}
+		content := resp.Header.Get("Content-Range")
+		if _, err := fmt.Sscanf(content, "bytes %d-", &stream.Start); err != nil || stream.Start != offset {
+			closing(resp)
+			if offset == 0 {
+				return nil, fmt.Errorf("%s answers with the range %.100q where the whole was asked for", spec.Hostname(), content)
+			}
+			// A range that cannot be read, or another than that asked for: the
+			// whole is.
+			return r.blobOpener(spec)(ctx, dgst, 0)
+		}
+		stream.Total = totalOf(content)
+		return stream, nil
+	}
+}
+
+// elsewhereIn is what a digest may be looked for as if the registry has nothing
+// under what its media type says: layers and configurations are blobs even
+// where their media type is one of a manifest, and some manifests have types
+// that containerd does not count among them. The result is a media type that has
+// it looked for there.
+func elsewhereIn(mediaType string) string {
+	switch {
+	case images.IsManifestType(mediaType), images.IsIndexType(mediaType):
+		return "application/octet-stream"
+	case manifest.KindOf(mediaType) != 0:
+		return ocispec.MediaTypeImageManifest
+	default:
+		return ""
+	}
+}
+
+// turning is content that is looked for in two places. The first is asked at
+// the first Read.
+type turning struct {
+	io.ReadCloser
+	// other opens the second place; nil once it is too late for that.
+	other func() (io.ReadCloser, error)
+}
+
+// Read implements io.Reader.
+func (t *turning) Read(p []byte) (int, error) {
+	n, err := t.ReadCloser.Read(p)
+	other := t.other
+	t.other = nil
+	if n > 0 || other == nil || !errdefs.IsNotFound(err) {
+		return n, err
+	}
+	rc, oerr := other()
+	if oerr != nil {
+		return 0, err
+	}
+	n, oerr = rc.Read(p)
+	if oerr != nil && oerr != io.EOF {
+		if errdefs.IsNotFound(oerr) {
+			oerr = err // what was asked for first is what counts
+		}
+		return n, errors.Join(oerr, rc.Close())
+	}
+	_ = t.Close()
+	t.ReadCloser = rc
+	return n, oerr
+}
+
+// seekableTurning can be resumed by containerd's content.Copy.
+type seekableTurning struct{ *turning }
+
+// Seek implements io.Seeker.
+func (t seekableTurning) Seek(offset int64, whence int) (int64, error) {
+	s, ok := t.ReadCloser.(io.Seeker)
+	if !ok {
+		return 0, errors.New("the content cannot be read from elsewhere")
+	}
+	return s.Seek(offset, whence)
+}
+
+// fetch fetches content from the place that its media type says, and where it is
+// not there from the other one.
+func (f *fetcher) fetch(ctx context.Context, desc ocispec.Descriptor) (io.ReadCloser, error) {
+	rc, err := f.inner.Fetch(ctx, desc)
+	other := elsewhereIn(desc.MediaType)
+	if err != nil || other == "" {
+		return rc, err
+	}
+	t := &turning{ReadCloser: rc, other: func() (io.ReadCloser, error) {
+		desc.MediaType = other
+		return f.inner.Fetch(ctx, desc)
+	}}
+	if _, ok := rc.(io.Seeker); ok {
+		return seekableTurning{t}, nil
+	}
+	return t, nil
+}
+
+var _ remotes.FetcherFunc = (*fetcher)(nil).fetch

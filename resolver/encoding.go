@@ -1,0 +1,220 @@
+package resolver
+
+import (
+	"bufio"
+	"bytes"
+	"compress/flate"
+	"compress/gzip"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/klauspost/compress/zstd"
+	"github.com/opencontainers/go-digest"
+
+	"github.com/certsd/containerd-certsd/internal/manifest"
+)
+
+// What has a digest is asked for as it is. Servers say Content-Encoding all the
+// same: nginx's gzip_static and Apache's AddEncoding about stored files, and
+// object stores because an upload said so. The bytes may have been packed on the
+// way, or the word may be a label on what is stored: the digest decides where
+// it can be computed, and the length and the content where it is a large blob's.
+
+// encodings are the codings of a header, in the order in which they are undone.
+func encodings(header string) []string {
+	var found []string
+	for name := range strings.SplitSeq(strings.ToLower(header), ",") {
+		switch name = strings.TrimSpace(name); name {
+		case "", "identity":
+		case "x-gzip":
+			found = append([]string{"gzip"}, found...)
+		default:
+			found = append([]string{name}, found...)
+		}
+	}
+	return found
+}
+
+var errEncoding = errors.New("a coding that is not known here")
+
+// decoded undoes codings.
+func decoded(r io.Reader, codings []string) (io.Reader, error) {
+	for _, coding := range codings {
+		switch coding {
+		case "gzip":
+			z, err := gzip.NewReader(r)
+			if err != nil {
+				return nil, err
+			}
+			r = z
+		case "deflate":
+			r = flate.NewReader(r)
+		case "zstd":
+			z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(64<<20))
+			if err != nil {
+				return nil, err
+			}
+			r = z.IOReadCloser()
+		default:
+			return nil, errEncoding
+		}
+	}
+	return r, nil
+}
+
+// plainOf is a manifest without the codings that it was sent with.
+func plainOf(raw []byte, header string, want digest.Digest) []byte {
+	codings := encodings(header)
+	if len(codings) == 0 || want.Validate() == nil && want.Algorithm().FromBytes(raw) == want {
+		return raw
+	}
+	if _, err := manifest.Parse(raw, ""); err == nil {
+		return raw
+	}
+	r, err := decoded(bytes.NewReader(raw), codings)
+	if err != nil {
+		return raw
+	}
+	body, err := io.ReadAll(io.LimitReader(r, manifest.MaxSize+1))
+	if err != nil {
+		return raw
+	}
+	return body
+}
+
+// blob makes a request for a blob, or a part of one.
+func (m *manifests) blob(req *http.Request, object string) (*http.Response, error) {
+	req = req.Clone(req.Context())
+	req.Header.Set("Accept-Encoding", "identity")
+	resp, err := m.next.RoundTrip(req)
+	if err != nil || resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusPartialContent {
+		return resp, err
+	}
+	codings := encodings(resp.Header.Get("Content-Encoding"))
+	if len(codings) == 0 {
+		resp.Header.Del("Content-Encoding") // identity
+		return resp, nil
+	}
+	size, known := sizeIn(req.Context())
+	total := resp.ContentLength
+	if resp.StatusCode == http.StatusPartialContent {
+		total = totalOf(resp.Header.Get("Content-Range"))
+		if known && total >= 0 && total != size {
+			// A part of what was packed is of no use.
+			closing(resp)
+			req = req.Clone(req.Context())
+			req.Header.Del("Range")
+			return m.blob(req, object)
+		}
+	}
+	resp.Header.Del("Content-Encoding")
+	if resp.StatusCode == http.StatusPartialContent || known && total == size {
+		return resp, nil
+	}
+	return unpacked(resp, codings, digest.Digest(object), known && total >= 0)
+}
+
+// maxTried is how much of a blob is kept to see which of two its digest is of.
+const maxTried = 1 << 20
+
+// unpacked undoes the codings of a blob if they were done on the way. packed
+// tells that the length says so.
+func unpacked(resp *http.Response, codings []string, want digest.Digest, packed bool) (*http.Response, error) {
+	body := resp.Body
+	begin, err := io.ReadAll(io.LimitReader(body, maxTried))
+	if err != nil {
+		closing(resp)
+		return nil, err
+	}
+	rest := io.MultiReader(bytes.NewReader(begin), body)
+	resp.Body = &joined{rest, body}
+	if len(begin) < maxTried && want.Validate() == nil && want.Algorithm().FromBytes(begin) == want {
+		return resp, nil
+	}
+	plain, err := decoded(bytes.NewReader(begin), codings)
+	if err != nil {
+		return resp, nil // a label
+	}
+	if !packed && len(begin) == maxTried && !compressed(plain) {
+		// What would come out is no layer as registries keep them.
+		return resp, nil
+	}
+	if !packed && len(begin) < maxTried && !isOf(begin, codings, want) {
+		return resp, nil
+	}
+	if plain, err = decoded(rest, codings); err != nil {
+		closing(resp)
+		return nil, err
+	}
+	resp.Body, resp.ContentLength = &joined{plain, body}, -1
+	resp.Header.Del("Content-Length")
+	return resp, nil
+}
+
+// isOf reports whether a digest is that of what comes out.
+func isOf(raw []byte, codings []string, want digest.Digest) bool {
+	plain, err := decoded(bytes.NewReader(raw), codings)
+	if err != nil || want.Validate() != nil {
+		return false
+	}
+	verifier := want.Verifier()
+	_, err = io.Copy(verifier, io.LimitReader(plain, maxTried*maxRatio))
+	return err == nil && verifier.Verified()
+}
+
+// maxRatio bounds what is made of maxTried bytes before they are believed.
+const maxRatio = 64
+
+// compressed reports whether something begins as compressed layers do.
+func compressed(r io.Reader) bool {
+	begin, _ := bufio.NewReader(r).Peek(6)
+	for _, magic := range []string{"\x1f\x8b", "\x28\xb5\x2f\xfd", "\xfd7zXZ\x00", "BZh"} {
+		if strings.HasPrefix(string(begin), magic) {
+			return true
+		}
+	}
+	return false
+}
+
+type joined struct {
+	io.Reader
+	io.Closer
+}
+
+// totalOf is the length of the whole that a Content-Range tells, -1 if unknown.
+func totalOf(contentRange string) int64 {
+	_, total, ok := strings.Cut(contentRange, "/")
+	if !ok {
+		return -1
+	}
+	n := int64(0)
+	for _, c := range total {
+		if c < '0' || c > '9' || n > 1<<58 {
+			return -1
+		}
+		n = n*10 + int64(c-'0')
+	}
+	if total == "" {
+		return -1
+	}
+	return n
+}
+
+// emptyDigests are those of nothing.
+func isEmpty(d digest.Digest) bool {
+	return d.Validate() == nil && d.Algorithm().FromBytes(nil) == d
+}
+
+// blobHead makes a HEAD request for a blob. A length of zero is what servers say
+// that know none.
+func (m *manifests) blobHead(req *http.Request, object string) (*http.Response, error) {
+	resp, err := m.next.RoundTrip(req)
+	if err != nil || resp.StatusCode != http.StatusOK || resp.ContentLength != 0 || isEmpty(digest.Digest(object)) {
+		return resp, err
+	}
+	resp.ContentLength = -1
+	resp.Header.Del("Content-Length")
+	return resp, nil
+}

@@ -1,0 +1,314 @@
+package resolver
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/containerd/errdefs"
+	"github.com/opencontainers/go-digest"
+
+	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/internal/manifest"
+)
+
+// manifests holds what an endpoint answers for a manifest to being one. It is
+// below everything that pulls, copies, serves or checks: whatever passes it
+// has a media type of a manifest, and its real length.
+//
+// A HEAD is believed where it says all that is asked of it. Registries forget
+// its headers, file servers have a type of their own, and some know no HEAD at
+// all: then the manifest itself is read before anything is concluded.
+type manifests struct {
+	next http.RoundTripper
+	// host and path are the endpoint's, path the root of its API.
+	host, path string
+}
+
+// RoundTrip implements http.RoundTripper.
+func (m *manifests) RoundTrip(req *http.Request) (*http.Response, error) {
+	first := firstOf(req)
+	kind, object := m.target(first)
+	switch {
+	case kind == "blobs" && req.Method == http.MethodGet:
+		return m.blob(req, object)
+	case kind == "blobs" && req.Method == http.MethodHead:
+		return m.blobHead(req, object)
+	case kind != "manifests":
+		return m.next.RoundTrip(req)
+	}
+	if first == req {
+		// Whoever follows a redirect finds it by the request that was redirected.
+		ctx := req.Context()
+		if certsd.PresentedFor(req) == nil {
+			ctx, _ = certsd.WithPresented(ctx)
+		}
+		req = req.Clone(ctx)
+	} else {
+		req = req.Clone(req.Context())
+	}
+	// A manifest is read whole, and as it is.
+	req.Header.Del("Range")
+	req.Header.Set("Accept-Encoding", "identity")
+	resp, err := m.manifest(req, object)
+	var page *NotManifestError
+	if !errors.As(err, &page) || first == req || !page.redirected() {
+		return resp, err
+	}
+	return m.again(first, page)
+}
+
+// target is what a request asks for below the root of the API: "manifests" or
+// "blobs", and of which tag or digest.
+func (m *manifests) target(req *http.Request) (kind, object string) {
+	if req.URL == nil || req.URL.Host != m.host || req.Method != http.MethodGet && req.Method != http.MethodHead {
+		return "", ""
+	}
+	below, ok := strings.CutPrefix(req.URL.Path, m.path+"/")
+	if !ok {
+		return "", ""
+	}
+	elements := strings.Split(below, "/")
+	if len(elements) < 3 {
+		return "", ""
+	}
+	return elements[len(elements)-2], elements[len(elements)-1]
+}
+
+// manifest makes a request for a manifest.
+func (m *manifests) manifest(req *http.Request, object string) (*http.Response, error) {
+	resp, err := m.next.RoundTrip(req)
+	if err != nil {
+		return nil, err
+	}
+	if req.Method != http.MethodHead {
+		if resp.StatusCode != http.StatusOK {
+			return resp, nil
+		}
+		return held(resp, object)
+	}
+	if !doubtful(resp) || resp.StatusCode == http.StatusNotFound && absenceStands(req.Context()) {
+		return resp, nil
+	}
+	closing(resp)
+	get := req.Clone(req.Context())
+	get.Method = http.MethodGet
+	answer, err := m.next.RoundTrip(get)
+	if err != nil {
+		return nil, err
+	}
+	if answer.StatusCode == http.StatusOK {
+		if answer, err = held(answer, object); err != nil {
+			return nil, err
+		}
+	}
+	closing(answer)
+	answer.Body = http.NoBody
+	return answer, nil
+}
+
+// doubtful reports whether a HEAD for a manifest has to be followed by a GET.
+// What a server says of a user or a certificate, and that it has no time, is
+// not: the same would be said again.
+func doubtful(resp *http.Response) bool {
+	switch status := resp.StatusCode; {
+	case status == http.StatusOK:
+		d := digest.Digest(resp.Header.Get("Docker-Content-Digest"))
+		switch manifest.KindOf(resp.Header.Get("Content-Type")) {
+		case 0, manifest.Schema1: // which some servers call whatever has no better name
+			return true
+		}
+		return resp.ContentLength <= 0 || d != "" && d.Validate() != nil
+	case status < http.StatusBadRequest:
+		return false
+	}
+	switch resp.StatusCode {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired, http.StatusRequestTimeout, http.StatusTooManyRequests,
+		http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return false
+	}
+	return true
+}
+
+// held reads a manifest and says in the answer's header what it is.
+func held(resp *http.Response, object string) (*http.Response, error) {
+	defer closing(resp)
+	raw, err := io.ReadAll(io.LimitReader(resp.Body, manifest.MaxSize+1))
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", withoutSecrets(resp.Request.URL.String()), err)
+	}
+	want := digest.Digest(object)
+	if want.Validate() != nil {
+		want = digest.Digest(resp.Header.Get("Docker-Content-Digest"))
+	}
+	body := plainOf(raw, resp.Header.Get("Content-Encoding"), want)
+	found, err := manifest.Parse(body, resp.Header.Get("Content-Type"))
+	if err != nil {
+		return nil, notManifest(resp, raw, err)
+	}
+	h := resp.Header
+	h.Del("Content-Encoding")
+	h.Set("Content-Type", found.MediaType)
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	if found.Kind != manifest.Schema1 && digest.Digest(object).Validate() != nil {
+		// A schema 1 manifest has the digest of a part of it. What was asked for
+		// by its digest is held to that by whoever asked.
+		if err := name(h, body); err != nil {
+			return nil, fmt.Errorf("%s: %w", withoutSecrets(resp.Request.URL.String()), err)
+		}
+	}
+	resp.ContentLength, resp.Body = int64(len(body)), io.NopCloser(bytes.NewReader(body))
+	return resp, nil
+}
+
+// name holds a manifest to the digest it was sent with, or gives it one.
+func name(h http.Header, body []byte) error {
+	said := digest.Digest(h.Get("Docker-Content-Digest"))
+	if said == "" || said.Validate() != nil {
+		h.Set("Docker-Content-Digest", digest.FromBytes(body).String())
+		return nil
+	}
+	if got := said.Algorithm().FromBytes(body); got != said {
+		return fmt.Errorf("the server calls a manifest %s that is %s: nothing of it was kept: ask the registry's owner, or try another mirror: %w", said, got, errdefs.ErrDataLoss)
+	}
+	return nil
+}
+
+// again makes a request for a manifest once more after its redirect led to a
+// page, with the next client certificate: a front end may send whose certificate
+// it refuses there.
+func (m *manifests) again(first *http.Request, page *NotManifestError) (*http.Response, error) {
+	presented := certsd.PresentedFor(first)
+	another := presented.Refuse()
+	page.Identities = presented.Refused()
+	if !another {
+		return nil, page
+	}
+	client := &http.Client{Transport: m}
+	req := first.Clone(first.Context())
+	req.RequestURI = ""
+	resp, err := client.Do(req)
+	var u *url.Error
+	if errors.As(err, &u) {
+		err = u.Err
+	}
+	return resp, err
+}
+
+// NotManifestError tells that what a server has for a manifest is none.
+type NotManifestError struct {
+	// URL is what was asked for, Page where a redirect led, empty without one.
+	// Neither has a query.
+	URL, Page string
+	// Status and MediaType are the answer's.
+	Status    int
+	MediaType string
+	// HTML tells that it is a page for people.
+	HTML bool
+	// Identities are the client certificates with which that came, as far as
+	// known.
+	Identities []string
+	// Err says what is wrong with it.
+	Err error
+}
+
+func notManifest(resp *http.Response, body []byte, err error) *NotManifestError {
+	first := firstOf(resp.Request)
+	e := &NotManifestError{
+		URL: withoutSecrets(first.URL.String()), Status: resp.StatusCode,
+		MediaType: manifest.Base(resp.Header.Get("Content-Type")), Err: err,
+	}
+	if resp.Request != first {
+		e.Page = withoutSecrets(resp.Request.URL.String())
+	}
+	begin := strings.ToLower(string(bytes.TrimSpace(body[:min(len(body), 512)])))
+	e.HTML = e.MediaType == "text/html" || strings.HasPrefix(begin, "<!doctype html") || strings.HasPrefix(begin, "<html")
+	return e
+}
+
+func (e *NotManifestError) redirected() bool { return e.Page != "" }
+
+// Error says where what came from, and what to do.
+func (e *NotManifestError) Error() string {
+	var b strings.Builder
+	b.WriteString(e.URL)
+	if e.redirected() {
+		b.WriteString(" leads to " + e.Page + ", which")
+	}
+	fmt.Fprintf(&b, " answers %d with %s, which is no manifest: ", e.Status, cmp.Or(strconv.Quote(clipped(e.MediaType)), "no media type"))
+	if e.HTML {
+		b.WriteString("it is a page for people")
+	} else {
+		b.WriteString(e.Err.Error())
+	}
+	if len(e.Identities) > 0 {
+		fmt.Fprintf(&b, " (with %s)", strings.Join(e.Identities, ", "))
+	}
+	switch {
+	case e.HTML && e.redirected():
+		b.WriteString(": the registry's front end wants a login, or sends whose client certificate it refuses there: `certsd check` shows each certificate, and its owner knows which is entitled")
+	case e.HTML:
+		b.WriteString(": is this the registry's right name and port?")
+	default:
+		b.WriteString(": push the image again, or ask the registry's owner what is stored there")
+	}
+	return b.String()
+}
+
+func clipped(text string) string {
+	if text == "" {
+		return "nothing said"
+	}
+	if len(text) > 100 {
+		return text[:100] + "…"
+	}
+	return text
+}
+
+// Unwrap makes the error one of errdefs.ErrDataLoss.
+func (e *NotManifestError) Unwrap() []error { return []error{errdefs.ErrDataLoss, e.Err} }
+
+// firstOf is the request that was redirected to req, or req itself.
+func firstOf(req *http.Request) *http.Request {
+	for range maxRedirects {
+		if req.Response == nil || req.Response.Request == nil {
+			break
+		}
+		req = req.Response.Request
+	}
+	return req
+}
+
+// maxRedirects is more than any client follows.
+const maxRedirects = 20
+
+func closing(resp *http.Response) { _ = resp.Body.Close() }
+
+type absenceKey struct{}
+
+// withAbsence is for requests to a registry that is pushed to: what a HEAD does
+// not find there is sent, and the answer to that counts.
+func withAbsence(ctx context.Context) context.Context {
+	return context.WithValue(ctx, absenceKey{}, true)
+}
+
+func absenceStands(ctx context.Context) bool { return ctx.Value(absenceKey{}) != nil }
+
+type sizeKey struct{}
+
+// withSize says how long the blob is that is asked for.
+func withSize(ctx context.Context, size int64) context.Context {
+	return context.WithValue(ctx, sizeKey{}, size)
+}
+
+func sizeIn(ctx context.Context) (int64, bool) {
+	size, ok := ctx.Value(sizeKey{}).(int64)
+	return size, ok
+}

@@ -1,0 +1,133 @@
+package resolver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+
+	"github.com/containerd/containerd/v2/core/remotes/docker"
+	"github.com/containerd/containerd/v2/core/remotes/docker/auth"
+	"github.com/containerd/errdefs"
+
+	"github.com/certsd/containerd-certsd/certsd"
+)
+
+// strangers are the targets of redirects that hand out tokens to everybody: a
+// registry may redirect its whole API to another one. Such a token is no secret
+// of the registry, and goes to the target that gave it and nowhere else.
+type strangers struct {
+	client   *http.Client
+	mayGrant func(target, realm *url.URL) bool
+
+	// mu guards byOrigin.
+	mu sync.Mutex
+	// byOrigin are docker's authorizers without credentials, by SCHEME://HOST;
+	// nil for a target that once named a token server it must not.
+	byOrigin map[string]docker.Authorizer
+}
+
+// maxStrangers bounds strangers.byOrigin: servers name them.
+const maxStrangers = 64
+
+// authorize adds the token of the target of a redirect, if there is one. What
+// the request had so far is of whoever redirected.
+func (s *strangers) authorize(ctx context.Context, req *http.Request) error {
+	s.mu.Lock()
+	a := s.byOrigin[originText(req.URL)]
+	s.mu.Unlock()
+	if a == nil {
+		return nil
+	}
+	req.Header.Del("Authorization")
+	if err := a.Authorize(ctx, req); err != nil {
+		return fmt.Errorf("token of %s, where a redirect leads: %w", req.URL.Host, err)
+	}
+	if strings.HasPrefix(req.Header.Get("Authorization"), "Bearer ") {
+		*req = *req.WithContext(certsd.WithGrant(req))
+	}
+	return nil
+}
+
+// addResponses takes the challenge of the target of a redirect. A password is no
+// answer to it: nobody gave one for this host.
+func (s *strangers) addResponses(ctx context.Context, responses []*http.Response) error {
+	last := responses[len(responses)-1]
+	target := last.Request.URL
+	realm := bearerRealm(last.Header)
+	s.mu.Lock()
+	a, seen := s.byOrigin[originText(target)]
+	switch {
+	case realm == nil || !s.mayGrant(target, realm):
+		if seen || len(s.byOrigin) < maxStrangers {
+			s.byOrigin[originText(target)] = nil
+		}
+		a = nil
+	case !seen && len(s.byOrigin) < maxStrangers:
+		a = docker.NewDockerAuthorizer(docker.WithAuthClient(&http.Client{
+			Transport: s.client.Transport,
+			// It could lead to the registry, which has certificates of its own.
+			CheckRedirect: sameOriginOnly,
+		}))
+		s.byOrigin[originText(target)] = a
+	}
+	s.mu.Unlock()
+	if a == nil {
+		return fmt.Errorf("%s, where a redirect leads, wants to know who asks: %w", target.Host, errdefs.ErrNotImplemented)
+	}
+	return a.AddResponses(ctx, responses)
+}
+
+func sameOriginOnly(req *http.Request, via []*http.Request) error {
+	if len(via) >= 10 {
+		return errors.New("stopped after 10 redirects")
+	}
+	if !certsd.SameOrigin(req.URL, via[0].URL) {
+		return fmt.Errorf("the token server %s redirects to %s", via[0].URL.Host, req.URL.Host)
+	}
+	return nil
+}
+
+func bearerRealm(header http.Header) *url.URL {
+	for _, c := range auth.ParseAuthHeader(header) {
+		if c.Scheme == auth.BearerAuth {
+			if realm, err := url.Parse(c.Parameters["realm"]); err == nil && realm.Host != "" {
+				return realm
+			}
+			return nil
+		}
+	}
+	return nil
+}
+
+func originText(u *url.URL) string { return u.Scheme + "://" + u.Host }
+
+// mayGrant reports whether what a token server that the target of a redirect
+// named hands out is known to everybody: it is not the registry, and no
+// directory has a certificate or a header for it, unless it is the target
+// itself.
+func (h *Hosts) mayGrant(endpoint *certsd.Endpoint) func(target, realm *url.URL) bool {
+	return func(target, realm *url.URL) bool {
+		switch {
+		case realm.Scheme != "https" && (realm.Scheme != "http" || target.Scheme != "http"):
+			return false
+		case certsd.SameOrigin(target, realm):
+			return true
+		case certsd.SameOrigin(realm, &url.URL{Scheme: endpoint.Scheme, Host: endpoint.Host}):
+			return false
+		}
+		own, err := h.Own(realm.Host)
+		if err != nil || own == nil {
+			return err == nil
+		}
+		for _, e := range own.Endpoints {
+			if len(e.Identities) > 0 || len(e.Header) > 0 {
+				return false
+			}
+		}
+		return true
+	}
+}

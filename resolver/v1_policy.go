@@ -1,0 +1,202 @@
+package resolver
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/containerd/containerd/v2/core/remotes/docker"
+	remoteserrors "github.com/containerd/containerd/v2/core/remotes/errors"
+	"github.com/containerd/containerd/v2/pkg/reference"
+
+	"github.com/certsd/containerd-certsd/certsd"
+)
+
+// errNotRegistryV1 tells that the v2 answer stands.
+var errNotRegistryV1 = errors.New("not a case for Registry v1")
+
+// notAskedInV1 is errNotRegistryV1 of a registry that says it speaks v1, with
+// what would have it asked.
+type notAskedInV1 struct{ host, setting string }
+
+// Error implements error.
+func (e *notAskedInV1) Error() string {
+	return fmt.Sprintf("%s answers /v1/_ping, and was not asked in Registry v1: %s", e.host, e.setting)
+}
+
+// Unwrap makes it errNotRegistryV1.
+func (e *notAskedInV1) Unwrap() error { return errNotRegistryV1 }
+
+// PolicyV1 is what a registry's directory says of v1, else what all have.
+func (h *Hosts) PolicyV1(host *certsd.Host) V1Policy {
+	switch {
+	case isDockerHub(host.Name):
+		return V1Never // it switched v1 off for good
+	case host.RegistryV1 != "":
+		return V1Policy(host.RegistryV1)
+	case h.RegistryV1 == "":
+		return V1Configured
+	default:
+		return h.RegistryV1
+	}
+}
+
+// AllowsV1 tells whether a registry that knows no v2 may be spoken to in the v1
+// protocol.
+func (h *Hosts) AllowsV1(host *certsd.Host) bool {
+	policy := h.PolicyV1(host)
+	return policy == V1Always || policy == V1Configured && host.Own
+}
+
+// SettingForV1 says which setting has a registry asked in v1.
+func SettingForV1(host *certsd.Host) string {
+	if host.RegistryV1 == "" {
+		return `set registry_v1 = "always", in its hosts.toml or for all`
+	}
+	return fmt.Sprintf(`its hosts.toml says registry_v1 = %q: make that "always"`, host.RegistryV1)
+}
+
+// BaseOf is what the root of a registry's v2 API tells of v1.
+type BaseOf int
+
+// The kinds of roots.
+const (
+	// BaseElse says nothing: it could not be reached, forbids or is broken.
+	BaseElse BaseOf = iota
+	// BaseNone is that of a registry that knows no v2: 404 without the header
+	// that every v2 registry sends.
+	BaseNone
+	// BaseOdd is a 400, 405 or 501 that is no error of v2: a v1 repository of
+	// Artifactory, a proxy that passes v1 alone.
+	BaseOdd
+	// BaseV2 is that of a v2 registry, which may have v1 beside it.
+	BaseV2
+)
+
+// ClassifyBase says which one an answer is.
+func ClassifyBase(status int, header http.Header, body []byte) BaseOf {
+	ofV2 := strings.HasPrefix(header.Get("Docker-Distribution-API-Version"), "registry/2") || isV2Error(body)
+	switch status {
+	case http.StatusOK, http.StatusUnauthorized:
+		return BaseV2
+	case http.StatusNotFound:
+		if header.Get("Docker-Distribution-API-Version") == "" {
+			return BaseNone
+		}
+		return BaseV2
+	case http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusNotImplemented:
+		if !ofV2 {
+			return BaseOdd
+		}
+	}
+	return BaseElse
+}
+
+// isV2Error reports whether a body is an error as the distribution specification
+// has it: each has a code.
+func isV2Error(body []byte) bool {
+	var said struct {
+		Errors []struct {
+			Code string `json:"code"`
+		} `json:"errors"`
+	}
+	return json.Unmarshal(body, &said) == nil && len(said.Errors) > 0 && said.Errors[0].Code != ""
+}
+
+// speaks reports whether a root may be followed by a question in v1.
+func (b BaseOf) speaks(policy V1Policy, own bool) bool {
+	switch b {
+	case BaseNone:
+		return policy == V1Always || policy == V1Configured && own
+	case BaseOdd, BaseV2:
+		return policy == V1Always
+	default:
+		return false
+	}
+}
+
+// v1Endpoint finds the endpoint to ask in v1, by what its v2 root says: neither
+// a failed connection, nor 403 or 5xx says anything of the kind. Where it is not
+// to be asked and would answer, the error is a *notAskedInV1.
+func (r *Resolver) v1Endpoint(ctx context.Context, spec reference.Spec) (docker.RegistryHost, error) {
+	none := docker.RegistryHost{}
+	host, err := r.hosts.directories().Lookup(spec.Hostname())
+	if err != nil {
+		return none, err
+	}
+	policy := r.hosts.PolicyV1(host)
+	if policy == V1Never {
+		return none, errNotRegistryV1
+	}
+	hosts, err := r.registryHosts(spec.Hostname())
+	if err != nil {
+		return none, err
+	}
+	var hint error = errNotRegistryV1
+	for _, rh := range hosts {
+		if isDockerHub(rh.Host) || rh.Path != "/v2" || !rh.Capabilities.Has(docker.HostCapabilityPull|docker.HostCapabilityResolve) {
+			continue
+		}
+		// A base that wants credentials is one of v2, whatever it says to those
+		// who have some.
+		a, err := r.ask(ctx, spec, rh, question{})
+		if err != nil {
+			continue
+		}
+		base := ClassifyBase(a.status, a.header, a.body)
+		may := base.speaks(policy, host.Own)
+		if may && base == BaseNone {
+			return rh, nil
+		}
+		if base == BaseElse || !r.pings(ctx, spec, rh) {
+			continue
+		}
+		if may {
+			return rh, nil
+		}
+		if base == BaseNone {
+			hint = &notAskedInV1{rh.Host, "a directory of its own in certs.d has it asked, or registry_v1 = \"always\""}
+		} else {
+			hint = &notAskedInV1{rh.Host, SettingForV1(host)}
+		}
+	}
+	return none, hint
+}
+
+// pings reports whether a registry says that it speaks v1.
+func (r *Resolver) pings(ctx context.Context, spec reference.Spec, rh docker.RegistryHost) bool {
+	a, err := r.ask(ctx, spec, rh, question{at: &url.URL{Path: "/v1/_ping"}, limit: 64 << 10})
+	return err == nil && AnswersPing(a.status, a.header, a.body)
+}
+
+// AnswersPing reports whether an answer to /v1/_ping is a registry's. A front
+// end has a page for every path.
+func AnswersPing(status int, header http.Header, body []byte) bool {
+	if status != http.StatusOK {
+		return false
+	}
+	if header.Get("X-Docker-Registry-Version") != "" || header.Get("X-Docker-Registry-Standalone") != "" {
+		return true
+	}
+	text := strings.ToLower(strings.TrimSpace(string(body)))
+	return !strings.Contains(strings.ToLower(header.Get("Content-Type")), "html") && !strings.HasPrefix(text, "<")
+}
+
+// oddAnswer reports whether a resolution failed with a status that servers have
+// for what they do not know.
+func oddAnswer(err error) bool {
+	var answer remoteserrors.ErrUnexpectedStatus
+	return errors.As(err, &answer) && oddStatus(answer.StatusCode)
+}
+
+func oddStatus(status int) bool {
+	switch status {
+	case http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusNotImplemented:
+		return true
+	}
+	return false
+}
