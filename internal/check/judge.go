@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/resolver"
 )
 
 const nextForSick = "look into the server's log; where only some certificates bring this, ask its owner which one is entitled"
@@ -37,6 +38,9 @@ func (r *run) judge(e *certsd.Endpoint, live *Live, resp *http.Response, body []
 	case status == http.StatusUnauthorized:
 		live.Protocol = "v2"
 		r.unauthorized(e, resp, f)
+		return
+	case e.Path == "/v2" && r.oddBase(resp, body) && pinged(live):
+		r.notV2(e, live, f)
 		return
 	case status == http.StatusNotFound && resp.Header.Get("Docker-Distribution-API-Version") == "" && e.Path == "/v2":
 		r.notV2(e, live, f)
@@ -272,6 +276,10 @@ func (r *run) notV2(e *certsd.Endpoint, live *Live, f Finding) {
 	case !ping:
 		f.Code, f.Message = NoRegistry, "404 Not Found for /v2/, and /v1/_ping does not answer either"
 		f.Next = "is this the registry's right name and port?"
+	case r.shared.AllowsV1(host) && live.Status != http.StatusNotFound && r.shared.PolicyV1(host) != resolver.V1Always:
+		live.Protocol = "v1"
+		f.Code, f.Message = V1Forbidden, fmt.Sprintf("%s for /v2/, and /v1/_ping answers: it speaks Registry v1, which is not asked", statusWords(live.Status, ""))
+		f.Next = resolver.SettingForV1(host)
 	case r.shared.AllowsV1(host):
 		live.Protocol = "v1"
 		f.Severity, f.Code = isWarning, V1Only
@@ -318,4 +326,15 @@ var anyURL = regexp.MustCompile(`https?://[^\s"'<>]+`)
 // presentable is the text of an error, the URLs in it without secrets.
 func presentable(err error) string {
 	return printable(anyURL.ReplaceAllStringFunc(err.Error(), withoutSecrets))
+}
+
+// oddBase reports whether the root of the API is one that v1 may be behind, by
+// the rule of a pull.
+func (r *run) oddBase(resp *http.Response, body []byte) bool {
+	return resolver.ClassifyBase(resp.StatusCode, resp.Header, body) == resolver.BaseOdd
+}
+
+// pinged reports whether a ping of v1 was answered to anybody.
+func pinged(live *Live) bool {
+	return slices.ContainsFunc(live.Answers, func(a Answer) bool { return a.V1 != nil && a.V1.Status == http.StatusOK })
 }

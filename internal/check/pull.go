@@ -1,28 +1,25 @@
 package check
 
 import (
+	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
-	"runtime"
 	"slices"
 	"strings"
 
-	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/remotes"
 	"github.com/containerd/errdefs"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/internal/choice"
+	"github.com/certsd/containerd-certsd/internal/manifest"
 	"github.com/certsd/containerd-certsd/resolver"
 )
-
-// maxManifest bounds a manifest, as containerd does.
-const maxManifest = 4 << 20
 
 // pull asks for an image as a pull does: the tag, the manifest, and the
 // beginning of the configuration and of a layer, which a registry may have at
@@ -111,6 +108,11 @@ func (r *run) isEndpoint(host string) bool {
 func (r *run) pullV2(ctx context.Context, p *Pull, options resolver.Options) error {
 	res := resolver.New(options)
 	name, desc, err := res.Resolve(ctx, p.Reference)
+	var v1 *resolver.SpeaksV1Error
+	if errors.As(err, &v1) {
+		r.speaksV1(v1.Host)
+		return r.pullV1(ctx, p, options)
+	}
 	if err != nil {
 		return err
 	}
@@ -119,65 +121,71 @@ func (r *run) pullV2(ctx context.Context, p *Pull, options resolver.Options) err
 	if err != nil {
 		return err
 	}
-	return begin(ctx, fetcher, desc)
+	return begin(ctx, fetcher, desc, p.Reference)
 }
 
-// begin reads the manifest of an image and the beginning of its configuration
-// and of its first layer.
-func begin(ctx context.Context, fetcher remotes.Fetcher, desc ocispec.Descriptor) error {
-	for range 3 {
-		data, err := read(ctx, fetcher, desc, maxManifest)
+// speaksV1 notes the protocol of an endpoint that has the image in v1.
+func (r *run) speaksV1(host string) {
+	for i, e := range r.inspection.Host.Endpoints {
+		if live := r.report.Endpoints[i].Live; e.Host == host && live != nil {
+			live.Protocol = "v1"
+		}
+	}
+}
+
+// begin reads the manifest of an image for this machine and its configuration,
+// holds both to their digests, and reads the beginning of each layer: what a
+// pull would choose, and what would make it fail.
+func begin(ctx context.Context, fetcher remotes.Fetcher, desc ocispec.Descriptor, ref string) error {
+	if manifest.KindOf(desc.MediaType) == manifest.Index {
+		_, entries, err := choice.Flatten(ctx, fetcher, desc)
 		if err != nil {
-			return fmt.Errorf("manifest %s: %w", desc.Digest, err)
+			return fmt.Errorf("index %s: %w", desc.Digest, err)
 		}
-		var doc struct {
-			Manifests []ocispec.Descriptor `json:"manifests"`
-			Config    ocispec.Descriptor   `json:"config"`
-			Layers    []ocispec.Descriptor `json:"layers"`
+		at := choice.Best(choice.Host(), entries)
+		if at < 0 {
+			return &choice.MissingPlatformError{Ref: ref, Want: choice.Host(), Has: choice.Names(entries)}
 		}
-		if err := json.Unmarshal(data, &doc); err != nil {
-			return fmt.Errorf("manifest %s: %w", desc.Digest, err)
+		desc = entries[at]
+	}
+	_, m, err := choice.ReadManifest(ctx, fetcher, desc)
+	if err != nil {
+		return fmt.Errorf("manifest %s: %w", desc.Digest, err)
+	}
+	if m.Config != nil {
+		if _, err := choice.ReadDocument(ctx, fetcher, *m.Config); err != nil {
+			return fmt.Errorf("configuration %s: %w", m.Config.Digest, err)
 		}
-		if images.IsIndexType(desc.MediaType) && len(doc.Manifests) > 0 {
-			desc = ours(doc.Manifests)
-			continue
+	}
+	for _, blob := range m.Blobs[:min(len(m.Blobs), maxLayers)] {
+		if err := beginBlob(ctx, fetcher, blob); err != nil {
+			return fmt.Errorf("layer %s: %w", blob.Digest, err)
 		}
-		blobs := doc.Layers[:min(len(doc.Layers), 1)]
-		if doc.Config.Digest != "" {
-			blobs = append([]ocispec.Descriptor{doc.Config}, blobs...)
-		}
-		for _, blob := range blobs {
-			if _, err := read(ctx, fetcher, blob, 1); err != nil {
-				return fmt.Errorf("blob %s: %w", blob.Digest, err)
-			}
-		}
-		return nil
 	}
 	return nil
 }
 
-// ours is the manifest for this machine, else the first.
-func ours(manifests []ocispec.Descriptor) ocispec.Descriptor {
-	for _, m := range manifests {
-		if m.Platform != nil && m.Platform.OS == "linux" && m.Platform.Architecture == runtime.GOARCH {
-			return m
-		}
-	}
-	return manifests[0]
-}
+const (
+	// maxLayers is how many layers are looked at, maxWhole how large one is that
+	// is read whole and held to its digest.
+	maxLayers = 128
+	maxWhole  = 64 << 10
+)
 
-// read reads the beginning of some content.
-func read(ctx context.Context, fetcher remotes.Fetcher, desc ocispec.Descriptor, most int64) ([]byte, error) {
-	body, err := fetcher.Fetch(ctx, desc)
+func beginBlob(ctx context.Context, fetcher remotes.Fetcher, blob ocispec.Descriptor) error {
+	if blob.Size <= maxWhole {
+		_, err := choice.ReadDocument(ctx, fetcher, blob)
+		return err
+	}
+	body, err := fetcher.Fetch(ctx, blob)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer closing(body)
-	data, err := io.ReadAll(io.LimitReader(body, most))
-	if errors.Is(err, io.EOF) {
-		err = nil
+	if _, err = io.ReadFull(body, make([]byte, 1)); errors.Is(err, io.EOF) {
+		return fmt.Errorf("it is empty, and should have %d bytes", blob.Size)
 	}
-	return data, err
+	return err
 }
 
 // plain is an error without the account of what was tried, which is reported
@@ -208,11 +216,22 @@ func (r *run) pullFailed(ctx context.Context, err error, attempts []certsd.Attem
 		f.Next = "ask its owner which certificate it accepts, and put that one into " + r.directoryFor(strings.TrimSuffix(last.Host, ":443"))
 	case r.has(TokenServer) && !r.isEndpoint(last.Host):
 		return
+	case errors.As(err, new(*choice.MissingPlatformError)), errors.As(err, new(*choice.DigestError)), errors.As(err, new(*resolver.NotManifestError)):
+		// They say what is to be done.
 	case errdefs.IsNotFound(err) || last.Status == http.StatusNotFound:
-		if r.repository.object == "" && r.tags(ctx, options) {
-			f.Severity, f.Code = isWarning, TagMissing
-			f.Message = "the repository is there, but has no tag latest"
+		tag := strings.TrimPrefix(r.repository.object, ":")
+		if !strings.Contains(tag, "@") && strings.Contains(last.URL, "/manifests/") && r.tags(ctx, options) {
+			f.Code = TagMissing
+			f.Message = "the repository is there, but has no tag " + cmp.Or(tag, "latest")
 			f.Next = "name the tag: " + r.given + "/" + r.repository.name + ":TAG"
+			if tag == "" {
+				f.Severity = isWarning
+			}
+			break
+		}
+		if said := plain(err).Error(); strings.Contains(said, "/v1/_ping, and was not asked") {
+			f.Code, f.Message = V1Forbidden, "404 Not Found in v2; "+hintOf(said)
+			f.Next = "let Registry v1 be asked, as it says"
 			break
 		}
 		f.Code, f.Message = NotFound, "404 Not Found"
@@ -240,6 +259,14 @@ func (r *run) pullFailed(ctx context.Context, err error, attempts []certsd.Attem
 	if !r.failedAt(last.Host, f.Code) {
 		r.find(f)
 	}
+}
+
+// hintOf is the last remark in brackets of an error.
+func hintOf(text string) string {
+	if i := strings.LastIndex(text, "("); i >= 0 {
+		return strings.TrimSuffix(text[i+1:], ")")
+	}
+	return text
 }
 
 // refuses tells that a server did not accept the client certificate it was

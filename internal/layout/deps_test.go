@@ -32,7 +32,7 @@ var imports = map[string][]string{
 	"internal/benchtest":     nil,
 	"internal/certtest":      nil,
 	"internal/choice":        {"internal/manifest"},
-	"internal/check":         {"certsd", "internal/discreet", "internal/imageref", "resolver", "v1compat"},
+	"internal/check":         {"certsd", "internal/choice", "internal/discreet", "internal/imageref", "internal/manifest", "resolver", "v1compat"},
 	"internal/checkedstore":  nil,
 	"internal/citest":        nil,
 	"internal/clidoc":        nil,
