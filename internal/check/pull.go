@@ -220,7 +220,7 @@ func (r *run) pullFailed(ctx context.Context, err error, attempts []certsd.Attem
 		// They say what is to be done.
 	case errdefs.IsNotFound(err) || last.Status == http.StatusNotFound:
 		tag := strings.TrimPrefix(r.repository.object, ":")
-		if !strings.Contains(tag, "@") && strings.Contains(last.URL, "/manifests/") && r.tags(ctx, options) {
+		if !strings.Contains(tag, "@") && p.Digest == "" && r.tags(ctx, options) {
 			f.Code = TagMissing
 			f.Message = "the repository is there, but has no tag " + cmp.Or(tag, "latest")
 			f.Next = "name the tag: " + r.given + "/" + r.repository.name + ":TAG"
