@@ -209,14 +209,17 @@ func (r *run) pullFailed(ctx context.Context, err error, attempts []certsd.Attem
 	if u, e := url.Parse(last.URL); e == nil && !r.isEndpoint(u.Host) && r.has(OtherHostAsks) {
 		return
 	}
+	var page *resolver.NotManifestError
 	switch {
+	case errors.As(err, &page):
+		f.Message = page.Error() // what is to be done is in it
 	case !r.isEndpoint(last.Host) && r.presented(last) && refuses(last):
 		f.Code, f.Where = CertificateRefused, last.Host
 		f.Message = fmt.Sprintf("a redirect of %s leads there: %s (%s)", r.given, r.reply(last).Words, tried(last.Host, attempts))
 		f.Next = "ask its owner which certificate it accepts, and put that one into " + r.directoryFor(strings.TrimSuffix(last.Host, ":443"))
 	case r.has(TokenServer) && !r.isEndpoint(last.Host):
 		return
-	case errors.As(err, new(*choice.MissingPlatformError)), errors.As(err, new(*choice.DigestError)), errors.As(err, new(*resolver.NotManifestError)):
+	case errors.As(err, new(*choice.MissingPlatformError)), errors.As(err, new(*choice.DigestError)):
 		// They say what is to be done.
 	case errdefs.IsNotFound(err) || last.Status == http.StatusNotFound:
 		tag := strings.TrimPrefix(r.repository.object, ":")

@@ -240,6 +240,20 @@ func TestPull(t *testing.T) {
 			want: []string{"error credentials-refused REG: 401 Unauthorized for the credentials in Docker's config.json -> docker login REG", fails},
 		},
 		{
+			name: "a page for a manifest", guard: func(w http.ResponseWriter, r *http.Request, _ string) bool {
+				if !strings.Contains(r.URL.Path, "/manifests/") {
+					return false
+				}
+				w.Header().Set("Content-Type", "text/html")
+				_, _ = io.WriteString(w, "<html>Sign in")
+				return true
+			}, in: files{"ca": serverCA, "alpha": alpha}, target: "/team/app",
+			want: []string{
+				`error pull-failed REG/team/app:latest: https://REG/v2/team/app/manifests/latest answers 200 with "text/html", which is no manifest: it is a page for people: is this the registry's right name and port?`,
+				fails,
+			},
+		},
+		{
 			name: "broken manifests", guard: repository("/manifests/", 500), in: files{"ca": serverCA, "alpha": alpha}, target: "/team/app",
 			want: []string{
 				"error server-error REG/team/app:latest: 500 Internal Server Error for alpha.cert -> look into the server's log; where only some certificates bring this, ask its owner which one is entitled",
