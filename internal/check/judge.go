@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/certsd/containerd-certsd/certsd"
@@ -191,6 +192,10 @@ func (r *run) unauthorized(e *certsd.Endpoint, resp *http.Response, f Finding) {
 	case err != nil:
 		f.Code, f.Message = CredentialsMissing, "401 Unauthorized, and what Docker's config.json names cannot be asked for user and password: "+presentable(err)
 		f.Next = "mend the credential helper (credsStore, credHelpers), or docker login " + e.Host
+	case resp.Header.Get("Www-Authenticate") == "":
+		// No password answers what is not asked.
+		f.Code, f.Message = NoRegistry, "401 Unauthorized without a challenge (WWW-Authenticate): it does not say what it wants to know, and no password can be sent"
+		f.Next = "ask the registry's owner: what is in front of the registry may take the header away, or want a client certificate"
 	case user != "" || secret != "":
 		f.Code, f.Message = CredentialsRefused, "401 Unauthorized for the credentials in Docker's config.json"
 		f.Next = "docker login " + e.Host
@@ -219,6 +224,12 @@ func (r *run) noToken(e *certsd.Endpoint, err *tokenError, attempts []certsd.Att
 	f := Finding{
 		Severity: r.severity(e), Code: TokenServer, Where: err.realm,
 		Message: "the token server gave no token: " + presentable(err.error), Next: "look into the log of " + err.realm,
+	}
+	if plain := plainRealm(err.challenge, e); plain != "" {
+		f.Message = "the registry names a token server in plain HTTP, which is refused: realm=" + strconv.Quote(plain)
+		f.Next = "behind a proxy that ends TLS, set the registry's external URL to https://, or have the proxy send X-Forwarded-Proto: https"
+		r.find(f)
+		return
 	}
 	if a, ok := lastFor(attempts, err.realm); ok {
 		switch {
@@ -337,4 +348,17 @@ func (r *run) oddBase(resp *http.Response, body []byte) bool {
 // pinged reports whether a ping of v1 was answered to anybody.
 func pinged(live *Live) bool {
 	return slices.ContainsFunc(live.Answers, func(a Answer) bool { return a.V1 != nil && a.V1.Status == http.StatusOK })
+}
+
+// plainRealm is the realm of a challenge that leads from TLS to plain HTTP,
+// empty if it does not.
+func plainRealm(challenge string, e *certsd.Endpoint) string {
+	m := realm.FindStringSubmatch(challenge)
+	if m == nil || e.Scheme != "https" {
+		return ""
+	}
+	if u, err := url.Parse(m[1]); err != nil || u.Scheme != "http" {
+		return ""
+	}
+	return withoutSecrets(m[1])
 }

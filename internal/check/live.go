@@ -202,7 +202,7 @@ func (r *run) authorized(ctx context.Context, host docker.RegistryHost, url stri
 	}
 	req.Header.Set("User-Agent", "certsd")
 	if err := host.Authorizer.Authorize(ctx, req); err != nil {
-		return nil, &tokenError{err, realmOf(resp)}
+		return nil, &tokenError{err, realmOf(resp), resp.Header.Get("Www-Authenticate")}
 	}
 	return client.Do(req)
 }
@@ -210,8 +210,8 @@ func (r *run) authorized(ctx context.Context, host docker.RegistryHost, url stri
 // tokenError tells that no token was to be had.
 type tokenError struct {
 	error
-	// realm is the host[:port] of the token server.
-	realm string
+	// realm is the host[:port] of the token server, challenge what named it.
+	realm, challenge string
 }
 
 func (e *tokenError) Unwrap() error { return e.error }
