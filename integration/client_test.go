@@ -12,6 +12,7 @@ import (
 	"os"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	runtime "k8s.io/cri-api/pkg/apis/runtime/v1"
@@ -43,15 +44,16 @@ func getMain() {
 	})
 }
 
-// criPullMain is the command "cri-pull [-socket PATH] [-user NAME -password WORD] REF": it
+// criPullMain is the command "cri-pull [-socket PATH] [-times N] [-user NAME -password WORD] REF": it
 // does what the kubelet does.
 func criPullMain() {
 	user := flag.String("user", "", "user name for the registry")
 	password := flag.String("password", "", "password for the registry")
 	address := flag.String("socket", socket, "socket of the image service")
+	times := flag.Int("times", 1, "how often, all at once")
 	exit(func(ctx context.Context, args []string) error {
 		if len(args) != 1 {
-			return errors.New("usage: cri-pull [-socket PATH] [-user NAME -password WORD] REF")
+			return errors.New("usage: cri-pull [-socket PATH] [-times N] [-user NAME -password WORD] REF")
 		}
 		conn, err := grpc.NewClient("unix://"+*address, grpc.WithTransportCredentials(insecure.NewCredentials()))
 		if err != nil {
@@ -62,12 +64,17 @@ func criPullMain() {
 		if *user != "" {
 			req.Auth = &runtime.AuthConfig{Username: *user, Password: *password}
 		}
-		resp, err := runtime.NewImageServiceClient(conn).PullImage(ctx, req)
-		if err != nil {
-			return err
+		var all errgroup.Group
+		for range *times {
+			all.Go(func() error {
+				resp, err := runtime.NewImageServiceClient(conn).PullImage(ctx, req)
+				if err == nil {
+					fmt.Println(resp.GetImageRef())
+				}
+				return err
+			})
 		}
-		fmt.Println(resp.GetImageRef())
-		return nil
+		return all.Wait()
 	})
 }
 

@@ -38,6 +38,8 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"get":         getMain,
 		"cri-pull":    criPullMain,
+		"cri-kill":    criKillMain,
+		"cri-soak":    criSoakMain,
 		"docker-pull": dockerPullMain,
 	})
 }

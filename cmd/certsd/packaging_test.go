@@ -152,7 +152,8 @@ type (
 		} `json:"selector"`
 		UpdateStrategy struct {
 			RollingUpdate struct {
-				MaxUnavailable string `json:"maxUnavailable"`
+				MaxUnavailable any `json:"maxUnavailable"`
+				MaxSurge       int `json:"maxSurge"`
 			} `json:"rollingUpdate"`
 		} `json:"updateStrategy"`
 		Template struct {
@@ -232,8 +233,10 @@ type (
 func TestKubernetesManifests(t *testing.T) {
 	t.Parallel()
 	for file, kinds := range map[string][]string{
-		"daemonset.yaml":  {"Namespace", "Secret", "DaemonSet"},
-		"static-pod.yaml": {"Pod"},
+		"daemonset.yaml":      {"Namespace", "Secret", "DaemonSet"},
+		"static-pod.yaml":     {"Pod"},
+		"cri-daemonset.yaml":  {"Namespace", "DaemonSet"},
+		"cri-static-pod.yaml": {"Pod"},
 	} {
 		var got, secrets []string
 		for text := range strings.SplitSeq(packaged(t, "kubernetes/"+file), "\n---\n") {
@@ -312,7 +315,9 @@ func (p *pod) check(t *testing.T, file string, secrets []string) {
 			}
 			mounted[m.MountPath] = m
 		}
-		if root := as.String("root"); !mounted[root].ReadOnly {
+		if c.Args[0] == "cri" {
+			c.checkCRI(t, where, as, mounted)
+		} else if root := as.String("root"); !mounted[root].ReadOnly {
 			t.Errorf("%s: %s is not mounted read-only", where, root)
 		}
 		s := c.SecurityContext
@@ -320,7 +325,7 @@ func (p *pod) check(t *testing.T, file string, secrets []string) {
 			!slices.Equal(s.Capabilities["drop"], []string{"ALL"}) || len(s.Capabilities) != 1 {
 			t.Errorf("%s: it has more rights than it needs: %+v", where, s)
 		}
-		if as.Bool("print-hosts") {
+		if as.Bool("print-hosts") || c.Args[0] == "cri" {
 			continue
 		}
 		if _, ok := mounted[as.String("state")]; !ok {
