@@ -10,6 +10,7 @@ import (
 	"github.com/certsd/containerd-certsd/certsd"
 	"github.com/certsd/containerd-certsd/internal/daemon"
 	"github.com/certsd/containerd-certsd/internal/settings"
+	"github.com/certsd/containerd-certsd/internal/stranger"
 	"github.com/certsd/containerd-certsd/resolver"
 )
 
@@ -219,7 +220,7 @@ func (c *Config) hosts(hooks resolver.Hooks) (*resolver.Hosts, error) {
 	if err != nil {
 		return nil, err
 	}
-	hosts.Roots, hosts.Hooks = certsd.DefaultRoots(), hooks
+	hosts.Roots, hosts.RefuseStranger, hosts.Hooks = certsd.DefaultRoots(), stranger.Refuse, hooks
 	if c.Root != "" {
 		if err := certsd.CheckRoots(c.Root); err != nil {
 			return nil, fmt.Errorf("root: %w", err)

@@ -20,13 +20,13 @@ import (
 	runtime "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
-// criSoakMain is the command "cri-soak [-pulls N] PROGRAM METRICS-URL REF...":
+// criSoakMain is the command "cri-soak [-pulls N] PROGRAM METRICS-URL REF":
 // what the process takes after a fifth of the pulls is what it takes after all.
 func criSoakMain() {
 	pulls := flag.Int("pulls", 2000, "how many pulls")
 	exit(func(ctx context.Context, args []string) error {
 		if len(args) < 3 {
-			return errors.New("usage: cri-soak [-pulls N] PROGRAM METRICS-URL REF...")
+			return errors.New("usage: cri-soak [-pulls N] PROGRAM METRICS-URL REF")
 		}
 		pid, err := pidOf(args[0])
 		if err != nil {

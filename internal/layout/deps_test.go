@@ -21,7 +21,7 @@ var imports = map[string][]string{
 	"resolver":        {"certsd", "internal/discreet", "internal/manifest", "internal/weblink", "v1compat"},
 	"plugin":          {"certsd", "internal/telemetry", "resolver", "v1compat"},
 	"gateway":         {"certsd", "internal/daemon", "internal/safepath", "internal/settings", "internal/stranger", "internal/telemetry", "resolver"},
-	"imageservice":    {"certsd", "internal/daemon", "internal/settings", "internal/telemetry", "resolver", "v1compat"},
+	"imageservice":    {"certsd", "internal/daemon", "internal/settings", "internal/stranger", "internal/telemetry", "resolver", "v1compat"},
 
 	"cmd/certsd": {
 		"certsd", "gateway", "imageservice", "internal/certtest", "internal/check", "internal/clidoc", "internal/daemon", "internal/gatewayconfig",
