@@ -57,7 +57,7 @@ type Schema1Layer struct {
 func ParseSchema1(body []byte, want digest.Digest) (*Schema1, error) {
 	m, err := parseSchema1(body, want)
 	if err != nil {
-		return nil, fmt.Errorf("schema 1 manifest: %w: %w", err, errdefs.ErrInvalidArgument)
+		return nil, fmt.Errorf("schema 1 manifest: %w: %w", inWords(err), errdefs.ErrInvalidArgument)
 	}
 	return m, nil
 }
@@ -214,4 +214,16 @@ func (m *Schema1) Image(registry, repository string, open func(ctx context.Conte
 		})
 	}
 	return img
+}
+
+// inWords says what is wrong with JSON without the names of Go's types.
+func inWords(err error) error {
+	var wrong *json.UnmarshalTypeError
+	if !errors.As(err, &wrong) {
+		return err
+	}
+	if wrong.Field == "" {
+		return fmt.Errorf("a JSON %s is where an object belongs", wrong.Value)
+	}
+	return fmt.Errorf("its %s is a JSON %s, which does not belong there", wrong.Field, wrong.Value)
 }
