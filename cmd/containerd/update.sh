@@ -51,11 +51,13 @@ broke=
 try() { # try WHAT COMMAND...
     what=$1
     shift
-    echo "== $what: $*"
+    [ "$1" = test ] || echo "== $what: $*"
     "$@" || broke="$broke
   $what: $*"
 }
 try "requirements" $GO mod tidy
+is=$($GO list -m -f '{{.Version}}' $upstream) || is=
+try "requirements: another module here wants containerd $is" test "$is" = "$new"
 try "vet" $GO vet .
 cd "$root"
 try "layout, which lists what is newer than in the release" $GO test -count=1 -run 'TestLines|TestLowest' ./internal/layout
