@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"github.com/certsd/containerd-certsd/internal/plainfile"
 )
 
 // A file must be of a certain age for its stamp to be trusted: a file system may
@@ -50,7 +52,7 @@ func (d disk) ReadFile(path string) ([]byte, error) {
 	if d.readFile != nil {
 		return d.readFile(path)
 	}
-	return readFile(path)
+	return plainfile.Read(path)
 }
 
 func (d disk) ReadDir(path string) ([]fs.DirEntry, error) {

@@ -62,7 +62,7 @@ func (l *loader) about(name string, kind problemKind) *Problem {
 // with its NAME.key, and reports it. It is not taken for a CA then, unless it
 // is self-signed: such a certificate may well be the server's.
 func (l *loader) disguised(r *pairResult, base string) bool {
-	id, err := l.readPair(base+".crt", base+".key")
+	id, _, err := l.readPair(base+".crt", base+".key")
 	if err != nil {
 		return false
 	}
@@ -86,7 +86,7 @@ func (l *loader) disguised(r *pairResult, base string) bool {
 
 // ownKey tells that NAME.key belongs to NAME.crt, which is reported already.
 func (l *loader) ownKey(base string) bool {
-	_, err := l.readPair(base+".crt", base+".key")
+	_, _, err := l.readPair(base+".crt", base+".key")
 	return err == nil
 }
 

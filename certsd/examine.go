@@ -1,7 +1,6 @@
 package certsd
 
 import (
-	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -44,8 +43,11 @@ func (h *Hosts) Examine(path string) File {
 		return f
 	}
 	// What is no certificate is for the problems of the inspection to tell.
-	f.Certificates, _, _ = parseCertificates(data)
-	f.Key, f.signer = keyIn(data)
+	read := &file{path: path, data: data}
+	if c, err := read.certificates(); err == nil {
+		f.Certificates = c.certs
+	}
+	f.Key, f.signer = keyIn(read)
 	return f
 }
 
@@ -55,14 +57,14 @@ func (f File) HasKeyOf(cert *x509.Certificate) bool {
 }
 
 // keyIn is the private key in a file, and its type.
-func keyIn(data []byte) (string, crypto.Signer) {
-	if !bytes.Contains(data, []byte("PRIVATE KEY")) {
+func keyIn(f *file) (string, crypto.Signer) {
+	if !hasPrivateKey(f.blocks()) {
 		return "", nil
 	}
-	if isEncryptedKey(data) {
+	if isEncryptedKey(f.blocks()) {
 		return "encrypted", nil
 	}
-	key, err := parseKey(data)
+	key, err := parseKey(f)
 	if err != nil {
 		return "unreadable", nil
 	}

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/certsd/containerd-certsd/internal/plainfile"
 )
 
 // caResult is what came of reading several CA files.
@@ -18,38 +20,59 @@ type caResult struct {
 // ca reads a CA file into r; at says where a problem is to be reported.
 func (l *loader) ca(r *caResult, name string, at *Problem) {
 	path := l.path(name)
-	ca, note, err := l.readCA(name)
+	read, err := l.readCA(name)
 	if l.vanished(name, at, err) {
 		return
 	}
+	last, found := l.lastCA(path)
 	if err != nil {
 		at.Code, at.Err = codeOf(err, CAUnusable), withFile(at, path, err)
-		if last, found := l.lastCA(path); found && !errors.Is(err, fs.ErrNotExist) {
-			l.keep(at)
-			ca = last
-		} else {
+		if !found || errors.Is(err, fs.ErrNotExist) {
 			r.bad = append(r.bad, at)
 			return
 		}
+		l.keep(at)
+		l.useCA(r, last, l.last.loaded.bad[path])
+		return
 	}
-	if note != nil {
+	if note := read.note(); note != nil {
 		at.Code, at.Err = CAPartlyUnusable, withFile(at, path, note)
+		if found && read.torn(l.last.loaded.bad[path]) {
+			l.keep(at)
+			l.useCA(r, last, l.last.loaded.bad[path])
+			return
+		}
 		l.add(at)
 	}
-	l.dir.loaded.cas[path] = ca
+	l.useCA(r, CA{File: path, Certificates: read.certs}, read.known())
+}
+
+// useCA takes CA roots into r; bad is what of their file could not be used.
+func (l *loader) useCA(r *caResult, ca CA, bad knownBad) {
+	l.dir.loaded.cas[ca.File], l.dir.loaded.bad[ca.File] = ca, bad
 	r.cas = append(r.cas, ca)
 }
 
-func (l *loader) readCA(name string) (ca CA, note, err error) {
+func (l *loader) readCA(name string) (*certificates, error) {
+	f, err := l.file(name)
+	if err != nil {
+		return nil, err
+	}
+	f.roots = true
+	read, err := f.certificates()
+	if err != nil {
+		return nil, fmt.Errorf("unusable CA file: %w", err)
+	}
+	return read, nil
+}
+
+// file reads a file of the directory, or another one.
+func (l *loader) file(name string) (*file, error) {
 	data, err := l.src.read(name)
 	if err != nil {
-		return CA{}, nil, &readError{name, err}
+		return nil, &readError{name, err}
 	}
-	certs, note, err := parseCertificates(data)
-	if err != nil {
-		return CA{}, nil, fmt.Errorf("unusable CA file: %w", err)
-	}
-	return CA{File: l.path(name), Certificates: certs}, note, nil
+	return &file{path: l.path(name), data: data}, nil
 }
 
 func (l *loader) lastCA(path string) (CA, bool) {
@@ -85,61 +108,83 @@ type pairResult struct {
 // pair reads a client certificate into r; at says where a problem is to be
 // reported.
 func (l *loader) pair(r *pairResult, certName, keyName string, at *Problem) {
-	id, err := l.readPair(certName, keyName)
+	id, chain, err := l.readPair(certName, keyName)
 	if l.vanished(certName, at, err) {
 		return
 	}
+	last, path := l.lastPair(certName, keyName), l.path(certName)
 	if err != nil {
-		path := l.path(certName)
-		var read *readError
-		unread := errors.As(err, &read)
-		if unread {
-			path = l.path(read.name)
+		if !l.keepPair(r, last, at, path, err) {
+			return
 		}
-		at.Code, at.Err = codeOf(err, PairUnusable), withFile(at, path, err)
-		if unread {
-			at.File = fileOf(at, path)
-		}
-		last := l.lastPair(certName, keyName)
-		switch {
-		case last != nil && !errors.Is(err, fs.ErrNotExist):
+		id = last
+	} else if note := chain.note(); note != nil {
+		at.Code, at.Err = PairPartlyUnusable, withFile(at, path, note)
+		if last != nil && chain.torn(l.last.loaded.bad[path]) {
 			l.keep(at)
 			id = last
-		case unread:
-			r.unread = append(r.unread, at)
-			return
-		default:
-			r.bad = append(r.bad, at)
-			return
+		} else {
+			l.add(at)
 		}
 	}
-	if last := l.lastPair(certName, keyName); last != nil && sameIdentity(last, id) {
+	var bad knownBad
+	if id == last {
+		bad = l.last.loaded.bad[path]
+	} else {
+		bad = chain.known()
+	}
+	if last != nil && sameIdentity(last, id) {
 		// What was learnt about it stays with it.
 		id = last
 	}
+	l.dir.loaded.bad[path] = bad
 	l.dir.loaded.pairs[l.pairKey(certName, keyName)] = id
 	r.identities = append(r.identities, id)
 }
 
-func (l *loader) readPair(certName, keyName string) (*Identity, error) {
-	certPEM, err := l.src.read(certName)
-	if err != nil {
-		return nil, &readError{certName, err}
+// keepPair tells what is wrong with a client certificate, and reports whether
+// the last one of the same files stays in use.
+func (l *loader) keepPair(r *pairResult, last *Identity, at *Problem, path string, err error) bool {
+	var read *readError
+	unread := errors.As(err, &read)
+	if unread {
+		path = l.path(read.name)
 	}
-	keyPEM := certPEM
+	at.Code, at.Err = codeOf(err, PairUnusable), withFile(at, path, err)
+	if unread {
+		at.File = fileOf(at, path)
+	}
+	switch {
+	case last != nil && !errors.Is(err, fs.ErrNotExist):
+		l.keep(at)
+		return true
+	case unread:
+		r.unread = append(r.unread, at)
+	default:
+		r.bad = append(r.bad, at)
+	}
+	return false
+}
+
+func (l *loader) readPair(certName, keyName string) (*Identity, *certificates, error) {
+	cert, err := l.file(certName)
+	if err != nil {
+		return nil, nil, err
+	}
+	key := cert
 	if keyName != certName {
-		if keyPEM, err = l.src.read(keyName); err != nil {
-			return nil, &readError{keyName, err}
+		if key, err = l.file(keyName); err != nil {
+			return nil, nil, err
 		}
-	} else if !hasPrivateKey(certPEM) && hasCertificate(certPEM) {
+	} else if !hasPrivateKey(cert.blocks()) && hasCertificate(cert.blocks()) {
 		if base, ok := strings.CutSuffix(certName, ".cert"); ok {
-			return nil, &codedError{KeyMissing, fmt.Errorf("no matching %s.key, and no private key in the file itself", filepath.Base(base))}
+			return nil, nil, &codedError{KeyMissing, fmt.Errorf("no matching %s.key, and no private key in the file itself", filepath.Base(base))}
 		}
-		return nil, &codedError{KeyMissing, errors.New("no private key in the file")}
+		return nil, nil, &codedError{KeyMissing, errors.New("no private key in the file")}
 	}
-	pair, err := parsePair(certPEM, keyPEM)
+	pair, chain, err := parsePair(cert, key)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	id := &Identity{
 		Name:        filepath.Base(certName),
@@ -148,7 +193,7 @@ func (l *loader) readPair(certName, keyName string) (*Identity, error) {
 		Certificate: pair,
 	}
 	id.subject, id.issuer = id.names()
-	return id, nil
+	return id, chain, nil
 }
 
 func (l *loader) pairKey(certName, keyName string) [2]string {
@@ -185,7 +230,7 @@ func (l *loader) vanished(name string, at *Problem, err error) bool {
 	switch {
 	case at.Key != "":
 		return false
-	case errors.Is(err, errDirectory):
+	case errors.Is(err, plainfile.ErrDirectory):
 		var read *readError
 		if errors.As(err, &read) {
 			name = read.name

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/certsd/containerd-certsd/internal/plainfile"
 )
 
 // hostsTOML is the name of containerd's file in a host directory.
@@ -41,6 +43,9 @@ type Directory struct {
 type loaded struct {
 	cas   map[string]CA
 	pairs map[[2]string]*Identity
+	// bad are the parts that could not be used, by file of CA roots or
+	// certificates.
+	bad map[string]knownBad
 }
 
 // LoadOptions say how [Load] names and reads files. Its zero value is for a
@@ -59,7 +64,7 @@ type LoadOptions struct {
 // what could be read.
 func Load(fsys fs.FS, o LoadOptions) (*Directory, error) {
 	if o.ReadFile == nil {
-		o.ReadFile = readFile
+		o.ReadFile = plainfile.Read
 	}
 	dir := load(fsSource{fsys, o.Path, o.ReadFile}, o.Path, nil)
 	return dir, failures(dir.Problems)
@@ -71,7 +76,7 @@ func Load(fsys fs.FS, o LoadOptions) (*Directory, error) {
 func load(src source, path string, last *Directory) *Directory {
 	l := &loader{src: src, last: last, named: map[string]bool{}, links: map[string]bool{}, dir: &Directory{
 		Path:   path,
-		loaded: loaded{cas: map[string]CA{}, pairs: map[[2]string]*Identity{}},
+		loaded: loaded{cas: map[string]CA{}, pairs: map[[2]string]*Identity{}, bad: map[string]knownBad{}},
 	}}
 	entries, err := src.list()
 	if err != nil {
@@ -132,7 +137,7 @@ func (l *loader) path(name string) string {
 // hosts reads hosts.toml and the files it names.
 func (l *loader) hosts() {
 	data, err := l.src.read(hostsTOML)
-	if errors.Is(err, errDirectory) {
+	if errors.Is(err, plainfile.ErrDirectory) {
 		l.directory(hostsTOML)
 		return
 	}
@@ -235,12 +240,12 @@ func (l *loader) isTornPair(client []clientFiles) bool {
 	if len(client) != 2 || !client[1].listed {
 		return false
 	}
-	cert, err := l.src.read(client[0].cert)
-	if err != nil || hasPrivateKey(cert) {
+	cert, err := l.file(client[0].cert)
+	if err != nil || hasPrivateKey(cert.blocks()) {
 		return false
 	}
-	key, err := l.src.read(client[1].cert)
-	return err == nil && hasPrivateKey(key) && !hasCertificate(key)
+	key, err := l.file(client[1].cert)
+	return err == nil && hasPrivateKey(key.blocks()) && !hasCertificate(key.blocks())
 }
 
 // name marks a file as named by hosts.toml.

@@ -1,8 +1,10 @@
 package certsd
 
 import (
+	"bytes"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"io/fs"
 	"maps"
 	"os"
@@ -14,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/certsd/containerd-certsd/internal/certtest"
+	"github.com/certsd/containerd-certsd/internal/plainfile"
 )
 
 // The material of the tests in this package: issuing takes time.
@@ -144,8 +147,33 @@ func TestLoadDockerFiles(t *testing.T) {
 			outcome{Problems: []string{"error: /d/client.cert: the key file is empty"}},
 		},
 		{
+			"files with byte order marks, without line breaks between",
+			files("ca.crt", "\ufeff"+strings.TrimSuffix(string(testCA.PEM), "\n")+string(otherCA.PEM), "client.cert", "\ufeff"+string(alpha.CertPEM), "client.key", "\ufeff"+string(alpha.KeyPEM)),
+			outcome{CAs: []string{"/d/ca.crt test CA", "/d/ca.crt other CA"}, Identities: []string{"client.cert alpha"}},
+		},
+		{
+			"a hosts.toml with a byte order mark", files("hosts.toml", "\ufeffserver = 'https://other'\r\n"),
+			outcome{},
+		},
+		{
+			"a hosts.toml in UTF-16", files("hosts.toml", "\xff\xfes\x00"),
+			outcome{Problems: []string{"error: /d/hosts.toml: is text in UTF-16, not in UTF-8: convert it with iconv -f UTF-16 -t UTF-8 /d/hosts.toml >/d/hosts.toml.new && mv /d/hosts.toml.new /d/hosts.toml"}},
+		},
+		{
+			"a chain of which the leaf is lost", files("client.cert", string(alpha.CertPEM[60:])+string(testCA.PEM), "client.key", alpha.KeyPEM),
+			outcome{Problems: []string{fmt.Sprintf("error: /d/client.cert: the certificate file cannot be read whole: line %d: END CERTIFICATE without a BEGIN before it", bytes.Count(alpha.CertPEM[60:], []byte("\n")))}},
+		},
+		{
+			"a chain of which the end is lost", files("client.cert", string(alpha.CertPEM)+string(testCA.PEM[:60]), "client.key", alpha.KeyPEM),
+			outcome{Identities: []string{"client.cert alpha"}, Problems: []string{fmt.Sprintf("warning: /d/client.cert: line %d: BEGIN CERTIFICATE without an END: the file is cut", 1+bytes.Count(alpha.CertPEM, []byte("\n")))}},
+		},
+		{
+			"a certificate where the key should be", files("client.cert", alpha.CertPEM, "client.key", alpha.CertPEM),
+			outcome{Problems: []string{"error: /d/client.cert: the key file has no private key, only a certificate"}},
+		},
+		{
 			"half a key", files("client.cert", alpha.CertPEM, "client.key", alpha.KeyPEM[:60]),
-			outcome{Problems: []string{"error: /d/client.cert: the key file has no readable PEM private key"}},
+			outcome{Problems: []string{"error: /d/client.cert: the private key cannot be read: line 1: BEGIN PRIVATE KEY without an END: the file is cut"}},
 		},
 		{
 			"key and certificate swapped", files("client.cert", alpha.KeyPEM, "client.key", alpha.CertPEM),
@@ -172,14 +200,14 @@ func TestLoadDockerFiles(t *testing.T) {
 		},
 		{
 			"a CA in DER", files("ca.crt", testCA.Cert.Raw),
-			outcome{Problems: []string{"error: /d/ca.crt: unusable CA file: is not PEM but looks like DER: convert it with openssl x509 -inform der"}},
+			outcome{Problems: []string{"error: /d/ca.crt: unusable CA file: is not PEM but looks like DER: convert it with openssl x509 -inform der -in /d/ca.crt -out /d/ca.crt.new && mv /d/ca.crt.new /d/ca.crt"}},
 		},
 		{
 			"a CA that does not parse beside one that does",
 			files("ca.crt", append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("x")}), testCA.PEM...)),
 			outcome{
 				CAs:      []string{"/d/ca.crt test CA"},
-				Problems: []string{"warning: /d/ca.crt: certificate 1 cannot be read: x509: malformed certificate"},
+				Problems: []string{"warning: /d/ca.crt: line 1: certificate 1 cannot be read: x509: malformed certificate"},
 			},
 		},
 		{
@@ -222,7 +250,7 @@ func TestLoadDockerFiles(t *testing.T) {
 			}},
 		},
 		{
-			"a file that is too large", files("ca.crt", make([]byte, maxFile+1)),
+			"a file that is too large", files("ca.crt", make([]byte, plainfile.Most+1)),
 			outcome{Problems: []string{"error: /d/ca.crt: cannot be read: is larger than 4 MiB"}},
 		},
 		{

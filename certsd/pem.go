@@ -1,17 +1,17 @@
 package certsd
 
 import (
-	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/certsd/containerd-certsd/internal/pemfile"
 )
 
 // Reasons for which a certificate or key cannot be used. They are the cause
@@ -24,106 +24,80 @@ var (
 	ErrKeyMismatch = errors.New("the private key does not belong to the certificate")
 )
 
-// parseCertificates reads all certificates of a PEM file. Other blocks are
-// passed over, as is text around them. A certificate that crypto/x509 refuses
-// is an error when it is the only one, and a note otherwise.
-func parseCertificates(data []byte) (certs []*x509.Certificate, note, err error) {
-	var bad error
-	var total int
-	for block := range pemBlocks(data) {
-		switch block.Type {
-		case "CERTIFICATE":
-			total++
-			cert, err := x509.ParseCertificate(block.Bytes)
-			if err != nil {
-				bad = errors.Join(bad, fmt.Errorf("certificate %d cannot be read: %w", total, err))
-				continue
-			}
-			certs = append(certs, cert)
-		case "TRUSTED CERTIFICATE":
-			bad = errors.Join(bad, errors.New("an OpenSSL TRUSTED CERTIFICATE: convert it with openssl x509"))
-		}
-	}
-	switch {
-	case len(certs) > 0:
-		return certs, bad, nil
-	case bad != nil:
-		return nil, nil, bad
-	default:
-		return nil, nil, errors.New(noCertificate(data))
-	}
-}
-
-// noCertificate says what a file without a certificate looks like instead.
-func noCertificate(data []byte) string {
-	switch {
-	case len(bytes.TrimSpace(data)) == 0:
-		return "is empty"
-	case bytes.HasPrefix(data, []byte{0x30, 0x82}) || bytes.HasPrefix(data, []byte{0x30, 0x83}):
-		return "is not PEM but looks like DER: convert it with openssl x509 -inform der"
-	case hasPrivateKey(data):
-		return "has no certificate, only a private key"
-	case bytes.Contains(data, []byte("-----BEGIN ")):
-		return "has no readable PEM certificate"
-	default:
-		return "is not PEM"
-	}
-}
+// maxKey is the size in DER of the largest private key that is read. One of RSA
+// with 16,384 bits has about 9,300 bytes; the time to check one grows with the
+// third power.
+const maxKey = 16 << 10
 
 // parsePair makes a client certificate of a certificate file and a key file,
-// which may be the same.
-func parsePair(certPEM, keyPEM []byte) (*tls.Certificate, error) {
-	if isEncryptedKey(keyPEM) {
-		return nil, ErrEncryptedKey
+// which may be the same. The chain says what of the certificates is lost.
+func parsePair(cert, key *file) (pair *tls.Certificate, chain *certificates, err error) {
+	if isEncryptedKey(key.blocks()) {
+		return nil, nil, ErrEncryptedKey
 	}
-	certs, _, err := parseCertificates(certPEM)
+	chain, err = cert.certificates()
 	if err != nil {
-		return nil, fmt.Errorf("the certificate file %w", err)
+		return nil, nil, fmt.Errorf("the certificate file %w", err)
 	}
-	key, err := parseKey(keyPEM)
+	signer, err := parseKey(key)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	pair := &tls.Certificate{PrivateKey: key, Leaf: certs[0]}
+	certs := chain.certs
+	pair = &tls.Certificate{PrivateKey: signer, Leaf: certs[0]}
 	for _, cert := range certs {
 		pair.Certificate = append(pair.Certificate, cert.Raw)
 	}
-	if !matches(certs[0], key) {
-		for i, cert := range certs[1:] {
-			if matches(cert, key) {
-				return nil, fmt.Errorf("%w: it belongs to certificate %d of the file, which must come first", ErrKeyMismatch, i+2)
-			}
-		}
-		return nil, ErrKeyMismatch
+	if matches(certs[0], signer) {
+		return pair, chain, nil
 	}
-	return pair, nil
+	for i, cert := range certs[1:] {
+		if matches(cert, signer) {
+			return nil, nil, fmt.Errorf("%w: it belongs to certificate %d of the file, which must come first", ErrKeyMismatch, i+2)
+		}
+	}
+	if note := chain.note(); note != nil {
+		// The certificate of the key may be what cannot be read.
+		return nil, nil, fmt.Errorf("the certificate file cannot be read whole: %w", note)
+	}
+	return nil, nil, ErrKeyMismatch
 }
 
 // parseKey reads the first private key of a PEM file.
-func parseKey(data []byte) (crypto.Signer, error) {
-	for block := range pemBlocks(data) {
-		if !strings.HasSuffix(block.Type, "PRIVATE KEY") {
-			continue
+func parseKey(f *file) (crypto.Signer, error) {
+	var others error
+	for _, block := range f.blocks() {
+		foreign, is := pemfile.Label(block.Label)
+		switch {
+		case block.Err != nil && (block.Label == "" || isKey(block.Label)):
+			return nil, fmt.Errorf("the private key cannot be read: %w", block.Err)
+		case is && strings.HasSuffix(block.Label, "PRIVATE KEY"):
+			return nil, errors.New("the key file " + foreign.For(f.path))
+		case isKey(block.Label):
+			key, err := parseKeyDER(block.Bytes)
+			if err != nil {
+				return nil, fmt.Errorf("the private key cannot be read: %w", err)
+			}
+			return key, nil
+		case is && others == nil:
+			others = errors.New("the key file " + foreign.For(f.path))
 		}
-		key, err := parseKeyDER(block.Bytes)
-		if err != nil {
-			return nil, fmt.Errorf("the private key cannot be read: %w", err)
-		}
-		return key, nil
 	}
 	switch {
-	case len(bytes.TrimSpace(data)) == 0:
-		return nil, errors.New("the key file is empty")
-	case bytes.Contains(data, []byte("-----BEGIN ")):
-		return nil, errors.New("the key file has no readable PEM private key")
-	default:
-		return nil, errors.New("the key file is not PEM")
+	case others != nil:
+		return nil, others
+	case hasCertificate(f.blocks()):
+		return nil, errors.New("the key file has no private key, only a certificate")
 	}
+	return nil, errors.New("the key file " + pemfile.Recognise(f.data).For(f.path))
 }
 
 // parseKeyDER tries the three encodings whatever the block is called, as
 // crypto/tls does.
 func parseKeyDER(der []byte) (crypto.Signer, error) {
+	if len(der) > maxKey {
+		return nil, fmt.Errorf("it has %d bytes, and keys of more than %d are not read", len(der), maxKey)
+	}
 	key, err := x509.ParsePKCS8PrivateKey(der)
 	if err == nil {
 		signer, ok := key.(crypto.Signer)
@@ -153,44 +127,35 @@ func matches(cert *x509.Certificate, key crypto.Signer) bool {
 	return false
 }
 
+// isKey reports whether a block is a private key, by its label.
+func isKey(label string) bool { return strings.HasSuffix(label, "PRIVATE KEY") }
+
 // isEncryptedKey recognises both ways to encrypt a PEM key: PKCS #8, RFC 5958,
 // and the header of RFC 1421 that OpenSSL used before.
-func isEncryptedKey(data []byte) bool {
-	for block := range pemBlocks(data) {
-		if block.Type == "ENCRYPTED PRIVATE KEY" {
+func isEncryptedKey(blocks []pemfile.Block) bool {
+	for _, block := range blocks {
+		if block.Label == "ENCRYPTED PRIVATE KEY" {
 			return true
 		}
-		if strings.HasSuffix(block.Type, "PRIVATE KEY") {
+		if isKey(block.Label) {
 			return strings.Contains(block.Headers["Proc-Type"], "ENCRYPTED")
 		}
 	}
 	return false
 }
 
-func hasPrivateKey(data []byte) bool {
-	for block := range pemBlocks(data) {
-		if strings.HasSuffix(block.Type, "PRIVATE KEY") {
+func hasPrivateKey(blocks []pemfile.Block) bool {
+	for _, block := range blocks {
+		if isKey(block.Label) {
 			return true
 		}
 	}
 	return false
 }
 
-func pemBlocks(data []byte) func(yield func(*pem.Block) bool) {
-	return func(yield func(*pem.Block) bool) {
-		for {
-			var block *pem.Block
-			block, data = pem.Decode(data)
-			if block == nil || !yield(block) {
-				return
-			}
-		}
-	}
-}
-
-func hasCertificate(data []byte) bool {
-	for block := range pemBlocks(data) {
-		if block.Type == "CERTIFICATE" {
+func hasCertificate(blocks []pemfile.Block) bool {
+	for _, block := range blocks {
+		if isCertificate(block.Label) {
 			return true
 		}
 	}

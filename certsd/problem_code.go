@@ -41,6 +41,9 @@ const (
 	KeyEncrypted ProblemCode = "key-encrypted"
 	// PairUnusable: a client certificate cannot be used for another reason.
 	PairUnusable ProblemCode = "pair-unusable"
+	// PairPartlyUnusable: the certificate is used, and a part of its chain
+	// cannot be read.
+	PairPartlyUnusable ProblemCode = "pair-partly-unusable"
 	// Expired, NotYetValid: the time is outside of a certificate's validity.
 	Expired     ProblemCode = "expired"
 	NotYetValid ProblemCode = "not-yet-valid"

@@ -120,10 +120,10 @@ func TestReloadHalfWrittenPair(t *testing.T) {
 		cause         string
 	}{
 		"the new certificate with the old key": {"alpha.cert", string(betaPair.CertPEM), "the private key does not belong to the certificate"},
-		"a cut certificate":                    {"alpha.cert", string(betaPair.CertPEM[:100]), "the certificate file has no readable PEM certificate"},
+		"a cut certificate":                    {"alpha.cert", string(betaPair.CertPEM[:100]), "the certificate file has no certificate that can be read: line 1: BEGIN CERTIFICATE without an END: the file is cut"},
 		"an emptied certificate":               {"alpha.cert", "", "the certificate file is empty"},
 		"an emptied key":                       {"alpha.key", "", "the key file is empty"},
-		"a cut key":                            {"alpha.key", string(betaPair.KeyPEM[:80]), "the key file has no readable PEM private key"},
+		"a cut key":                            {"alpha.key", string(betaPair.KeyPEM[:80]), "the private key cannot be read: line 1: BEGIN PRIVATE KEY without an END: the file is cut"},
 	} {
 		t.Run(about, func(t *testing.T) {
 			t.Parallel()
@@ -182,7 +182,7 @@ func TestReloadCA(t *testing.T) {
 	r := newReloading(t, "reg/ca.crt", testCA.PEM)
 	write(t, r.root, "reg/ca.crt", testCA.PEM[:100])
 	r.expect([]string{"ca.crt test CA"},
-		"reg error: reg/ca.crt: unusable CA file: has no readable PEM certificate; what was last read from it stays in use")
+		"reg error: reg/ca.crt: unusable CA file: has no certificate that can be read: line 1: BEGIN CERTIFICATE without an END: the file is cut; what was last read from it stays in use")
 	write(t, r.root, "reg/ca.crt", otherCA.PEM)
 	r.expect([]string{"ca.crt other CA"}, "reg changed")
 	write(t, r.root, "reg/new.crt", "")

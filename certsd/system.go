@@ -94,7 +94,7 @@ func (s *systemBundle) read(rec *recorder, env [2]string) (pool *x509.CertPool, 
 	for _, file := range files {
 		data, err := rec.read(absolute(file))
 		if err == nil {
-			found = pool.AppendCertsFromPEM(data) || found
+			found = appendRoots(pool, data) || found
 			break
 		}
 	}
@@ -114,12 +114,26 @@ func (s *systemBundle) read(rec *recorder, env [2]string) (pool *x509.CertPool, 
 				continue
 			}
 			if data, err := rec.read(filepath.Join(dir, entry.Name())); err == nil {
-				found = pool.AppendCertsFromPEM(data) || found
+				found = appendRoots(pool, data) || found
 			}
 		}
 	}
 	s.deep = rec.stamps
 	return pool, found
+}
+
+// appendRoots adds what can be used of a file, as AppendCertsFromPEM of a
+// [x509.CertPool] does, in a time that grows with the file's size alone.
+func appendRoots(pool *x509.CertPool, data []byte) bool {
+	f := &file{data: data, roots: true}
+	read, err := f.certificates()
+	if err != nil {
+		return false
+	}
+	for _, cert := range read.certs {
+		pool.AddCert(cert)
+	}
+	return true
 }
 
 func absolute(path string) string {

@@ -12,6 +12,8 @@ import (
 
 	"github.com/pelletier/go-toml/v2"
 	"github.com/pelletier/go-toml/v2/unstable"
+
+	"github.com/certsd/containerd-certsd/internal/plainfile"
 )
 
 // document is a parsed TOML file that knows where its keys are. Reading values
@@ -28,6 +30,10 @@ type document struct {
 // go-toml decodes: they come from a second pass with its parser.
 func parseDocument(file string, data []byte) (*document, *Problem) {
 	d := &document{file: file, lines: map[string]int{}, order: map[string][]string{}}
+	data, err := plainfile.Text(file, data)
+	if err != nil {
+		return nil, &Problem{Severity: Failure, Code: HostsFileSyntax, File: file, Err: err}
+	}
 	if err := toml.Unmarshal(data, &d.root); err != nil {
 		p := &Problem{Severity: Failure, Code: HostsFileSyntax, File: file, Err: fmt.Errorf("invalid TOML: %w", trimTOML(err))}
 		var decode *toml.DecodeError

@@ -10,6 +10,8 @@ import (
 	"sync"
 
 	"github.com/containerd/log"
+
+	"github.com/certsd/containerd-certsd/internal/plainfile"
 )
 
 // certificates are the gateway's own certificate and the CAs of its clients. The
@@ -102,11 +104,11 @@ func (c *certificates) get(ctx context.Context) (*tls.Config, error) {
 }
 
 func (c *certificates) read() (*tls.Config, error) {
-	cert, err := os.ReadFile(c.cert)
+	cert, err := plainfile.Read(c.cert)
 	if err != nil {
 		return nil, fmt.Errorf("tls_cert: %w", err)
 	}
-	key, err := os.ReadFile(c.key)
+	key, err := plainfile.Read(c.key)
 	if err != nil {
 		return nil, fmt.Errorf("tls_key: %w", err)
 	}
@@ -124,7 +126,7 @@ func (c *certificates) read() (*tls.Config, error) {
 	if c.clientCA == "" {
 		return config, nil
 	}
-	pem, err := os.ReadFile(c.clientCA)
+	pem, err := plainfile.Read(c.clientCA)
 	if err != nil {
 		return nil, fmt.Errorf("tls_client_ca: %w", err)
 	}

@@ -2,10 +2,16 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"time"
 
 	"oras.land/oras-go/v2/registry/remote/credentials"
+
+	"github.com/certsd/containerd-certsd/internal/plainfile"
 )
 
 // helperTimeout bounds a credential helper, which may ask a keyring or a cloud.
@@ -15,6 +21,9 @@ const helperTimeout = 30 * time.Second
 // helpers included: a resolver.Options.Credentials. A helper is asked when a
 // registry wants credentials, and never for a host it is not.
 func dockerCredentials(ctx context.Context) (func(host string) (user, secret string, err error), error) {
+	if err := checkDockerConfig(); err != nil {
+		return nil, &configError{fmt.Errorf("credentials cannot be read: %w", err)}
+	}
 	store, err := credentials.NewStoreFromDocker(credentials.StoreOptions{})
 	if err != nil {
 		return nil, &configError{fmt.Errorf("credentials cannot be read: %w", err)}
@@ -33,4 +42,22 @@ func dockerCredentials(ctx context.Context) (func(host string) (user, secret str
 			return c.Username, c.Password, nil
 		}
 	}, nil
+}
+
+// checkDockerConfig finds a config.json that would keep whoever opens it for
+// ever, or that cannot be text.
+func checkDockerConfig() error {
+	dir := os.Getenv("DOCKER_CONFIG")
+	if dir == "" {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			// Whoever reads it finds that, too, and does without.
+			return nil
+		}
+		dir = filepath.Join(home, ".docker")
+	}
+	if _, err := plainfile.ReadText(filepath.Join(dir, "config.json")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,10 +11,8 @@ import (
 	"github.com/pelletier/go-toml/v2"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/internal/plainfile"
 )
-
-// maxConfig bounds a config.toml.
-const maxConfig = 4 << 20
 
 // containerdConfig is what of containerd's config.toml decides which roots are
 // searched, and by whom.
@@ -60,14 +56,14 @@ func (c *Checker) containerdConfig() (*containerdConfig, []Finding) {
 }
 
 func (c *Checker) readContainerd(file string) (*containerdConfig, []Finding) {
-	data, err := readConfig(file)
+	data, err := plainfile.ReadText(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, []Finding{{
 			Severity: isWarning, Code: ContainerdConfig, Where: file, Message: "cannot be read: " + wordsOf(err),
-			Next: "run the check as root",
+			Next: nextForConfig(err),
 		}}
 	}
 	var config containerdConfig
@@ -122,15 +118,17 @@ func (c *Checker) containerd(file string, config *containerdConfig) []Finding {
 	return findings
 }
 
-func readConfig(file string) ([]byte, error) {
-	info, err := os.Stat(file)
-	if err != nil {
-		return nil, err
+// nextForConfig is what to do about a file of configuration that cannot be
+// read.
+func nextForConfig(err error) string {
+	var encoding *plainfile.EncodingError
+	if errors.As(err, &encoding) {
+		return "convert it: " + encoding.Command()
 	}
-	if !info.Mode().IsRegular() || info.Size() > maxConfig {
-		return nil, errors.New("is not a file of configuration")
+	if errors.Is(err, fs.ErrPermission) {
+		return "run the check as root"
 	}
-	return os.ReadFile(filepath.Clean(file))
+	return "put a file of configuration there"
 }
 
 // where is the file with the line of an error.

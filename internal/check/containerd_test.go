@@ -140,7 +140,7 @@ func TestContainerdsConfiguration(t *testing.T) {
 	}
 	dir := t.TempDir()
 	got := lines(&Registry{Findings: (&Checker{Config: dir}).Containerd()}, dir, nil)
-	compare(t, []string{"warning containerd-config ROOT: cannot be read: is not a file of configuration -> run the check as root", ": "}, got)
+	compare(t, []string{"warning containerd-config ROOT: cannot be read: is a directory -> put a file of configuration there", ": "}, got)
 }
 
 func FuzzContainerdsConfiguration(f *testing.F) {

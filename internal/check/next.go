@@ -15,6 +15,11 @@ import (
 
 // nextFor is what to do about a problem of the configuration.
 func nextFor(p *certsd.Problem, registry string) string {
+	if _, command, found := strings.Cut(p.Err.Error(), converted); found && !strings.Contains(command, converted) {
+		// Of what was last read nothing is to be said here.
+		command, _, _ = strings.Cut(command, "; ")
+		return "convert it: " + command
+	}
 	name := filepath.Base(p.File)
 	base := strings.TrimSuffix(name, filepath.Ext(name))
 	if p.Key != "" {
@@ -42,8 +47,8 @@ func nextFor(p *certsd.Problem, registry string) string {
 		return fmt.Sprintf("if it is a client certificate, rename %s to %s.cert", name, base)
 	case certsd.CAUnusable:
 		return "replace it by a CA root in PEM, or remove it"
-	case certsd.CAPartlyUnusable:
-		return "convert or remove the certificates that cannot be read"
+	case certsd.CAPartlyUnusable, certsd.PairPartlyUnusable:
+		return "copy the file again, or convert or remove the certificates that cannot be read"
 	case certsd.KeyMissing:
 		return fmt.Sprintf("put the private key beside it as %s.key", base)
 	case certsd.CertificateMissing:
@@ -166,10 +171,16 @@ var hints = map[certsd.ProblemCode]string{
 	certsd.HostsFileEmpty: ": remove it ",
 }
 
+// converted is how the text of a problem goes on where a command makes a file
+// of use out of one in another format.
+const converted = ": convert it with "
+
 // messageOf is the text of a problem without the next step.
 func messageOf(p *certsd.Problem) string {
 	text, name := p.Err.Error(), filepath.Base(p.File)
-	switch {
+	switch before, after, _ := strings.Cut(text, converted); {
+	case after != "" && !strings.Contains(after, converted):
+		return before
 	case p.Code == certsd.RootName:
 		return fmt.Sprintf("the directory is %s, not certs.d: nothing in it is read", name)
 	case p.Code == certsd.DirectoryName && unclosed.MatchString(name):

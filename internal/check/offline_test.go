@@ -1,7 +1,9 @@
 package check
 
 import (
+	"bytes"
 	"encoding/pem"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -85,11 +87,11 @@ func TestMistakesOnDisk(t *testing.T) {
 			useless,
 		}},
 		{name: "a CA in DER", in: files{"ca.crt": serverCA.Cert.Raw}, want: []string{
-			"error ca-unusable " + dir + "/ca.crt: unusable CA file: is not PEM but looks like DER: convert it with openssl x509 -inform der -> replace it by a CA root in PEM, or remove it",
+			"error ca-unusable " + dir + "/ca.crt: unusable CA file: is not PEM but looks like DER -> convert it: openssl x509 -inform der -in " + dir + "/ca.crt -out " + dir + "/ca.crt.new && mv " + dir + "/ca.crt.new " + dir + "/ca.crt",
 			useless,
 		}},
 		{name: "half of a CA bundle", in: files{"ca.crt": string(serverCA.PEM) + "-----BEGIN TRUSTED CERTIFICATE-----\neA==\n-----END TRUSTED CERTIFICATE-----\n"}, want: []string{
-			"warning ca-partly-unusable " + dir + "/ca.crt: an OpenSSL TRUSTED CERTIFICATE: convert it with openssl x509 -> convert or remove the certificates that cannot be read",
+			"warning ca-partly-unusable " + dir + "/ca.crt: " + fmt.Sprintf("line %d", 1+bytes.Count(serverCA.PEM, []byte("\n"))) + ": certificate 2 cannot be read: asn1: syntax error: truncated tag or length -> copy the file again, or convert or remove the certificates that cannot be read",
 			usable,
 		}},
 		{name: "expired", in: files{"timed": certIssued(3*day, day)}, want: []string{

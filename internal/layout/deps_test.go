@@ -15,24 +15,24 @@ const module = "github.com/certsd/containerd-certsd/"
 // v1compat know nothing of each other, resolver joins them, plugin, gateway
 // and imageservice are ways to offer it and know nothing of each other either.
 var imports = map[string][]string{
-	"certsd":          nil,
+	"certsd":          {"internal/pemfile", "internal/plainfile"},
 	"v1compat":        {"internal/weblink"},
 	"v1compat/v1test": nil,
 	"resolver":        {"certsd", "internal/discreet", "internal/manifest", "internal/weblink", "v1compat"},
 	"plugin":          {"certsd", "internal/telemetry", "resolver", "v1compat"},
-	"gateway":         {"certsd", "internal/daemon", "internal/safepath", "internal/settings", "internal/stranger", "internal/telemetry", "resolver"},
+	"gateway":         {"certsd", "internal/daemon", "internal/plainfile", "internal/safepath", "internal/settings", "internal/stranger", "internal/telemetry", "resolver"},
 	"imageservice":    {"certsd", "internal/daemon", "internal/settings", "internal/stranger", "internal/telemetry", "resolver", "v1compat"},
 
 	"cmd/certsd": {
-		"certsd", "gateway", "imageservice", "internal/certtest", "internal/check", "internal/clidoc", "internal/daemon", "internal/gatewayconfig",
-		"internal/imagecopy", "internal/imageref", "internal/migrate", "internal/ocilayout", "internal/progress",
-		"internal/pull", "internal/settings", "resolver", "v1compat",
+		"certsd", "gateway", "imageservice", "internal/certtest", "internal/check", "internal/clidoc", "internal/daemon",
+		"internal/gatewayconfig", "internal/imagecopy", "internal/imageref", "internal/migrate", "internal/ocilayout", "internal/plainfile",
+		"internal/progress", "internal/pull", "internal/settings", "resolver", "v1compat",
 	},
 
 	"internal/benchtest":     nil,
 	"internal/certtest":      nil,
 	"internal/choice":        {"internal/manifest"},
-	"internal/check":         {"certsd", "internal/choice", "internal/discreet", "internal/imageref", "internal/manifest", "resolver", "v1compat"},
+	"internal/check":         {"certsd", "internal/choice", "internal/discreet", "internal/imageref", "internal/manifest", "internal/plainfile", "resolver", "v1compat"},
 	"internal/checkedstore":  nil,
 	"internal/citest":        nil,
 	"internal/clidoc":        nil,
@@ -43,12 +43,14 @@ var imports = map[string][]string{
 	"internal/imageref":      nil,
 	"internal/layout":        nil,
 	"internal/manifest":      nil,
-	"internal/migrate":       {"certsd", "internal/safepath"},
+	"internal/migrate":       {"certsd", "internal/plainfile", "internal/safepath"},
 	"internal/ocilayout":     {"internal/checkedstore", "internal/safepath"},
+	"internal/pemfile":       {"internal/plainfile"},
+	"internal/plainfile":     nil,
 	"internal/progress":      nil,
 	"internal/pull":          {"internal/choice", "internal/imageref", "internal/manifest", "internal/ocilayout", "internal/progress", "resolver", "v1compat"},
 	"internal/safepath":      nil,
-	"internal/settings":      nil,
+	"internal/settings":      {"internal/plainfile"},
 	"internal/weblink":       nil,
 	"internal/stranger":      nil,
 	"internal/telemetry":     {"certsd", "resolver", "v1compat"},
@@ -81,7 +83,7 @@ func TestImports(t *testing.T) {
 func TestCertsdIsLight(t *testing.T) {
 	t.Parallel()
 	for _, dep := range list(t, "-deps", "./certsd/...") {
-		if !dep.Standard && !dep.in(module+"certsd") && !dep.in("github.com/pelletier/go-toml/v2") {
+		if !dep.Standard && !dep.in(module+"certsd") && !dep.in(module+"internal/pemfile") && !dep.in(module+"internal/plainfile") && !dep.in("github.com/pelletier/go-toml/v2") {
 			t.Errorf("certsd depends on %s", dep.ImportPath)
 		}
 	}

@@ -35,7 +35,6 @@ type daemonJSON struct {
 // parseDaemon reads a daemon.json.
 func parseDaemon(file string, data []byte, n *notes) (daemonConfig, error) {
 	var j daemonJSON
-	data = trimBOM(data)
 	if err := json.Unmarshal(data, &j); err != nil {
 		return daemonConfig{}, jsonError(file, data, err)
 	}

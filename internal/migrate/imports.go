@@ -75,11 +75,11 @@ func (i imported) failed(err error) error {
 // files it imports.
 func loadFile(i imported) (*document, []imported, error) {
 	file := i.file
-	data, err := readFile(file)
+	data, err := readConfig(file)
 	if err != nil {
 		return nil, nil, i.failed(err)
 	}
-	doc, err := parseTOML(file, trimBOM(data))
+	doc, err := parseTOML(file, data)
 	if err != nil {
 		return nil, nil, err
 	}

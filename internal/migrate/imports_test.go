@@ -106,7 +106,7 @@ func TestUnreadable(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ about, text, want string }{
 		{about: "an import that is not there", text: "version=2\nimports=['none.toml']", want: "$DIR/config.toml:2: imports: $DIR/none.toml: no such file or directory"},
-		{about: "an import that is a directory", text: "version=2\nimports=['.']", want: "$DIR/config.toml:2: imports: $DIR: is not a regular file"},
+		{about: "an import that is a directory", text: "version=2\nimports=['.']", want: "$DIR/config.toml:2: imports: $DIR: is a directory"},
 		{about: "a bad pattern", text: "imports=['[*']", want: `$DIR/config.toml:1: imports: "$DIR/[*": syntax error in pattern`},
 		{about: "a newer version", text: "version = 5", want: "$DIR/config.toml:1: version: 5 is unknown: versions up to 4 can be read"},
 		{about: "a version in words", text: "version = 'two'", want: "$DIR/config.toml:1: version: is a string, must be a number"},

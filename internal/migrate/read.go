@@ -4,43 +4,27 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
+
+	"github.com/certsd/containerd-certsd/internal/plainfile"
 )
 
-// maxFile is the size up to which a file is read, the same as in package
-// certsd.
-const maxFile = 4 << 20
-
-// readFile is os.ReadFile for regular files of bounded size: a pipe would
-// block for ever.
+// readFile reads a regular file of bounded size.
 func readFile(path string) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, cause(err))
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s: is not a regular file", path)
-	}
-	f, err := os.Open(path) //nolint:gosec // reading the files an administrator named is the purpose
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, cause(err))
-	}
-	defer f.Close()
-	data, err := readAll(f)
+	data, err := plainfile.Read(path)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, cause(err))
 	}
 	return data, nil
 }
 
-func readAll(r io.Reader) ([]byte, error) {
-	data, err := io.ReadAll(io.LimitReader(r, maxFile+1))
-	if err == nil && len(data) > maxFile {
-		err = fmt.Errorf("is larger than %d MiB", maxFile>>20)
+// readConfig is readFile for a file of configuration.
+func readConfig(path string) ([]byte, error) {
+	data, err := plainfile.ReadText(path)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, cause(err))
 	}
-	return data, err
+	return data, nil
 }
 
 // cause is the reason inside an error of package os: the path around it is
@@ -56,19 +40,14 @@ func cause(err error) error {
 // isDaemonJSON tells a daemon.json from containerd's configuration: no TOML
 // document begins with a brace.
 func isDaemonJSON(data []byte) bool {
-	return bytes.HasPrefix(bytes.TrimSpace(trimBOM(data)), []byte("{"))
-}
-
-// trimBOM leaves out the mark that some editors begin a file with.
-func trimBOM(data []byte) []byte {
-	return bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
+	return bytes.HasPrefix(bytes.TrimSpace(data), []byte("{"))
 }
 
 // configs reads the configurations of daemons.
 func (p *planner) configs(files []string) error {
 	var containerd []string
 	for _, file := range files {
-		data, err := readFile(file)
+		data, err := readConfig(file)
 		if err != nil {
 			return err
 		}

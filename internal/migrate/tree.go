@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/certsd/containerd-certsd/internal/plainfile"
 )
 
 // tree is the root to be written as it is now. Nothing outside it is read or
@@ -67,12 +69,7 @@ func (t *tree) file(dir, name string) ([]byte, error) {
 	case !info.Mode().IsRegular():
 		return nil, errors.New("is not a regular file")
 	}
-	f, err := t.root.Open(path)
-	if err != nil {
-		return nil, cause(err)
-	}
-	defer f.Close()
-	data, err := readAll(f)
+	data, err := plainfile.ReadRoot(t.root, path)
 	if err != nil {
 		return nil, cause(err)
 	}

@@ -6,9 +6,10 @@ package settings
 import (
 	"encoding"
 	"fmt"
-	"os"
 	"reflect"
 	"strings"
+
+	"github.com/certsd/containerd-certsd/internal/plainfile"
 )
 
 // Setting is one key.
@@ -42,7 +43,7 @@ func Of(config any) []Setting {
 // Load reads a file over what config points to. An unknown key and a value of a
 // wrong type are errors that name file, line and key.
 func Load(file string, config any) error {
-	data, err := os.ReadFile(file) //nolint:gosec // the administrator names it
+	data, err := plainfile.ReadText(file)
 	if err != nil {
 		return err
 	}

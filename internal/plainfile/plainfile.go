@@ -1,0 +1,127 @@
+// Package plainfile reads the files that people and programs leave for a daemon:
+// regular ones, of a bounded size, with text in UTF-8. What is something else
+// is an error at once: a pipe without a writer or a device would keep whoever
+// reads it for ever, or have no end.
+package plainfile
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+)
+
+// Most is the size up to which a file is read where nothing else is said. The
+// bundle of all public CA roots has about 220 KiB.
+const Most = 4 << 20
+
+// Reasons for which a file is not read. They are the cause in a
+// [fs.PathError].
+var (
+	// ErrDirectory tells that a name belongs to a directory.
+	ErrDirectory = errors.New("is a directory")
+	// ErrIrregular tells that it belongs to a device, a pipe or a socket.
+	ErrIrregular = errors.New("is not a regular file")
+)
+
+// Read returns the content of a file of [Most] bytes at most. Links are
+// followed: a Kubernetes secret is made of them.
+func Read(path string) ([]byte, error) { return ReadMost(path, Most) }
+
+// ReadMost is [Read] with another bound.
+func ReadMost(path string, most int64) ([]byte, error) {
+	// What is no regular file is not even opened: that may rewind a tape.
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, opening(err)
+	}
+	if err := checkMode(info); err != nil {
+		return nil, &fs.PathError{Op: "read", Path: path, Err: err}
+	}
+	// Another one may have come into its place.
+	f, err := os.OpenFile(path, os.O_RDONLY|noWait, 0) //nolint:gosec // reading the files an administrator named is the purpose
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return readAll(f, path, most)
+}
+
+// ReadFS is [Read] of a file in a file system.
+func ReadFS(fsys fs.FS, name string) ([]byte, error) {
+	info, err := fs.Stat(fsys, name)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkMode(info); err != nil {
+		return nil, &fs.PathError{Op: "read", Path: name, Err: err}
+	}
+	f, err := fsys.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return readAll(f, name, Most)
+}
+
+// ReadRoot is [Read] of a file below a directory that is held open.
+func ReadRoot(root *os.Root, name string) ([]byte, error) {
+	f, err := root.OpenFile(name, os.O_RDONLY|noWait, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return readAll(f, name, Most)
+}
+
+func readAll(f fs.File, path string, most int64) ([]byte, error) {
+	fail := func(err error) ([]byte, error) {
+		return nil, &fs.PathError{Op: "read", Path: path, Err: err}
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if err := checkMode(info); err != nil {
+		return fail(err)
+	}
+	data, err := io.ReadAll(io.LimitReader(f, most+1))
+	switch {
+	case err != nil:
+		return nil, err
+	case int64(len(data)) > most:
+		return fail(fmt.Errorf("is larger than %s", size(most)))
+	}
+	return data, nil
+}
+
+// opening is an error of os.Stat in the words of os.Open, which is what was
+// asked for.
+func opening(err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return &fs.PathError{Op: "open", Path: path.Path, Err: path.Err}
+	}
+	return err
+}
+
+func checkMode(info fs.FileInfo) error {
+	switch {
+	case info.IsDir():
+		return ErrDirectory
+	case !info.Mode().IsRegular():
+		return ErrIrregular
+	}
+	return nil
+}
+
+func size(n int64) string {
+	switch {
+	case n >= 1<<20:
+		return fmt.Sprintf("%d MiB", n>>20)
+	case n >= 1<<10:
+		return fmt.Sprintf("%d KiB", n>>10)
+	}
+	return fmt.Sprintf("%d bytes", n)
+}
