@@ -3,7 +3,6 @@ package certsd
 import (
 	"errors"
 	"io/fs"
-	"path/filepath"
 	"syscall"
 )
 
@@ -15,14 +14,15 @@ type absence struct {
 	// for in it.
 	root  stamp
 	paths []stamp
+	// listed tells that other spellings were looked for among all its names.
+	listed bool
 }
 
 // absences are those of one lookup.
 type absences []absence
 
-// enter looks at the root of a path before the path itself is looked for.
-func (a *absences) enter(d disk, path string) *absence {
-	root := filepath.Dir(path)
+// enter looks at a root before anything is looked for in it.
+func (a *absences) enter(d disk, root string) *absence {
 	for i := range *a {
 		if (*a)[i].root.path == root {
 			return &(*a)[i]
@@ -36,9 +36,11 @@ func (a *absences) enter(d disk, path string) *absence {
 func (a absences) stamps(d disk) []stamp {
 	var all []stamp
 	for i := range a {
-		if len(a[i].paths) > 1 && a[i].tells(d) {
+		tells := a[i].tells(d)
+		if a[i].listed || len(a[i].paths) > 1 && tells {
 			all = append(all, a[i].root)
-		} else {
+		}
+		if len(a[i].paths) == 1 && !a[i].listed || !tells {
 			all = append(all, a[i].paths...)
 		}
 	}

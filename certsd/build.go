@@ -42,6 +42,7 @@ func (b *builder) build() (*Host, error) {
 			})
 		}
 	}
+	b.twice()
 	var config *hostsFile
 	if r.config != nil {
 		host.Dir = r.config.Path
@@ -104,6 +105,24 @@ func (b *builder) own(host *Host) (*Host, error) {
 		own.Warnings = append(own.Warnings, p)
 	}
 	return &own, nil
+}
+
+// twice finds directories of one root whose names are spellings of the same
+// name. Both canonical spellings with a port may well be there.
+func (b *builder) twice() {
+	canonical := placeOf(b.name).names
+	for i, dir := range b.found.exact {
+		if slices.Contains(canonical, filepath.Base(dir.Path)) || !dir.says {
+			continue
+		}
+		for _, first := range b.found.exact[:i] {
+			if filepath.Dir(first.Path) == filepath.Dir(dir.Path) && first.says {
+				b.problems = append(b.problems, &Problem{Severity: Warning, Code: DirectoryTwice, File: dir.Path, Err: fmt.Errorf(
+					"is named after the same registry as %s, which comes first: a file there hides the one of the same name here", first.Path)})
+				break
+			}
+		}
+	}
 }
 
 func (b *builder) address() string {

@@ -93,10 +93,8 @@ type Host struct {
 	own    *Host
 	ownErr error
 
-	// from is where it was looked up, asked under which name, and alone tells
-	// that it was with Hosts.Own.
+	// from is where it was looked up, and alone tells that it was with Hosts.Own.
 	from  *Hosts
-	asked string
 	alone bool
 }
 
@@ -108,17 +106,17 @@ func (h *Host) Current() (*Host, error) {
 	case h.from == nil:
 		return h, nil
 	case h.alone:
-		return h.from.Own(h.asked)
+		return h.from.Own(h.Name)
 	default:
-		return h.from.Lookup(h.asked)
+		return h.from.Lookup(h.Name)
 	}
 }
 
 // lookedUp notes where a host is from, for Current.
-func (h *Host) lookedUp(from *Hosts, asked string) {
-	h.from, h.asked = from, asked
+func (h *Host) lookedUp(from *Hosts) {
+	h.from = from
 	if h.own != nil && h.own != h {
-		h.own.from, h.own.asked, h.own.alone = from, asked, true
+		h.own.from, h.own.alone = from, true
 	}
 }
 

@@ -3,6 +3,7 @@ package certsd
 import (
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -67,9 +68,18 @@ func FuzzCanonical(f *testing.F) {
 		if again, err := Canonical(canonical); again != canonical || err != nil {
 			t.Errorf("Canonical(%q) = %q, of which it is %q, %v", name, canonical, again, err)
 		}
+		// A directory of this name is found by every spelling.
+		if dir, err := CanonicalDir(name); err == nil {
+			l := listing{names: []string{name}}
+			l.spell()
+			p := placeOf(dir)
+			if !slices.Contains(p.in("", l.spelt), name) {
+				t.Errorf("a directory %q is not found for %q", name, dir)
+			}
+		}
 		root := filepath.FromSlash("/etc/certs.d")
 		for _, goos := range []string{runtime.GOOS, "windows"} {
-			for _, dir := range dirNames(goos, canonical, name) {
+			for _, dir := range dirNames(goos, canonical) {
 				if filepath.Dir(filepath.Join(root, dir)) != root || dir == defaultDir {
 					t.Errorf("%q is looked up as %q", name, dir)
 				}

@@ -174,8 +174,8 @@ func (h *Hosts) entry(name string) (*cachedHost, error) {
 		return nil, err
 	}
 	h.init()
-	c, evicted := h.hosts.get(name, func() *cachedHost {
-		return &cachedHost{place: h.place(canonical, name)}
+	c, evicted := h.hosts.get(canonical, func() *cachedHost {
+		return &cachedHost{place: placeOf(canonical)}
 	})
 	for _, old := range evicted {
 		old.mu.Lock()

@@ -85,11 +85,11 @@ func (i *Inspection) candidates(h *Hosts, c *cachedHost) {
 			}
 		}
 	}
-	add(i.Name, c.place.paths)
-	add("", h.defaults())
+	add(i.Name, h.paths(c.place))
+	add("", h.paths(defaultPlace))
 	for _, p := range c.endpoints {
 		if p != nil {
-			add(p.canonical, p.paths)
+			add(p.canonical, h.paths(*p))
 		}
 	}
 }

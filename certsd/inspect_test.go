@@ -37,12 +37,8 @@ func TestInspect(t *testing.T) {
 	if diff := cmp.Diff([]string{
 		"/A/reg_5000_ reg:5000 empty ",
 		"/A/reg:5000 reg:5000 used hosts.toml",
-		"/A/Reg_5000_ reg:5000 absent ",
-		"/A/Reg:5000 reg:5000 absent ",
 		"/B/reg_5000_ reg:5000 absent ",
 		"/B/reg:5000 reg:5000 used alpha.cert,alpha.key",
-		"/B/Reg_5000_ reg:5000 absent ",
-		"/B/Reg:5000 reg:5000 absent ",
 		"/A/_default  absent ",
 		"/B/_default  unused beta.cert,beta.key",
 		"/A/m m used old.cert,old.key,x.key",

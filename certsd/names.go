@@ -11,6 +11,13 @@ import (
 
 var portInName = regexp.MustCompile(`^(.+)_([0-9]+)_$`)
 
+// CanonicalDir is the canonical name of the registry that a directory of a root
+// is named after, in any spelling: see [Canonical]. It is an error if that
+// cannot be a registry's name, as with _default.
+func CanonicalDir(name string) (string, error) {
+	return Canonical(portInName.ReplaceAllString(name, "$1:$2"))
+}
+
 // Names are the registries that have a directory in any root, in canonical
 // form and sorted. Directories whose names cannot be a registry's are left
 // out, as is _default. The error joins those of the roots that cannot be
@@ -25,8 +32,7 @@ func (h *Hosts) Names() ([]string, error) {
 			errs = append(errs, fmt.Errorf("cannot list the certs.d directory %s: %w", root, cause(err)))
 		}
 		for _, entry := range entries {
-			name := portInName.ReplaceAllString(entry.Name(), "$1:$2")
-			canonical, err := Canonical(name)
+			canonical, err := CanonicalDir(entry.Name())
 			if err != nil {
 				continue
 			}

@@ -16,7 +16,8 @@ import (
 func (i *Inspection) nearMisses(h *Hosts) []*Problem {
 	var problems []*Problem
 	for _, root := range h.roots() {
-		names, err := h.listings.get(root)
+		l := h.listings.get(root)
+		names, err := l.names, l.err
 		if errors.Is(err, os.ErrNotExist) && filepath.Base(root) == "certs.d" {
 			if other := filepath.Join(filepath.Dir(root), "cert.d"); exists(h, other) {
 				problems = append(problems, &Problem{Code: RootName, File: other, Err: fmt.Errorf("is not read: the name is %s", root)})
@@ -52,7 +53,7 @@ func (i *Inspection) nearMiss(path string) *Problem {
 	dir := filepath.Base(path)
 	switch port, same := sameName(dir, i.Name); {
 	case looksLike(dir, i.Name):
-		name := dirNames("", i.Name, i.Name)[0]
+		name := dirNames("", i.Name)[0]
 		return &Problem{Code: DirectoryName, File: path, Err: fmt.Errorf("is not read for %s: rename it to %s", i.Name, name)}
 	case same && i.Host != nil && !i.Host.Own:
 		return &Problem{Code: DirectoryPort, File: path, Err: fmt.Errorf("is for port %s, and is not read for %s", port, i.Name)}
@@ -62,7 +63,7 @@ func (i *Inspection) nearMiss(path string) *Problem {
 
 // sameName tells that a directory is for another port of a host, and for which.
 func sameName(dir, canonical string) (port string, same bool) {
-	other, err := Canonical(portInName.ReplaceAllString(dir, "$1:$2"))
+	other, err := CanonicalDir(dir)
 	if err != nil {
 		return "", false
 	}

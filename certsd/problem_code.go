@@ -16,6 +16,9 @@ const (
 	DirectoryUnreadable ProblemCode = "directory-unreadable"
 	// DirectoryName: a directory's name is almost that of a registry's.
 	DirectoryName ProblemCode = "directory-name"
+	// DirectoryTwice: two directories of one root are named after the same
+	// registry, in different spellings.
+	DirectoryTwice ProblemCode = "directory-twice"
 	// DirectoryPort: the only directory with a registry's name is for another
 	// port.
 	DirectoryPort ProblemCode = "directory-port"

@@ -62,7 +62,7 @@ func (h *Hosts) refresh(c *cachedHost) *report {
 	if found.config != nil {
 		c.hostsFile = filepath.Join(found.config.Path, hostsTOML)
 	}
-	host.lookedUp(h, c.place.given)
+	host.lookedUp(h)
 	c.host = reuse(old, host)
 	r := &report{first: first, files: found.files, Reload: Reload{
 		Host: host.Name, Dir: host.Dir, Config: c.host, Changed: old == nil || oldErr != nil || !sameSettings(old, c.host),

@@ -14,26 +14,48 @@ const (
 	hubServer = "registry-1.docker.io"
 )
 
-// place is the name of a registry and the paths at which its directory may be.
+// place is the name of a registry and the names that its directory may have.
 type place struct {
 	canonical string
-	// given is the name as it was asked for.
-	given string
-	paths []string
+	// names are the canonical ones, keys those of other spellings.
+	names, keys []string
 }
 
-func (h *Hosts) place(canonical, given string) place {
-	names := dirNames(runtime.GOOS, canonical, given)
+// placeOf is the place of a registry; canonical is its name.
+func placeOf(canonical string) place {
+	p := place{canonical: canonical, names: dirNames(runtime.GOOS, canonical), keys: []string{spellingKey(canonical)}}
 	if canonical == dockerHub {
-		names = append(names, hubServer)
-	}
-	p := place{canonical: canonical, given: given}
-	for _, root := range h.roots() {
-		for _, name := range names {
-			p.paths = append(p.paths, filepath.Join(root, name))
-		}
+		p.names = append(p.names, hubServer)
+		p.keys = append(p.keys, hubServer)
 	}
 	return p
+}
+
+// defaultPlace is that of the directories for registries without their own.
+var defaultPlace = place{names: []string{defaultDir}}
+
+// in are the paths in a root at which there may be a directory, in the order in
+// which they count.
+func (p place) in(root string, spelt map[string][]string) []string {
+	paths := make([]string, 0, len(p.names))
+	for _, name := range p.names {
+		paths = append(paths, filepath.Join(root, name))
+	}
+	for _, key := range p.keys {
+		for _, name := range spelt[key] {
+			paths = append(paths, filepath.Join(root, name))
+		}
+	}
+	return paths
+}
+
+// paths are those in all roots.
+func (h *Hosts) paths(p place) []string {
+	var paths []string
+	for _, root := range h.roots() {
+		paths = append(paths, p.in(root, h.listings.get(root).spelt)...)
+	}
+	return paths
 }
 
 // resolution is what there is for a registry: the directories and the version
@@ -72,13 +94,13 @@ func (r *resolution) equal(s *resolution) bool {
 // resolve looks at the directories for a registry.
 func (h *Hosts) resolve(c *cachedHost) *resolution {
 	r := new(resolution)
-	r.exact = h.find(r, c.place.paths)
+	r.exact = h.find(r, c.place)
 	r.main = r.exact
 	var defaults []*Directory
 	looked := false
 	fallback := func() []*Directory {
 		if !looked {
-			defaults, looked = h.find(r, h.defaults()), true
+			defaults, looked = h.find(r, defaultPlace), true
 		}
 		return defaults
 	}
@@ -94,8 +116,8 @@ func (h *Hosts) resolve(c *cachedHost) *resolution {
 	if r.config != nil && r.config.config != nil {
 		for i, e := range r.config.config.endpoints {
 			own := r.exact
-			if p := c.endpointPlace(h, r.config.config, i); p != nil {
-				own = h.find(r, p.paths)
+			if p := c.endpointPlace(r.config.config, i); p != nil {
+				own = h.find(r, *p)
 			}
 			if !says(own) && e.scheme != "http" {
 				// Plain HTTP is asked for in so many words: what is for any
@@ -114,35 +136,48 @@ func (h *Hosts) resolve(c *cachedHost) *resolution {
 	return r
 }
 
-// find returns the directories among the paths that exist.
-func (h *Hosts) find(r *resolution, paths []string) []*Directory {
+// find returns the directories of a place that exist.
+func (h *Hosts) find(r *resolution, p place) []*Directory {
 	var dirs []*Directory
-	for _, path := range paths {
-		absent := r.absences.enter(h.disk, path)
-		info, err := h.disk.Stat(path)
-		if err == nil && info.IsDir() {
-			dir, stamps, read := h.dirs.get(path, info)
-			dirs = append(dirs, dir)
-			r.stamps = append(r.stamps, stamps...)
-			r.files += read
-			continue
+	for _, root := range h.roots() {
+		// The root is looked at before what is in it.
+		absent := r.absences.enter(h.disk, root)
+		var spelt map[string][]string
+		if len(p.keys) > 0 && absent.root.err == nil {
+			spelt = h.listings.get(root).spelt
+			absent.listed = true
 		}
-		now := h.disk.stampOf(path, info, err)
-		switch {
-		case isAbsent(err):
-			absent.paths = append(absent.paths, now)
-			h.dirs.forget(path)
-		case err == nil:
-			r.stamps = append(r.stamps, now)
-			h.dirs.forget(path)
-		default:
-			r.stamps = append(r.stamps, now)
-			if p := h.rootProblem(filepath.Dir(path), err); !slices.Contains(r.problems, p) {
-				r.problems = append(r.problems, p)
+		for _, path := range p.in(root, spelt) {
+			info, err := h.disk.Stat(path)
+			if err == nil && info.IsDir() {
+				dir, stamps, read := h.dirs.get(path, info)
+				dirs = append(dirs, dir)
+				r.stamps = append(r.stamps, stamps...)
+				r.files += read
+				continue
 			}
+			h.missed(r, root, h.disk.stampOf(path, info, err))
 		}
 	}
 	return dirs
+}
+
+// missed notes that there is no directory at a path.
+func (h *Hosts) missed(r *resolution, root string, now stamp) {
+	switch {
+	case isAbsent(now.err):
+		absent := r.absences.enter(h.disk, root)
+		absent.paths = append(absent.paths, now)
+		h.dirs.forget(now.path)
+	case now.err == nil:
+		r.stamps = append(r.stamps, now)
+		h.dirs.forget(now.path)
+	default:
+		r.stamps = append(r.stamps, now)
+		if p := h.rootProblem(root, now.err); !slices.Contains(r.problems, p) {
+			r.problems = append(r.problems, p)
+		}
+	}
 }
 
 // rootProblem is the one problem with a root that cannot be searched.
@@ -160,14 +195,6 @@ func (h *Hosts) rootProblem(root string, err error) *Problem {
 	return p
 }
 
-func (h *Hosts) defaults() []string {
-	var paths []string
-	for _, root := range h.roots() {
-		paths = append(paths, filepath.Join(root, defaultDir))
-	}
-	return paths
-}
-
 // says tells whether there is anything that counts in the directories.
 func says(dirs []*Directory) bool {
 	return slices.ContainsFunc(dirs, func(d *Directory) bool { return d.says })
@@ -175,13 +202,13 @@ func says(dirs []*Directory) bool {
 
 // endpointPlace is where the directory of an endpoint of hosts.toml may be;
 // nil for the registry itself.
-func (c *cachedHost) endpointPlace(h *Hosts, config *hostsFile, i int) *place {
+func (c *cachedHost) endpointPlace(config *hostsFile, i int) *place {
 	if c.config != config {
 		c.config, c.endpoints = config, nil
 		for _, e := range config.endpoints {
 			var p *place
 			if canonical, err := Canonical(e.host); err == nil && canonical != c.place.canonical {
-				found := h.place(canonical, e.host)
+				found := placeOf(canonical)
 				p = &found
 			}
 			c.endpoints = append(c.endpoints, p)

@@ -90,13 +90,12 @@ func defaultRoots(goos string, euid int, getenv func(string) string) Roots {
 
 // dirNames are the names a directory for a registry may have, in the order in
 // which they are tried in each root: host_port_ and host:port, and for the
-// default port of HTTPS the name without it and the other way round. given is
-// the registry's name as the user wrote it, for a directory that is spelt in
-// another way than the canonical one.
+// default port of HTTPS the name without it and the other way round. They are
+// the canonical spellings; others are found in the root's listing.
 //
 // On Windows a file name has no colon: there host:port is tried without it,
 // as containerd and Docker do.
-func dirNames(goos, canonical, given string) []string {
+func dirNames(goos, canonical string) []string {
 	name, port, err := splitHost(canonical)
 	if err != nil {
 		return nil
@@ -107,12 +106,6 @@ func dirNames(goos, canonical, given string) []string {
 		names = append(names, name)
 	case "":
 		names = append(names, namesFor(name, "443")...)
-	}
-	if given != canonical {
-		if name, port := cutPort(given); port != "" {
-			names = append(names, name+"_"+port+"_")
-		}
-		names = append(names, given)
 	}
 	if goos == "windows" {
 		for i := range names {
@@ -127,16 +120,6 @@ func namesFor(name, port string) []string {
 		return []string{name}
 	}
 	return []string{name + "_" + port + "_", name + ":" + port}
-}
-
-// cutPort splits a host:port that [splitHost] accepts, without changing its
-// spelling.
-func cutPort(host string) (name, port string) {
-	i := strings.LastIndexByte(host, ':')
-	if i < 0 || strings.HasSuffix(host, "]") {
-		return host, ""
-	}
-	return host[:i], host[i+1:]
 }
 
 func unique(names []string) []string {

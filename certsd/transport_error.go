@@ -122,7 +122,7 @@ func (rd *round) directory() (path string, exists bool) {
 		root = filepath.Dir(rd.home.Dir)
 	}
 	host := rd.at.bare()
-	return filepath.Join(root, dirNames(runtime.GOOS, host, host)[0]), false
+	return filepath.Join(root, dirNames(runtime.GOOS, host)[0]), false
 }
 
 func (rd *round) verificationHint(err error) string {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/certsd/containerd-certsd/certsd"
@@ -35,7 +36,9 @@ func (s *Server) mayAsk(host string) error {
 	if err != nil {
 		return &fault{status: http.StatusInternalServerError, code: codeUnavailable, message: err.Error(), cause: err}
 	}
-	if own != nil || s.upstreams[host] {
+	// The default port may be left out on either side, as with directories.
+	name := strings.TrimSuffix(host, ":443")
+	if own != nil || s.upstreams[host] || s.upstreams[name] || s.upstreams[name+":443"] {
 		return nil
 	}
 	return &fault{

@@ -75,7 +75,13 @@ func (c credentials) only(host string) func(string) (string, string, error) {
 		if c.ask == nil || challenger != host {
 			return "", "", nil
 		}
-		return c.ask(c.name(host))
+		name := c.name(host)
+		user, secret, err := c.ask(name)
+		if name != host && err == nil && user == "" && secret == "" {
+			// What was kept under the canonical name is meant for it, too.
+			return c.ask(host)
+		}
+		return user, secret, err
 	}
 }
 

@@ -109,7 +109,7 @@ var (
 // misspelt finds a name that no registry can have, or that hardly any has.
 func misspelt(root, name string) (Finding, bool) {
 	f := Finding{Severity: isWarning, Code: Code(certsd.DirectoryName), Where: filepath.Join(root, name)}
-	_, err := certsd.Canonical(portInName.ReplaceAllString(name, "$1:$2"))
+	_, err := certsd.CanonicalDir(name)
 	switch {
 	case name == "_default" || name[0] == '.':
 		return f, false
@@ -125,8 +125,6 @@ func misspelt(root, name string) (Finding, bool) {
 	}
 	return f, true
 }
-
-var portInName = regexp.MustCompile(`^(.+)_([0-9]+)_$`)
 
 func isDir(path string) bool {
 	info, err := os.Stat(path)

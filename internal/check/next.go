@@ -36,6 +36,8 @@ func nextFor(p *certsd.Problem, registry string) string {
 		return fmt.Sprintf("mv %s %s", p.File, filepath.Join(filepath.Dir(p.File), "certs.d"))
 	case certsd.DirectoryName:
 		return "rename it to " + dirName(registry)
+	case certsd.DirectoryTwice:
+		return "put what is in it into the first one, and remove it"
 	case certsd.DirectoryPort:
 		return fmt.Sprintf("rename it to %s, if it is meant for this one", dirName(registry))
 	case certsd.WrongSuffix:

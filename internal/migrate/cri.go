@@ -91,7 +91,11 @@ func (r criReader) mirrors() {
 	for _, name := range mirrors.names() {
 		t := mirrors.table(name)
 		r.only(t, []string{"endpoint"})
-		if name != "*" && !r.usable(name, mirrors.at(name)) {
+		registry, ok := name, true
+		if name != "*" {
+			registry, ok = r.usable(name, mirrors.at(name))
+		}
+		if !ok {
 			continue
 		}
 		m := criMirror{at: mirrors.at(name)}
@@ -104,17 +108,18 @@ func (r criReader) mirrors() {
 			e.at = t.at("endpoint")
 			m.endpoints = append(m.endpoints, e)
 		}
-		r.into.mirrors[name] = m
+		r.into.mirrors[registry] = m
 	}
 }
 
-// usable tells whether a name can be a registry's, and so a directory's.
-func (r criReader) usable(name string, at place) bool {
-	_, err := certsd.Canonical(name)
+// usable is the canonical name of a registry, and tells whether a name can be
+// one's, and so a directory's.
+func (r criReader) usable(name string, at place) (string, bool) {
+	canonical, err := certsd.Canonical(name)
 	if err != nil {
 		r.notes.add(Lost, at, "no registry can have this name: %v", errors.Unwrap(err))
 	}
-	return err == nil
+	return canonical, err == nil
 }
 
 // parseEndpoint reads an endpoint as containerd's CRI plugin does: without a
@@ -131,10 +136,11 @@ func parseEndpoint(address string) (*endpoint, error) {
 		return nil, errors.New("an endpoint is not a URL")
 	}
 	shown := &url.URL{Scheme: scheme, Host: u.Host, Path: u.Path}
-	if _, err := certsd.Canonical(u.Host); err != nil {
+	host, err := certsd.Canonical(u.Host)
+	if err != nil {
 		return nil, fmt.Errorf("endpoint %q: %w", shown, errors.Unwrap(err))
 	}
-	e := &endpoint{scheme: u.Scheme, host: u.Host, path: apiRoot(u)}
+	e := &endpoint{scheme: u.Scheme, host: host, path: apiRoot(u)}
 	switch {
 	case !found && isLocal(u.Host):
 		e.scheme = "http"
@@ -161,13 +167,16 @@ func (r criReader) configs() {
 		if t.has("auth") {
 			r.credentials(t.table("auth"), t.at("auth"), name)
 		}
-		if t.has("tls") && r.usable(name, configs.at(name)) {
+		if !t.has("tls") {
+			continue
+		}
+		if host, ok := r.usable(name, configs.at(name)); ok {
 			at := t.at("tls")
 			if strings.Contains(at.key, "io.containerd.cri.v1.images") {
 				r.notes.add(Hint, at, "containerd 2 passes it over: in the new tree it counts again")
 			}
 			r.into.deprecated = append(r.into.deprecated, at)
-			r.into.tls[name] = r.tls(t.table("tls"), at)
+			r.into.tls[host] = r.tls(t.table("tls"), at)
 		}
 	}
 }

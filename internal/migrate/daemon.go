@@ -124,7 +124,8 @@ func (r daemonReader) mirror(d *daemonConfig, address string) {
 		return
 	}
 	shown := &url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}
-	if _, err := certsd.Canonical(u.Host); err != nil {
+	host, err := certsd.Canonical(u.Host)
+	if err != nil {
 		r.notes.add(Lost, at, "mirror %q: %v", shown, errors.Unwrap(err))
 		return
 	}
@@ -132,7 +133,7 @@ func (r daemonReader) mirror(d *daemonConfig, address string) {
 		r.notes.add(Lost, at, "mirror %q: Docker asks only https and http", shown)
 		return
 	}
-	e := &endpoint{at: at, scheme: u.Scheme, host: u.Host, below: true}
+	e := &endpoint{at: at, scheme: u.Scheme, host: host, below: true}
 	e.path = strings.TrimSuffix(u.EscapedPath(), "/")
 	e.path = strings.TrimSuffix(e.path, "/v2")
 	e.dropped = u.User != nil || u.RawQuery != "" || u.Fragment != ""

@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -60,8 +59,6 @@ func (f *file) ref(dir string) string {
 	}
 }
 
-var portInName = regexp.MustCompile(`^(.+)_([0-9]+)_$`)
-
 // trees reads the certs.d directories. Of several directories for a host an
 // earlier one hides the files of the same name in a later one, as in package
 // certsd; the tree to be written comes first.
@@ -86,8 +83,10 @@ func (p *planner) trees(roots certsd.Roots) {
 // tree reads one directory of a root.
 func (p *planner) tree(root, name string, output bool) {
 	path := filepath.Join(root, name)
-	host := portInName.ReplaceAllString(name, "$1:$2")
-	if _, err := certsd.Canonical(host); err != nil && name != defaultDir {
+	host, err := certsd.CanonicalDir(name)
+	if name == defaultDir {
+		host = name
+	} else if err != nil {
 		return
 	}
 	if info, err := os.Stat(path); err != nil || !info.IsDir() {

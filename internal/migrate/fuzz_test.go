@@ -77,9 +77,12 @@ func fuzzed(t *testing.T, dir, name, text string) {
 	}
 	hosts := &certsd.Hosts{Roots: certsd.Roots{o.Output}}
 	for _, d := range p.Directories {
-		registry := portInName.ReplaceAllString(d.Name, "$1:$2")
-		if registry == defaultDir {
-			registry = "any.test"
+		registry, err := certsd.CanonicalDir(d.Name)
+		if d.Name == defaultDir {
+			registry, err = "any.test", nil
+		}
+		if err != nil {
+			t.Fatal(err)
 		}
 		if _, err := hosts.Lookup(registry); err != nil {
 			t.Errorf("%s: %v\n%s", registry, err, d.Hosts)
