@@ -19,17 +19,21 @@ type dockerFiles struct {
 // an earlier one hides the file of the same name in a later one.
 func overlay(dirs []*Directory) dockerFiles {
 	var o dockerFiles
+	// A directory may hold very many files.
+	cas, identities := map[string]bool{}, map[string]bool{}
 	for _, dir := range dirs {
 		if o.dir == "" && len(dir.CAs)+len(dir.Identities) > 0 {
 			o.dir = dir.Path
 		}
 		for _, ca := range dir.CAs {
-			if !slices.ContainsFunc(o.cas, func(c CA) bool { return filepath.Base(c.File) == filepath.Base(ca.File) }) {
+			if name := filepath.Base(ca.File); !cas[name] {
+				cas[name] = true
 				o.cas = append(o.cas, ca)
 			}
 		}
 		for _, id := range dir.Identities {
-			if !slices.ContainsFunc(o.identities, func(i *Identity) bool { return i.Name == id.Name }) {
+			if !identities[id.Name] {
+				identities[id.Name] = true
 				o.identities = append(o.identities, id)
 			}
 		}
