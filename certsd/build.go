@@ -169,6 +169,9 @@ func (b *builder) endpoint(c *endpointConfig, dirs []*Directory) *Endpoint {
 		e.Dir = docker.dir
 	}
 	e.TLSConfigured = e.Dir != ""
+	if b.found.config != nil {
+		e.hostsDir = b.found.config.Path
+	}
 	b.scheme(e, c)
 	e.Localhost = c.host == "" && !e.TLSConfigured && len(b.found.exact) == 0 && isLocalhost(b.name)
 	e.roots, e.system = b.pool(e.CAs)

@@ -160,6 +160,9 @@ type Endpoint struct {
 	// CA nor a pair is configured.
 	HTTPFallback bool
 
+	// hostsDir is the directory whose hosts.toml gives the endpoint, empty for
+	// none. It may say nothing about TLS: see Dir.
+	hostsDir string
 	// stranger tells that no configuration names the host, only a server.
 	stranger bool
 	// roots is the pool to verify the server against: CAs, and the system's

@@ -85,7 +85,7 @@ func retire(old, host *Host) {
 func sameEndpoint(a, b *Endpoint) bool {
 	return a.Scheme == b.Scheme && a.Host == b.Host && a.Path == b.Path &&
 		a.Capabilities == b.Capabilities && a.SkipVerify == b.SkipVerify &&
-		a.DialTimeout == b.DialTimeout && a.Dir == b.Dir &&
+		a.DialTimeout == b.DialTimeout && a.Dir == b.Dir && a.hostsDir == b.hostsDir &&
 		a.TLSConfigured == b.TLSConfigured && a.Localhost == b.Localhost && a.HTTPFallback == b.HTTPFallback &&
 		a.system == b.system && sameHeader(a.Header, b.Header) &&
 		slices.EqualFunc(a.CAs, b.CAs, sameCA) &&

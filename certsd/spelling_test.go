@@ -105,3 +105,18 @@ func TestSpellingAppears(t *testing.T) {
 		t.Errorf("the other spelling is still in use: %v", host.Endpoints[0].Identities)
 	}
 }
+
+// The account of a request names the directory whose hosts.toml was read, also
+// where that says nothing about TLS.
+func TestHostsTomlAloneIsTheDirectory(t *testing.T) {
+	t.Parallel()
+	root := tree(t, "reg/hosts.toml", "server = 'http://reg'\n")
+	host, err := (&Hosts{Roots: Roots{root}}).Lookup("reg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := host.Endpoints[0]
+	if want := filepath.Join(root, "reg"); e.hostsDir != want || e.Dir != "" || e.TLSConfigured {
+		t.Errorf("directory %q, with TLS settings %q, %t; want %q alone", e.hostsDir, e.Dir, e.TLSConfigured, want)
+	}
+}

@@ -1,6 +1,7 @@
 package certsd
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"net/url"
@@ -135,7 +136,7 @@ func (rd *round) record(a Attempt) int {
 func (rd *round) attempt(id *Identity) Attempt {
 	a := Attempt{
 		Registry: rd.registry, Host: rd.req.URL.Host, URL: redact(rd.req.URL), Method: rd.req.Method,
-		Dir: rd.ep.Dir, Identity: nameOf(id),
+		Dir: cmp.Or(rd.ep.Dir, rd.ep.hostsDir), Identity: nameOf(id),
 	}
 	if a.Method == "" {
 		a.Method = "GET"
