@@ -27,7 +27,7 @@ func TestLogMessagesAreExplained(t *testing.T) {
 		documented = append(documented, message)
 		levels[message] = row[2]
 	}
-	written := logMessages(t, "../internal/telemetry", "../plugin", "../gateway")
+	written := logMessages(t, "../internal/telemetry", "../plugin", "../gateway", "../imageservice")
 	slices.Sort(documented)
 	if diff := cmp.Diff(slices.Sorted(maps.Keys(written)), documented); diff != "" {
 		t.Errorf("messages in the code and in operations.md (-code +document):\n%s", diff)

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/stats"
@@ -67,6 +68,7 @@ func (c *connection) Close() { _ = c.ClientConn.Close() }
 
 // unary names the daemon in errors of calls.
 func (c *connection) unary(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	c.wake(ctx)
 	var header, trailer metadata.MD
 	err := invoke(ctx, method, req, reply, cc, append(opts, grpc.Header(&header), grpc.Trailer(&trailer))...)
 	return c.named(err, header, trailer)
@@ -74,11 +76,27 @@ func (c *connection) unary(ctx context.Context, method string, req, reply any, c
 
 // stream names the daemon in errors of streams.
 func (c *connection) stream(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	c.wake(ctx)
 	s, err := open(ctx, desc, cc, method, opts...)
 	if err != nil {
 		return nil, c.named(err, nil, nil)
 	}
 	return &namedStream{s, c}, nil
+}
+
+// wakeTime is what a connection to a socket of this machine may take.
+const wakeTime = 200 * time.Millisecond
+
+// wake tries again at once where gRPC would wait before it does: a daemon that
+// has been started is found by the first call.
+func (c *connection) wake(ctx context.Context) {
+	if c.GetState() != connectivity.TransientFailure {
+		return
+	}
+	c.ResetConnectBackoff()
+	ctx, cancel := context.WithTimeout(ctx, wakeTime)
+	defer cancel()
+	c.WaitForStateChange(ctx, connectivity.TransientFailure)
 }
 
 // named adds to an error of the connection itself whose it is. The daemon's own
