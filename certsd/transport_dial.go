@@ -20,6 +20,10 @@ const (
 	idleTimeout      = 30 * time.Second
 )
 
+// maxHeader bounds the headers of an answer in bytes. Servers and proxies have
+// limits of 4 to 32 KiB for them.
+const maxHeader = 64 << 10
+
 // newHTTPTransport returns the transport for one identity of an endpoint, nil
 // for none. It is never changed: a connection keeps the certificate it was made
 // with, and to swap the certificate under a live transport has no effect until
@@ -61,6 +65,8 @@ func newHTTPTransport(ep *Endpoint, id *Identity) *connections {
 		TLSHandshakeTimeout:   handshakeTimeout,
 		ExpectContinueTimeout: 5 * time.Second,
 		ResponseHeaderTimeout: 30 * time.Second,
+		// net/http would keep 10 MiB of them.
+		MaxResponseHeaderBytes: maxHeader,
 	}}
 }
 

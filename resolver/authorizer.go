@@ -2,13 +2,16 @@ package resolver
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/url"
 	"sync"
 
 	"github.com/containerd/containerd/v2/core/remotes/docker"
+	"github.com/containerd/errdefs"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/internal/bounded"
 )
 
 // authorizer keeps one docker authorizer, and with it one set of tokens, for
@@ -39,17 +42,41 @@ type shared struct {
 	// over tells that there is no token, err why. They are guarded by turn.
 	over bool
 	err  error
+
+	// mu guards given: what requests were authorized with.
+	mu    sync.Mutex
+	given map[string]bool
+}
+
+// maxGiven bounds the tokens that are known again: one for each scope.
+const maxGiven = 64
+
+func (s *shared) gave(authorization string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.given) >= maxGiven {
+		clear(s.given)
+	}
+	s.given[authorization] = true
+}
+
+func (s *shared) hasGiven(authorization string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.given[authorization]
 }
 
 var _ docker.Authorizer = (*authorizer)(nil)
 
 func newAuthorizer(bound *certsd.EndpointTransport, e *certsd.Endpoint, client *http.Client, credentials credentials, mayGrant func(target, realm *url.URL) bool) *authorizer {
+	tokens := *client
+	tokens.Transport = bounded.Tokens(client.Transport)
 	return &authorizer{
 		preferred: bound.PreferredFor,
 		ours:      func(u *url.URL) bool { return u.Host == e.Host },
 		create: func() docker.Authorizer {
 			return docker.NewDockerAuthorizer(
-				docker.WithAuthClient(client),
+				docker.WithAuthClient(&tokens),
 				// A token server of the same origin gets the configured headers;
 				// the transport keeps them from any other.
 				docker.WithAuthHeader(e.Header.Clone()),
@@ -57,7 +84,7 @@ func newAuthorizer(bound *certsd.EndpointTransport, e *certsd.Endpoint, client *
 			)
 		},
 		byIdentity: map[*certsd.Identity]*shared{},
-		strangers:  &strangers{client: client, mayGrant: mayGrant, byOrigin: map[string]docker.Authorizer{}},
+		strangers:  &strangers{client: &tokens, mayGrant: mayGrant, byOrigin: map[string]docker.Authorizer{}},
 	}
 }
 
@@ -117,6 +144,7 @@ func (a *authorizer) Authorize(ctx context.Context, req *http.Request) error {
 	}
 	err := s.inner.Authorize(ctx, req)
 	if err == nil {
+		s.gave(req.Header.Get("Authorization"))
 		return nil
 	}
 	a.forget(identity, s)
@@ -128,21 +156,42 @@ func (a *authorizer) Authorize(ctx context.Context, req *http.Request) error {
 	return err
 }
 
-// AddResponses implements docker.Authorizer.
+// AddResponses implements docker.Authorizer. A token that is answered 401 is
+// forgotten, and another one asked for: it may have ended without saying so, or
+// the registry may have another key now. That is done once for a request; after
+// it the answer stands.
 func (a *authorizer) AddResponses(ctx context.Context, responses []*http.Response) error {
 	last := responses[len(responses)-1]
 	if !a.ours(last.Request.URL) {
 		return a.strangers.addResponses(ctx, responses)
 	}
 	identity := a.preferred(last.Request)
+	refused := last.Request.Header.Get("Authorization")
+	if s := a.challenged(identity); s != nil && s.hasGiven(refused) {
+		if challenges(responses) > 1 {
+			return fmt.Errorf("%s refuses what it asked for: %w", last.Request.URL.Host, errdefs.ErrNotImplemented)
+		}
+		a.forget(identity, s)
+	}
 	a.mu.Lock()
 	s, ok := a.byIdentity[identity]
 	if !ok {
-		s = &shared{inner: a.create(), turn: make(chan struct{}, 1)}
+		s = &shared{inner: a.create(), turn: make(chan struct{}, 1), given: map[string]bool{}}
 		a.byIdentity[identity] = s
 	}
 	a.mu.Unlock()
 	return s.inner.AddResponses(ctx, responses)
+}
+
+// challenges counts the answers of 401.
+func challenges(responses []*http.Response) int {
+	n := 0
+	for _, r := range responses {
+		if r.StatusCode == http.StatusUnauthorized {
+			n++
+		}
+	}
+	return n
 }
 
 // challenged is what to authorize a request with, nil for nothing.

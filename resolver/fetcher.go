@@ -2,6 +2,7 @@ package resolver
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/internal/bounded"
 	"github.com/certsd/containerd-certsd/internal/discreet"
 )
 
@@ -30,7 +32,9 @@ type fetcher struct {
 	// store holds what was converted; nil if nothing ever is.
 	store content.Store
 	// elsewhere is for URLs in descriptors, which belong to no registry.
-	elsewhere  *http.Client
+	elsewhere *http.Client
+	// plain tells that the registry is spoken to in plain HTTP only.
+	plain      bool
 	resolver   *Resolver
 	spec       reference.Spec
 	ref        string
@@ -47,8 +51,12 @@ func newFetcher(r *Resolver, inner remotes.Fetcher, elsewhere *http.Client, spec
 	if !ok {
 		return nil, fmt.Errorf("docker's fetcher is a %T, which fetches no digests", inner)
 	}
+	hosts, err := r.registryHosts(spec.Hostname())
+	if err != nil {
+		return nil, err
+	}
 	return &fetcher{
-		inner: d, store: r.options.Store, elsewhere: elsewhere,
+		inner: d, store: r.options.Store, elsewhere: elsewhere, plain: onlyPlain(hosts),
 		resolver: r, spec: spec, ref: ref, repository: repository(spec),
 	}, nil
 }
@@ -58,29 +66,29 @@ func (f *fetcher) Fetch(ctx context.Context, desc ocispec.Descriptor) (io.ReadCl
 	if rc, err := f.converted(ctx, desc); err != nil || rc != nil {
 		return rc, err
 	}
-	ctx, trail := f.begin(ctx)
+	ctx, tried := f.begin(ctx)
 	urls := desc.URLs
 	desc.URLs = nil
 	rc, err := f.fetch(withSize(ctx, desc.Size), desc)
 	if err == nil && len(urls) > 0 {
-		rc = newForeign(ctx, f.elsewhere, urls, desc.Size, rc)
+		rc = f.newForeign(ctx, urls, desc.Size, rc)
 	} else if other, possible := otherKind(desc); err == nil && possible {
 		rc = &either{ReadCloser: rc, ctx: ctx, fetcher: f.inner, other: other}
 	}
-	return f.reader(rc, trail), explain(err, f.ref, trail)
+	return f.reader(rc, tried), explain(err, f.ref, tried.trail)
 }
 
 // FetchByDigest implements remotes.FetcherByDigest.
 func (f *fetcher) FetchByDigest(ctx context.Context, dgst digest.Digest, opts ...remotes.FetchByDigestOpts) (io.ReadCloser, ocispec.Descriptor, error) {
-	ctx, trail := f.begin(ctx)
+	ctx, tried := f.begin(ctx)
 	rc, desc, err := f.inner.FetchByDigest(ctx, dgst, opts...)
-	return f.reader(rc, trail), desc, explain(err, f.ref, trail)
+	return f.reader(rc, tried), desc, explain(err, f.ref, tried.trail)
 }
 
 // FetchReferrers implements remotes.ReferrersFetcher. containerd's own takes
 // what fails for what is not there, and the first part of a list for the whole.
 func (f *fetcher) FetchReferrers(ctx context.Context, dgst digest.Digest, opts ...remotes.FetchReferrersOpt) ([]ocispec.Descriptor, error) {
-	ctx, trail := f.begin(ctx)
+	ctx, tried := f.begin(ctx)
 	var config remotes.FetchReferrersConfig
 	for _, o := range opts {
 		if err := o(ctx, &config); err != nil {
@@ -88,11 +96,19 @@ func (f *fetcher) FetchReferrers(ctx context.Context, dgst digest.Digest, opts .
 		}
 	}
 	descs, err := f.resolver.referrers(ctx, f.spec, dgst, &config)
-	return descs, explain(err, f.ref, trail)
+	return descs, explain(err, f.ref, tried.trail)
 }
 
-func (f *fetcher) begin(ctx context.Context) (context.Context, *certsd.Trail) {
-	return certsd.WithTrail(certsd.WithRepository(discreet.Context(ctx), f.repository))
+// tried is what was tried for a call, and why it broke off in the middle.
+type tried struct {
+	trail   *certsd.Trail
+	account *bounded.Account
+}
+
+func (f *fetcher) begin(ctx context.Context) (context.Context, tried) {
+	ctx, account := bounded.WithAccount(certsd.WithRepository(discreet.Context(ctx), f.repository))
+	ctx, trail := certsd.WithTrail(ctx)
+	return ctx, tried{trail, account}
 }
 
 // converted opens content that is in the store already: a conversion's. The
@@ -117,11 +133,11 @@ type storeReader struct {
 }
 
 // reader explains the errors of a body, which is requested at its first Read.
-func (f *fetcher) reader(rc io.ReadCloser, trail *certsd.Trail) io.ReadCloser {
+func (f *fetcher) reader(rc io.ReadCloser, t tried) io.ReadCloser {
 	if rc == nil {
 		return nil
 	}
-	b := &body{ReadCloser: rc, ref: f.ref, trail: trail}
+	b := &body{ReadCloser: rc, ref: f.ref, tried: t}
 	if s, ok := rc.(io.Seeker); ok {
 		return &seekableBody{body: b, Seeker: s}
 	}
@@ -131,7 +147,7 @@ func (f *fetcher) reader(rc io.ReadCloser, trail *certsd.Trail) io.ReadCloser {
 type body struct {
 	io.ReadCloser
 	ref   string
-	trail *certsd.Trail
+	tried tried
 }
 
 // Read implements io.Reader. io.EOF stays itself, as the contract demands.
@@ -140,7 +156,10 @@ func (b *body) Read(p []byte) (int, error) {
 	if err == nil || err == io.EOF {
 		return n, err
 	}
-	return n, explain(err, b.ref, b.trail)
+	if why := b.tried.account.Last(); why != nil && errors.Is(err, io.ErrUnexpectedEOF) {
+		err = fmt.Errorf("%w: %w", why, err)
+	}
+	return n, explain(err, b.ref, b.tried.trail)
 }
 
 // seekableBody can be resumed by containerd's content.Copy.

@@ -20,12 +20,17 @@ type foreign struct {
 	ctx    context.Context
 	client *http.Client
 	urls   []string
-	size   int64
+	// plain tells that the registry itself is spoken to in plain HTTP, so that
+	// its URLs may be of that kind, too.
+	plain bool
+	size  int64
 	// registry is the content as the registry serves it.
 	registry io.ReadCloser
 
 	offset int64
 	body   io.ReadCloser
+	// cuts is how often it broke off since there was a byte.
+	cuts int
 }
 
 var _ io.ReadSeekCloser = (*foreign)(nil)
@@ -39,8 +44,21 @@ func (f *foreign) Read(p []byte) (int, error) {
 	}
 	n, err := f.body.Read(p)
 	f.offset += int64(n)
+	if n > 0 {
+		f.cuts = 0
+	}
+	if err == io.ErrUnexpectedEOF && f.offset < f.size && f.cuts < maxCuts { //nolint:errorlint // as package bounded has it
+		// The next Read asks for the rest.
+		f.cuts++
+		_ = f.closeBody()
+		return n, nil
+	}
 	return n, err
 }
+
+// maxCuts is how often in a row content may break off without a byte, as in
+// docker's fetcher.
+const maxCuts = 3
 
 // Seek implements io.Seeker.
 func (f *foreign) Seek(offset int64, whence int) (int64, error) {
@@ -107,6 +125,9 @@ func (f *foreign) get(raw string) (io.ReadCloser, error) {
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" {
 		return nil, errors.New("a URL of the descriptor is none for HTTP")
 	}
+	if u.Scheme == "http" && !f.plain {
+		return nil, fmt.Errorf("a URL of the descriptor leads from https to plain HTTP, at %s: it was passed over", u.Host)
+	}
 	req, err := http.NewRequestWithContext(f.ctx, http.MethodGet, raw, nil)
 	if err != nil {
 		return nil, err
@@ -147,6 +168,6 @@ func (f *foreign) position(resp *http.Response) error {
 
 // newForeign reads desc.URLs in place of docker's fetcher, which is given what
 // the registry has.
-func newForeign(ctx context.Context, client *http.Client, urls []string, size int64, registry io.ReadCloser) *foreign {
-	return &foreign{ctx: ctx, client: client, urls: slices.Clone(urls), size: size, registry: registry}
+func (f *fetcher) newForeign(ctx context.Context, urls []string, size int64, registry io.ReadCloser) *foreign {
+	return &foreign{ctx: ctx, client: f.elsewhere, urls: slices.Clone(urls), plain: f.plain, size: size, registry: registry}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/containerd/containerd/v2/core/remotes/docker"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/internal/bounded"
 )
 
 // Hosts are the registries of a process: what their directories say, the live
@@ -35,6 +36,9 @@ type Hosts struct {
 	// RefuseStranger, if set, may refuse addresses of hosts that only a server
 	// names: see certsd.Transport.RefuseStranger.
 	RefuseStranger func(host string, addr netip.AddrPort) error
+	// Patience is how long a server may send, or take, nothing; zero is a
+	// minute. Content that breaks off so is asked for from there on.
+	Patience time.Duration
 	// Hooks observe what happens. They must not block.
 	Hooks Hooks
 
@@ -56,6 +60,7 @@ func (h *Hosts) WithRoots(roots certsd.Roots) *Hosts {
 		NoSchema1:      h.NoSchema1,
 		Cooldown:       h.Cooldown,
 		RefuseStranger: h.RefuseStranger,
+		Patience:       h.Patience,
 		Hooks:          h.Hooks,
 	}
 }
@@ -137,7 +142,7 @@ func (h *Hosts) registryHost(host *certsd.Host, e *certsd.Endpoint, o Options, c
 // clientForStrangers is for hosts that are no endpoint of a registry: each gets
 // what the directory of its own name says.
 func (h *Hosts) clientForStrangers(o Options) (*http.Client, error) {
-	client := &http.Client{Transport: h.roundTripper()}
+	client := &http.Client{Transport: bounded.Contents(&bounded.Transport{Next: h.roundTripper(), Patience: h.Patience})}
 	if o.UpdateClient == nil {
 		return client, nil
 	}
@@ -164,7 +169,10 @@ func (h *Hosts) transportFor(host *certsd.Host, e *certsd.Endpoint, bound *certs
 	if mayFallBack(e) {
 		rt = &plainFallback{base: rt, host: e.Host}
 	}
-	rt = &unsigned{&locations{h.dead.guard(rt, address(e), substitutes(host, e)), address(e)}}
+	rt = &unsigned{&bounded.Transport{
+		Next:     &locations{h.dead.guard(rt, address(e), substitutes(host, e)), address(e)},
+		Patience: h.Patience,
+	}}
 	return &manifests{next: rt, host: e.Host, path: e.Path}
 }
 

@@ -155,6 +155,11 @@ func (r *Resolver) Fetcher(ctx context.Context, ref string) (remotes.Fetcher, er
 	return newFetcher(r, inner, elsewhere, spec, ref)
 }
 
+// onlyPlain tells whether all of them are spoken to in plain HTTP.
+func onlyPlain(hosts []docker.RegistryHost) bool {
+	return !slices.ContainsFunc(hosts, func(rh docker.RegistryHost) bool { return rh.Scheme != "http" })
+}
+
 // Pusher implements remotes.Resolver.
 func (r *Resolver) Pusher(ctx context.Context, ref string) (remotes.Pusher, error) {
 	spec, err := reference.Parse(ref)

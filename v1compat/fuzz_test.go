@@ -88,17 +88,6 @@ func FuzzToken(f *testing.F) {
 	})
 }
 
-func FuzzContentRange(f *testing.F) {
-	f.Add("bytes 5-9/10")
-	f.Add("5-10/*")
-	f.Fuzz(func(t *testing.T, s string) {
-		r, ok := parseContentRange(s)
-		if !ok && (r != contentRange{start: -1, total: -1}) || r.start < -1 || r.total < -1 {
-			t.Errorf("%q: %+v, %v", s, r, ok)
-		}
-	})
-}
-
 // What a server sends as Location leads to https, to a host and no further.
 func FuzzRedirect(f *testing.F) {
 	f.Add("https://b/y?sig=1")

@@ -16,37 +16,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestParseContentRange(t *testing.T) {
-	t.Parallel()
-	rows := []struct {
-		header       string
-		start, total int64
-		ok           bool
-	}{
-		{"bytes 5-9/10", 5, 10, true},
-		{"5-9/10", 5, 10, true},  // python
-		{"5-10/10", 5, 10, true}, // python since 0.7: the end is the size
-		{"5-9/*", 5, -1, true},   // python 0.6.6
-		{"bytes=5-9/10", 5, 10, true},
-		{"Bytes 5-9/10", 5, 10, true},
-		{"bytes */10", -1, 10, true},
-		{"bytes */*", -1, -1, false},
-		{"", -1, -1, false},
-		{"bytes 5-9", -1, -1, false},
-		{"bytes 9-5/10", -1, -1, false},
-		{"bytes -5-9/10", -1, -1, false},
-		{"bytes 5-9/x", -1, -1, false},
-		{"bytes 99999999999999999999-1/2", -1, -1, false},
-		{"bytes +5-9/10", -1, -1, false},
-	}
-	for _, row := range rows {
-		r, ok := parseContentRange(row.header)
-		if ok != row.ok || ok && (r.start != row.start || r.total != row.total) {
-			t.Errorf("%q: %+v, %v", row.header, r, ok)
-		}
-	}
-}
-
 const digits = "0123456789"
 
 // opened is an image of one layer of digits at a server with these quirks.

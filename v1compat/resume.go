@@ -3,17 +3,18 @@ package v1compat
 import (
 	"fmt"
 	"net/http"
-	"strconv"
-	"strings"
+
+	"github.com/certsd/containerd-certsd/internal/bounded"
 )
 
 // accept judges an answer to a request for the layer from offset on, by the
 // habits of the servers there are:
 //
 //   - 200 is the whole layer, asked for or not;
-//   - 206 goes on, unless it begins elsewhere or is of another version. Its
-//     Content-Range lacks the unit in python 0.7 and later, and the total in
-//     0.6.6, without which the end could not be told: that starts over;
+//   - 206 goes on, unless it begins elsewhere, says nothing that can be read of
+//     where, brings no bytes or is of another version. Its Content-Range lacks
+//     the unit in python 0.7 and later, and the total in 0.6.6, without which
+//     the end could not be told: that starts over;
 //   - 416 is the end if everything is there already. Python answers it to a
 //     request for the last byte alone, which starts over, and to a plain
 //     request for a layer of no bytes.
@@ -25,15 +26,15 @@ func (l *layer) accept(ep endpoint, segments []string, resp *answer, offset int6
 		now.total = resp.ContentLength
 		return l.stream(ep, segments, resp, 0, now), nil
 	case status == http.StatusPartialContent && offset > 0:
-		r, ok := parseContentRange(resp.Header.Get("Content-Range"))
+		r, _ := bounded.ParseContentRange(resp.Header.Get("Content-Range"))
 		now.total = partTotal(r, offset, resp.ContentLength, known.total)
-		if ok && r.start != offset || now.total < offset || known.differs(now) || multipart(resp.Header) {
+		if !bounded.GoesOn(resp.Response, offset) || now.total < offset || known.differs(now) {
 			discard(resp.Response)
 			return nil, nil
 		}
 		return l.stream(ep, segments, resp, offset, now), nil
 	case status == http.StatusRequestedRangeNotSatisfiable && offset > 0:
-		r, _ := parseContentRange(resp.Header.Get("Content-Range"))
+		r, _ := bounded.ParseContentRange(resp.Header.Get("Content-Range"))
 		discard(resp.Response)
 		if now.total = endTotal(r, known.total, l.size); now.total != offset || known.differs(now) {
 			return nil, nil
@@ -83,55 +84,12 @@ func validator(h http.Header) string {
 	return v
 }
 
-func multipart(h http.Header) bool {
-	return strings.HasPrefix(strings.ToLower(h.Get("Content-Type")), "multipart/")
-}
-
-// contentRange is a Content-Range header; total is -1 for "*".
-type contentRange struct{ start, total int64 }
-
-// parseContentRange reads "bytes 5-9/10" with or without the unit. For an
-// answer of 416, "bytes */10", start is -1.
-func parseContentRange(s string) (contentRange, bool) {
-	none := contentRange{start: -1, total: -1}
-	s = strings.TrimSpace(s)
-	if unit := "bytes"; len(s) >= len(unit) && strings.EqualFold(s[:len(unit)], unit) {
-		s = strings.TrimLeft(s[len(unit):], " =\t")
-	}
-	span, size, ok := strings.Cut(s, "/")
-	if !ok {
-		return none, false
-	}
-	r := none
-	if size = strings.TrimSpace(size); size != "*" {
-		if r.total, ok = number(size); !ok {
-			return none, false
-		}
-	}
-	if span = strings.TrimSpace(span); span == "*" {
-		return r, r.total >= 0
-	}
-	first, last, _ := strings.Cut(span, "-")
-	start, ok1 := number(first)
-	end, ok2 := number(last)
-	if !ok1 || !ok2 || end < start { // end may be the total: python
-		return none, false
-	}
-	r.start = start
-	return r, true
-}
-
-func number(s string) (int64, bool) {
-	n, err := strconv.ParseUint(s, 10, 63)
-	return int64(n), err == nil // 63 bits
-}
-
 // partTotal is the size of the whole layer by an answer of 206, or -1. The
 // length of the body comes last: python adds one to it.
-func partTotal(r contentRange, offset, length, known int64) int64 {
+func partTotal(r bounded.ContentRange, offset, length, known int64) int64 {
 	switch {
-	case r.total >= 0:
-		return r.total
+	case r.Total >= 0:
+		return r.Total
 	case known >= 0:
 		return known
 	case length >= 0:
@@ -141,10 +99,10 @@ func partTotal(r contentRange, offset, length, known int64) int64 {
 }
 
 // endTotal is the size of the whole layer by an answer of 416, or -1.
-func endTotal(r contentRange, known, announced int64) int64 {
+func endTotal(r bounded.ContentRange, known, announced int64) int64 {
 	switch {
-	case r.total >= 0:
-		return r.total
+	case r.Total >= 0:
+		return r.Total
 	case known >= 0:
 		return known
 	case announced > 0:

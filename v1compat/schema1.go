@@ -22,6 +22,10 @@ const (
 // protocol.
 const maxSchema1 = 8 << 20
 
+// maxSteps bounds the history. Docker's own limit was 127 layers; steps without
+// one come on top.
+const maxSteps = 1024
+
 // Schema1 is a schema 1 manifest: the history of the v1 protocol in one
 // document of a v2 registry, signed or not.
 type Schema1 struct {
@@ -136,6 +140,8 @@ func (d *schema1Document) layers() ([]Schema1Layer, error) {
 		return nil, errors.New("it has keys of another kind of manifest")
 	case len(d.FSLayers) != len(d.History):
 		return nil, fmt.Errorf("it has %d layers, but a history of %d", len(d.FSLayers), len(d.History))
+	case len(d.History) > maxSteps:
+		return nil, fmt.Errorf("it has a history of %d steps, more than %d", len(d.History), maxSteps)
 	case len(d.History) == 0:
 		return nil, errors.New("it has no history")
 	}

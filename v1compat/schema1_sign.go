@@ -19,8 +19,17 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// maxSignatures bounds the signatures of a manifest; one is usual.
-const maxSignatures = 16
+// Bounds of what a manifest can make its reader compute. It brings the key
+// itself, so to verify it shows that nothing was damaged and nothing else: no
+// key is worth more than a moment.
+const (
+	// maxSignatures bounds the signatures of a manifest; one is usual.
+	maxSignatures = 16
+	// maxKey bounds a key, or a certificate with it, in bytes as written.
+	maxKey = 16 << 10
+	// maxRSA bounds the modulus in bits. libtrust made keys of 2048.
+	maxRSA = 8192
+)
 
 // jws is a signature in libtrust's form: the document has its own signatures
 // in a last field, and "protected" says how to cut them out again.
@@ -115,6 +124,9 @@ func (s *jws) verify(payload []byte) error {
 			return errWrongSignature
 		}
 	case *rsa.PublicKey:
+		if bits := key.N.BitLen(); bits > maxRSA {
+			return fmt.Errorf("has an RSA key of %d bits, more than %d", bits, maxRSA)
+		}
 		if !strings.HasPrefix(s.Header.Algorithm, "RS") || rsa.VerifyPKCS1v15(key, hash, h.Sum(nil), signature) != nil {
 			return errWrongSignature
 		}
@@ -140,6 +152,9 @@ func verifyECDSA(key *ecdsa.PublicKey, sum, signature []byte) bool {
 // key is in the signature itself, plain or in a certificate. There is nobody
 // to say whose it is.
 func (s *jws) key() (crypto.PublicKey, error) {
+	if len(s.Header.Key) > maxKey || len(s.Header.Chain) > 0 && len(s.Header.Chain[0]) > maxKey {
+		return nil, fmt.Errorf("has a key of more than %d bytes", maxKey)
+	}
 	if len(s.Header.Chain) > 0 {
 		der, err := base64.StdEncoding.DecodeString(s.Header.Chain[0])
 		if err != nil {

@@ -28,6 +28,11 @@ type session struct {
 
 	mu    sync.Mutex // guards token
 	token string
+
+	// renewing is held while another token is asked for, by the name that the
+	// index knows the repository by.
+	renewing sync.Mutex
+	indexed  string
 }
 
 // open asks the registry what it is and where the repository is kept.
@@ -74,6 +79,7 @@ func (s *session) index(ctx context.Context) error {
 	for _, name := range names {
 		h, err := s.indexHeader(ctx, name)
 		if err == nil {
+			s.indexed = name
 			if s.endpoints, err = s.c.headerEndpoints(s.registry, h); err != nil {
 				return &Error{Endpoint: s.registry.base, Path: repositoryPath(name, "images"), Err: err}
 			}
@@ -109,8 +115,35 @@ func (s *session) indexHeader(ctx context.Context, name string) (http.Header, er
 	return resp.Header, nil
 }
 
-// send makes one request to an endpoint, with the session's context.
+// send makes one request to an endpoint, with the session's context. A token
+// that is answered 401 is replaced, once: it may have ended in a long pull.
 func (s *session) send(ctx context.Context, ep endpoint, segments []string, header http.Header, index bool) (*answer, error) {
+	resp, err := s.sendOnce(ctx, ep, segments, header, index)
+	if err != nil || index || resp.StatusCode != http.StatusUnauthorized || resp.target != "" || resp.Request == nil {
+		return resp, err
+	}
+	refused, ok := strings.CutPrefix(resp.Request.Header.Get("Authorization"), "Token ")
+	if !ok || !s.renew(ctx, refused) {
+		return resp, nil
+	}
+	discard(resp.Response)
+	return s.sendOnce(ctx, ep, segments, header, index)
+}
+
+// renew asks the index for another token than the one refused, and tells
+// whether there is one. Others wait for it and use it, too.
+func (s *session) renew(ctx context.Context, refused string) bool {
+	s.renewing.Lock()
+	defer s.renewing.Unlock()
+	if s.bearer() == refused {
+		if _, err := s.indexHeader(ctx, s.indexed); err != nil {
+			return false
+		}
+	}
+	return s.bearer() != refused
+}
+
+func (s *session) sendOnce(ctx context.Context, ep endpoint, segments []string, header http.Header, index bool) (*answer, error) {
 	u, err := ep.url(segments...)
 	if err != nil {
 		return nil, s.located(ep, segments, &Error{Err: err})

@@ -1,0 +1,51 @@
+package bounded
+
+import (
+	"context"
+	"fmt"
+	"sync"
+)
+
+// Account keeps why a download broke off, for readers that see nothing but
+// io.ErrUnexpectedEOF. A nil Account keeps nothing.
+type Account struct {
+	mu   sync.Mutex
+	last error
+}
+
+type accountKey struct{}
+
+// WithAccount returns a context whose requests are kept account of.
+func WithAccount(ctx context.Context) (context.Context, *Account) {
+	a := &Account{}
+	return context.WithValue(ctx, accountKey{}, a), a
+}
+
+func accountOf(ctx context.Context) *Account {
+	a, _ := ctx.Value(accountKey{}).(*Account)
+	return a
+}
+
+// Last is why the last download broke off, nil if none did.
+func (a *Account) Last() error {
+	if a == nil {
+		return nil
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.last
+}
+
+func (a *Account) note(host string, why error) {
+	if a == nil {
+		return
+	}
+	if s, ok := why.(*StalledError); ok { //nolint:errorlint // as watch.explain returns it
+		why = s
+	} else {
+		why = fmt.Errorf("%s broke off: %w", host, why)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.last = why
+}

@@ -1,0 +1,134 @@
+package bounded
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"syscall"
+	"time"
+)
+
+// body is the body of an answer.
+type body struct {
+	io.ReadCloser
+	watch *watch
+	// silence runs while the server is waited for, whole as long as a small
+	// answer takes.
+	silence *clock
+	whole   *time.Timer
+	kind    kind
+	// left is how many bytes may come.
+	left    int64
+	account *Account
+}
+
+func newBody(resp *http.Response, w *watch, k kind) *body {
+	k = k.of(resp.StatusCode)
+	b := &body{
+		ReadCloser: resp.Body, watch: w, kind: k, left: k.limit,
+		silence: w.clock("sent nothing", w.limit),
+		account: accountOf(w.ctx),
+	}
+	if k.long > 0 {
+		limit := w.limit * time.Duration(k.long)
+		b.whole = time.AfterFunc(limit, func() {
+			w.cancel(&StalledError{Host: w.host, Doing: "was too slow with " + k.what, After: limit})
+		})
+	}
+	return b
+}
+
+// Read implements io.Reader.
+func (b *body) Read(p []byte) (int, error) {
+	if b.kind.limit > 0 {
+		if b.left == 0 {
+			return b.beyond(p)
+		}
+		p = p[:min(int64(len(p)), b.left)]
+	}
+	n, err := b.read(p)
+	b.left -= int64(n)
+	return n, err
+}
+
+func (b *body) read(p []byte) (int, error) {
+	b.silence.start()
+	n, err := b.ReadCloser.Read(p)
+	b.silence.pause()
+	if err != nil {
+		err = b.judge(err)
+	}
+	return n, err
+}
+
+// beyond looks whether the answer ends at its limit. The rest of an error says
+// nothing that is of use.
+func (b *body) beyond(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	var one [1]byte
+	n, err := b.read(one[:])
+	switch {
+	case n == 0:
+		return 0, err
+	case b.kind == kindError:
+		return 0, io.EOF
+	}
+	return 0, &TooLargeError{Host: b.watch.host, What: b.kind.what, Limit: b.kind.limit}
+}
+
+// judge makes of a connection that was cut, or that nothing came from, the end
+// of content in the wrong place. That is what readers ask for the rest after,
+// containerd's among them: it compares with io.ErrUnexpectedEOF itself.
+func (b *body) judge(err error) error {
+	if err == io.EOF {
+		return err
+	}
+	stalled := b.watch.stalled()
+	switch {
+	case stalled == nil && b.watch.ctx.Err() != nil:
+		return err // given up by whoever asked
+	case stalled != nil:
+		err = stalled
+	}
+	if b.kind.limit > 0 || !cut(err) {
+		return err
+	}
+	b.account.note(b.watch.host, err)
+	return io.ErrUnexpectedEOF
+}
+
+// cut tells whether an error is of the connection, and not of what came by it.
+func cut(err error) bool {
+	var timeout net.Error
+	if errors.As(err, &timeout) && timeout.Timeout() && !errors.Is(err, context.DeadlineExceeded) {
+		return true
+	}
+	for _, is := range []error{io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE} {
+		if errors.Is(err, is) {
+			return true
+		}
+	}
+	return false
+}
+
+// Close implements io.Closer.
+func (b *body) Close() error {
+	b.silence.end()
+	if b.whole != nil {
+		b.whole.Stop()
+	}
+	err := b.ReadCloser.Close()
+	b.watch.cancel(nil)
+	return err
+}
+
+// drop closes an answer, after a little reading that lets its connection be
+// used again.
+func drop(resp *http.Response) {
+	_, _ = io.CopyN(io.Discard, resp.Body, 4<<10)
+	_ = resp.Body.Close()
+}

@@ -1,0 +1,91 @@
+package bounded
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"sync/atomic"
+	"time"
+)
+
+// watch ends a request by its context when nothing moves.
+type watch struct {
+	//nolint:containedctx // of the request, to tell why it ended
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	limit  time.Duration
+	host   string
+}
+
+// clock returns one that ends the request when it has run for so long at once.
+// It does not run yet.
+func (w *watch) clock(doing string, limit time.Duration) *clock {
+	c := &clock{limit: limit}
+	c.timer = time.AfterFunc(limit, func() {
+		w.cancel(&StalledError{Host: w.host, Doing: doing, After: limit})
+	})
+	c.timer.Stop()
+	return c
+}
+
+// stalled is the stall that ended the request, nil if none did.
+func (w *watch) stalled() *StalledError {
+	var s *StalledError
+	errors.As(context.Cause(w.ctx), &s)
+	return s
+}
+
+// clock is a timer that runs while it is the server's turn.
+type clock struct {
+	timer *time.Timer
+	limit time.Duration
+	ended atomic.Bool
+}
+
+func (c *clock) start() {
+	if !c.ended.Load() {
+		c.timer.Reset(c.limit)
+	}
+}
+
+func (c *clock) pause() { c.timer.Stop() }
+
+func (c *clock) end() {
+	c.ended.Store(true)
+	c.timer.Stop()
+}
+
+// watchSending watches the body of a request: the time in which the transport
+// does not ask for more of it is the server's. That the body itself has nothing
+// to give is not the server's fault. The function returned ends it.
+func (w *watch) watchSending(req *http.Request) (end func()) {
+	if req.Body == nil || req.Body == http.NoBody {
+		return func() {}
+	}
+	c := w.clock("took nothing of what was sent to it", w.limit)
+	req.Body = &sending{req.Body, c}
+	if get := req.GetBody; get != nil {
+		req.GetBody = func() (io.ReadCloser, error) {
+			body, err := get()
+			if err != nil {
+				return nil, err
+			}
+			return &sending{body, c}, nil
+		}
+	}
+	return c.end
+}
+
+// sending is the body of a request.
+type sending struct {
+	io.ReadCloser
+	clock *clock
+}
+
+func (s *sending) Read(p []byte) (int, error) {
+	s.clock.pause()
+	n, err := s.ReadCloser.Read(p)
+	s.clock.start()
+	return n, err
+}
