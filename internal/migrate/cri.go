@@ -45,13 +45,17 @@ var (
 	authKeys     = []string{"username", "password", "auth", "identitytoken"}
 )
 
-// readCRI reads containerd's configuration files.
-func readCRI(files []string, n *notes) (criConfig, error) {
+// readCRI reads containerd's configuration files. What is written to output must
+// not be among them afterwards.
+func readCRI(files []string, output string, n *notes) (criConfig, error) {
 	cri := criConfig{mirrors: map[string]criMirror{}, tls: map[string]criTLS{}, file: "/etc/containerd/config.toml"}
 	if len(files) > 0 {
 		cri.file = files[0]
 	}
-	doc, err := loadRegistry(files)
+	doc, patterns, err := loadRegistry(files)
+	if err == nil {
+		err = swallows(patterns, output)
+	}
 	if doc == nil || err != nil {
 		return cri, err
 	}

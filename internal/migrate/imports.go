@@ -3,6 +3,7 @@ package migrate
 import (
 	"cmp"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 )
@@ -28,8 +29,12 @@ var registryTables = [][]string{
 // and returns the registry settings, nil if there are none. It reads as
 // containerd does, cmd/containerd/server/config: breadth first, each file
 // once, later files over earlier ones.
-func loadRegistry(files []string) (*document, error) {
+//
+// The patterns by which files import others are returned, too: what is written
+// later must not be matched by them.
+func loadRegistry(files []string) (*document, []imported, error) {
 	var merged *document
+	var patterns []imported
 	loaded := map[string]bool{}
 	var pending []imported
 	for _, file := range files {
@@ -42,19 +47,53 @@ func loadRegistry(files []string) (*document, error) {
 			continue
 		}
 		if len(loaded) == maxConfigs {
-			return nil, next.failed(fmt.Errorf("more than %d files are imported", maxConfigs))
+			return nil, nil, next.failed(fmt.Errorf("more than %d files are imported", maxConfigs))
 		}
 		loaded[next.file] = true
-		doc, imports, err := loadFile(next)
+		doc, imports, globs, err := loadFile(next)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if doc != nil {
 			merged = doc.over(merged)
 		}
 		pending = append(pending, imports...)
+		patterns = append(patterns, globs...)
 	}
-	return merged, nil
+	return merged, patterns, nil
+}
+
+// swallows tells of a pattern that would import output, what is written below
+// it, or a directory on the way to it that is not there yet: containerd takes
+// whatever matches for a configuration and does not start where that is a
+// directory.
+func swallows(patterns []imported, output string) error {
+	for _, p := range patterns {
+		if below(p.file, output) {
+			return p.by.errorf("%q would import what is written to %s: make it a pattern of other files", p.file, output)
+		}
+		for dir := output; dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
+			if _, err := os.Lstat(dir); err == nil {
+				break // was matched before, if it is
+			}
+			if ok, _ := filepath.Match(p.file, dir); ok {
+				return p.by.errorf("%q would import %s, which is to be written, and containerd would not start any more: make it a pattern of files, such as %q",
+					p.file, dir, p.file+".toml")
+			}
+		}
+	}
+	return nil
+}
+
+// below tells whether a pattern may match something in a directory.
+func below(pattern, dir string) bool {
+	depth := strings.Count(dir, string(filepath.Separator))
+	parts := strings.Split(pattern, string(filepath.Separator))
+	if len(parts) <= depth+1 {
+		return false
+	}
+	ok, _ := filepath.Match(strings.Join(parts[:depth+1], string(filepath.Separator)), dir)
+	return ok
 }
 
 // imported is a file to read, and where it is imported.
@@ -73,30 +112,31 @@ func (i imported) failed(err error) error {
 
 // loadFile reads one file: its registry settings, nil if it has none, and the
 // files it imports.
-func loadFile(i imported) (*document, []imported, error) {
+func loadFile(i imported) (registry *document, imports, patterns []imported, err error) {
 	file := i.file
 	data, err := readConfig(file)
 	if err != nil {
-		return nil, nil, i.failed(err)
+		return nil, nil, nil, i.failed(err)
 	}
 	doc, err := parseTOML(file, data)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	root := doc.table()
 	version := root.int("version")
 	if version < 0 || version > newestConfig {
-		return nil, nil, root.at("version").errorf("%d is unknown: versions up to %d can be read", version, newestConfig)
+		return nil, nil, nil, root.at("version").errorf("%d is unknown: versions up to %d can be read", version, newestConfig)
 	}
-	paths, err := resolveImports(file, root.strings("imports"))
+	paths, globs, err := resolveImports(file, root.strings("imports"))
 	if err != nil {
-		return nil, nil, root.at("imports").errorf("%w", err)
+		return nil, nil, nil, root.at("imports").errorf("%w", err)
 	}
-	var imports []imported
 	for _, path := range paths {
 		imports = append(imports, imported{path, root.at("imports")})
 	}
-	var registry *document
+	for _, glob := range globs {
+		patterns = append(patterns, imported{glob, root.at("imports")})
+	}
 	for _, path := range registryTables {
 		if version >= newestConfig && path[1] != "io.containerd.cri.v1.images" {
 			continue
@@ -104,15 +144,14 @@ func loadFile(i imported) (*document, []imported, error) {
 		registry = cmp.Or(registry, doc.sub(path...))
 	}
 	if len(doc.errs) > 0 {
-		return nil, nil, doc.errs[0]
+		return nil, nil, nil, doc.errs[0]
 	}
-	return registry, imports, nil
+	return registry, imports, patterns, nil
 }
 
 // resolveImports makes paths of what a file imports: relative ones begin at
 // the file's directory, and those with a star are patterns.
-func resolveImports(file string, imports []string) ([]string, error) {
-	var files []string
+func resolveImports(file string, imports []string) (files, patterns []string, err error) {
 	for _, path := range imports {
 		if path = filepath.Clean(path); !filepath.IsAbs(path) {
 			path = filepath.Join(filepath.Dir(file), path)
@@ -121,11 +160,12 @@ func resolveImports(file string, imports []string) ([]string, error) {
 			files = append(files, path)
 			continue
 		}
+		patterns = append(patterns, path)
 		matches, err := filepath.Glob(path)
 		if err != nil {
-			return nil, fmt.Errorf("%q: %w", path, err)
+			return nil, nil, fmt.Errorf("%q: %w", path, err)
 		}
 		files = append(files, matches...)
 	}
-	return files, nil
+	return files, patterns, nil
 }

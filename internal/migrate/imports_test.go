@@ -60,7 +60,7 @@ func TestImportsLikeContainerd(t *testing.T) {
 				}
 			}
 			file := filepath.Join(dir, "config.toml")
-			doc, err := loadRegistry([]string{file})
+			doc, _, err := loadRegistry([]string{file})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -123,7 +123,7 @@ func TestUnreadable(t *testing.T) {
 			if err := os.WriteFile(file, []byte(tt.text), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			_, err := readCRI([]string{file}, &notes{})
+			_, err := readCRI([]string{file}, "/none", &notes{})
 			if err == nil || strings.ReplaceAll(err.Error(), dir, "$DIR") != tt.want {
 				t.Errorf("got %v\nwant %s", err, tt.want)
 			}
@@ -157,5 +157,30 @@ func TestDefaultConfigs(t *testing.T) {
 				t.Errorf("got %q, want %s", got, tt.want)
 			}
 		})
+	}
+}
+
+// TestImportsDoNotSwallowWhatIsWritten refuses patterns that would match it:
+// containerd would not start any more.
+func TestImportsDoNotSwallowWhatIsWritten(t *testing.T) {
+	t.Parallel()
+	for pattern, refused := range map[string]bool{
+		"*": true, "*/*": true, "*/*/*": true, "*/*/*/*.toml": true, "o*": true, "out/*": true,
+		"*.toml": false, "conf.d/*.toml": false, "conf.d/*": false, "*/*.toml": false, "out": false,
+	} {
+		dir := t.TempDir()
+		file := filepath.Join(dir, "config.toml")
+		if err := os.WriteFile(file, []byte("version = 2\nimports = ['"+pattern+"']\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if pattern == "out" {
+			if err := os.WriteFile(filepath.Join(dir, "out"), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, err := readCRI([]string{file}, filepath.Join(dir, "out", "certs.d"), &notes{})
+		if (err != nil) != refused || refused && !strings.Contains(err.Error(), "config.toml:2") {
+			t.Errorf("%s: %v", pattern, err)
+		}
 	}
 }

@@ -61,7 +61,7 @@ func (p *planner) configs(files []string) error {
 		}
 		p.daemon = p.daemon.under(d)
 	}
-	cri, err := readCRI(containerd, &p.notes)
+	cri, err := readCRI(containerd, p.plan.Output, &p.notes)
 	p.cri = cri
 	return err
 }
