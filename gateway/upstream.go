@@ -69,6 +69,8 @@ func (s *Server) newResolver(registry string) *resolver.Resolver {
 		Hosts:       s.options.Hosts,
 		Credentials: s.options.Credentials,
 		Downloads:   share{s.downloads, registry},
+		// Clients wait, and know how to wait themselves.
+		MaxWait: s.options.Patience / 5,
 		// By it a gateway also knows its own requests.
 		Header: http.Header{"Via": {"1.1 certsd-" + s.id}},
 		UpdateClient: func(c *http.Client) error {

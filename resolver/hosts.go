@@ -122,7 +122,7 @@ func (h *Hosts) endpoints(registry string, host *certsd.Host, o Options) ([]dock
 func (h *Hosts) registryHost(host *certsd.Host, e *certsd.Endpoint, o Options, c credentials) (docker.RegistryHost, error) {
 	e = reachable(host, e, o.PlainHTTP)
 	bound := h.roundTripper().ForEndpoint(host.Name, e, private(o.Header, e.Header))
-	client := &http.Client{Transport: h.transportFor(host, e, bound)}
+	client := &http.Client{Transport: h.transportFor(host, e, bound, o.MaxWait)}
 	if o.UpdateClient != nil {
 		if err := o.UpdateClient(client); err != nil {
 			return docker.RegistryHost{}, err
@@ -142,7 +142,7 @@ func (h *Hosts) registryHost(host *certsd.Host, e *certsd.Endpoint, o Options, c
 // clientForStrangers is for hosts that are no endpoint of a registry: each gets
 // what the directory of its own name says.
 func (h *Hosts) clientForStrangers(o Options) (*http.Client, error) {
-	client := &http.Client{Transport: bounded.Contents(&bounded.Transport{Next: h.roundTripper(), Patience: h.Patience})}
+	client := &http.Client{Transport: bounded.Contents(&bounded.Transport{Next: h.roundTripper(), Patience: h.Patience, MaxWait: o.MaxWait})}
 	if o.UpdateClient == nil {
 		return client, nil
 	}
@@ -164,7 +164,7 @@ func private(headers ...http.Header) http.Header {
 }
 
 // transportFor adds to the transport of an endpoint what is about reaching it.
-func (h *Hosts) transportFor(host *certsd.Host, e *certsd.Endpoint, bound *certsd.EndpointTransport) http.RoundTripper {
+func (h *Hosts) transportFor(host *certsd.Host, e *certsd.Endpoint, bound *certsd.EndpointTransport, maxWait time.Duration) http.RoundTripper {
 	rt := http.RoundTripper(bound)
 	if mayFallBack(e) {
 		rt = &plainFallback{base: rt, host: e.Host}
@@ -172,6 +172,7 @@ func (h *Hosts) transportFor(host *certsd.Host, e *certsd.Endpoint, bound *certs
 	rt = &unsigned{&bounded.Transport{
 		Next:     &locations{h.dead.guard(rt, address(e), substitutes(host, e)), address(e)},
 		Patience: h.Patience,
+		MaxWait:  maxWait,
 	}}
 	return &manifests{next: rt, host: e.Host, path: e.Path}
 }

@@ -41,7 +41,7 @@ func (r *Resolver) Open(ctx context.Context, ref, method string, header http.Hea
 	if err != nil {
 		return nil, err
 	}
-	ctx, trail := certsd.WithTrail(certsd.WithRepository(discreet.Context(ctx), repository(spec)))
+	ctx, trail := account(certsd.WithRepository(discreet.Context(ctx), repository(spec)))
 	resp, err := r.open(r.ahead(ctx, spec.Hostname()), spec, method, header, kind, object)
 	return resp, explain(err, ref, trail)
 }

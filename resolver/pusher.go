@@ -52,7 +52,7 @@ func (p *pusher) Writer(ctx context.Context, opts ...content.WriterOpt) (content
 }
 
 func (p *pusher) begin(ctx context.Context) (context.Context, *certsd.Trail) {
-	return certsd.WithTrail(withAbsence(withoutCooldown(certsd.WithRepository(discreet.Context(ctx), p.repository))))
+	return account(withAbsence(withoutCooldown(certsd.WithRepository(discreet.Context(ctx), p.repository))))
 }
 
 func (p *pusher) writer(w content.Writer, err error, trail *certsd.Trail) (content.Writer, error) {

@@ -17,11 +17,20 @@ import (
 	"github.com/containerd/containerd/v2/pkg/reference"
 	"github.com/containerd/containerd/v2/version"
 	"github.com/containerd/errdefs"
+
+	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/internal/bounded"
 )
 
 // maxManifest bounds the manifests read here, as docker.MaxManifestSize bounds
 // those containerd reads.
 const maxManifest = 4 << 20
+
+// account begins what is kept of the requests of one call.
+func account(ctx context.Context) (context.Context, *certsd.Trail) {
+	ctx, _ = bounded.WithAccount(ctx)
+	return certsd.WithTrail(ctx)
+}
 
 // answer is a small response read whole.
 type answer struct {

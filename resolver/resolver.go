@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/remotes"
@@ -43,6 +44,9 @@ type Options struct {
 	// PlainHTTP asks for http. It counts only for a registry without a
 	// directory.
 	PlainHTTP bool
+	// MaxWait is how long one request waits for a registry that answers 429 and
+	// says by Retry-After when to ask again; zero is two minutes.
+	MaxWait time.Duration
 	// UpdateClient may wrap the transport of each HTTP client, for debug output.
 	UpdateClient func(*http.Client) error
 	// Tracker remembers uploads. nil means one for this resolver alone.
@@ -114,7 +118,7 @@ func (r *Resolver) Resolve(ctx context.Context, ref string) (string, ocispec.Des
 	if err != nil {
 		return "", ocispec.Descriptor{}, err
 	}
-	ctx, trail := certsd.WithTrail(certsd.WithRepository(discreet.Context(ctx), repository(spec)))
+	ctx, trail := account(certsd.WithRepository(discreet.Context(ctx), repository(spec)))
 	if r.options.V2Only {
 		ctx = withAbsence(ctx)
 	}

@@ -46,7 +46,7 @@ func (r *Resolver) Tags(ctx context.Context, repo string) ([]string, error) {
 	if spec.Object != "" || repository(spec) == spec.Hostname() {
 		return nil, fmt.Errorf("%q is not HOST/NAME: %w", repo, errdefs.ErrInvalidArgument)
 	}
-	ctx, trail := certsd.WithTrail(certsd.WithRepository(ctx, repository(spec)))
+	ctx, trail := account(certsd.WithRepository(ctx, repository(spec)))
 	tags, err := r.tagsV2(r.ahead(ctx, spec.Hostname()), spec)
 	if errdefs.IsNotFound(err) || errors.As(err, new(*oddList)) {
 		old, oerr := r.tagsV1(ctx, spec)

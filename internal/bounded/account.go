@@ -6,11 +6,14 @@ import (
 	"sync"
 )
 
-// Account keeps why a download broke off, for readers that see nothing but
-// io.ErrUnexpectedEOF. A nil Account keeps nothing.
+// Account is of the requests made for one call. It keeps why a download broke
+// off, for readers that see nothing but io.ErrUnexpectedEOF, and which servers
+// have refused, for clients that repeat what was refused at once. A nil Account
+// keeps nothing.
 type Account struct {
-	mu   sync.Mutex
-	last error
+	mu       sync.Mutex
+	last     error
+	refusals map[string]*refusal
 }
 
 type accountKey struct{}

@@ -25,6 +25,9 @@ type Transport struct {
 	// Patience is how long a server may send or take nothing; zero is
 	// DefaultPatience.
 	Patience time.Duration
+	// MaxWait is how long one request waits for a server that answers 429, in
+	// all; zero is two minutes.
+	MaxWait time.Duration
 
 	pace pace
 }

@@ -2,6 +2,7 @@ package bounded
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"io"
 	"net/http"
@@ -12,31 +13,27 @@ import (
 
 const (
 	// maxWait is the longest wait that a server may ask for, maxWaits what one
-	// request waits in all. Who asks for more is told no.
+	// request waits in all unless its Transport says otherwise. Who asks for more
+	// is told no.
 	maxWait  = time.Minute
 	maxWaits = 2 * time.Minute
-	// keep is how long a refusal stands for the server once a request has given
-	// up: those who repeat it at once hear it again, and the server does not.
+	// keep is how long a refusal stands once a request has given up: who repeats
+	// it at once, with the same [Account], hears it again, and the server does not.
 	keep = 10 * time.Second
 	// mostPaced bounds the servers that are remembered.
 	mostPaced = 256
 )
 
-// pace remembers which servers want to be left alone. Its zero value is ready.
+// pace remembers which servers want to be left alone, and until when. Its zero
+// value is ready.
 type pace struct {
 	mu      sync.Mutex
-	servers map[string]*rest
+	servers map[string]time.Time
 }
 
-// rest is how long a server is to be left alone.
-type rest struct {
-	until time.Time
-	// refusal is its answer, once it is no longer waited for.
-	refusal *refusal
-}
-
-// refusal is an answer of 429.
+// refusal is an answer of 429 that is no longer waited for.
 type refusal struct {
+	until  time.Time
 	status string
 	header http.Header
 	body   []byte
@@ -47,14 +44,14 @@ type refusal struct {
 // it is answered after the wait, so that whoever repeats it does so then.
 func (t *Transport) paced(req *http.Request) (*http.Response, error) {
 	server := req.URL.Scheme + "://" + req.URL.Host
+	account := accountOf(req.Context())
+	if refused := account.refusal(server); refused != nil {
+		closeBody(req)
+		return refused.response(req), nil
+	}
 	var waited time.Duration
 	for n := 0; ; n++ {
-		left, refused := t.pace.rest(server)
-		if refused != nil {
-			closeBody(req)
-			return refused.response(req), nil
-		}
-		if err := sleep(req.Context(), left); err != nil {
+		if err := sleep(req.Context(), t.pace.left(server)); err != nil {
 			closeBody(req)
 			return nil, err
 		}
@@ -63,8 +60,8 @@ func (t *Transport) paced(req *http.Request) (*http.Response, error) {
 			return resp, err
 		}
 		wait := waitFor(resp.Header, n)
-		if wait > maxWait || waited+wait > maxWaits {
-			return t.pace.refuse(server, wait, resp), nil
+		if wait > maxWait || waited+wait > cmp.Or(t.MaxWait, maxWaits) {
+			return account.refuse(server, resp), nil
 		}
 		waited += wait
 		t.pace.hold(server, wait)
@@ -103,43 +100,50 @@ func RetryAfter(h http.Header, now time.Time) (time.Duration, bool) {
 	return max(0, at.Sub(now)), true
 }
 
-// rest is how long a server is still to be left alone, and its refusal if that
-// is not to be waited for.
-func (p *pace) rest(server string) (time.Duration, *refusal) {
+// left is how long a server is still to be left alone.
+func (p *pace) left(server string) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	r := p.servers[server]
-	if r == nil {
-		return 0, nil
-	}
-	left := time.Until(r.until)
-	if left <= 0 {
-		delete(p.servers, server)
-		return 0, nil
-	}
-	return left, r.refusal
+	return time.Until(p.servers[server])
 }
 
 func (p *pace) hold(server string, wait time.Duration) {
-	p.set(server, &rest{until: time.Now().Add(wait)})
-}
-
-// refuse remembers a refusal, and returns it.
-func (p *pace) refuse(server string, wait time.Duration, resp *http.Response) *http.Response {
-	text, _ := io.ReadAll(io.LimitReader(resp.Body, 8<<10))
-	_ = resp.Body.Close()
-	r := &refusal{status: resp.Status, header: resp.Header, body: text}
-	p.set(server, &rest{until: time.Now().Add(min(wait, keep)), refusal: r})
-	return r.response(resp.Request)
-}
-
-func (p *pace) set(server string, r *rest) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.servers == nil || len(p.servers) >= mostPaced {
-		p.servers = map[string]*rest{}
+		p.servers = map[string]time.Time{}
 	}
-	p.servers[server] = r
+	p.servers[server] = time.Now().Add(wait)
+}
+
+// refusal is what a server has refused a moment ago, nil for nothing.
+func (a *Account) refusal(server string) *refusal {
+	if a == nil {
+		return nil
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if r := a.refusals[server]; r != nil && time.Until(r.until) > 0 {
+		return r
+	}
+	return nil
+}
+
+// refuse remembers a refusal, and returns it.
+func (a *Account) refuse(server string, resp *http.Response) *http.Response {
+	if a == nil {
+		return resp
+	}
+	text, _ := io.ReadAll(io.LimitReader(resp.Body, 8<<10))
+	_ = resp.Body.Close()
+	r := &refusal{until: time.Now().Add(keep), status: resp.Status, header: resp.Header, body: text}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.refusals == nil || len(a.refusals) >= mostPaced {
+		a.refusals = map[string]*refusal{}
+	}
+	a.refusals[server] = r
+	return r.response(resp.Request)
 }
 
 func (r *refusal) response(req *http.Request) *http.Response {

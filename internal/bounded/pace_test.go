@@ -73,8 +73,9 @@ func TestRefusalIsNotAskedForAgainAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		rt, n := answers(busy("3600"), says(200, "fine"))
+		ctx, _ := WithAccount(t.Context())
 		for range 5 {
-			status, text, err := get(t, rt, request(t, "", "/v2/app/manifests/1"))
+			status, text, err := get(t, rt, request(t, "", "/v2/app/manifests/1").WithContext(ctx))
 			if status != 429 || text != "busy" || err != nil {
 				t.Errorf("%d %q %v", status, text, err)
 			}
@@ -82,9 +83,26 @@ func TestRefusalIsNotAskedForAgainAtOnce(t *testing.T) {
 		if *n != 1 {
 			t.Errorf("%d requests", *n)
 		}
-		time.Sleep(keep)
 		if status, text, err := get(t, rt, request(t, "", "/v2/app/manifests/1")); status != 200 || text != "fine" || err != nil {
+			t.Errorf("another call: %d %q %v", status, text, err)
+		}
+		time.Sleep(keep)
+		if status, text, err := get(t, rt, request(t, "", "/v2/app/manifests/1").WithContext(ctx)); status != 200 || text != "fine" || err != nil {
 			t.Errorf("later: %d %q %v", status, text, err)
+		}
+	})
+}
+
+// TestWhoHasNoTimeDoesNotWait is told at once.
+func TestWhoHasNoTimeDoesNotWait(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		begun := time.Now()
+		rt, n := answers(busy("3"), busy("3"), says(200, ""))
+		rt.MaxWait = 5 * time.Second
+		status, _, err := get(t, rt, request(t, "", "/v2/app/manifests/1"))
+		if status != 429 || err != nil || *n != 2 || time.Since(begun) != 3*time.Second {
+			t.Errorf("%d %v, %d requests in %s", status, err, *n, time.Since(begun))
 		}
 	})
 }
