@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/containerd/containerd/v2/core/remotes"
 	"github.com/opencontainers/go-digest"
@@ -90,7 +91,7 @@ func (s *signatures) paged() http.Handler {
 
 func fetchReferrers(t *testing.T, hosts *resolver.Hosts, ref string, subject digest.Digest, o ...remotes.FetchReferrersOpt) ([]string, error) {
 	t.Helper()
-	f, ok := newFetcher(t, resolver.Options{Hosts: hosts}, ref).(remotes.ReferrersFetcher)
+	f, ok := newFetcher(t, resolver.Options{Hosts: hosts, MaxWait: time.Millisecond}, ref).(remotes.ReferrersFetcher)
 	if !ok {
 		t.Fatal("referrers cannot be fetched")
 	}

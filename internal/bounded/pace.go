@@ -20,6 +20,8 @@ const (
 	// keep is how long a refusal stands once a request has given up: who repeats
 	// it at once, with the same [Account], hears it again, and the server does not.
 	keep = 10 * time.Second
+	// mostGuesses is how often a server is asked again that does not say when.
+	mostGuesses = 4
 	// mostPaced bounds the servers that are remembered.
 	mostPaced = 256
 )
@@ -60,7 +62,7 @@ func (t *Transport) paced(req *http.Request) (*http.Response, error) {
 			return resp, err
 		}
 		wait := waitFor(resp.Header, n)
-		if wait > maxWait || waited+wait > cmp.Or(t.MaxWait, maxWaits) {
+		if n == mostGuesses && resp.Header.Get("Retry-After") == "" || wait > maxWait || waited+wait > cmp.Or(t.MaxWait, maxWaits) {
 			return account.refuse(server, resp), nil
 		}
 		waited += wait

@@ -42,6 +42,7 @@ func TestRetryAfterIsWaitedFor(t *testing.T) {
 		{"nonsense", []func(*http.Request) *http.Response{busy("soon"), busy("-5"), says(200, "")}, 200, 3, 3 * time.Second},
 		{"an hour", []func(*http.Request) *http.Response{busy("3600")}, 429, 1, 0},
 		{"an age", []func(*http.Request) *http.Response{busy("99999999999999999999")}, 429, 8, 0},
+		{"for ever, nothing said", []func(*http.Request) *http.Response{busy("")}, 429, 5, 15 * time.Second},
 		{"for ever", []func(*http.Request) *http.Response{busy("50")}, 429, 3, 100 * time.Second},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
