@@ -143,6 +143,7 @@ func TestManifestThatStopsFails(t *testing.T) {
 			t.Parallel()
 			r := newRegistry(t, nil)
 			r.Guard(func(w http.ResponseWriter, req *http.Request, _ string) bool {
+				w.Header().Set("Content-Type", "application/vnd.oci.image.manifest.v1+json")
 				if req.Method == http.MethodHead { // without a digest: the manifest itself is read
 					return true
 				}
