@@ -82,13 +82,13 @@ func (b *body) beyond(p []byte) (int, error) {
 
 // judge makes of a connection that was cut, or that nothing came from, the end
 // of content in the wrong place. That is what readers ask for the rest after,
-// containerd's among them: it compares with io.ErrUnexpectedEOF itself.
+// containerd's among them: it compares with io.ErrUnexpectedEOF itself. A server
+// that ends its answer because the client hangs up has not sent all of it.
 func (b *body) judge(err error) error {
-	if err == io.EOF {
-		return err
-	}
 	stalled := b.watch.stalled()
 	switch {
+	case stalled == nil && err == io.EOF:
+		return err
 	case stalled == nil && b.watch.ctx.Err() != nil:
 		return err // given up by whoever asked
 	case stalled != nil:

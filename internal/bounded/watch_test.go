@@ -90,6 +90,27 @@ func TestCutContentIsAnUnexpectedEnd(t *testing.T) {
 	})
 }
 
+// TestHangingUpIsNoEnd has a server that ends its answer properly as soon as it
+// sees that nobody waits any more.
+func TestHangingUpIsNoEnd(t *testing.T) {
+	t.Parallel()
+	for path, want := range map[string]string{
+		"/v2/app/manifests/1":     "reg.test sent nothing for 1m0s",
+		"/v2/app/blobs/" + digest: io.ErrUnexpectedEOF.Error(),
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			rt := &Transport{Next: roundTripper(func(req *http.Request) (*http.Response, error) {
+				r, w := io.Pipe()
+				context.AfterFunc(req.Context(), func() { _ = w.Close() })
+				return &http.Response{StatusCode: 200, Header: http.Header{}, Request: req, Body: r}, nil
+			})}
+			if _, _, err := get(t, rt, request(t, "", path)); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %v", path, err)
+			}
+		})
+	}
+}
+
 // TestGivenUpIsNoCut leaves the caller's own end alone.
 func TestGivenUpIsNoCut(t *testing.T) {
 	t.Parallel()

@@ -16,24 +16,34 @@ const module = "github.com/certsd/containerd-certsd/"
 // and imageservice are ways to offer it and know nothing of each other either.
 var imports = map[string][]string{
 	"certsd":          {"internal/pemfile", "internal/plainfile"},
-	"v1compat":        {"internal/weblink"},
+	"v1compat":        {"internal/bounded", "internal/weblink"},
 	"v1compat/v1test": nil,
-	"resolver":        {"certsd", "internal/discreet", "internal/manifest", "internal/weblink", "v1compat"},
+	"resolver":        {"certsd", "internal/bounded", "internal/discreet", "internal/manifest", "internal/weblink", "v1compat"},
 	"plugin":          {"certsd", "internal/telemetry", "resolver", "v1compat"},
-	"gateway":         {"certsd", "internal/daemon", "internal/plainfile", "internal/safepath", "internal/settings", "internal/stranger", "internal/telemetry", "resolver"},
-	"imageservice":    {"certsd", "internal/daemon", "internal/settings", "internal/stranger", "internal/telemetry", "resolver", "v1compat"},
+	"gateway": {
+		"certsd", "internal/daemon", "internal/plainfile", "internal/safepath", "internal/settings", "internal/stranger",
+		"internal/telemetry", "resolver",
+	},
+	"imageservice": {
+		"certsd", "internal/daemon", "internal/settings", "internal/stranger", "internal/telemetry", "resolver",
+		"v1compat",
+	},
 
 	"cmd/certsd": {
 		"certsd", "gateway", "imageservice", "internal/certtest", "internal/check", "internal/clidoc", "internal/daemon",
-		"internal/gatewayconfig", "internal/imagecopy", "internal/imageref", "internal/migrate", "internal/ocilayout", "internal/plainfile",
-		"internal/progress", "internal/pull", "internal/settings", "resolver", "v1compat",
+		"internal/gatewayconfig", "internal/imagecopy", "internal/imageref", "internal/migrate", "internal/ocilayout",
+		"internal/plainfile", "internal/progress", "internal/pull", "internal/settings", "resolver", "v1compat",
 	},
 
-	"internal/benchtest":     nil,
-	"internal/certtest":      nil,
-	"internal/choice":        {"internal/manifest"},
-	"internal/check":         {"certsd", "internal/choice", "internal/discreet", "internal/imageref", "internal/manifest", "internal/plainfile", "resolver", "v1compat"},
+	"internal/benchtest": nil,
+	"internal/bounded":   nil,
+	"internal/certtest":  nil,
+	"internal/check": {
+		"certsd", "internal/choice", "internal/discreet", "internal/imageref", "internal/manifest", "internal/plainfile",
+		"resolver", "v1compat",
+	},
 	"internal/checkedstore":  nil,
+	"internal/choice":        {"internal/manifest"},
 	"internal/citest":        nil,
 	"internal/clidoc":        nil,
 	"internal/daemon":        nil,
@@ -48,12 +58,15 @@ var imports = map[string][]string{
 	"internal/pemfile":       {"internal/plainfile"},
 	"internal/plainfile":     nil,
 	"internal/progress":      nil,
-	"internal/pull":          {"internal/choice", "internal/imageref", "internal/manifest", "internal/ocilayout", "internal/progress", "resolver", "v1compat"},
-	"internal/safepath":      nil,
-	"internal/settings":      {"internal/plainfile"},
-	"internal/weblink":       nil,
-	"internal/stranger":      nil,
-	"internal/telemetry":     {"certsd", "resolver", "v1compat"},
+	"internal/pull": {
+		"internal/choice", "internal/imageref", "internal/manifest", "internal/ocilayout", "internal/progress", "resolver",
+		"v1compat",
+	},
+	"internal/safepath":  nil,
+	"internal/settings":  {"internal/plainfile"},
+	"internal/stranger":  nil,
+	"internal/telemetry": {"certsd", "resolver", "v1compat"},
+	"internal/weblink":   nil,
 }
 
 // TestImports holds the direction of dependency within the module.
