@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
+	"strings"
+	"time"
 
 	"github.com/urfave/cli/v3"
 
@@ -14,7 +17,7 @@ import (
 func checkCommand(stdout, stderr io.Writer) *cli.Command {
 	var hosts hostFlags
 	var asJSON, all, offline bool
-	var config string
+	var config, within string
 	return &cli.Command{
 		Name:      "check",
 		Usage:     "say what is configured for a registry, what the registry answers, and what to do",
@@ -23,14 +26,16 @@ func checkCommand(stdout, stderr io.Writer) *cli.Command {
 			"one a pull would use. With a repository it asks for an image as a pull does, wherever that leads.\n\n" +
 			"   certsd check registry.example:5000\n" +
 			"   certsd check registry.example/team/app:1.2\n" +
-			"   certsd check --all --offline\n\n" +
-			"The exit code is 0 if a pull would work, 1 if the server or the network says no, and 2 if nothing can be done\n" +
-			"with the configuration.",
+			"   certsd check --all --offline\n" +
+			"   certsd check --all --expiring 30d\n\n" +
+			"The exit code is 0 if a pull would work, 1 if the server or the network says no, or something ends within the\n" +
+			"time given with --expiring, and 2 if nothing can be done with the configuration.",
 		OnUsageError: usage,
 		Flags: append(hosts.flags(),
 			&cli.BoolFlag{Name: "json", Usage: "print the findings and all else as JSON", Destination: &asJSON},
 			&cli.BoolFlag{Name: "all", Usage: "check every directory", Destination: &all},
 			&cli.StringFlag{Name: "config", Usage: "see in containerd's `FILE` that it searches these directories", Value: "/etc/containerd/config.toml", Destination: &config},
+			&cli.StringFlag{Name: "expiring", Usage: "warn of, and fail for, each certificate and CA that ends within `TIME`, such as 30d, 2w or 12h", Destination: &within},
 			&cli.BoolFlag{Name: "offline", Usage: "look at the files alone, and ask no server", Destination: &offline},
 		),
 		Action: func(ctx context.Context, c *cli.Command) error {
@@ -40,7 +45,11 @@ func checkCommand(stdout, stderr io.Writer) *cli.Command {
 			case !all && c.Args().Len() != 1:
 				return &usageError{errors.New("check takes one registry, or --all")}
 			}
-			checker := &check.Checker{Roots: hosts.roots(), SystemRoots: hosts.systemRoots, Offline: offline, Config: config}
+			expiring, err := expiringWithin(within)
+			if err != nil {
+				return &usageError{err}
+			}
+			checker := &check.Checker{Roots: hosts.roots(), SystemRoots: hosts.systemRoots, Offline: offline, Config: config, Expiring: expiring}
 			credentials, err := dockerCredentials(ctx)
 			if err != nil {
 				fmt.Fprintf(stderr, "certsd: going on without credentials: %v\n", err)
@@ -63,7 +72,9 @@ func checkCommand(stdout, stderr io.Writer) *cli.Command {
 			case asJSON:
 				write = check.WriteJSON
 			case isTerminal(stdout):
-				write = check.WriteTable
+				write = func(w io.Writer, r *check.Report) error {
+					return check.WriteTable(w, r, check.Table{Columns: columnsOf(w), Overview: all})
+				}
 			}
 			if err := write(stdout, report); err != nil {
 				return err
@@ -71,6 +82,34 @@ func checkCommand(stdout, stderr io.Writer) *cli.Command {
 			return checkResult(report)
 		},
 	}
+}
+
+// expiringWithin reads a time in days (30d), weeks (2w) or as Go writes it (12h);
+// none is none.
+func expiringWithin(text string) (time.Duration, error) {
+	if text == "" {
+		return 0, nil
+	}
+	unit, number := time.Duration(0), text
+	for suffix, size := range map[string]time.Duration{"d": 24 * time.Hour, "w": 7 * 24 * time.Hour} {
+		if n, ok := strings.CutSuffix(text, suffix); ok {
+			unit, number = size, n
+		}
+	}
+	var within time.Duration
+	var err error
+	if unit > 0 {
+		var n uint64
+		if n, err = strconv.ParseUint(number, 10, 16); err == nil {
+			within = time.Duration(n) * unit
+		}
+	} else {
+		within, err = time.ParseDuration(text)
+	}
+	if err != nil || within <= 0 {
+		return 0, fmt.Errorf("--expiring %s: write a time such as 30d, 2w or 12h", text)
+	}
+	return within, nil
 }
 
 // checked checks one target, or all registries.

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/certsd/containerd-certsd/internal/certtest"
 )
 
 // registryOnThisMachine wants user and password, and repeats what it was given.
@@ -35,6 +37,10 @@ func TestCheckExitCodes(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(root, "broken", "ca.crt"), []byte("x"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	ending := filepath.Join(root, "ending")
+	if err := certtest.NewCA("roots").Write(ending, "ca"); err != nil {
+		t.Fatal(err)
+	}
 	docker := t.TempDir()
 	t.Setenv("DOCKER_CONFIG", docker)
 	open := registryOnThisMachine(t, "")
@@ -56,6 +62,13 @@ func TestCheckExitCodes(t *testing.T) {
 		{[]string{"fine/app:"}, exitUsage},
 		{[]string{"fine/APP"}, exitUsage},
 		{[]string{"fine/app@sha256:12"}, exitUsage},
+		{[]string{"--offline", "--expiring", "30d", "fine"}, exitDone},
+		{[]string{"--offline", "--expiring", "30", "fine"}, exitUsage},
+		{[]string{"--offline", "--expiring", "0d", "fine"}, exitUsage},
+		{[]string{"--offline", "--expiring", "-1h", "fine"}, exitUsage},
+		{[]string{"--offline", "--expiring", "30d", "ending"}, exitFailed},
+		{[]string{"--offline", "--expiring", "1w", "ending"}, exitFailed},
+		{[]string{"--offline", "--expiring", "5m", "ending"}, exitDone},
 		{[]string{"--offline", "--system-roots", "none", "fine"}, exitUsage},
 	} {
 		var out, errs bytes.Buffer

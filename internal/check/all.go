@@ -33,7 +33,7 @@ func (c *Checker) All(ctx context.Context) (*Report, error) {
 		})
 	}
 	err := g.Wait()
-	report.Findings = c.general()
+	report.Findings, report.Expiring = c.general()
 	if len(names) == 0 && unlisted == nil {
 		report.Findings = append(report.Findings, c.noDirectories())
 	}
@@ -61,8 +61,9 @@ func (c *Checker) atOnce() int {
 }
 
 // general finds what is wrong with the roots and with names in them.
-func (c *Checker) general() []Finding {
-	var findings []Finding
+// It tells whether a certificate of a _default directory ends within the time
+// that was asked for.
+func (c *Checker) general() (findings []Finding, expiring bool) {
 	for _, root := range c.roots() {
 		entries, err := os.ReadDir(root)
 		if err != nil && !os.IsNotExist(err) {
@@ -77,28 +78,37 @@ func (c *Checker) general() []Finding {
 				Next: "mv " + other + " " + root,
 			})
 		}
-		findings = append(findings, c.defaults(filepath.Join(root, "_default"))...)
+		found, ends := c.defaults(filepath.Join(root, "_default"))
+		findings, expiring = append(findings, found...), expiring || ends
 		for _, entry := range entries {
 			if f, ok := misspelt(root, entry.Name()); ok && isDir(f.Where) {
 				findings = append(findings, f)
 			}
 		}
 	}
-	return findings
+	return findings, expiring
 }
 
 // defaults finds what is wrong with a _default directory, which is nobody's own.
-func (c *Checker) defaults(path string) []Finding {
+func (c *Checker) defaults(path string) (findings []Finding, expiring bool) {
 	if !isDir(path) {
-		return nil
+		return nil, false
 	}
-	var findings []Finding
 	// The problems have what the error has.
 	dir, _ := certsd.Load(os.DirFS(path), certsd.LoadOptions{Path: path})
 	for _, p := range dir.Problems {
 		findings = append(findings, ofProblem(p, "_default"))
 	}
-	return findings
+	for _, kind := range []struct{ pattern, kind string }{{"*.crt", kindCA}, {"*.cert", kindClient}} {
+		// The pattern is well-formed.
+		names, _ := filepath.Glob(filepath.Join(path, kind.pattern))
+		for _, name := range names {
+			certs := c.hosts().Examine(name).Certificates
+			findings = append(findings, c.endings(name, kind.kind, certs)...)
+			expiring = expiring || slices.ContainsFunc(certs, c.expiring)
+		}
+	}
+	return findings, expiring
 }
 
 var (

@@ -44,6 +44,9 @@ type Checker struct {
 	ImageService string
 	// Debug, if set, is told each step. It may be called concurrently.
 	Debug func(format string, args ...any)
+	// Expiring, if set, is within which the end of a certificate is a finding,
+	// in place of 14 days and a fifth of its life.
+	Expiring time.Duration
 	// Now is the time that validity is counted from; nil is the clock.
 	Now func() time.Time
 

@@ -60,20 +60,36 @@ const (
 	ExitUnusable = 2
 )
 
-// ExitCode is the exit code for a report: that of the worst verdict, or of an
-// error that is about no registry in particular.
-func (r *Report) ExitCode() int {
+// Overall is the verdict about everything: the worst of the registries', or
+// that an error about no registry in particular leaves nothing to be used.
+func (r *Report) Overall() Verdict {
 	if slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Severity == isError }) {
-		return ExitUnusable
+		return Unusable
 	}
-	code := ExitWorks
+	order := []Verdict{Works, Unasked, Refused, Unusable}
+	worst := Works
+	if len(r.Registries) == 0 {
+		worst = Unasked
+	}
 	for _, registry := range r.Registries {
-		switch registry.Verdict {
-		case Refused:
-			code = max(code, ExitRefused)
-		case Unusable:
-			code = max(code, ExitUnusable)
+		if slices.Index(order, registry.Verdict) > slices.Index(order, worst) {
+			worst = registry.Verdict
 		}
 	}
-	return code
+	return worst
+}
+
+// ExitCode is the exit code for a report: that of its verdict, and where
+// something ends within the time that was asked for, not that of success.
+func (r *Report) ExitCode() int {
+	switch r.Overall() {
+	case Unusable:
+		return ExitUnusable
+	case Refused:
+		return ExitRefused
+	}
+	if r.Expiring || slices.ContainsFunc(r.Registries, func(registry *Registry) bool { return registry.Expiring }) {
+		return ExitRefused
+	}
+	return ExitWorks
 }

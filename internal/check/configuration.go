@@ -42,6 +42,7 @@ func (r *run) configuration() {
 	}
 	for _, e := range i.Host.Endpoints {
 		r.report.Endpoints = append(r.report.Endpoints, endpoint(e))
+		r.configuredEndings(e)
 	}
 	r.pullable()
 	if i.Host.Dir == "" && !r.has(Code(certsd.DirectoryName)) && !r.has(Code(certsd.DirectoryPort)) && !r.has(Code(certsd.RootName)) {
@@ -68,6 +69,9 @@ func (r *run) pullable() {
 	}
 }
 
+// stateAbsent is that of a root or directory that is not there.
+const stateAbsent = string(certsd.Absent)
+
 func rootState(root string) string {
 	f, err := os.Open(root) //nolint:gosec // looking at the roots is the purpose
 	if err == nil {
@@ -78,7 +82,7 @@ func rootState(root string) string {
 	case err == nil, errors.Is(err, io.EOF):
 		return "searched"
 	case os.IsNotExist(err):
-		return "absent"
+		return stateAbsent
 	default:
 		return "unreadable"
 	}

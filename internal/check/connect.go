@@ -202,6 +202,7 @@ func (r *run) tls(e *certsd.Endpoint, live *Live, p *probe) {
 		t.AcceptableCAs = append(t.AcceptableCAs, distinguishedName(der))
 	}
 	live.TLS = t
+	r.serverEndings(e.Host, s.PeerCertificates)
 	err := r.verify(e, s)
 	if t.Verified = err == nil; err == nil {
 		return

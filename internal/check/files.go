@@ -1,12 +1,10 @@
 package check
 
 import (
-	"crypto/x509"
 	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/certsd/containerd-certsd/certsd"
 )
@@ -19,15 +17,6 @@ const (
 	kindHosts  = "hosts.toml"
 	kindUnread = "not read"
 )
-
-// soon is how long before its end a certificate is worth a warning, unless it
-// is a short-lived one that is still fresh.
-const soon = 14 * 24 * time.Hour
-
-func (c *Checker) expiresSoon(cert *x509.Certificate) bool {
-	left := cert.NotAfter.Sub(c.now())
-	return left > 0 && left < soon && left < cert.NotAfter.Sub(cert.NotBefore)/5
-}
 
 // file describes a file of a host directory; not ok for a directory.
 func (r *run) file(path string) (f File, ok bool) {
@@ -54,9 +43,6 @@ func (r *run) file(path string) (f File, ok bool) {
 			Message: "holds a private key that others than its owner can use: its mode is " + f.Mode,
 			Next:    "chmod 600 " + path,
 		})
-	}
-	if f.Kind == kindClient && len(x.Certificates) > 0 && r.expiresSoon(x.Certificates[0]) {
-		r.find(Finding{Severity: isWarning, Code: ExpiresSoon, Where: path, Message: f.Certificates[0].Subject + " " + f.Certificates[0].Validity, Next: "renew it"})
 	}
 	return f, true
 }

@@ -59,6 +59,8 @@ const (
 	NoPull              Code = "no-pull"
 	KeyPermissions      Code = "key-permissions"
 	ExpiresSoon         Code = "expires-soon"
+	CAExpiresSoon       Code = "ca-expires-soon"
+	ServerExpiresSoon   Code = "server-expires-soon"
 	ContainerdConfig    Code = "containerd-config"
 	StockTwoRoots       Code = "stock-two-roots"
 	OtherRoots          Code = "other-roots"

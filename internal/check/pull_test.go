@@ -365,7 +365,8 @@ func TestNoSecretIsShown(t *testing.T) {
 		t.Fatalf("the blob was not asked for: %q", lines(r, root, nil))
 	}
 	report := &Report{Version: Version, Registries: []*Registry{r}}
-	for _, write := range []func(io.Writer, *Report) error{WriteJSON, WriteLines, WriteTable} {
+	asTable := func(w io.Writer, r *Report) error { return WriteTable(w, r, Table{Overview: true}) }
+	for _, write := range []func(io.Writer, *Report) error{WriteJSON, WriteLines, asTable} {
 		if err := write(&told, report); err != nil {
 			t.Fatal(err)
 		}

@@ -6,15 +6,45 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"reflect"
 	"strings"
 )
 
 // WriteJSON writes a report as JSON: see docs/check.md.
 func WriteJSON(w io.Writer, r *Report) error {
+	whole := *r
+	whole.Verdict = r.Overall()
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
 	enc.SetEscapeHTML(false)
-	return enc.Encode(r)
+	return enc.Encode(withEmptyLists(reflect.ValueOf(whole)).Interface())
+}
+
+// withEmptyLists is a copy of a value in which each list that is nil is an empty
+// one: "[]" spares a program a case.
+func withEmptyLists(v reflect.Value) reflect.Value {
+	whole := reflect.New(v.Type()).Elem()
+	whole.Set(v)
+	switch v.Kind() {
+	case reflect.Pointer:
+		if !v.IsNil() {
+			whole.Set(reflect.New(v.Type().Elem()))
+			whole.Elem().Set(withEmptyLists(v.Elem()))
+		}
+	case reflect.Slice:
+		whole.Set(reflect.MakeSlice(v.Type(), v.Len(), v.Len()))
+		for i := range v.Len() {
+			whole.Index(i).Set(withEmptyLists(v.Index(i)))
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if v.Type().Field(i).IsExported() {
+				whole.Field(i).Set(withEmptyLists(v.Field(i)))
+			}
+		}
+	default:
+	}
+	return whole
 }
 
 // WriteLines writes a report in lines for programs such as grep: one fact
@@ -48,8 +78,10 @@ func arrow(next string) string {
 
 // printer prints until something fails.
 type printer struct {
-	w   io.Writer
-	err error
+	w io.Writer
+	// columns is the width that tables and paragraphs are set in.
+	columns int
+	err     error
 }
 
 func (p *printer) printf(format string, args ...any) {

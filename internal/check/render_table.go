@@ -1,18 +1,28 @@
 package check
 
 import (
-	"bytes"
 	"cmp"
 	"fmt"
 	"io"
 	"path/filepath"
 	"strings"
-	"text/tabwriter"
 )
 
-// WriteTable writes a report for a person at a terminal.
-func WriteTable(w io.Writer, r *Report) error {
-	p := &printer{w: w}
+// Table is how a report is written for a person.
+type Table struct {
+	// Columns are those of the terminal. 0 means DefaultColumns.
+	Columns int
+	// Overview opens the report with a line for each registry.
+	Overview bool
+}
+
+// WriteTable writes a report for a person at a terminal. No word is broken.
+func WriteTable(w io.Writer, r *Report, t Table) error {
+	p := &printer{w: w, columns: max(cmp.Or(t.Columns, DefaultColumns), minColumns)}
+	if t.Overview && len(r.Registries) > 0 {
+		p.overview(r.Registries)
+		p.printf("\n")
+	}
 	if len(r.Findings) > 0 {
 		p.printf("In general\n")
 		p.findings(r.Findings)
@@ -29,14 +39,7 @@ func WriteTable(w io.Writer, r *Report) error {
 
 func (p *printer) registry(r *Registry) {
 	p.printf("%s\n\nDirectories looked at, in order\n", strings.TrimSuffix(r.Registry+"/"+r.Repository, "/"))
-	var rows [][]string
-	for _, root := range r.Roots {
-		rows = append(rows, []string{root.Path, root.State, "root"})
-	}
-	for _, d := range r.Directories {
-		rows = append(rows, []string{d.Path, d.State, d.Why})
-	}
-	p.table(rows)
+	p.table(searched(r))
 	for _, d := range r.Directories {
 		p.files(d)
 	}
@@ -52,13 +55,35 @@ func (p *printer) registry(r *Registry) {
 	}
 	if len(r.Ways) > 1 {
 		p.printf("\nWays to pull on this machine\n")
-		rows := [][]string{{"WAY", "BY", "VERDICT", ""}}
+		rows := [][]string{{"WAY", "BY", "VERDICT", "REASON"}}
 		for _, way := range r.Ways {
 			rows = append(rows, []string{way.Way, way.By, string(way.Verdict), way.Reason})
 		}
-		p.table(rows)
+		p.titled(rows)
 	}
-	p.printf("\n%s: %s\n", r.Registry, r.Reason)
+	p.printf("\n")
+	p.wrapped("", inset, r.Registry+": "+r.Reason)
+}
+
+// searched are the rows of the roots and directories, those that are not there
+// at the end.
+func searched(r *Registry) [][]string {
+	var rows, absent [][]string
+	add := func(path, state, why string) {
+		row := []string{path, state, why}
+		if state == stateAbsent {
+			absent = append(absent, row)
+			return
+		}
+		rows = append(rows, row)
+	}
+	for _, root := range r.Roots {
+		add(root.Path, root.State, "root")
+	}
+	for _, d := range r.Directories {
+		add(d.Path, d.State, d.Why)
+	}
+	return append(rows, absent...)
 }
 
 func (p *printer) files(d Directory) {
@@ -87,7 +112,7 @@ func (p *printer) files(d Directory) {
 			rows = append(rows, []string{"", "", c.Subject, c.Issuer, strings.Join(c.Names, " "), c.Validity, c.KeyType, ""})
 		}
 	}
-	p.table(withoutEmpty(rows))
+	p.titled(withoutEmpty(rows))
 }
 
 func (p *printer) endpoint(e *Endpoint) {
@@ -141,7 +166,7 @@ func (p *printer) answers(answers []Answer) {
 		}
 		rows = append(rows, []string{cmp.Or(a.Identity, "none"), offered, replyWords(a.V2), v1})
 	}
-	p.table(withoutEmpty(rows))
+	p.titled(withoutEmpty(rows))
 }
 
 func (p *printer) pull(l *Pull) {
@@ -150,9 +175,9 @@ func (p *printer) pull(l *Pull) {
 	for _, r := range l.Requests {
 		rows = append(rows, []string{r.Method + " " + shortURL(r.URL), cmp.Or(r.Identity, "none"), replyWords(r)})
 	}
-	p.table(rows)
+	p.titled(rows)
 	if l.Error != "" {
-		p.printf("  %s\n", l.Error)
+		p.wrapped("  ", inset, l.Error)
 	}
 }
 
@@ -167,9 +192,10 @@ func shortURL(url string) string {
 
 func (p *printer) findings(findings []Finding) {
 	for _, f := range findings {
-		p.printf("  %s: %s (%s)\n      %s\n", f.Severity, f.Where, f.Code, f.Message)
+		p.wrapped("  ", inset, fmt.Sprintf("%s: %s (%s)", f.Severity, f.Where, f.Code))
+		p.wrapped(inset, inset, f.Message)
 		if f.Next != "" {
-			p.printf("      -> %s\n", f.Next)
+			p.next(f.Next)
 		}
 	}
 }
@@ -191,18 +217,4 @@ func withoutEmpty(rows [][]string) [][]string {
 		}
 	}
 	return kept
-}
-
-// table prints rows in columns.
-func (p *printer) table(rows [][]string) {
-	var text bytes.Buffer
-	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
-	for _, row := range rows {
-		fmt.Fprintf(w, "  %s\n", strings.Join(row, "\t"))
-	}
-	// Writing to a buffer does not fail.
-	_ = w.Flush()
-	for line := range strings.Lines(text.String()) {
-		p.printf("%s\n", strings.TrimRight(line, " \n"))
-	}
 }

@@ -8,10 +8,14 @@ const Version = 1
 
 // Report is what was found out about one registry or all.
 type Report struct {
-	Version    int         `json:"version"`
+	Version int `json:"version"`
+	// Verdict is that of [Report.Overall], which WriteJSON fills in.
+	Verdict Verdict `json:"verdict"`
+	// Expiring tells that something ends within [Checker.Expiring].
+	Expiring   bool        `json:"expiring,omitempty"`
 	Registries []*Registry `json:"registries"`
 	// Findings are those about no registry in particular.
-	Findings []Finding `json:"findings,omitempty"`
+	Findings []Finding `json:"findings"`
 }
 
 // Verdict says whether a pull would work.
@@ -48,10 +52,12 @@ type Registry struct {
 	Roots       []Root      `json:"roots"`
 	Directories []Directory `json:"directories"`
 	// Endpoints are the servers to ask, in order.
-	Endpoints []*Endpoint `json:"endpoints,omitempty"`
+	Endpoints []*Endpoint `json:"endpoints"`
 	// Pull is the attempt to pull, if a repository was named.
 	Pull     *Pull     `json:"pull,omitempty"`
 	Findings []Finding `json:"findings"`
+	// Expiring tells that something ends within [Checker.Expiring].
+	Expiring bool `json:"expiring,omitempty"`
 }
 
 // Root is a certs.d directory.
@@ -70,7 +76,7 @@ type Directory struct {
 	State string `json:"state"`
 	// Why says why it counts or does not.
 	Why   string `json:"why"`
-	Files []File `json:"files,omitempty"`
+	Files []File `json:"files"`
 }
 
 // File is a file of a host directory.
@@ -83,7 +89,7 @@ type File struct {
 	Mode string `json:"mode,omitempty"`
 	// Certificates are those in the file; of a client certificate the first is
 	// its own.
-	Certificates []Certificate `json:"certificates,omitempty"`
+	Certificates []Certificate `json:"certificates"`
 	// Key is the type of the private key in the file, such as "ECDSA P-256",
 	// "encrypted" or "unreadable".
 	Key string `json:"key,omitempty"`
@@ -99,7 +105,7 @@ type Certificate struct {
 	Subject string `json:"subject"`
 	Issuer  string `json:"issuer"`
 	// Names are the subject alternative names.
-	Names     []string  `json:"names,omitempty"`
+	Names     []string  `json:"names"`
 	NotBefore time.Time `json:"not_before"`
 	NotAfter  time.Time `json:"not_after"`
 	// Validity is that in words: "expires in 3 days".
@@ -116,12 +122,12 @@ type Endpoint struct {
 	Directory string `json:"directory,omitempty"`
 	// CAMode says in words which CA roots count, CAs are the files.
 	CAMode     string   `json:"ca_mode"`
-	CAs        []string `json:"cas,omitempty"`
-	Identities []string `json:"identities,omitempty"`
+	CAs        []string `json:"cas"`
+	Identities []string `json:"identities"`
 	SkipVerify bool     `json:"skip_verify,omitempty"`
 	// Headers are the names of the configured header fields. Values may be
 	// secret.
-	Headers []string `json:"headers,omitempty"`
+	Headers []string `json:"headers"`
 	Live    *Live    `json:"live,omitempty"`
 }
 
@@ -130,7 +136,7 @@ type Live struct {
 	// Proxy is the proxy on the way, without user and password.
 	Proxy string `json:"proxy,omitempty"`
 	// Addresses are what DNS said: of the proxy, if there is one.
-	Addresses []string `json:"addresses,omitempty"`
+	Addresses []string `json:"addresses"`
 	// Connected is the address that took the connection.
 	Connected string `json:"connected,omitempty"`
 	TLS       *TLS   `json:"tls,omitempty"`
@@ -139,7 +145,7 @@ type Live struct {
 	// Error is why no connection came about.
 	Error string `json:"error,omitempty"`
 	// Answers are those to each identity, and to none.
-	Answers []Answer `json:"answers,omitempty"`
+	Answers []Answer `json:"answers"`
 	// Identity is the one a pull would begin with, empty if none is presented,
 	// Status what the server
 	// answered to it at last.
@@ -154,14 +160,14 @@ type TLS struct {
 	Version string `json:"version,omitempty"`
 	Cipher  string `json:"cipher,omitempty"`
 	// Chain is what the server sent.
-	Chain []Certificate `json:"chain,omitempty"`
+	Chain []Certificate `json:"chain"`
 	// Verified tells that it was accepted, Error why it was not.
 	Verified bool   `json:"verified"`
 	Error    string `json:"error,omitempty"`
 	// Asked tells that the server asked for a client certificate, AcceptableCAs
 	// those it says it accepts; a server may name none.
 	Asked         bool     `json:"asked"`
-	AcceptableCAs []string `json:"acceptable_cas,omitempty"`
+	AcceptableCAs []string `json:"acceptable_cas"`
 }
 
 // Answer is what a server made of one identity.
@@ -199,6 +205,6 @@ type Pull struct {
 	Identity string `json:"identity,omitempty"`
 	Digest   string `json:"digest,omitempty"`
 	// Requests are those made, in order.
-	Requests []Reply `json:"requests,omitempty"`
+	Requests []Reply `json:"requests"`
 	Error    string  `json:"error,omitempty"`
 }

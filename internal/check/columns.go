@@ -1,0 +1,144 @@
+package check
+
+import (
+	"bytes"
+	"fmt"
+	"regexp"
+	"strings"
+	"text/tabwriter"
+	"unicode/utf8"
+)
+
+const (
+	// DefaultColumns is the width of a terminal that does not tell its own.
+	DefaultColumns = 80
+	// minColumns is the least that text is set in.
+	minColumns = 40
+	// inset is how far the lines that belong to one above are set in.
+	inset = "      "
+)
+
+// table prints rows in columns; where they are wider than the terminal the last
+// cell of each goes on below itself, or below the others.
+func (p *printer) table(rows [][]string) {
+	if p.aligned(rows) {
+		return
+	}
+	lead := 0
+	for _, row := range rows {
+		lead = max(lead, utf8.RuneCountInString(row[0]))
+	}
+	for _, row := range rows {
+		last := len(row) - 1
+		switch {
+		case last == 1 && lead+4+longest(row[1]) <= p.columns && lead <= p.columns/3:
+			p.wrapped(fmt.Sprintf("  %-*s  ", lead, row[0]), strings.Repeat(" ", lead+4), row[1])
+		default:
+			if row[0] != "" {
+				p.wrapped("  ", inset, strings.Join(row[:last], " "))
+			}
+			p.wrapped(inset, inset, row[last])
+		}
+	}
+}
+
+// longest is the length of the longest word.
+func longest(text string) int {
+	n := 0
+	for _, word := range strings.Fields(text) {
+		n = max(n, utf8.RuneCountInString(word))
+	}
+	return n
+}
+
+// titled prints rows in columns, the first of which has the titles. Where they
+// are wider than the terminal each row is a paragraph.
+func (p *printer) titled(rows [][]string) {
+	if p.aligned(rows) {
+		return
+	}
+	width := 0
+	for _, title := range rows[0][1:] {
+		width = max(width, utf8.RuneCountInString(title))
+	}
+	for _, row := range rows[1:] {
+		if row[0] != "" {
+			p.wrapped("  ", inset, row[0])
+		}
+		for i, cell := range row[1:] {
+			if cell != "" {
+				p.wrapped(fmt.Sprintf("%s%-*s  ", inset, width, strings.ToLower(rows[0][i+1])), inset+strings.Repeat(" ", width+2), cell)
+			}
+		}
+	}
+}
+
+// aligned prints rows in columns if the terminal is wide enough for them.
+func (p *printer) aligned(rows [][]string) bool {
+	lines := columns(rows)
+	for _, line := range lines {
+		if utf8.RuneCountInString(line) > p.columns {
+			return false
+		}
+	}
+	for _, line := range lines {
+		p.printf("%s\n", line)
+	}
+	return true
+}
+
+// columns are rows with their cells one below the other.
+func columns(rows [][]string) []string {
+	var text bytes.Buffer
+	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
+	for _, row := range rows {
+		fmt.Fprintf(w, "  %s\n", strings.Join(row, "\t"))
+	}
+	// Writing to a buffer does not fail.
+	_ = w.Flush()
+	var lines []string
+	for line := range strings.Lines(text.String()) {
+		lines = append(lines, strings.TrimRight(line, " \n"))
+	}
+	return lines
+}
+
+// wrapped prints text behind first, and what has no room in the line below it,
+// behind rest. A word that is longer than the line stays whole.
+func (p *printer) wrapped(first, rest, text string) {
+	line, empty := first, true
+	for _, word := range strings.Fields(text) {
+		if !empty && utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > p.columns {
+			p.printf("%s\n", strings.TrimRight(line, " "))
+			line, empty = rest, true
+		}
+		if !empty {
+			line += " "
+		}
+		line, empty = line+word, false
+	}
+	p.printf("%s\n", strings.TrimRight(line, " "))
+}
+
+// command finds where a command begins that ends a next step.
+var command = regexp.MustCompile(`(?:^|: )((?:certsd|openssl|chmod|docker|ls|mv) [^:,;]*(?::\S[^,;]*)*)$`)
+
+// next prints what to do. A command that ends it has a line for itself, so that
+// it can be copied: where it has no room in one, it goes on behind a backslash.
+func (p *printer) next(text string) {
+	const arrow = inset + "-> "
+	at := command.FindStringSubmatchIndex(text)
+	if at == nil || utf8.RuneCountInString(arrow+text) <= p.columns {
+		p.wrapped(arrow, inset+"   ", text)
+		return
+	}
+	indent := arrow
+	if at[2] > 0 {
+		p.wrapped(arrow, inset+"   ", text[:at[2]])
+		indent = inset + "   "
+	}
+	var out bytes.Buffer
+	q := &printer{w: &out, columns: p.columns - len(` \`)}
+	q.wrapped(indent, inset+"     ", text[at[2]:])
+	p.printf("%s\n", strings.ReplaceAll(strings.TrimSuffix(out.String(), "\n"), "\n", " \\\n"))
+}

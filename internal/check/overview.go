@@ -1,0 +1,72 @@
+package check
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// overview prints a line for each registry: what is wrong first.
+func (p *printer) overview(registries []*Registry) {
+	rows := [][]string{{"REGISTRY", "VERDICT", "FIRST TO END", "FINDINGS"}}
+	count := map[Verdict]int{}
+	for _, r := range registries {
+		count[r.Verdict]++
+		rows = append(rows, []string{r.Registry, string(r.Verdict), firstEnd(r), findingWords(r.Findings)})
+	}
+	var sums []string
+	for _, v := range []Verdict{Works, Unasked, Refused, Unusable} {
+		if n := count[v]; n > 0 {
+			sums = append(sums, strconv.Itoa(n)+" "+string(v))
+		}
+	}
+	noun := "registries"
+	if len(registries) == 1 {
+		noun = "registry"
+	}
+	p.printf("%d %s: %s\n", len(registries), noun, strings.Join(sums, ", "))
+	// A registry is a line, whatever the width.
+	for _, line := range columns(rows) {
+		p.printf("%s\n", line)
+	}
+}
+
+// findingWords name the first finding, and say how many there are more.
+func findingWords(findings []Finding) string {
+	switch n := len(findings); n {
+	case 0:
+		return "none"
+	case 1:
+		return string(findings[0].Code)
+	default:
+		return fmt.Sprintf("%s and %d more", findings[0].Code, n-1)
+	}
+}
+
+// firstEnd is the validity of the certificate that ends first, of those that
+// count and that the server showed.
+func firstEnd(r *Registry) string {
+	var end time.Time
+	words := ""
+	look := func(certs []Certificate) {
+		for _, c := range certs {
+			if words == "" || c.NotAfter.Before(end) {
+				end, words = c.NotAfter, strings.TrimPrefix(c.Validity, "expires ")
+			}
+		}
+	}
+	for _, d := range r.Directories {
+		for _, f := range d.Files {
+			if d.State == "used" && (f.Kind == kindCA || f.Kind == kindClient) {
+				look(f.Certificates)
+			}
+		}
+	}
+	for _, e := range r.Endpoints {
+		if e.Live != nil && e.Live.TLS != nil {
+			look(e.Live.TLS.Chain)
+		}
+	}
+	return words
+}
