@@ -14,7 +14,7 @@ import (
 func warnOfCRI(ctx context.Context, started []plugin.Registration) {
 	for _, r := range started {
 		if r.Type == plugins.CRIServicePlugin && r.ID == "images" && pullsItself(r.Config) {
-			log.G(ctx).Warn("certsd: CRI pulls by itself, because of a key in its section: see docs/configuration.md")
+			log.G(ctx).Warn("certsd: CRI pulls by itself, because of a key in its section: see https://github.com/certsd/containerd-certsd/blob/main/docs/configuration.md")
 		}
 	}
 }

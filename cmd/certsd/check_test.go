@@ -38,6 +38,9 @@ func TestCheckExitCodes(t *testing.T) {
 		t.Fatal(err)
 	}
 	ending := filepath.Join(root, "ending")
+	if err := os.Mkdir(ending, 0o750); err != nil {
+		t.Fatal(err)
+	}
 	if err := certtest.NewCA("roots").Write(ending, "ca"); err != nil {
 		t.Fatal(err)
 	}

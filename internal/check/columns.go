@@ -33,6 +33,8 @@ func (p *printer) table(rows [][]string) {
 		switch {
 		case last == 1 && lead+4+longest(row[1]) <= p.columns && lead <= p.columns/3:
 			p.wrapped(fmt.Sprintf("  %-*s  ", lead, row[0]), strings.Repeat(" ", lead+4), row[1])
+		case utf8.RuneCountInString(strings.Join(row, "  ")) <= p.columns-2:
+			p.printf("  %s\n", strings.Join(row, "  "))
 		default:
 			if row[0] != "" {
 				p.wrapped("  ", inset, strings.Join(row[:last], " "))
@@ -45,7 +47,7 @@ func (p *printer) table(rows [][]string) {
 // longest is the length of the longest word.
 func longest(text string) int {
 	n := 0
-	for _, word := range strings.Fields(text) {
+	for word := range strings.FieldsSeq(text) {
 		n = max(n, utf8.RuneCountInString(word))
 	}
 	return n
@@ -107,7 +109,7 @@ func columns(rows [][]string) []string {
 // behind rest. A word that is longer than the line stays whole.
 func (p *printer) wrapped(first, rest, text string) {
 	line, empty := first, true
-	for _, word := range strings.Fields(text) {
+	for word := range strings.FieldsSeq(text) {
 		if !empty && utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > p.columns {
 			p.printf("%s\n", strings.TrimRight(line, " "))
 			line, empty = rest, true

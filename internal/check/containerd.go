@@ -110,9 +110,9 @@ func (c *Checker) containerd(file string, config *containerdConfig) []Finding {
 		case len(roots) == 0:
 		case stock && len(roots) > 1 && (!split || path == config.Plugins.Transfer.ConfigPath):
 			add(StockTwoRoots, fmt.Sprintf("config_path has %s roots: stock containerd ignores %s", count(len(roots)), all(len(roots))),
-				"give it one root, or let certsd pull: see config.toml.example")
+				"give it one root, or let certsd pull: see https://github.com/certsd/containerd-certsd/blob/main/config.toml.example")
 		case !sameRoots(roots, c.roots()):
-			add(OtherRoots, fmt.Sprintf("config_path is %s, and %s is checked", path, c.roots()), "certsd check --root "+path)
+			add(OtherRoots, fmt.Sprintf("config_path is %s, and %s is checked", path, c.roots()), "certsd check --all --root "+shellWord(path))
 		}
 	}
 	return findings

@@ -23,14 +23,14 @@ func TestContainerdsConfiguration(t *testing.T) {
 			name:   "two roots for stock containerd",
 			config: "[plugins.'io.containerd.cri.v1.images'.registry]\nconfig_path = '/a:/b'\n",
 			want: []string{
-				"warning stock-two-roots FILE: config_path has two roots: stock containerd ignores both -> give it one root, or let certsd pull: see config.toml.example",
+				"warning stock-two-roots FILE: config_path has two roots: stock containerd ignores both -> give it one root, or let certsd pull: see https://github.com/certsd/containerd-certsd/blob/main/config.toml.example",
 			},
 		},
 		{
 			name:   "three roots, version 2",
 			config: "version = 2\n[plugins.'io.containerd.grpc.v1.cri'.registry]\nconfig_path = '/a:/b:/c'\n",
 			want: []string{
-				"warning stock-two-roots FILE: config_path has 3 roots: stock containerd ignores all of them -> give it one root, or let certsd pull: see config.toml.example",
+				"warning stock-two-roots FILE: config_path has 3 roots: stock containerd ignores all of them -> give it one root, or let certsd pull: see https://github.com/certsd/containerd-certsd/blob/main/config.toml.example",
 			},
 		},
 		{
@@ -48,7 +48,7 @@ func TestContainerdsConfiguration(t *testing.T) {
 		{
 			name:   "other roots",
 			config: "[plugins.'io.containerd.transfer.v1.local']\nconfig_path = '/c'\n",
-			want:   []string{"warning other-roots FILE: config_path is /c, and /a:/b is checked -> certsd check --root /c"},
+			want:   []string{"warning other-roots FILE: config_path is /c, and /a:/b is checked -> certsd check --all --root /c"},
 		},
 		{
 			name:   "certsd with the stock plugins",
@@ -69,7 +69,7 @@ func TestContainerdsConfiguration(t *testing.T) {
 			config: disabled + "[plugins.'io.containerd.cri.v1.images'.registry]\nconfig_path = '/a:/b'\n[plugins.'io.containerd.cri.v1.images'.registry.mirrors.'reg']\nendpoint = ['https://other']\n",
 			want: []string{
 				"warning deprecated-keys FILE: config_path has taken the place of registry.mirrors -> certsd migrate --config FILE",
-				"error cri-does-not-start FILE: registry.mirrors beside config_path: CRI does not start -> certsd migrate --config FILE, and remove registry.mirrors",
+				"error cri-does-not-start FILE: registry.mirrors beside config_path: CRI does not start -> remove registry.mirrors, once what it says is in hosts.toml: certsd migrate --config FILE",
 				`warning cri-pulls-itself FILE: CRI pulls by itself, without certsd, because of registry.mirrors -> remove from [plugins."io.containerd.cri.v1.images"]: registry.mirrors`,
 			},
 		},

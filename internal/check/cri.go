@@ -87,7 +87,7 @@ func (c *containerdConfig) ofCRI(file string, certsd bool) []Finding {
 
 func (c *criConfig) findings(file, section string, certsd bool) []Finding {
 	var findings []Finding
-	migrate := "certsd migrate --config " + file
+	migrate := "certsd migrate --config " + shellWord(file)
 	if keys := c.deprecated(); len(keys) > 0 {
 		findings = append(findings, Finding{
 			Severity: isWarning, Code: DeprecatedKeys, Where: file,
@@ -97,7 +97,7 @@ func (c *criConfig) findings(file, section string, certsd bool) []Finding {
 	if len(c.Registry.Mirrors) > 0 && c.Registry.ConfigPath != "" {
 		findings = append(findings, Finding{
 			Severity: isError, Code: CRIDoesNotStart, Where: file,
-			Message: "registry.mirrors beside config_path: CRI does not start", Next: migrate + ", and remove registry.mirrors",
+			Message: "registry.mirrors beside config_path: CRI does not start", Next: "remove registry.mirrors, once what it says is in hosts.toml: " + migrate,
 		})
 	}
 	if keys := c.pullsItself(); certsd && len(keys) > 0 {

@@ -289,13 +289,13 @@ func (r *run) notV2(e *certsd.Endpoint, live *Live, f Finding) {
 		f.Next = "is this the registry's right name and port?"
 	case r.shared.AllowsV1(host) && live.Status != http.StatusNotFound && r.shared.PolicyV1(host) != resolver.V1Always:
 		live.Protocol = "v1"
-		f.Code, f.Message = V1Forbidden, fmt.Sprintf("%s for /v2/, and /v1/_ping answers: it speaks Registry v1, which is not asked", statusWords(live.Status, ""))
+		f.Code, f.Message = V1Forbidden, statusWords(live.Status, "")+" for /v2/, and /v1/_ping answers: it speaks Registry v1, which is not asked"
 		f.Next = resolver.SettingForV1(host)
 	case r.shared.AllowsV1(host):
 		live.Protocol = "v1"
 		f.Severity, f.Code = isWarning, V1Only
 		f.Message = "it speaks only the protocol Registry v1: certsd converts its images, stock containerd cannot pull them"
-		f.Next = "move it to a v2 registry: see docs/registry-v1.md"
+		f.Next = "move it to a v2 registry: see https://github.com/certsd/containerd-certsd/blob/main/docs/registry-v1.md"
 	default:
 		live.Protocol = "v1"
 		f.Code, f.Message = V1Forbidden, "it speaks only the protocol Registry v1, which is for registries with a directory of their own"

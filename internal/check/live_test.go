@@ -251,13 +251,13 @@ func TestWhatServersSay(t *testing.T) {
 		}, {
 			name: "only Registry v1", in: ok, server: server{auth: tls.RequestClientCert, handle: v1Only},
 			want: []string{
-				"warning v1-only REG: it speaks only the protocol Registry v1: certsd converts its images, stock containerd cannot pull them -> move it to a v2 registry: see docs/registry-v1.md",
+				"warning v1-only REG: it speaks only the protocol Registry v1: certsd converts its images, stock containerd cannot pull them -> move it to a v2 registry: see https://github.com/certsd/containerd-certsd/blob/main/docs/registry-v1.md",
 				"works: a pull would work: https://REG/v2 answers, with alpha.cert",
 			},
 		}, {
 			name: "only Registry v1, without asking", in: ok, server: server{handle: v1Only},
 			want: []string{
-				"warning v1-only REG: it speaks only the protocol Registry v1: certsd converts its images, stock containerd cannot pull them -> move it to a v2 registry: see docs/registry-v1.md",
+				"warning v1-only REG: it speaks only the protocol Registry v1: certsd converts its images, stock containerd cannot pull them -> move it to a v2 registry: see https://github.com/certsd/containerd-certsd/blob/main/docs/registry-v1.md",
 				"works: a pull would work: https://REG/v2 answers, without a client certificate",
 			},
 		}, {
