@@ -46,7 +46,7 @@ func (in *delivery) deliver(ctx context.Context) (Image, error) {
 
 func (in *delivery) options(watch *progressWatch, snapshotter string, labels map[string]string) []containerd.RemoteOpt {
 	options := []containerd.RemoteOpt{
-		containerd.WithResolver(in.resolver(watch)),
+		containerd.WithResolver(in.resolver(watch, false)),
 		containerd.WithPullSnapshotter(snapshotter),
 		containerd.WithPullUnpack,
 		containerd.WithPullLabels(labels),
@@ -73,15 +73,16 @@ func (in *delivery) unpackOptions() []containerd.UnpackOpt {
 	return options
 }
 
-// resolver makes that of the pull. It is asked for the reference that is asked
+// resolver makes that of the pull; with v2Only one that stores nothing. It is asked for the reference that is asked
 // for: a registry without digests finds an image by its tag only.
-func (in *delivery) resolver(watch *progressWatch) remotes.Resolver {
+func (in *delivery) resolver(watch *progressWatch, v2Only bool) remotes.Resolver {
 	return &spelt{
 		Resolver: resolver.New(resolver.Options{
 			Hosts:       in.hosts,
 			Credentials: in.request.auth.credentials,
 			Store:       in.target.client.ContentStore(),
 			OnProgress:  watch.conversion,
+			V2Only:      v2Only,
 			UpdateClient: func(c *http.Client) error {
 				if bearer := in.request.auth.bearer(in.request.registry); bearer != "" {
 					c.Transport = &bearing{next: c.Transport, registry: in.request.registry, value: bearer}

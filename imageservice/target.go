@@ -49,12 +49,16 @@ func (d *target) pull(ctx context.Context, hosts *resolver.Hosts, req *request) 
 	if err != nil {
 		return Image{}, err
 	}
+	in := &delivery{target: d, hosts: hosts, request: req, how: how}
+	if image, ok := in.there(ctx); ok {
+		return image, d.known(ctx, req.ref, image.ID)
+	}
 	ctx, release, err := d.leases.hold(ctx)
 	if err != nil {
 		return Image{}, err
 	}
 	defer release()
-	return (&delivery{target: d, hosts: hosts, request: req, how: how}).deliver(ctx)
+	return in.deliver(ctx)
 }
 
 // warn tells of what keeps no pull from succeeding.

@@ -1,0 +1,46 @@
+package imageservice
+
+import (
+	"context"
+
+	containerd "github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/images"
+)
+
+// there returns the image if it is whole already and its registry says, to these
+// credentials, that it is the one. Nothing is written then. Whatever else it
+// finds, an error included, is for a pull to meet.
+func (in *delivery) there(ctx context.Context) (Image, bool) {
+	ref, labels := in.request.ref, in.how.labels(in.request.ref)
+	record, err := in.target.client.ImageService().Get(ctx, ref)
+	if err != nil {
+		return Image{}, false
+	}
+	watched, watch := watchProgress(ctx, ref, in.how.progressTimeout)
+	_, resolved, err := in.resolver(watch, true).Resolve(watched, ref)
+	if watch.end(err) != nil || resolved.Digest != record.Target.Digest {
+		return Image{}, false
+	}
+	snapshotter := in.how.snapshotterFor(in.request.handler)
+	image := containerd.NewImage(in.target.client, record)
+	if ok, err := image.IsUnpacked(ctx, snapshotter); err != nil || !ok {
+		return Image{}, false
+	}
+	config, err := image.Config(ctx)
+	if err != nil {
+		return Image{}, false
+	}
+	found := Image{ID: config.Digest.String(), Digest: record.Target.Digest.String(), Snapshotter: snapshotter}
+	return found, in.named(ctx, found, images.Image{Target: record.Target, Labels: labels})
+}
+
+// named reports whether an image has all its names.
+func (in *delivery) named(ctx context.Context, image Image, want images.Image) bool {
+	for _, name := range append([]string{image.ID}, in.request.names(image.Digest)...) {
+		record, err := in.target.client.ImageService().Get(ctx, name)
+		if err != nil || len(changes(record, want)) > 0 {
+			return false
+		}
+	}
+	return true
+}
