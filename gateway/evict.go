@@ -57,8 +57,8 @@ func (s *Store) evict(ctx context.Context) (freed int64, err error) {
 }
 
 // makeRoom removes what is abandoned, and then as much as has to go for need bytes
-// more: first what failed conversions have left, then images that were not asked
-// for for so long. total is what there is then.
+// more: first what failed conversions have left, then images that nobody has used
+// since idle ago. total is what there is then.
 func (s *Store) makeRoom(ctx context.Context, need int64, idle time.Duration) (freed, total int64, err error) {
 	v, err := s.take(ctx)
 	if v == nil {

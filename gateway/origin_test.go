@@ -68,10 +68,11 @@ func TestAnotherSchemeIsAnotherRegistry(t *testing.T) {
 func TestBlobOfManyRepositories(t *testing.T) {
 	t.Parallel()
 	a, g, manifest := newConverted(t)
-	full := "repository"
+	var names []string
 	for i := range 220 {
-		full += fmt.Sprintf(",some/repository%03d", i)
+		names = append(names, fmt.Sprintf("some/repository%03d", i))
 	}
+	full := strings.Join(names, ",")
 	for _, d := range g.contents(t, a.Host, "library/app", manifest.Digest) {
 		set, err := g.store.labels.Get(d)
 		must(t, err)

@@ -18,7 +18,7 @@ import (
 func noise(n int) v1test.Layer {
 	text := make([]byte, n)
 	for i := range text {
-		text[i] = byte(rand.Uint32()) //nolint:gosec // no secret
+		text[i] = byte(rand.Uint32())
 	}
 	return v1test.Layer{Data: v1test.Tar(map[string]string{"etc/noise": string(text)})}
 }
