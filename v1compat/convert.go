@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/containerd/containerd/v2/core/content"
@@ -120,6 +121,8 @@ type conversion struct {
 	known  memory
 	// all counts what is made of the layers that are fetched.
 	all bombGuard
+	// damaged are the digests of blobs that were not what they say.
+	damaged sync.Map
 }
 
 func (v *conversion) run(ctx context.Context) (ocispec.Descriptor, error) {

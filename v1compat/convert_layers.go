@@ -100,6 +100,9 @@ func (v *conversion) layer(ctx context.Context, e *Entry, fp fingerprint) (out o
 		}
 		defer v.Limiter.Release(1)
 	}
+	if out, known, err = f.granted(ctx); known || err != nil {
+		return out, known, err
+	}
 	out, err = f.run(ctx)
 	return out, false, err
 }

@@ -156,6 +156,9 @@ func (f *fetch) commit(ctx context.Context, w *blobWriter, got inspection) (outc
 	if err != nil {
 		return outcome{}, err
 	}
+	if err := f.arrived(ctx, dgst, w.existed); err != nil {
+		return outcome{}, err
+	}
 	out := got.outcome(ocispec.Descriptor{Digest: dgst, Size: w.size})
 	return out, f.label(ctx, dgst, f.layerLabels(out, f.fp))
 }

@@ -74,7 +74,7 @@ func (v *conversion) lookUp(ctx context.Context, fp fingerprint, again bool) (in
 	return info, ok, nil
 }
 
-// recall yields the layer of an entry if it is in the store already.
+// recall yields the layer of an entry if this source has left it in the store.
 func (v *conversion) recall(ctx context.Context, e *Entry, fp fingerprint, again bool) (outcome, bool, error) {
 	info, ok, err := v.lookUp(ctx, fp, again)
 	if err != nil {
@@ -84,26 +84,10 @@ func (v *conversion) recall(ctx context.Context, e *Entry, fp fingerprint, again
 	case ok && info == nil:
 		v.progress(Progress{ID: e.ID, Done: true, Known: true})
 		return outcome{empty: true}, true, nil
-	case !ok && e.Digest == "":
-		return outcome{}, false, nil
 	case !ok:
-		found, err := v.Store.Info(ctx, e.Digest)
-		if err != nil {
-			return outcome{}, false, unlessNotFound(err)
-		}
-		info = &found
+		return outcome{}, false, nil
 	}
-	out, err := v.reuse(ctx, *info)
-	if err != nil {
-		return outcome{}, false, unlessNotFound(err)
-	}
-	if !out.empty {
-		if err := v.label(ctx, info.Digest, v.layerLabels(out, fp)); err != nil {
-			return outcome{}, false, unlessNotFound(err)
-		}
-	}
-	v.progress(Progress{ID: e.ID, Offset: info.Size, Total: info.Size, Done: true, Known: true, Digest: out.desc.Digest})
-	return out, true, nil
+	return v.take(ctx, e, fp, *info)
 }
 
 // errUnusable is a blob that is there but cannot be a layer as it is.
@@ -121,8 +105,12 @@ func (v *conversion) reuse(ctx context.Context, info content.Info) (outcome, err
 		return outcome{}, err
 	}
 	defer ra.Close()
-	if ra.Size() != info.Size {
-		return outcome{}, errUnusable
+	ok, err := isIntact(ctx, info, ra)
+	switch {
+	case err != nil:
+		return outcome{}, err
+	case !ok:
+		return outcome{}, v.forsake(ctx, info.Digest)
 	}
 	head := make([]byte, min(info.Size, headSize))
 	if _, err := ra.ReadAt(head, 0); err != nil && !errors.Is(err, io.EOF) {

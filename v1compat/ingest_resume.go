@@ -77,6 +77,9 @@ func (f *fetch) carryOn(ctx context.Context, b *blobWriter) (outcome, error) {
 		return outcome{}, err
 	}
 	b.w = nil
+	if err := f.arrived(ctx, dgst, b.existed); err != nil {
+		return outcome{}, err
+	}
 	return f.verify(ctx, ocispec.Descriptor{Digest: dgst, Size: b.size}, b.existed)
 }
 

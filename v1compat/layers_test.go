@@ -125,7 +125,8 @@ func TestProgress(t *testing.T) {
 }
 
 // TestSchema1BlobsOfOthers finds blobs in the store that a pull of something
-// else has put there.
+// else has put there. The registry is asked for one byte of them, as not
+// everybody may have them.
 func TestSchema1BlobsOfOthers(t *testing.T) {
 	t.Parallel()
 	zeros, tar := v1test.Gzip(make([]byte, 1024)), noise(2000)
@@ -135,11 +136,11 @@ func TestSchema1BlobsOfOthers(t *testing.T) {
 		labels map[string]string
 		opened int64
 	}{
-		{"labelled", v1test.Gzip(tar), map[string]string{labelUncompressed: digest.FromBytes(tar).String()}, 0},
-		{"not labelled", v1test.Gzip(tar), nil, 0},
-		{"plain", tar, nil, 0},
-		{"an empty layer that is labelled as one with content", zeros, map[string]string{labelUncompressed: digest.FromBytes(make([]byte, 1024)).String()}, 0},
-		{"xz, which is no layer", xzOf(t, tar), nil, 1},
+		{"labelled", v1test.Gzip(tar), map[string]string{labelUncompressed: digest.FromBytes(tar).String()}, 1},
+		{"not labelled", v1test.Gzip(tar), nil, 1},
+		{"plain", tar, nil, 1},
+		{"an empty layer that is labelled as one with content", zeros, map[string]string{labelUncompressed: digest.FromBytes(make([]byte, 1024)).String()}, 1},
+		{"xz, which is no layer", xzOf(t, tar), nil, 2},
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
