@@ -8,6 +8,9 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"syscall"
+
+	"github.com/certsd/containerd-certsd/internal/safepath"
 )
 
 // SplitAddress tells host:port from unix:PATH.
@@ -51,10 +54,17 @@ func IsLoopback(address string) bool {
 	return err == nil && addr.Unmap().IsLoopback()
 }
 
-// ListenUnix takes the place of a socket that an earlier process left behind,
-// but of no other file. Only its owner may connect; a socket for a group is for
-// systemd to make.
+// ListenUnix takes the place of a socket that an earlier process of this user
+// left behind, but of no other file. Only its owner may connect; a socket for a
+// group is for systemd to make. The way to it has to belong to this user or to
+// root: whoever else owns it decides who is listening there.
 func ListenUnix(ctx context.Context, path string) (net.Listener, error) {
+	if strings.HasPrefix(path, "@") {
+		return nil, fmt.Errorf("%s: everybody may connect to an abstract socket: name a file", path)
+	}
+	if err := safepath.Own(path); err != nil {
+		return nil, err
+	}
 	if info, err := os.Lstat(path); err == nil && info.Mode().Type() == os.ModeSocket {
 		if c, err := (&net.Dialer{}).DialContext(ctx, "unix", path); err == nil {
 			_ = c.Close()
@@ -64,11 +74,21 @@ func ListenUnix(ctx context.Context, path string) (net.Listener, error) {
 			return nil, err
 		}
 	}
-	l, err := (&net.ListenConfig{}).Listen(ctx, "unix", path)
+	// The file gets the mode of the descriptor: it is never another.
+	config := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+		var failed error
+		err := c.Control(func(fd uintptr) { failed = syscall.Fchmod(int(fd), 0o600) })
+		return errors.Join(err, failed)
+	}}
+	l, err := config.Listen(ctx, "unix", path)
 	if err != nil {
 		return nil, err
 	}
-	if err := os.Chmod(path, 0o600); err != nil {
+	info, err := os.Lstat(path)
+	if err == nil && (info.Mode().Type() != os.ModeSocket || info.Mode().Perm()&0o077 != 0) {
+		err = fmt.Errorf("%s: it has the mode %s, and only this user should connect there", path, info.Mode())
+	}
+	if err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
 	return l, nil

@@ -25,8 +25,8 @@ var imports = map[string][]string{
 		"internal/telemetry", "resolver",
 	},
 	"imageservice": {
-		"certsd", "internal/daemon", "internal/settings", "internal/stranger", "internal/telemetry", "resolver",
-		"v1compat",
+		"certsd", "internal/daemon", "internal/safepath", "internal/settings", "internal/stranger", "internal/telemetry",
+		"resolver", "v1compat",
 	},
 
 	"cmd/certsd": {
@@ -46,7 +46,7 @@ var imports = map[string][]string{
 	"internal/choice":        {"internal/manifest"},
 	"internal/citest":        nil,
 	"internal/clidoc":        nil,
-	"internal/daemon":        nil,
+	"internal/daemon":        {"internal/safepath"},
 	"internal/discreet":      nil,
 	"internal/gatewayconfig": {"certsd", "internal/safepath"},
 	"internal/imagecopy":     {"certsd", "internal/checkedstore", "internal/safepath", "resolver", "v1compat"},
