@@ -28,7 +28,7 @@ const locationParameter = "certsd-location"
 
 // RoundTrip implements http.RoundTripper.
 func (l *locations) RoundTrip(req *http.Request) (*http.Response, error) {
-	if req.Method == http.MethodPut {
+	if req.Method == http.MethodPut || req.Method == http.MethodDelete {
 		at, ok, err := carried(req.URL)
 		if err != nil {
 			return nil, refuse(req, err)

@@ -4,12 +4,9 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 
-	"github.com/containerd/containerd/v2/core/remotes/docker"
 	"github.com/containerd/containerd/v2/pkg/reference"
-	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 
 	"github.com/certsd/containerd-certsd/certsd"
@@ -31,16 +28,12 @@ func (r *Resolver) PushManifest(ctx context.Context, ref, mediaType string, body
 }
 
 func (r *Resolver) pushManifest(ctx context.Context, spec reference.Spec, mediaType string, body []byte) (digest.Digest, error) {
-	hosts, err := r.registryHosts(spec.Hostname())
+	rh, err := r.endpointForPush(spec)
 	if err != nil {
 		return "", err
 	}
-	at := slices.IndexFunc(hosts, func(rh docker.RegistryHost) bool { return rh.Capabilities.Has(docker.HostCapabilityPush) })
-	if at < 0 {
-		return "", fmt.Errorf("%s has no endpoint to push to: %w", spec.Hostname(), errdefs.ErrNotFound)
-	}
 	object := tagOrDigest(spec)
-	resp, err := r.exchange(ctx, spec, hosts[at], question{
+	resp, err := r.exchange(ctx, spec, rh, question{
 		method: http.MethodPut, elements: []string{repository(spec), "manifests", object},
 		header: http.Header{"Content-Type": {mediaType}}, body: body,
 	})

@@ -43,14 +43,18 @@ type answer struct {
 
 // question is what an endpoint is asked for.
 type question struct {
-	// method is GET, also if empty, HEAD, or PUT, which asks to be let push.
+	// method is GET, also if empty, HEAD, or one of those that ask to be let push:
+	// PUT, POST and DELETE.
 	method string
 	// elements are the path below the API root; none is the root itself.
 	elements []string
 	query    url.Values
 	// at, if set, is the path and the query in place of elements and query, as an
 	// answer of the endpoint has them.
-	at     *url.URL
+	at *url.URL
+	// upload, if set, is asked in place of all that: where an upload goes on, as
+	// locations gives it.
+	upload *url.URL
 	header http.Header
 	// body is what is sent.
 	body []byte
@@ -74,7 +78,7 @@ const maxChallenges = 3
 // exchange sends a request. A challenge is answered once: that is all a token
 // or a password can change.
 func (r *Resolver) exchange(ctx context.Context, spec reference.Spec, rh docker.RegistryHost, q question) (*http.Response, error) {
-	ctx, err := docker.ContextWithRepositoryScope(ctx, spec, q.method == http.MethodPut)
+	ctx, err := docker.ContextWithRepositoryScope(ctx, spec, q.pushes())
 	if err != nil {
 		return nil, err
 	}
@@ -149,8 +153,16 @@ func (r *Resolver) send(ctx context.Context, spec reference.Spec, rh docker.Regi
 	return client.Do(req)
 }
 
+// pushes reports whether it is part of a push, which tokens are to allow.
+func (q *question) pushes() bool {
+	return q.method == http.MethodPut || q.method == http.MethodPost || q.method == http.MethodDelete
+}
+
 // url is where an endpoint is asked.
 func (q *question) url(spec reference.Spec, rh docker.RegistryHost) *url.URL {
+	if q.upload != nil {
+		return q.upload
+	}
 	u := &url.URL{Scheme: rh.Scheme, Host: rh.Host}
 	if q.at != nil {
 		u.Path, u.RawPath, u.RawQuery = q.at.Path, q.at.RawPath, q.at.RawQuery

@@ -16,32 +16,37 @@ import (
 
 func checkCommand(stdout, stderr io.Writer) *cli.Command {
 	var hosts hostFlags
-	var asJSON, all, offline bool
+	var asJSON, all, offline, push bool
 	var config, within string
 	return &cli.Command{
 		Name:      "check",
 		Usage:     "say what is configured for a registry, what the registry answers, and what to do",
 		ArgsUsage: "REGISTRY[/REPOSITORY[:TAG]]",
 		Description: "Shows the directories and files that count, asks the registry with each client certificate, and says which\n" +
-			"one a pull would use. With a repository it asks for an image as a pull does, wherever that leads.\n\n" +
+			"one a pull would use. With a repository it asks for an image as a pull does, wherever that leads; with --push it\n" +
+			"has an upload begun and takes it back, too.\n\n" +
 			"   certsd check registry.example:5000\n" +
 			"   certsd check registry.example/team/app:1.2\n" +
+			"   certsd check --push registry.example/team/app\n" +
 			"   certsd check --all --offline\n" +
 			"   certsd check --all --expiring 30d\n\n" +
-			"The exit code is 0 if a pull would work, 1 if the server or the network says no, or something ends within the\n" +
-			"time given with --expiring, and 2 if nothing can be done with the configuration.",
+			"The exit code is 0 if a pull, and with --push a push, would work, 1 if the server or the network says no, or\n" +
+			"something ends within the time given with --expiring, and 2 if nothing can be done with the configuration.",
 		OnUsageError: usage,
 		Flags: append(hosts.flags(),
 			&cli.BoolFlag{Name: "json", Usage: "print the findings and all else as JSON", Destination: &asJSON},
 			&cli.BoolFlag{Name: "all", Usage: "check every directory", Destination: &all},
 			&cli.StringFlag{Name: "config", Usage: "see in containerd's `FILE` that it searches these directories", Value: "/etc/containerd/config.toml", Destination: &config},
 			&cli.StringFlag{Name: "expiring", Usage: "warn of, and fail for, each certificate and CA that ends within `TIME`, such as 30d, 2w or 12h", Destination: &within},
+			&cli.BoolFlag{Name: "push", Usage: "try whether the repository may be pushed to, too, and leave nothing there", Destination: &push},
 			&cli.BoolFlag{Name: "offline", Usage: "look at the files alone, and ask no server", Destination: &offline},
 		),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			switch {
 			case all && c.Args().Present():
 				return &usageError{errors.New("--all takes no registry")}
+			case push && (all || offline):
+				return &usageError{errors.New("--push asks one registry: it goes with neither --all nor --offline")}
 			case !all && c.Args().Len() != 1:
 				return &usageError{errors.New("check takes one registry, or --all")}
 			}
@@ -49,7 +54,7 @@ func checkCommand(stdout, stderr io.Writer) *cli.Command {
 			if err != nil {
 				return &usageError{err}
 			}
-			checker := &check.Checker{Roots: hosts.roots(), SystemRoots: hosts.systemRoots, Offline: offline, Config: config, Expiring: expiring}
+			checker := &check.Checker{Roots: hosts.roots(), SystemRoots: hosts.systemRoots, Offline: offline, Push: push, Config: config, Expiring: expiring}
 			credentials, err := dockerCredentials(ctx)
 			if err != nil {
 				fmt.Fprintf(stderr, "certsd: going on without credentials: %v\n", err)

@@ -33,6 +33,9 @@ type Checker struct {
 	SystemRoots string
 	// Offline leaves the network alone.
 	Offline bool
+	// Push tries whether a repository may be pushed to, too, and leaves nothing
+	// there.
+	Push bool
 	// Credentials returns user and secret for a registry's host[:port]. nil
 	// means anonymous. They are sent to the registry and to the token server
 	// it names, and are in no report.
@@ -66,6 +69,9 @@ func (c *Checker) Registry(ctx context.Context, target string) (*Registry, error
 		return nil, err
 	}
 	name, repository, err := splitTarget(target)
+	if err == nil && c.Push && repository.name == "" {
+		err = fmt.Errorf("%q names no repository to push to: REGISTRY/REPOSITORY", target)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -16,6 +16,10 @@ func (r *run) conclude() {
 		v.Verdict, v.Reason = Unusable, "nothing can be done with this configuration"
 	case r.Offline:
 		v.Verdict, v.Reason = Unasked, "the configuration can be used; the server was not asked"
+	case r.Push && v.Push == nil:
+		v.Verdict, v.Reason = Refused, "a push would fail"
+	case v.Push != nil:
+		v.Verdict, v.Reason = r.byPush()
 	case v.Pull != nil && v.Pull.Error == "", v.Pull != nil && r.has(TagMissing):
 		v.Verdict, v.Reason = Works, "a pull would work"+with(v.Pull.Identity)
 	case v.Pull != nil:

@@ -50,6 +50,9 @@ func (r *run) live(ctx context.Context) {
 	if r.repository.name != "" && !r.has(NoPull) {
 		r.pull(ctx, options)
 	}
+	if r.Push {
+		r.push(ctx, options)
+	}
 }
 
 func (r *run) isConverted(_ context.Context, c resolver.Conversion) {

@@ -134,6 +134,12 @@ func facts(r *Registry) []fact {
 		outcome := cmp.Or(r.Pull.Error, "works"+with(r.Pull.Identity))
 		add("pull", r.Pull.Reference, outcome, r.Pull.Digest)
 	}
+	if r.Push != nil {
+		for _, reply := range r.Push.Requests {
+			add("request", reply.Method+" "+reply.URL, cmp.Or(reply.Identity, "no certificate"), replyWords(reply))
+		}
+		add("push", r.Push.Reference, cmp.Or(r.Push.Error, "may begin"+with(r.Push.Identity)))
+	}
 	if len(r.Ways) > 1 {
 		for _, way := range r.Ways {
 			add("way", way.Way, string(way.Verdict), "by "+way.By, way.Reason)

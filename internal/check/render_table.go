@@ -47,7 +47,10 @@ func (p *printer) registry(r *Registry) {
 		p.endpoint(e)
 	}
 	if r.Pull != nil {
-		p.pull(r.Pull)
+		p.requests(r.Pull.Reference, r.Pull.Requests, r.Pull.Error)
+	}
+	if r.Push != nil {
+		p.requests(r.Push.Reference+", a push", r.Push.Requests, r.Push.Error)
 	}
 	if len(r.Findings) > 0 {
 		p.printf("\nFindings\n")
@@ -169,15 +172,15 @@ func (p *printer) answers(answers []Answer) {
 	p.titled(withoutEmpty(rows))
 }
 
-func (p *printer) pull(l *Pull) {
-	p.printf("\n%s\n", l.Reference)
+func (p *printer) requests(reference string, requests []Reply, failure string) {
+	p.printf("\n%s\n", reference)
 	rows := [][]string{{"REQUEST", "CERTIFICATE", "ANSWER"}}
-	for _, r := range l.Requests {
+	for _, r := range requests {
 		rows = append(rows, []string{r.Method + " " + shortURL(r.URL), cmp.Or(r.Identity, "none"), replyWords(r)})
 	}
 	p.titled(rows)
-	if l.Error != "" {
-		p.wrapped("  ", inset, l.Error)
+	if failure != "" {
+		p.wrapped("  ", inset, failure)
 	}
 }
 

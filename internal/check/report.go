@@ -54,7 +54,9 @@ type Registry struct {
 	// Endpoints are the servers to ask, in order.
 	Endpoints []*Endpoint `json:"endpoints"`
 	// Pull is the attempt to pull, if a repository was named.
-	Pull     *Pull     `json:"pull,omitempty"`
+	Pull *Pull `json:"pull,omitempty"`
+	// Push is the attempt to begin a push, if that was asked for.
+	Push     *Push     `json:"push,omitempty"`
 	Findings []Finding `json:"findings"`
 	// Expiring tells that something ends within [Checker.Expiring].
 	Expiring bool `json:"expiring,omitempty"`
@@ -206,5 +208,16 @@ type Pull struct {
 	Digest   string `json:"digest,omitempty"`
 	// Requests are those made, in order.
 	Requests []Reply `json:"requests"`
+	Error    string  `json:"error,omitempty"`
+}
+
+// Push is an attempt to begin a push.
+type Push struct {
+	// Reference is the repository.
+	Reference string `json:"reference"`
+	// Identity is the certificate that was accepted, empty for none.
+	Identity string `json:"identity,omitempty"`
+	// Requests are those made, in order.
+	Requests []Reply `json:"requests,omitempty"`
 	Error    string  `json:"error,omitempty"`
 }
