@@ -1,0 +1,81 @@
+// Package safetext makes text that comes from others safe to show: what a server
+// says may hold escapes that a terminal obeys, characters that turn what follows
+// them around, and the secrets that it was sent. Everything that is printed,
+// logged or passed on to a client goes through here.
+//
+// [Line] and [Text] are for control characters, [Hide] is for secrets, and
+// [JSON] is both for a document.
+package safetext
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Line returns text fit for one line: characters that do not print become a
+// blank, blanks are put together, and at most limit characters are kept; zero
+// is no limit. Characters of format, which turn the direction of writing, do
+// not print.
+func Line(text string, limit int) string {
+	if isLine(text, limit) {
+		return text
+	}
+	var b strings.Builder
+	n, blank := 0, false
+	for _, r := range text {
+		if !unicode.IsPrint(r) || unicode.IsSpace(r) || r == utf8.RuneError {
+			blank = n > 0
+			continue
+		}
+		if blank {
+			n++
+		}
+		if limit > 0 && n >= limit {
+			return b.String() + "…"
+		}
+		if blank {
+			b.WriteByte(' ')
+		}
+		b.WriteRune(r)
+		n, blank = n+1, false
+	}
+	return b.String()
+}
+
+// isLine reports whether Line has nothing to do, without looking at more than
+// ASCII.
+func isLine(text string, limit int) bool {
+	if limit > 0 && len(text) > limit || strings.HasPrefix(text, " ") || strings.HasSuffix(text, " ") || strings.Contains(text, "  ") {
+		return false
+	}
+	for i := range len(text) {
+		if text[i] < ' ' || text[i] > '~' {
+			return false
+		}
+	}
+	return true
+}
+
+// Text returns text of several lines that does nothing but print: line breaks,
+// tabs and blanks stay, every other character that does not print becomes U+FFFD.
+func Text(text string) string {
+	if isText(text) {
+		return text
+	}
+	return strings.Map(func(r rune) rune {
+		if r == '\n' || r == '\t' || unicode.IsPrint(r) {
+			return r
+		}
+		return utf8.RuneError
+	}, text)
+}
+
+func isText(text string) bool {
+	for i := range len(text) {
+		if c := text[i]; (c < ' ' || c > '~') && c != '\n' && c != '\t' {
+			return false
+		}
+	}
+	return true
+}
