@@ -276,12 +276,7 @@ func (rd *round) finish(a Attempt, resp *http.Response, o reply) (*http.Response
 	if o.err != nil {
 		return nil, rd.explain(o, a)
 	}
-	if resp.StatusCode >= 400 && rd.trail != nil && rd.req.Method != http.MethodHead {
-		secrets := rd.secrets()
-		resp.Body = &overhear{ReadCloser: resp.Body, tell: func(text []byte) {
-			rd.trail.answer(id, answerText(text, resp.Header.Get("Content-Type"), secrets...))
-		}}
-	}
+	rd.tame(resp, id)
 	return resp, nil
 }
 

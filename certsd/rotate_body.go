@@ -47,33 +47,3 @@ func discard(resp *http.Response, secrets ...string) string {
 	_ = body.Close()
 	return answerText(text, resp.Header.Get("Content-Type"), secrets...)
 }
-
-// overhear is a body that tells what its reader reads of its beginning. Reading
-// ahead would make a request wait for a body that nobody may want.
-type overhear struct {
-	io.ReadCloser
-	text []byte
-	told bool
-	tell func([]byte)
-}
-
-func (o *overhear) Read(p []byte) (int, error) {
-	n, err := o.ReadCloser.Read(p)
-	o.text = append(o.text, p[:min(n, maxAnswerBody-len(o.text))]...)
-	if err != nil || len(o.text) == maxAnswerBody {
-		o.report()
-	}
-	return n, err
-}
-
-func (o *overhear) Close() error {
-	o.report()
-	return o.ReadCloser.Close()
-}
-
-func (o *overhear) report() {
-	if !o.told && len(o.text) > 0 {
-		o.told = true
-		o.tell(o.text)
-	}
-}

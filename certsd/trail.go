@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"sync"
 	"time"
+
+	"github.com/certsd/containerd-certsd/internal/safetext"
 )
 
 // Attempt is one identity presented to a server, or passed over.
@@ -57,6 +59,43 @@ type Trail struct {
 	attempts []Attempt
 	// dropped is how many attempts in front of the first had to go.
 	dropped int
+	// secrets are what the requests had that must not be shown, bounded.
+	secrets map[string]bool
+}
+
+// maxSecrets bounds how many secrets a trail knows.
+const maxSecrets = 1024
+
+// keepSecret remembers what must not be shown.
+func (t *Trail) keepSecret(secrets []string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, secret := range secrets {
+		if len(secret) < longSecret || t.secrets[secret] || len(t.secrets) >= maxSecrets {
+			continue
+		}
+		if t.secrets == nil {
+			t.secrets = map[string]bool{}
+		}
+		t.secrets[secret] = true
+	}
+}
+
+// longSecret is the length from which a secret is taken out of whole errors,
+// which have names of ours, too.
+const longSecret = 8
+
+// Safe returns text without the secrets of the requests recorded so far, however
+// they came into it, and without characters that do not print but line breaks
+// and tabs. Errors made of what a server said are to be shown through it.
+func (t *Trail) Safe(text string) string {
+	t.mu.Lock()
+	secrets := make([]string, 0, len(t.secrets))
+	for secret := range t.secrets {
+		secrets = append(secrets, secret)
+	}
+	t.mu.Unlock()
+	return safetext.Text(safetext.Hide(text, secrets...))
 }
 
 type trailKey struct{}
@@ -178,11 +217,11 @@ func (id *Identity) names() (subject, issuer string) {
 	if leaf == nil {
 		return "", ""
 	}
-	return clean(leaf.Subject.String(), maxName), clean(leaf.Issuer.String(), maxName)
+	return safetext.Line(leaf.Subject.String(), maxName), safetext.Line(leaf.Issuer.String(), maxName)
 }
 
 // redact returns a URL as it may be shown: signed URLs have secrets in their
 // queries.
 func redact(u *url.URL) string {
-	return clean((&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath}).String(), maxURL)
+	return safetext.Line((&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath}).String(), maxURL)
 }

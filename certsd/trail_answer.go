@@ -2,12 +2,13 @@ package certsd
 
 import (
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
+
+	"github.com/certsd/containerd-certsd/internal/safetext"
 )
 
 const (
@@ -18,9 +19,6 @@ const (
 	maxAnswer = 200
 	maxName   = 200
 	maxURL    = 500
-	// minSecret is the length below which a text is not taken for a secret: to
-	// take out every "a" would leave nothing to read.
-	minSecret = 8
 )
 
 // answerText returns what the body of an error says, in one line. Where the
@@ -33,12 +31,7 @@ func answerText(body []byte, contentType string, secrets ...string) string {
 			text = fromHTML(text)
 		}
 	}
-	for _, secret := range secrets {
-		if len(secret) >= minSecret {
-			text = strings.ReplaceAll(text, secret, "[removed]")
-		}
-	}
-	return clean(text, maxAnswer)
+	return safetext.Line(safetext.Hide(text, secrets...), maxAnswer)
 }
 
 // fromJSON reads the errors of the OCI distribution specification ("Error
@@ -95,48 +88,6 @@ func fromHTML(page string) string {
 	return b.String()
 }
 
-// clean makes text of a server fit for a line of an error: printable, blanks
-// put together, of bounded length.
-func clean(text string, limit int) string {
-	if isClean(text, limit) {
-		return text
-	}
-	var b strings.Builder
-	n, space := 0, false
-	for _, r := range text {
-		if !unicode.IsPrint(r) || unicode.IsSpace(r) || r == utf8.RuneError {
-			space = n > 0
-			continue
-		}
-		if space {
-			n++
-		}
-		if n >= limit {
-			return b.String() + "…"
-		}
-		if space {
-			b.WriteByte(' ')
-		}
-		b.WriteRune(r)
-		n, space = n+1, false
-	}
-	return b.String()
-}
-
-// isClean tells that clean has nothing to do, without looking at more than
-// ASCII.
-func isClean(text string, limit int) bool {
-	if len(text) > limit || strings.HasPrefix(text, " ") || strings.HasSuffix(text, " ") || strings.Contains(text, "  ") {
-		return false
-	}
-	for i := range len(text) {
-		if text[i] < ' ' || text[i] > '~' {
-			return false
-		}
-	}
-	return true
-}
-
 // secrets are the parts of the request that must not be shown, should a server
 // repeat them: credentials, cookies, the values of the headers configured and
 // of those the pull brought along, and the query, where signed URLs have their
@@ -157,8 +108,7 @@ func (rd *round) secrets() []string {
 	}
 	for pair := range strings.SplitSeq(rd.req.URL.RawQuery, "&") {
 		name, value, _ := strings.Cut(pair, "=")
-		if name == "scope" || name == "service" {
-			// A token server says which of them it does not like.
+		if plainFields[name] {
 			continue
 		}
 		secrets = append(secrets, value)
@@ -166,8 +116,44 @@ func (rd *round) secrets() []string {
 			secrets = append(secrets, plain)
 		}
 	}
+	return append(secrets, formSecrets(rd.req)...)
+}
+
+// plainFields are the fields of queries and forms that are no secrets: a token server
+// says which scope it does not like, an upload is about a digest.
+var plainFields = map[string]bool{
+	"account": true, "artifactType": true, "client_id": true, "digest": true, "from": true, "grant_type": true, "last": true,
+	"mount": true, "n": true, "ns": true, "offline_token": true, "scope": true, "service": true, "access_type": true,
+}
+
+// formSecrets are those in the body of a request for a token by POST, where user
+// and password or the refresh token are.
+func formSecrets(req *http.Request) []string {
+	if req.Method != http.MethodPost || req.GetBody == nil || req.ContentLength <= 0 || req.ContentLength > maxForm ||
+		!strings.HasPrefix(req.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
+		return nil
+	}
+	body, err := req.GetBody()
+	if err != nil {
+		return nil
+	}
+	defer body.Close()
+	text, err := io.ReadAll(io.LimitReader(body, maxForm))
+	if err != nil {
+		return nil
+	}
+	form, _ := url.ParseQuery(string(text)) // what could be parsed
+	var secrets []string
+	for name, values := range form {
+		if !plainFields[name] {
+			secrets = append(secrets, values...)
+		}
+	}
 	return secrets
 }
+
+// maxForm bounds the body of a request for a token, in bytes.
+const maxForm = 64 << 10
 
 // day is a date as it stands in messages.
 func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/certsd/containerd-certsd/internal/safetext"
 )
 
 // String is the account in several lines: for each server its directory, below
@@ -107,7 +109,7 @@ func (a Attempt) what() string {
 	text := fmt.Sprintf("%s %s: ", a.Method, a.URL)
 	switch {
 	case a.Err != nil:
-		text += clean(a.Err.Error(), maxURL)
+		text += safetext.Line(a.Err.Error(), maxURL)
 	case http.StatusText(a.Status) != "":
 		text += fmt.Sprintf("%d %s", a.Status, http.StatusText(a.Status))
 	default:

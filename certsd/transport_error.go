@@ -11,6 +11,8 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+
+	"github.com/certsd/containerd-certsd/internal/safetext"
 )
 
 // VerificationError tells that the certificate of a server was not accepted.
@@ -84,7 +86,7 @@ func (e *RefusedError) Error() string {
 func (e *RefusedError) Unwrap() error { return e.Err }
 
 // cleanError is the text of an error that may hold words of a server's.
-func cleanError(err error) string { return clean(err.Error(), maxURL) }
+func cleanError(err error) string { return safetext.Line(err.Error(), maxURL) }
 
 func isVerification(err error) bool {
 	ok := errors.As(err, new(*tls.CertificateVerificationError))
@@ -142,12 +144,12 @@ func (rd *round) verificationHint(err error) string {
 		if len(names) == 0 {
 			return "its certificate has no subject alternative names: it has to be issued anew"
 		}
-		return clean("its certificate is for "+strings.Join(names, ", "), maxName)
+		return safetext.Line("its certificate is for "+strings.Join(names, ", "), maxName)
 	}
 	var invalid x509.CertificateInvalidError
 	if errors.As(err, &invalid) && invalid.Reason == x509.Expired && invalid.Cert != nil {
 		return fmt.Sprintf("%q is valid from %s to %s: renew it, or set this machine's clock",
-			clean(invalid.Cert.Subject.String(), maxName), day(invalid.Cert.NotBefore), day(invalid.Cert.NotAfter))
+			safetext.Line(invalid.Cert.Subject.String(), maxName), day(invalid.Cert.NotBefore), day(invalid.Cert.NotAfter))
 	}
 	return ""
 }

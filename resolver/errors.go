@@ -37,6 +37,13 @@ const (
 
 // Error implements error.
 func (e *Error) Error() string {
+	if e.Trail == nil {
+		return e.text()
+	}
+	return e.Trail.Safe(e.text())
+}
+
+func (e *Error) text() string {
 	text := presentable(e.Err)
 	if !strings.HasPrefix(text, e.Ref) {
 		text = e.Ref + ": " + text

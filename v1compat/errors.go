@@ -8,8 +8,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"unicode"
 
+	"github.com/certsd/containerd-certsd/internal/safetext"
 	"github.com/containerd/errdefs"
 )
 
@@ -158,22 +158,7 @@ func explanation(resp *http.Response) string {
 }
 
 // printable makes one short line of what a server sent.
-func printable(s string) string {
-	s = strings.Map(func(r rune) rune {
-		switch {
-		case unicode.IsSpace(r):
-			return ' '
-		case !unicode.IsPrint(r):
-			return -1
-		}
-		return r
-	}, strings.ToValidUTF8(s, ""))
-	s = strings.TrimSpace(s)
-	if r := []rune(s); len(r) > 200 {
-		s = string(r[:200]) + "…"
-	}
-	return s
-}
+func printable(s string) string { return safetext.Line(s, 200) }
 
 // endpointsError is what all endpoints failed with. Callers may test for the
 // class of the most telling answer: a refusal, else anything but "not found",

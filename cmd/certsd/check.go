@@ -12,6 +12,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/certsd/containerd-certsd/internal/check"
+	"github.com/certsd/containerd-certsd/internal/safetext"
 )
 
 func checkCommand(stdout, stderr io.Writer) *cli.Command {
@@ -62,7 +63,9 @@ func checkCommand(stdout, stderr io.Writer) *cli.Command {
 				checker.Credentials = credentials
 			}
 			if c.Bool("debug") {
-				checker.Debug = func(format string, args ...any) { fmt.Fprintf(stderr, "debug: "+format+"\n", args...) }
+				checker.Debug = func(format string, args ...any) {
+					_, _ = io.WriteString(stderr, safetext.Text(fmt.Sprintf("debug: "+format+"\n", args...)))
+				}
 			}
 			report, err := checked(ctx, checker, c.Args().First(), all)
 			switch {

@@ -19,6 +19,7 @@ import (
 	"github.com/certsd/containerd-certsd/internal/imagecopy"
 	"github.com/certsd/containerd-certsd/internal/imageref"
 	"github.com/certsd/containerd-certsd/internal/progress"
+	"github.com/certsd/containerd-certsd/internal/safetext"
 	"github.com/certsd/containerd-certsd/v1compat"
 )
 
@@ -263,7 +264,7 @@ func writeSummary(out io.Writer, s *imagecopy.Summary, dryRun bool) error {
 		fmt.Fprintf(&text, ", %d to be converted first", n)
 	}
 	fmt.Fprintf(&text, ", %d failed; %s\n", s.Count(imagecopy.Failed), countsText(s.Counts, would))
-	_, err := io.WriteString(out, text.String())
+	_, err := io.WriteString(out, safetext.Text(text.String()))
 	return err
 }
 

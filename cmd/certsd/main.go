@@ -14,6 +14,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/internal/safetext"
 )
 
 // The exit codes are a contract: see docs/configuration.md.
@@ -53,7 +54,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if errors.As(err, &help) {
 		err = &usageError{help}
 	}
-	fmt.Fprintf(stderr, "certsd: %v\n", err)
+	// The last of several places: whatever an error is made of.
+	fmt.Fprintf(stderr, "certsd: %s\n", safetext.Text(err.Error()))
 	if errors.As(err, new(*usageError)) {
 		fmt.Fprintln(stderr, "Run 'certsd help' for the commands and their flags.")
 		return exitUsage

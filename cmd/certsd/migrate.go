@@ -9,6 +9,7 @@ import (
 
 	"github.com/certsd/containerd-certsd/certsd"
 	"github.com/certsd/containerd-certsd/internal/migrate"
+	"github.com/certsd/containerd-certsd/internal/safetext"
 )
 
 const migrateDescription = `Reads certs.d directories of Docker's layout, the deprecated registry keys of containerd's CRI plugin (mirrors, configs) and
@@ -84,7 +85,7 @@ func runMigration(stdout, stderr io.Writer, plan *migrate.Plan, write bool) erro
 		if i == 0 || plan.Notes[i-1].Kind != note.Kind {
 			fmt.Fprintf(stderr, "%s:\n", note.Kind)
 		}
-		fmt.Fprintf(stderr, "  %s\n", note)
+		fmt.Fprintf(stderr, "  %s\n", safetext.Text(fmt.Sprint(note)))
 	}
 	if !write {
 		return nil

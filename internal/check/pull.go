@@ -193,10 +193,22 @@ func beginBlob(ctx context.Context, fetcher remotes.Fetcher, blob ocispec.Descri
 func plain(err error) error {
 	var e *resolver.Error
 	if errors.As(err, &e) {
-		return e.Err
+		return &causeError{e}
 	}
 	return err
 }
+
+// causeError is the cause in a resolver's error, safe to show as that is.
+type causeError struct{ of *resolver.Error }
+
+func (e *causeError) Error() string {
+	if e.of.Trail == nil {
+		return e.of.Err.Error()
+	}
+	return e.of.Trail.Safe(e.of.Err.Error())
+}
+
+func (e *causeError) Unwrap() error { return e.of.Err }
 
 // pullFailed finds why.
 func (r *run) pullFailed(ctx context.Context, err error, attempts []certsd.Attempt, options resolver.Options) {

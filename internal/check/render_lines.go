@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"reflect"
 	"strings"
+
+	"github.com/certsd/containerd-certsd/internal/safetext"
 )
 
 // WriteJSON writes a report as JSON: see docs/check.md.
@@ -86,7 +88,7 @@ type printer struct {
 
 func (p *printer) printf(format string, args ...any) {
 	if p.err == nil {
-		_, p.err = fmt.Fprintf(p.w, format, args...)
+		_, p.err = io.WriteString(p.w, safetext.Text(fmt.Sprintf(format, args...)))
 	}
 }
 

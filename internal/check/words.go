@@ -14,29 +14,16 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"unicode"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/internal/safetext"
 )
 
 // maxText bounds what is shown of a server's words.
 const maxText = 300
 
 // printable makes words of a server fit for a line.
-func printable(text string) string {
-	var b strings.Builder
-	n := 0
-	for _, r := range text {
-		if n++; n > maxText {
-			return b.String() + "…"
-		}
-		if !unicode.IsPrint(r) {
-			r = ' '
-		}
-		b.WriteRune(r)
-	}
-	return strings.Join(strings.Fields(b.String()), " ")
-}
+func printable(text string) string { return safetext.Line(text, maxText) }
 
 // alertWords are what the TLS alerts of a server mean: RFC 8446, 6.2.
 var alertWords = map[tls.AlertError]string{

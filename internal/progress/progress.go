@@ -8,8 +8,8 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unicode"
 
+	"github.com/certsd/containerd-certsd/internal/safetext"
 	"github.com/containerd/containerd/v2/pkg/progress"
 )
 
@@ -183,14 +183,7 @@ func (r *Reporter) line(text string) {
 }
 
 // printable keeps a server's words from moving the cursor.
-func printable(text string) string {
-	return strings.Map(func(c rune) rune {
-		if unicode.IsControl(c) {
-			return '?'
-		}
-		return c
-	}, text)
-}
+func printable(text string) string { return strings.ReplaceAll(safetext.Text(text), "\n", " ") }
 
 // finished is the line of a part that is done.
 func finished(i Item) string {
