@@ -273,6 +273,9 @@ func (rd *round) finish(a Attempt, resp *http.Response, o reply) (*http.Response
 	a.Hint = cmp.Or(a.Hint, rd.hint(a, o))
 	id := rd.record(a)
 	rd.report()
+	if rd.trail != nil {
+		rd.trail.keepSecret(rd.secrets())
+	}
 	if o.err != nil {
 		return nil, rd.explain(o, a)
 	}

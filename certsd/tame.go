@@ -20,13 +20,10 @@ const maxTamed = 64 << 10
 // request, which some servers repeat, and what a terminal would obey.
 func (rd *round) tame(resp *http.Response, attempt int) {
 	resp.Status = strings.TrimSpace(strconv.Itoa(resp.StatusCode) + " " + http.StatusText(resp.StatusCode))
-	secrets := rd.secrets()
-	if rd.trail != nil {
-		rd.trail.keepSecret(secrets)
-	}
 	if resp.StatusCode < http.StatusBadRequest {
 		return
 	}
+	secrets := rd.secrets()
 	for i, challenge := range resp.Header["Www-Authenticate"] {
 		resp.Header["Www-Authenticate"][i] = tameChallenge(challenge, secrets)
 	}

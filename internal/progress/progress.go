@@ -183,7 +183,7 @@ func (r *Reporter) line(text string) {
 }
 
 // printable keeps a server's words from moving the cursor.
-func printable(text string) string { return strings.ReplaceAll(safetext.Text(text), "\n", " ") }
+func printable(text string) string { return strings.ReplaceAll(safetext.Text(text), "\n", "?") }
 
 // finished is the line of a part that is done.
 func finished(i Item) string {

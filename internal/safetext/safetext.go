@@ -58,16 +58,16 @@ func isLine(text string, limit int) bool {
 }
 
 // Text returns text of several lines that does nothing but print: line breaks,
-// tabs and blanks stay, every other character that does not print becomes U+FFFD.
+// tabs and blanks stay, every other character that does not print becomes a question mark.
 func Text(text string) string {
 	if isText(text) {
 		return text
 	}
 	return strings.Map(func(r rune) rune {
-		if r == '\n' || r == '\t' || unicode.IsPrint(r) {
+		if r == '\n' || r == '\t' || unicode.IsPrint(r) && r != utf8.RuneError {
 			return r
 		}
-		return utf8.RuneError
+		return '?'
 	}, text)
 }
 
