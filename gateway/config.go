@@ -52,6 +52,11 @@ type Config struct {
 	// Default: no.
 	AllowAnyLocal bool `toml:"allow_any_local" usage:"let in every client that can connect, without the secret"`
 
+	// PassCredentials lets clients that show the secret by header send user and
+	// password for the registry, as Kubernetes does with its pull secrets.
+	// Default: no.
+	PassCredentials bool `toml:"pass_credentials" usage:"use user and password that clients send for the registry; they show the secret by header"`
+
 	// TLSCert and TLSKey are PEM files. Empty, the default: no TLS.
 	TLSCert string `toml:"tls_cert" usage:"speak TLS with the certificate in 'FILE'"`
 	TLSKey  string `toml:"tls_key" usage:"the key for it is in 'FILE'"`

@@ -1,9 +1,11 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"regexp"
@@ -43,6 +45,8 @@ type fault struct {
 	code, message string
 	// retryAfter is when to ask again, zero to leave that open.
 	retryAfter time.Duration
+	// realm is what a 401 asks for credentials of; empty is the gateway itself.
+	realm string
 	// cause is for the log.
 	cause error
 }
@@ -151,7 +155,7 @@ func writeFault(w http.ResponseWriter, r *http.Request, f *fault) {
 	}
 	switch f.status {
 	case http.StatusUnauthorized:
-		h.Set("WWW-Authenticate", `Basic realm="certsd gateway", charset="UTF-8"`)
+		h.Set("WWW-Authenticate", fmt.Sprintf(`Basic realm=%q, charset="UTF-8"`, cmp.Or(f.realm, "certsd gateway")))
 	case http.StatusMethodNotAllowed:
 		h.Set("Allow", "GET, HEAD")
 	}

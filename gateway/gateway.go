@@ -34,6 +34,10 @@ type Options struct {
 	Secret *Secret
 	// AllowAnyLocal lets in every client that can connect.
 	AllowAnyLocal bool
+	// PassCredentials lets clients that show the secret by header send user and
+	// password for the registry in Authorization, and asks for them where the
+	// registry wants some.
+	PassCredentials bool
 	// StillTrusts tells whether a client certificate that a handshake has verified
 	// lets in now, with those that were shown beside it. nil means it does.
 	StillTrusts func(ctx context.Context, shown []*x509.Certificate) bool
@@ -72,6 +76,7 @@ type Server struct {
 	downloads *shares
 	names     map[string]bool
 	refusals  refusals
+	logins    logins
 	id        string
 	// slots bounds the requests to registries.
 	slots *shares
@@ -106,6 +111,7 @@ func New(ctx context.Context, o Options) (*Server, error) {
 		options:   o,
 		upstreams: upstreams,
 		names:     names,
+		logins:    newLogins(),
 		flights:   newFlights(ctx),
 		downloads: newShares(cmp.Or(o.MaxDownloads, 6)),
 		resolvers: map[string]*cachedResolver{},
@@ -167,11 +173,12 @@ func (s *Server) serve(w *recorder, r *http.Request) error {
 	if err := s.mayAsk(t.host); err != nil {
 		return err
 	}
+	t.login = s.loginOf(r, t.host)
 	t.via = strings.Join(r.Header.Values("Via"), ", ")
 	ctx, answered := hurry(withVia(r.Context(), t.via), t.host, s.options.Patience)
 	defer answered()
 	w.onHeader = answered
-	return lateFault(ctx, s.serveTarget(w, r.WithContext(ctx), t))
+	return s.askForLogin(r, t, lateFault(ctx, s.serveTarget(w, r.WithContext(ctx), t)))
 }
 
 // serveTarget answers for what a registry has.

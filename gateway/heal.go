@@ -26,11 +26,11 @@ func (s *Server) remember(ctx context.Context, t *target, d digest.Digest) {
 	found := *t
 	found.digest = d
 	info, ok := s.stored(ctx, &found)
-	if !ok || !isManifest(info) || info.Labels[labelTag+t.ref()] == t.tag {
+	if !ok || !isManifest(info) || info.Labels[labelTag+t.repositoryKey()] == t.tag {
 		return
 	}
 	// Without it the image is converted again when it is pulled by tag.
-	_, _ = s.options.Store.Update(ctx, content.Info{Digest: d, Labels: map[string]string{labelTag + t.ref(): t.tag}}, "labels."+labelTag+t.ref())
+	_, _ = s.options.Store.Update(ctx, content.Info{Digest: d, Labels: map[string]string{labelTag + t.repositoryKey(): t.tag}}, "labels."+labelTag+t.repositoryKey())
 }
 
 // tagOf is the tag that a digest of a repository was converted from, empty if
@@ -40,7 +40,7 @@ func (s *Server) tagOf(t *target) string {
 		return ""
 	}
 	set, err := s.options.Store.labels.Get(t.digest)
-	if tag := set[labelTag+t.ref()]; err == nil && tagName.MatchString(tag) {
+	if tag := set[labelTag+t.repositoryKey()]; err == nil && tagName.MatchString(tag) {
 		return tag
 	}
 	return ""

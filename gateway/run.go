@@ -59,7 +59,7 @@ func (c *Config) Run(ctx context.Context, credentials func(host string) (user, s
 	}
 	options := Options{
 		Hosts: hosts, Credentials: credentials, Secret: secret, Store: store,
-		AllowAnyLocal: c.AllowAnyLocal, Upstreams: c.Upstreams, Names: c.HostNames, MaxDownloads: c.MaxDownloads,
+		AllowAnyLocal: c.AllowAnyLocal, PassCredentials: c.PassCredentials, Upstreams: c.Upstreams, Names: c.HostNames, MaxDownloads: c.MaxDownloads,
 		MaxUpstream: c.MaxUpstream, WriteStall: time.Duration(c.WriteStall),
 		SpoolDir: c.State, SpoolSize: int64(c.SpoolSize),
 	}

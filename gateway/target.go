@@ -38,6 +38,8 @@ type target struct {
 	// via is by which gateways and proxies the request has come, as it says
 	// itself.
 	via string
+	// login is what the client sent for the registry, nil for nothing.
+	login *login
 }
 
 // ref is the reference of the repository, for a resolver.
@@ -130,7 +132,11 @@ func (t *target) isEmpty() bool {
 
 // key names what requests can share. One that has come through other gateways
 // shares nothing with one that has not: each might wait for the other.
-func (t *target) key() string { return t.named() + " " + t.via }
+// Nor do requests with different credentials.
+func (t *target) key() string { return t.named() + " " + t.via + t.login.suffix() }
+
+// repositoryKey is the repository, apart for each login.
+func (t *target) repositoryKey() string { return t.ref() + t.login.suffix() }
 
 func (t *target) parseDigest(s string) error {
 	d, err := digest.Parse(s)

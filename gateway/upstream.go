@@ -53,18 +53,34 @@ func (s *Server) resolverFor(t *target) *cachedResolver {
 	host, err := s.options.Hosts.Lookup(t.host)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if c, ok := s.resolvers[t.ref()]; ok && err == nil && c.host == host && time.Since(c.made) < resolverAge {
+	key, age := t.repositoryKey(), resolverAge
+	if t.login != nil {
+		age = loginAge
+	}
+	if c, ok := s.resolvers[key]; ok && err == nil && c.host == host && time.Since(c.made) < age {
 		return c
 	}
-	c := &cachedResolver{host: host, made: time.Now(), fetch: s.newResolver(t.host), resolve: s.newResolver(t.host)}
+	c := &cachedResolver{host: host, made: time.Now(), fetch: s.newResolver(t.host, t.login), resolve: s.newResolver(t.host, t.login)}
 	if len(s.resolvers) >= maxResolvers {
 		clear(s.resolvers)
 	}
-	s.resolvers[t.ref()] = c
+	s.resolvers[key] = c
+	if t.login != nil {
+		time.AfterFunc(loginAge, func() { s.forget(key, c) })
+	}
 	return c
 }
 
-func (s *Server) newResolver(registry string) *resolver.Resolver {
+// forget lets go of a resolver, and with it of the credentials and tokens it has.
+func (s *Server) forget(key string, c *cachedResolver) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.resolvers[key] == c {
+		delete(s.resolvers, key)
+	}
+}
+
+func (s *Server) newResolver(registry string, login *login) *resolver.Resolver {
 	o := resolver.Options{
 		Hosts:       s.options.Hosts,
 		Credentials: s.options.Credentials,
@@ -77,6 +93,9 @@ func (s *Server) newResolver(registry string) *resolver.Resolver {
 			c.Transport = &limited{next: &forwarded{c.Transport}, slots: share{s.slots, registry}, patience: s.options.Patience * 4 / 5}
 			return nil
 		},
+	}
+	if login != nil {
+		o.Credentials, o.Reader = login.credentials, login.id
 	}
 	if s.options.Store != nil {
 		o.Store = s.options.Store

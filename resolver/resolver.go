@@ -59,6 +59,10 @@ type Options struct {
 	// Downloads, if set, bounds the layers that conversions fetch at a time, in place
 	// of the limiter given to SetOptions.
 	Downloads v1compat.Limiter
+	// Reader keeps what is converted for one reader from being found in the
+	// store by others, and by those without one. It is no secret. Empty stands
+	// for whoever has the store.
+	Reader string
 	// OnProgress observes the layers of a conversion. It is called concurrently.
 	OnProgress func(v1compat.Progress)
 	// V2Only leaves Registry v1 and schema 1 out: what Resolve finds is what the

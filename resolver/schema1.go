@@ -95,7 +95,7 @@ func (r *Resolver) convertSchema1(ctx context.Context, spec reference.Spec, body
 		r.hosts.Hooks.OnWarning(spec.Hostname(), err)
 	}
 	image := manifest.Image(spec.Hostname(), repository(spec), r.blobOpener(spec))
-	image.Scheme = r.source(spec).Scheme
+	image.Scheme, image.Reader = r.source(spec).Scheme, r.options.Reader
 	// A digest in the reference is that of the schema 1 manifest, and was
 	// verified with it.
 	tagOnly := spec

@@ -98,7 +98,7 @@ func (r *Resolver) pullV1(ctx context.Context, spec reference.Spec, rh docker.Re
 		return ocispec.Descriptor{}, err
 	}
 	// Labels name the registry of the reference, wherever it was reached.
-	image.Scheme, image.Registry = r.source(spec).Scheme, spec.Hostname()
+	image.Scheme, image.Reader, image.Registry = r.source(spec).Scheme, r.options.Reader, spec.Hostname()
 	return r.convert(ctx, spec, image, r.converter())
 }
 
@@ -205,7 +205,7 @@ func (r *Resolver) Source(ref string) (v1compat.Source, error) {
 // Registry v1 are no content hashes, and what anybody on the way may have sent is
 // not to be found again once TLS is spoken.
 func (r *Resolver) source(spec reference.Spec) v1compat.Source {
-	s := v1compat.Source{Scheme: "https", Registry: spec.Hostname(), Repository: repository(spec)}
+	s := v1compat.Source{Scheme: "https", Registry: spec.Hostname(), Repository: repository(spec), Reader: r.options.Reader}
 	hosts, err := r.registryHosts(spec.Hostname())
 	if err != nil {
 		return s

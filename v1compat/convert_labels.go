@@ -58,11 +58,14 @@ type Source struct {
 	Scheme string
 	// Registry is host[:port], Repository the name there.
 	Registry, Repository string
+	// Reader keeps apart what was given to different readers of the repository,
+	// where they have credentials of their own. Empty stands for everybody.
+	Reader string
 }
 
 // Source is where the image comes from.
 func (i *Image) Source() Source {
-	return Source{Scheme: i.Scheme, Registry: i.Registry, Repository: i.Repository}
+	return Source{Scheme: i.Scheme, Registry: i.Registry, Repository: i.Repository, Reader: i.Reader}
 }
 
 // Left tells whether a blob in a store was left there by a conversion from the
@@ -75,10 +78,14 @@ func (s Source) Made(info content.Info) bool { return info.Labels[newSource(s).i
 
 // fields identify the source in a fingerprint.
 func (s Source) fields() []string {
+	fields := []string{s.Registry, s.Repository}
 	if s.Scheme == "http" {
-		return []string{"http", s.Registry, s.Repository}
+		fields = []string{"http", s.Registry, s.Repository}
 	}
-	return []string{s.Registry, s.Repository}
+	if s.Reader != "" {
+		fields = append(fields, "reader", s.Reader)
+	}
+	return fields
 }
 
 // source is a Source with the fingerprint that its labels are named after.

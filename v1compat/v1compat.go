@@ -22,8 +22,8 @@ type Image struct {
 	// labels, ingest references and errors, never into the manifest: the same
 	// image has the same digest wherever it was pulled from.
 	Registry, Repository string
-	// Scheme is that of the source, see [Source].
-	Scheme string
+	// Scheme and Reader are those of the source, see [Source].
+	Scheme, Reader string
 	// Architecture is used if the newest entry's JSON has none (schema 1 has it
 	// beside the JSONs).
 	Architecture string

@@ -15,14 +15,14 @@ const module = "github.com/certsd/containerd-certsd/"
 // v1compat know nothing of each other, resolver joins them, plugin, gateway
 // and imageservice are ways to offer it and know nothing of each other either.
 var imports = map[string][]string{
-	"certsd":          {"internal/pemfile", "internal/plainfile"},
-	"v1compat":        {"internal/bounded", "internal/weblink"},
+	"certsd":          {"internal/pemfile", "internal/plainfile", "internal/safetext"},
+	"v1compat":        {"internal/bounded", "internal/safetext", "internal/weblink"},
 	"v1compat/v1test": nil,
 	"resolver":        {"certsd", "internal/bounded", "internal/discreet", "internal/manifest", "internal/weblink", "v1compat"},
 	"plugin":          {"certsd", "internal/telemetry", "resolver", "v1compat"},
 	"gateway": {
-		"certsd", "internal/daemon", "internal/plainfile", "internal/safepath", "internal/settings", "internal/stranger",
-		"internal/telemetry", "resolver",
+		"certsd", "internal/daemon", "internal/plainfile", "internal/safepath", "internal/safetext", "internal/settings",
+		"internal/stranger", "internal/telemetry", "resolver",
 	},
 	"imageservice": {
 		"certsd", "internal/daemon", "internal/safepath", "internal/settings", "internal/stranger", "internal/telemetry",
@@ -32,7 +32,8 @@ var imports = map[string][]string{
 	"cmd/certsd": {
 		"certsd", "gateway", "imageservice", "internal/certtest", "internal/check", "internal/clidoc", "internal/daemon",
 		"internal/gatewayconfig", "internal/imagecopy", "internal/imageref", "internal/migrate", "internal/ocilayout",
-		"internal/plainfile", "internal/progress", "internal/pull", "internal/settings", "resolver", "v1compat",
+		"internal/plainfile", "internal/progress", "internal/pull", "internal/safetext", "internal/settings", "resolver",
+		"v1compat",
 	},
 
 	"internal/benchtest": nil,
@@ -40,7 +41,7 @@ var imports = map[string][]string{
 	"internal/certtest":  nil,
 	"internal/check": {
 		"certsd", "internal/choice", "internal/discreet", "internal/imageref", "internal/manifest", "internal/plainfile",
-		"resolver", "v1compat",
+		"internal/safetext", "resolver", "v1compat",
 	},
 	"internal/checkedstore":  nil,
 	"internal/choice":        {"internal/manifest"},
@@ -57,12 +58,13 @@ var imports = map[string][]string{
 	"internal/ocilayout":     {"internal/checkedstore", "internal/safepath"},
 	"internal/pemfile":       {"internal/plainfile"},
 	"internal/plainfile":     nil,
-	"internal/progress":      nil,
+	"internal/progress":      {"internal/safetext"},
 	"internal/pull": {
 		"internal/choice", "internal/imageref", "internal/manifest", "internal/ocilayout", "internal/progress", "resolver",
 		"v1compat",
 	},
 	"internal/safepath":  nil,
+	"internal/safetext":  nil,
 	"internal/settings":  {"internal/plainfile"},
 	"internal/stranger":  nil,
 	"internal/telemetry": {"certsd", "resolver", "v1compat"},
@@ -96,7 +98,7 @@ func TestImports(t *testing.T) {
 func TestCertsdIsLight(t *testing.T) {
 	t.Parallel()
 	for _, dep := range list(t, "-deps", "./certsd/...") {
-		if !dep.Standard && !dep.in(module+"certsd") && !dep.in(module+"internal/pemfile") && !dep.in(module+"internal/plainfile") && !dep.in("github.com/pelletier/go-toml/v2") {
+		if !dep.Standard && !dep.in(module+"certsd") && !dep.in(module+"internal/pemfile") && !dep.in(module+"internal/plainfile") && !dep.in(module+"internal/safetext") && !dep.in("github.com/pelletier/go-toml/v2") {
 			t.Errorf("certsd depends on %s", dep.ImportPath)
 		}
 	}

@@ -1,0 +1,110 @@
+package gateway
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/containerd/containerd/v2/core/remotes/docker"
+	remoteserrors "github.com/containerd/containerd/v2/core/remotes/errors"
+)
+
+// login is what a client sends for a registry beside the gateway's secret: a
+// pull secret of Kubernetes, say. It is used at the registry and at the token
+// server that this names, for requests that bring it along, and is in no log,
+// no error and no file.
+type login struct {
+	// host is the registry it is for, host[:port].
+	host           string
+	user, password string
+	// id tells logins apart. It cannot be turned back into one: its key ends
+	// with the process.
+	id string
+}
+
+// loginAge bounds how long the resolver of a login is kept, and with it user,
+// password and token. A token server that does not say how long a token lasts
+// means 60 seconds: the token authentication specification of distribution.
+const loginAge = time.Minute
+
+// logins makes ids.
+type logins struct{ key []byte }
+
+func newLogins() logins {
+	key := make([]byte, sha256.Size)
+	_, _ = rand.Read(key) // never fails
+	return logins{key}
+}
+
+func (l logins) id(parts ...string) string {
+	mac := hmac.New(sha256.New, l.key)
+	for _, part := range parts {
+		sum := sha256.Sum256([]byte(part))
+		_, _ = mac.Write(sum[:])
+	}
+	return hex.EncodeToString(mac.Sum(nil)[:16])
+}
+
+// loginOf is the login that a request brings for a registry, nil for none. The
+// header must have let the client in: where Authorization does, it belongs to
+// the gateway.
+func (s *Server) loginOf(r *http.Request, host string) *login {
+	if !s.mayLogin(r) {
+		return nil
+	}
+	user, password, ok := r.BasicAuth()
+	if !ok || password == "" || s.options.Secret.matches(r.Context(), password) {
+		// Not even by mistake is the gateway's secret sent to a registry.
+		return nil
+	}
+	return &login{host: host, user: user, password: password, id: s.logins.id(host, user, password)}
+}
+
+// mayLogin reports whether a request may bring a login.
+func (s *Server) mayLogin(r *http.Request) bool {
+	token := r.Header.Get(tokenHeader)
+	return s.options.PassCredentials && s.options.Secret != nil && token != "" && s.options.Secret.matches(r.Context(), token)
+}
+
+// credentials are for the registry itself, by its name in the reference: a
+// mirror of its hosts.toml is another server.
+func (l *login) credentials(host string) (user, secret string, err error) {
+	if host != l.host {
+		return "", "", nil
+	}
+	return l.user, l.password, nil
+}
+
+// suffix keeps apart what belongs to different logins.
+func (l *login) suffix() string {
+	if l == nil {
+		return ""
+	}
+	return " " + l.id
+}
+
+// askForLogin makes a client that may bring a login send one, where it has none
+// yet and the registry wants one. A login that is refused is refused for good: a
+// client that is asked again would try it several times, and be locked out.
+func (s *Server) askForLogin(r *http.Request, t *target, err error) error {
+	if err == nil || t.login != nil || !wantsLogin(err) || !s.mayLogin(r) {
+		return err
+	}
+	return &fault{
+		status: http.StatusUnauthorized, code: codeUnauthorized, cause: err, realm: t.host,
+		message: t.host + " wants user and password",
+	}
+}
+
+// wantsLogin reports whether a registry, or its token server, answered 401.
+func wantsLogin(err error) bool {
+	if errors.Is(err, docker.ErrInvalidAuthorization) {
+		return true
+	}
+	var answer remoteserrors.ErrUnexpectedStatus
+	return errors.As(err, &answer) && answer.StatusCode == http.StatusUnauthorized
+}
