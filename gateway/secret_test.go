@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -111,7 +112,10 @@ func TestForeignStateIsRefused(t *testing.T) {
 			path := give(t, dir)
 			c := DefaultConfig()
 			c.State, c.Root, c.Listen = dir, t.TempDir(), []string{"127.0.0.1:0"}
-			err := c.Run(t.Context(), nil, nil)
+			// One that serves after all ends at once.
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			err := c.Run(ctx, nil, nil)
 			var foreign *safepath.Error
 			if !errors.As(err, &foreign) || foreign.Path != path || !strings.Contains(foreign.Reason, "ch") {
 				t.Errorf("got %v, want a word about %s", err, path)
