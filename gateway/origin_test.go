@@ -102,4 +102,13 @@ func TestStoreOfBefore(t *testing.T) {
 		must(t, g.store.labels.Set(d, set))
 	}
 	g.pull(t, a.Host, "library/app", manifest.Digest.String())
+	from, err := g.handler.resolverFor(&target{host: a.Host, repository: "library/app"}).fetch.Source(a.Host + "/library/app")
+	must(t, err)
+	for _, d := range g.contents(t, a.Host, "library/app", manifest.Digest) {
+		info, err := g.store.Store.Info(t.Context(), d)
+		must(t, err)
+		if !from.Left(info) {
+			t.Errorf("%s was served as it was", d)
+		}
+	}
 }
