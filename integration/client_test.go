@@ -44,23 +44,24 @@ func getMain() {
 	})
 }
 
-// criPullMain is the command "cri-pull [-socket PATH] [-times N] [-user NAME -password WORD] REF": it
+// criPullMain is the command "cri-pull [-socket PATH] [-times N] [-handler NAME] [-user NAME -password WORD] REF": it
 // does what the kubelet does.
 func criPullMain() {
 	user := flag.String("user", "", "user name for the registry")
 	password := flag.String("password", "", "password for the registry")
 	address := flag.String("socket", socket, "socket of the image service")
+	handler := flag.String("handler", "", "runtime handler of the pod")
 	times := flag.Int("times", 1, "how often, all at once")
 	exit(func(ctx context.Context, args []string) error {
 		if len(args) != 1 {
-			return errors.New("usage: cri-pull [-socket PATH] [-times N] [-user NAME -password WORD] REF")
+			return errors.New("usage: cri-pull [-socket PATH] [-times N] [-handler NAME] [-user NAME -password WORD] REF")
 		}
 		conn, err := grpc.NewClient("unix://"+*address, grpc.WithTransportCredentials(insecure.NewCredentials()))
 		if err != nil {
 			return err
 		}
 		defer conn.Close()
-		req := &runtime.PullImageRequest{Image: &runtime.ImageSpec{Image: args[0]}}
+		req := &runtime.PullImageRequest{Image: &runtime.ImageSpec{Image: args[0], RuntimeHandler: *handler}}
 		if *user != "" {
 			req.Auth = &runtime.AuthConfig{Username: *user, Password: *password}
 		}

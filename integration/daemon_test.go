@@ -57,7 +57,8 @@ func (r *rig) start(name, program string, args ...string) (*daemon, error) {
 	cmd := exec.CommandContext(context.Background(), path, args...)
 	cmd.Dir = r.work
 	cmd.Stdout, cmd.Stderr = out, out
-	cmd.Env = append(os.Environ(), "PATH="+searchPath(os.Getenv("PATH")))
+	// A command of this binary is no machine of its own.
+	cmd.Env = append(os.Environ(), "PATH="+searchPath(os.Getenv("PATH")), onMachine+"=")
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}

@@ -39,6 +39,7 @@ func TestMain(m *testing.M) {
 		"get":         getMain,
 		"cri-pull":    criPullMain,
 		"cri-kill":    criKillMain,
+		"cri-record":  criRecordMain,
 		"cri-soak":    criSoakMain,
 		"docker-pull": dockerPullMain,
 	})

@@ -68,13 +68,9 @@ func requirePrograms(t *testing.T) {
 	}
 }
 
-// condition is what scripts may ask for: [installed:PROGRAM], and of TestStock
-// [stock:LINE]. Where nothing may
+// condition is what scripts may ask for: [installed:PROGRAM]. Where nothing may
 // be skipped, a program that is not there is an error.
 func condition(cond string) (bool, error) {
-	if line, ok := strings.CutPrefix(cond, "stock:"); ok {
-		return line == os.Getenv(stockVariable), nil
-	}
 	name, ok := strings.CutPrefix(cond, "installed:")
 	if !ok {
 		return false, fmt.Errorf("unknown condition %q", cond)
