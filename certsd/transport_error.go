@@ -179,7 +179,12 @@ func (rd *round) hint(a Attempt, o reply) string {
 	if exists {
 		return fmt.Sprintf("server %s asked for a client certificate: put NAME.cert and NAME.key into %s", a.Host, dir)
 	}
-	return fmt.Sprintf("server %s asked for a client certificate: create the directory %s with NAME.cert and NAME.key", a.Host, dir)
+	hint := fmt.Sprintf("server %s asked for a client certificate: create the directory %s with NAME.cert and NAME.key", a.Host, dir)
+	if rd.foreign && len(rd.ep.CAs) > 0 {
+		// The registry's roots count for it as long as it has no directory.
+		hint += ", and with the CA root that signed its certificate as NAME.crt unless the system has it"
+	}
+	return hint
 }
 
 // enoughBits is the length of an RSA key that security level 2 of OpenSSL, the

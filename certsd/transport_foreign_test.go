@@ -270,7 +270,8 @@ func TestStrangerThatAsksForACertificate(t *testing.T) {
 			dir := newCertsDir(t)
 			dir.add(t, s.host, "a")
 			want := "server " + token.host + " asked for a client certificate: create the directory " +
-				filepath.Join(string(dir), strings.ReplaceAll(token.host, ":", "_")+"_") + " with NAME.cert and NAME.key"
+				filepath.Join(string(dir), strings.ReplaceAll(token.host, ":", "_")+"_") +
+				" with NAME.cert and NAME.key, and with the CA root that signed its certificate as NAME.crt unless the system has it"
 			ctx, trail := WithTrail(t.Context())
 			_, err := send(t, view(t, dir.transport(t), s.host, nil), newRequest(ctx, t, "GET", token.URL+"/token", ""))
 			if row.handle == nil {

@@ -20,10 +20,15 @@ func (r *rig) ca(name string) *certtest.CA {
 	return r.cas[name]
 }
 
-// caCmd writes the certificate of an authority: ca NAME FILE...
+// caCmd writes the certificate of an authority: ca [-by CA] NAME FILE... makes
+// it one that another has signed.
 func (r *rig) caCmd(ts *testscript.TestScript, neg bool, args []string) {
-	const usage = "ca NAME FILE..."
+	const usage = "ca [-by CA] NAME FILE..."
 	noNeg(ts, neg, usage)
+	if len(args) > 2 && args[0] == "-by" {
+		r.cas[args[2]] = r.ca(args[1]).Intermediate(args[2])
+		args = args[2:]
+	}
 	if len(args) < 2 {
 		ts.Fatalf("usage: %s", usage)
 	}
@@ -32,16 +37,21 @@ func (r *rig) caCmd(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// pairCmd issues a client certificate: pair [-expired] CA NAME FILE writes
-// FILE.cert and FILE.key.
+// pairCmd issues a certificate: pair [-expired|-future] [-for HOST] CA NAME FILE
+// writes FILE.cert and FILE.key, for a client, or for the server HOST.
 func (r *rig) pairCmd(ts *testscript.TestScript, neg bool, args []string) {
-	const usage = "pair [-expired] CA NAME FILE"
+	const usage = "pair [-expired|-future] [-for HOST] CA NAME FILE"
 	noNeg(ts, neg, usage)
 	var req certtest.Request
-	if len(args) > 0 && args[0] == "-expired" {
-		args = args[1:]
-		req.NotBefore = time.Now().Add(-48 * time.Hour)
-		req.NotAfter = time.Now().Add(-24 * time.Hour)
+	if len(args) > 0 && (args[0] == "-expired" || args[0] == "-future") {
+		begin := time.Now().Add(48 * time.Hour)
+		if args[0] == "-expired" {
+			begin = time.Now().Add(-48 * time.Hour)
+		}
+		req.NotBefore, req.NotAfter, args = begin, begin.Add(24*time.Hour), args[1:]
+	}
+	if len(args) > 1 && args[0] == "-for" {
+		req.Names, args = []string{args[1]}, args[2:]
 	}
 	if len(args) != 3 {
 		ts.Fatalf("usage: %s", usage)

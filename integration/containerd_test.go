@@ -30,6 +30,13 @@ const containerdUsage = "containerd start CONFIG|restart|stop"
 // looks for it; "stop" also forgets all images.
 func (r *rig) containerdCmd(ts *testscript.TestScript, neg bool, args []string) {
 	noNeg(ts, neg, containerdUsage)
+	r.ways = nil
+	for _, name := range []string{"HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE"} {
+		if value := ts.Getenv(name); value != "" {
+			r.ways = append(r.ways, name+"="+value)
+		}
+	}
+	defer func() { r.ways = nil }()
 	switch {
 	case len(args) == 2 && args[0] == "start":
 		ts.Check(writeFile(configFile, []byte(ts.ReadFile(args[1])), 0o644))

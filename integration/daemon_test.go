@@ -58,7 +58,7 @@ func (r *rig) start(name, program string, args ...string) (*daemon, error) {
 	cmd.Dir = r.work
 	cmd.Stdout, cmd.Stderr = out, out
 	// A command of this binary is no machine of its own.
-	cmd.Env = append(os.Environ(), "PATH="+searchPath(os.Getenv("PATH")), onMachine+"=")
+	cmd.Env = append(append(os.Environ(), "PATH="+searchPath(os.Getenv("PATH")), onMachine+"="), r.ways...)
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}

@@ -75,6 +75,8 @@ func (r *rig) parseFront(ts *testscript.TestScript, args []string) *front {
 			f.CGI = ts.MkAbs(value)
 		case "include":
 			f.Include = ts.MkAbs(value)
+		case "pair":
+			f.Cert, f.Key = ts.MkAbs(value)+".cert", ts.MkAbs(value)+".key"
 		default:
 			ts.Fatalf("unknown key %q", key)
 		}
@@ -89,8 +91,10 @@ func (r *rig) parseFront(ts *testscript.TestScript, args []string) *front {
 // returns its file.
 func (r *rig) configure(f *front, tmpl string) (string, error) {
 	var err error
-	if f.Cert, f.Key, err = r.serverPair(f.Name); err != nil {
-		return "", err
+	if f.Cert == "" {
+		if f.Cert, f.Key, err = r.serverPair(f.Name); err != nil {
+			return "", err
+		}
 	}
 	if f.Clients, err = r.clientCA(); err != nil {
 		return "", err

@@ -15,7 +15,7 @@ import (
 )
 
 const nginxUsage = "nginx start|reload NAME [verify=on|optional|optional_no_ca|off] [allow=CN,...] " +
-	"[deny=STATUS] [upstream=ADDR] [include=FILE], or nginx stop NAME"
+	"[deny=STATUS] [upstream=ADDR] [include=FILE] [pair=FILE], or nginx stop NAME"
 
 // nginxCmd runs an nginx that asks for client certificates in front of
 // docker-registry, on port 443 of NAME.

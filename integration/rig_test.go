@@ -23,6 +23,9 @@ type rig struct {
 	daemons map[string]*daemon
 	logs    map[string]*accessLog
 	gate    *gate
+	// ways are what the script's environment says of proxies and roots, for the
+	// containerd that it starts.
+	ways []string
 	// containers counts those that were run, for their names.
 	containers int
 }

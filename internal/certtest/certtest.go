@@ -63,6 +63,17 @@ func NewCA(name string) *CA {
 	return &CA{Cert: cert, PEM: certPEM(cert), key: key}
 }
 
+// Intermediate makes an authority that this one has signed.
+func (ca *CA) Intermediate(name string) *CA {
+	key := newKey()
+	tmpl := template(Request{CommonName: name})
+	tmpl.IsCA = true
+	tmpl.KeyUsage = x509.KeyUsageCertSign | x509.KeyUsageCRLSign
+	tmpl.ExtKeyUsage = nil
+	cert := sign(tmpl, ca.Cert, key.Public(), ca.key)
+	return &CA{Cert: cert, PEM: certPEM(cert), key: key}
+}
+
 // Issue makes a certificate signed by the authority.
 func (ca *CA) Issue(r Request) *Pair {
 	key := newKey()

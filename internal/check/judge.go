@@ -262,10 +262,17 @@ func (r *run) elsewhere(e *certsd.Endpoint, a certsd.Attempt) {
 	if r.realms[a.Host] {
 		who = "the token server of " + e.Host
 	}
+	next := fmt.Sprintf("create %s with NAME.cert and NAME.key", r.directoryFor(strings.TrimSuffix(a.Host, ":443")))
+	switch {
+	case a.Dir != "":
+		next = "put NAME.cert and NAME.key into " + a.Dir
+	case len(e.CAs) > 0:
+		// They count for it as long as it has no directory of its own.
+		next += ", and with the CA root that signed its certificate as NAME.crt unless the system has it"
+	}
 	r.find(Finding{
 		Severity: r.severity(e), Code: OtherHostAsks, Where: a.Host,
-		Message: fmt.Sprintf("%s asks for a client certificate: %s", who, r.reply(a).Words),
-		Next:    fmt.Sprintf("create %s with NAME.cert and NAME.key", r.directoryFor(strings.TrimSuffix(a.Host, ":443"))),
+		Message: fmt.Sprintf("%s asks for a client certificate: %s", who, r.reply(a).Words), Next: next,
 	})
 }
 

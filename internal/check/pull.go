@@ -256,7 +256,7 @@ func (r *run) pullFailed(ctx context.Context, err error, attempts []certsd.Attem
 	case last.Status == http.StatusForbidden:
 		f.Code, f.Message = AllRefused, "403 Forbidden for "+tried(last.Host, attempts)
 		f.Next = "ask the registry's owner which of these certificates is entitled to this repository"
-	case last.Status == http.StatusUnauthorized && (r.failedAt(last.Host, CredentialsMissing) || r.failedAt(last.Host, NoRegistry) || r.has(TokenServer)):
+	case last.Status == http.StatusUnauthorized && (r.failedAt(last.Host, CredentialsMissing) || r.failedAt(last.Host, NoRegistry) || r.has(TokenServer) || r.has(OtherHostAsks)):
 		return // told already
 	case last.Status == http.StatusUnauthorized:
 		f.Code, f.Message = CredentialsRefused, "401 Unauthorized"

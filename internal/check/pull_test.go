@@ -172,7 +172,7 @@ func TestPull(t *testing.T) {
 			name: "blobs at a host that asks for a certificate", guard: redirecting, in: pairs, target: "/team/app",
 			want: []string{
 				"error other-host-asks BLOBS: a redirect of REG leads there, and it asks for a client certificate: TLS alert 116, certificate required: it lets nobody in without a client certificate -> " +
-					"create ROOT/BLOBS_ with NAME.cert and NAME.key",
+					"create ROOT/BLOBS_ with NAME.cert and NAME.key, and with the CA root that signed its certificate as NAME.crt unless the system has it",
 				fails,
 			},
 		},
@@ -182,7 +182,7 @@ func TestPull(t *testing.T) {
 			}, in: pairs, target: "/team/app",
 			want: []string{
 				"error other-host-asks BLOBS: a redirect of REG leads there, and it asks for a client certificate: TLS alert 116, certificate required: it lets nobody in without a client certificate -> " +
-					"create ROOT/BLOBS_ with NAME.cert and NAME.key",
+					"create ROOT/BLOBS_ with NAME.cert and NAME.key, and with the CA root that signed its certificate as NAME.crt unless the system has it",
 				fails,
 			},
 		},
@@ -202,7 +202,7 @@ func TestPull(t *testing.T) {
 			name: "a token server that asks for a certificate", guard: bearer(auth), in: pairs, target: "/team/app",
 			want: []string{
 				"error other-host-asks AUTH: the token server of REG asks for a client certificate: TLS alert 116, certificate required: it lets nobody in without a client certificate -> " +
-					"create ROOT/AUTH_ with NAME.cert and NAME.key",
+					"create ROOT/AUTH_ with NAME.cert and NAME.key, and with the CA root that signed its certificate as NAME.crt unless the system has it",
 				fails,
 			},
 		},
