@@ -6,12 +6,16 @@ import (
 	"fmt"
 
 	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/metadata"
 	"github.com/containerd/containerd/v2/core/transfer"
+	"github.com/containerd/containerd/v2/core/transfer/image"
 	"github.com/containerd/containerd/v2/core/transfer/registry"
 	"github.com/containerd/containerd/v2/plugins"
 	"github.com/containerd/log"
 	"github.com/containerd/plugin"
+
+	"github.com/certsd/containerd-certsd/internal/blobs"
 )
 
 // transferrer exchanges registry sources and targets for ours and leaves the
@@ -61,6 +65,9 @@ func (t *transferrer) Transfer(ctx context.Context, src, dst any, opts ...transf
 		return err
 	}
 	defer closeRemote(ctx, dst)
+	if _, ok := src.(*remote); ok {
+		dst = storing(dst)
+	}
 	return t.stock.Transfer(ctx, src, dst, opts...)
 }
 
@@ -78,6 +85,32 @@ func (t *transferrer) exchange(ctx context.Context, side any, r role, progress t
 		return nil, errors.Join(fmt.Errorf("%s: %w", stock.Image(), err), req.close())
 	}
 	return t.settings.remote(ctx, req, t.content, progress), nil
+}
+
+// storing has images that go into containerd's store taken for what they are; see
+// [blobs.Handler].
+func storing(dst any) any {
+	s, ok := dst.(*image.Store)
+	if !ok {
+		return dst
+	}
+	return &imageStore{s}
+}
+
+type (
+	stockStore = image.Store
+	imageStore struct{ *stockStore }
+)
+
+var (
+	_ transfer.ImageStorer   = (*imageStore)(nil)
+	_ transfer.ImageFilterer = (*imageStore)(nil)
+	_ transfer.ImageUnpacker = (*imageStore)(nil)
+)
+
+// ImageFilter implements transfer.ImageFilterer.
+func (s *imageStore) ImageFilter(h images.HandlerFunc, store content.Store) images.HandlerFunc {
+	return blobs.Handler(s.stockStore.ImageFilter(h, store), store)
 }
 
 // closeRemote ends the streams to the caller. One that is gone already does not

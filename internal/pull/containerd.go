@@ -16,6 +16,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/semaphore"
 
+	"github.com/certsd/containerd-certsd/internal/blobs"
 	"github.com/certsd/containerd-certsd/resolver"
 )
 
@@ -172,6 +173,7 @@ func (in *delivery) options() []containerd.RemoteOpt {
 			in.known(ctx, store, desc)
 			return nil, nil
 		})),
+		containerd.WithImageHandlerWrapper(func(h images.Handler) images.Handler { return blobs.Handler(h.Handle, store) }),
 		containerd.WithMaxConcurrentDownloads(maxDownloads),
 		containerd.WithDownloadLimiter(semaphore.NewWeighted(maxDownloads)),
 	}
