@@ -51,6 +51,9 @@ func (r *Resolver) legacy(ctx context.Context, spec reference.Spec, name string,
 // convert puts an image into the store and checks it against the digest of the
 // reference, if that has one.
 func (r *Resolver) convert(ctx context.Context, spec reference.Spec, image *v1compat.Image, c *v1compat.Converter) (ocispec.Descriptor, error) {
+	if r.options.Measure {
+		return ocispec.Descriptor{}, r.measure(ctx, spec, image)
+	}
 	c.Store = r.options.Store
 	c.OnProgress = r.hosts.Hooks.progress(r.options.OnProgress)
 	c.OnWarning = r.hosts.Hooks.warn(spec.Hostname())

@@ -65,6 +65,10 @@ type Options struct {
 	Reader string
 	// OnProgress observes the layers of a conversion. It is called concurrently.
 	OnProgress func(v1compat.Progress)
+	// Measure has the layers of what would have to be converted asked for their
+	// sizes, and nothing converted: Resolve fails with an [UnconvertedError]. Store
+	// counts for nothing then.
+	Measure bool
 	// V2Only leaves Registry v1 and schema 1 out: what Resolve finds is what the
 	// v2 protocol says. That is how to look at a registry that is pushed to.
 	V2Only bool

@@ -95,6 +95,9 @@ func (r *Resolver) convertSchema1(ctx context.Context, spec reference.Spec, body
 		r.hosts.Hooks.OnWarning(spec.Hostname(), err)
 	}
 	image := manifest.Image(spec.Hostname(), repository(spec), r.blobOpener(spec))
+	for i := range image.Entries {
+		image.Entries[i].Measure = r.blobSize(spec, image.Entries[i].Digest)
+	}
 	image.Scheme, image.Reader = r.source(spec).Scheme, r.options.Reader
 	// A digest in the reference is that of the schema 1 manifest, and was
 	// verified with it.
@@ -107,7 +110,7 @@ func (r *Resolver) mayConvertSchema1(spec reference.Spec) error {
 	switch {
 	case r.hosts.NoSchema1:
 		return fmt.Errorf("%s is a schema 1 image, and schema1 = false refuses those: %w", spec, errdefs.ErrNotImplemented)
-	case r.options.Store == nil:
+	case r.options.Store == nil && !r.options.Measure:
 		return fmt.Errorf("%s is a schema 1 image, and this client has no content store to convert it into: %w", spec, errdefs.ErrNotImplemented)
 	default:
 		return nil

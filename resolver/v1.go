@@ -49,10 +49,10 @@ func (r *Resolver) registryV1(ctx context.Context, spec reference.Spec) (ocispec
 	if err != nil {
 		return ocispec.Descriptor{}, err
 	}
-	if r.options.Store == nil {
+	if r.options.Store == nil && !r.options.Measure {
 		return ocispec.Descriptor{}, &SpeaksV1Error{Host: rh.Host}
 	}
-	if strings.HasPrefix(spec.Object, "@") {
+	if strings.HasPrefix(spec.Object, "@") && r.options.Store != nil {
 		if desc, ok := r.convertedBefore(ctx, spec); ok {
 			return desc, nil
 		}

@@ -100,7 +100,8 @@ func (s *session) entry(ctx context.Context, ep endpoint, id, parent string, b *
 		return Entry{}, err
 	}
 	e := Entry{ID: id, JSON: body, Checksums: checksums(header), Size: announced(header)}
-	e.Open = (&layer{s: s, id: id, size: e.Size}).open
+	l := &layer{s: s, id: id, size: e.Size}
+	e.Open, e.Measure = l.open, l.measure
 	return e, nil
 }
 

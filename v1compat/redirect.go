@@ -77,7 +77,7 @@ func (c *Client) get(ctx context.Context, u *url.URL, header http.Header, g guar
 // hop makes one request and no other.
 func (c *Client) hop(ctx context.Context, u *url.URL, header http.Header, via *http.Response, g guard, away bool) (*http.Response, error) {
 	req := (&http.Request{
-		Method: http.MethodGet, URL: u, Host: u.Host, Header: header.Clone(),
+		Method: methodOf(ctx), URL: u, Host: u.Host, Header: header.Clone(),
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Response: via,
 	}).WithContext(ctx)

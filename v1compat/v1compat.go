@@ -52,6 +52,9 @@ type Entry struct {
 	Size int64
 	// Open requests the layer from the given offset on.
 	Open func(ctx context.Context, offset int64) (*LayerStream, error)
+	// Measure asks how many bytes Open would yield, without requesting them: -1
+	// where the server does not say. As with Size, servers lie. It may be nil.
+	Measure func(ctx context.Context) int64
 }
 
 // LayerStream is the answer to Entry.Open.

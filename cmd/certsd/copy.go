@@ -263,7 +263,11 @@ func writeSummary(out io.Writer, s *imagecopy.Summary, dryRun bool) error {
 	if n := s.Count(imagecopy.Undecided); n > 0 {
 		fmt.Fprintf(&text, ", %d to be converted first", n)
 	}
-	fmt.Fprintf(&text, ", %d failed; %s\n", s.Count(imagecopy.Failed), countsText(s.Counts, would))
+	fmt.Fprintf(&text, ", %d failed; %s", s.Count(imagecopy.Failed), countsText(s.Counts, would))
+	if s.Counts.ToConvert > 0 {
+		fmt.Fprintf(&text, ", and of those to be converted %s", estimateText(s.Counts))
+	}
+	text.WriteString("\n")
 	_, err := io.WriteString(out, safetext.Text(text.String()))
 	return err
 }
@@ -275,6 +279,9 @@ func itemText(i imagecopy.Item, dryRun bool) string {
 	case imagecopy.Undecided:
 		if i.Replaces != "" {
 			return "has to be converted before it can be compared with " + i.Replaces.String()
+		}
+		if i.Counts.ToConvert > 0 {
+			return "is not there, and will be converted: " + estimateText(i.Counts)
 		}
 		return "is not there, and will be converted"
 	case imagecopy.Failed:
@@ -298,6 +305,15 @@ func countsText(c imagecopy.Counts, would string) string {
 	}
 	if c.Present > 0 {
 		text += fmt.Sprintf(", %d there", c.Present)
+	}
+	return text
+}
+
+// estimateText is what a registry says of layers that have to be converted.
+func estimateText(c imagecopy.Counts) string {
+	text := fmt.Sprintf("an estimate of %d layers (%s)", c.ToConvert, progress.Size(c.ConvertBytes))
+	if c.Unmeasured > 0 {
+		text = fmt.Sprintf("an estimate of %d layers (%s, and %d of unknown size)", c.ToConvert, progress.Size(c.ConvertBytes), c.Unmeasured)
 	}
 	return text
 }

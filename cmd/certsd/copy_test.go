@@ -106,6 +106,18 @@ func TestSummaryOfCopy(t *testing.T) {
 	if out.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", &out, want)
 	}
+	estimated := imagecopy.Item{Name: "8", State: imagecopy.Undecided, Counts: imagecopy.Counts{ToConvert: 5, ConvertBytes: 1 << 20, Unmeasured: 2}}
+	out.Reset()
+	shown.item(estimated)
+	if err := writeSummary(&out, &imagecopy.Summary{Items: []imagecopy.Item{estimated}, Counts: estimated.Counts}, true); err != nil {
+		t.Fatal(err)
+	}
+	const estimate = `8: is not there, and will be converted: an estimate of 5 layers (1.0 MiB, and 2 of unknown size)
+1 tag: 0 would be copied, 0 identical, 1 to be converted first, 0 failed; 0 layers (0.0 B) would be sent, and of those to be converted an estimate of 5 layers (1.0 MiB, and 2 of unknown size)
+`
+	if out.String() != estimate {
+		t.Errorf("got\n%s\nwant\n%s", &out, estimate)
+	}
 	ctx, interrupt := context.WithCancel(t.Context())
 	const both = "2 of 7 tags failed; the same command tries again:\n6: a.test/x:6: no\n7: a.test/x:7: context canceled"
 	if err := copyFailures(ctx, s); err == nil || err.Error() != both {

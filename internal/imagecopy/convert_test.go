@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -18,12 +19,17 @@ import (
 
 // archive is a Registry v1 behind client certificates with three tags. The
 // first layer is in all of them.
-type archive struct{ *v1test.Server }
+type archive struct {
+	*v1test.Server
+	// bytes are those of its layers.
+	bytes int64
+}
 
-func newArchive(t *testing.T, root string) archive {
+func newArchive(t *testing.T, root string, quirks v1test.Quirks) archive {
 	t.Helper()
 	servers, clients := certtest.NewCA("servers"), certtest.NewCA("clients")
-	a := archive{v1test.New(v1test.Options{
+	a := archive{Server: v1test.New(v1test.Options{
+		Quirks: quirks,
 		TLS: &tls.Config{
 			MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{servers.Server("127.0.0.1").TLS},
 			ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: clients.Pool(),
@@ -40,9 +46,12 @@ func newArchive(t *testing.T, root string) archive {
 	})}
 	t.Cleanup(a.Close)
 	base := v1test.Layer{Data: v1test.Gzip(v1test.Tar(map[string]string{"base": "base"}))}
+	a.bytes = int64(len(base.Data))
 	for i := range 3 {
 		tag := strconv.Itoa(i + 1)
-		a.Add("library/app", tag, base, v1test.Layer{Data: v1test.Tar(map[string]string{"tag": tag})})
+		layer := v1test.Layer{Data: v1test.Tar(map[string]string{"tag": tag})}
+		a.Add("library/app", tag, base, layer)
+		a.bytes += int64(len(layer.Data))
 	}
 	dir := filepath.Join(root, a.Host)
 	ok(t, os.MkdirAll(dir, 0o750))
@@ -57,7 +66,7 @@ func newArchive(t *testing.T, root string) archive {
 func (a archive) layers(since *int) int {
 	n := 0
 	for _, uri := range a.URIs() {
-		if strings.HasSuffix(uri, "/layer") {
+		if strings.HasPrefix(uri, "GET ") && strings.HasSuffix(uri, "/layer") {
 			n++
 		}
 	}
@@ -66,11 +75,11 @@ func (a archive) layers(since *int) int {
 }
 
 // converting is a copier from an archive, with a cache.
-func converting(t *testing.T, target *registry) (*imagecopy.Copier, archive) {
+func converting(t *testing.T, target *registry, quirks ...v1test.Quirks) (*imagecopy.Copier, archive) {
 	t.Helper()
 	root := t.TempDir()
 	target.dir(t, root)
-	a := newArchive(t, root)
+	a := newArchive(t, root, append(quirks, v1test.Quirks{})[0])
 	hosts := &resolver.Hosts{Roots: certsd.Roots{root}}
 	t.Cleanup(hosts.CloseIdleConnections)
 	return &imagecopy.Copier{Hosts: hosts, Cache: &imagecopy.Cache{Dir: filepath.Join(t.TempDir(), "cache")}}, a
@@ -103,11 +112,15 @@ func TestRegistryV1IsCopied(t *testing.T) {
 	if s.Count(imagecopy.Undecided) != 3 {
 		t.Errorf("a dry run: %+v", s.Items)
 	}
+	if c := s.Counts; c.ToConvert != 4 || c.Unmeasured != 0 || c.ConvertBytes != a.bytes {
+		t.Errorf("a dry run counts %+v, want 4 layers of %d bytes", c, a.bytes)
+	}
 	if files := cached(t, c); len(files) > 0 {
 		t.Errorf("a dry run left %q", files)
 	}
 	req.DryRun = false
 	asked := 0
+	a.layers(&asked)
 	s = copied(t, c, req)
 	for _, tag := range []string{"1", "2", "3"} {
 		ok(t, target.whole("app", tag))
@@ -216,5 +229,42 @@ func TestNothingIsConvertedWithoutACache(t *testing.T) {
 	ok(t, err)
 	if err := s.Items[0].Err; err == nil || !strings.Contains(err.Error(), "in Registry v1 only, and this client has no content store to convert images into") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestDryRunEstimatesWhatIsConverted: by what came with the JSON, by HEAD where
+// nothing did, and not at all where that says nothing. No layer is fetched.
+func TestDryRunEstimatesWhatIsConverted(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name       string
+		quirks     v1test.Quirks
+		fail       int
+		unmeasured int
+	}{
+		{"announced", v1test.Quirks{}, 0, 0},
+		{"asked for", v1test.Quirks{Size: v1test.SizeAbsent}, 0, 0},
+		{"unknown", v1test.Quirks{Size: v1test.SizeAbsent}, http.StatusMethodNotAllowed, 4},
+		{"said not to be there", v1test.Quirks{Size: v1test.SizeAbsent}, http.StatusNotFound, 4},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			target := newRegistry(t)
+			c, a := converting(t, target, tt.quirks)
+			if tt.fail != 0 {
+				a.Fail(v1test.Failure{Path: regexp.MustCompile("/layer$"), Status: tt.fail, Times: -1})
+			}
+			s := copied(t, c, imagecopy.Request{Source: a.Host + "/app", Target: target.Host + "/app", AllTags: true, DryRun: true})
+			want := imagecopy.Counts{ToConvert: 4, Unmeasured: tt.unmeasured, ConvertBytes: a.bytes}
+			if tt.unmeasured > 0 {
+				want.ConvertBytes = 0
+			}
+			if s.Count(imagecopy.Undecided) != 3 || s.Counts != want {
+				t.Errorf("%+v: %+v, want %+v", s.Items, s.Counts, want)
+			}
+			if n := a.layers(new(int)); n != 0 {
+				t.Errorf("%d layers were fetched", n)
+			}
+		})
 	}
 }

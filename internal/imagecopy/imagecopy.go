@@ -119,6 +119,12 @@ type Counts struct {
 	// Mounted were taken by the target from another of its repositories,
 	// Present were there.
 	Mounted, Present int
+	// ToConvert, in a dry run, would have to be fetched and converted first, and
+	// would be sent unless the target has what becomes of them. ConvertBytes is
+	// what the source says of their sizes: an estimate. Of Unmeasured ones it does
+	// not say.
+	ToConvert, Unmeasured int
+	ConvertBytes          int64
 }
 
 func (c *Counts) add(o Counts) {
@@ -126,6 +132,9 @@ func (c *Counts) add(o Counts) {
 	c.Bytes += o.Bytes
 	c.Mounted += o.Mounted
 	c.Present += o.Present
+	c.ToConvert += o.ToConvert
+	c.Unmeasured += o.Unmeasured
+	c.ConvertBytes += o.ConvertBytes
 }
 
 // Summary is what became of a copy.

@@ -40,6 +40,8 @@ type run struct {
 	// same digest may be asked for as the one and as the other. Of what is
 	// referred it has the referrers, too.
 	manifests, contents, referred shared
+	// measured are the layers, in a dry run, whose sizes are counted.
+	measured sync.Map
 	// mountFrom is the source's repository if the target can take blobs from it:
 	// both are of one registry.
 	mountFrom string
@@ -88,6 +90,7 @@ func (r *run) copyImage(ctx context.Context, j job, item *Item) error {
 	img, err := r.source.resolve(ctx, item.Source)
 	if r.request.DryRun && errdefs.IsNotImplemented(err) {
 		item.State = Undecided
+		r.estimate(err, &item.Counts)
 		return nil
 	}
 	if err != nil {
@@ -106,6 +109,25 @@ func (r *run) copyImage(ctx context.Context, j job, item *Item) error {
 		return err
 	}
 	return t.referrers(ctx, root)
+}
+
+// estimate counts the layers of an image that was not converted, each for the
+// first image that has it.
+func (r *run) estimate(err error, c *Counts) {
+	var u *resolver.UnconvertedError
+	if !errors.As(err, &u) {
+		return
+	}
+	for _, l := range u.Layers {
+		if _, known := r.measured.LoadOrStore(l.ID, true); known {
+			continue
+		}
+		if c.ToConvert++; l.Size < 0 {
+			c.Unmeasured++
+			continue
+		}
+		c.ConvertBytes += l.Size
+	}
 }
 
 func tagOf(spec reference.Spec) string {

@@ -56,6 +56,7 @@ func newSource(o resolver.Options, c *Copier, req Request) *source {
 	}
 	if req.DryRun {
 		s.cache = nil
+		o.Measure = true
 	}
 	s.plain = s.resolver(o)
 	return s

@@ -1,0 +1,87 @@
+package resolver
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"github.com/containerd/containerd/v2/pkg/reference"
+	"github.com/containerd/errdefs"
+	"github.com/opencontainers/go-digest"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/certsd/containerd-certsd/v1compat"
+)
+
+// UnconvertedError is an image that has to be converted and was measured
+// instead, as Options.Measure has it.
+type UnconvertedError struct {
+	Ref string
+	// Layers are those of the image, each once.
+	Layers []LayerSize
+}
+
+// LayerSize is what a registry says of a layer.
+type LayerSize struct {
+	// ID names the layer within its repository.
+	ID string
+	// Size is what the registry keeps of it, -1 where it does not say.
+	Size int64
+}
+
+// Error implements error.
+func (e *UnconvertedError) Error() string {
+	return fmt.Sprintf("%s has to be converted: %d layers: %v", e.Ref, len(e.Layers), errdefs.ErrNotImplemented)
+}
+
+// Unwrap makes it errdefs.ErrNotImplemented.
+func (e *UnconvertedError) Unwrap() error { return errdefs.ErrNotImplemented }
+
+// measuring is how many layers are asked for at a time.
+const measuring = 4
+
+// measure asks for the sizes of an image's layers. The error is never nil.
+func (r *Resolver) measure(ctx context.Context, spec reference.Spec, image *v1compat.Image) error {
+	e := &UnconvertedError{Ref: spec.String()}
+	var asks []func(context.Context) int64
+	seen := map[string]bool{}
+	for i := range image.Entries {
+		entry := &image.Entries[i]
+		if entry.Throwaway || seen[entry.ID] {
+			continue
+		}
+		seen[entry.ID] = true
+		e.Layers = append(e.Layers, LayerSize{ID: entry.ID, Size: -1})
+		asks = append(asks, entry.Measure)
+	}
+	var group errgroup.Group
+	group.SetLimit(measuring)
+	for i, ask := range asks {
+		group.Go(func() error {
+			e.Layers[i].Size = ask(ctx)
+			return nil
+		})
+	}
+	_ = group.Wait()
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("%s: %w", spec, err)
+	}
+	return e
+}
+
+// blobSize asks for the size of a layer of a schema 1 image. Registries that
+// redirect, or serve files, answer HEAD with anything: what is not a size is
+// unknown, and so is what is said not to be there.
+func (r *Resolver) blobSize(spec reference.Spec, dgst digest.Digest) func(context.Context) int64 {
+	return func(ctx context.Context) int64 {
+		resp, err := r.open(ctx, spec, http.MethodHead, nil, "blobs", dgst.String())
+		if err != nil {
+			return -1
+		}
+		closing(resp)
+		if resp.ContentLength <= 0 {
+			return -1
+		}
+		return resp.ContentLength
+	}
+}

@@ -1,0 +1,40 @@
+package v1compat
+
+import (
+	"context"
+	"net/http"
+)
+
+type methodKey struct{}
+
+// methodOf is the method of the requests made with a context.
+func methodOf(ctx context.Context) string {
+	if method, ok := ctx.Value(methodKey{}).(string); ok {
+		return method
+	}
+	return http.MethodGet
+}
+
+// measure is Entry.Measure: it asks for the headers of the layer alone, unless
+// its size came with the JSON. What is not an answer with a size says nothing,
+// 404 neither: HEAD is no request that a client of Registry v1 makes.
+func (l *layer) measure(ctx context.Context) int64 {
+	if l.size > 0 {
+		return l.size
+	}
+	ctx, cancel := l.s.c.attempt(l.s.context(context.WithValue(ctx, methodKey{}, http.MethodHead)))
+	defer cancel()
+	size := int64(-1)
+	_ = l.s.failover(ctx, func(ep endpoint) error {
+		resp, err := l.s.send(ctx, ep, []string{"images", l.id, "layer"}, http.Header{}, false)
+		if err != nil {
+			return err
+		}
+		defer discard(resp.Response)
+		if resp.StatusCode == http.StatusOK && resp.ContentLength > 0 {
+			size = resp.ContentLength
+		}
+		return nil
+	})
+	return size
+}
