@@ -19,7 +19,7 @@ var imports = map[string][]string{
 	"v1compat":        {"internal/bounded", "internal/safetext", "internal/weblink"},
 	"v1compat/v1test": nil,
 	"resolver":        {"certsd", "internal/bounded", "internal/discreet", "internal/manifest", "internal/weblink", "v1compat"},
-	"plugin":          {"certsd", "internal/telemetry", "resolver", "v1compat"},
+	"plugin":          {"certsd", "internal/blobs", "internal/telemetry", "resolver", "v1compat"},
 	"gateway": {
 		"certsd", "internal/daemon", "internal/plainfile", "internal/safepath", "internal/safetext", "internal/settings",
 		"internal/stranger", "internal/telemetry", "resolver",
@@ -37,6 +37,7 @@ var imports = map[string][]string{
 	},
 
 	"internal/benchtest": nil,
+	"internal/blobs":     nil,
 	"internal/bounded":   nil,
 	"internal/certtest":  nil,
 	"internal/check": {
@@ -60,8 +61,8 @@ var imports = map[string][]string{
 	"internal/plainfile":     nil,
 	"internal/progress":      {"internal/safetext"},
 	"internal/pull": {
-		"internal/choice", "internal/imageref", "internal/manifest", "internal/ocilayout", "internal/progress", "resolver",
-		"v1compat",
+		"internal/blobs", "internal/choice", "internal/imageref", "internal/manifest", "internal/ocilayout",
+		"internal/progress", "resolver", "v1compat",
 	},
 	"internal/safepath":  nil,
 	"internal/safetext":  nil,
