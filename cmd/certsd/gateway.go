@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"path/filepath"
+	"time"
 
 	"github.com/containerd/log"
 	"github.com/urfave/cli/v3"
@@ -50,7 +52,7 @@ func gatewayCommand(stdout, stderr io.Writer) *cli.Command {
 				return show.run(stdout, stderr, config, c.Args().Slice())
 			}
 			if rotate {
-				return config.RotateSecret()
+				return rotateSecret(stdout, config)
 			}
 			if err := config.Check(); err != nil {
 				return &usageError{err}
@@ -63,6 +65,21 @@ func gatewayCommand(stdout, stderr io.Writer) *cli.Command {
 			return config.Run(ctx, freshCredentials(ctx), nil)
 		},
 	}
+}
+
+// rotateSecret replaces the secret, and says what became of the old one and what
+// is to be done with the new.
+func rotateSecret(stdout io.Writer, config *gateway.Config) error {
+	if err := config.RotateSecret(); err != nil {
+		return err
+	}
+	grace := "the one before it is of no use any more"
+	if d := cmp.Or(time.Duration(config.SecretGrace), gateway.DefaultSecretGrace); d > 0 {
+		grace = "the one before it still lets in for " + d.String()
+	}
+	_, err := fmt.Fprintf(stdout, "replaced %s; %s: give the new one to the clients, as with certsd gateway --print-hosts\n",
+		filepath.Join(config.State, "secret"), grace)
+	return err
 }
 
 // loadGateway reads the file and puts the flags that were given over it.

@@ -67,6 +67,11 @@ func TestGatewayRotatesItsSecret(t *testing.T) {
 		if code := run(t.Context(), []string{"certsd", "gateway", "--state", state, "--rotate-secret"}, &out, &errs); code != exitDone {
 			t.Fatalf("exit code %d: %s", code, &errs)
 		}
+		want := "replaced " + filepath.Join(state, "secret") +
+			"; the one before it still lets in for 1h0m0s: give the new one to the clients, as with certsd gateway --print-hosts\n"
+		if out.String() != want {
+			t.Errorf("said %q", &out)
+		}
 		for _, name := range []string{"secret", "secret.old"} {
 			b, err := os.ReadFile(filepath.Join(state, name))
 			if err != nil {
