@@ -18,6 +18,9 @@ type builder struct {
 	append bool // system_roots
 
 	problems []*Problem
+	// said are the texts of the first counted ones.
+	said    map[string]bool
+	counted int
 }
 
 // build returns the host. With an error it must not be used.
@@ -266,10 +269,17 @@ func (b *builder) pool(cas []CA) (*x509.CertPool, *systemRoots) {
 }
 
 func (b *builder) addProblems(problems []*Problem) {
+	if b.said == nil {
+		b.said = map[string]bool{}
+	}
+	for _, p := range b.problems[b.counted:] {
+		b.said[p.Error()] = true
+	}
 	for _, p := range problems {
-		text := p.Error()
-		if !slices.ContainsFunc(b.problems, func(q *Problem) bool { return q.Error() == text }) {
+		if text := p.Error(); !b.said[text] {
+			b.said[text] = true
 			b.problems = append(b.problems, p)
 		}
 	}
+	b.counted = len(b.problems)
 }

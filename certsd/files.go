@@ -68,9 +68,15 @@ func (l *loader) readCA(name string) (*certificates, error) {
 
 // file reads a file of the directory, or another one.
 func (l *loader) file(name string) (*file, error) {
+	if err := l.enough(); err != nil {
+		return nil, err
+	}
 	data, err := l.src.read(name)
 	if err != nil {
 		return nil, &readError{name, err}
+	}
+	if err := l.count(name, len(data)); err != nil {
+		return nil, err
 	}
 	return &file{path: l.path(name), data: data}, nil
 }
@@ -212,11 +218,9 @@ func (l *loader) lastPair(certName, keyName string) *Identity {
 // become empty, because taking the last one away is a valid change. A file
 // that is there and cannot be read is always a failure at first.
 func (l *loader) settlePairs(r pairResult) []*Identity {
-	for _, p := range slices.Concat(r.unread, r.bad) {
+	for i, p := range slices.Concat(r.unread, r.bad) {
 		p.Severity = Warning
-		switch {
-		case l.last != nil:
-		case slices.Contains(r.unread, p), len(r.identities) == 0:
+		if unread := i < len(r.unread); l.last == nil && (unread || len(r.identities) == 0) {
 			p.Severity = Failure
 		}
 		l.add(p)

@@ -128,8 +128,10 @@ func candidate(h *Hosts, name, path string, used []*Directory) Candidate {
 // problems gathers the problems of all directories in use and adds what only
 // an inspection looks for.
 func (i *Inspection) problems(h *Hosts, c *cachedHost) {
+	said := map[string]bool{}
 	add := func(p *Problem) {
-		if !slices.ContainsFunc(i.Problems, func(q *Problem) bool { return q.Error() == p.Error() }) {
+		if text := p.Error(); !said[text] {
+			said[text] = true
 			i.Problems = append(i.Problems, p)
 		}
 	}

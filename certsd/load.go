@@ -74,7 +74,7 @@ func Load(fsys fs.FS, o LoadOptions) (*Directory, error) {
 // a reload: what is there but cannot be used is then taken for half-written,
 // and what was last read from the same file stays in use.
 func load(src source, path string, last *Directory) *Directory {
-	l := &loader{src: src, last: last, named: map[string]bool{}, links: map[string]bool{}, dir: &Directory{
+	l := &loader{src: src, last: last, named: map[string]bool{}, counted: map[string]bool{}, links: map[string]bool{}, dir: &Directory{
 		Path:   path,
 		loaded: loaded{cas: map[string]CA{}, pairs: map[[2]string]*Identity{}, bad: map[string]knownBad{}},
 	}}
@@ -93,6 +93,9 @@ func load(src source, path string, last *Directory) *Directory {
 		names = append(names, entry.Name())
 		l.links[entry.Name()] = entry.Type()&fs.ModeSymlink != 0
 	}
+	if l.tooMany(names) {
+		return l.dir
+	}
 	slices.Sort(names)
 	if _, found := slices.BinarySearch(names, hostsTOML); found {
 		l.hosts()
@@ -102,6 +105,9 @@ func load(src source, path string, last *Directory) *Directory {
 	}
 	l.docker(names)
 	l.nearMisses(names)
+	if l.enough() != nil {
+		l.refuse(fmt.Errorf("holds more than the %d MiB of certificates and keys that are read", maxBytes>>20))
+	}
 	return l.dir
 }
 
@@ -114,6 +120,9 @@ type loader struct {
 	named map[string]bool
 	// links are the symbolic links in the directory.
 	links map[string]bool
+	// counted are the files that were read, and bytes what they hold.
+	counted map[string]bool
+	bytes   int
 }
 
 func (l *loader) add(p *Problem) { l.dir.Problems = append(l.dir.Problems, p) }

@@ -1,7 +1,6 @@
 package certsd
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 )
@@ -92,5 +91,8 @@ func failures(problems []*Problem) error {
 			errs = append(errs, p)
 		}
 	}
-	return errors.Join(errs...)
+	if len(errs) == 0 {
+		return nil
+	}
+	return several(errs)
 }

@@ -14,6 +14,8 @@ const (
 	RootName ProblemCode = "root-name"
 	// DirectoryUnreadable: a host directory cannot be listed.
 	DirectoryUnreadable ProblemCode = "directory-unreadable"
+	// DirectoryTooLarge: a host directory holds more than is read.
+	DirectoryTooLarge ProblemCode = "directory-too-large"
 	// DirectoryName: a directory's name is almost that of a registry's.
 	DirectoryName ProblemCode = "directory-name"
 	// DirectoryTwice: two directories of one root are named after the same

@@ -134,6 +134,11 @@ type run struct {
 	report     *Registry
 	// files are those that were read, by path.
 	files map[string]certsd.File
+	// roles are what files are read as, by path, nil until one is asked for; a
+	// directory may have very many.
+	roles map[string]role
+	// said are the findings there are, without severity and next step.
+	said map[Finding]bool
 	// realms are the token servers that were named, host[:port].
 	realms map[string]bool
 

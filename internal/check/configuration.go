@@ -131,12 +131,23 @@ func caMode(e *certsd.Endpoint) string {
 // directory describes a directory that was looked for.
 func (r *run) directory(c certsd.Candidate) Directory {
 	d := Directory{Path: c.Path, For: c.For, State: string(c.State), Why: r.why(c)}
+	if r.tooLarge(c.Path) {
+		return d
+	}
 	for _, name := range c.Files {
 		if f, ok := r.file(filepath.Join(c.Path, name)); ok {
 			d.Files = append(d.Files, f)
 		}
 	}
 	return d
+}
+
+// tooLarge reports whether nothing of a directory is read since it holds too
+// much.
+func (r *run) tooLarge(path string) bool {
+	return slices.ContainsFunc(r.inspection.Problems, func(p *certsd.Problem) bool {
+		return p.Code == certsd.DirectoryTooLarge && p.File == path
+	})
 }
 
 // why says why a directory counts or does not.

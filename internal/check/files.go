@@ -3,7 +3,6 @@ package check
 import (
 	"fmt"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/certsd/containerd-certsd/certsd"
@@ -70,41 +69,54 @@ func (r *run) match(f *File, x certsd.File) {
 	f.KeyFile, f.KeyMatches = key.Path, &matches
 }
 
-// keyFile is where the key of a certificate file is.
-func (r *run) keyFile(path string) string {
+// role is what a file is read as, and where its key is.
+type role struct{ kind, key string }
+
+// role is that of a file in the endpoints that use it.
+func (r *run) role(path string) role {
+	if r.roles == nil {
+		r.roles = map[string]role{}
+		r.takeRoles()
+	}
+	return r.roles[path]
+}
+
+func (r *run) takeRoles() {
+	take := func(path string, as role) {
+		if _, known := r.roles[path]; !known {
+			r.roles[path] = as
+		}
+	}
 	if host := r.inspection.Host; host != nil {
 		for _, e := range host.Endpoints {
+			for _, ca := range e.CAs {
+				take(ca.File, role{kind: kindCA})
+			}
 			for _, id := range e.Identities {
-				if id.CertFile == path {
-					return id.KeyFile
-				}
+				take(id.CertFile, role{kindClient, id.KeyFile})
+				take(id.KeyFile, role{kind: kindKey})
 			}
 		}
+	}
+	for _, p := range r.inspection.Problems {
+		if p.Code == certsd.WrongSuffix {
+			take(p.File, role{kind: kindClient})
+		}
+	}
+}
+
+// keyFile is where the key of a certificate file is.
+func (r *run) keyFile(path string) string {
+	if key := r.role(path).key; key != "" {
+		return key
 	}
 	return strings.TrimSuffix(path, filepath.Ext(path)) + ".key"
 }
 
 // kind is what a file is read as.
 func (r *run) kind(path string) string {
-	if host := r.inspection.Host; host != nil {
-		for _, e := range host.Endpoints {
-			for _, ca := range e.CAs {
-				if ca.File == path {
-					return kindCA
-				}
-			}
-			for _, id := range e.Identities {
-				switch path {
-				case id.CertFile:
-					return kindClient
-				case id.KeyFile:
-					return kindKey
-				}
-			}
-		}
-	}
-	if r.hasProblem(path, certsd.WrongSuffix) {
-		return kindClient
+	if kind := r.role(path).kind; kind != "" {
+		return kind
 	}
 	switch name := filepath.Base(path); filepath.Ext(name) {
 	case ".crt":
@@ -129,9 +141,4 @@ func (r *run) timeWords(p *certsd.Problem) string {
 		}
 	}
 	return p.Err.Error()
-}
-
-// hasProblem tells that there is a problem of a kind with a file.
-func (r *run) hasProblem(path string, code certsd.ProblemCode) bool {
-	return slices.ContainsFunc(r.inspection.Problems, func(p *certsd.Problem) bool { return p.Code == code && p.File == path })
 }

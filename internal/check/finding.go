@@ -92,7 +92,12 @@ func ofProblem(p *certsd.Problem, registry string) Finding {
 
 // find adds a finding, once.
 func (r *run) find(f Finding) {
-	if !slices.ContainsFunc(r.report.Findings, func(g Finding) bool { return g.Code == f.Code && g.Where == f.Where && g.Message == f.Message }) {
+	key := Finding{Code: f.Code, Where: f.Where, Message: f.Message}
+	if r.said == nil {
+		r.said = map[Finding]bool{}
+	}
+	if !r.said[key] {
+		r.said[key] = true
 		r.debug("%s %s %s: %s", f.Severity, f.Code, f.Where, f.Message)
 		r.report.Findings = append(r.report.Findings, f)
 	}

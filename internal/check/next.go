@@ -28,6 +28,8 @@ func nextFor(p *certsd.Problem, registry string) string {
 	switch p.Code {
 	case certsd.RootUnreadable, certsd.DirectoryUnreadable:
 		return nextForUnreadable(p.File, p.Err)
+	case certsd.DirectoryTooLarge:
+		return "leave in it what is for this registry; several CA roots may be in one *.crt"
 	case certsd.FileUnreadable:
 		return "make it readable for the user that pulls, or remove it: ls -l " + p.File
 	case certsd.FileName:
