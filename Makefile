@@ -71,7 +71,7 @@ SERVERS   := apache2 buildah busybox docker-registry nginx podman prometheus run
 RACE      := $(if $(shell command -v $${CC:-gcc} 2>/dev/null),-race)
 
 .DEFAULT_GOAL := help
-.PHONY: help build $(BINARIES) clients test unit cross integration stock lines bump upstream lint fmt bench demo man install clean
+.PHONY: help build $(BINARIES) clients test unit cross integration stock lines bump outdated upstream lint fmt bench demo man install clean
 
 help: ## explain the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1|\2/p' $(firstword $(MAKEFILE_LIST)) | column -t -s '|' 2>/dev/null || \
@@ -132,6 +132,11 @@ core-%:
 bump: ## move a release line of containerd to its newest patch release, CONTAINERD=2.3, and say what broke
 	@test -n "$(CONTAINERD)" || { echo "which release line? CONTAINERD=LINE: $(LINES)" >&2; exit 2; }
 	GO="$(GO)" MAKE="$(MAKE)" cmd/containerd/update.sh $(CONTAINERD)
+
+outdated: ## list what is out of date: newer and retracted versions of what each module here requires itself
+	@set -e; for module in $(MODULES); do echo "$$module:"; (cd $$module && \
+		$(GO) list -m -f '{{if not (or .Indirect .Main .Replace)}}{{.Path}}{{end}}' all | xargs $(GO) list -m -u -e -f \
+		'{{if .Error}}  {{.Path}}: {{.Error.Err}}{{else if .Retracted}}  {{.Path}} {{.Version}} is retracted: {{.Retracted}}{{else if .Update}}  {{.Path}} {{.Version}}: {{.Update.Version}}{{end}}' | sed '/^$$/d'); done
 
 upstream: ## apply the changes proposed to containerd, docs/upstream, and run their tests without and with them
 	GO="$(GO)" docs/upstream/run.sh
