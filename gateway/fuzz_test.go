@@ -57,7 +57,7 @@ func FuzzConditions(f *testing.F) {
 		f.Add(v, v, v)
 	}
 	f.Fuzz(func(t *testing.T, match, ifRange, ranges string) {
-		r := httptest.NewRequest("GET", "/", nil)
+		r := httptest.NewRequestWithContext(t.Context(), "GET", "/", nil)
 		r.Header.Set("If-None-Match", match)
 		r.Header.Set("If-Range", ifRange)
 		r.Header.Set("Range", ranges)

@@ -49,7 +49,7 @@ func notForRegistries(t *testing.T) (host string, connections *atomic.Int64) {
 var errStranger = errors.New("not a place for registries to lead to")
 
 // TestNobodyLeadsToStrangers: whatever a server names a host in, it is not
-// connected to where that is refused, and what else there is is used.
+// connected to where that is refused, and another way is taken if there is one.
 func TestNobodyLeadsToStrangers(t *testing.T) {
 	t.Parallel()
 	data, desc := layer(1 << 10)

@@ -136,7 +136,7 @@ func (r *Resolver) v1Endpoint(ctx context.Context, spec reference.Spec) (docker.
 	if err != nil {
 		return none, err
 	}
-	var hint error = errNotRegistryV1
+	hint := errNotRegistryV1
 	for _, rh := range hosts {
 		if isDockerHub(rh.Host) || rh.Path != "/v2" || !rh.Capabilities.Has(docker.HostCapabilityPull|docker.HostCapabilityResolve) {
 			continue
