@@ -71,12 +71,30 @@ func (t *Transport) paced(req *http.Request) (*http.Response, error) {
 			drop(resp)
 			continue
 		}
+		if req.GetBody != nil {
+			drop(resp)
+			if req, err = again(req); err != nil {
+				return nil, err
+			}
+			continue
+		}
 		if err := sleep(req.Context(), wait); err != nil {
 			drop(resp)
 			return nil, err
 		}
 		return resp, nil
 	}
+}
+
+// again is a request with its body from the beginning.
+func again(req *http.Request) (*http.Request, error) {
+	body, err := req.GetBody()
+	if err != nil {
+		return nil, err
+	}
+	req = req.Clone(req.Context())
+	req.Body = body
+	return req, nil
 }
 
 // waitFor is how long to wait after the answer number n.

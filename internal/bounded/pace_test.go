@@ -191,3 +191,45 @@ func FuzzRetryAfter(f *testing.F) {
 		}
 	})
 }
+
+// TestBodiesAreSentAgain from their beginning, where they can be. What cannot is
+// answered after the wait.
+func TestBodiesAreSentAgain(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name     string
+		repeat   bool
+		status   int
+		requests int
+	}{{"that can be had again", true, 201, 3}, {"that cannot", false, 429, 1}} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var bodies []string
+				reading := func(answer func(*http.Request) *http.Response) func(*http.Request) *http.Response {
+					return func(req *http.Request) *http.Response {
+						body, err := io.ReadAll(req.Body)
+						if bodies = append(bodies, string(body)); err != nil {
+							t.Error(err)
+						}
+						return answer(req)
+					}
+				}
+				rt, n := answers(reading(busy("2")), reading(busy("2")), reading(says(201, "")))
+				begun := time.Now()
+				req := request(t, http.MethodPut, "/v2/app/manifests/1")
+				req.Body = io.NopCloser(strings.NewReader("body"))
+				if tt.repeat {
+					req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("body")), nil }
+				}
+				status, _, err := get(t, rt, req)
+				if err != nil || status != tt.status || *n != tt.requests || strings.Join(bodies, ",") != strings.TrimSuffix(strings.Repeat("body,", *n), ",") {
+					t.Errorf("%d %v, %d requests with %q", status, err, *n, bodies)
+				}
+				if took := time.Since(begun); took < 2*time.Second {
+					t.Errorf("nothing was waited for: %s", took)
+				}
+			})
+		})
+	}
+}

@@ -119,6 +119,30 @@ func TestUploadsAreBegunAnew(t *testing.T) {
 	ok(t, target.whole("app", "1"))
 }
 
+// TestTargetThatIsBusy: whatever is answered 429 is asked again, the bodies of
+// layers and manifests with it, which have been read in part by then.
+func TestTargetThatIsBusy(t *testing.T) {
+	t.Parallel()
+	source, target := newRegistry(t), newRegistry(t)
+	source.addImage("app", "1", "a", "b")
+	asked := map[string]int{}
+	target.setFail(func(_ int, r *http.Request) int {
+		key := r.Method + " " + r.URL.RequestURI()
+		if asked[key]++; r.Method == http.MethodPut && asked[key] <= 2 || r.Method == http.MethodPost && asked[key] == 1 {
+			return http.StatusTooManyRequests
+		}
+		return 0
+	})
+	s := copied(t, newCopier(t, source, target), imagecopy.Request{Source: source.Host + "/app:1", Target: target.Host + "/app"})
+	ok(t, target.whole("app", "1"))
+	if s.Counts.Sent != 3 {
+		t.Errorf("%+v", s.Counts)
+	}
+	if puts := count(target.log(), "PUT", ""); puts != 3*4 {
+		t.Errorf("%d requests with a body, want 12", puts)
+	}
+}
+
 // TestUnusualLayers: an empty one is sent, one that must not be distributed
 // stays where it is.
 func TestUnusualLayers(t *testing.T) {

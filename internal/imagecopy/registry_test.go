@@ -164,6 +164,9 @@ func (r *registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	case status == cut:
 		panic(http.ErrAbortHandler)
 	case status != 0:
+		if status == http.StatusTooManyRequests {
+			w.Header().Set("Retry-After", "0")
+		}
 		w.WriteHeader(status)
 		return
 	}

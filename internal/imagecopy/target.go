@@ -19,8 +19,8 @@ import (
 )
 
 // maxResets is how often an upload is begun anew where its request had to be
-// repeated: for a token that expired, say.
-const maxResets = 3
+// repeated: for a token that expired, or a registry that is busy.
+const maxResets = 8
 
 // target is where images go.
 type target struct {
