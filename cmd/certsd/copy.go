@@ -204,8 +204,10 @@ func showBlob(report *progress.Reporter, dryRun bool) func(imagecopy.Blob) {
 			report.Drop(name)
 		case b.How == imagecopy.Mounted:
 			report.Update(progress.Item{Name: name, Action: "mounted", Offset: b.Offset, Total: b.Descriptor.Size, Done: true})
+		case !b.Done:
+			report.Update(progress.Item{Name: name, Offset: b.Offset, Total: b.Descriptor.Size})
 		default:
-			report.Update(progress.Item{Name: name, Action: sent, Offset: b.Offset, Total: b.Descriptor.Size, Done: b.Done})
+			report.Update(progress.Item{Name: name, Action: sent, Offset: b.Offset, Total: b.Descriptor.Size, Done: true})
 		}
 	}
 }

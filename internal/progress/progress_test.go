@@ -150,6 +150,55 @@ func TestBarsFitTheTerminalsHeight(t *testing.T) {
 	}
 }
 
+// TestStatus is one line below the bars, of the width of the terminal, and goes
+// with them. Lines of another output stay above it.
+func TestStatus(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		screen := &screen{}
+		r := start(screen, Bars, func() (int, int) { return 20, 5 })
+		for _, step := range []struct {
+			name string
+			do   func()
+			want string
+		}{
+			{"alone", func() { r.Status("0 of 2 tags") }, "0 of 2 tags\n"},
+			{"below the bars", func() { r.Update(Item{Name: "a", Offset: 1}) }, "a  1.0 B\n0 of 2 tags\n"},
+			{"a line of another output", func() {
+				r.Status("1 of 2 tags")
+				r.Print(screen, "one: \x1b[31mcopied")
+			}, "one: ?[31mcopied\na  1.0 B\n1 of 2 tags\n"},
+			{"more than there is room for", func() {
+				for _, name := range []string{"b", "c", "d"} {
+					r.Update(Item{Name: name, Offset: 1})
+				}
+				r.Status("1 of 2 tags\x1b[2J, and more")
+			}, "one: ?[31mcopied\na  1.0 B\nb  1.0 B\nand 2 more\n1 of 2 tags?[2J, an\n"},
+			{"closed", func() {
+				r.Close()
+				r.Status("2 of 2 tags")
+			}, "one: ?[31mcopied\n"},
+		} {
+			step.do()
+			time.Sleep(interval)
+			synctest.Wait()
+			if got := screen.String(); got != step.want {
+				t.Errorf("%s:\n%s\nwant\n%s", step.name, got, step.want)
+			}
+		}
+	})
+	var out bytes.Buffer
+	for _, mode := range []Mode{Lines, Quiet} {
+		r := New(&out, mode)
+		r.Status("0 of 2 tags")
+		r.Close()
+	}
+	(*Reporter)(nil).Status("0 of 2 tags")
+	if out.Len() > 0 {
+		t.Errorf("without bars it says %q", &out)
+	}
+}
+
 // screen is what a terminal shows that understands what bars send.
 type screen struct {
 	mu    sync.Mutex
