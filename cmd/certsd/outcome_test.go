@@ -23,6 +23,10 @@ func TestExitCodesOfTransfers(t *testing.T) {
 		w.Header().Set("Content-Type", "application/vnd.docker.distribution.manifest.v1+json")
 		_, _ = w.Write([]byte(`{"schemaVersion":1,"fsLayers":[{"blobSum":"x"}],"history":[{}]}`))
 	}
+	busy := func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", "3600") // longer than anybody waits
+		w.WriteHeader(http.StatusTooManyRequests)
+	}
 	for name, row := range map[string]struct {
 		registry http.HandlerFunc
 		want     int
@@ -32,7 +36,7 @@ func TestExitCodesOfTransfers(t *testing.T) {
 		"unauthorized":    {answer(401), exitFinal},
 		"out of order":    {answer(503), exitFailed},
 		"bad gateway":     {answer(502), exitFailed},
-		"too many":        {answer(429), exitFailed},
+		"too many":        {busy, exitFailed},
 		"an unusable one": {broken, exitFinal},
 		"cut":             {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, exitFailed},
 	} {
