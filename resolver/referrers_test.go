@@ -57,11 +57,12 @@ func index(list ...ocispec.Descriptor) []byte {
 	return body
 }
 
-// tagged serves the list under its tag, and no API.
+// tagged serves the list under its tag, and no API. Without a list there is no
+// tag either.
 func (s *signatures) tagged(body []byte) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		name, ok := strings.CutPrefix(r.URL.Path, "/v2/app/manifests/")
-		if name == resolver.ReferrersTag(s.subject) {
+		if name == resolver.ReferrersTag(s.subject) && body != nil {
 			_, _ = w.Write(body)
 			return
 		}
