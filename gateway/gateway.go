@@ -174,6 +174,9 @@ func (s *Server) serve(w *recorder, r *http.Request) error {
 		return err
 	}
 	t.login = s.loginOf(r, t.host)
+	if err := s.wasRefused(t); err != nil {
+		return err
+	}
 	t.via = strings.Join(r.Header.Values("Via"), ", ")
 	ctx, answered := hurry(withVia(r.Context(), t.via), t.host, s.options.Patience)
 	defer answered()

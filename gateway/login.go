@@ -87,11 +87,40 @@ func (l *login) suffix() string {
 	return " " + l.id
 }
 
+// refusedAge is how long a login that was refused is not tried again: clients ask
+// in several ways for what they do not get, and an account may be locked.
+const refusedAge = 10 * time.Second
+
+// wasRefused returns the answer to a login that was refused a moment ago.
+func (s *Server) wasRefused(t *target) error {
+	if t.login == nil {
+		return nil
+	}
+	refused := s.resolverFor(t).refused.Load()
+	if refused == nil || time.Since(refused.at) > refusedAge {
+		return nil
+	}
+	return refused.err
+}
+
+// refusal is what came of a login, and when.
+type refusal struct {
+	at  time.Time
+	err error
+}
+
 // askForLogin makes a client that may bring a login send one, where it has none
 // yet and the registry wants one. A login that is refused is refused for good: a
 // client that is asked again would try it several times, and be locked out.
 func (s *Server) askForLogin(r *http.Request, t *target, err error) error {
-	if err == nil || t.login != nil || !wantsLogin(err) || !s.mayLogin(r) {
+	if err == nil || !wantsLogin(err) {
+		return err
+	}
+	if t.login != nil {
+		s.resolverFor(t).refused.Store(&refusal{time.Now(), err})
+		return err
+	}
+	if !s.mayLogin(r) {
 		return err
 	}
 	return &fault{

@@ -66,6 +66,9 @@ func TestLoginIsForTheClientThatSendsIt(t *testing.T) {
 	if got.status != 403 || strings.Contains(string(got.body), "wrong-password") {
 		t.Errorf("with a wrong password: %d %s", got.status, got.body)
 	}
+	if again := g.do(t, http.MethodHead, path, "Authorization", basic("jo", "wrong-password")); again.status != 403 {
+		t.Errorf("with the same wrong password: %d", again.status)
+	}
 	if diff := cmp.Diff([]string{"", basic("jo", "wrong-password")}, sent()); diff != "" {
 		t.Errorf("a wrong password is tried (-want +got):\n%s", diff)
 	}

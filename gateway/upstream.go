@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/certsd/containerd-certsd/certsd"
@@ -27,6 +28,8 @@ type cachedResolver struct {
 	// host is what was configured when it was made: a change makes a new one.
 	host *certsd.Host
 	made time.Time
+	// refused is what came of the login last, nil if that was let in.
+	refused atomic.Pointer[refusal]
 }
 
 // mayAsk tells whether a registry may be asked at all. It looks at the disk and

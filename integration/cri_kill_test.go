@@ -61,6 +61,7 @@ func criKillMain() {
 
 type killer struct {
 	ref    string
+	conn   *grpc.ClientConn
 	images runtime.ImageServiceClient
 	client *containerd.Client
 	// took is what the last whole pull took, ended counts the pulls that were
@@ -70,18 +71,32 @@ type killer struct {
 }
 
 func newKiller(ref string) (*killer, error) {
-	soon := grpc.ConnectParams{Backoff: backoff.Config{BaseDelay: pollInterval, Multiplier: 1, MaxDelay: pollInterval}}
-	conn, err := grpc.NewClient("unix://"+criSocket, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithConnectParams(soon))
+	client, err := containerd.New(socket)
+	return &killer{ref: ref, client: client}, err
+}
+
+// start starts a process, with a connection of its own: one to a process that
+// was killed may be found out only by the next call.
+func (k *killer) start(ctx context.Context) (*exec.Cmd, error) {
+	p, err := startCRI(ctx)
 	if err != nil {
 		return nil, err
 	}
-	client, err := containerd.New(socket)
-	return &killer{ref: ref, images: runtime.NewImageServiceClient(conn), client: client}, err
+	if k.conn != nil {
+		_ = k.conn.Close()
+	}
+	soon := grpc.ConnectParams{Backoff: backoff.Config{BaseDelay: pollInterval, Multiplier: 1, MaxDelay: pollInterval}}
+	k.conn, err = grpc.NewClient("unix://"+criSocket, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithConnectParams(soon))
+	if err != nil {
+		return nil, err
+	}
+	k.images = runtime.NewImageServiceClient(k.conn)
+	return p, nil
 }
 
 // round kills one process in its pull, and lets the next one do it.
 func (k *killer) round(ctx context.Context, after time.Duration) error {
-	p, err := startCRI(ctx)
+	p, err := k.start(ctx)
 	if err != nil {
 		return err
 	}
@@ -103,7 +118,7 @@ func (k *killer) round(ctx context.Context, after time.Duration) error {
 
 // whole starts a process, pulls, looks at all that is there, and removes it.
 func (k *killer) whole(ctx context.Context) error {
-	p, err := startCRI(ctx)
+	p, err := k.start(ctx)
 	if err != nil {
 		return err
 	}

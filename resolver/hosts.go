@@ -45,6 +45,7 @@ type Hosts struct {
 	once      sync.Once
 	transport *certsd.Transport
 	dead      cooldowns
+	hints     hints
 }
 
 // DefaultHosts read the default roots with the default settings.

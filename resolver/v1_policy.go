@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/containerd/containerd/v2/core/remotes/docker"
 	remoteserrors "github.com/containerd/containerd/v2/core/remotes/errors"
@@ -152,11 +154,13 @@ func (r *Resolver) v1Endpoint(ctx context.Context, spec reference.Spec) (docker.
 		if may && base == BaseNone {
 			return rh, nil
 		}
-		if base == BaseElse || !r.pings(ctx, spec, rh) {
+		switch {
+		case base == BaseElse:
 			continue
-		}
-		if may {
+		case may && r.pings(ctx, spec, rh):
 			return rh, nil
+		case may, !r.hosts.hints.would(ctx, rh.Scheme+"://"+rh.Host, func() bool { return r.pings(ctx, spec, rh) }):
+			continue
 		}
 		if base == BaseNone {
 			hint = &notAskedInV1{rh.Host, "a directory of its own in certs.d has it asked, or registry_v1 = \"always\""}
@@ -165,6 +169,47 @@ func (r *Resolver) v1Endpoint(ctx context.Context, spec reference.Spec) (docker.
 		}
 	}
 	return none, hint
+}
+
+// hints remember which servers answer the ping of Registry v1 although they are
+// not asked in it: each image that is not there would have them asked again.
+// The zero value is ready.
+type hints struct {
+	mu    sync.Mutex // guards known
+	known map[string]hint
+}
+
+type hint struct {
+	answers bool
+	asked   time.Time
+}
+
+const (
+	// hintAge is how long an answer to the ping is believed.
+	hintAge = 10 * time.Minute
+	// maxHints bounds how many are: clients choose the registries.
+	maxHints = 1024
+)
+
+// would reports whether a server answers the ping.
+func (h *hints) would(ctx context.Context, server string, ping func() bool) bool {
+	h.mu.Lock()
+	known, ok := h.known[server]
+	h.mu.Unlock()
+	if ok && time.Since(known.asked) < hintAge {
+		return known.answers
+	}
+	answers := ping()
+	if ctx.Err() != nil {
+		return answers // nobody waited for it
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.known == nil || len(h.known) >= maxHints {
+		h.known = map[string]hint{}
+	}
+	h.known[server] = hint{answers, time.Now()}
+	return answers
 }
 
 // pings reports whether a registry says that it speaks v1.
