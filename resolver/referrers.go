@@ -150,7 +150,7 @@ func referrersIn(body []byte) ([]ocispec.Descriptor, error) {
 		Errors    json.RawMessage       `json:"errors"`
 	}
 	if err := json.Unmarshal(body, &index); err != nil {
-		return nil, err
+		return nil, inWords(err)
 	}
 	isIndex := images.IsIndexType(index.MediaType)
 	switch {

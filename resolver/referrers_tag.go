@@ -166,7 +166,7 @@ func (r *Resolver) referrer(ctx context.Context, spec reference.Spec, rh docker.
 	}
 	var m referrer
 	if err := json.Unmarshal(a.body, &m); err != nil {
-		return nil, fmt.Errorf("%s: %w", d.Digest, err)
+		return nil, fmt.Errorf("%s: %w", d.Digest, inWords(err))
 	}
 	return &m, nil
 }

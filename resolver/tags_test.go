@@ -104,6 +104,8 @@ func TestListsOfTagsThatAreNone(t *testing.T) {
 		"a header that is none":    {serve(200, `{"tags":["1"]}`, func(*http.Request) string { return "<" }), `/other: HOST does not say where its list of tags goes on: the header Link: "<<>; rel=next": it is none of RFC 8288's form`, nil},
 		"another list's next":      {serve(200, `{"tags":["1"]}`, func(*http.Request) string { return `/other/list>; anchor="/x"; rel="next", <a>; rel="x` }), `/other: HOST does not say where its list of tags goes on: the header Link: "</other/list>; anchor=\"/x\"; rel=\"next\", <a>; rel=\"x>; rel=next": it is none of RFC 8288's form`, nil},
 		"too much in all":          {serve(200, `{"tags":["1"]`+strings.Repeat(" ", 12<<20)+"}", func(r *http.Request) string { return "?n=" + r.URL.Query().Get("n") + "1" }), "/other: HOST lists tags in more than 52400000 bytes", nil},
+		"tags of Registry v1":      {serve(200, `{"name":"other","tags":{"1":"id"}}`, nil), "/other: HOST answers with no list of tags: its tags is a JSON object, which does not belong there", nil},
+		"another list":             {serve(200, `["1"]`, nil), "/other: HOST answers with no list of tags: a JSON array does not belong there", nil},
 		"an object without tags":   {serve(200, `{}`, nil), "/other: HOST answers with no list of tags: it has neither a name nor tags", nil},
 		"an error with status 200": {serve(200, `{"name":"other","errors":[]}`, nil), "/other: HOST answers with no list of tags: it has neither a name nor tags", nil},
 		"a page that is not there": {v2(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
