@@ -3,6 +3,7 @@ package certsd
 import (
 	"crypto/x509"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -11,6 +12,9 @@ import (
 // value is ready.
 type endpointState struct {
 	memory memory
+	// asks reports whether a server asked for a client certificate, ever: on a
+	// connection that takes up an earlier TLS session none does.
+	asks atomic.Bool
 
 	// mu guards what follows.
 	mu         sync.Mutex

@@ -197,6 +197,9 @@ func (rd *round) result(id *Identity, x *exchange, o reply) Attempt {
 	a := rd.attempt(id)
 	if c := x.connection(); c != nil {
 		a.Asked, a.Offered, a.Resumed = c.asked.Load(), c.offered.Load(), c.resumed.Load()
+		if a.Asked {
+			rd.ep.state.asks.Store(true)
+		}
 	}
 	a.Fresh, a.Status, a.Err = o.fresh, o.status, o.err
 	a.Refused = o.certificateRefused() && (a.Identity != "" || a.Asked || a.Resumed)

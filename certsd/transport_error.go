@@ -172,7 +172,7 @@ func (rd *round) hint(a Attempt, o reply) string {
 			a.Host, a.Dir, rd.shortKey(a.Identity, o.err), enoughBits)
 	case a.Identity != "":
 		return fmt.Sprintf("server %s refused what it was offered from %s: compare issuer and subject with what it accepts", a.Host, a.Dir)
-	case !a.Asked:
+	case !a.Asked && !(a.Resumed && rd.ep.state.asks.Load()):
 		return ""
 	}
 	dir, exists := rd.directory()

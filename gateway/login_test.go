@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -19,10 +20,8 @@ func guard(u *upstream, logins ...string) (sent func() []string) {
 		mu.Lock()
 		seen = append(seen, authorization)
 		mu.Unlock()
-		for _, login := range logins {
-			if authorization == login {
-				return false
-			}
+		if slices.Contains(logins, authorization) {
+			return false
 		}
 		w.Header().Set("WWW-Authenticate", `Basic realm="registry"`)
 		w.WriteHeader(http.StatusUnauthorized)

@@ -219,5 +219,5 @@ func unmapped() (uid uint32, namespace bool) {
 		return 0, false
 	}
 	id, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 32)
-	return uint32(id), err == nil //nolint:gosec // it has 32 bits
+	return uint32(id), err == nil
 }
