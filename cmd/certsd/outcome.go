@@ -48,6 +48,9 @@ func final(err error) bool {
 	if e := (*resolver.Error)(nil); errors.As(err, &e) && e.Trail != nil && passing(e.Trail.Attempts()) {
 		return false
 	}
+	if errors.As(err, new(*imagecopy.ReferrersError)) {
+		return false
+	}
 	var status remoteserrors.ErrUnexpectedStatus
 	if errors.As(err, &status) && mayPass(status.StatusCode) {
 		return false

@@ -10,6 +10,12 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	remoteserrors "github.com/containerd/containerd/v2/core/remotes/errors"
+
+	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/internal/imagecopy"
+	"github.com/certsd/containerd-certsd/resolver"
 )
 
 // TestExitCodesOfTransfers: 3 where the same command cannot succeed, 1 where it
@@ -94,5 +100,19 @@ func TestExitCodeOfAnInterruption(t *testing.T) {
 		if code := run(ctx, append([]string{"certsd"}, args...), &out, &errs); code != exitInterrupted {
 			t.Errorf("%s: exit code %d:\n%s", args[0], code, &errs)
 		}
+	}
+}
+
+// TestReferrersThatAreRefusedAreAskedForAgain holds that an image whose list of
+// referrers is refused is not given up: it is there, and who may see the list
+// may change.
+func TestReferrersThatAreRefusedAreAskedForAgain(t *testing.T) {
+	t.Parallel()
+	refused := &resolver.Error{Ref: "r/app", Err: remoteserrors.ErrUnexpectedStatus{StatusCode: http.StatusForbidden}, Trail: &certsd.Trail{}}
+	if !final(refused) {
+		t.Error("a refusal is not final")
+	}
+	if final(&imagecopy.ReferrersError{Err: refused}) {
+		t.Error("a refusal of the list of referrers is final")
 	}
 }

@@ -77,7 +77,7 @@ func (t *journey) referrersOf(ctx context.Context, subject digest.Digest, depth 
 	t.referrersSeen += len(list)
 	switch {
 	case err != nil:
-		return err
+		return &ReferrersError{err}
 	case t.referrersSeen > maxNodes:
 		// Who refers to what is the registry's word: it may lead in circles.
 		return fmt.Errorf("more than %d others refer to it", maxNodes)
@@ -124,7 +124,7 @@ func (t *target) announce(ctx context.Context, subject digest.Digest, list []oci
 	}
 	listed, err := fetcher.FetchReferrers(ctx, subject)
 	if err != nil {
-		return err
+		return &ReferrersError{err}
 	}
 	if missing := without(list, listed); len(missing) > 0 {
 		return t.addReferrers(ctx, resolver.ReferrersTag(subject), missing)
@@ -186,3 +186,13 @@ func readIndex(rc io.ReadCloser, index *ocispec.Index) (err error) {
 	}
 	return nil
 }
+
+// ReferrersError is that nobody knows what refers to an image: whatever kept the
+// list from being had, the image itself is there.
+type ReferrersError struct{ Err error }
+
+// Error implements error.
+func (e *ReferrersError) Error() string { return "listing what refers to it: " + e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *ReferrersError) Unwrap() error { return e.Err }
