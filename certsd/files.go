@@ -58,7 +58,7 @@ func (l *loader) readCA(name string) (*certificates, error) {
 	if err != nil {
 		return nil, err
 	}
-	f.roots = true
+	f.vouches = serverAuth
 	read, err := f.certificates()
 	if err != nil {
 		return nil, fmt.Errorf("unusable CA file: %w", err)

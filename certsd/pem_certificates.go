@@ -16,8 +16,8 @@ type file struct {
 	// path is for messages.
 	path string
 	data []byte
-	// roots tells that its certificates are to vouch for servers.
-	roots   bool
+	// vouches is what its certificates are to vouch for, nil for nothing.
+	vouches asn1.ObjectIdentifier
 	scanned []pemfile.Block
 }
 
@@ -121,7 +121,7 @@ func (f *file) certificates() (*certificates, error) {
 		case block.Err != nil:
 		case isCertificate(block.Label):
 			total++
-			cert, err := parseCertificate(block, f.roots)
+			cert, err := parseCertificate(block, f.vouches)
 			if err != nil {
 				lost(fmt.Errorf("line %d: certificate %d cannot be read: %w", block.Line, total, err))
 				continue
@@ -165,7 +165,7 @@ func isCertificate(label string) bool {
 
 const trustedCertificate = "TRUSTED CERTIFICATE"
 
-func parseCertificate(block pemfile.Block, root bool) (*x509.Certificate, error) {
+func parseCertificate(block pemfile.Block, vouches asn1.ObjectIdentifier) (*x509.Certificate, error) {
 	if block.Label != trustedCertificate {
 		return x509.ParseCertificate(block.Bytes)
 	}
@@ -174,22 +174,23 @@ func parseCertificate(block pemfile.Block, root bool) (*x509.Certificate, error)
 	if err != nil {
 		return nil, err
 	}
-	if err := trustedForServers(settings); root && err != nil {
+	if err := trustedFor(vouches, settings); vouches != nil && err != nil {
 		return nil, err
 	}
 	return x509.ParseCertificate(raw.FullBytes)
 }
 
-// Uses that trust settings name: that of servers, and any.
+// Uses that trust settings name: those of servers and of clients, and any.
 var (
+	clientAuth = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 3, 2}
 	serverAuth = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 3, 1}
 	anyUse     = asn1.ObjectIdentifier{2, 5, 29, 37, 0}
 )
 
-// trustedForServers is an error where the settings that OpenSSL appends to a
-// TRUSTED CERTIFICATE do not let it vouch for servers: X509_CERT_AUX, of which
+// trustedFor is an error where the settings that OpenSSL appends to a TRUSTED
+// CERTIFICATE do not let it vouch for a use: X509_CERT_AUX, of which
 // openssl-x509(1) tells under "Trust settings".
-func trustedForServers(der []byte) error {
+func trustedFor(wanted asn1.ObjectIdentifier, der []byte) error {
 	if len(der) == 0 {
 		return nil
 	}
@@ -216,17 +217,25 @@ func trustedForServers(der []byte) error {
 		}
 	}
 	for _, use := range reject {
-		if use.Equal(serverAuth) || use.Equal(anyUse) {
-			return errors.New("its trust settings reject it for servers")
+		if use.Equal(wanted) || use.Equal(anyUse) {
+			return errors.New("its trust settings reject it for " + users(wanted))
 		}
 	}
 	for _, use := range trust {
-		if use.Equal(serverAuth) || use.Equal(anyUse) {
+		if use.Equal(wanted) || use.Equal(anyUse) {
 			return nil
 		}
 	}
 	if len(trust) > 0 {
-		return errors.New("its trust settings are for other uses than servers")
+		return errors.New("its trust settings are for other uses than " + users(wanted))
 	}
 	return nil
+}
+
+// users are those whom a CA with a use vouches for.
+func users(use asn1.ObjectIdentifier) string {
+	if use.Equal(clientAuth) {
+		return "clients"
+	}
+	return "servers"
 }

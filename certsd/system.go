@@ -125,7 +125,7 @@ func (s *systemBundle) read(rec *recorder, env [2]string) (pool *x509.CertPool, 
 // appendRoots adds what can be used of a file, as AppendCertsFromPEM of a
 // [x509.CertPool] does, in a time that grows with the file's size alone.
 func appendRoots(pool *x509.CertPool, data []byte) bool {
-	f := &file{data: data, roots: true}
+	f := &file{data: data, vouches: serverAuth}
 	read, err := f.certificates()
 	if err != nil {
 		return false

@@ -172,7 +172,7 @@ func (c *Config) Check() error {
 		return err
 	}
 	if certs != nil {
-		if _, err := certs.read(); err != nil {
+		if _, _, err := certs.read(); err != nil {
 			return err
 		}
 	}

@@ -288,12 +288,12 @@ func TestTLSMistakesAreFoundAtTheStart(t *testing.T) {
 	cert, key := filepath.Join(dir, "tls.cert"), filepath.Join(dir, "tls.key")
 	no := dir + "/no: no such file or directory"
 	for want, c := range map[string]*Config{
-		"tls_cert and tls_key are to be given together":     {TLSCert: cert},
-		"tls_client_ca: " + key + ": no certificate in PEM": {TLSCert: cert, TLSKey: key, TLSClientCA: key},
-		"tls_client_ca: open " + no:                         {TLSCert: cert, TLSKey: key, TLSClientCA: dir + "/no"},
-		"tls_cert: open " + no:                              {TLSCert: dir + "/no", TLSKey: dir + "/no"},
-		"tls_key: open " + no:                               {TLSCert: cert, TLSKey: dir + "/no"},
-		"tls_cert " + cert + " and tls_key " + cert + ": tls: found a certificate rather than a key in the PEM for the private key": {TLSCert: cert, TLSKey: cert},
+		"tls_cert and tls_key are to be given together":                      {TLSCert: cert},
+		"tls_client_ca: " + key + ": has no certificate, only a private key": {TLSCert: cert, TLSKey: key, TLSClientCA: key},
+		"tls_client_ca: open " + no:                                          {TLSCert: cert, TLSKey: key, TLSClientCA: dir + "/no"},
+		"tls_cert: open " + no:                                               {TLSCert: dir + "/no", TLSKey: dir + "/no"},
+		"tls_key: open " + no:                                                {TLSCert: cert, TLSKey: dir + "/no"},
+		"tls_cert " + cert + " and tls_key " + cert + ": the key file has no private key, only a certificate": {TLSCert: cert, TLSKey: cert},
 	} {
 		checked := DefaultConfig()
 		checked.TLSCert, checked.TLSKey, checked.TLSClientCA = c.TLSCert, c.TLSKey, c.TLSClientCA

@@ -7,10 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"sync"
 
 	"github.com/containerd/log"
 
+	"github.com/certsd/containerd-certsd/certsd"
 	"github.com/certsd/containerd-certsd/internal/plainfile"
 )
 
@@ -26,6 +28,8 @@ type certificates struct {
 	mu      sync.Mutex
 	stamps  [3]stamp
 	current *tls.Config
+	// lost is what of the files in use cannot be used, empty for nothing.
+	lost string
 }
 
 // certificates are the files to be read, nil where TLS is not spoken.
@@ -88,13 +92,20 @@ func (c *certificates) get(ctx context.Context) (*tls.Config, error) {
 	}
 	// Until they change again there is nothing to try, or to say, once more.
 	c.stamps = stamps
-	config, err := c.read()
+	config, lost, err := c.read()
+	switch {
+	case err == nil && lost != "" && c.current == nil:
+		log.G(ctx).Warn("certsd gateway: " + lost)
+	case err == nil && lost != "" && lost != c.lost:
+		// The files may be half written.
+		err = errors.New(lost)
+	}
 	switch {
 	case err == nil:
 		if c.current != nil {
 			log.G(ctx).WithField("file", c.cert).Info("certsd gateway: read a changed certificate")
 		}
-		c.current = config
+		c.current, c.lost = config, lost
 	case c.current == nil:
 		return nil, err
 	default:
@@ -103,38 +114,50 @@ func (c *certificates) get(ctx context.Context) (*tls.Config, error) {
 	return c.current, nil
 }
 
-func (c *certificates) read() (*tls.Config, error) {
+// read reads the files. lost says what of them cannot be used, empty for
+// nothing.
+func (c *certificates) read() (config *tls.Config, lost string, err error) {
 	cert, err := plainfile.Read(c.cert)
 	if err != nil {
-		return nil, fmt.Errorf("tls_cert: %w", err)
+		return nil, "", fmt.Errorf("tls_cert: %w", err)
 	}
 	key, err := plainfile.Read(c.key)
 	if err != nil {
-		return nil, fmt.Errorf("tls_key: %w", err)
+		return nil, "", fmt.Errorf("tls_key: %w", err)
 	}
-	pair, err := tls.X509KeyPair(cert, key)
+	pair, note, err := certsd.ParsePair(c.cert, cert, c.key, key)
 	if err != nil {
-		return nil, fmt.Errorf("tls_cert %s and tls_key %s: %w", c.cert, c.key, err)
+		return nil, "", fmt.Errorf("tls_cert %s and tls_key %s: %w", c.cert, c.key, err)
 	}
-	config := &tls.Config{
+	if note != nil {
+		lost = fmt.Sprintf("tls_cert %s: %v", c.cert, note)
+	}
+	config = &tls.Config{
 		MinVersion:   tls.VersionTLS12,
-		Certificates: []tls.Certificate{pair},
+		Certificates: []tls.Certificate{*pair},
 		NextProtos:   []string{"http/1.1"},
 		// A session must not outlive the CA that vouched for its client.
 		SessionTicketsDisabled: true,
 	}
 	if c.clientCA == "" {
-		return config, nil
+		return config, lost, nil
 	}
-	pem, err := plainfile.Read(c.clientCA)
+	data, err := plainfile.Read(c.clientCA)
 	if err != nil {
-		return nil, fmt.Errorf("tls_client_ca: %w", err)
+		return nil, "", fmt.Errorf("tls_client_ca: %w", err)
+	}
+	cas, note, err := certsd.ParseClientCAs(c.clientCA, data)
+	if err != nil {
+		return nil, "", fmt.Errorf("tls_client_ca: %s: %w", c.clientCA, err)
+	}
+	if note != nil {
+		lost = strings.TrimPrefix(fmt.Sprintf("%s; tls_client_ca %s: %v", lost, c.clientCA, note), "; ")
 	}
 	config.ClientCAs = x509.NewCertPool()
-	if !config.ClientCAs.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("tls_client_ca: %s: no certificate in PEM", c.clientCA)
+	for _, ca := range cas {
+		config.ClientCAs.AddCert(ca)
 	}
 	// Those without one may have the secret.
 	config.ClientAuth = tls.VerifyClientCertIfGiven
-	return config, nil
+	return config, lost, nil
 }

@@ -2,9 +2,6 @@ package migrate
 
 import (
 	"bytes"
-	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"path/filepath"
 	"strings"
@@ -107,7 +104,7 @@ func (p *planner) criTrust(c criTLS) trust {
 	t := trust{skipVerify: c.skipVerify, from: []string{c.at.file}}
 	if c.ca != "" {
 		t.system = true
-		if f := p.criFile(c.ca, c.caAt, checkCA); f != nil {
+		if f := p.criFile(c.ca, c.caAt); f != nil && p.isCA(f, c.caAt) {
 			t.ca = []*file{f}
 		}
 	}
@@ -121,21 +118,28 @@ func (p *planner) criTrust(c criTLS) trust {
 		p.notes.add(Left, c.keyAt, "not used: there is no cert_file")
 		return t
 	}
-	cert := p.criFile(c.cert, c.certAt, nil)
-	key := p.criFile(c.key, c.keyAt, checkKey)
+	cert := p.criFile(c.cert, c.certAt)
+	key := p.criFile(c.key, c.keyAt)
 	if cert == nil || key == nil {
 		return t
 	}
-	if _, err := tls.X509KeyPair(cert.data, key.data); err != nil {
-		p.notes.add(Left, c.certAt, "not used: %s", strings.TrimPrefix(err.Error(), "tls: "))
+	_, lost, err := certsd.ParsePair(cert.source, cert.data, key.source, key.data)
+	switch {
+	case errors.Is(err, certsd.ErrEncryptedKey):
+		p.notes.add(Left, c.keyAt, "not used: %s: %v", key.source, err)
 		return t
+	case err != nil:
+		p.notes.add(Left, c.certAt, "not used: %v", err)
+		return t
+	case lost != nil:
+		p.notes.add(Hint, c.certAt, "%s is used in part: %v", cert.source, lost)
 	}
 	t.client = []pair{{cert, key}}
 	return t
 }
 
 // criFile reads a file that a configuration names, nil if it cannot be used.
-func (p *planner) criFile(path string, at place, check func([]byte) error) *file {
+func (p *planner) criFile(path string, at place) *file {
 	if !filepath.IsAbs(path) {
 		// containerd is started in / by systemd.
 		p.notes.add(Hint, at, "%s is taken for a path below /", path)
@@ -146,29 +150,17 @@ func (p *planner) criFile(path string, at place, check func([]byte) error) *file
 		p.notes.add(Left, at, "not used: %v", err)
 		return nil
 	}
-	if check != nil {
-		if err := check(data); err != nil {
-			p.notes.add(Left, at, "not used: %s: %v", path, err)
-			return nil
-		}
-	}
 	return &file{source: path, data: data}
 }
 
-func checkCA(data []byte) error {
-	if !x509.NewCertPool().AppendCertsFromPEM(data) {
-		return errors.New("has no readable PEM certificate")
+// isCA reports whether a file has CA roots, and says what is wrong with it.
+func (p *planner) isCA(f *file, at place) bool {
+	_, lost, err := certsd.ParseCAs(f.source, f.data)
+	switch {
+	case err != nil:
+		p.notes.add(Left, at, "not used: %s: %v", f.source, err)
+	case lost != nil:
+		p.notes.add(Hint, at, "%s is used in part: %v", f.source, lost)
 	}
-	return nil
-}
-
-// checkKey recognises both ways to encrypt a PEM key: PKCS #8, RFC 5958, and
-// the header of RFC 1421 that OpenSSL used before.
-func checkKey(data []byte) error {
-	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
-		if block.Type == "ENCRYPTED PRIVATE KEY" || strings.Contains(block.Headers["Proc-Type"], "ENCRYPTED") {
-			return certsd.ErrEncryptedKey
-		}
-	}
-	return nil
+	return err == nil
 }
