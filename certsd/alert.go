@@ -23,6 +23,10 @@ const (
 	alertUnknownCA              alert = 48
 	alertAccessDenied           alert = 49
 	alertCertificateRequired    alert = 116
+
+	// Those that end a handshake for want of something in common.
+	alertProtocolVersion      alert = 70
+	alertInsufficientSecurity alert = 71
 )
 
 // alertNoRenegotiation is what crypto/tls sends to a server that asks for a

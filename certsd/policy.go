@@ -107,6 +107,8 @@ type reply struct {
 	// connection, fresh that the request was the first one on it, answered
 	// that at least a byte of an answer arrived.
 	asked, fresh, answered bool
+	// version is that of TLS, zero if there is no answer over TLS.
+	version uint16
 }
 
 // sick tells that the server has a problem of its own.

@@ -229,6 +229,9 @@ func (rd *round) try(req *http.Request, id *Identity) (*http.Response, reply, *e
 		return nil, o, x
 	}
 	o.status, o.header = resp.StatusCode, resp.Header
+	if resp.TLS != nil {
+		o.version = resp.TLS.Version
+	}
 	if o.status == http.StatusBadRequest {
 		o.page = peek(resp)
 	}

@@ -194,7 +194,7 @@ func TestNoRotationForOtherErrors(t *testing.T) {
 	}{
 		"nobody listens":              {closed, "connection refused"},
 		"no such name":                {"no-such-name.invalid", "no such host"},
-		"server of another authority": {unverified.host, "put the CA root that signed its certificate into DIR as NAME.crt"},
+		"server of another authority": {unverified.host, "put that CA's certificate into DIR as NAME.crt"},
 		"server of another name":      {elsewhere.host, "its certificate is for other.example"},
 	} {
 		t.Run(name, func(t *testing.T) {

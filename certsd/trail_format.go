@@ -1,6 +1,7 @@
 package certsd
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -86,8 +87,28 @@ func hints(lines []line) []string {
 	return hints
 }
 
-// who is the identity: its file, its subject, and until when it is valid.
+// blamed is who an attempt failed for where that is nothing that a client
+// certificate has to do with; empty otherwise.
+func (a Attempt) blamed() string {
+	switch {
+	case a.Err == nil || a.Skipped != "":
+		return ""
+	case errors.As(a.Err, new(*ProxyError)), proxyFailed(a.Err):
+		return "proxy"
+	case isVerification(a.Err):
+		return "server certificate"
+	case notConnected(a.Err), beforeCertificates(a):
+		return "connection"
+	}
+	return ""
+}
+
+// who is what an attempt is about: the identity with its file, its subject, and
+// until when it is valid, or what failed before one counted.
 func (a Attempt) who() string {
+	if blamed := a.blamed(); blamed != "" {
+		return blamed
+	}
 	if a.Identity == "" {
 		return "without a certificate"
 	}

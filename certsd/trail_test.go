@@ -182,13 +182,15 @@ func TestVerificationError(t *testing.T) {
 	}{
 		"with a CA file": {
 			func(dir certsDir) string { return dir.add(t, s.host) },
-			"(looked at DIR/ca.crt): put the CA root that signed its certificate into DIR as NAME.crt",
+			`(looked at DIR/ca.crt): its certificate is signed by "CN=stranger", which is not among the CA roots in DIR, ` +
+				`and the server does not send the certificate of "CN=stranger": put that CA's certificate into DIR as NAME.crt, if it is a root CA; `,
 		},
 		"with the system's roots": {
 			func(dir certsDir) string {
 				return filepath.Join(string(dir), strings.ReplaceAll(s.host, ":", "_")+"_")
 			},
-			"(looked at the system's roots): create the directory DIR with the CA root that signed its certificate as NAME.crt",
+			`(looked at the system's roots): its certificate is signed by "CN=stranger", which is not among the system's CA roots, ` +
+				`and the server does not send the certificate of "CN=stranger": create the directory DIR with that CA's certificate as NAME.crt, if it is a root CA; `,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -55,16 +55,17 @@ func newHTTPTransport(ep *Endpoint, id *Identity) *connections {
 		d.net.Timeout = ep.DialTimeout
 	}
 	return &connections{supply: &d.supply, Transport: &http.Transport{
-		Proxy:                 proxy,
-		DialContext:           d.dial,
-		DialTLSContext:        d.dialTLS,
-		TLSClientConfig:       d.tls,
-		MaxIdleConns:          64,
-		MaxIdleConnsPerHost:   16,
-		IdleConnTimeout:       idleTimeout,
-		TLSHandshakeTimeout:   handshakeTimeout,
-		ExpectContinueTimeout: 5 * time.Second,
-		ResponseHeaderTimeout: 30 * time.Second,
+		Proxy:                  proxy,
+		OnProxyConnectResponse: ProxyAnswered,
+		DialContext:            d.dial,
+		DialTLSContext:         d.dialTLS,
+		TLSClientConfig:        d.tls,
+		MaxIdleConns:           64,
+		MaxIdleConnsPerHost:    16,
+		IdleConnTimeout:        idleTimeout,
+		TLSHandshakeTimeout:    handshakeTimeout,
+		ExpectContinueTimeout:  5 * time.Second,
+		ResponseHeaderTimeout:  30 * time.Second,
 		// net/http would keep 10 MiB of them.
 		MaxResponseHeaderBytes: maxHeader,
 	}}

@@ -3,7 +3,6 @@ package certsd
 import (
 	"crypto/rsa"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
@@ -127,44 +126,42 @@ func (rd *round) directory() (path string, exists bool) {
 	return filepath.Join(root, dirNames(runtime.GOOS, host)[0]), false
 }
 
+// verificationHint says what is wrong with the server's certificate, and what to
+// do.
 func (rd *round) verificationHint(err error) string {
+	var unverified *tls.CertificateVerificationError
+	if !errors.As(err, &unverified) {
+		return ""
+	}
 	dir, exists := rd.directory()
-	if errors.As(err, new(x509.UnknownAuthorityError)) {
-		if exists {
-			return fmt.Sprintf("put the CA root that signed its certificate into %s as NAME.crt", dir)
-		}
-		return fmt.Sprintf("create the directory %s with the CA root that signed its certificate as NAME.crt", dir)
+	f := ServerChain{Chain: unverified.UnverifiedCertificates, Err: unverified.Err, Host: rd.req.URL.Hostname(), CAs: rd.ep.CAs, Dir: dir, NoDir: !exists}.Fault()
+	if f.Next == "" {
+		return f.Message
 	}
-	var named x509.HostnameError
-	if errors.As(err, &named) && named.Certificate != nil {
-		names := append([]string(nil), named.Certificate.DNSNames...)
-		for _, ip := range named.Certificate.IPAddresses {
-			names = append(names, ip.String())
-		}
-		if len(names) == 0 {
-			return "its certificate has no subject alternative names: it has to be issued anew"
-		}
-		return safetext.Line("its certificate is for "+strings.Join(names, ", "), maxName)
-	}
-	var invalid x509.CertificateInvalidError
-	if errors.As(err, &invalid) && invalid.Reason == x509.Expired && invalid.Cert != nil {
-		return fmt.Sprintf("%q is valid from %s to %s: renew it, or set this machine's clock",
-			safetext.Line(invalid.Cert.Subject.String(), maxName), day(invalid.Cert.NotBefore), day(invalid.Cert.NotAfter))
-	}
-	return ""
+	return f.Message + ": " + f.Next
 }
 
 // hint says what to do after the last attempt of a round, if there is something
 // to do.
 func (rd *round) hint(a Attempt, o reply) string {
+	var proxy *ProxyError
 	switch {
 	case isVerification(o.err):
 		return rd.verificationHint(o.err)
+	case errors.As(o.err, &proxy):
+		return proxy.Hint()
+	case proxyFailed(o.err):
+		return "see that the proxy runs, correct HTTPS_PROXY, or put the registry's host into NO_PROXY"
+	case beforeCertificates(a):
+		return NothingInCommon
 	case refusesRenegotiation(o.err):
 		return fmt.Sprintf("server %s asks for a client certificate in the middle of a connection, which Go does not support: "+
 			"it has to ask for it on each connection (Apache: SSLVerifyClient outside of Location and Directory)", a.Host)
 	case !refusal(o):
 		return ""
+	case a.Identity != "" && !a.Asked && !a.Resumed && o.version == tls.VersionTLS13:
+		return fmt.Sprintf("server %s did not ask for a client certificate: none of those in %s was presented (over TLS 1.3 an Apache whose SSLVerifyClient "+
+			"stands inside Location asks too late for Go, and answers so: move it outside)", a.Host, a.Dir)
 	case a.Identity != "" && !a.Asked && !a.Resumed:
 		return fmt.Sprintf("server %s did not ask for a client certificate: none of those in %s was presented", a.Host, a.Dir)
 	case rd.shortKey(a.Identity, o.err) > 0:
@@ -186,6 +183,11 @@ func (rd *round) hint(a Attempt, o reply) string {
 	}
 	return hint
 }
+
+// NothingInCommon is what to do about a server that ends a handshake before it
+// asks for a client certificate.
+const NothingInCommon = "it has no cipher suite or version of TLS in common with Go, and did not get as far as a client certificate: servers that offer only " +
+	"RSA key exchange are so: let the server offer ECDHE and TLS 1.2 or 1.3 (meanwhile GODEBUG=tlsrsakex=1)"
 
 // enoughBits is the length of an RSA key that security level 2 of OpenSSL, the
 // default of Debian and others, asks for.

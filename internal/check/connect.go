@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/certsd/containerd-certsd/certsd"
@@ -47,6 +48,7 @@ func (r *run) connect(ctx context.Context, e *certsd.Endpoint, live *Live) bool 
 	defer cancel()
 	p := &probe{}
 	transport := &http.Transport{
+		OnProxyConnectResponse: certsd.ProxyAnswered,
 		Proxy: func(req *http.Request) (*url.URL, error) {
 			u, err := http.ProxyFromEnvironment(req)
 			p.mu.Lock()
@@ -88,6 +90,7 @@ func (r *run) connect(ctx context.Context, e *certsd.Endpoint, live *Live) bool 
 			closing(resp.Body)
 		}
 	}
+	rsa := r.onlyRSA(ctx, e, err)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.report(live)
@@ -95,8 +98,61 @@ func (r *run) connect(ctx context.Context, e *certsd.Endpoint, live *Live) bool 
 	if e.Scheme == "https" && p.state != nil {
 		r.tls(e, live, p)
 	}
+	if rsa {
+		f := Finding{
+			Severity: r.severity(e), Code: TLSFailed, Where: e.Host,
+			Message: "it offers only RSA key exchange, which Go has switched off: " + wordsOf(err),
+			Next:    "let the server offer ECDHE (nginx: ssl_ciphers, Apache: SSLCipherSuite); meanwhile GODEBUG=tlsrsakex=1 in the environment of whoever pulls",
+		}
+		live.Error = f.Message
+		r.find(f)
+		return false
+	}
 	return r.reached(e, live, p, err)
 }
+
+// onlyRSA finds out whether a server that ended a handshake before there was a
+// certificate would have gone on with the cipher suites that Go has switched off.
+func (r *run) onlyRSA(ctx context.Context, e *certsd.Endpoint, err error) bool {
+	if alert, ok := certsd.ServerAlert(err); !ok || e.Scheme != "https" || alert != alertHandshakeFailure && alert != alertInsufficientSecurity {
+		return false
+	}
+	var suites []uint16
+	for _, suite := range tls.InsecureCipherSuites() {
+		if strings.HasPrefix(suite.Name, "TLS_RSA_") {
+			suites = append(suites, suite.ID)
+		}
+	}
+	shaken := false
+	transport := &http.Transport{
+		Proxy: http.ProxyFromEnvironment,
+		TLSClientConfig: &tls.Config{
+			MinVersion: tls.VersionTLS12, MaxVersion: tls.VersionTLS12, CipherSuites: suites,
+			InsecureSkipVerify: true, //nolint:gosec // nothing is sent: the handshake is given up
+			VerifyConnection: func(s tls.ConnectionState) error {
+				shaken = shaken || slices.Contains(suites, s.CipherSuite)
+				return errGivenUp
+			},
+		},
+	}
+	defer transport.CloseIdleConnections()
+	req, err := http.NewRequestWithContext(ctx, http.MethodHead, e.Scheme+"://"+e.Host+"/", nil)
+	if err != nil {
+		return false
+	}
+	if resp, err := transport.RoundTrip(req); err == nil {
+		closing(resp.Body)
+	}
+	return shaken
+}
+
+var errGivenUp = errors.New("the handshake is given up: all was seen")
+
+// The alerts of a server that has no cipher suite in common.
+const (
+	alertHandshakeFailure     tls.AlertError = 40
+	alertInsufficientSecurity tls.AlertError = 71
+)
 
 func (p *probe) trace() *httptrace.ClientTrace {
 	return &httptrace.ClientTrace{
@@ -137,6 +193,7 @@ func (r *run) reached(e *certsd.Endpoint, live *Live, p *probe, err error) bool 
 	f := Finding{Severity: r.severity(e), Where: e.Host}
 	var dns *net.DNSError
 	var record tls.RecordHeaderError
+	var refused *certsd.ProxyError
 	switch {
 	case p.state != nil:
 		return true
@@ -158,11 +215,16 @@ func (r *run) reached(e *certsd.Endpoint, live *Live, p *probe, err error) bool 
 	case p.connected == "":
 		f.Code, f.Message = NoConnection, "no connection: "+wordsOf(err)
 		f.Next = "see that the server runs, that the port is right, and that no firewall is in between"
+	case errors.As(err, &refused):
+		f.Code, f.Message, f.Next = ProxyFailed, refused.Error(), refused.Hint()
 	case p.proxy != nil && !alerted(err):
 		f.Code, f.Message = ProxyFailed, fmt.Sprintf("the proxy %s does not lead there: %s", live.Proxy, wordsOf(err))
 		f.Next = "look into the proxy's log, or put " + (&url.URL{Host: e.Host}).Hostname() + " into NO_PROXY"
 	default:
 		f.Code, f.Message = TLSFailed, "no TLS: "+wordsOf(err)
+		if alert, _ := certsd.ServerAlert(err); alert == alertHandshakeFailure && !p.asked {
+			f.Message = "no TLS: TLS alert 40, handshake failure, before it asked for a client certificate: it has no cipher suite or curve in common with Go"
+		}
 		f.Next = "see what the server says: openssl s_client -connect " + hostPort(e) + " -servername " + (&url.URL{Host: e.Host}).Hostname()
 	}
 	live.Error = f.Message
@@ -239,39 +301,14 @@ func (r *run) verify(e *certsd.Endpoint, s *tls.ConnectionState) error {
 
 // unverified says what is wrong with a server's certificate.
 func (r *run) unverified(e *certsd.Endpoint, s *tls.ConnectionState, err error) Finding {
-	f := Finding{Severity: r.severity(e), Where: e.Host, Code: ServerUnverified, Message: "its certificate is not accepted: " + wordsOf(err)}
-	roots := "the system's CA roots"
-	if len(e.CAs) > 0 {
-		roots = "the CA roots in " + e.Dir
-	}
-	var unknown x509.UnknownAuthorityError
-	var name x509.HostnameError
-	var invalid x509.CertificateInvalidError
-	switch {
-	case errors.As(err, &unknown):
-		leaf := s.PeerCertificates[len(s.PeerCertificates)-1]
-		f.Code = UnknownAuthority
-		f.Message = fmt.Sprintf("its certificate is signed by %q, which is not among %s", printable(leaf.Issuer.String()), roots)
-		f.Next = fmt.Sprintf("put that CA's certificate into %s as NAME.crt", r.directoryOf(e))
-		if other, file := r.namedForOthers(e, caFiles); file != "" && len(e.CAs) == 0 {
-			f.Next = fmt.Sprintf(`%[1]s is named for %[2]s only: if it is that CA, write server = "https://%[3]s" and ca = %[1]q at the top of hosts.toml`, filepath.Base(file), other, e.Host)
-		}
-	case errors.As(err, &name):
-		names := namesOf(s.PeerCertificates[0])
-		f.Code, f.Message = WrongName, fmt.Sprintf("its certificate is for %s, not for %s", joined(names), name.Host)
-		f.Next = "use one of these names for the registry, or have the certificate issued anew with this name among its subject alternative names"
-		if len(names) == 0 {
-			f.Message = "its certificate has no subject alternative names"
-			f.Next = "have it issued anew with " + name.Host + " among its subject alternative names"
-		}
-	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		cert := s.PeerCertificates[0]
-		if invalid.Cert != nil {
-			cert = invalid.Cert
-		}
-		f.Code = ServerExpired
-		f.Message = fmt.Sprintf("its certificate %q %s", printable(cert.Subject.String()), validity(cert, r.now()))
-		f.Next = "have it renewed, or set this machine's clock"
+	dir := r.directoryOf(e)
+	fault := certsd.ServerChain{
+		Chain: s.PeerCertificates, Err: err, Host: (&url.URL{Host: e.Host}).Hostname(), CAs: e.CAs, Dir: dir,
+		NoDir: e.Dir == "" && !isDir(dir), Now: r.now(),
+	}.Fault()
+	f := Finding{Severity: r.severity(e), Where: e.Host, Code: Code(fault.Kind), Message: fault.Message, Next: fault.Next}
+	if other, file := r.namedForOthers(e, caFiles); f.Code == UnknownAuthority && file != "" && len(e.CAs) == 0 {
+		f.Next = fmt.Sprintf(`%[1]s is named for %[2]s only: if it is that CA, write server = "https://%[3]s" and ca = %[1]q at the top of hosts.toml`, filepath.Base(file), other, e.Host)
 	}
 	return f
 }

@@ -25,6 +25,8 @@ const (
 	nextForNotAsked = "switch client certificates on at the server (nginx: ssl_verify_client, Apache: SSLVerifyClient), or look at user and password"
 )
 
+const nextForAskedLate = "let it ask on each connection: in Apache, SSLVerifyClient belongs outside of Location and Directory"
+
 // judge finds what the answer to a pull's first request means.
 func (r *run) judge(e *certsd.Endpoint, live *Live, resp *http.Response, body []byte, attempts []certsd.Attempt) {
 	last, _ := lastFor(attempts, e.Host)
@@ -46,6 +48,8 @@ func (r *run) judge(e *certsd.Endpoint, live *Live, resp *http.Response, body []
 	case status == http.StatusNotFound && resp.Header.Get("Docker-Distribution-API-Version") == "" && e.Path == "/v2":
 		r.notV2(e, live, f)
 		return
+	case status == http.StatusForbidden && len(e.Identities) > 0 && !last.Asked && strings.Contains(strings.ToLower(string(body)), "post-handshake authentication"):
+		f.Code, f.Message, f.Next = AskedLate, words+": it asks for a client certificate after the handshake of TLS 1.3, which Go does not support", nextForAskedLate
 	case status == http.StatusForbidden && len(e.Identities) > 0 && !last.Asked && !last.Resumed:
 		f.Code, f.Message, f.Next = NotAsked, words+notAsked, nextForNotAsked
 	case status == http.StatusForbidden:
@@ -102,7 +106,7 @@ func (r *run) failed(e *certsd.Endpoint, err error, attempts []certsd.Attempt) {
 		f.Code = ServerUnverified
 	case refused && strings.Contains(last.Hint, "in the middle of a connection"):
 		f.Code, f.Message = AskedLate, "it asks for a client certificate in the middle of a connection"
-		f.Next = "let it ask on each connection: in Apache, SSLVerifyClient belongs outside of Location and Directory"
+		f.Next = nextForAskedLate
 	case refused && len(e.Identities) == 0:
 		f.Code, f.Next = CertificateRequired, r.nextForRequired(e)
 	case refused:

@@ -72,7 +72,7 @@ func TestWhatServersSay(t *testing.T) {
 				"hosts.toml": "[host.\"https://127.0.0.1:1\"]\nca = \"mirror.crt\"\nclient = [[\"alpha.cert\", \"alpha.key\"]]\n",
 			},
 			want: []string{
-				`error unknown-authority REG: its certificate is signed by "CN=servers", which is not among the system's CA roots -> ` +
+				`error unknown-authority REG: its certificate is signed by "CN=servers", which is not among the system's CA roots, and the server does not send the certificate of "CN=servers" -> ` +
 					`mirror.crt is named for 127.0.0.1:1 only: if it is that CA, write server = "https://REG" and ca = "mirror.crt" at the top of hosts.toml`,
 				"warning no-connection 127.0.0.1:1: no connection: connection refused: nothing listens there -> see that the server runs, that the port is right, and that no firewall is in between",
 				fails,
@@ -176,13 +176,13 @@ func TestWhatServersSay(t *testing.T) {
 		}, {
 			name: "a CA that did not sign the server's", in: files{"ca": otherCA},
 			want: []string{
-				`error unknown-authority REG: its certificate is signed by "CN=servers", which is not among the CA roots in ROOT/REG_ -> put that CA's certificate into ROOT/REG_ as NAME.crt`,
+				`error unknown-authority REG: its certificate is signed by "CN=servers", which is not among the CA roots in ROOT/REG_, and the server does not send the certificate of "CN=servers" -> put that CA's certificate into ROOT/REG_ as NAME.crt, if it is a root CA; if it is an intermediate CA, mend it at the server, which has to send it, too: after its own certificate in the same file`,
 				fails,
 			},
 		}, {
 			name: "no CA", in: files{"alpha": alpha},
 			want: []string{
-				`error unknown-authority REG: its certificate is signed by "CN=servers", which is not among the system's CA roots -> put that CA's certificate into ROOT/REG_ as NAME.crt`,
+				`error unknown-authority REG: its certificate is signed by "CN=servers", which is not among the system's CA roots, and the server does not send the certificate of "CN=servers" -> put that CA's certificate into ROOT/REG_ as NAME.crt, if it is a root CA; if it is an intermediate CA, mend it at the server, which has to send it, too: after its own certificate in the same file`,
 				fails,
 			},
 		}, {
@@ -197,7 +197,7 @@ func TestWhatServersSay(t *testing.T) {
 			name: "no name", in: files{"ca": serverCA},
 			server: server{pair: serverCA.Client("127.0.0.1")},
 			want: []string{
-				"error wrong-name REG: its certificate has no subject alternative names -> have it issued anew with 127.0.0.1 among its subject alternative names",
+				"error wrong-name REG: its certificate has no subject alternative names, and its common name \"127.0.0.1\" does not count -> have it issued anew with 127.0.0.1 among its subject alternative names: subjectAltName=IP:127.0.0.1",
 				fails,
 			},
 		}, {

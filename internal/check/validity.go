@@ -2,7 +2,6 @@ package check
 
 import (
 	"crypto/x509"
-	"fmt"
 	"time"
 
 	"github.com/certsd/containerd-certsd/certsd"
@@ -38,27 +37,4 @@ func namesOf(cert *x509.Certificate) []string {
 }
 
 // validity is until when a certificate is valid, in words.
-func validity(cert *x509.Certificate, now time.Time) string {
-	switch {
-	case now.Before(cert.NotBefore):
-		return "becomes valid in " + span(cert.NotBefore.Sub(now))
-	case now.After(cert.NotAfter):
-		return "expired " + span(now.Sub(cert.NotAfter)) + " ago"
-	default:
-		return "expires in " + span(cert.NotAfter.Sub(now))
-	}
-}
-
-// span is a duration in its largest unit of which there are two at least.
-func span(d time.Duration) string {
-	const day = 24 * time.Hour
-	for _, unit := range []struct {
-		name string
-		size time.Duration
-	}{{"years", 365 * day}, {"days", day}, {"hours", time.Hour}, {"minutes", time.Minute}} {
-		if n := d / unit.size; n >= 2 {
-			return fmt.Sprintf("%d %s", n, unit.name)
-		}
-	}
-	return fmt.Sprintf("%d seconds", d/time.Second)
-}
+func validity(cert *x509.Certificate, now time.Time) string { return certsd.Validity(cert, now) }

@@ -1,0 +1,299 @@
+package certsd
+
+import (
+	"bytes"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/certsd/containerd-certsd/internal/safetext"
+)
+
+// ServerFault is what is wrong with the certificate of a server, in words for
+// whoever may mend it.
+type ServerFault struct {
+	Kind ServerFaultKind
+	// Message says what is wrong, Next what to do, and where: at the server or
+	// in the directory.
+	Message, Next string
+}
+
+// ServerFaultKind says what a fault is about.
+type ServerFaultKind string
+
+// The kinds of faults.
+const (
+	// UnknownAuthority: no CA root that counts has signed it.
+	UnknownAuthority ServerFaultKind = "unknown-authority"
+	// WrongName: it is for other names.
+	WrongName ServerFaultKind = "wrong-name"
+	// ServerExpired: it, or a CA above it, is outside of its validity.
+	ServerExpired ServerFaultKind = "server-expired"
+	// ServerUnverified: anything else.
+	ServerUnverified ServerFaultKind = "server-unverified"
+)
+
+// ServerChain is a server's certificate that was not accepted.
+type ServerChain struct {
+	// Chain is what the server sent, its own certificate first.
+	Chain []*x509.Certificate
+	// Err is what crypto/x509 says.
+	Err error
+	// Host is the host that was asked, without a port.
+	Host string
+	// CAs are the CA roots of the directory; none means the system's.
+	CAs []CA
+	// Dir is the directory that CA roots belong in. NoDir tells that it is not
+	// there.
+	Dir   string
+	NoDir bool
+	// Now is the time that counts; zero is the clock.
+	Now time.Time
+}
+
+// Fault finds out what is wrong. crypto/x509 calls every CA unknown that has
+// not signed; here it is looked at why.
+func (c ServerChain) Fault() ServerFault {
+	if c.Now.IsZero() {
+		c.Now = time.Now()
+	}
+	var named x509.HostnameError
+	var invalid x509.CertificateInvalidError
+	switch {
+	case len(c.Chain) == 0:
+	case errors.As(c.Err, &named):
+		return c.wrongName()
+	case errors.As(c.Err, &invalid) && invalid.Cert != nil:
+		return c.invalid(invalid)
+	case errors.As(c.Err, new(x509.UnknownAuthorityError)):
+		return c.unknown()
+	}
+	return ServerFault{Kind: ServerUnverified, Message: "its certificate is not accepted: " + safetext.Line(c.Err.Error(), maxURL)}
+}
+
+// unknown follows the chain from the server's certificate to the first that
+// nothing vouches for.
+func (c ServerChain) unknown() ServerFault {
+	cert := c.Chain[0]
+	var broken *link
+	for range c.Chain {
+		next := (*x509.Certificate)(nil)
+		for _, l := range c.parents(cert) {
+			switch {
+			case l.err == nil && l.file == "":
+				next = l.parent
+			case l.err != nil && (broken == nil || broken.child != cert || broken.file == ""):
+				broken = &l
+			}
+		}
+		if next == nil {
+			break
+		}
+		cert = next
+	}
+	if broken != nil && broken.child == cert {
+		return c.brokenLink(broken)
+	}
+	return c.missing(cert)
+}
+
+// link is a certificate and one that has the name of its issuer.
+type link struct {
+	child, parent *x509.Certificate
+	// file is the CA file that the parent is in, empty for what the server sent.
+	file string
+	// err is why it has not signed.
+	err error
+}
+
+// parents are the certificates with the name of the issuer of one.
+func (c ServerChain) parents(cert *x509.Certificate) []link {
+	var links []link
+	for _, ca := range c.CAs {
+		for _, root := range ca.Certificates {
+			if bytes.Equal(root.RawSubject, cert.RawIssuer) {
+				links = append(links, link{cert, root, ca.File, cert.CheckSignatureFrom(root)})
+			}
+		}
+	}
+	for _, sent := range c.Chain {
+		if bytes.Equal(sent.RawSubject, cert.RawIssuer) && !sent.Equal(cert) {
+			links = append(links, link{cert, sent, "", cert.CheckSignatureFrom(sent)})
+		}
+	}
+	return links
+}
+
+func (c ServerChain) brokenLink(l *link) ServerFault {
+	f := ServerFault{Kind: ServerUnverified}
+	issuer, where := name(l.parent), "which the server sends"
+	if l.file != "" {
+		where = "which is in " + l.file
+	}
+	var weak x509.InsecureAlgorithmError
+	switch {
+	case errors.As(l.err, &weak):
+		f.Message = fmt.Sprintf("%s is signed with %s, which nobody accepts any more", c.which(l.child), l.child.SignatureAlgorithm)
+		f.Next = "have it issued anew at the server, signed with SHA-256"
+	case errors.As(l.err, new(x509.ConstraintViolationError)):
+		f.Message = fmt.Sprintf("%s is signed by %q, %s and may sign no certificates: %s", c.which(l.child), issuer, where, mayNotSign(l.parent))
+		f.Next = "have the CA's certificate made anew with CA:TRUE and keyCertSign, at the server and in " + c.Dir
+	default:
+		f.Kind = UnknownAuthority
+		f.Message = fmt.Sprintf("%s is signed by %q: a CA of this name is known, %s, and its key has not signed this certificate: "+
+			"the CA was made anew, or is another one of the same name", c.which(l.child), issuer, where)
+		f.Next = "put the present certificate of that CA into " + c.Dir
+		if l.file != "" {
+			f.Next = fmt.Sprintf("get the present certificate of that CA from the registry's owner, and put it into %s beside %s, as NAME.crt", c.Dir, filepath.Base(l.file))
+		}
+	}
+	return f
+}
+
+func mayNotSign(cert *x509.Certificate) string {
+	if !cert.BasicConstraintsValid || !cert.IsCA {
+		return "its basic constraints say CA:FALSE, or are not there"
+	}
+	return "its key usage lacks keyCertSign"
+}
+
+// missing is for a certificate whose issuer is not known.
+func (c ServerChain) missing(cert *x509.Certificate) ServerFault {
+	issuer := safetext.Line(cert.Issuer.String(), maxName)
+	roots := "the system's CA roots"
+	if len(c.CAs) > 0 {
+		roots = "the CA roots in " + c.Dir
+	}
+	f := ServerFault{Kind: UnknownAuthority, Message: fmt.Sprintf("its certificate is signed by %q, which is not among %s", issuer, roots), Next: c.put("that CA's certificate")}
+	switch {
+	case cert == c.Chain[0] && bytes.Equal(cert.RawSubject, cert.RawIssuer):
+		f.Message = fmt.Sprintf("its certificate %q is signed by itself, and is not among %s", issuer, roots)
+		f.Next = c.put("that certificate") + ", if it is the right server's"
+	case cert == c.Chain[0]:
+		f.Message += fmt.Sprintf(", and the server does not send the certificate of %q", issuer)
+		f.Next += ", if it is a root CA; if it is an intermediate CA, mend it at the server, which has to send it, too: after its own certificate in the same file"
+		if len(cert.IssuingCertificateURL) > 0 {
+			f.Next += fmt.Sprintf(" (its certificate says that one is at %s)", safetext.Line(cert.IssuingCertificateURL[0], maxName))
+		}
+	}
+	return f
+}
+
+// put says how something gets into the directory.
+func (c ServerChain) put(what string) string {
+	if c.NoDir {
+		return fmt.Sprintf("create the directory %s with %s as NAME.crt", c.Dir, what)
+	}
+	return fmt.Sprintf("put %s into %s as NAME.crt", what, c.Dir)
+}
+
+// which says which certificate of the server one is.
+func (c ServerChain) which(cert *x509.Certificate) string {
+	if cert == c.Chain[0] {
+		return "its certificate"
+	}
+	return fmt.Sprintf("the CA certificate %q that it sends", name(cert))
+}
+
+func name(cert *x509.Certificate) string { return safetext.Line(cert.Subject.String(), maxName) }
+
+// fileOf is the CA file that a certificate is in.
+func (c ServerChain) fileOf(cert *x509.Certificate) string {
+	for _, ca := range c.CAs {
+		if slices.ContainsFunc(ca.Certificates, cert.Equal) {
+			return ca.File
+		}
+	}
+	return ""
+}
+
+// invalid is for a certificate of the path, or a CA root, that is not valid.
+func (c ServerChain) invalid(err x509.CertificateInvalidError) ServerFault {
+	f := ServerFault{Kind: ServerUnverified}
+	cert, who := err.Cert, "its certificate"
+	if !cert.Equal(c.Chain[0]) {
+		who = "the CA certificate it sends,"
+		if file := c.fileOf(cert); file != "" {
+			who = "the CA certificate in " + file + ","
+		}
+	}
+	who = fmt.Sprintf("%s %q", who, name(cert))
+	switch err.Reason {
+	case x509.Expired:
+		f.Kind = ServerExpired
+		f.Message = who + " " + Validity(cert, c.Now)
+		f.Next = "have it renewed, or set this machine's clock"
+		if file := c.fileOf(cert); file != "" {
+			f.Next = fmt.Sprintf("put the CA's renewed certificate into %s in place of %s, or set this machine's clock", c.Dir, filepath.Base(file))
+		}
+	case x509.NotAuthorizedToSign:
+		f.Message = fmt.Sprintf("%s may sign no certificates, and has signed one: %s", who, mayNotSign(cert))
+		f.Next = "have the CA's certificate made anew with CA:TRUE and keyCertSign, at the server and in " + c.Dir
+	case x509.IncompatibleUsage:
+		f.Message = who + " is not for servers: its extended key usage lacks serverAuth"
+		f.Next = "have it issued anew at the server, with serverAuth"
+	default:
+		f.Message = fmt.Sprintf("%s is not accepted: %s", who, safetext.Line(err.Error(), maxURL))
+		f.Next = "have it issued anew at the server"
+	}
+	return f
+}
+
+// wrongName compares the names in the certificate with that of the host.
+func (c ServerChain) wrongName() ServerFault {
+	cert, host := c.Chain[0], c.Host
+	f := ServerFault{Kind: WrongName}
+	entry := "DNS:" + host
+	address := net.ParseIP(strings.Trim(host, "[]"))
+	if address != nil {
+		entry = "IP:" + address.String()
+	}
+	anew := fmt.Sprintf("have it issued anew with %s among its subject alternative names: subjectAltName=%s", host, entry)
+	var names []string
+	for _, dns := range cert.DNSNames {
+		names = append(names, safetext.Line(dns, maxName))
+	}
+	for _, ip := range cert.IPAddresses {
+		names = append(names, ip.String())
+	}
+	switch odd := oddName(cert.DNSNames, host, address); {
+	case len(names) == 0:
+		f.Message = "its certificate has no subject alternative names"
+		if cert.Subject.CommonName != "" {
+			f.Message += fmt.Sprintf(", and its common name %q does not count", safetext.Line(cert.Subject.CommonName, maxName))
+		}
+		f.Next = anew
+	case odd != "" && address != nil:
+		f.Message = fmt.Sprintf("its certificate names %s as a DNS name (DNS:%s); an address has to be there as %s", host, safetext.Line(odd, maxName), entry)
+		f.Next = anew
+	case odd != "":
+		f.Message = fmt.Sprintf("its certificate has the name %q; the name of a host has to be there alone, without scheme and port", safetext.Line(odd, maxName))
+		f.Next = anew
+	default:
+		f.Message = fmt.Sprintf("its certificate is for %s, not for %s", safetext.Line(strings.Join(names, ", "), maxURL), host)
+		f.Next = "use one of these names for the registry, or have the certificate issued anew with this name among its subject alternative names"
+	}
+	return f
+}
+
+// oddName is a DNS name of a certificate that is meant for the host and cannot
+// stand for it: an address, or one with a scheme or a port.
+func oddName(names []string, host string, address net.IP) string {
+	for _, dns := range names {
+		bare := strings.TrimSuffix(strings.TrimPrefix(strings.TrimPrefix(dns, "https://"), "http://"), "/")
+		if h, _, err := net.SplitHostPort(bare); err == nil {
+			bare = h
+		}
+		bare = strings.Trim(bare, "[]")
+		switch {
+		case address != nil && address.Equal(net.ParseIP(bare)), bare != dns && strings.EqualFold(bare, host):
+			return dns
+		}
+	}
+	return ""
+}

@@ -1,0 +1,70 @@
+package certsd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+
+	"github.com/certsd/containerd-certsd/internal/safetext"
+)
+
+// ProxyError tells that the proxy of the environment does not lead to a server:
+// what it answers is not the server's answer.
+type ProxyError struct {
+	// Proxy is its URL without user and password, Host the host:port that it was
+	// to connect to.
+	Proxy, Host string
+	// Status is what it answered.
+	Status int
+}
+
+// Error names the proxy and what to do.
+func (e *ProxyError) Error() string {
+	return fmt.Sprintf("proxy %s answers %d %s to CONNECT %s", e.Proxy, e.Status, http.StatusText(e.Status), e.Host)
+}
+
+// Hint is what to do.
+func (e *ProxyError) Hint() string {
+	host, _, err := net.SplitHostPort(e.Host)
+	if err != nil {
+		host = e.Host
+	}
+	if e.Status == http.StatusProxyAuthRequired {
+		return fmt.Sprintf("the proxy %s wants a user and a password: write them into HTTPS_PROXY (http://USER:PASSWORD@HOST:PORT), or put %s into NO_PROXY", e.Proxy, host)
+	}
+	return fmt.Sprintf("correct HTTPS_PROXY, put %s into NO_PROXY, or have the proxy %s let this through", host, e.Proxy)
+}
+
+// ProxyAnswered is for OnProxyConnectResponse of an http.Transport. It makes a
+// [ProxyError] of what a proxy answers to CONNECT, which net/http would reduce
+// to its reason phrase.
+func ProxyAnswered(_ context.Context, proxy *url.URL, req *http.Request, resp *http.Response) error {
+	if resp.StatusCode == http.StatusOK {
+		return nil
+	}
+	return &ProxyError{Proxy: (&url.URL{Scheme: proxy.Scheme, Host: proxy.Host}).String(), Host: safetext.Line(req.Host, maxName), Status: resp.StatusCode}
+}
+
+// proxyFailed reports whether a proxy could not be reached.
+func proxyFailed(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "proxyconnect"
+}
+
+// notConnected reports whether no connection came about: the name, the address
+// or the port.
+func notConnected(err error) bool {
+	var op *net.OpError
+	return errors.As(err, new(*net.DNSError)) || errors.As(err, &op) && op.Op == "dial" || errors.Is(err, errHandshakeTimeout)
+}
+
+// beforeCertificates reports whether a server ended the handshake before it
+// asked for a client certificate: no cipher suite, curve or version of TLS in
+// common.
+func beforeCertificates(a Attempt) bool {
+	alert, ok := remoteAlert(a.Err)
+	return ok && (alert == alertHandshakeFailure || alert == alertProtocolVersion || alert == alertInsufficientSecurity) && !a.Asked && !a.Resumed
+}
