@@ -221,6 +221,9 @@ func (r *run) pullFailed(ctx context.Context, err error, attempts []certsd.Attem
 	if u, e := url.Parse(last.URL); e == nil && !r.isEndpoint(u.Host) && r.has(OtherHostAsks) {
 		return
 	}
+	if r.failedAt(last.Host, AskedLate) {
+		return // what the pull met, and what to do about it, is said
+	}
 	var page *resolver.NotManifestError
 	switch {
 	case errors.As(err, &page):
