@@ -36,6 +36,10 @@ type Options struct {
 	// Instance tells this server from others of the same containerd. What it
 	// leaves behind when it is killed is removed by the next of that name.
 	Instance string
+	// Lock is a file, made where there is none, by which processes of an instance
+	// know that another one lives, which may still have pulls under way. Empty:
+	// there is no other.
+	Lock string
 	// Settings are CRI's settings that containerd does not tell.
 	Settings Settings
 	// Hooks observe what happens. They must not block.

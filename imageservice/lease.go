@@ -32,10 +32,15 @@ type leaseholder struct {
 	client            *containerd.Client
 	instance, process string
 	made              *atomic.Int64
+	// lives reports whether the process of that name may still need its leases.
+	lives func(process string) bool
 }
 
 func newLeaseholder(instance string, client *containerd.Client) leaseholder {
-	return leaseholder{client: client, instance: instance, process: rand.Text(), made: &atomic.Int64{}}
+	return leaseholder{
+		client: client, instance: instance, process: rand.Text(), made: &atomic.Int64{},
+		lives: func(string) bool { return false },
+	}
 }
 
 // hold makes a lease for what is done with the context it returns.
@@ -58,22 +63,27 @@ func (l leaseholder) hold(ctx context.Context) (context.Context, func(), error) 
 	}, nil
 }
 
-// sweep removes what a process of this instance has left behind that was killed.
-func (l leaseholder) sweep(ctx context.Context) (removed int, err error) {
+// sweep removes what processes of this instance have left behind that were
+// killed, and reports whether there are leases of one that lives.
+func (l leaseholder) sweep(ctx context.Context) (living bool, err error) {
 	ctx = namespaces.WithNamespace(ctx, namespace)
 	manager := l.client.LeasesService()
 	list, err := manager.List(ctx, fmt.Sprintf("labels.%q==%q", labelInstance, l.instance))
 	if err != nil {
-		return 0, err
+		return false, err
 	}
 	for _, lease := range list {
-		if lease.Labels[labelProcess] == l.process {
+		process := lease.Labels[labelProcess]
+		if process == l.process {
+			continue
+		}
+		if l.lives(process) {
+			living = true
 			continue
 		}
 		if err := manager.Delete(ctx, lease); err != nil && !errdefs.IsNotFound(err) {
-			return removed, err
+			return living, err
 		}
-		removed++
 	}
-	return removed, nil
+	return living, nil
 }

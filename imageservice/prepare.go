@@ -21,10 +21,7 @@ const (
 // ends: it removes what a killed process has left behind, and brings the images
 // that containerd pulls by itself, without certificates.
 func (s *Server) Prepare(ctx context.Context) {
-	s.try(ctx, func(ctx context.Context) error {
-		_, err := s.target.leases.sweep(ctx)
-		return err
-	})
+	living := s.sweep(ctx)
 	var images []string
 	s.try(ctx, func(ctx context.Context) error {
 		c, err := s.target.learn(namespaces.WithNamespace(ctx, namespace))
@@ -37,6 +34,22 @@ func (s *Server) Prepare(ctx context.Context) {
 	for _, image := range images {
 		s.try(ctx, func(ctx context.Context) error { return s.bring(ctx, image) })
 	}
+	// One that finishes its pulls may yet be killed in them.
+	for living && ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-time.After(lastTry):
+			living = s.sweep(ctx)
+		}
+	}
+}
+
+func (s *Server) sweep(ctx context.Context) (living bool) {
+	s.try(ctx, func(ctx context.Context) (err error) {
+		living, err = s.target.leases.sweep(ctx)
+		return err
+	})
+	return living
 }
 
 // try repeats what fails, and tells of it once for each reason.

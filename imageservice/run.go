@@ -38,7 +38,7 @@ func (c *Config) Run(ctx context.Context, ready func(net.Addr)) error {
 	}
 	server, err := New(Options{
 		Hosts: hosts, All: c.Registries == RegistriesAll, Containerd: c.Containerd, ImageService: c.ImageService,
-		Instance: instanceOf(listener), Settings: pulls, Hooks: logHooks(log.G(ctx)),
+		Instance: instanceOf(listener), Lock: instanceOf(listener) + ".lock", Settings: pulls, Hooks: logHooks(log.G(ctx)),
 	})
 	if err != nil {
 		return errors.Join(err, listener.Close())

@@ -20,6 +20,8 @@ type target struct {
 	settings Settings
 	hooks    Hooks
 	leases   leaseholder
+	// alive is nil where there is no lock file.
+	alive *alive
 	// facts are what it says of its configuration.
 	facts facts
 	// unpacks keeps two pulls from fetching and unpacking the same layer.
@@ -38,7 +40,25 @@ func newTarget(o Options) (*target, error) {
 		return nil, err
 	}
 	d.leases = newLeaseholder(o.Instance, d.client)
+	if o.Lock == "" {
+		return d, nil
+	}
+	if d.alive, err = newAlive(o.Lock); err != nil {
+		// Leases that are left end by themselves.
+		d.leases.lives = func(string) bool { return true }
+		d.warn("the leases of processes that were killed are not removed: which ones live is not known: %w", err)
+		return d, nil
+	}
+	d.leases.process, d.leases.lives = d.alive.name(), d.alive.lives
 	return d, nil
+}
+
+// Close ends the connection, once there are no more pulls.
+func (d *target) Close() {
+	d.connection.Close()
+	if d.alive != nil {
+		d.alive.close()
+	}
 }
 
 // pull pulls and unpacks an image, gives it the names that CRI would have given

@@ -1,0 +1,13 @@
+//go:build !linux
+
+package imageservice
+
+import "errors"
+
+// alive is for Linux, as containerd's CRI is.
+type alive struct{}
+
+func newAlive(string) (*alive, error) { return nil, errors.ErrUnsupported }
+func (*alive) name() string           { return "" }
+func (*alive) lives(string) bool      { return true }
+func (*alive) close()                 {}
