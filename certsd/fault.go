@@ -166,7 +166,11 @@ func mayNotSign(cert *x509.Certificate) string {
 func (c ServerChain) missing(cert *x509.Certificate) ServerFault {
 	issuer := safetext.Line(cert.Issuer.String(), maxName)
 	roots := "the system's CA roots"
-	if len(c.CAs) > 0 {
+	switch {
+	case len(c.CAs) > 0 && c.NoDir:
+		// Those of the registry that led there count.
+		roots = "the CA roots in " + filepath.Dir(c.CAs[0].File) + " or the system's"
+	case len(c.CAs) > 0:
 		roots = "the CA roots in " + c.Dir
 	}
 	f := ServerFault{Kind: UnknownAuthority, Message: fmt.Sprintf("its certificate is signed by %q, which is not among %s", issuer, roots), Next: c.put("that CA's certificate")}
