@@ -37,6 +37,8 @@ func TestMain(m *testing.M) {
 	}
 	testscript.Main(m, map[string]func(){
 		"get":         getMain,
+		"hostile":     hostileMain,
+		"took":        tookMain,
 		"cri-pull":    criPullMain,
 		"cri-kill":    criKillMain,
 		"cri-record":  criRecordMain,
