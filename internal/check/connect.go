@@ -101,7 +101,7 @@ func (r *run) connect(ctx context.Context, e *certsd.Endpoint, live *Live) bool 
 	if rsa {
 		f := Finding{
 			Severity: r.severity(e), Code: TLSFailed, Where: e.Host,
-			Message: "it offers only RSA key exchange, which Go has switched off: " + wordsOf(err),
+			Message: "it offers only RSA key exchange, which Go has switched off",
 			Next:    "let the server offer ECDHE (nginx: ssl_ciphers, Apache: SSLCipherSuite); meanwhile GODEBUG=tlsrsakex=1 in the environment of whoever pulls",
 		}
 		live.Error = f.Message
