@@ -3,12 +3,19 @@ package check
 import (
 	"fmt"
 	"slices"
+
+	"github.com/certsd/containerd-certsd/certsd"
 )
 
 // conclude gives the verdict.
 func (r *run) conclude() {
 	v := r.report
+	refused := r.has(CertificateRefused) || r.has(AllRefused) || r.has(CertificateRequired)
 	slices.SortStableFunc(v.Findings, func(a, b Finding) int {
+		if refused && ofPair[a.Code] != ofPair[b.Code] {
+			// What is wrong here can be mended here, before anybody is asked.
+			return order(!ofPair[a.Code])
+		}
 		return severityOrder(a.Severity) - severityOrder(b.Severity)
 	})
 	switch {
@@ -27,6 +34,21 @@ func (r *run) conclude() {
 	default:
 		v.Verdict, v.Reason = r.byEndpoints()
 	}
+}
+
+// ofPair are the findings about a client certificate's own files. Where a server
+// refuses certificates they are the likely cause.
+var ofPair = map[Code]bool{
+	Code(certsd.CertificateMissing): true, Code(certsd.Expired): true, Code(certsd.KeyEncrypted): true, Code(certsd.KeyMismatch): true,
+	Code(certsd.KeyMissing): true, Code(certsd.NotForClients): true, Code(certsd.NotYetValid): true, Code(certsd.PairUnusable): true,
+}
+
+// order is what a comparison returns for one that comes last, or first.
+func order(last bool) int {
+	if last {
+		return 1
+	}
+	return -1
 }
 
 // byEndpoints is the verdict where no repository was named.

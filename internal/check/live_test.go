@@ -92,9 +92,9 @@ func TestWhatServersSay(t *testing.T) {
 			name: "a certificate that has expired", in: files{"ca": serverCA, "old": certIssued(96*time.Hour, 24*time.Hour)},
 			server: server{auth: tls.RequireAndVerifyClientCert},
 			want: []string{
+				"warning expired ROOT/REG_/old.cert: CN=timed expired 2 days ago -> renew it, or set this machine's clock",
 				"error certificate-refused REG: TLS alert 45, certificate expired: the client certificate is outside of its validity, by the server's clock (old.cert) -> " +
 					"renew the certificate; if it is new, compare the clocks of this machine and of the server",
-				"warning expired ROOT/REG_/old.cert: CN=timed expired 2 days ago -> renew it, or set this machine's clock",
 				fails,
 			},
 		}, {
