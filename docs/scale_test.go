@@ -1,7 +1,6 @@
 package docs
 
 import (
-	"container/heap"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -19,8 +18,6 @@ const (
 	layers    = 5
 	layerMiB  = 100
 	configMiB = 0.01
-	// containerd's max_concurrent_downloads.
-	atATime = 3
 	// How fast one layer reaches one node, in MiB/s: the link of a node or its
 	// share of that of the gateway, whichever is less, is not worth more detail.
 	layerRate = 20
@@ -39,67 +36,18 @@ func pulls(n int) load {
 	return load{n * requestsOfAPull, float64(n) * (layers*layerMiB + configMiB)}
 }
 
-// event is the end of a layer at a node.
-type event struct {
-	at    float64
-	node  int
-	layer int
-}
-
-type events []event
-
-func (e events) Len() int           { return len(e) }
-func (e events) Less(i, j int) bool { return e[i].at < e[j].at }
-func (e events) Swap(i, j int)      { e[i], e[j] = e[j], e[i] }
-func (e *events) Push(x any)        { *e = append(*e, x.(event)) } //nolint:errcheck,forcetypeassert // heap.Interface
-func (e *events) Pop() any {
-	old := *e
-	last := old[len(old)-1]
-	*e = old[:len(old)-1]
-	return last
-}
-
-// shared simulates gateways that nodes share: the starts are spread evenly over
-// so many seconds, and a layer is asked for upstream where no other node is
-// being sent it by the same gateway.
-func shared(gateways int, seconds float64) load {
-	const beginning = -1
-	var queue events
-	for node := range nodes {
-		heap.Push(&queue, event{at: seconds * float64(node) / nodes, node: node, layer: beginning})
+// shared adds up the pulls through gateways that take turns with the nodes,
+// whose starts are spread evenly over so many seconds. A gateway asks once for a
+// layer as long as somebody is reading it. So where one of its nodes begins before
+// the one before it has a layer, a layer is asked for once by each gateway, from
+// the first node to the last; else each node has every layer asked for again.
+// Manifests and configurations are always passed on.
+func shared(gateways, seconds int) load {
+	apart := float64(seconds) / nodes * float64(gateways)
+	if apart >= layerMiB/layerRate {
+		return pulls(nodes)
 	}
-	readers := make([][layers]int, gateways)
-	next := make([]int, nodes)
-	total := load{requests: nodes * 3, mib: nodes * configMiB} // manifests and configurations are passed on
-	start := func(at float64, node int) {
-		layer := next[node]
-		if layer == layers {
-			return
-		}
-		next[node]++
-		r := &readers[node%gateways][layer]
-		if *r == 0 {
-			total.requests++
-			total.mib += layerMiB
-		}
-		*r++
-		heap.Push(&queue, event{at: at + layerMiB/layerRate, node: node, layer: layer})
-	}
-	for queue.Len() > 0 {
-		e, ok := heap.Pop(&queue).(event)
-		if !ok {
-			break
-		}
-		if e.layer == beginning {
-			for range atATime {
-				start(e.at, e.node)
-			}
-			continue
-		}
-		readers[e.node%gateways][e.layer]--
-		start(e.at, e.node)
-	}
-	return total
+	return load{nodes*3 + gateways*layers, nodes*configMiB + float64(gateways*layers*layerMiB)}
 }
 
 // TestScale computes the table of scale.md.
