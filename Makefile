@@ -11,6 +11,8 @@ TAGS    ?=
 # into bin where none is said.
 CONTAINERD ?=
 
+ACTIONLINT_VERSION  := v1.7.12
+APIDIFF_VERSION     := v0.0.0-20261113113407-e3970619a1a4
 GOFUMPT_VERSION     := v0.12.0
 STATICCHECK_VERSION := v0.8.2
 GOLANGCI_VERSION    := v2.15.0
@@ -42,6 +44,8 @@ BINARIES   := $(addprefix $(BIN)/,containerd ctr containerd-shim-runc-v2 certsd)
 # The modules with code, the root first.
 MODULES    := . $(addprefix cmd/containerd/,$(LINES))
 TOOLS      := $(CURDIR)/.cache/bin
+ACTIONLINT := $(TOOLS)/actionlint-$(ACTIONLINT_VERSION)
+APIDIFF    := $(TOOLS)/apidiff-$(APIDIFF_VERSION)
 GOFUMPT    := $(TOOLS)/gofumpt-$(GOFUMPT_VERSION)
 STATICCHECK := $(TOOLS)/staticcheck-$(STATICCHECK_VERSION)
 GOLANGCI   := $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION)
@@ -71,7 +75,7 @@ SERVERS   := apache2 buildah busybox docker-registry nginx podman prometheus run
 RACE      := $(if $(shell command -v $${CC:-gcc} 2>/dev/null),-race)
 
 .DEFAULT_GOAL := help
-.PHONY: help build $(BINARIES) clients test unit cross integration stock lines bump outdated upstream lint fmt bench demo man install clean
+.PHONY: help build $(BINARIES) clients test unit cross integration stock lines bump outdated upstream lint fmt apidiff bench demo man install clean
 
 help: ## explain the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1|\2/p' $(firstword $(MAKEFILE_LIST)) | column -t -s '|' 2>/dev/null || \
@@ -141,13 +145,24 @@ outdated: ## list what is out of date: newer and retracted versions of what each
 upstream: ## apply the changes proposed to containerd, docs/upstream, and run their tests without and with them
 	GO="$(GO)" docs/upstream/run.sh
 
-lint: $(GOFUMPT) $(STATICCHECK) $(GOLANGCI) ## check format and code
+lint: $(ACTIONLINT) $(GOFUMPT) $(STATICCHECK) $(GOLANGCI) ## check format, code and workflows
+	@set -x; $(ACTIONLINT) -shellcheck= -pyflakes= .github/workflows/*.yml
 	@bad=$$($(GOFUMPT) -l .); test -z "$$bad" || { echo "not formatted (make fmt):"; echo "$$bad"; exit 1; }
 	@set -ex; for module in $(MODULES); do (cd $$module && $(GO) vet ./... && $(STATICCHECK) ./... && \
 		$(GOLANGCI) run --allow-parallel-runners ./...); done
 
 fmt: $(GOFUMPT) ## format the code
 	$(GOFUMPT) -w .
+
+# The tag to compare with: the last one before this commit.
+BASE ?= $(shell git describe --tags --abbrev=0 2>/dev/null)
+apidiff: $(APIDIFF) ## list what changed in the exported API since the last tag; BASE=COMMIT: since that
+	@test -n "$(BASE)" || { echo "There is no tag yet, so no API is promised yet. make apidiff BASE=COMMIT compares with a commit."; exit 0; }; \
+	set -e; old=$$(mktemp -d); trap 'rm -rf "$$old"' EXIT; \
+	git archive --format=tar "$(BASE)" >"$$old/tar"; tar -xf "$$old/tar" -C "$$old"; \
+	diff() { $(APIDIFF) -m "$$@" 2>"$$old/errors" || { cat "$$old/errors" >&2; exit 1; }; }; \
+	(cd "$$old" && diff -w "$$old/api" $(MODULE)); changes=$$(diff "$$old/api" $(MODULE)); \
+	echo "since $(BASE):"; echo "$${changes:-no change of the exported API}"
 
 bench: build ## run the benchmarks, each beside the peer it is compared with
 	@mkdir -p .cache
@@ -177,6 +192,12 @@ install: ## install what was built into PREFIX/bin, /usr/local/bin if not set; m
 
 clean: ## remove what was built, tools included
 	rm -rf bin .cache share
+
+$(ACTIONLINT):
+	$(call tool,github.com/rhysd/actionlint/cmd/actionlint,$(ACTIONLINT_VERSION))
+
+$(APIDIFF):
+	$(call tool,golang.org/x/exp/cmd/apidiff,$(APIDIFF_VERSION))
 
 $(GOFUMPT):
 	$(call tool,mvdan.cc/gofumpt,$(GOFUMPT_VERSION))

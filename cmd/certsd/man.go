@@ -50,7 +50,7 @@ The documents of containerd-certsd:
 
 // documents are the files in docs, without their suffix.
 var documents = []string{
-	"architecture", "certsd", "check", "configuration", "containerd", "gateway", "gateway-clients", "gateway-running", "kubernetes",
+	"README", "architecture", "certsd", "check", "configuration", "containerd", "gateway", "gateway-clients", "gateway-running", "kubernetes",
 	"migrate", "moving", "operations", "pull", "registry-v1", "scale", "security", "upstream", "ways",
 }
 
