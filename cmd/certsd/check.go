@@ -37,7 +37,7 @@ func checkCommand(stdout, stderr io.Writer) *cli.Command {
 		Flags: append(hosts.flags(),
 			&cli.BoolFlag{Name: "json", Usage: "print the findings and all else as JSON", Destination: &asJSON},
 			&cli.BoolFlag{Name: "all", Usage: "check every directory", Destination: &all},
-			&cli.StringFlag{Name: "config", Usage: "see in containerd's `FILE` that it searches these directories", Value: "/etc/containerd/config.toml", Destination: &config},
+			&cli.StringFlag{Name: "config", Usage: "see in containerd's `FILE` that it searches these directories", Value: check.DefaultConfig, Destination: &config},
 			&cli.StringFlag{Name: "expiring", Usage: "warn of, and fail for, each certificate and CA that ends within `TIME`, such as 30d, 2w or 12h", Destination: &within},
 			&cli.BoolFlag{Name: "push", Usage: "try whether the repository may be pushed to, too, and leave nothing there", Destination: &push},
 			&cli.BoolFlag{Name: "offline", Usage: "look at the files alone, and ask no server", Destination: &offline},

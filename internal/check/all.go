@@ -67,10 +67,14 @@ func (c *Checker) general() (findings []Finding, expiring bool) {
 	for _, root := range c.roots() {
 		entries, err := os.ReadDir(root)
 		if err != nil && !os.IsNotExist(err) {
-			findings = append(findings, Finding{
+			f := Finding{
 				Severity: isError, Code: Code(certsd.RootUnreadable), Where: root,
 				Message: "cannot list the certs.d directory: " + wordsOf(err), Next: nextForUnreadable(root, err),
-			})
+			}
+			if c.hidden(err) {
+				f = c.ofHidden(f, "")
+			}
+			findings = append(findings, f)
 		}
 		if other := filepath.Join(filepath.Dir(root), "cert.d"); os.IsNotExist(err) && filepath.Base(root) == "certs.d" && isDir(other) {
 			findings = append(findings, Finding{
@@ -97,7 +101,7 @@ func (c *Checker) defaults(path string) (findings []Finding, expiring bool) {
 	// The problems have what the error has.
 	dir, _ := certsd.Load(os.DirFS(path), certsd.LoadOptions{Path: path})
 	for _, p := range dir.Problems {
-		findings = append(findings, ofProblem(p, "_default"))
+		findings = append(findings, c.ofProblem(p, "_default", ""))
 	}
 	for _, kind := range []struct{ pattern, kind string }{{"*.crt", kindCA}, {"*.cert", kindClient}} {
 		// The pattern is well-formed.

@@ -52,6 +52,8 @@ type Checker struct {
 	Expiring time.Duration
 	// Now is the time that validity is counted from; nil is the clock.
 	Now func() time.Time
+	// euid is os.Geteuid where it is nil.
+	euid func() int
 
 	once        sync.Once
 	directories *certsd.Hosts
@@ -80,12 +82,11 @@ func (c *Checker) Registry(ctx context.Context, target string) (*Registry, error
 	if err != nil {
 		return nil, err
 	}
-	r := &run{Checker: c, hosts: hosts, given: name, repository: repository, inspection: inspection, files: map[string]certsd.File{}, realms: map[string]bool{}}
+	r := &run{Checker: c, hosts: hosts, given: name, target: target, repository: repository, inspection: inspection, files: map[string]certsd.File{}, realms: map[string]bool{}}
 	r.report = &Registry{Registry: inspection.Name, Repository: repository.String()}
 	r.configuration()
 	switch {
-	case inspection.Host == nil:
-	case c.Offline:
+	case inspection.Host == nil, c.Offline, r.seesNothing():
 	default:
 		r.live(discreet.Context(ctx))
 		if err := ctx.Err(); err != nil {
@@ -127,11 +128,11 @@ func (c *Checker) debug(format string, args ...any) {
 type run struct {
 	*Checker
 	hosts *certsd.Hosts
-	// given is the registry as it was spelt.
-	given      string
-	repository repository
-	inspection *certsd.Inspection
-	report     *Registry
+	// given is the registry as it was spelt, target with what follows it.
+	given, target string
+	repository    repository
+	inspection    *certsd.Inspection
+	report        *Registry
 	// files are those that were read, by path.
 	files map[string]certsd.File
 	// roles are what files are read as, by path, nil until one is asked for; a
@@ -139,6 +140,8 @@ type run struct {
 	roles map[string]role
 	// said are the findings there are, without severity and next step.
 	said map[Finding]bool
+	// hides tells that something is hidden from this user.
+	hides bool
 	// realms are the token servers that were named, host[:port].
 	realms map[string]bool
 

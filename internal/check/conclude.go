@@ -12,6 +12,9 @@ func (r *run) conclude() {
 	v := r.report
 	refused := r.has(CertificateRefused) || r.has(AllRefused) || r.has(CertificateRequired)
 	slices.SortStableFunc(v.Findings, func(a, b Finding) int {
+		if r.hides && unreadable[a.Code] != unreadable[b.Code] {
+			return order(!unreadable[a.Code]) // all else may be otherwise for root
+		}
 		if refused && ofPair[a.Code] != ofPair[b.Code] {
 			// What is wrong here can be mended here, before anybody is asked.
 			return order(!ofPair[a.Code])
@@ -19,6 +22,8 @@ func (r *run) conclude() {
 		return severityOrder(a.Severity) - severityOrder(b.Severity)
 	})
 	switch {
+	case r.hides && r.inspection.Host == nil, r.seesNothing():
+		v.Verdict, v.Reason = Unusable, hiddenWords
 	case r.inspection.Host == nil || len(v.Endpoints) == 0, r.has(NoPull):
 		v.Verdict, v.Reason = Unusable, "nothing can be done with this configuration"
 	case r.Offline:
@@ -35,6 +40,9 @@ func (r *run) conclude() {
 		v.Verdict, v.Reason = r.byEndpoints()
 	}
 }
+
+// unreadable are the findings about what is there and cannot be read.
+var unreadable = map[Code]bool{Code(certsd.RootUnreadable): true, Code(certsd.DirectoryUnreadable): true, Code(certsd.FileUnreadable): true}
 
 // ofPair are the findings about a client certificate's own files. Where a server
 // refuses certificates they are the likely cause.

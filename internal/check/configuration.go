@@ -28,7 +28,8 @@ func (r *run) configuration() {
 		r.report.Directories = append(r.report.Directories, r.directory(c))
 	}
 	for _, p := range i.Problems {
-		f := ofProblem(p, i.Name)
+		f := r.ofProblem(p, i.Name, r.target)
+		r.hides = r.hides || r.hidden(p.Err)
 		if p.Code == certsd.Expired || p.Code == certsd.NotYetValid {
 			f.Message = r.timeWords(p)
 		}
@@ -45,7 +46,7 @@ func (r *run) configuration() {
 		r.configuredEndings(e)
 	}
 	r.pullable()
-	if i.Host.Dir == "" && !r.has(Code(certsd.DirectoryName)) && !r.has(Code(certsd.DirectoryPort)) && !r.has(Code(certsd.RootName)) {
+	if i.Host.Dir == "" && !r.hides && !r.has(Code(certsd.DirectoryName)) && !r.has(Code(certsd.DirectoryPort)) && !r.has(Code(certsd.RootName)) {
 		r.find(Finding{
 			Severity: isWarning, Code: NoDirectory, Where: i.Name,
 			Message: "no root has a directory for it: no client certificate is presented, and the system's CA roots count",

@@ -61,10 +61,14 @@ func (c *Checker) readContainerd(file string) (*containerdConfig, []Finding) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, []Finding{{
+		f := Finding{
 			Severity: isWarning, Code: ContainerdConfig, Where: file, Message: "cannot be read: " + wordsOf(err),
-			Next: nextForConfig(err),
-		}}
+			Next: nextForConfig(file, err),
+		}
+		if c.hidden(err) {
+			f = c.ofHidden(f, "")
+		}
+		return nil, []Finding{f}
 	}
 	var config containerdConfig
 	if err := toml.Unmarshal(data, &config); err != nil {
@@ -120,13 +124,13 @@ func (c *Checker) containerd(file string, config *containerdConfig) []Finding {
 
 // nextForConfig is what to do about a file of configuration that cannot be
 // read.
-func nextForConfig(err error) string {
+func nextForConfig(file string, err error) string {
 	var encoding *plainfile.EncodingError
 	if errors.As(err, &encoding) {
 		return "convert it: " + encoding.Command()
 	}
 	if errors.Is(err, fs.ErrPermission) {
-		return "run the check as root"
+		return "make it readable for the user that pulls: ls -l " + file
 	}
 	return "put a file of configuration there"
 }

@@ -124,6 +124,9 @@ func (r *run) ways(ctx context.Context, plans []plan) {
 		way := own
 		way.Way = p.way
 		switch {
+		case r.hides:
+			// The daemon is root's.
+			way.By, way.Verdict, way.Reason = p.by, Unasked, hiddenWords
 		case p.by == byCertsd:
 		case p.dirs == nil:
 			way.By, way.Verdict = byContainerd, Unasked

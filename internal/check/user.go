@@ -1,0 +1,76 @@
+package check
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/certsd/containerd-certsd/certsd"
+)
+
+// DefaultConfig is where containerd's configuration is.
+const DefaultConfig = "/etc/containerd/config.toml"
+
+// hiddenWords are why a verdict is about this user alone.
+const hiddenWords = "this user cannot read all that root's containerd can"
+
+// hidden reports whether an error is that this user may not read what is there.
+// For root, whom nothing is hidden from, there is another reason.
+func (c *Checker) hidden(err error) bool { return errors.Is(err, fs.ErrPermission) && c.user() != 0 }
+
+func (c *Checker) user() int {
+	if c.euid != nil {
+		return c.euid()
+	}
+	return os.Geteuid()
+}
+
+// ofHidden is a problem that this user has and the daemon has not: there is
+// nothing wrong with the file.
+func (c *Checker) ofHidden(f Finding, target string) Finding {
+	f.Message = fmt.Sprintf("cannot be read by this user (uid %d), and can by root's containerd", c.user())
+	f.Next = "check as root: " + c.asRoot(target)
+	return f
+}
+
+// asRoot is the command that checks the same as root. What is configured for
+// root is found by itself, and a target that is empty is all.
+func (c *Checker) asRoot(target string) string {
+	command := "sudo certsd check"
+	if c.Roots != nil {
+		command += " --root " + shellWord(c.Roots.String())
+	}
+	if c.SystemRoots != "" && c.SystemRoots != "fallback" {
+		command += " --system-roots " + c.SystemRoots
+	}
+	if c.Config != "" && c.Config != DefaultConfig {
+		command += " --config " + shellWord(c.Config)
+	}
+	if c.Push {
+		command += " --push"
+	}
+	if target == "" {
+		return command + " --all"
+	}
+	return command + " " + shellWord(target)
+}
+
+// seesNothing reports whether the directory that counts may be one of those that
+// this user cannot read. What the network would say to other settings than
+// those of the daemon is of no use.
+func (r *run) seesNothing() bool {
+	return r.hides && (r.inspection.Host == nil || r.inspection.Host.Dir == "")
+}
+
+// ofProblem is a problem of a directory as a finding.
+func (c *Checker) ofProblem(p *certsd.Problem, registry, target string) Finding {
+	f := ofProblem(p, registry)
+	if c.hidden(p.Err) {
+		f = c.ofHidden(f, target)
+		if p.Key != "" {
+			f.Message = p.Key + ": " + f.Message
+		}
+	}
+	return f
+}
