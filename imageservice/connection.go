@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"path/filepath"
 	"strings"
 	"time"
@@ -40,9 +41,11 @@ func connect(who, address string, onConnect func()) (*connection, error) {
 	}
 	c := &connection{who: who, address: path}
 	options := []grpc.DialOption{
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return dial(ctx, path) }),
+		grpc.WithWriteBufferSize(writeBuffer),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: again, MinConnectTimeout: 10 * time.Second}),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage), grpc.MaxCallSendMsgSize(maxMessage)),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage), grpc.MaxCallSendMsgSize(maxMessage), grpc.ForceCodecV2(newIngestCodec())),
 		grpc.WithUnaryInterceptor(c.unary),
 		grpc.WithStreamInterceptor(c.stream),
 		grpc.WithDisableServiceConfig(),
@@ -51,6 +54,21 @@ func connect(who, address string, onConnect func()) (*connection, error) {
 		options = append(options, grpc.WithStatsHandler(connected(onConnect)))
 	}
 	c.ClientConn, err = grpc.NewClient("unix://"+path, options...)
+	return c, err
+}
+
+const (
+	// writeBuffer is what is written at a time, sendBuffer what the kernel keeps
+	// until the daemon reads it: blobs go through in fewer turns.
+	writeBuffer = 128 << 10
+	sendBuffer  = 1 << 20
+)
+
+func dial(ctx context.Context, path string) (net.Conn, error) {
+	c, err := (&net.Dialer{}).DialContext(ctx, "unix", path)
+	if u, ok := c.(*net.UnixConn); ok && err == nil {
+		_ = u.SetWriteBuffer(sendBuffer) // without it is slower
+	}
 	return c, err
 }
 

@@ -35,7 +35,9 @@ func newTarget(o Options) (*target, error) {
 		return nil, err
 	}
 	d.connection = c
-	if d.client, err = containerd.NewWithConn(c.ClientConn, containerd.WithDefaultNamespace(namespace)); err != nil {
+	d.client, err = containerd.NewWithConn(c.ClientConn, containerd.WithDefaultNamespace(namespace),
+		containerd.WithServices(containerd.WithContentStore(newIngester(c))))
+	if err != nil {
 		c.Close()
 		return nil, err
 	}
