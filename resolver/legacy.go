@@ -51,8 +51,14 @@ func (r *Resolver) legacy(ctx context.Context, spec reference.Spec, name string,
 // convert puts an image into the store and checks it against the digest of the
 // reference, if that has one.
 func (r *Resolver) convert(ctx context.Context, spec reference.Spec, image *v1compat.Image, c *v1compat.Converter) (ocispec.Descriptor, error) {
-	if r.options.Measure {
+	switch {
+	case r.options.Measure:
 		return ocispec.Descriptor{}, r.measure(ctx, spec, image)
+	case r.options.Begin:
+		if err := image.Begin(ctx); err != nil {
+			return ocispec.Descriptor{}, fmt.Errorf("%s: %w", spec, err)
+		}
+		return ocispec.Descriptor{}, &UnconvertedError{Ref: spec.String()}
 	}
 	c.Store = r.options.Store
 	c.OnProgress = r.hosts.Hooks.progress(r.options.OnProgress)

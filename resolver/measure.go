@@ -13,11 +13,11 @@ import (
 	"github.com/certsd/containerd-certsd/v1compat"
 )
 
-// UnconvertedError is an image that has to be converted and was measured
-// instead, as Options.Measure has it.
+// UnconvertedError is an image that has to be converted and was measured, or
+// begun, instead, as Options.Measure and Options.Begin have it.
 type UnconvertedError struct {
 	Ref string
-	// Layers are those of the image, each once.
+	// Layers are those of the image, each once; none if it was begun.
 	Layers []LayerSize
 }
 

@@ -69,6 +69,10 @@ type Options struct {
 	// sizes, and nothing converted: Resolve fails with an [UnconvertedError]. Store
 	// counts for nothing then.
 	Measure bool
+	// Begin has what would have to be converted from schema 1 looked at as far as
+	// that goes without its layers, and nothing converted: Resolve fails with an
+	// [UnconvertedError] where a pull would begin. Store counts for nothing then.
+	Begin bool
 	// V2Only leaves Registry v1 and schema 1 out: what Resolve finds is what the
 	// v2 protocol says. That is how to look at a registry that is pushed to.
 	V2Only bool

@@ -110,7 +110,7 @@ func (r *Resolver) mayConvertSchema1(spec reference.Spec) error {
 	switch {
 	case r.hosts.NoSchema1:
 		return fmt.Errorf("%s is a schema 1 image, and schema1 = false refuses those: %w", spec, errdefs.ErrNotImplemented)
-	case r.options.Store == nil && !r.options.Measure:
+	case r.options.Store == nil && !r.options.Measure && !r.options.Begin:
 		return fmt.Errorf("%s is a schema 1 image, and this client has no content store to convert it into: %w", spec, errdefs.ErrNotImplemented)
 	default:
 		return nil

@@ -154,7 +154,7 @@ func (d *schema1Document) layers() ([]Schema1Layer, error) {
 		}
 		var id schema1IDs
 		if err := json.Unmarshal(l.JSON, &id); err != nil {
-			return nil, fmt.Errorf("history[%d]: %w", i, err)
+			return nil, fmt.Errorf("history[%d]: %w", i, inWords(err))
 		}
 		l.Throwaway = id.Throwaway
 		// Docker once pushed images with a step twice in a row.
@@ -222,9 +222,14 @@ func (m *Schema1) Image(registry, repository string, open func(ctx context.Conte
 	return img
 }
 
-// inWords says what is wrong with JSON without the names of Go's types.
+// inWords says what is wrong with JSON without the names of Go's types and in
+// other words than a parser's.
 func inWords(err error) error {
 	var wrong *json.UnmarshalTypeError
+	var form *json.SyntaxError
+	if errors.As(err, &form) && err == error(form) { //nolint:errorlint // what wraps it says more
+		return fmt.Errorf("it is no JSON, from byte %d on", max(1, form.Offset))
+	}
 	if !errors.As(err, &wrong) {
 		return err
 	}

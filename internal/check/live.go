@@ -37,7 +37,7 @@ func (r *run) live(ctx context.Context) {
 	r.shared = &resolver.Hosts{Roots: r.Roots, SystemRoots: r.SystemRoots, Hooks: resolver.Hooks{Transport: shared, OnConvert: r.isConverted}}
 	defer r.shared.CloseIdleConnections()
 
-	options := resolver.Options{Hosts: r.shared, Credentials: r.Credentials}
+	options := resolver.Options{Hosts: r.shared, Credentials: r.Credentials, Begin: true}
 	hosts, err := r.shared.RegistryHostsFor(r.inspection.Name, options)
 	if err != nil || len(hosts) != len(r.inspection.Host.Endpoints) {
 		// The directories changed just now.

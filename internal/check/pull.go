@@ -54,6 +54,7 @@ func (r *run) pull(ctx context.Context, options resolver.Options) {
 		r.elsewhere(home, a)
 	}
 	if err == nil {
+		r.refuted(attempts)
 		// What is wrong with the API root keeps nobody from pulling.
 		for i := range r.report.Findings {
 			r.report.Findings[i].Severity = isWarning
@@ -62,6 +63,22 @@ func (r *run) pull(ctx context.Context, options resolver.Options) {
 	}
 	p.Error = presentable(plain(err))
 	r.pullFailed(ctx, err, attempts, options)
+}
+
+// refuted drops what the API root and the list of CAs let suspect of an endpoint
+// from which the pull came.
+func (r *run) refuted(attempts []certsd.Attempt) {
+	for _, e := range r.inspection.Host.Endpoints {
+		gave := func(a certsd.Attempt) bool {
+			return a.Host == e.Host && a.Err == nil && a.Skipped == "" && a.Status < 400
+		}
+		if !slices.ContainsFunc(attempts, gave) {
+			continue
+		}
+		r.report.Findings = slices.DeleteFunc(r.report.Findings, func(f Finding) bool {
+			return f.Code == NoRegistry && f.Where == e.Host || f.Code == IssuerNotListed && slices.Contains(certificateFiles(e), f.Where)
+		})
+	}
 }
 
 // attempts are those that led to err. What the answer to the last one says is
@@ -112,6 +129,9 @@ func (r *run) pullV2(ctx context.Context, p *Pull, options resolver.Options) err
 	if errors.As(err, &v1) {
 		r.speaksV1(v1.Host)
 		return r.pullV1(ctx, p, options)
+	}
+	if errors.As(err, new(*resolver.UnconvertedError)) {
+		return nil // it was begun
 	}
 	if err != nil {
 		return err

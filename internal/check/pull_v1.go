@@ -9,7 +9,8 @@ import (
 	"github.com/certsd/containerd-certsd/v1compat"
 )
 
-// pullV1 reads the history of an image of a Registry v1, without its layers.
+// pullV1 reads the history of an image of a Registry v1, and the beginning of its
+// layers.
 func (r *run) pullV1(ctx context.Context, p *Pull, options resolver.Options) error {
 	hosts, err := r.shared.RegistryHostsFor(r.inspection.Name, options)
 	if err != nil {
@@ -38,6 +39,9 @@ func (r *run) pullV1(ctx context.Context, p *Pull, options resolver.Options) err
 	if t, ok := strings.CutPrefix(r.repository.object, ":"); ok {
 		tag, _, _ = strings.Cut(t, "@")
 	}
-	_, err = client.Image(ctx, r.repository.name, tag)
-	return err
+	image, err := client.Image(ctx, r.repository.name, tag)
+	if err != nil {
+		return err
+	}
+	return image.Begin(ctx)
 }
