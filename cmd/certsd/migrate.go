@@ -88,7 +88,20 @@ func runMigration(stdout, stderr io.Writer, plan *migrate.Plan, write bool) erro
 		fmt.Fprintf(stderr, "  %s\n", safetext.Text(fmt.Sprint(note)))
 	}
 	if !write {
+		if len(plan.Directories) > 0 {
+			fmt.Fprintln(stderr, "nothing is written; --write does it")
+		}
 		return nil
 	}
-	return plan.Write()
+	written, err := plan.Write()
+	if len(written) > 0 {
+		fmt.Fprintln(stderr, "written:")
+	}
+	for _, file := range written {
+		fmt.Fprintf(stderr, "  %s\n", safetext.Text(file))
+	}
+	if len(plan.Directories) == 0 {
+		fmt.Fprintf(stderr, "nothing to write: %s says it all\n", safetext.Text(plan.Output))
+	}
+	return err
 }

@@ -74,13 +74,22 @@ to be done by hand:
   $DIR/config.toml:2: plugins."io.containerd.grpc.v1.cri".registry.mirrors: remove it when the new tree is in place: containerd does not take both
   $DIR/config.toml:2: plugins."io.containerd.grpc.v1.cri".registry: set config_path = "$DIR/new"
 `
-	for _, args := range [][]string{{"--config", config}, {"--config", config, "--write"}} {
-		if code, out, errs := migration(t, dir, args...); code != exitDone || out != wantOut || errs != wantErr {
-			t.Errorf("%v: exit code %d, output:\n%s\n%s", args, code, out, errs)
+	for _, tt := range []struct {
+		about, out, last string
+		args             []string
+	}{
+		{about: "shown", out: wantOut, last: "nothing is written; --write does it\n"},
+		{
+			about: "written", args: []string{"--write"}, out: wantOut,
+			last: "written:\n  $DIR/new/reg.test:5000/a.crt\n  $DIR/new/docker.io/hosts.toml\n  $DIR/new/reg.test:5000/hosts.toml\n",
+		},
+		{about: "written again", args: []string{"--write"}, last: "nothing to write: $DIR/new says it all\n"},
+		{about: "shown after that"},
+	} {
+		code, out, errs := migration(t, dir, append(tt.args, "--config", config)...)
+		if code != exitDone || out != tt.out || errs != wantErr+tt.last {
+			t.Errorf("%s: exit code %d, output:\n%s\n%s", tt.about, code, out, errs)
 		}
-	}
-	if code, out, errs := migration(t, dir, "--config", config, "--write"); code != exitDone || out != "" || errs != wantErr {
-		t.Errorf("the second time: exit code %d, output:\n%s\n%s", code, out, errs)
 	}
 }
 

@@ -55,7 +55,7 @@ var imports = map[string][]string{
 	"internal/imageref":      nil,
 	"internal/layout":        nil,
 	"internal/manifest":      nil,
-	"internal/migrate":       {"certsd", "internal/plainfile", "internal/safepath"},
+	"internal/migrate":       {"certsd", "internal/pemfile", "internal/plainfile", "internal/safepath"},
 	"internal/ocilayout":     {"internal/checkedstore", "internal/safepath"},
 	"internal/pemfile":       {"internal/plainfile"},
 	"internal/plainfile":     nil,

@@ -92,7 +92,7 @@ func (r criReader) mirrors() {
 	if len(mirrors.values) > 0 {
 		r.into.deprecated = append(r.into.deprecated, r.registry.at("mirrors"))
 	}
-	for _, name := range mirrors.names() {
+	for _, name := range byCanonical(mirrors.names()) {
 		t := mirrors.table(name)
 		r.only(t, []string{"endpoint"})
 		registry, ok := name, true
@@ -100,6 +100,10 @@ func (r criReader) mirrors() {
 			registry, ok = r.usable(name, mirrors.at(name))
 		}
 		if !ok {
+			continue
+		}
+		if first, again := r.into.mirrors[registry]; again {
+			r.again(mirrors.at(name), first.at)
 			continue
 		}
 		m := criMirror{at: mirrors.at(name)}
@@ -114,6 +118,35 @@ func (r criReader) mirrors() {
 		}
 		r.into.mirrors[registry] = m
 	}
+}
+
+// byCanonical are the names of registries with those first that are spelt as
+// containerd looks for them. Of two spellings of one registry the first counts.
+func byCanonical(names []string) []string {
+	slices.SortStableFunc(names, func(a, b string) int { return boolOrder(isCanonical(b), isCanonical(a)) })
+	return names
+}
+
+func isCanonical(name string) bool {
+	canonical, err := certsd.Canonical(name)
+	return err == nil && canonical == name
+}
+
+// boolOrder compares as cmp.Compare does, false before true.
+func boolOrder(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	default:
+		return 1
+	}
+}
+
+// again notes what is said about a registry that has another spelling before.
+func (r criReader) again(at, first place) {
+	r.notes.add(Left, at, "not used: it is another spelling of %s, which counts", first)
 }
 
 // usable is the canonical name of a registry, and tells whether a name can be
@@ -165,7 +198,7 @@ func apiRoot(u *url.URL) string {
 
 func (r criReader) configs() {
 	configs := r.registry.table("configs")
-	for _, name := range configs.names() {
+	for _, name := range byCanonical(configs.names()) {
 		t := configs.table(name)
 		r.only(t, []string{"auth", "tls"})
 		if t.has("auth") {
@@ -176,6 +209,11 @@ func (r criReader) configs() {
 		}
 		if host, ok := r.usable(name, configs.at(name)); ok {
 			at := t.at("tls")
+			if first, again := r.into.tls[host]; again {
+				r.into.deprecated = append(r.into.deprecated, at)
+				r.again(at, first.at)
+				continue
+			}
 			if strings.Contains(at.key, "io.containerd.cri.v1.images") {
 				r.notes.add(Hint, at, "containerd 2 passes it over: in the new tree it counts again")
 			}

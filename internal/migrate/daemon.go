@@ -153,11 +153,14 @@ func (r daemonReader) insecure(d *daemonConfig, name string) {
 		r.notes.add(Lost, at, "the range %s: name each registry in it", network)
 		return
 	}
-	if _, err := certsd.Canonical(name); err != nil {
+	canonical, err := certsd.Canonical(name)
+	if err != nil {
 		r.notes.add(Lost, at, "an entry that cannot be a registry: %v", errors.Unwrap(err))
 		return
 	}
-	d.insecure[name] = at
+	if _, again := d.insecure[canonical]; !again {
+		d.insecure[canonical] = at
+	}
 }
 
 func (r daemonReader) rest(j daemonJSON) {

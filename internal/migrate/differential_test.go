@@ -142,7 +142,7 @@ func TestSameAsTheOldConfiguration(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if err := plan.Write(); err != nil {
+				if _, err := plan.Write(); err != nil {
 					t.Fatal(err)
 				}
 				old := oldCRI(t, filepath.Join(dir, "config.toml"))
@@ -472,7 +472,7 @@ func TestSameAsDocker(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := plan.Write(); err != nil {
+			if _, err := plan.Write(); err != nil {
 				t.Fatal(err)
 			}
 			compare(t, out, tt.registry, tt.want, row{docker: true})

@@ -43,6 +43,8 @@ type file struct {
 	// place.
 	present bool
 	inWay   string
+	// stale tells that inWay is older.
+	stale bool
 }
 
 type pair struct{ cert, key *file }
@@ -198,6 +200,7 @@ func (h *dockerHost) settle(t *tree) {
 		switch {
 		case err != nil || there != nil && !bytes.Equal(there, f.data):
 			f.inWay = t.path(f.dir, f.name)
+			f.stale = err == nil && issuedLater(f.data, there)
 			f.dir = ""
 		case there != nil:
 			f.present = true

@@ -32,7 +32,8 @@ func TestWriteNothingIntoDirectoriesOfOthers(t *testing.T) {
 			t.Fatal(err)
 		}
 		var e *safepath.Error
-		if !errors.As(p.Write(), &e) || e.Path != path {
+		_, err := p.Write()
+		if !errors.As(err, &e) || e.Path != path {
 			t.Errorf("%s: %v", path, e)
 		}
 		if left, _ := filepath.Glob(p.Output + "/*/*"); len(left) > len(before) {

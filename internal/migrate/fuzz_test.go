@@ -66,7 +66,7 @@ func fuzzed(t *testing.T, dir, name, text string) {
 	}
 	before := list(t, dir)
 	p.Diff()
-	if err := p.Write(); err != nil {
+	if _, err := p.Write(); err != nil {
 		// A name may be too long for the file system.
 		return
 	}

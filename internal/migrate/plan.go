@@ -92,6 +92,7 @@ func (p *planner) make() (*Plan, error) {
 		}
 	}
 	p.noteOthers(registries)
+	p.noteStale()
 	p.noteUnused()
 	p.noteTodo()
 	p.plan.Directories = slices.DeleteFunc(p.plan.Directories, func(d *Directory) bool { return len(d.Copies) == 0 && d.Hosts == nil })

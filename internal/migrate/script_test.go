@@ -113,7 +113,7 @@ func outcome(t *testing.T, dir string) map[string]string {
 	if notes := notesOf(plan); notes != "" {
 		got["want/notes"] = shown(notes)
 	}
-	if err := plan.Write(); err != nil {
+	if _, err := plan.Write(); err != nil {
 		t.Fatal(err)
 	}
 	if written := tree(t, filepath.Join(dir, "out")); written != "" && len(plan.Directories) > 0 {

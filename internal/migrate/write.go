@@ -27,24 +27,26 @@ func (c Copy) mode() fs.FileMode {
 // it; nothing is removed. All certificates and keys are there before the first
 // hosts.toml that names them, and _default is last: what was interrupted
 // between two files can be used, and a second run does the rest.
-func (p *Plan) Write() error { return p.write(func(string) error { return nil }) }
+//
+// What was written is returned with an error, too: files by their paths.
+func (p *Plan) Write() ([]string, error) { return p.write(func(string) error { return nil }) }
 
 // write calls step before each change of the disk; an error of it is one of
 // the disk.
-func (p *Plan) write(step func(what string) error) error {
+func (p *Plan) write(step func(what string) error) ([]string, error) {
 	if len(p.Directories) == 0 {
-		return nil
+		return nil, nil
 	}
 	w := &writer{output: p.Output, step: step}
 	root, err := p.open()
 	if err != nil {
-		return w.failed("", err)
+		return nil, w.failed("", err)
 	}
 	defer root.Close()
 	w.root = root
 	for _, d := range p.inOrder() {
 		if err := w.files(d.Name, d.copies()); err != nil {
-			return err
+			return w.written, err
 		}
 	}
 	for _, d := range p.inOrder() {
@@ -52,10 +54,10 @@ func (p *Plan) write(step func(what string) error) error {
 			continue
 		}
 		if err := w.hosts(d); err != nil {
-			return err
+			return w.written, err
 		}
 	}
-	return nil
+	return w.written, nil
 }
 
 // open opens the root, which is made if it is not there.
@@ -115,6 +117,8 @@ type writer struct {
 	root   *os.Root
 	output string
 	step   func(what string) error
+	// written are the paths of the files that are in place.
+	written []string
 }
 
 // hosts writes the hosts.toml of a directory.
@@ -169,6 +173,9 @@ func (w *writer) create(dir string, files []content) (err error) {
 	if err := w.do("rename "+dir, func() error { return w.root.Rename(tmp, dir) }); err != nil {
 		return w.failed(dir, err)
 	}
+	for _, c := range files {
+		w.written = append(w.written, filepath.Join(w.output, dir, c.name))
+	}
 	return w.sync(".")
 }
 
@@ -186,6 +193,7 @@ func (w *writer) replace(dir string, c content) (err error) {
 		_ = w.root.Remove(tmp)
 		return w.failed(file, err)
 	}
+	w.written = append(w.written, filepath.Join(w.output, file))
 	return nil
 }
 

@@ -90,7 +90,7 @@ func TestInterruptedWriteCanBeUsed(t *testing.T) {
 				if left := temporaries(t, dir); !killed && len(left) > 0 {
 					t.Errorf("left behind: %q", left)
 				}
-				if err := plan(t, dir).Write(); err != nil {
+				if _, err := plan(t, dir).Write(); err != nil {
 					t.Fatal(err)
 				}
 				for _, file := range temporaries(t, dir) {
@@ -180,7 +180,7 @@ func TestModes(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := plan(t, dir).Write(); err != nil {
+	if _, err := plan(t, dir).Write(); err != nil {
 		t.Fatal(err)
 	}
 	want := `_default/hosts.toml -rw-r--r--
@@ -248,7 +248,7 @@ func TestLinksAreNotFollowed(t *testing.T) {
 				t.Fatal(err)
 			}
 			p := plan(t, dir)
-			if err := p.Write(); err != nil {
+			if _, err := p.Write(); err != nil {
 				t.Fatal(err)
 			}
 			if after := tree(t, filepath.Join(dir, "elsewhere")); after != before {
@@ -298,7 +298,7 @@ func TestChangesMeanwhile(t *testing.T) {
 			lay(t, dir, txtar.Parse([]byte(node)).Files)
 			p := plan(t, dir)
 			tt.change(t, dir)
-			err := p.Write()
+			_, err := p.Write()
 			if err == nil || strings.ReplaceAll(err.Error(), dir, "$DIR") != tt.want {
 				t.Errorf("got %v, want %s", err, tt.want)
 			}
