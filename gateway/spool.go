@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+
+	"github.com/certsd/containerd-certsd/internal/bounded"
 )
 
 // spools let requests for the same blob share one download. Its bytes are in a
@@ -257,7 +259,7 @@ func (s *spools) download(ctx context.Context, sp *spool, resp *http.Response) e
 
 // isFinal tells that asking again will not help.
 func isFinal(err error) bool {
-	if errors.As(err, new(*diskError)) {
+	if errors.As(err, new(*diskError)) || errors.As(err, new(*bounded.SlowError)) {
 		return true
 	}
 	status, _ := statusOf(err)

@@ -100,6 +100,48 @@ func TestContentThatNeverComesFails(t *testing.T) {
 	}
 }
 
+// TestContentThatDripsEnds without the rest being asked for, which would drip as
+// well.
+func TestContentThatDripsEnds(t *testing.T) {
+	t.Parallel()
+	data, desc := layer(1 << 16)
+	r := newRegistry(t, blobs(data))
+	r.Guard(func(w http.ResponseWriter, req *http.Request, _ string) bool {
+		if req.Method != http.MethodGet {
+			return false
+		}
+		w.Header().Set("Content-Length", strconv.Itoa(len(data)))
+		for i := range data {
+			if _, err := w.Write(data[i : i+1]); err != nil {
+				break
+			}
+			_ = http.NewResponseController(w).Flush()
+			select {
+			case <-time.After(50 * time.Millisecond):
+			case <-req.Context().Done():
+				return true
+			}
+		}
+		return true
+	})
+	root := t.TempDir()
+	r.Dir(t, root)
+	f := newFetcher(t, resolver.Options{Hosts: impatient(t, root)}, r.Host+"/app:1")
+	_, err := readAll(t, f, desc)
+	if err == nil || !strings.Contains(err.Error(), r.Host+" sent ") || !strings.Contains(err.Error(), "too slow") {
+		t.Errorf("error %v", err)
+	}
+	gets := 0
+	for _, c := range r.Calls() {
+		if c.Method == http.MethodGet {
+			gets++
+		}
+	}
+	if gets != 1 {
+		t.Errorf("asked for %d times", gets)
+	}
+}
+
 // TestLayerThatStopsDoesNotHoldAConversion of a schema 1 image.
 func TestLayerThatStopsDoesNotHoldAConversion(t *testing.T) {
 	t.Parallel()

@@ -1,12 +1,14 @@
 package resolver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/containerd/containerd/v2/core/remotes/docker"
 	"github.com/containerd/containerd/v2/pkg/reference"
@@ -23,7 +25,12 @@ type list struct {
 	// maxPages and maxBytes bound the parts, and all of them together.
 	maxPages int
 	maxBytes int64
+	// maxTime is after which no further part is asked for; zero is maxListTime.
+	maxTime time.Duration
 }
+
+// maxListTime is enough for the longest lists of slow registries.
+const maxListTime = 30 * time.Minute
 
 // read asks an endpoint for one part after the other until none follows, or the
 // list cannot be had whole. add is given each part; its error ends the list.
@@ -31,6 +38,8 @@ func (r *Resolver) read(ctx context.Context, spec reference.Spec, rh docker.Regi
 	q := l.first
 	seen := map[string]bool{requestURI(q.url(spec, rh)): true}
 	var read int64
+	limit := cmp.Or(l.maxTime, maxListTime)
+	began := time.Now()
 	for range l.maxPages {
 		a, err := r.get(ctx, spec, rh, q)
 		if err != nil {
@@ -48,6 +57,9 @@ func (r *Resolver) read(ctx context.Context, spec reference.Spec, rh docker.Regi
 		}
 		if next == nil {
 			return nil
+		}
+		if time.Since(began) > limit {
+			return fmt.Errorf("%s takes too long to list %s: after %s there was more", rh.Host, l.what, limit)
 		}
 		q.at = next
 		uri := requestURI(q.url(spec, rh))

@@ -18,6 +18,8 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/certsd/containerd-certsd/internal/manifest"
 )
 
 const (
@@ -148,6 +150,9 @@ func referrersIn(body []byte) ([]ocispec.Descriptor, error) {
 		Manifests *[]ocispec.Descriptor `json:"manifests"`
 		Config    json.RawMessage       `json:"config"`
 		Errors    json.RawMessage       `json:"errors"`
+	}
+	if err := manifest.Countable(body); err != nil {
+		return nil, err
 	}
 	if err := json.Unmarshal(body, &index); err != nil {
 		return nil, inWords(err)

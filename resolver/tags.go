@@ -1,6 +1,7 @@
 package resolver
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -23,6 +24,8 @@ const (
 	// maxTagPages is how many answers the list may be in. The smallest pages in
 	// use have 50 tags, those of Quay.
 	maxTagPages = 2000
+	// maxTagKeys is what an answer may have beside its tags.
+	maxTagKeys = 100
 	// maxTagPage is the largest answer in bytes: all tags at their longest,
 	// quoted, with a comma. docker-registry 2 sends all of them at once.
 	maxTagPage = maxTags * (128 + 3)
@@ -146,6 +149,9 @@ func tagsIn(body []byte) ([]string, error) {
 		Name   *string         `json:"name"`
 		Tags   []string        `json:"tags"`
 		Errors json.RawMessage `json:"errors"`
+	}
+	if n := bytes.Count(body, []byte(",")); n > maxTags+maxTagKeys {
+		return nil, fmt.Errorf("it has more than %d tags", maxTags)
 	}
 	err := json.Unmarshal(body, &list)
 	if err == nil && (list.Errors != nil || list.Name == nil && list.Tags == nil) {

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/containerd/errdefs"
+
+	"github.com/certsd/containerd-certsd/internal/bounded"
 )
 
 // feed is how far a layer has been received, and of what version it is.
@@ -110,6 +112,9 @@ func (f *fetch) reopen(ctx context.Context, cut error) (*LayerStream, int64, err
 	}
 	if ctx.Err() != nil {
 		return nil, 0, context.Cause(ctx)
+	}
+	if errors.As(cut, new(*bounded.SlowError)) {
+		return nil, 0, cut
 	}
 	if err := f.retries.pause(ctx, f.Converter, f.at, cut); err != nil {
 		return nil, 0, err

@@ -43,9 +43,9 @@ func (a *Account) note(host string, why error) {
 	if a == nil {
 		return
 	}
-	if s, ok := why.(*StalledError); ok { //nolint:errorlint // as watch.explain returns it
-		why = s
-	} else {
+	switch why.(type) { //nolint:errorlint // as body has them
+	case *StalledError, *SlowError: // which name the host
+	default:
 		why = fmt.Errorf("%s broke off: %w", host, why)
 	}
 	a.mu.Lock()

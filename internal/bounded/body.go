@@ -22,7 +22,21 @@ type body struct {
 	// left is how many bytes may come.
 	left    int64
 	account *Account
+
+	// waited is how long the server was waited for since some content was
+	// counted, and came what has come in that time.
+	waited time.Duration
+	came   int64
 }
+
+// Content has to come with a kilobyte in a second, by and large: counted over
+// ten times the patience, so that a line may be down for a while, and only while
+// somebody waits for it. Otherwise a byte in each minute would hold a place for
+// years.
+const (
+	slowest  = 1 << 10
+	slowSpan = 10
+)
 
 func newBody(resp *http.Response, w *watch, k kind) *body {
 	k = k.of(resp.StatusCode)
@@ -55,12 +69,33 @@ func (b *body) Read(p []byte) (int, error) {
 
 func (b *body) read(p []byte) (int, error) {
 	b.silence.start()
+	began := time.Now()
 	n, err := b.ReadCloser.Read(p)
 	b.silence.pause()
+	if b.kind.limit == 0 && err == nil {
+		err = b.tooSlow(n, time.Since(began))
+	}
 	if err != nil {
 		err = b.judge(err)
 	}
 	return n, err
+}
+
+// tooSlow counts what came, and is an error if that was too little.
+func (b *body) tooSlow(n int, waited time.Duration) error {
+	b.came += int64(n)
+	b.waited += waited
+	if b.waited < slowSpan*b.watch.limit {
+		return nil
+	}
+	slow := &SlowError{Host: b.watch.host, Bytes: b.came, Waited: b.waited}
+	enough := b.came >= int64(slowest*b.waited.Seconds())
+	b.came, b.waited = 0, 0
+	if enough {
+		return nil
+	}
+	b.account.note(b.watch.host, slow)
+	return slow
 }
 
 // beyond looks whether the answer ends at its limit. The rest of an error says

@@ -47,6 +47,21 @@ func (e *StalledError) Error() string {
 	return fmt.Sprintf("%s %s for %s: the request was given up", e.Host, e.Doing, e.After)
 }
 
+// SlowError tells that content came so slowly that it would not have been there
+// in any useful time. To ask for the rest would be more of the same.
+type SlowError struct {
+	// Host is the host[:port] of the request.
+	Host string
+	// Bytes came while the server was waited for so long in all.
+	Bytes  int64
+	Waited time.Duration
+}
+
+func (e *SlowError) Error() string {
+	return fmt.Sprintf("%s sent %d bytes of content in the last %s: that is too slow, the download was given up: try another mirror, or ask the registry's owner",
+		e.Host, e.Bytes, e.Waited.Round(time.Second))
+}
+
 // Timeout makes the error one of a time-out, for net.Error.
 func (e *StalledError) Timeout() bool { return true }
 

@@ -37,6 +37,21 @@ func drip(n int, pause time.Duration) func(context.Context, io.Writer) error {
 	}
 }
 
+// pour is a drip of 61 KiB each time.
+func pour(n int, pause time.Duration) func(context.Context, io.Writer) error {
+	return func(ctx context.Context, w io.Writer) error {
+		for range n {
+			if _, err := w.Write(letters[:61<<10]); err != nil {
+				return err
+			}
+			if err := sleep(ctx, pause); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
 // TestSilenceEndsAnAnswer waits a minute for each byte, and as long as it is
 // due for small answers.
 func TestSilenceEndsAnAnswer(t *testing.T) {
@@ -49,7 +64,8 @@ func TestSilenceEndsAnAnswer(t *testing.T) {
 		took       time.Duration
 		want       string
 	}{
-		{"blob that goes on", "/v2/app/blobs/" + digest, 200, drip(600, 59*time.Second), 600, 600 * 59 * time.Second, ""},
+		{"blob that drips", "/v2/app/blobs/" + digest, 200, drip(600, 59*time.Second), 12, 11 * 59 * time.Second, "reg.test sent 12 bytes of content in the last 10m49s"},
+		{"blob that is slow", "/v2/app/blobs/" + digest, 200, pour(60, 59*time.Second), 60 * 61 << 10, 60 * 59 * time.Second, ""},
 		{"blob that stops", "/v2/app/blobs/" + digest, 200, drip(3, 61*time.Second), 1, time.Minute, "unexpected EOF"},
 		{"manifest that stops", "/v2/app/manifests/1", 200, drip(3, 61*time.Second), 1, time.Minute, "reg.test sent nothing for 1m0s"},
 		{"error that stops", "/v2/app/blobs/" + digest, 500, drip(3, 61*time.Second), 1, time.Minute, "reg.test sent nothing for 1m0s"},

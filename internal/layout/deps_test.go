@@ -21,8 +21,8 @@ var imports = map[string][]string{
 	"resolver":        {"certsd", "internal/bounded", "internal/discreet", "internal/manifest", "internal/weblink", "v1compat"},
 	"plugin":          {"certsd", "internal/blobs", "internal/telemetry", "resolver", "v1compat"},
 	"gateway": {
-		"certsd", "internal/daemon", "internal/plainfile", "internal/safepath", "internal/safetext", "internal/settings",
-		"internal/stranger", "internal/telemetry", "resolver",
+		"certsd", "internal/bounded", "internal/daemon", "internal/plainfile", "internal/safepath", "internal/safetext",
+		"internal/settings", "internal/stranger", "internal/telemetry", "resolver",
 	},
 	"imageservice": {
 		"certsd", "internal/daemon", "internal/safepath", "internal/settings", "internal/stranger", "internal/telemetry",

@@ -3,6 +3,7 @@
 package manifest
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -104,6 +105,9 @@ func Parse(body []byte, announced string) (*Manifest, error) {
 	if len(body) > MaxSize {
 		return nil, fmt.Errorf("%d bytes are more than the %d of the largest manifest", len(body), MaxSize)
 	}
+	if err := Countable(body); err != nil {
+		return nil, err
+	}
 	var doc document
 	if err := json.Unmarshal(body, &doc); err != nil {
 		return nil, plain(err)
@@ -121,6 +125,20 @@ func Parse(body []byte, announced string) (*Manifest, error) {
 	}
 	m.Config, m.Blobs, m.Manifests = doc.Config, each(doc.Layers, doc.Blobs), each(doc.Manifests)
 	return m, m.check(doc.Subject)
+}
+
+// maxParts is how many commas a manifest may have. The largest that says anything
+// has half as many: a descriptor takes a hundred bytes.
+const maxParts = 1 << 18
+
+// Countable reports whether a document has so few parts that its descriptors can
+// be held in memory, by an error. "{}," is three bytes, and a descriptor of
+// nothing a hundred and more.
+func Countable(body []byte) error {
+	if n := bytes.Count(body, []byte(",")); n > maxParts {
+		return fmt.Errorf("it has %d parts, more parts than the %d of the largest manifest", n, maxParts)
+	}
+	return nil
 }
 
 // kind is what the document is by its keys, which must be those of one kind.

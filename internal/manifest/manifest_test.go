@@ -62,6 +62,8 @@ func TestParseRefuses(t *testing.T) {
 		{"size", `{"schemaVersion":2,` + config + `,"layers":[` + strings.Replace(layer, `"size":0`, `"size":-1`, 1) + `]}`, "", "its layers[0]: "},
 		{"media type", `{"schemaVersion":2,"manifests":[` + entry + `,` + strings.Replace(entry, "/", "", 1) + `]}`, "", "its manifests[1]: "},
 		{"number", `{"schemaVersion":2,"layers":3}`, "", "its layers is a number"},
+		{"parts of nothing", `{"schemaVersion":2,"manifests":[{}` + strings.Repeat(",{}", 1<<20) + `]}`, "", "more parts"},
+		{"nothing, often", `{"schemaVersion":2,"layers":[null` + strings.Repeat(",null", 1<<19) + `]}`, "", "more parts"},
 		{"large", `{"schemaVersion":2,"manifests":[]}` + strings.Repeat(" ", MaxSize), "", "more than"},
 	} {
 		m, err := Parse([]byte(test.body), test.announced)
