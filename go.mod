@@ -12,6 +12,7 @@ require (
 	github.com/containerd/platforms v1.0.0-rc.2
 	github.com/containerd/plugin v1.0.0
 	github.com/containerd/typeurl/v2 v2.2.3
+	github.com/coreos/go-systemd/v22 v22.6.0
 	github.com/distribution/reference v0.6.0
 	github.com/docker/go-metrics v0.0.1
 	github.com/go-jose/go-jose/v4 v4.1.5

@@ -11,7 +11,7 @@ import (
 // notify tells systemd about the state of the process. That it cannot be told
 // is no reason not to serve.
 func notify(ctx context.Context, state string) {
-	if err := daemon.Notify(ctx, state); err != nil {
+	if err := daemon.Notify(state); err != nil {
 		log.G(ctx).WithError(err).Warn("certsd gateway: systemd cannot be told: " + state)
 	}
 }

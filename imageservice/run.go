@@ -109,7 +109,7 @@ func (c *Config) serve(ctx context.Context, server *Server, listener net.Listene
 // notify tells systemd about the state of the process. That it cannot be told
 // is no reason not to serve.
 func (c *Config) notify(ctx context.Context, state string) {
-	if err := daemon.Notify(ctx, state); err != nil {
+	if err := daemon.Notify(state); err != nil {
 		log.G(ctx).WithError(err).Warn("certsd cri: systemd cannot be told: " + state)
 	}
 }

@@ -3,16 +3,14 @@
 package daemon
 
 import (
-	"context"
 	"fmt"
 	"net"
 	"os"
 	"strconv"
-	"syscall"
-)
 
-// firstInherited is the first descriptor systemd passes: sd_listen_fds(3).
-const firstInherited = 3
+	"github.com/coreos/go-systemd/v22/activation"
+	"github.com/coreos/go-systemd/v22/daemon"
+)
 
 // Activated reports whether systemd opened listeners for this process.
 func Activated() bool { return os.Getenv("LISTEN_PID") == strconv.Itoa(os.Getpid()) }
@@ -22,45 +20,36 @@ func Inherited() ([]net.Listener, error) {
 	if !Activated() {
 		return nil, nil
 	}
+	// The library takes a number that is none for no sockets.
 	fds := os.Getenv("LISTEN_FDS")
-	for _, name := range []string{"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"} {
-		_ = os.Unsetenv(name)
-	}
-	n, err := strconv.Atoi(fds)
-	if err != nil || n < 1 || n > 64 {
+	if n, err := strconv.Atoi(fds); err != nil || n < 1 || n > 64 {
 		return nil, fmt.Errorf("LISTEN_FDS is %q", fds)
 	}
-	return listenersFrom(firstInherited, n)
+	return listeners(activation.Files(true))
 }
 
-func listenersFrom(first, n int) ([]net.Listener, error) {
-	var listeners []net.Listener
-	for fd := first; fd < first+n; fd++ {
-		syscall.CloseOnExec(fd)
-		file := os.NewFile(uintptr(fd), "inherited socket "+strconv.Itoa(fd))
-		l, err := net.FileListener(file)
+// listeners takes over the sockets in files. activation.Listeners leaves out
+// what is no socket; here that is an error.
+func listeners(files []*os.File) (all []net.Listener, err error) {
+	for _, file := range files {
+		l, e := net.FileListener(file)
 		_ = file.Close() // l has a copy
-		if err != nil {
-			CloseAll(listeners)
-			return nil, fmt.Errorf("inherited descriptor %d: %w", fd, err)
+		if e != nil {
+			err = fmt.Errorf("inherited socket %s: %w", file.Name(), e)
+			continue
 		}
-		listeners = append(listeners, l)
+		all = append(all, l)
 	}
-	return listeners, nil
+	if err != nil {
+		CloseAll(all)
+		return nil, err
+	}
+	return all, nil
 }
 
 // Notify tells systemd about the state of the process, such as "READY=1", if it
 // wants to know: sd_notify(3).
-func Notify(ctx context.Context, state string) error {
-	path := os.Getenv("NOTIFY_SOCKET")
-	if path == "" {
-		return nil
-	}
-	// net turns the "@" of an abstract name into NUL.
-	conn, err := (&net.Dialer{}).DialContext(ctx, "unixgram", path)
-	if err == nil {
-		_, err = conn.Write([]byte(state))
-		_ = conn.Close()
-	}
+func Notify(state string) error {
+	_, err := daemon.SdNotify(false, state)
 	return err
 }
