@@ -102,8 +102,8 @@ type plan struct {
 	peel []compression
 	// kind is the compression in which it is stored.
 	kind compression
-	// window is the memory that undoing them needs, if it is much.
-	window int64
+	// large tells that undoing them needs more memory than maxWindow.
+	large bool
 	// content tells that the beginning is not only zeros when decompressed, so
 	// the layer is not empty.
 	content bool
@@ -121,7 +121,7 @@ func planFor(head []byte) (plan, error) {
 		}
 		chain = append(chain, c)
 		if c == xzed {
-			if p.window = xzDictionary(head); p.window > maxWindow {
+			if p.large = xzWantsMuch(head); p.large {
 				head = nil // too much for a look
 				break
 			}

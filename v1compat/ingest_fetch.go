@@ -87,7 +87,7 @@ func (f *fetch) once(ctx context.Context, stream *LayerStream) (outcome, error) 
 	check := newVerifier(f.entry)
 	w := &blobWriter{store: f.Store, ref: f.ref()}
 	in := &intake{limits: f.Limits, guard: bombGuard{image: &f.all}, sum: check.writer(), open: func(p plan) (io.Writer, error) {
-		if p.window > maxWindow {
+		if p.large {
 			if err := bigWindow.Acquire(ctx, 1); err != nil {
 				return nil, err
 			}

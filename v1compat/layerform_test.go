@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"compress/bzip2"
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"os"
 	"slices"
@@ -119,6 +121,15 @@ func TestLayerForms(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// What "xz --check=sha256 --x86 --lzma2" makes of one file.
+	filtered, err := os.ReadFile("testdata/layer.tar.x86.xz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	filteredTar, err := os.ReadFile("testdata/layer.x86.tar")
+	if err != nil {
+		t.Fatal(err)
+	}
 	blocks := packed(t, tar, func(w io.Writer) (io.WriteCloser, error) {
 		return xz.WriterConfig{BlockSize: 50_000, DictCap: 1 << 16}.NewWriter(w)
 	})
@@ -154,6 +165,7 @@ func TestLayerForms(t *testing.T) {
 		{"xz in gzip becomes plain tar", v1test.Gzip(xzOf(t, tar)), tar, pl, tar},
 		{"gzip in xz loses the xz", xzOf(t, v1test.Gzip(tar)), v1test.Gzip(tar), gz, tar},
 		{"bzip2 becomes plain tar", bz, bzTar, pl, bzTar},
+		{"xz with a filter for programs becomes plain tar", filtered, filteredTar, pl, filteredTar},
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
@@ -221,7 +233,9 @@ func TestBadLayers(t *testing.T) {
 	flipped := bytes.Clone(gz)
 	flipped[len(flipped)-6] ^= 1 // in the checksum
 	bigDictionary := xzOf(t, tar)
+	// A header of a block: the property of LZMA2, and the checksum of it all.
 	bigDictionary[16] = 40 // 4 GiB
+	binary.LittleEndian.PutUint32(bigDictionary[20:], crc32.ChecksumIEEE(bigDictionary[12:20]))
 	small := ConvertLimits{Layer: 10_000, Unpacked: 50_000}
 	rows := []struct {
 		name   string
@@ -235,7 +249,7 @@ func TestBadLayers(t *testing.T) {
 		{"tar that breaks off", tar[:100_000], ConvertLimits{}, "tar archive breaks off"},
 		{"gzip of a tar that breaks off", v1test.Gzip(tar[:100_000]), ConvertLimits{}, "tar archive breaks off"},
 		{"xz that breaks off", xzOf(t, tar)[:100], ConvertLimits{}, "breaks off"},
-		{"xz that needs too much memory", bigDictionary, ConvertLimits{}, "dictionary of 4294967296 bytes"},
+		{"xz that needs too much memory", bigDictionary, ConvertLimits{}, "dictionary of more than 64 MiB"},
 		{"zstd that needs too much memory", packed(t, tar, func(w io.Writer) (io.WriteCloser, error) {
 			return zstd.NewWriter(w, zstd.WithWindowSize(2*maxWindow))
 		}), ConvertLimits{}, "window size exceeded"},
