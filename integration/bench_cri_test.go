@@ -8,9 +8,6 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
-	runtime "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/certsd/containerd-certsd/internal/benchtest"
 )
@@ -59,29 +56,10 @@ func benchCRI(b *testing.B, r *rig, layers int, size int64, remove bool) {
 	if err := service.listening("unix", criSocket); err != nil {
 		b.Fatal(err)
 	}
-	contender := func(name, address string) benchtest.Contender {
-		conn, err := grpc.NewClient("unix://"+address, grpc.WithTransportCredentials(insecure.NewCredentials()))
-		if err != nil {
-			b.Fatal(err)
-		}
-		b.Cleanup(func() { _ = conn.Close() })
-		images := runtime.NewImageServiceClient(conn)
-		image := &runtime.ImageSpec{Image: benchHost + "/big:1"}
-		c := benchtest.Contender{Name: name, Run: func() {
-			if _, err := images.PullImage(b.Context(), &runtime.PullImageRequest{Image: image}); err != nil {
-				b.Fatal(err)
-			}
-		}}
-		if remove {
-			c.After = func() {
-				if _, err := images.RemoveImage(b.Context(), &runtime.RemoveImageRequest{Image: image}); err != nil {
-					b.Fatal(err)
-				}
-			}
-		}
-		return c
+	stock, certsd := criContender(b, "stock", d.address), criContender(b, "certsd", criSocket)
+	if !remove {
+		stock.After, certsd.After = nil, nil
 	}
-	stock, certsd := contender("stock", d.address), contender("certsd", criSocket)
 	if !remove {
 		certsd.Run()
 	}

@@ -68,7 +68,7 @@ func benchPull(b *testing.B, r *rig) {
 }
 
 // benchDaemon is a containerd with an address and directories of its own.
-type benchDaemon struct{ address string }
+type benchDaemon struct{ address, config string }
 
 // startBenchDaemon starts bin/containerd with the configuration NAME.toml.
 func (r *rig) startBenchDaemon(name string) (*benchDaemon, error) {
@@ -76,6 +76,12 @@ func (r *rig) startBenchDaemon(name string) (*benchDaemon, error) {
 	if err != nil {
 		return nil, err
 	}
+	return r.startBenchDaemonWith(name, string(text))
+}
+
+// startBenchDaemonWith starts bin/containerd with a configuration that says
+// neither where its directories nor where its socket are.
+func (r *rig) startBenchDaemonWith(name, text string) (*benchDaemon, error) {
 	d := &benchDaemon{address: filepath.Join(runDir, name, "containerd.sock")}
 	// Root and state stand before the first table; TOML has an array of it.
 	config, err := r.write(name+".toml", fmt.Sprintf("root = %q\nstate = %q\n%s\n[grpc]\n  address = %q\n",
@@ -83,6 +89,7 @@ func (r *rig) startBenchDaemon(name string) (*benchDaemon, error) {
 	if err != nil {
 		return nil, err
 	}
+	d.config = config
 	running, err := r.start(name, "containerd", "--config", config)
 	if err != nil {
 		return nil, err

@@ -13,6 +13,7 @@ import (
 	"github.com/containerd/containerd/v2/core/remotes"
 	"github.com/containerd/containerd/v2/core/remotes/docker"
 	"github.com/containerd/containerd/v2/core/remotes/docker/config"
+	"github.com/containerd/containerd/v2/version"
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
@@ -25,7 +26,8 @@ import (
 // BenchmarkResolveNginx asks for the digest of a tag again and again, each time
 // with a new resolver as a pull has it, through nginx and docker-registry:
 //
-//   - stock: containerd's resolver, which makes a connection each time,
+//   - stock: containerd's resolver, which makes a connection each time: that of
+//     the containerd that go.mod names, the oldest that is supported,
 //   - certsd: ours,
 //   - kept: containerd's resolver over one client that keeps its connection;
 //     what it takes beyond bare is containerd's, what certsd takes beyond is ours,
@@ -135,7 +137,7 @@ func head(b *testing.B, c *http.Client, url string) {
 	req.Header.Set("Accept", "application/vnd.docker.distribution.manifest.v2+json, "+
 		"application/vnd.docker.distribution.manifest.list.v2+json, "+
 		"application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, */*")
-	req.Header.Set("User-Agent", "containerd/2.4.2")
+	req.Header.Set("User-Agent", "containerd/"+version.Version)
 	resp, err := c.Do(req)
 	if err != nil {
 		b.Fatal(err)

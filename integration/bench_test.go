@@ -33,13 +33,16 @@ type benchNeeds struct {
 	programs []string
 	// time is the value of -benchtime, empty for the one given.
 	time string
+	// rate is how much nginx gives to each request in a second, as its
+	// limit_rate has it. Empty: all it can.
+	rate string
 }
 
 // onBenchMachine runs a benchmark on a machine of its own, as [runOnMachine]
 // runs a script, and reports what it reports there.
 func onBenchMachine(b *testing.B, run func(*testing.B, *rig), needs benchNeeds) {
 	if os.Getenv(onMachine) != "" {
-		run(b, benchRig(b))
+		run(b, benchRig(b, needs.rate))
 		return
 	}
 	if os.Getuid() != 0 {
@@ -113,7 +116,7 @@ func metricsOf(out string) (map[string]float64, error) {
 }
 
 // benchRig is a rig for one benchmark, with the registry running.
-func benchRig(b *testing.B) *rig {
+func benchRig(b *testing.B, rate string) *rig {
 	r := &rig{
 		work:    b.TempDir(),
 		cas:     map[string]*certtest.CA{},
@@ -126,7 +129,7 @@ func benchRig(b *testing.B) *rig {
 		}
 		r.stopAll()
 	})
-	if err := r.benchRegistry(); err != nil {
+	if err := r.benchRegistry(rate); err != nil {
 		b.Fatal(err)
 	}
 	return r
@@ -134,7 +137,7 @@ func benchRig(b *testing.B) *rig {
 
 // benchRegistry starts the servers, and makes a directory for them with the
 // one pair they accept.
-func (r *rig) benchRegistry() error {
+func (r *rig) benchRegistry(rate string) error {
 	dir := filepath.Join(r.work, "registry")
 	config, err := r.write("registry.yml", strings.ReplaceAll(registryConfig, "DIR", dir))
 	if err != nil {
@@ -148,6 +151,11 @@ func (r *rig) benchRegistry() error {
 		return err
 	}
 	f := &front{Name: benchHost, Addr: benchAddr, Dir: r.work, Verify: "on", Deny: "403", Upstream: registryAddr}
+	if rate != "" {
+		if f.Include, err = r.write("rate.conf", "limit_rate "+rate+";\n"); err != nil {
+			return err
+		}
+	}
 	if config, err = r.configure(f, "nginx.conf.tmpl"); err != nil {
 		return err
 	}
