@@ -72,6 +72,8 @@ type turning struct {
 	io.ReadCloser
 	// other opens the second place; nil once it is too late for that.
 	other func() (io.ReadCloser, error)
+	// offset is where to begin there.
+	offset int64
 }
 
 // Read implements io.Reader.
@@ -85,6 +87,11 @@ func (t *turning) Read(p []byte) (int, error) {
 	rc, oerr := other()
 	if oerr != nil {
 		return 0, err
+	}
+	if s, ok := rc.(io.Seeker); ok && t.offset > 0 {
+		if _, oerr := s.Seek(t.offset, io.SeekStart); oerr != nil {
+			return 0, errors.Join(oerr, rc.Close())
+		}
 	}
 	n, oerr = rc.Read(p)
 	if oerr != nil && oerr != io.EOF {
@@ -107,7 +114,11 @@ func (t seekableTurning) Seek(offset int64, whence int) (int64, error) {
 	if !ok {
 		return 0, errors.New("the content cannot be read from elsewhere")
 	}
-	return s.Seek(offset, whence)
+	at, err := s.Seek(offset, whence)
+	if err == nil {
+		t.offset = at
+	}
+	return at, err
 }
 
 // fetch fetches content from the place that its media type says, and where it is

@@ -72,8 +72,6 @@ func (f *fetcher) Fetch(ctx context.Context, desc ocispec.Descriptor) (io.ReadCl
 	rc, err := f.fetch(withSize(ctx, desc.Size), desc)
 	if err == nil && len(urls) > 0 {
 		rc = f.newForeign(ctx, urls, desc.Size, rc)
-	} else if other, possible := otherKind(desc); err == nil && possible {
-		rc = &either{ReadCloser: rc, ctx: ctx, fetcher: f.inner, other: other}
 	}
 	return f.reader(rc, tried), explain(err, f.ref, tried.trail)
 }
