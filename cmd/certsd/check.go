@@ -7,6 +7,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/urfave/cli/v3"
@@ -67,7 +68,12 @@ func checkCommand(stdout, stderr io.Writer) *cli.Command {
 					_, _ = io.WriteString(stderr, safetext.Text(fmt.Sprintf("debug: "+format+"\n", args...)))
 				}
 			}
+			stop := func() {}
+			if isTerminal(stderr) {
+				checker.Waiting, stop = showWaiting(stderr)
+			}
 			report, err := checked(ctx, checker, c.Args().First(), all)
+			stop()
 			switch {
 			case ctx.Err() != nil:
 				return errors.New("interrupted")
@@ -89,6 +95,39 @@ func checkCommand(stdout, stderr io.Writer) *cli.Command {
 			}
 			return checkResult(report)
 		},
+	}
+}
+
+// patience is how long nothing need be said of waiting.
+const patience = 2 * time.Second
+
+// showWaiting says what is waited for where that takes long. Nothing is said after
+// stop.
+func showWaiting(w io.Writer) (told func(what string), stop func()) {
+	var mu sync.Mutex
+	var timer *time.Timer
+	stopped := false
+	told = func(what string) {
+		mu.Lock()
+		defer mu.Unlock()
+		if timer != nil {
+			timer.Stop()
+		}
+		timer = time.AfterFunc(patience, func() {
+			mu.Lock()
+			defer mu.Unlock()
+			if !stopped {
+				_, _ = io.WriteString(w, safetext.Text("certsd: waiting for "+what+"\n"))
+			}
+		})
+	}
+	return told, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		stopped = true
+		if timer != nil {
+			timer.Stop()
+		}
 	}
 }
 

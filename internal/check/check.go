@@ -7,6 +7,7 @@
 package check
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,6 +24,10 @@ import (
 
 // stepTimeout bounds each request: a person waits for the answer.
 const stepTimeout = 20 * time.Second
+
+// wholeTimeout bounds all that is asked about a registry. Its servers share two
+// thirds of it, so that one that never answers leaves time for the next.
+const wholeTimeout = time.Minute
 
 // Checker checks registries. Its zero value searches the default roots and asks
 // without credentials. It may be used by several goroutines.
@@ -52,6 +57,11 @@ type Checker struct {
 	Expiring time.Duration
 	// Now is the time that validity is counted from; nil is the clock.
 	Now func() time.Time
+	// Waiting, if set, is told what is waited for from now on. It may be called
+	// concurrently.
+	Waiting func(what string)
+	// limit is wholeTimeout where it is zero.
+	limit time.Duration
 	// euid is os.Geteuid where it is nil.
 	euid func() int
 
@@ -88,7 +98,9 @@ func (c *Checker) Registry(ctx context.Context, target string) (*Registry, error
 	switch {
 	case inspection.Host == nil, c.Offline, r.seesNothing():
 	default:
-		r.live(discreet.Context(ctx))
+		live, cancel := context.WithTimeout(ctx, r.whole())
+		r.live(discreet.Context(live))
+		cancel()
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
@@ -116,6 +128,14 @@ func (c *Checker) now() time.Time {
 		return c.Now()
 	}
 	return time.Now()
+}
+
+func (c *Checker) whole() time.Duration { return cmp.Or(c.limit, wholeTimeout) }
+
+func (c *Checker) waiting(format string, args ...any) {
+	if c.Waiting != nil {
+		c.Waiting(fmt.Sprintf(format, args...))
+	}
 }
 
 func (c *Checker) debug(format string, args ...any) {

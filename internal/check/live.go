@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/containerd/containerd/v2/core/remotes/docker"
 
@@ -45,7 +46,9 @@ func (r *run) live(ctx context.Context) {
 		return
 	}
 	for i, e := range r.inspection.Host.Endpoints {
-		r.endpoint(ctx, e, r.report.Endpoints[i], hosts[i])
+		share, cancel := context.WithTimeout(ctx, r.whole()*2/3/time.Duration(len(hosts)))
+		r.endpoint(share, e, r.report.Endpoints[i], hosts[i])
+		cancel()
 	}
 	if r.repository.name != "" && !r.has(NoPull) {
 		r.pull(ctx, options)
@@ -65,6 +68,7 @@ func (r *run) isConverted(_ context.Context, c resolver.Conversion) {
 // the way a pull does.
 func (r *run) endpoint(ctx context.Context, e *certsd.Endpoint, report *Endpoint, host docker.RegistryHost) {
 	report.Live = &Live{}
+	r.waiting("a connection to %s", e.Host)
 	if !r.connect(ctx, e, report.Live) {
 		return
 	}
@@ -92,6 +96,11 @@ func (r *run) answer(ctx context.Context, e *certsd.Endpoint, id *certsd.Identit
 	}
 	t := r.transport.ForIdentity(r.inspection.Name, e, id)
 	defer t.CloseIdleConnections()
+	with := "no certificate"
+	if id != nil {
+		with = id.Name
+	}
+	r.waiting("the answer of %s to %s", e.Host, with)
 	v2, attempt := r.get(ctx, t, e, e.Path+"/")
 	a.V2, a.Offered = v2, attempt.Offered
 	if e.Path == "/v2" && (v2.Status == http.StatusNotFound || r.mightSpeakV1()) {
@@ -155,6 +164,7 @@ func send(ctx context.Context, client *http.Client, url string, header http.Head
 // asPull asks as a pull does: one certificate after another, then with
 // credentials.
 func (r *run) asPull(ctx context.Context, e *certsd.Endpoint, live *Live, host docker.RegistryHost) {
+	r.waiting("the answer of %s to what a pull asks first", e.Host)
 	ctx, cancel := context.WithTimeout(ctx, 2*stepTimeout)
 	defer cancel()
 	ctx, trail := certsd.WithTrail(ctx)
