@@ -18,6 +18,8 @@ type builder struct {
 	append bool // system_roots
 
 	problems []*Problem
+	// faults are those about client certificates, by the endpoint they are for.
+	faults map[*Endpoint][]*Problem
 	// said are the texts of the first counted ones.
 	said    map[string]bool
 	counted int
@@ -67,8 +69,9 @@ func (b *builder) build() (*Host, error) {
 	case r.config == nil:
 		host.Endpoints = []*Endpoint{b.endpoint(b.registry(), r.main)}
 	}
+	host.faults = b.faultsOf(host.Endpoints)
 	host.own, host.ownErr = b.own(host)
-	if err := failures(b.problems); err != nil {
+	if err := toldFailures(b.problems); err != nil {
 		return nil, fmt.Errorf("registry %s: %w", b.name, err)
 	}
 	for _, p := range b.problems {
@@ -100,7 +103,8 @@ func (b *builder) own(host *Host) (*Host, error) {
 		own.Dir = host.Dir
 	}
 	own.Endpoints = []*Endpoint{alone.endpoint(b.registry(), b.found.exact)}
-	if err := failures(alone.problems); err != nil {
+	own.faults = alone.faultsOf(own.Endpoints)
+	if err := toldFailures(alone.problems); err != nil {
 		return nil, fmt.Errorf("host %s: %w", b.name, err)
 	}
 	own.Warnings = nil
@@ -171,6 +175,7 @@ func (b *builder) endpoint(c *endpointConfig, dirs []*Directory) *Endpoint {
 	case len(e.CAs) > 0 || len(e.Identities) > 0:
 		e.Dir = docker.dir
 	}
+	b.pairFaults(e, client, dirs)
 	e.TLSConfigured = e.Dir != ""
 	if b.found.config != nil {
 		e.hostsDir = b.found.config.Path

@@ -87,6 +87,10 @@ type Host struct {
 	// each naming file and cause.
 	Warnings []error
 
+	// faults are, for each of Endpoints, what is wrong with the files of its
+	// client certificates.
+	faults [][]*Problem
+
 	// own is what Hosts.Own returns: this host, or another one without what
 	// is from a _default directory. nil if no directory is named after it, or
 	// if its files cannot be used because of ownErr.

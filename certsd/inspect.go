@@ -176,33 +176,51 @@ func collect(err error, add func(*Problem)) {
 // against. They stay in use: the server decides.
 func (e *Endpoint) validity(now time.Time) []*Problem {
 	var problems []*Problem
-	check := func(file string, cert *x509.Certificate) {
-		var err error
-		code := Expired
-		switch {
-		case now.After(cert.NotAfter):
-			err = fmt.Errorf("%s has expired on %s", subject(cert), cert.NotAfter.UTC().Format(time.DateOnly))
-		case now.Before(cert.NotBefore):
-			code, err = NotYetValid, fmt.Errorf("%s is not valid before %s", subject(cert), cert.NotBefore.UTC().Format(time.DateOnly))
-		default:
-			return
-		}
-		problems = append(problems, &Problem{Code: code, File: file, Err: err})
-	}
 	for _, ca := range e.CAs {
 		for _, cert := range ca.Certificates {
-			check(ca.File, cert)
+			if p := outdated(ca.File, cert, now); p != nil {
+				problems = append(problems, p)
+			}
 		}
 	}
 	for _, id := range e.Identities {
-		leaf := id.Certificate.Leaf
-		check(id.CertFile, leaf)
-		if len(leaf.ExtKeyUsage)+len(leaf.UnknownExtKeyUsage) > 0 &&
-			!slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageClientAuth) && !slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageAny) {
-			problems = append(problems, &Problem{Code: NotForClients, File: id.CertFile, Err: fmt.Errorf("%s is not meant for client authentication", subject(leaf))})
-		}
+		problems = append(problems, id.validity(now)...)
 	}
 	return problems
+}
+
+// validity is what time and purpose say against a client certificate.
+func (id *Identity) validity(now time.Time) []*Problem {
+	leaf := id.leaf()
+	if leaf == nil {
+		return nil
+	}
+	var problems []*Problem
+	if p := outdated(id.CertFile, leaf, now); p != nil {
+		problems = append(problems, p)
+	}
+	if len(leaf.ExtKeyUsage)+len(leaf.UnknownExtKeyUsage) == 0 ||
+		slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageClientAuth) || slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageAny) {
+		return problems
+	}
+	p := &Problem{Code: NotForClients, File: id.CertFile, Err: fmt.Errorf("%s is not meant for client authentication", subject(leaf))}
+	if slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageServerAuth) {
+		p.Err = fmt.Errorf("%s is a server's certificate: its extended key usage is serverAuth, and it is not meant for client authentication", subject(leaf))
+		p.next = "put a client's certificate and its key in its place, issued with the extended key usage clientAuth"
+	}
+	return append(problems, p)
+}
+
+// outdated is that the time is outside of a certificate's validity; nil if it
+// is not.
+func outdated(file string, cert *x509.Certificate, now time.Time) *Problem {
+	switch {
+	case now.After(cert.NotAfter):
+		return &Problem{Code: Expired, File: file, Err: fmt.Errorf("%s has expired on %s", subject(cert), day(cert.NotAfter))}
+	case now.Before(cert.NotBefore):
+		return &Problem{Code: NotYetValid, File: file, Err: fmt.Errorf("%s is not valid before %s", subject(cert), cert.NotBefore.UTC().Format(time.RFC3339))}
+	}
+	return nil
 }
 
 func subject(cert *x509.Certificate) string {

@@ -14,6 +14,15 @@ import (
 // nearMisses are directories whose names look like another spelling of this
 // registry's.
 func (i *Inspection) nearMisses(h *Hosts) []*Problem {
+	own := i.Host == nil || i.Host.Own
+	return slices.DeleteFunc(h.nearMisses(i.Name, own), func(p *Problem) bool {
+		return slices.ContainsFunc(i.Candidates, func(c Candidate) bool { return c.Path == p.File })
+	})
+}
+
+// nearMisses are directories whose names look like another spelling of the one
+// that a registry's would have; own tells that there is such a one.
+func (h *Hosts) nearMisses(name string, own bool) []*Problem {
 	var problems []*Problem
 	for _, root := range h.roots() {
 		l := h.listings.get(root)
@@ -23,13 +32,11 @@ func (i *Inspection) nearMisses(h *Hosts) []*Problem {
 				problems = append(problems, &Problem{Code: RootName, File: other, Err: fmt.Errorf("is not read: the name is %s", root)})
 			}
 		}
-		for _, name := range names {
-			if !mentions(name, i.Name) {
+		for _, dir := range names {
+			if !mentions(dir, name) {
 				continue
 			}
-			path := filepath.Join(root, name)
-			looked := slices.ContainsFunc(i.Candidates, func(c Candidate) bool { return c.Path == path })
-			if p := i.nearMiss(path); p != nil && !looked {
+			if p := nearMiss(filepath.Join(root, dir), name, own); p != nil {
 				problems = append(problems, p)
 			}
 		}
@@ -49,14 +56,16 @@ func mentions(dir, canonical string) bool {
 
 // nearMiss says what is wrong with the name of a directory, nil if it has nothing
 // to do with this registry.
-func (i *Inspection) nearMiss(path string) *Problem {
-	dir := filepath.Base(path)
-	switch port, same := sameName(dir, i.Name); {
-	case looksLike(dir, i.Name):
-		name := dirNames("", i.Name)[0]
-		return &Problem{Code: DirectoryName, File: path, Err: fmt.Errorf("is not read for %s: rename it to %s", i.Name, name)}
-	case same && i.Host != nil && !i.Host.Own:
-		return &Problem{Code: DirectoryPort, File: path, Err: fmt.Errorf("is for port %s, and is not read for %s", port, i.Name)}
+func nearMiss(path, registry string, own bool) *Problem {
+	dir, name := filepath.Base(path), dirNames("", registry)[0]
+	switch port, same := sameName(dir, registry); {
+	case looksLike(dir, registry):
+		return &Problem{Code: DirectoryName, File: path, Err: fmt.Errorf("is not read for %s: rename it to %s", registry, name), next: "rename it to " + name}
+	case same && !own:
+		return &Problem{
+			Code: DirectoryPort, File: path, Err: fmt.Errorf("is for port %s, and is not read for %s", port, registry),
+			next: fmt.Sprintf("rename it to %s, if it is meant for this one", name),
+		}
 	}
 	return nil
 }

@@ -38,6 +38,8 @@ type Problem struct {
 	Err error
 
 	kind problemKind
+	// next is what to do, where the kind of the problem does not tell.
+	next string
 	// kept tells that what was last read from the file stays in use.
 	kept bool
 }
@@ -57,19 +59,39 @@ const (
 	ofPair
 )
 
-// Error is the text in one line: FILE:LINE: KEY: CAUSE.
-func (p *Problem) Error() string {
-	var b strings.Builder
-	b.WriteString(p.File)
+// Where is the file, with the line in it behind a colon if there is one.
+func (p *Problem) Where() string {
 	if p.Line > 0 {
-		fmt.Fprintf(&b, ":%d", p.Line)
+		return fmt.Sprintf("%s:%d", p.File, p.Line)
 	}
-	b.WriteString(": ")
+	return p.File
+}
+
+// Error is the text in one line: FILE:LINE: KEY: CAUSE.
+func (p *Problem) Error() string { return p.with(p.Err.Error()) }
+
+// Told is the text with what to do, where it does not name a line to correct:
+// FILE: CAUSE: NEXT.
+func (p *Problem) Told() string {
+	next := p.Next()
+	switch p.Code {
+	case HostsFileKey, HostsFileSyntax, HostsFileValue:
+		next = ""
+	}
+	if next == "" {
+		return p.Error()
+	}
+	return p.with(p.Message()) + ": " + next
+}
+
+func (p *Problem) with(cause string) string {
+	var b strings.Builder
+	b.WriteString(p.Where() + ": ")
 	if p.Key != "" {
 		b.WriteString(p.Key)
 		b.WriteString(": ")
 	}
-	b.WriteString(p.Err.Error())
+	b.WriteString(cause)
 	return b.String()
 }
 
@@ -82,6 +104,27 @@ func (p *Problem) as(s Severity) *Problem {
 	q.Severity = s
 	return &q
 }
+
+// toldFailures is failures with the next step of each.
+func toldFailures(problems []*Problem) error {
+	err := failures(problems)
+	if err == nil {
+		return nil
+	}
+	var errs several
+	for _, p := range problems {
+		if p.Severity == Failure {
+			errs = append(errs, toldProblem{p})
+		}
+	}
+	return errs
+}
+
+// toldProblem is a problem with its next step.
+type toldProblem struct{ *Problem }
+
+func (p toldProblem) Error() string { return p.Told() }
+func (p toldProblem) Unwrap() error { return p.Problem }
 
 // failures joins the problems that are failures; nil if there are none.
 func failures(problems []*Problem) error {

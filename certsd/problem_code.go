@@ -54,6 +54,11 @@ const (
 	NotYetValid ProblemCode = "not-yet-valid"
 	// NotForClients: a certificate's purpose is not client authentication.
 	NotForClients ProblemCode = "not-for-clients"
+	// IssuerNotListed: a server does not accept the CA that has issued a client
+	// certificate, IntermediateMissing: it would if the file held the CA's own
+	// certificate, too.
+	IssuerNotListed     ProblemCode = "issuer-not-listed"
+	IntermediateMissing ProblemCode = "intermediate-missing"
 	// HostsFileSyntax: a hosts.toml is not TOML.
 	HostsFileSyntax ProblemCode = "hosts-toml-syntax"
 	// HostsFileKey: a hosts.toml has an unknown key.

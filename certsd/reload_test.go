@@ -195,7 +195,7 @@ func TestReloadCA(t *testing.T) {
 	remove(t, r.root, "reg/ca.crt")
 	if host, err := r.hosts.Lookup("reg"); err == nil {
 		t.Errorf("the host is usable with %v", host.Endpoints[0].CAs)
-	} else if want := "registry reg: reg/new.crt: unusable CA file: is empty"; r.short(err.Error()) != want {
+	} else if want := "registry reg: reg/new.crt: unusable CA file: is empty: replace it by a CA root in PEM, or remove it"; r.short(err.Error()) != want {
 		t.Errorf("error is %s, want %s", r.short(err.Error()), want)
 	}
 	write(t, r.root, "reg/new.crt", testCA.PEM)
@@ -343,7 +343,7 @@ func TestReloadNewDirectoryThatCannotBeUsed(t *testing.T) {
 	t.Parallel()
 	r := newReloading(t, alpha("_default")...)
 	write(t, r.root, "reg/beta.cert", betaPair.CertPEM)
-	r.expect([]string{"alpha.cert alpha"}, "reg error: registry reg: reg/beta.cert: no matching beta.key, and no private key in the file itself")
+	r.expect([]string{"alpha.cert alpha"}, "reg error: registry reg: reg/beta.cert: no matching beta.key, and no private key in the file itself: put the private key beside it as beta.key")
 	write(t, r.root, "reg/beta.key", betaPair.KeyPEM)
 	r.expect([]string{"beta.cert beta"}, "reg changed")
 }

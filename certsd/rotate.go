@@ -1,7 +1,7 @@
 package certsd
 
 import (
-	"cmp"
+	"crypto/x509"
 	"net/http"
 	"slices"
 	"strings"
@@ -26,6 +26,8 @@ type round struct {
 	// start and learnt are as in Round.
 	start  time.Time
 	learnt bool
+	// peer is the server's certificate, nil if it is not known.
+	peer *x509.Certificate
 	// presented is told what is presented; nil for nobody.
 	presented *Presented
 	// absent is a 404 of Registry v1 that was passed over.
@@ -172,6 +174,7 @@ func (rd *round) run(identities []*Identity) (*http.Response, error) {
 			}
 			if rd.absent != nil && o.status == http.StatusForbidden {
 				a.Answer = discard(resp, rd.secrets()...)
+				rd.account(&a, o)
 				rd.record(a)
 				rd.report()
 				return rd.absent, nil
@@ -273,7 +276,9 @@ func hasBody(req *http.Request) bool { return req.Body != nil && req.Body != htt
 
 // finish returns what came back for the last identity tried.
 func (rd *round) finish(a Attempt, resp *http.Response, o reply) (*http.Response, error) {
-	a.Hint = cmp.Or(a.Hint, rd.hint(a, o))
+	if o.err != nil || o.status >= http.StatusBadRequest {
+		rd.account(&a, o)
+	}
 	id := rd.record(a)
 	rd.report()
 	if rd.trail != nil {

@@ -15,6 +15,9 @@ type endpointState struct {
 	// asks reports whether a server asked for a client certificate, ever: on a
 	// connection that takes up an earlier TLS session none does.
 	asks atomic.Bool
+	// accepts are the names of the CAs that it said last to accept client
+	// certificates of.
+	accepts atomic.Pointer[[][]byte]
 
 	// mu guards what follows.
 	mu         sync.Mutex

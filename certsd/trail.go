@@ -32,6 +32,9 @@ type Attempt struct {
 	Fresh bool
 	// Skipped says why the identity was passed over, empty if it was not.
 	Skipped string
+	// Unusable tells that there is no such identity to present: something is
+	// wrong with its files, and Skipped says what. Identity is the file's name.
+	Unusable bool
 	// Status is the answer's status, zero if there was none. Answer is what its
 	// body says, in one short line: of an answer that was returned only as far
 	// as somebody read it.
@@ -45,6 +48,11 @@ type Attempt struct {
 	Refused bool
 	// Reason is why the next identity was tried, empty if that did not happen.
 	Reason string
+	// Faults are what is wrong on this machine and may be why the request
+	// failed: client certificates that were not presented, or are not what the
+	// server wants, and directories with almost the right name. They are set in
+	// the last attempt of a round.
+	Faults []*Problem
 	// Hint is what to do, where something can be done.
 	Hint string
 }
@@ -199,6 +207,10 @@ func (rd *round) result(id *Identity, x *exchange, o reply) Attempt {
 		a.Asked, a.Offered, a.Resumed = c.asked.Load(), c.offered.Load(), c.resumed.Load()
 		if a.Asked {
 			rd.ep.state.asks.Store(true)
+			rd.ep.state.accepts.Store(c.cas.Load())
+		}
+		if peer := c.peer.Load(); peer != nil {
+			rd.peer = peer
 		}
 	}
 	a.Fresh, a.Status, a.Err = o.fresh, o.status, o.err

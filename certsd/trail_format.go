@@ -35,7 +35,7 @@ func FormatAttempts(attempts []Attempt) string {
 		if !slices.Contains(servers, s) {
 			servers = append(servers, s)
 		}
-		lines[s] = appendLine(lines[s], line{who: a.who(), what: a.what(), hint: a.Hint})
+		lines[s] = appendLine(lines[s], line{who: a.who(), what: a.what(), hints: a.hints()})
 	}
 	var b strings.Builder
 	for _, s := range servers {
@@ -52,7 +52,7 @@ func FormatAttempts(attempts []Attempt) string {
 			}
 			b.WriteByte('\n')
 		}
-		for _, hint := range hints(lines[s]) {
+		for _, hint := range hintsOf(lines[s]) {
 			fmt.Fprintf(&b, "  -> %s\n", hint)
 		}
 	}
@@ -61,14 +61,16 @@ func FormatAttempts(attempts []Attempt) string {
 
 // line is what came of one identity, and how often.
 type line struct {
-	who, what, hint string
-	times           int
+	who, what string
+	hints     []string
+	times     int
 }
 
 func appendLine(lines []line, l line) []line {
 	for i := range lines {
 		if lines[i].who == l.who && lines[i].what == l.what {
 			lines[i].times++
+			lines[i].hints = append(lines[i].hints, l.hints...)
 			return lines
 		}
 	}
@@ -76,13 +78,43 @@ func appendLine(lines []line, l line) []line {
 	return append(lines, l)
 }
 
-// hints are the different hints of some lines.
-func hints(lines []line) []string {
+// hintsOf are the different hints of some lines.
+func hintsOf(lines []line) []string {
 	var hints []string
 	for _, l := range lines {
-		if l.hint != "" && !slices.Contains(hints, l.hint) {
-			hints = append(hints, l.hint)
+		for _, hint := range l.hints {
+			if !slices.Contains(hints, hint) {
+				hints = append(hints, hint)
+			}
 		}
+	}
+	return hints
+}
+
+// Faults are what attempts tell to be wrong on this machine, each once: what to
+// mend before anybody else is asked.
+func Faults(attempts []Attempt) []*Problem {
+	var faults []*Problem
+	for _, a := range attempts {
+		for _, p := range a.Faults {
+			if !slices.ContainsFunc(faults, func(q *Problem) bool { return q.Error() == p.Error() }) {
+				faults = append(faults, p)
+			}
+		}
+	}
+	return faults
+}
+
+// hints are what to do: here at first, before anybody else is asked.
+func (a Attempt) hints() []string {
+	var hints []string
+	for _, p := range a.Faults {
+		if next := p.Next(); next != "" {
+			hints = append(hints, p.Where()+": "+next)
+		}
+	}
+	if a.Hint != "" {
+		hints = append(hints, a.Hint)
 	}
 	return hints
 }
@@ -124,7 +156,10 @@ func (a Attempt) who() string {
 
 // what is what came of it.
 func (a Attempt) what() string {
-	if a.Skipped != "" {
+	switch {
+	case a.Unusable:
+		return "not presented: " + a.Skipped
+	case a.Skipped != "":
 		return "passed over: it " + a.Skipped
 	}
 	text := fmt.Sprintf("%s %s: ", a.Method, a.URL)

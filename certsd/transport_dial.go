@@ -3,6 +3,7 @@ package certsd
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"net"
 	"net/http"
@@ -97,6 +98,7 @@ func present(cri *tls.CertificateRequestInfo, id *Identity) (*tls.Certificate, e
 	c := connIn(cri.Context())
 	if c != nil {
 		c.asked.Store(true)
+		c.cas.Store(&cri.AcceptableCAs)
 	}
 	if id == nil {
 		return &tls.Certificate{}, nil
@@ -130,6 +132,10 @@ type conn struct {
 	// one was presented, resumed that neither happened since an earlier session
 	// was taken up.
 	asked, offered, resumed atomic.Bool
+	// cas are the names of the CAs that the server accepts client certificates
+	// of, as far as it says, peer is its own certificate.
+	cas  atomic.Pointer[[][]byte]
+	peer atomic.Pointer[x509.Certificate]
 
 	// supply is where the connection is counted, nil for nowhere. It guards
 	// what follows: at is nil once the connection is closed, users are the
@@ -214,6 +220,12 @@ func (d *dialer) handshake(ctx context.Context, network, addr string, config *tl
 	ctx = context.WithValue(ctx, connKey{}, tracked)
 	ctx, cancel := context.WithTimeoutCause(ctx, handshakeTimeout, errHandshakeTimeout)
 	defer cancel()
+	config.VerifyConnection = func(state tls.ConnectionState) error {
+		if len(state.PeerCertificates) > 0 {
+			tracked.peer.Store(state.PeerCertificates[0])
+		}
+		return nil
+	}
 	c := tls.Client(raw, config)
 	if err := c.HandshakeContext(ctx); err != nil {
 		_ = raw.Close()

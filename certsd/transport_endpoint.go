@@ -107,6 +107,8 @@ type settings struct {
 	configured bool
 	// rotateOn is the list of the endpoint's host.
 	rotateOn []string
+	// faults are what is wrong with the files of the client certificates.
+	faults []*Problem
 }
 
 // endpoint returns the current settings of the endpoint. Where a lookup
@@ -151,7 +153,7 @@ func (b *EndpointTransport) find(host *Host) settings {
 		})
 		return settings{Endpoint: b.gone}
 	}
-	s := settings{Endpoint: found, configured: found.Scheme == "http", rotateOn: host.RotateOn}
+	s := settings{Endpoint: found, configured: found.Scheme == "http", rotateOn: host.RotateOn, faults: host.faultsOf(found)}
 	wish := *found
 	wish.SkipVerify = found.SkipVerify || b.given.SkipVerify && found.Localhost
 	if b.given.Scheme == "http" && !found.TLSConfigured {

@@ -71,7 +71,11 @@ func (e *RefusedError) Error() string {
 			tried = append(tried, a.who())
 		}
 	}
-	text := fmt.Sprintf("%s: %v", e.Host, cleanError(e.Err))
+	text := e.Host + ": "
+	for _, p := range Faults(e.Attempts) {
+		text += p.Told() + ": "
+	}
+	text += cleanError(e.Err)
 	if len(tried) > 0 {
 		text += fmt.Sprintf(": tried %s in %s", strings.Join(tried, ", "), e.Dir)
 	}
@@ -167,6 +171,8 @@ func (rd *round) hint(a Attempt, o reply) string {
 	case rd.shortKey(a.Identity, o.err) > 0:
 		return fmt.Sprintf("server %s refused what it was offered from %s: its RSA key has %d bits; many servers refuse less than %d",
 			a.Host, a.Dir, rd.shortKey(a.Identity, o.err), enoughBits)
+	case a.Identity != "" && rd.allFaulty(a.Faults):
+		return "" // what is wrong with them is said
 	case a.Identity != "":
 		return fmt.Sprintf("server %s refused what it was offered from %s: compare issuer and subject with what it accepts", a.Host, a.Dir)
 	case !a.Asked && !(a.Resumed && rd.ep.state.asks.Load()):

@@ -59,9 +59,11 @@ func (e *PlainHTTPError) Error() string {
 func (t *Transport) checkPlain(r *route, host string) error {
 	switch {
 	case r.chain.downgraded:
-		return &PlainHTTPError{host, fmt.Sprintf("a redirect of https://%s leads there", r.chain.first.URL.Host)}
+		return &PlainHTTPError{host, fmt.Sprintf("a redirect of https://%s leads there: behind a proxy that ends TLS, "+
+			"set its external URL to https://, or have the proxy send X-Forwarded-Proto: https", r.chain.first.URL.Host)}
 	case r.foreign && r.home.Scheme == "https" && !r.chain.crossed:
-		return &PlainHTTPError{host, fmt.Sprintf("https://%s names it, and credentials would be readable on the way", r.home.Host)}
+		return &PlainHTTPError{host, fmt.Sprintf("https://%s names it, and credentials would be readable on the way: "+
+			"behind a proxy that ends TLS, set the registry's external URL to https://, or have the proxy send X-Forwarded-Proto: https", r.home.Host)}
 	case r.ep.Scheme == "http" && r.configured:
 		return nil
 	case r.ep.TLSConfigured && !r.ep.HTTPFallback:

@@ -26,7 +26,9 @@ type route struct {
 	// assumed or wished for.
 	configured bool
 	rotateOn   RotateOn
-	chain      chain
+	// faults are what is wrong with the files of ep's client certificates.
+	faults []*Problem
+	chain  chain
 	// scoped are headers meant for home only, beside home.Header.
 	scoped http.Header
 	// addHeader tells that nobody else adds ep.Header to the request.
@@ -47,7 +49,7 @@ func (t *Transport) route(b *EndpointTransport, req *http.Request) (*route, erro
 			return nil, err
 		}
 	}
-	r.ep, r.configured, r.rotateOn = found.Endpoint, found.configured, t.RotateOn
+	r.ep, r.configured, r.rotateOn, r.faults = found.Endpoint, found.configured, t.RotateOn, found.faults
 	if found.rotateOn != nil {
 		if r.rotateOn, err = ParseRotateOn(found.rotateOn); err != nil {
 			return nil, fmt.Errorf("registry %s: %w", r.registry, err)
@@ -125,7 +127,7 @@ func settingsOf(host *Host, ep *Endpoint) settings {
 	if ep == nil {
 		return settings{}
 	}
-	return settings{Endpoint: ep, configured: ep.Scheme == "http", rotateOn: host.RotateOn}
+	return settings{Endpoint: ep, configured: ep.Scheme == "http", rotateOn: host.RotateOn, faults: host.faultsOf(ep)}
 }
 
 // pick returns the endpoint for the first of the URLs that has one, else the

@@ -45,10 +45,14 @@ func (e *Error) Error() string {
 
 func (e *Error) text() string {
 	text := presentable(e.Err)
+	var attempts []certsd.Attempt
+	if e.Trail != nil {
+		attempts = e.Trail.Attempts()
+	}
+	text = faultFirst(text, attempts)
 	if !strings.HasPrefix(text, e.Ref) {
 		text = e.Ref + ": " + text
 	}
-	attempts := e.Trail.Attempts()
 	given := errors.Is(e.Err, context.Canceled)
 	failed := attempts[:0]
 	for _, a := range attempts {
@@ -68,6 +72,20 @@ func (e *Error) text() string {
 		account = fmt.Sprintf("(%d earlier attempts are left out)\n", left) + account
 	}
 	return text + "\n" + strings.TrimSuffix(account, "\n")
+}
+
+// faultFirst puts what can be mended on this machine in front of what a server
+// says.
+func faultFirst(text string, attempts []certsd.Attempt) string {
+	faults := certsd.Faults(attempts)
+	if len(faults) == 0 || strings.Contains(text, faults[0].Told()) {
+		return text
+	}
+	first := faults[0].Told()
+	if more := len(faults) - 1; more > 0 {
+		first += fmt.Sprintf(" (and %d more, below)", more)
+	}
+	return first + ": " + text
 }
 
 // Unwrap returns the cause.

@@ -69,7 +69,7 @@ func (c *Checker) general() (findings []Finding, expiring bool) {
 		if err != nil && !os.IsNotExist(err) {
 			f := Finding{
 				Severity: isError, Code: Code(certsd.RootUnreadable), Where: root,
-				Message: "cannot list the certs.d directory: " + wordsOf(err), Next: nextForUnreadable(root, err),
+				Message: "cannot list the certs.d directory: " + wordsOf(err), Next: certsd.NextForUnreadable(root, err),
 			}
 			if c.hidden(err) {
 				f = c.ofHidden(f, "")
@@ -101,7 +101,7 @@ func (c *Checker) defaults(path string) (findings []Finding, expiring bool) {
 	// The problems have what the error has.
 	dir, _ := certsd.Load(os.DirFS(path), certsd.LoadOptions{Path: path})
 	for _, p := range dir.Problems {
-		findings = append(findings, c.ofProblem(p, "_default", ""))
+		findings = append(findings, c.ofProblem(p, ""))
 	}
 	for _, kind := range []struct{ pattern, kind string }{{"*.crt", kindCA}, {"*.cert", kindClient}} {
 		// The pattern is well-formed.

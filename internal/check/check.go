@@ -92,7 +92,7 @@ func (c *Checker) Registry(ctx context.Context, target string) (*Registry, error
 	if err != nil {
 		return nil, err
 	}
-	r := &run{Checker: c, hosts: hosts, given: name, target: target, repository: repository, inspection: inspection, files: map[string]certsd.File{}, realms: map[string]bool{}}
+	r := &run{Checker: c, hosts: hosts, given: name, target: target, repository: repository, inspection: inspection, files: map[string]certsd.File{}, realms: map[string]bool{}, accepts: map[string][][]byte{}}
 	r.report = &Registry{Registry: inspection.Name, Repository: repository.String()}
 	r.configuration()
 	switch {
@@ -164,6 +164,8 @@ type run struct {
 	hides bool
 	// realms are the token servers that were named, host[:port].
 	realms map[string]bool
+	// accepts are the CAs that servers name, in DER, by host[:port].
+	accepts map[string][][]byte
 
 	// transport makes the requests with one certificate each, shared those a
 	// pull would make.

@@ -49,6 +49,8 @@ var unreadable = map[Code]bool{Code(certsd.RootUnreadable): true, Code(certsd.Di
 var ofPair = map[Code]bool{
 	Code(certsd.CertificateMissing): true, Code(certsd.Expired): true, Code(certsd.KeyEncrypted): true, Code(certsd.KeyMismatch): true,
 	Code(certsd.KeyMissing): true, Code(certsd.NotForClients): true, Code(certsd.NotYetValid): true, Code(certsd.PairUnusable): true,
+	Code(certsd.IssuerNotListed): true, Code(certsd.IntermediateMissing): true, Code(certsd.PairPartlyUnusable): true, Code(certsd.WrongSuffix): true,
+	Code(certsd.CAWithKey): true,
 }
 
 // order is what a comparison returns for one that comes last, or first.

@@ -28,7 +28,7 @@ func (r *run) configuration() {
 		r.report.Directories = append(r.report.Directories, r.directory(c))
 	}
 	for _, p := range i.Problems {
-		f := r.ofProblem(p, i.Name, r.target)
+		f := r.ofProblem(p, r.target)
 		r.hides = r.hides || r.hidden(p.Err)
 		if p.Code == certsd.Expired || p.Code == certsd.NotYetValid {
 			f.Message = r.timeWords(p)

@@ -260,6 +260,12 @@ func (r *run) tls(e *certsd.Endpoint, live *Live, p *probe) {
 	for _, cert := range s.PeerCertificates {
 		t.Chain = append(t.Chain, r.certificate(cert))
 	}
+	r.accepts[e.Host] = p.cas
+	if len(s.PeerCertificates) > 0 {
+		for _, problem := range e.ServersOwn(s.PeerCertificates[0]) {
+			r.find(ofProblem(problem))
+		}
+	}
 	for _, der := range p.cas[:min(len(p.cas), maxNamed)] {
 		t.AcceptableCAs = append(t.AcceptableCAs, distinguishedName(der))
 	}
@@ -356,25 +362,11 @@ func (r *run) listed(e *certsd.Endpoint, live *Live) {
 		return
 	}
 	for _, id := range e.Identities {
-		if !slices.ContainsFunc(issuers(id), func(name string) bool { return slices.Contains(live.TLS.AcceptableCAs, name) }) {
-			r.find(Finding{
-				Severity: isWarning, Code: IssuerNotListed, Where: id.CertFile,
-				Message: fmt.Sprintf("it is issued by %q, and %s accepts certificates of %s", issuers(id)[0], e.Host, quoted(live.TLS.AcceptableCAs)),
-				Next:    "get a certificate from a CA that the server accepts",
-			})
+		chain := certsd.ClientChain{Identity: id, Accepts: r.accepts[e.Host], CAs: e.CAs, Others: e.Identities}
+		if p := chain.Problem(e.Host); p != nil {
+			r.find(ofProblem(p))
 		}
 	}
-}
-
-// issuers are those of a client certificate and of the chain behind it.
-func issuers(id *certsd.Identity) []string {
-	names := []string{printable(id.Certificate.Leaf.Issuer.String())}
-	for _, der := range id.Certificate.Certificate[1:] {
-		if cert, err := x509.ParseCertificate(der); err == nil {
-			names = append(names, printable(cert.Issuer.String()), printable(cert.Subject.String()))
-		}
-	}
-	return names
 }
 
 // distinguishedName is a CA of a server's list.

@@ -41,7 +41,6 @@ const (
 	CertificateRefused  Code = "certificate-refused"
 	NotAsked            Code = "not-asked"
 	AskedLate           Code = "asked-late"
-	IssuerNotListed     Code = "issuer-not-listed"
 	AllRefused          Code = "all-refused"
 	CredentialsMissing  Code = "credentials-missing"
 	CredentialsRefused  Code = "credentials-refused"
@@ -78,9 +77,9 @@ const (
 	isWarning = "warning"
 )
 
-// ofProblem is a problem of the configuration of a registry as a finding.
-func ofProblem(p *certsd.Problem, registry string) Finding {
-	f := Finding{Severity: p.Severity.String(), Code: Code(p.Code), Where: p.File, Message: messageOf(p), Next: nextFor(p, registry)}
+// ofProblem is a problem of the configuration as a finding.
+func ofProblem(p *certsd.Problem) Finding {
+	f := Finding{Severity: p.Severity.String(), Code: Code(p.Code), Where: p.File, Message: p.Message(), Next: p.Next()}
 	if p.Line > 0 {
 		f.Where = fmt.Sprintf("%s:%d", p.File, p.Line)
 	}

@@ -165,10 +165,24 @@ func (r *run) nextForRefusal(e *certsd.Endpoint, last certsd.Attempt) string {
 		return r.nextForRequired(e)
 	case len(e.Identities) == 0:
 		return "ask the registry's owner who may enter"
+	case r.allFaulty(e):
+		// One piece of advice is enough: it stands with what is wrong.
+		return "mend first what is said of the client certificate's own files"
 	case r.outdated(e, last):
 		return "renew the certificate; if it is new, compare the clocks of this machine and of the server"
 	}
 	return "ask the registry's owner which of these certificates is entitled; compare issuer and subject with what it accepts"
+}
+
+// allFaulty reports whether something wrong was found with each of an endpoint's
+// client certificates.
+func (r *run) allFaulty(e *certsd.Endpoint) bool {
+	for _, id := range e.Identities {
+		if !slices.ContainsFunc(r.report.Findings, func(f Finding) bool { return ofPair[f.Code] && f.Where == id.CertFile }) {
+			return false
+		}
+	}
+	return len(e.Identities) > 0
 }
 
 // alertExpired is the TLS alert of a server for which a certificate is not valid

@@ -3,6 +3,7 @@ package check
 import (
 	"context"
 	"crypto/tls"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -44,7 +45,10 @@ func expired() *certtest.Pair {
 func TestWhatServersSay(t *testing.T) {
 	t.Parallel()
 	const owner = " -> ask the registry's owner which of these certificates is entitled; compare issuer and subject with what it accepts"
+	const here = " -> mend first what is said of the client certificate's own files"
 	const fails = "refused: a pull would fail"
+	middle := clientCA.Intermediate("middle")
+	below := middle.Client("below")
 	ok := files{"ca": serverCA, "alpha": alpha, "bravo": bravo}
 	tests := []struct {
 		name string
@@ -93,8 +97,7 @@ func TestWhatServersSay(t *testing.T) {
 			server: server{auth: tls.RequireAndVerifyClientCert},
 			want: []string{
 				"warning expired ROOT/REG_/old.cert: CN=timed expired 2 days ago -> renew it, or set this machine's clock",
-				"error certificate-refused REG: TLS alert 45, certificate expired: the client certificate is outside of its validity, by the server's clock (old.cert) -> " +
-					"renew the certificate; if it is new, compare the clocks of this machine and of the server",
+				"error certificate-refused REG: TLS alert 45, certificate expired: the client certificate is outside of its validity, by the server's clock (old.cert)" + here,
 				fails,
 			},
 		}, {
@@ -140,8 +143,20 @@ func TestWhatServersSay(t *testing.T) {
 			name: "a certificate of another CA", in: files{"ca": serverCA, "stranger": stranger},
 			server: server{auth: tls.RequireAndVerifyClientCert},
 			want: []string{
-				"error certificate-refused REG: TLS alert 48, unknown certificate authority: it does not know the CA that issued the client certificate (stranger.cert)" + owner,
-				`warning issuer-not-listed ROOT/REG_/stranger.cert: it is issued by "CN=others", and REG accepts certificates of "CN=clients" -> get a certificate from a CA that the server accepts`,
+				`warning issuer-not-listed ROOT/REG_/stranger.cert: it is issued by "CN=others", whose certificate is not in the file, and REG accepts certificates of "CN=clients" -> ` +
+					`if "CN=others" is an intermediate CA, append its certificate to stranger.cert, after the client's own (cat INTERMEDIATE.crt >> ROOT/REG_/stranger.cert); ` +
+					`if not, get a certificate from a CA that the server accepts`,
+				"error certificate-refused REG: TLS alert 48, unknown certificate authority: it does not know the CA that issued the client certificate (stranger.cert)" + here,
+				fails,
+			},
+		}, {
+			name:   "a client certificate without its intermediate CA, which is elsewhere",
+			in:     files{"ca": serverCA, "below.cert": leafOf(below), "below.key": below.KeyPEM, "middle": middle},
+			server: server{auth: tls.RequireAndVerifyClientCert},
+			want: []string{
+				`warning intermediate-missing ROOT/REG_/below.cert: its chain ends below the intermediate CA "CN=middle", whose certificate is in ROOT/REG_/middle.crt and not in this file: ` +
+					`REG cannot tell that it leads to "CN=clients" -> append the certificate of "CN=middle" to ROOT/REG_/below.cert, after the client's own: cat ROOT/REG_/middle.crt >> ROOT/REG_/below.cert`,
+				"error certificate-refused REG: TLS alert 48, unknown certificate authority: it does not know the CA that issued the client certificate (below.cert)" + here,
 				fails,
 			},
 		}, {
@@ -437,4 +452,10 @@ func TestFailingCredentialHelper(t *testing.T) {
 			"mend the credential helper (credsStore, credHelpers), or docker login REG",
 		"refused: a pull would fail",
 	}, lines(run1(t, c, root, host), root, map[string]string{"REG": host}))
+}
+
+// leafOf is the certificate of a pair without those behind it.
+func leafOf(p *certtest.Pair) []byte {
+	block, _ := pem.Decode(p.CertPEM)
+	return pem.EncodeToMemory(block)
 }

@@ -107,7 +107,7 @@ func TestMistakesOnDisk(t *testing.T) {
 			usable,
 		}},
 		{name: "not for clients", in: files{"server": clientCA.Issue(certtest.Request{CommonName: "server", ServerOnly: true})}, want: []string{
-			"warning not-for-clients " + dir + "/server.cert: CN=server is not meant for client authentication -> have it issued with the extended key usage clientAuth",
+			"warning not-for-clients " + dir + "/server.cert: CN=server is a server's certificate: its extended key usage is serverAuth, and it is not meant for client authentication -> put a client's certificate and its key in its place, issued with the extended key usage clientAuth",
 			usable,
 		}},
 		{name: "expires soon", in: files{"timed": certIssued(97*day, 100*day)}, want: []string{

@@ -77,7 +77,7 @@ func (r *run) refuted(attempts []certsd.Attempt) {
 			continue
 		}
 		r.report.Findings = slices.DeleteFunc(r.report.Findings, func(f Finding) bool {
-			return f.Code == NoRegistry && f.Where == e.Host || f.Code == IssuerNotListed && slices.Contains(certificateFiles(e), f.Where)
+			return f.Code == NoRegistry && f.Where == e.Host || f.Code == Code(certsd.IssuerNotListed) && slices.Contains(certificateFiles(e), f.Where)
 		})
 	}
 }
@@ -285,6 +285,8 @@ func (r *run) pullFailed(ctx context.Context, err error, attempts []certsd.Attem
 	case last.Status == http.StatusUnauthorized:
 		f.Code, f.Message = CredentialsRefused, "401 Unauthorized"
 		f.Next = "docker login " + r.given + "; client certificates do not answer this"
+	case last.Refused && (r.failedAt(last.Host, CertificateRefused) || r.failedAt(last.Host, CertificateRequired)):
+		return // told already, with what to do
 	case last.Status >= 500:
 		f.Code, f.Message = ServerError, fmt.Sprintf("%s for %s", statusWords(last.Status, last.Answer), tried(last.Host, attempts))
 		f.Next = nextForSick

@@ -64,8 +64,8 @@ func (r *run) seesNothing() bool {
 }
 
 // ofProblem is a problem of a directory as a finding.
-func (c *Checker) ofProblem(p *certsd.Problem, registry, target string) Finding {
-	f := ofProblem(p, registry)
+func (c *Checker) ofProblem(p *certsd.Problem, target string) Finding {
+	f := ofProblem(p)
 	if c.hidden(p.Err) {
 		f = c.ofHidden(f, target)
 		if p.Key != "" {

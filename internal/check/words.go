@@ -10,12 +10,12 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/internal/plainfile"
 	"github.com/certsd/containerd-certsd/internal/safetext"
 )
 
@@ -124,13 +124,5 @@ func quoted(names []string) string {
 	return strings.Join(q, ", ")
 }
 
-// plainWord is one that a shell takes as it stands.
-var plainWord = regexp.MustCompile(`^[A-Za-z0-9_@%+=:,./-]+$`)
-
 // shellWord is a word of a command that is to be typed.
-func shellWord(word string) string {
-	if plainWord.MatchString(word) {
-		return word
-	}
-	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
-}
+func shellWord(word string) string { return plainfile.Quote(word) }
