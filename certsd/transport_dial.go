@@ -19,6 +19,9 @@ const (
 	dialTimeout      = 30 * time.Second
 	handshakeTimeout = 10 * time.Second
 	idleTimeout      = 30 * time.Second
+	// headerTimeout is how long an answer may take to begin, all of its headers
+	// and what comes before them included.
+	headerTimeout = 30 * time.Second
 )
 
 // maxHeader bounds the headers of an answer in bytes. Servers and proxies have
@@ -66,7 +69,7 @@ func newHTTPTransport(ep *Endpoint, id *Identity) *connections {
 		IdleConnTimeout:        idleTimeout,
 		TLSHandshakeTimeout:    handshakeTimeout,
 		ExpectContinueTimeout:  5 * time.Second,
-		ResponseHeaderTimeout:  30 * time.Second,
+		ResponseHeaderTimeout:  headerTimeout,
 		// net/http would keep 10 MiB of them.
 		MaxResponseHeaderBytes: maxHeader,
 	}}
