@@ -43,6 +43,8 @@ func hostileMain() {
 			w.Header().Set("Content-Type", "application/vnd.docker.distribution.manifest.v1+prettyjws")
 			_, _ = w.Write(manifest)
 		})
+		stalling(mux)
+		echoing(mux, args[0])
 		listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", args[0])
 		if err != nil {
 			return err

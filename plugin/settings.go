@@ -52,6 +52,8 @@ func defaultConfig() *Config {
 type settings struct {
 	config   Config
 	template *resolver.Hosts
+	// downloads are those of all transfers.
+	downloads downloads
 
 	// mu guards hosts.
 	mu sync.Mutex
@@ -109,7 +111,7 @@ func (s *settings) hostsFor(list string) *resolver.Hosts {
 
 // remote makes our source or target for a request.
 func (s *settings) remote(ctx context.Context, req *request, store content.Store, progress transfer.ProgressFunc) *remote {
-	return &remote{request: req, resolver: resolver.New(resolver.Options{
+	return &remote{request: req, downloads: &s.downloads, resolver: resolver.New(resolver.Options{
 		Hosts:        s.hostsFor(req.wishes.hostDir),
 		Header:       req.header,
 		Credentials:  req.credentials(ctx),

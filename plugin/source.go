@@ -15,8 +15,9 @@ import (
 // remote is a registry as the source or the target of a transfer, in the place
 // of containerd's registry.OCIRegistry.
 type remote struct {
-	request  *request
-	resolver *resolver.Resolver
+	request   *request
+	resolver  *resolver.Resolver
+	downloads *downloads
 }
 
 // The inner transfer service looks for each of these: without the option
@@ -53,7 +54,7 @@ func (*refusedError) Unwrap() error { return errdefs.ErrFailedPrecondition }
 
 // SetResolverOptions implements transfer.ImageResolverOptionSetter.
 func (r *remote) SetResolverOptions(options ...transfer.ImageResolverOption) {
-	r.resolver.SetOptions(options...)
+	r.resolver.SetOptions(r.downloads.forRegistry(r.request.reference, options)...)
 }
 
 // Fetcher implements transfer.ImageFetcher.
