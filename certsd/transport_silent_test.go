@@ -58,7 +58,7 @@ func TestHeadersThatNeverComeEnd(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			resp, err := rt.Transport.RoundTrip(req)
+			resp, err := rt.RoundTrip(req)
 			if err == nil {
 				_ = resp.Body.Close()
 			}

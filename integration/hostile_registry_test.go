@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -55,7 +56,7 @@ func stall(w http.ResponseWriter, r *http.Request, layer []byte, mu *sync.Mutex,
 		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(layer))
 		return
 	}
-	w.Header().Set("Content-Length", fmt.Sprint(len(layer)))
+	w.Header().Set("Content-Length", strconv.Itoa(len(layer)))
 	_, _ = w.Write(layer[:len(layer)/2])
 	_ = http.NewResponseController(w).Flush()
 	fmt.Printf("stalled: %s\n", r.URL.Path)
