@@ -77,7 +77,7 @@ func (r *run) refuted(attempts []certsd.Attempt) {
 			continue
 		}
 		r.report.Findings = slices.DeleteFunc(r.report.Findings, func(f Finding) bool {
-			return f.Code == NoRegistry && f.Where == e.Host || f.Code == Code(certsd.IssuerNotListed) && slices.Contains(certificateFiles(e), f.Where)
+			return f.Code == NoRegistry && f.Where == e.Host || (f.Code == Code(certsd.IssuerNotListed) || f.Code == Code(certsd.IntermediateMissing)) && slices.Contains(certificateFiles(e), f.Where)
 		})
 	}
 }
