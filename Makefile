@@ -17,6 +17,11 @@ GOFUMPT_VERSION     := v0.12.0
 STATICCHECK_VERSION := v0.8.2
 GOLANGCI_VERSION    := v2.15.0
 
+# What packages are made with. nfpm of a later version needs modules for formats
+# that are not made here.
+NFPM_VERSION        := v2.45.0
+CYCLONEDX_VERSION   := v1.10.0
+
 # What the scenarios run beside Debian's: clients of the gateway, and what
 # Kubernetes is made of.
 BUILDKIT_VERSION    := v0.34.2
@@ -49,6 +54,8 @@ APIDIFF    := $(TOOLS)/apidiff-$(APIDIFF_VERSION)
 GOFUMPT    := $(TOOLS)/gofumpt-$(GOFUMPT_VERSION)
 STATICCHECK := $(TOOLS)/staticcheck-$(STATICCHECK_VERSION)
 GOLANGCI   := $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION)
+NFPM       := $(TOOLS)/nfpm-$(NFPM_VERSION)
+CYCLONEDX  := $(TOOLS)/cyclonedx-gomod-$(CYCLONEDX_VERSION)
 CLIENTS    := buildctl-$(BUILDKIT_VERSION) buildkitd-$(BUILDKIT_VERSION) conformance-$(CONFORMANCE_VERSION) \
 	containerd1-cri-$(CONTAINERD1_VERSION) containerd23-$(CONTAINERD23_VERSION) crane-$(CRANE_VERSION) \
 	crictl-$(CRICTL_VERSION) ctr1-$(CONTAINERD1_VERSION) ctr23-$(CONTAINERD23_VERSION) \
@@ -68,7 +75,7 @@ BUILD      = $(GO) -C cmd/containerd/$(LINE) build $(BUILDFLAGS) -o $(CURDIR)/$@
 
 # What runs on other systems than Linux too.
 LIBRARIES := ./certsd/... ./v1compat/... ./resolver/...
-UNITS      = $(shell $(GO) list ./... | grep -v '/integration$$')
+UNITS      = $(shell $(GO) list ./... | grep -v -e '/integration$$' -e '/packaging$$')
 # What the scenarios run besides our binaries.
 SERVERS   := apache2 buildah busybox docker-registry nginx podman prometheus runc skopeo
 # The race detector needs a C compiler.
@@ -98,7 +105,7 @@ $(BIN)/ctr:
 $(BIN)/containerd-shim-runc-v2:
 	CGO_ENABLED=0 $(BUILD) -ldflags '$(LDFLAGS)' $(UPSTREAM)/cmd/containerd-shim-runc-v2
 
-test: unit cross integration lines ## run all tests; the scenarios need root and Debian's servers, and are skipped without
+test: unit cross integration lines check-packages ## run all tests; the scenarios need root and Debian's servers, and are skipped without
 
 unit:
 	@test -n "$(RACE)" || echo "no C compiler: testing without the race detector"
@@ -190,8 +197,19 @@ install: ## install what was built into PREFIX/bin, /usr/local/bin if not set; m
 	umask 022; $(BIN)/certsd completion zsh >$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_certsd
 	umask 022; $(BIN)/certsd completion fish >$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/certsd.fish
 
+.PHONY: packages check-packages
+
+# Two clones are built; what nobody but CI needs is one line of containerd.
+check-packages: $(NFPM) $(CYCLONEDX) ## build packages of what is committed twice, compare them, install, upgrade and remove them
+	MAKE="$(MAKE)" packaging/twice.sh .cache/packages LINES=$(NEWEST) NFPM=$(NFPM) CYCLONEDX=$(CYCLONEDX)
+	CERTSD_PACKAGES=$(CURDIR)/.cache/packages $(GO) test -count=1 -timeout 20m ./packaging
+
+packages: $(NFPM) $(CYCLONEDX) ## build what is installed into dist: deb, rpm, apk and archives for two architectures; LINES=, ARCHES=, FORMATS=, SIGNING_KEY=, GOFIPS140=
+	GO="$(GO)" NFPM=$(NFPM) CYCLONEDX=$(CYCLONEDX) LINES="$(LINES)" ARCHES="$(ARCHES)" FORMATS="$(FORMATS)" \
+		SIGNING_KEY="$(SIGNING_KEY)" GOFIPS140="$(GOFIPS140)" packaging/build.sh $(DIST)
+
 clean: ## remove what was built, tools included
-	rm -rf bin .cache share
+	rm -rf bin .cache share dist
 
 $(ACTIONLINT):
 	$(call tool,github.com/rhysd/actionlint/cmd/actionlint,$(ACTIONLINT_VERSION))
@@ -207,6 +225,12 @@ $(STATICCHECK):
 
 $(GOLANGCI):
 	$(call tool,github.com/golangci/golangci-lint/v2/cmd/golangci-lint,$(GOLANGCI_VERSION))
+
+$(NFPM):
+	$(call packager,github.com/goreleaser/nfpm/v2/cmd/nfpm,$(NFPM_VERSION))
+
+$(CYCLONEDX):
+	$(call packager,github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod,$(CYCLONEDX_VERSION))
 
 # bin/clients has each under its name: bin/clients/kubelet, bin/clients/crictl.
 # A stock containerd with its ctr and its shim is in a directory of its own, to
@@ -289,6 +313,14 @@ define client
 	cd $$($(GO) env GOMODCACHE)/$(1)@$(2) && CGO_ENABLED=0 GOFLAGS=-mod=readonly GOWORK=off \
 		$(GO) build -buildvcs=false -ldflags -w -tags '$(4)' -o $(TOOLS)/new/$(notdir $@) ./$(3)
 	mv $(TOOLS)/new/$(notdir $@) $@
+endef
+
+# packager is tool for what writes its own digest into an SBOM: the same bytes
+# wherever it is built.
+define packager
+	mkdir -p $(TOOLS)/new
+	cd $(TOOLS) && GOBIN=$(TOOLS)/new CGO_ENABLED=0 GOFLAGS='-buildvcs=false -trimpath' $(GO) install $(1)@$(2)
+	mv $(TOOLS)/new/$(notdir $(1)) $@
 endef
 
 # tool installs a package at a version as NAME-VERSION. It is built outside

@@ -1,0 +1,95 @@
+//go:build linux
+
+package packaging
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// TestLintian looks for what Debian's own checker finds wrong. What is no fault
+// here is in deb/*.lintian-overrides, with the reason.
+func TestLintian(t *testing.T) {
+	t.Parallel()
+	args := append([]string{"--fail-on=error,warning", "--allow-root", "--tag-display-limit=0"}, packages(t, "a", "*.deb")...)
+	if out := output(t, "lintian", args...); out != "" {
+		t.Errorf("lintian says\n%s", out)
+	}
+}
+
+// TestDebian is what happens to the command and its services on a node: it is
+// installed, used, upgraded, downgraded, removed and purged.
+func TestDebian(t *testing.T) {
+	t.Parallel()
+	m := newDebian(t)
+	first := "/packages/a/" + filepath.Base(one(t, "a", "certsd_*_amd64.deb"))
+	later := "/packages/later/" + filepath.Base(one(t, "later", "certsd_*_amd64.deb"))
+	m.run(t, "install -d /etc/docker/certs.d")
+	before := m.files(t)
+
+	out := m.run(t, "umask 077; apt-get install -y "+first+` 2>&1
+certsd --version
+certsd demo
+test -s /usr/share/man/man1/certsd.1.gz
+for unit in certsd-cri.service certsd-cri.socket certsd-gateway.service certsd-gateway.socket; do
+	echo $unit is $(systemctl is-enabled $unit || true)
+	systemd-analyze verify --man=no $unit
+done
+stat -c '%n %a %U' /etc/certsd /etc/certsd/certs.d /usr/bin/certsd /usr/lib/systemd/system/certsd-gateway.service`)
+	expect(t, "installed", out,
+		"bravo.cert   200 OK", "certsd-cri.service is disabled", "certsd-gateway.socket is disabled",
+		"/etc/certsd/certs.d 755 root", "/usr/bin/certsd 755 root", "certsd-gateway.service 644 root")
+
+	// As its unit starts it, on a loopback interface that is nobody else's.
+	out = m.run(t, `
+mkdir -p /etc/certsd/certs.d/registry.example
+sed -i 's/^max_downloads = .*/max_downloads = 3/' /etc/certsd/gateway.toml
+systemctl enable certsd-gateway.socket certsd-gateway.service 2>&1
+`+startGateway+`
+exec 3<>/dev/tcp/127.0.0.1/5999
+printf 'GET /readyz HTTP/1.0\r\n\r\n' >&3
+head -n 1 <&3
+kill $gateway; wait $gateway || true
+ls /var/lib/certsd/gateway`)
+	expect(t, "used", out, "HTTP/1.0 200 OK", "secret")
+
+	for _, step := range []struct{ name, install string }{{"upgraded", later}, {"downgraded", first}} {
+		out = m.run(t, "apt-get install -y --allow-downgrades "+step.install+` 2>&1
+grep max_downloads /etc/certsd/gateway.toml
+systemctl is-enabled certsd-gateway.service
+systemctl is-enabled certsd-cri.service || true
+dpkg-query -W certsd
+ls /var/lib/certsd/gateway /etc/certsd/certs.d`)
+		expect(t, step.name, out, "max_downloads = 3", "enabled\ndisabled\n", "certsd\t"+versionOf(step.install), "secret", "registry.example")
+	}
+
+	out = m.run(t, `apt-get remove -y certsd 2>&1
+test ! -e /usr/bin/certsd
+grep max_downloads /etc/certsd/gateway.toml
+ls /var/lib/certsd/gateway`)
+	expect(t, "removed", out, "max_downloads = 3", "secret")
+
+	out = m.run(t, "apt-get purge -y certsd 2>&1")
+	expect(t, "purged", out, "certsd: /etc/certsd/certs.d stays as it is: the certificates and keys in it are yours")
+	m.run(t, "rmdir /etc/certsd/certs.d/registry.example /etc/certsd/certs.d /etc/certsd")
+	if diff := cmp.Diff(strings.Split(before, "\n"), strings.Split(m.files(t), "\n")); diff != "" {
+		t.Errorf("purged, but there are traces (-before +after):\n%s", diff)
+	}
+}
+
+// startGateway starts the gateway and waits until it listens.
+const startGateway = `
+certsd gateway --config /etc/certsd/gateway.toml 2>/tmp/gateway.log &
+gateway=$!
+until (exec 3<>/dev/tcp/127.0.0.1/5999) 2>/dev/null; do
+	kill -0 $gateway || { cat /tmp/gateway.log; exit 1; }
+	read -rt 0.1 <> <(:) || true
+done`
+
+// versionOf is the version in the name of a package.
+func versionOf(deb string) string {
+	return strings.Split(filepath.Base(deb), "_")[1]
+}

@@ -1,0 +1,87 @@
+# From a list of files to packages: package SUMMARY TEXT.
+
+package() {
+    for format in $FORMATS; do
+        if [ "$format" = tar ]; then
+            archive
+            continue
+        fi
+        describe "$1" "$2" >"$stage/$format.yaml"
+        "$NFPM" package --config "$stage/$format.yaml" --packager "$format" --target "$dist/$(filename "$format")" >/dev/null
+    done
+}
+
+# filename FORMAT is what its own tools would call the package.
+filename() {
+    case $1-$arch in
+    deb-*) echo "${name}_$version-1_$arch.deb" ;;
+    rpm-amd64) echo "$name-$version-1.x86_64.rpm" ;;
+    rpm-arm64) echo "$name-$version-1.aarch64.rpm" ;;
+    apk-amd64) echo "$name-$apk-r1.x86_64.apk" ;;
+    apk-arm64) echo "$name-$apk-r1.aarch64.apk" ;;
+    tar-*) echo "${name}_${version}_linux_$arch.tar.gz" ;;
+    esac
+}
+
+# describe SUMMARY TEXT writes the configuration of the packager for one format.
+describe() {
+    cat <<YAML
+name: $name
+arch: $arch
+version: "$(test "$format" = apk && echo "$apk" || echo "$version")"
+version_schema: none
+release: "1"
+section: admin
+priority: optional
+maintainer: $maintainer
+homepage: $homepage
+description: |
+  $1
+$(echo "$2" | fold -s -w 76 | sed 's/^/  /; s/ *$//')
+disable_globbing: true
+mtime: $(date -u -d "@$SOURCE_DATE_EPOCH" +%Y-%m-%dT%H:%M:%SZ)
+umask: 0o022
+rpm: {buildhost: localhost, summary: "$1", group: System/Base, compression: "gzip:9"}
+deb: {compression: "gzip:9"}
+YAML
+    # In Debian the license is in the file copyright.
+    [ "$format" = deb ] || echo "license: Apache-2.0"
+    [ "$name" = certsd ] || echo "depends: [certsd]"
+    echo "contents:"
+    while read -r mode path from formats; do
+        case " $formats " in *" $format "*) ;; *) continue ;; esac
+        case $mode in
+        dir) echo "  - {dst: '$path', type: dir, file_info: {mode: 0755}}" ;;
+        config) echo "  - {src: '$from', dst: '$path', type: 'config|noreplace', file_info: {mode: 0644}}" ;;
+        *) echo "  - {src: '$from', dst: '$path', file_info: {mode: 0$mode}}" ;;
+        esac
+    done <"$list"
+    scripts
+}
+
+# scripts names what dpkg and rpm run. apk has nothing to run.
+scripts() {
+    for at in postinstall preremove postremove; do
+        script=packaging/$format/${name%-[0-9]*}.$at
+        [ -e "$script" ] || continue
+        sed -e "s|@LINE@|${name##*-}|g" -e "s|@NAME@|$name|g" "$script" >"$stage/$format.$at"
+        echo "  $at: $stage/$format.$at"
+    done | sed '1i scripts:'
+}
+
+# archive writes the same files below one directory.
+archive() {
+    top=${name}_${version}_linux_$arch tree=$stage/tar
+    while read -r mode path from formats; do
+        case " $formats " in *" tar "*) ;; *) continue ;; esac
+        case $mode in
+        dir) mkdir -p "$tree/$top$path" ;;
+        config) install -D -m 644 "$from" "$tree/$top$path" ;;
+        *) install -D -m "$mode" "$from" "$tree/$top$path" ;;
+        esac
+    done <"$list"
+    tar -C "$tree" --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner --format=gnu \
+        --mode=u=rwX,go=rX -cf "$stage/archive.tar" "$top"
+    gzip -9n <"$stage/archive.tar" >"$dist/$(filename tar)"
+    rm -r "$tree" "$stage/archive.tar"
+}

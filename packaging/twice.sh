@@ -1,0 +1,59 @@
+#!/bin/sh
+# twice.sh DIR [VARIABLE=...] builds what is committed two times, from two clones in different
+# folders, into DIR/a and DIR/b, and fails where a byte differs. For the test of
+# an upgrade the command is built of a later commit, too, into DIR/later.
+# "make check-packages" calls it. What follows DIR is for make.
+set -eu
+root=$(cd "$(dirname "$0")/.." && pwd)
+MAKE=${MAKE:-make}
+rm -rf "$1/a" "$1/b" "$1/later"
+mkdir -p "$1"
+into=$(cd "$1" && pwd)
+shift
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+# A source without git has no commit: then it is told which one it is.
+copy() {
+    mkdir -p "$(dirname "$1")"
+    if git -C "$root" rev-parse -q HEAD >/dev/null 2>&1; then
+        git clone -q "$root" "$1"
+    else
+        mkdir "$1"
+        tar -C "$root" --exclude=./.cache --exclude=./bin --exclude=./dist -cf - . | tar -C "$1" -xf -
+        export VERSION=v0.0.0 SOURCE_DATE_EPOCH=1700000000
+    fi
+}
+
+# Another folder, another umask, another name and time zone.
+cache=$(go env GOCACHE) modules=$(go env GOMODCACHE)
+copy "$work/one"
+"$MAKE" -C "$work/one" packages "$@" DIST="$into/a"
+(
+    umask 077
+    copy "$work/further/away/two"
+    export HOME="$work/home" LOGNAME=other USER=other TZ=Pacific/Chatham GOCACHE="$cache" GOMODCACHE="$modules"
+    "$MAKE" -C "$work/further/away/two" packages "$@" DIST="$into/b"
+)
+(
+    cd "$work/one"
+    if [ -d .git ]; then
+        at=$(($(git show -s --format=%ct HEAD) + 3600))
+        GIT_COMMITTER_DATE="@$at +0000" GIT_AUTHOR_DATE="@$at +0000" \
+            git -c user.name=later -c user.email=later@example.com commit -q --allow-empty -m later
+    else
+        export VERSION=v0.0.1
+    fi
+    "$MAKE" packages DIST="$into/later" "$@" ARCHES="$(go env GOHOSTARCH)" FORMATS="deb rpm"
+)
+
+status=0
+for file in "$into"/a/*; do
+    cmp "$file" "$into/b/$(basename "$file")" || status=1
+done
+[ "$(ls "$into/a")" = "$(ls "$into/b")" ] || status=1
+if [ $status != 0 ]; then
+    echo "two builds of one commit differ" >&2
+    exit 1
+fi
+echo "two builds of one commit are the same: $(find "$into/a" -type f | wc -l) files"
