@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/certsd/containerd-certsd/certsd/hostname"
 )
 
 // builder makes a Host of what was found for a registry.
@@ -117,7 +119,7 @@ func (b *builder) own(host *Host) (*Host, error) {
 // twice finds directories of one root whose names are spellings of the same
 // name. Both canonical spellings with a port may well be there.
 func (b *builder) twice() {
-	canonical := placeOf(b.name).names
+	canonical := hostname.PlaceOf(b.name).Names
 	for i, dir := range b.found.exact {
 		if slices.Contains(canonical, filepath.Base(dir.Path)) || !dir.says {
 			continue
@@ -133,8 +135,8 @@ func (b *builder) twice() {
 }
 
 func (b *builder) address() string {
-	if b.name == dockerHub {
-		return hubServer
+	if b.name == hostname.DockerHub {
+		return hostname.DockerHubServer
 	}
 	return b.name
 }
@@ -181,7 +183,7 @@ func (b *builder) endpoint(c *endpointConfig, dirs []*Directory) *Endpoint {
 		e.hostsDir = b.found.config.Path
 	}
 	b.scheme(e, c)
-	e.Localhost = c.host == "" && !e.TLSConfigured && len(b.found.exact) == 0 && isLocalhost(b.name)
+	e.Localhost = c.host == "" && !e.TLSConfigured && len(b.found.exact) == 0 && hostname.IsLocalhost(b.name)
 	e.roots, e.system = b.pool(e.CAs)
 	return e
 }
@@ -216,13 +218,13 @@ func (b *builder) tlsElsewhere(c *endpointConfig) bool {
 		return false
 	}
 	return slices.ContainsFunc(b.found.config.config.endpoints, func(other *endpointConfig) bool {
-		return (other.ca != nil || other.client != nil) && b.origin(other).host == b.origin(c).host
+		return (other.ca != nil || other.client != nil) && b.origin(other).Host == b.origin(c).Host
 	})
 }
 
 // origin is that of the endpoint a table gives.
-func (b *builder) origin(c *endpointConfig) origin {
-	return originFor(cmp.Or(c.scheme, "https"), cmp.Or(c.host, b.address()))
+func (b *builder) origin(c *endpointConfig) hostname.Origin {
+	return hostname.OriginFor(cmp.Or(c.scheme, "https"), cmp.Or(c.host, b.address()))
 }
 
 // scheme decides about plain HTTP for an endpoint that hosts.toml gives an

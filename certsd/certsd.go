@@ -65,7 +65,7 @@ type CA struct {
 // Host is what is configured for one registry. It never changes: a changed
 // directory gives another Host.
 type Host struct {
-	// Name is the canonical name: see [Canonical].
+	// Name is the canonical name: see [hostname.Canonical].
 	Name string
 	// Dir is the directory the configuration was found in, empty if there is
 	// none for this registry.

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/certsd/containerd-certsd/certsd/hostname"
 )
 
 // aboutPairs are the kinds of problems that keep a client certificate from being
@@ -114,13 +116,13 @@ func (rd *round) localFaults(last Attempt, o reply) []*Problem {
 // nearMisses are directories that may have been meant for the host of the
 // request, where it has none of its own.
 func (rd *round) nearMisses() []*Problem {
-	h, name := rd.hosts(), rd.at.bare()
-	canonical, err := Canonical(name)
+	h, name := rd.hosts(), rd.at.Bare()
+	canonical, err := hostname.Canonical(name)
 	if err != nil {
 		return nil
 	}
 	h.init()
-	if slices.ContainsFunc(h.paths(placeOf(canonical)), func(path string) bool { return exists(h, path) }) {
+	if slices.ContainsFunc(h.paths(hostname.PlaceOf(canonical)), func(path string) bool { return exists(h, path) }) {
 		return nil
 	}
 	return h.nearMisses(canonical, false)

@@ -1,12 +1,11 @@
 package certsd
 
 import (
-	"path/filepath"
-	"runtime"
-	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
+
+	"github.com/certsd/containerd-certsd/certsd/hostname"
 )
 
 // FuzzHostsTOML feeds any text to the parser of hosts.toml. Whatever it takes
@@ -44,45 +43,8 @@ func FuzzHostsTOML(f *testing.F) {
 			if e.host == "" {
 				continue
 			}
-			if _, err := Canonical(e.host); err != nil || e.scheme != "https" && e.scheme != "http" || e.capabilities == 0 {
+			if _, err := hostname.Canonical(e.host); err != nil || e.scheme != "https" && e.scheme != "http" || e.capabilities == 0 {
 				t.Errorf("endpoint %+v: %v", e, err)
-			}
-		}
-	})
-}
-
-// FuzzCanonical looks up any name: nothing leaves the root, and a canonical
-// name is its own canonical name.
-func FuzzCanonical(f *testing.F) {
-	for _, seed := range []string{"reg", "REG.:0443", "[::1]:5000", "..", "../x", "a/b", "_default", "reg_5000_", "[fe80::1%25eth0]", "x\x00y", "a..b", ":"} {
-		f.Add(seed)
-	}
-	f.Fuzz(func(t *testing.T, name string) {
-		canonical, err := Canonical(name)
-		if err != nil {
-			if strings.ContainsAny(err.Error(), "\n\x00") {
-				t.Errorf("error %q", err)
-			}
-			return
-		}
-		if again, err := Canonical(canonical); again != canonical || err != nil {
-			t.Errorf("Canonical(%q) = %q, of which it is %q, %v", name, canonical, again, err)
-		}
-		// A directory of this name is found by every spelling.
-		if dir, err := CanonicalDir(name); err == nil {
-			l := listing{names: []string{name}}
-			l.spell()
-			p := placeOf(dir)
-			if !slices.Contains(p.in("", l.spelt), name) {
-				t.Errorf("a directory %q is not found for %q", name, dir)
-			}
-		}
-		root := filepath.FromSlash("/etc/certs.d")
-		for _, goos := range []string{runtime.GOOS, "windows"} {
-			for _, dir := range dirNames(goos, canonical) {
-				if filepath.Dir(filepath.Join(root, dir)) != root || dir == defaultDir {
-					t.Errorf("%q is looked up as %q", name, dir)
-				}
 			}
 		}
 	})

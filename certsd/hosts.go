@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/certsd/containerd-certsd/certsd/hostname"
 )
 
 // Hosts finds what is configured for a registry and keeps it until a file
@@ -169,13 +171,13 @@ func (h *Hosts) init() {
 func (h *Hosts) roots() Roots { return h.search }
 
 func (h *Hosts) entry(name string) (*cachedHost, error) {
-	canonical, err := Canonical(name)
+	canonical, err := hostname.Canonical(name)
 	if err != nil {
 		return nil, err
 	}
 	h.init()
 	c, evicted := h.hosts.get(canonical, func() *cachedHost {
-		return &cachedHost{place: placeOf(canonical)}
+		return &cachedHost{place: hostname.PlaceOf(canonical)}
 	})
 	for _, old := range evicted {
 		old.mu.Lock()

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/certsd/containerd-certsd/certsd/hostname"
 )
 
 // hostsFile is the content of a hosts.toml.
@@ -158,7 +160,7 @@ func parseServer(address string) (*url.URL, error) {
 	case u.Host == "":
 		return nil, errors.New("names no host")
 	}
-	if _, err := Canonical(u.Host); err != nil {
+	if _, err := hostname.Canonical(u.Host); err != nil {
 		return nil, err
 	}
 	return u, nil

@@ -8,6 +8,8 @@ import (
 	"os"
 	"slices"
 	"time"
+
+	"github.com/certsd/containerd-certsd/certsd/hostname"
 )
 
 // Inspection is everything there is to say about what is configured for a
@@ -66,7 +68,7 @@ func (h *Hosts) Inspect(name string) (*Inspection, error) {
 	if err != nil {
 		return nil, err
 	}
-	i := &Inspection{Name: c.place.canonical}
+	i := &Inspection{Name: c.place.Registry}
 	i.Host, i.Err = fresh.lookup(context.Background(), c, false)
 	i.candidates(fresh, c)
 	i.problems(fresh, c)
@@ -86,10 +88,10 @@ func (i *Inspection) candidates(h *Hosts, c *cachedHost) {
 		}
 	}
 	add(i.Name, h.paths(c.place))
-	add("", h.paths(defaultPlace))
+	add("", h.paths(hostname.DefaultPlace))
 	for _, p := range c.endpoints {
 		if p != nil {
-			add(p.canonical, h.paths(*p))
+			add(p.Registry, h.paths(*p))
 		}
 	}
 }

@@ -1,6 +1,8 @@
 package certsd
 
-import "crypto/x509"
+import (
+	"crypto/x509"
+)
 
 // RootCAs are the CA roots the endpoint's server is verified against: those of
 // CAs, the system's, or both. nil stands for the platform's verifier. The pool

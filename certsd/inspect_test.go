@@ -105,20 +105,6 @@ func TestInspectSeesNoEarlierValue(t *testing.T) {
 	}
 }
 
-func TestLooksLike(t *testing.T) {
-	t.Parallel()
-	for _, dir := range []string{"reg-5000", "REG:5000", "reg_5000", "reg.:5000", "https:__reg_5000", "http:reg:5000"} {
-		if !looksLike(dir, "reg:5000") {
-			t.Errorf("%s is not taken for reg:5000", dir)
-		}
-	}
-	for _, dir := range []string{"reg", "reg:5001", "my-reg:5000", "_default", ""} {
-		if looksLike(dir, "reg:5000") {
-			t.Errorf("%s is taken for reg:5000", dir)
-		}
-	}
-}
-
 func TestNames(t *testing.T) {
 	t.Parallel()
 	a := tree(t, "reg_5000_/", nil, "_default/", nil, "B.example/", nil, "file", "x", "..data/", nil)

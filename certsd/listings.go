@@ -1,10 +1,9 @@
 package certsd
 
 import (
-	"maps"
-	"slices"
-	"strings"
 	"sync"
+
+	"github.com/certsd/containerd-certsd/certsd/hostname"
 )
 
 // listings keep the names in the roots until these change: which of them are
@@ -21,8 +20,7 @@ type listings struct {
 type listing struct {
 	stamp stamp
 	names []string
-	// spelt are the names that are no canonical spelling of the registry they
-	// mean, by that: see spellingKey. There are few, if any.
+	// spelt are those of other spellings: see [hostname.Spellings].
 	spelt map[string][]string
 	err   error
 }
@@ -40,38 +38,10 @@ func (l *listings) get(root string) listing {
 		now.names = append(now.names, entry.Name())
 	}
 	now.err = err
-	now.spell()
+	now.spelt = hostname.Spellings(now.names)
 	if l.roots == nil {
 		l.roots = make(map[string]listing)
 	}
 	l.roots[root] = now
 	return now
 }
-
-// spell finds the other spellings. Those with a port after an underscore come
-// first, as among the canonical ones; each kind is in the order of bytes.
-func (l *listing) spell() {
-	for _, name := range l.names {
-		canonical, err := CanonicalDir(name)
-		if err != nil || slices.Contains(dirNames("", canonical), name) {
-			continue
-		}
-		if l.spelt == nil {
-			l.spelt = make(map[string][]string)
-		}
-		key := spellingKey(canonical)
-		l.spelt[key] = append(l.spelt[key], name)
-	}
-	for names := range maps.Values(l.spelt) {
-		slices.SortFunc(names, func(a, b string) int {
-			if x, y := strings.HasSuffix(a, "_"), strings.HasSuffix(b, "_"); x != y {
-				return map[bool]int{true: -1, false: 1}[x]
-			}
-			return strings.Compare(a, b)
-		})
-	}
-}
-
-// spellingKey is one key for the canonical names that share their directories:
-// with the default port, and without.
-func spellingKey(canonical string) string { return strings.TrimSuffix(canonical, ":443") }

@@ -5,18 +5,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
+
+	"github.com/certsd/containerd-certsd/certsd/hostname"
 )
-
-var portInName = regexp.MustCompile(`^(.+)_([0-9]+)_$`)
-
-// CanonicalDir is the canonical name of the registry that a directory of a root
-// is named after, in any spelling: see [Canonical]. It is an error if that
-// cannot be a registry's name, as with _default.
-func CanonicalDir(name string) (string, error) {
-	return Canonical(portInName.ReplaceAllString(name, "$1:$2"))
-}
 
 // Names are the registries that have a directory in any root, in canonical
 // form and sorted. Directories whose names cannot be a registry's are left
@@ -32,7 +24,7 @@ func (h *Hosts) Names() ([]string, error) {
 			errs = append(errs, fmt.Errorf("cannot list the certs.d directory %s: %w", root, cause(err)))
 		}
 		for _, entry := range entries {
-			canonical, err := CanonicalDir(entry.Name())
+			canonical, err := hostname.OfDirectory(entry.Name())
 			if err != nil {
 				continue
 			}

@@ -1,14 +1,13 @@
 package certsd
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
-	"strings"
+
+	"github.com/certsd/containerd-certsd/certsd/hostname"
 )
 
 // nearMisses are directories whose names look like another spelling of this
@@ -33,7 +32,7 @@ func (h *Hosts) nearMisses(name string, own bool) []*Problem {
 			}
 		}
 		for _, dir := range names {
-			if !mentions(dir, name) {
+			if !hostname.Mentions(dir, name) {
 				continue
 			}
 			if p := nearMiss(filepath.Join(root, dir), name, own); p != nil {
@@ -44,22 +43,12 @@ func (h *Hosts) nearMisses(name string, own bool) []*Problem {
 	return problems
 }
 
-// mentions tells that a directory's name has to be looked at more closely: an
-// IPv6 address has many spellings, and any other host's name stands as it is.
-func mentions(dir, canonical string) bool {
-	if strings.HasPrefix(canonical, "[") {
-		return true
-	}
-	name, _, _ := strings.Cut(canonical, ":")
-	return strings.Contains(strings.ToLower(dir), name)
-}
-
 // nearMiss says what is wrong with the name of a directory, nil if it has nothing
 // to do with this registry.
 func nearMiss(path, registry string, own bool) *Problem {
-	dir, name := filepath.Base(path), dirNames("", registry)[0]
-	switch port, same := sameName(dir, registry); {
-	case looksLike(dir, registry):
+	dir, name := filepath.Base(path), hostname.Directories(registry)[0]
+	switch port, same := hostname.OtherPort(dir, registry); {
+	case hostname.LooksLike(dir, registry):
 		return &Problem{Code: DirectoryName, File: path, Err: fmt.Errorf("is not read for %s: rename it to %s", registry, name), next: "rename it to " + name}
 	case same && !own:
 		return &Problem{
@@ -70,36 +59,7 @@ func nearMiss(path, registry string, own bool) *Problem {
 	return nil
 }
 
-// sameName tells that a directory is for another port of a host, and for which.
-func sameName(dir, canonical string) (port string, same bool) {
-	other, err := CanonicalDir(dir)
-	if err != nil {
-		return "", false
-	}
-	name, port, _ := splitHost(other)
-	want, wantPort, _ := splitHost(canonical)
-	port, wantPort = cmp.Or(port, "443"), cmp.Or(wantPort, "443")
-	return port, name == want && port != wantPort
-}
-
 func exists(h *Hosts, path string) bool {
 	_, err := h.disk.Stat(path)
 	return err == nil
-}
-
-// misspelt are the forms a host:port is given in by mistake.
-var misspelt = regexp.MustCompile(`^(?:https?[:_]*/*)?(.*?)(?:[:_-]([0-9]+)_?)?/?$`)
-
-// looksLike tells that a directory's name can be read as the given host.
-func looksLike(dir, canonical string) bool {
-	parts := misspelt.FindStringSubmatch(dir)
-	if parts == nil {
-		return false
-	}
-	name := parts[1]
-	if parts[2] != "" {
-		name += ":" + parts[2]
-	}
-	other, err := Canonical(name)
-	return err == nil && strings.TrimSuffix(other, ":443") == strings.TrimSuffix(canonical, ":443")
 }

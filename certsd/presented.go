@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+
+	"github.com/certsd/containerd-certsd/certsd/hostname"
 )
 
 // Presented knows which identities were presented for a request, and which of
@@ -105,7 +107,7 @@ type grantKey struct{}
 
 // grant is an Authorization that a server gave to whoever asked.
 type grant struct {
-	origin origin
+	origin hostname.Origin
 	value  string
 }
 
@@ -114,14 +116,14 @@ type grant struct {
 // server gave it to somebody who showed neither a password nor a certificate.
 // It is sent to the scheme, host and port of req and to no other.
 func WithGrant(req *http.Request) context.Context {
-	return context.WithValue(req.Context(), grantKey{}, grant{originOf(req.URL), req.Header.Get("Authorization")})
+	return context.WithValue(req.Context(), grantKey{}, grant{hostname.OriginOf(req.URL), req.Header.Get("Authorization")})
 }
 
 // granted is the Authorization that a redirected request may carry, empty for
 // none.
 func granted(req *http.Request) string {
 	g, ok := req.Context().Value(grantKey{}).(grant)
-	if !ok || g.origin != originOf(req.URL) || g.value != req.Header.Get("Authorization") {
+	if !ok || g.origin != hostname.OriginOf(req.URL) || g.value != req.Header.Get("Authorization") {
 		return ""
 	}
 	return g.value

@@ -1,6 +1,8 @@
 package certsd
 
-import "errors"
+import (
+	"errors"
+)
 
 // ProblemCode names a kind of [Problem] in one word that stays the same, for
 // programs.

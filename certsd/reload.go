@@ -7,11 +7,13 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/certsd/containerd-certsd/certsd/hostname"
 )
 
 // cachedHost is what is known about one registry.
 type cachedHost struct {
-	place place
+	place hostname.Place
 
 	// mu guards what follows. It is held while the directories are looked at.
 	mu    sync.Mutex
@@ -28,7 +30,7 @@ type cachedHost struct {
 	noSystem bool
 	// endpoints are the places of the endpoints of config.
 	config    *hostsFile
-	endpoints []*place
+	endpoints []*hostname.Place
 }
 
 // refresh brings c up to date. It returns a report if something is new.
@@ -50,7 +52,7 @@ func (h *Hosts) refresh(c *cachedHost) *report {
 		c.found = found
 		return h.failed(c, lost, first)
 	}
-	b := builder{name: c.place.canonical, found: found, append: h.SystemRoots == "append"}
+	b := builder{name: c.place.Registry, found: found, append: h.SystemRoots == "append"}
 	host, err := b.build()
 	c.found = found
 	c.noSystem = err == nil && !slices.ContainsFunc(host.all(), func(e *Endpoint) bool { return e.system != nil })
@@ -117,7 +119,7 @@ func (h *Hosts) failed(c *cachedHost, err error, first bool) *report {
 	}
 	return &report{
 		first: first, silent: told, files: c.found.files,
-		Reload: Reload{Host: c.place.canonical, Dir: dir, Config: c.host, Err: err},
+		Reload: Reload{Host: c.place.Registry, Dir: dir, Config: c.host, Err: err},
 	}
 }
 

@@ -2,58 +2,16 @@ package certsd
 
 import (
 	"fmt"
-	"path/filepath"
-	"runtime"
 	"slices"
+
+	"github.com/certsd/containerd-certsd/certsd/hostname"
 )
-
-// dockerHub is the reference name of Docker's registry, hubServer the host
-// that serves it.
-const (
-	dockerHub = "docker.io"
-	hubServer = "registry-1.docker.io"
-)
-
-// place is the name of a registry and the names that its directory may have.
-type place struct {
-	canonical string
-	// names are the canonical ones, keys those of other spellings.
-	names, keys []string
-}
-
-// placeOf is the place of a registry; canonical is its name.
-func placeOf(canonical string) place {
-	p := place{canonical: canonical, names: dirNames(runtime.GOOS, canonical), keys: []string{spellingKey(canonical)}}
-	if canonical == dockerHub {
-		p.names = append(p.names, hubServer)
-		p.keys = append(p.keys, hubServer)
-	}
-	return p
-}
-
-// defaultPlace is that of the directories for registries without their own.
-var defaultPlace = place{names: []string{defaultDir}}
-
-// in are the paths in a root at which there may be a directory, in the order in
-// which they count.
-func (p place) in(root string, spelt map[string][]string) []string {
-	paths := make([]string, 0, len(p.names))
-	for _, name := range p.names {
-		paths = append(paths, filepath.Join(root, name))
-	}
-	for _, key := range p.keys {
-		for _, name := range spelt[key] {
-			paths = append(paths, filepath.Join(root, name))
-		}
-	}
-	return paths
-}
 
 // paths are those in all roots.
-func (h *Hosts) paths(p place) []string {
+func (h *Hosts) paths(p hostname.Place) []string {
 	var paths []string
 	for _, root := range h.roots() {
-		paths = append(paths, p.in(root, h.listings.get(root).spelt)...)
+		paths = append(paths, p.In(root, h.listings.get(root).spelt)...)
 	}
 	return paths
 }
@@ -100,7 +58,7 @@ func (h *Hosts) resolve(c *cachedHost) *resolution {
 	looked := false
 	fallback := func() []*Directory {
 		if !looked {
-			defaults, looked = h.find(r, defaultPlace), true
+			defaults, looked = h.find(r, hostname.DefaultPlace), true
 		}
 		return defaults
 	}
@@ -137,17 +95,17 @@ func (h *Hosts) resolve(c *cachedHost) *resolution {
 }
 
 // find returns the directories of a place that exist.
-func (h *Hosts) find(r *resolution, p place) []*Directory {
+func (h *Hosts) find(r *resolution, p hostname.Place) []*Directory {
 	var dirs []*Directory
 	for _, root := range h.roots() {
 		// The root is looked at before what is in it.
 		absent := r.absences.enter(h.disk, root)
 		var spelt map[string][]string
-		if len(p.keys) > 0 && absent.root.err == nil {
+		if len(p.Keys) > 0 && absent.root.err == nil {
 			spelt = h.listings.get(root).spelt
 			absent.listed = true
 		}
-		for _, path := range p.in(root, spelt) {
+		for _, path := range p.In(root, spelt) {
 			info, err := h.disk.Stat(path)
 			if err == nil && info.IsDir() {
 				dir, stamps, read := h.dirs.get(path, info)
@@ -202,13 +160,13 @@ func says(dirs []*Directory) bool {
 
 // endpointPlace is where the directory of an endpoint of hosts.toml may be;
 // nil for the registry itself.
-func (c *cachedHost) endpointPlace(config *hostsFile, i int) *place {
+func (c *cachedHost) endpointPlace(config *hostsFile, i int) *hostname.Place {
 	if c.config != config {
 		c.config, c.endpoints = config, nil
 		for _, e := range config.endpoints {
-			var p *place
-			if canonical, err := Canonical(e.host); err == nil && canonical != c.place.canonical {
-				found := placeOf(canonical)
+			var p *hostname.Place
+			if canonical, err := hostname.Canonical(e.host); err == nil && canonical != c.place.Registry {
+				found := hostname.PlaceOf(canonical)
 				p = &found
 			}
 			c.endpoints = append(c.endpoints, p)

@@ -9,9 +9,6 @@ import (
 	"strings"
 )
 
-// defaultDir is the directory of a root for registries without their own.
-const defaultDir = "_default"
-
 // Roots are the certs.d directories, in the order in which they are searched.
 type Roots []string
 
@@ -86,48 +83,4 @@ func defaultRoots(goos string, euid int, getenv func(string) string) Roots {
 		}
 	}
 	return append(roots, "/etc/containerd/certs.d", "/etc/docker/certs.d")
-}
-
-// dirNames are the names a directory for a registry may have, in the order in
-// which they are tried in each root: host_port_ and host:port, and for the
-// default port of HTTPS the name without it and the other way round. They are
-// the canonical spellings; others are found in the root's listing.
-//
-// On Windows a file name has no colon: there host:port is tried without it,
-// as containerd and Docker do.
-func dirNames(goos, canonical string) []string {
-	name, port, err := splitHost(canonical)
-	if err != nil {
-		return nil
-	}
-	names := namesFor(name, port)
-	switch port {
-	case "443":
-		names = append(names, name)
-	case "":
-		names = append(names, namesFor(name, "443")...)
-	}
-	if goos == "windows" {
-		for i := range names {
-			names[i] = strings.ReplaceAll(names[i], ":", "")
-		}
-	}
-	return unique(names)
-}
-
-func namesFor(name, port string) []string {
-	if port == "" {
-		return []string{name}
-	}
-	return []string{name + "_" + port + "_", name + ":" + port}
-}
-
-func unique(names []string) []string {
-	var kept []string
-	for _, name := range names {
-		if !slices.Contains(kept, name) {
-			kept = append(kept, name)
-		}
-	}
-	return kept
 }

@@ -73,7 +73,7 @@ func (t *Transport) rotate(r *route, req *http.Request) (*http.Response, error) 
 // identities returns those to be presented, in alphabetical order: expired ones
 // and those not yet valid only if there are no others.
 func (rd *round) identities() []*Identity {
-	if rd.at.scheme == "http" {
+	if rd.at.Scheme == "http" {
 		return nil
 	}
 	usable, passed := byValidity(rd.ep.Identities, time.Now())

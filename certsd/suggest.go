@@ -1,6 +1,8 @@
 package certsd
 
-import "strings"
+import (
+	"strings"
+)
 
 // otherNames are words for a key that other programs or earlier formats use.
 var otherNames = map[string]string{

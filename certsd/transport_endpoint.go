@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/certsd/containerd-certsd/certsd/hostname"
 )
 
 // EndpointTransport is a [Transport] bound to one endpoint of a registry: see
@@ -133,7 +135,7 @@ func (b *EndpointTransport) find(host *Host) settings {
 	var found *Endpoint
 	best := -1
 	for _, ep := range host.Endpoints {
-		if !ep.origin().sameServer(b.given.origin()) {
+		if !ep.origin().SameServer(b.given.origin()) {
 			continue
 		}
 		likeness := 0
@@ -169,6 +171,9 @@ func (b *EndpointTransport) find(host *Host) settings {
 // on the same name and port is of the same server: whether it may be spoken is
 // decided by these settings.
 func (e *Endpoint) serves(scheme, host string) bool {
-	return scheme == e.Scheme && host == e.Host || originFor(scheme, host) == e.origin() ||
-		scheme == "http" && originFor(scheme, host).sameServer(e.origin())
+	return scheme == e.Scheme && host == e.Host || hostname.OriginFor(scheme, host) == e.origin() ||
+		scheme == "http" && hostname.OriginFor(scheme, host).SameServer(e.origin())
 }
+
+// origin is the origin of an endpoint's URLs.
+func (e *Endpoint) origin() hostname.Origin { return hostname.OriginFor(e.Scheme, e.Host) }

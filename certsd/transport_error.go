@@ -7,10 +7,10 @@ import (
 	"fmt"
 	"net/http"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 
+	"github.com/certsd/containerd-certsd/certsd/hostname"
 	"github.com/certsd/containerd-certsd/internal/safetext"
 )
 
@@ -126,8 +126,8 @@ func (rd *round) directory() (path string, exists bool) {
 		// Beside the registry's own it will be looked for.
 		root = filepath.Dir(rd.home.Dir)
 	}
-	host := rd.at.bare()
-	return filepath.Join(root, dirNames(runtime.GOOS, host)[0]), false
+	host := rd.at.Bare()
+	return filepath.Join(root, hostname.Directories(host)[0]), false
 }
 
 // verificationHint says what is wrong with the server's certificate, and what to

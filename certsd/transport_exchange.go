@@ -8,13 +8,15 @@ import (
 	"net/url"
 	"sync"
 	"sync/atomic"
+
+	"github.com/certsd/containerd-certsd/certsd/hostname"
 )
 
 // exchange is one try of a request with one identity, and what was seen of its
 // connection. Handshakes run in goroutines of net/http that may outlive it.
 type exchange struct {
 	transport *Transport
-	origin    origin
+	origin    hostname.Origin
 	host      string
 	identity  *Identity
 
@@ -66,7 +68,7 @@ func (x *exchange) context(ctx context.Context) context.Context {
 // want is called before each connection, also if the request is made again.
 func (x *exchange) want(address string) {
 	x.connect(nil, false)
-	if x.origin.scheme == "https" && x.proxy.Load() == nil {
+	if x.origin.Scheme == "https" && x.proxy.Load() == nil {
 		x.supply.want(x, address)
 	}
 }
@@ -85,7 +87,7 @@ func (x *exchange) handshake(state tls.ConnectionState, err error) {
 	if c := x.connection(); c != nil && x.proxy.Load() != nil {
 		c.resumed.Store(state.DidResume)
 	}
-	x.transport.hosts().tls.add(x.origin.bare())
+	x.transport.hosts().tls.add(x.origin.Bare())
 	if hook := x.transport.Hooks.OnHandshake; hook != nil {
 		hook(Handshake{Host: x.host, Identity: nameOf(x.identity), Resumed: state.DidResume})
 	}

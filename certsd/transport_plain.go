@@ -3,6 +3,8 @@ package certsd
 import (
 	"fmt"
 	"sync"
+
+	"github.com/certsd/containerd-certsd/certsd/hostname"
 )
 
 // maxTLSHosts bounds the memory of hosts that spoke TLS.
@@ -68,7 +70,7 @@ func (t *Transport) checkPlain(r *route, host string) error {
 		return nil
 	case r.ep.TLSConfigured && !r.ep.HTTPFallback:
 		return &PlainHTTPError{host, fmt.Sprintf("TLS is configured for it in %s: use https", r.ep.Dir)}
-	case t.hosts().tls.has(bareHost("http", host)):
+	case t.hosts().tls.has(hostname.OriginFor("http", host).Bare()):
 		return &PlainHTTPError{host, "it was seen to speak TLS, or TLS was configured for it: use https, or restart if it was changed to plain HTTP"}
 	}
 	return nil

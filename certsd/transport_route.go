@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+
+	"github.com/certsd/containerd-certsd/certsd/hostname"
 )
 
 // route is how one request is to be made.
@@ -16,7 +18,7 @@ type route struct {
 	// ep has the settings for the host of the request.
 	ep *Endpoint
 	// at is the origin of the request.
-	at origin
+	at hostname.Origin
 	// home is the endpoint on whose behalf the request is made; ep itself
 	// unless foreign. nil if nobody said and no redirect tells.
 	home *Endpoint
@@ -38,8 +40,8 @@ type route struct {
 // route finds the settings for a request. The errors are about the
 // configuration of its host: it fails closed.
 func (t *Transport) route(b *EndpointTransport, req *http.Request) (*route, error) {
-	r := &route{chain: chainOf(req), at: originOf(req.URL)}
-	scheme, host := r.at.scheme, req.URL.Host
+	r := &route{chain: chainOf(req), at: hostname.OriginOf(req.URL)}
+	scheme, host := r.at.Scheme, req.URL.Host
 	found, err := t.findHome(b, r, req)
 	if err != nil {
 		return nil, err
@@ -59,14 +61,14 @@ func (t *Transport) route(b *EndpointTransport, req *http.Request) (*route, erro
 		return r, t.checkPlain(r, host)
 	}
 	if r.ep.TLSConfigured && len(r.ep.CAs)+len(r.ep.Identities) > 0 {
-		t.hosts().tls.add(r.at.bare())
+		t.hosts().tls.add(r.at.Bare())
 	}
 	return r, nil
 }
 
 // downgrade says in what a request trusts more than is configured.
 func (r *route) downgrade() (d Downgrade) {
-	if r.at.scheme == "http" {
+	if r.at.Scheme == "http" {
 		if r.ep.Scheme != "http" || !r.configured {
 			d = SpokePlainHTTP
 		}
@@ -135,12 +137,12 @@ func settingsOf(host *Host, ep *Endpoint) settings {
 func pick(endpoints []*Endpoint, urls ...*url.URL) *Endpoint {
 	for _, u := range urls {
 		for _, ep := range endpoints {
-			if ep.origin() == originOf(u) {
+			if ep.origin() == hostname.OriginOf(u) {
 				return ep
 			}
 		}
 		for _, ep := range endpoints {
-			if ep.serves(originOf(u).scheme, u.Host) {
+			if ep.serves(hostname.OriginOf(u).Scheme, u.Host) {
 				return ep
 			}
 		}
@@ -154,7 +156,7 @@ func pick(endpoints []*Endpoint, urls ...*url.URL) *Endpoint {
 // own returns what the directory named after a host says about it; nil without
 // one. The last endpoint is the host itself.
 func (t *Transport) own(ctx context.Context, scheme, hostport string) (*Host, error) {
-	if _, _, err := splitHost(hostport); err != nil {
+	if _, _, err := hostname.Split(hostport); err != nil {
 		// It cannot be the name of a directory.
 		return nil, nil
 	}
@@ -163,7 +165,7 @@ func (t *Transport) own(ctx context.Context, scheme, hostport string) (*Host, er
 		return nil, err
 	}
 	ep := host.Endpoints[len(host.Endpoints)-1]
-	if !ep.origin().sameServer(originFor(scheme, hostport)) {
+	if !ep.origin().SameServer(hostname.OriginFor(scheme, hostport)) {
 		return nil, nil
 	}
 	return host, nil

@@ -9,7 +9,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
-	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/certsd/hostname"
 )
 
 // kind is what a path of the distribution API is about.
@@ -167,7 +167,7 @@ func (t *target) parseName(name string) error {
 		}
 		host, repository = withPort(first), rest
 	}
-	canonical, err := certsd.Canonical(host)
+	canonical, err := hostname.Canonical(host)
 	if err != nil {
 		return invalidName(fmt.Sprintf("no registry: %v", err))
 	}

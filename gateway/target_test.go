@@ -8,7 +8,7 @@ import (
 
 	"github.com/containerd/containerd/v2/pkg/reference"
 
-	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/certsd/hostname"
 )
 
 func TestTargets(t *testing.T) {
@@ -63,7 +63,7 @@ func FuzzTarget(f *testing.F) {
 		if got.kind == kindBase {
 			return
 		}
-		if host, err := certsd.Canonical(got.host); err != nil || host != got.host {
+		if host, err := hostname.Canonical(got.host); err != nil || host != got.host {
 			t.Errorf("%q: host %q, %v", p, got.host, err)
 		}
 		if path.Clean("/"+got.repository) != "/"+got.repository || strings.Trim(got.repository, "abcdefghijklmnopqrstuvwxyz0123456789._-/") != "" {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/certsd/hostname"
 	"github.com/certsd/containerd-certsd/resolver"
 )
 
@@ -136,7 +137,7 @@ func withVia(ctx context.Context, via string) context.Context {
 func canonicalSet(hosts []string) (map[string]bool, error) {
 	set := make(map[string]bool, len(hosts))
 	for _, host := range hosts {
-		canonical, err := certsd.Canonical(host)
+		canonical, err := hostname.Canonical(host)
 		if err != nil {
 			return nil, fmt.Errorf("upstreams: %w", err)
 		}

@@ -3,11 +3,12 @@ package imageservice
 import (
 	"encoding/base64"
 	"errors"
-	"net"
 	"net/url"
 	"strings"
 
 	runtime "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/certsd/containerd-certsd/certsd/hostname"
 )
 
 // auth are the credentials of a request. It has nothing that prints it.
@@ -67,11 +68,15 @@ func (a auth) bearer(registry string) string {
 
 // meant reports whether the credentials are for a registry.
 func (a auth) meant(registry string) bool {
-	return a.server == "" || serverOf(a.server) == serverOf(registry)
+	if a.server == "" {
+		return true
+	}
+	server := serverOf(a.server)
+	return server != "" && server == serverOf(registry)
 }
 
-// serverOf is the host[:port] of a server's address, which may be written as
-// people and Docker's configuration do.
+// serverOf is the canonical host[:port] of a server's address, which may be
+// written as people and Docker's configuration do; empty if it has none.
 func serverOf(address string) string {
 	host := address
 	if u, err := url.Parse(address); err == nil && u.Host != "" {
@@ -79,13 +84,14 @@ func serverOf(address string) string {
 	} else {
 		host, _, _ = strings.Cut(host, "/")
 	}
-	host = strings.TrimSuffix(strings.ToLower(host), ".")
-	if name, port, err := net.SplitHostPort(host); err == nil && port == "443" {
-		host = name
+	host, err := hostname.Canonical(host)
+	if err != nil {
+		return ""
 	}
+	host = hostname.SpellingKey(host)
 	switch host {
-	case "index.docker.io", "registry-1.docker.io":
-		return "docker.io"
+	case "index.docker.io", hostname.DockerHubServer:
+		return hostname.DockerHub
 	}
 	return host
 }

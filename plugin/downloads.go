@@ -7,7 +7,7 @@ import (
 	"github.com/containerd/containerd/v2/pkg/reference"
 	"golang.org/x/sync/semaphore"
 
-	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/certsd/hostname"
 )
 
 // downloads are what max_concurrent_downloads allows at a time, for each
@@ -63,7 +63,7 @@ func registryOf(ref string) string {
 	if err != nil {
 		return "" // and nothing will be pulled
 	}
-	name, err := certsd.Canonical(spec.Hostname())
+	name, err := hostname.Canonical(spec.Hostname())
 	if err != nil {
 		return spec.Hostname()
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/containerd/errdefs"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/certsd/hostname"
 	"github.com/certsd/containerd-certsd/internal/bounded"
 )
 
@@ -115,7 +116,7 @@ func (c credentials) only(host string) func(string) (string, string, error) {
 // name is how to ask for a host: clients compare it with what they were given,
 // so the registry itself goes by the name in the reference.
 func (c credentials) name(host string) string {
-	if canonical, err := certsd.Canonical(c.registry); err == nil && canonical == host {
+	if canonical, err := hostname.Canonical(c.registry); err == nil && canonical == host {
 		return c.registry
 	}
 	return host

@@ -19,6 +19,7 @@ import (
 	"github.com/containerd/errdefs"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/certsd/hostname"
 	"github.com/certsd/containerd-certsd/internal/bounded"
 )
 
@@ -182,7 +183,7 @@ func (q *question) url(spec reference.Spec, rh docker.RegistryHost) *url.URL {
 // mirrors tells whether an endpoint stands for a registry of another name, as
 // docker's resolver has it.
 func mirrors(rh docker.RegistryHost, registry string) bool {
-	return rh.Host != registry && (registry != "docker.io" || rh.Host != "registry-1.docker.io")
+	return rh.Host != registry && (registry != hostname.DockerHub || rh.Host != hostname.DockerHubServer)
 }
 
 // read reads at most limit bytes of a body.

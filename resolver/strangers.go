@@ -14,6 +14,7 @@ import (
 	"github.com/containerd/errdefs"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/certsd/hostname"
 )
 
 // strangers are the targets of redirects that hand out tokens to everybody: a
@@ -85,7 +86,7 @@ func sameOriginOnly(req *http.Request, via []*http.Request) error {
 	if len(via) >= 10 {
 		return errors.New("stopped after 10 redirects")
 	}
-	if !certsd.SameOrigin(req.URL, via[0].URL) {
+	if !hostname.SameOrigin(req.URL, via[0].URL) {
 		return fmt.Errorf("the token server %s redirects to %s", via[0].URL.Host, req.URL.Host)
 	}
 	return nil
@@ -114,9 +115,9 @@ func (h *Hosts) mayGrant(endpoint *certsd.Endpoint) func(target, realm *url.URL)
 		switch {
 		case realm.Scheme != "https" && (realm.Scheme != "http" || target.Scheme != "http"):
 			return false
-		case certsd.SameOrigin(target, realm):
+		case hostname.SameOrigin(target, realm):
 			return true
-		case certsd.SameOrigin(realm, &url.URL{Scheme: endpoint.Scheme, Host: endpoint.Host}):
+		case hostname.SameOrigin(realm, &url.URL{Scheme: endpoint.Scheme, Host: endpoint.Host}):
 			return false
 		}
 		own, err := h.Own(realm.Host)

@@ -13,7 +13,7 @@ import (
 	"github.com/containerd/errdefs"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
-	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/certsd/hostname"
 	"github.com/certsd/containerd-certsd/v1compat"
 )
 
@@ -77,16 +77,6 @@ func (e *SpeaksV1Error) Error() string {
 // Unwrap makes it errdefs.ErrNotImplemented.
 func (e *SpeaksV1Error) Unwrap() error { return errdefs.ErrNotImplemented }
 
-// isDockerHub knows the names Docker Hub answers to.
-func isDockerHub(host string) bool {
-	switch strings.TrimSuffix(host, ":443") {
-	case "docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com":
-		return true
-	default:
-		return false
-	}
-}
-
 func (r *Resolver) pullV1(ctx context.Context, spec reference.Spec, rh docker.RegistryHost) (ocispec.Descriptor, error) {
 	tag, _, _ := strings.Cut(spec.Object, "@")
 	if tag == "" {
@@ -144,7 +134,7 @@ func (t *headerTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 // was redirected by one: that is followed with nothing private, even where it
 // leads back.
 func (t *headerTransport) strays(req *http.Request) bool {
-	for certsd.SameOrigin(req.URL, &url.URL{Scheme: t.host.Scheme, Host: t.host.Host}) {
+	for hostname.SameOrigin(req.URL, &url.URL{Scheme: t.host.Scheme, Host: t.host.Host}) {
 		if req.Response == nil {
 			return false
 		}

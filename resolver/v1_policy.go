@@ -16,6 +16,7 @@ import (
 	"github.com/containerd/containerd/v2/pkg/reference"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/certsd/hostname"
 )
 
 // errNotRegistryV1 tells that the v2 answer stands.
@@ -36,7 +37,7 @@ func (e *notAskedInV1) Unwrap() error { return errNotRegistryV1 }
 // PolicyV1 is what a registry's directory says of v1, else what all have.
 func (h *Hosts) PolicyV1(host *certsd.Host) V1Policy {
 	switch {
-	case isDockerHub(host.Name):
+	case hostname.IsDockerHub(host.Name):
 		return V1Never // it switched v1 off for good
 	case host.RegistryV1 != "":
 		return V1Policy(host.RegistryV1)
@@ -140,7 +141,7 @@ func (r *Resolver) v1Endpoint(ctx context.Context, spec reference.Spec) (docker.
 	}
 	hint := errNotRegistryV1
 	for _, rh := range hosts {
-		if isDockerHub(rh.Host) || rh.Path != "/v2" || !rh.Capabilities.Has(docker.HostCapabilityPull|docker.HostCapabilityResolve) {
+		if hostname.IsDockerHub(rh.Host) || rh.Path != "/v2" || !rh.Capabilities.Has(docker.HostCapabilityPull|docker.HostCapabilityResolve) {
 			continue
 		}
 		// A base that wants credentials is one of v2, whatever it says to those

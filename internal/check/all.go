@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/certsd/hostname"
 )
 
 // maxAtOnce bounds how many registries are asked side by side.
@@ -123,7 +124,7 @@ var (
 // misspelt finds a name that no registry can have, or that hardly any has.
 func misspelt(root, name string) (Finding, bool) {
 	f := Finding{Severity: isWarning, Code: Code(certsd.DirectoryName), Where: filepath.Join(root, name)}
-	_, err := certsd.CanonicalDir(name)
+	_, err := hostname.OfDirectory(name)
 	switch {
 	case name == "_default" || name[0] == '.':
 		return f, false

@@ -1,6 +1,8 @@
 package check
 
-import "time"
+import (
+	"time"
+)
 
 // Version is the version of the JSON that [WriteJSON] writes. It changes when
 // a field changes its meaning or goes; new fields may come without that.

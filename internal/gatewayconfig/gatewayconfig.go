@@ -17,7 +17,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/certsd/hostname"
 )
 
 const (
@@ -176,7 +176,7 @@ func (g Gateway) check() (host string, err error) {
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || g.URL != u.Scheme+"://"+u.Host {
 		return "", fmt.Errorf("clients need the gateway as http://HOST:PORT or https://HOST:PORT, not %q", g.URL)
 	}
-	if _, err := certsd.Canonical(u.Host); err != nil {
+	if _, err := hostname.Canonical(u.Host); err != nil {
 		return "", fmt.Errorf("address of the gateway: %w", err)
 	}
 	// What ends up in a header and in quotes.
@@ -187,7 +187,7 @@ func (g Gateway) check() (host string, err error) {
 		return "", errors.New("the gateway serves no registry: create a directory named after one")
 	}
 	for _, upstream := range g.Upstreams {
-		canonical, err := certsd.Canonical(upstream)
+		canonical, err := hostname.Canonical(upstream)
 		if err != nil {
 			return "", err
 		}

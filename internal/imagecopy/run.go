@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
 
-	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/certsd/hostname"
 	"github.com/certsd/containerd-certsd/resolver"
 )
 
@@ -61,8 +61,8 @@ func newRun(c *Copier, req Request) *run {
 }
 
 func sameRegistry(a, b string) bool {
-	ca, erra := certsd.Canonical(a)
-	cb, errb := certsd.Canonical(b)
+	ca, erra := hostname.Canonical(a)
+	cb, errb := hostname.Canonical(b)
 	return erra == nil && errb == nil && ca == cb
 }
 

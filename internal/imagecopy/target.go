@@ -151,7 +151,7 @@ func (p *pusher) openMounting(ctx context.Context, desc ocispec.Descriptor, from
 		return p.open(ctx, desc)
 	}
 	mounting := desc
-	mounting.Annotations = map[string]string{labels.LabelDistributionSource + "." + hostname(p.repository): from}
+	mounting.Annotations = map[string]string{labels.LabelDistributionSource + "." + hostOf(p.repository): from}
 	u, status, err := p.open(ctx, mounting)
 	if err != nil && ctx.Err() == nil {
 		return p.open(ctx, desc)
@@ -193,7 +193,7 @@ func (p *pusher) fill(ctx context.Context, u *upload, desc ocispec.Descriptor, w
 	}
 }
 
-// hostname is the registry without its port, as containerd names it in labels.
-func hostname(spec reference.Spec) string {
+// hostOf is the registry without its port, as containerd names it in labels.
+func hostOf(spec reference.Spec) string {
 	return (&url.URL{Host: spec.Hostname()}).Hostname()
 }

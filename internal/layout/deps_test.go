@@ -15,18 +15,21 @@ const module = "github.com/certsd/containerd-certsd/"
 // v1compat know nothing of each other, resolver joins them, plugin, gateway
 // and imageservice are ways to offer it and know nothing of each other either.
 var imports = map[string][]string{
-	"certsd":          {"internal/pemfile", "internal/plainfile", "internal/safetext"},
+	"certsd":          {"certsd/hostname", "internal/pemfile", "internal/plainfile", "internal/safetext"},
 	"v1compat":        {"internal/bounded", "internal/safetext", "internal/weblink"},
 	"v1compat/v1test": nil,
-	"resolver":        {"certsd", "internal/bounded", "internal/discreet", "internal/manifest", "internal/weblink", "v1compat"},
-	"plugin":          {"certsd", "internal/blobs", "internal/telemetry", "resolver", "v1compat"},
+	"resolver": {
+		"certsd", "certsd/hostname", "internal/bounded", "internal/discreet", "internal/manifest", "internal/weblink",
+		"v1compat",
+	},
+	"plugin": {"certsd", "certsd/hostname", "internal/blobs", "internal/telemetry", "resolver", "v1compat"},
 	"gateway": {
-		"certsd", "internal/bounded", "internal/daemon", "internal/plainfile", "internal/safepath", "internal/safetext",
-		"internal/settings", "internal/stranger", "internal/telemetry", "resolver",
+		"certsd", "certsd/hostname", "internal/bounded", "internal/daemon", "internal/plainfile", "internal/safepath",
+		"internal/safetext", "internal/settings", "internal/stranger", "internal/telemetry", "resolver",
 	},
 	"imageservice": {
-		"certsd", "internal/daemon", "internal/safepath", "internal/settings", "internal/stranger", "internal/telemetry",
-		"resolver", "v1compat",
+		"certsd", "certsd/hostname", "internal/daemon", "internal/safepath", "internal/settings", "internal/stranger",
+		"internal/telemetry", "resolver", "v1compat",
 	},
 
 	"cmd/certsd": {
@@ -36,13 +39,14 @@ var imports = map[string][]string{
 		"v1compat",
 	},
 
+	"certsd/hostname":    nil,
 	"internal/benchtest": nil,
 	"internal/blobs":     nil,
 	"internal/bounded":   nil,
 	"internal/certtest":  nil,
 	"internal/check": {
-		"certsd", "internal/choice", "internal/discreet", "internal/imageref", "internal/manifest", "internal/plainfile",
-		"internal/safetext", "resolver", "v1compat",
+		"certsd", "certsd/hostname", "internal/choice", "internal/discreet", "internal/imageref", "internal/manifest",
+		"internal/plainfile", "internal/safetext", "resolver", "v1compat",
 	},
 	"internal/checkedstore":  nil,
 	"internal/choice":        {"internal/manifest"},
@@ -50,12 +54,12 @@ var imports = map[string][]string{
 	"internal/clidoc":        nil,
 	"internal/daemon":        {"internal/safepath"},
 	"internal/discreet":      nil,
-	"internal/gatewayconfig": {"certsd", "internal/safepath"},
-	"internal/imagecopy":     {"certsd", "internal/checkedstore", "internal/safepath", "resolver", "v1compat"},
+	"internal/gatewayconfig": {"certsd/hostname", "internal/safepath"},
+	"internal/imagecopy":     {"certsd/hostname", "internal/checkedstore", "internal/safepath", "resolver", "v1compat"},
 	"internal/imageref":      nil,
 	"internal/layout":        nil,
 	"internal/manifest":      nil,
-	"internal/migrate":       {"certsd", "internal/pemfile", "internal/plainfile", "internal/safepath"},
+	"internal/migrate":       {"certsd", "certsd/hostname", "internal/pemfile", "internal/plainfile", "internal/safepath"},
 	"internal/ocilayout":     {"internal/checkedstore", "internal/safepath"},
 	"internal/pemfile":       {"internal/plainfile"},
 	"internal/plainfile":     nil,

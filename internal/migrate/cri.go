@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/certsd/hostname"
 )
 
 // criConfig is what containerd's configuration says about registries.
@@ -128,7 +128,7 @@ func byCanonical(names []string) []string {
 }
 
 func isCanonical(name string) bool {
-	canonical, err := certsd.Canonical(name)
+	canonical, err := hostname.Canonical(name)
 	return err == nil && canonical == name
 }
 
@@ -152,7 +152,7 @@ func (r criReader) again(at, first place) {
 // usable is the canonical name of a registry, and tells whether a name can be
 // one's, and so a directory's.
 func (r criReader) usable(name string, at place) (string, bool) {
-	canonical, err := certsd.Canonical(name)
+	canonical, err := hostname.Canonical(name)
 	if err != nil {
 		r.notes.add(Lost, at, "no registry can have this name: %v", errors.Unwrap(err))
 	}
@@ -173,7 +173,7 @@ func parseEndpoint(address string) (*endpoint, error) {
 		return nil, errors.New("an endpoint is not a URL")
 	}
 	shown := &url.URL{Scheme: scheme, Host: u.Host, Path: u.Path}
-	host, err := certsd.Canonical(u.Host)
+	host, err := hostname.Canonical(u.Host)
 	if err != nil {
 		return nil, fmt.Errorf("endpoint %q: %w", shown, errors.Unwrap(err))
 	}
@@ -254,7 +254,7 @@ func (r criReader) auths() {
 		if u, err := url.Parse(name); err == nil && u.Host != "" {
 			host = u.Host
 		}
-		if _, err := certsd.Canonical(host); err != nil {
+		if _, err := hostname.Canonical(host); err != nil {
 			host = "this registry"
 		}
 		r.credentials(auths.table(name), auths.at(name), host)

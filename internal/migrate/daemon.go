@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/certsd/hostname"
 )
 
 // daemonConfig is what a daemon.json says about registries.
@@ -124,7 +124,7 @@ func (r daemonReader) mirror(d *daemonConfig, address string) {
 		return
 	}
 	shown := &url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}
-	host, err := certsd.Canonical(u.Host)
+	host, err := hostname.Canonical(u.Host)
 	if err != nil {
 		r.notes.add(Lost, at, "mirror %q: %v", shown, errors.Unwrap(err))
 		return
@@ -153,7 +153,7 @@ func (r daemonReader) insecure(d *daemonConfig, name string) {
 		r.notes.add(Lost, at, "the range %s: name each registry in it", network)
 		return
 	}
-	canonical, err := certsd.Canonical(name)
+	canonical, err := hostname.Canonical(name)
 	if err != nil {
 		r.notes.add(Lost, at, "an entry that cannot be a registry: %v", errors.Unwrap(err))
 		return

@@ -3,6 +3,8 @@ package migrate
 import (
 	"slices"
 	"strings"
+
+	"github.com/certsd/containerd-certsd/certsd/hostname"
 )
 
 // host is what a hosts.toml is to say about a registry.
@@ -88,7 +90,7 @@ func (p *planner) endpointsOf(registry string) ([]*endpoint, place) {
 	if !found || registry == defaultDir {
 		m = p.cri.mirrors["*"]
 	}
-	if registry != dockerHub || len(p.daemon.mirrors) == 0 {
+	if registry != hostname.DockerHub || len(p.daemon.mirrors) == 0 {
 		return m.endpoints, m.at
 	}
 	docker := p.daemon.mirrors
@@ -97,7 +99,7 @@ func (p *planner) endpointsOf(registry string) ([]*endpoint, place) {
 	}
 	for _, e := range docker {
 		if !slices.ContainsFunc(m.endpoints, func(o *endpoint) bool { return o.asked() == e.asked() }) {
-			p.notes.add(Left, e.at, "%s is not used: %s names other mirrors of %s", e.address(), m.at, dockerHub)
+			p.notes.add(Left, e.at, "%s is not used: %s names other mirrors of %s", e.address(), m.at, hostname.DockerHub)
 		}
 	}
 	return m.endpoints, m.at
@@ -158,8 +160,8 @@ func (p *planner) isInsecureOnly(host string, t trust) bool {
 }
 
 func serverOf(registry string) string {
-	if registry == dockerHub {
-		return hubServer
+	if registry == hostname.DockerHub {
+		return hostname.DockerHubServer
 	}
 	return registry
 }

@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/certsd/hostname"
 )
 
 const (
@@ -85,7 +86,7 @@ func (p *planner) trees(roots certsd.Roots) {
 // tree reads one directory of a root.
 func (p *planner) tree(root, name string, output bool) {
 	path := filepath.Join(root, name)
-	host, err := certsd.CanonicalDir(name)
+	host, err := hostname.OfDirectory(name)
 	if name == defaultDir {
 		host = name
 	} else if err != nil {
@@ -232,7 +233,7 @@ func (p *planner) hidden(f *file, earlier ...*file) bool {
 
 // hostKey is one key for all spellings of a host.
 func hostKey(host string) string {
-	canonical, err := certsd.Canonical(host)
+	canonical, err := hostname.Canonical(host)
 	if err != nil {
 		return host
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/certsd/hostname"
 )
 
 // FuzzCRI reads a configuration of containerd, plans and shows what it says,
@@ -77,7 +78,7 @@ func fuzzed(t *testing.T, dir, name, text string) {
 	}
 	hosts := &certsd.Hosts{Roots: certsd.Roots{o.Output}}
 	for _, d := range p.Directories {
-		registry, err := certsd.CanonicalDir(d.Name)
+		registry, err := hostname.OfDirectory(d.Name)
 		if d.Name == defaultDir {
 			registry, err = "any.test", nil
 		}

@@ -8,13 +8,7 @@ import (
 	"strings"
 
 	"github.com/certsd/containerd-certsd/certsd"
-)
-
-const (
-	// dockerHub is the registry of images without one, hubServer the server
-	// that is asked for it.
-	dockerHub = "docker.io"
-	hubServer = "registry-1.docker.io"
+	"github.com/certsd/containerd-certsd/certsd/hostname"
 )
 
 // Plan is what to write, and what there is to say beside it.
@@ -109,8 +103,8 @@ func (p *planner) registries() []string {
 		names[name] = true
 	}
 	for name := range p.cri.tls {
-		if name == hubServer {
-			names[dockerHub] = true
+		if name == hostname.DockerHubServer {
+			names[hostname.DockerHub] = true
 		}
 		names[name] = true
 	}
@@ -118,11 +112,11 @@ func (p *planner) registries() []string {
 		names[name] = true
 	}
 	if len(p.daemon.mirrors) > 0 {
-		names[dockerHub] = true
+		names[hostname.DockerHub] = true
 	}
 	for _, host := range p.docker {
-		if host.name == hubServer {
-			names[dockerHub] = true
+		if host.name == hostname.DockerHubServer {
+			names[hostname.DockerHub] = true
 		}
 		names[host.name] = true
 	}
@@ -212,7 +206,7 @@ func (p *planner) dirName(registry string) string {
 	return registry
 }
 
-// cutPort splits a host:port that certsd.Canonical accepts.
+// cutPort splits a host:port that hostname.Canonical accepts.
 func cutPort(host string) (name, port string, found bool) {
 	i := strings.LastIndexByte(host, ':')
 	if i < 0 || strings.HasSuffix(host, "]") {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/certsd/hostname"
 )
 
 // trust is what is configured for the TLS connections to one host.
@@ -32,8 +33,8 @@ func (p *planner) trustOf(host string) trust {
 		t = p.criTrust(cri)
 	}
 	docker := p.docker[hostKey(host)]
-	if docker == nil && host == hubServer {
-		docker = p.docker[dockerHub]
+	if docker == nil && host == hostname.DockerHubServer {
+		docker = p.docker[hostname.DockerHub]
 	}
 	if docker != nil {
 		p.addDocker(&t, docker)

@@ -5,12 +5,14 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/certsd/containerd-certsd/certsd/hostname"
 )
 
 // noteUnused notes settings of hosts that nobody asks by TLS.
 func (p *planner) noteUnused() {
-	if c, found := p.cri.tls[dockerHub]; found {
-		p.notes.add(Hint, c.at, "has no effect: images of %s come from %s", dockerHub, hubServer)
+	if c, found := p.cri.tls[hostname.DockerHub]; found {
+		p.notes.add(Hint, c.at, "has no effect: images of %s come from %s", hostname.DockerHub, hostname.DockerHubServer)
 	}
 }
 

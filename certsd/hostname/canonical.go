@@ -1,4 +1,12 @@
-package certsd
+// Package hostname has the names of registries and, alone, the grammar of the
+// names of their directories.
+//
+// A name becomes canonical once, where it enters ([Canonical]); what is
+// compared afterwards are canonical names. canonical.go has that,
+// directory.go the names that a directory may have in a certs.d root, and
+// origin.go what decides whether two URLs are of one server. Nothing here looks
+// at a disk.
+package hostname
 
 import (
 	"errors"
@@ -15,12 +23,12 @@ const maxHost = 253 + 1 + 5
 // Canonical returns the one spelling of a host or host:port under which it is
 // looked up: lower case, no trailing dot, an IPv6 address in brackets and in
 // its shortest form, a port without leading zeros. The default port stays if
-// it is given: which directories serve both spellings is for [Roots].
+// it is given: which directories serve both spellings says [PlaceOf].
 //
 // A name that could leave its root directory, or that cannot be a registry's
 // address, is an error that names the cause.
 func Canonical(host string) (string, error) {
-	name, port, err := splitHost(host)
+	name, port, err := Split(host)
 	if err != nil {
 		return "", fmt.Errorf("host %q: %w", host, err)
 	}
@@ -39,9 +47,10 @@ func joinHost(host, name, port string) string {
 	return name + ":" + port
 }
 
-// splitHost checks host and returns its canonical name, an IPv6 address in
-// brackets, and its port, empty if there is none.
-func splitHost(host string) (name, port string, err error) {
+// Split checks host and returns its canonical name, an IPv6 address in
+// brackets, and its port, empty if there is none. The error says what is wrong
+// with it, and leaves the host to be named by the caller.
+func Split(host string) (name, port string, err error) {
 	if err := checkBytes(host); err != nil {
 		return "", "", err
 	}
@@ -156,10 +165,10 @@ func canonicalPort(digits string) (string, error) {
 	return strconv.FormatUint(n, 10), nil
 }
 
-// isLocalhost tells whether a canonical host is this machine, by the same rule
-// as containerd: docker.MatchLocalhost.
-func isLocalhost(canonical string) bool {
-	name, _, err := splitHost(canonical)
+// IsLocalhost reports whether a canonical host is this machine, by the same rule
+// as containerd's docker.MatchLocalhost.
+func IsLocalhost(canonical string) bool {
+	name, _, err := Split(canonical)
 	if err != nil {
 		return false
 	}

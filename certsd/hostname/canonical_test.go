@@ -1,12 +1,8 @@
-package certsd
+package hostname
 
 import (
-	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 func TestCanonical(t *testing.T) {
@@ -79,118 +75,16 @@ func TestCanonicalRefuses(t *testing.T) {
 	}
 }
 
-func TestDirNames(t *testing.T) {
-	t.Parallel()
-	for _, tt := range []struct {
-		about, goos, given string
-		want               []string
-	}{
-		{"a port has two spellings", "linux", "reg:5000", []string{"reg_5000_", "reg:5000"}},
-		{"the default port may be left out", "linux", "reg:443", []string{"reg_443_", "reg:443", "reg"}},
-		{"and may be written", "linux", "reg", []string{"reg", "reg_443_", "reg:443"}},
-		{"another spelling is no other name", "linux", "Reg.:5000", []string{"reg_5000_", "reg:5000"}},
-		{"an address has brackets", "linux", "[::1]:5000", []string{"[::1]_5000_", "[::1]:5000"}},
-		{"an address without port", "linux", "[::1]", []string{"[::1]", "[::1]_443_", "[::1]:443"}},
-		{
-			"an address in another spelling", "linux", "[0::1]:5000",
-			[]string{"[::1]_5000_", "[::1]:5000"},
-		},
-		{"Windows has no colons", "windows", "reg:5000", []string{"reg_5000_", "reg5000"}},
-	} {
-		t.Run(tt.about, func(t *testing.T) {
-			t.Parallel()
-			canonical, err := Canonical(tt.given)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(tt.want, dirNames(tt.goos, canonical)); diff != "" {
-				t.Errorf("names (-want +got):\n%s", diff)
-			}
-		})
-	}
-}
-
 func TestIsLocalhost(t *testing.T) {
 	t.Parallel()
 	for _, host := range []string{"localhost", "localhost:5000", "127.0.0.1", "127.8.9.1:80", "[::1]:5000"} {
-		if !isLocalhost(host) {
+		if !IsLocalhost(host) {
 			t.Errorf("%s is not taken for this machine", host)
 		}
 	}
 	for _, host := range []string{"localhost.example", "128.0.0.1", "[::2]", "registry"} {
-		if isLocalhost(host) {
+		if IsLocalhost(host) {
 			t.Errorf("%s is taken for this machine", host)
 		}
-	}
-}
-
-func TestParseRoots(t *testing.T) {
-	t.Parallel()
-	a, b := filepath.FromSlash("/etc/containerd/certs.d"), filepath.FromSlash("/etc/docker/certs.d")
-	got := ParseRoots(strings.Join([]string{a, b + string(filepath.Separator), "", a}, string(filepath.ListSeparator)))
-	want := Roots{a, b}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("roots (-want +got):\n%s", diff)
-	}
-	if got := ParseRoots(got.String()); !slices.Equal(got, want) {
-		t.Errorf("the list of the roots gives %q again, want %q", got, want)
-	}
-	if got := ParseRoots(""); len(got) != 0 {
-		t.Errorf("no list gives %q", got)
-	}
-}
-
-func TestCheckRoots(t *testing.T) {
-	t.Parallel()
-	abs := t.TempDir()
-	for list, want := range map[string]string{
-		abs:                                  "",
-		abs + string(filepath.ListSeparator): "",
-		"":                                   `"" names no directory`,
-		string(filepath.ListSeparator):       `"` + string(filepath.ListSeparator) + `" names no directory`,
-		"certs.d":                            `"certs.d" is not an absolute path`,
-		abs + string(filepath.ListSeparator) + "~/certs.d": `"` + filepath.Join("~", "certs.d") + `" is not an absolute path`,
-	} {
-		if err := CheckRoots(list); (err == nil) != (want == "") || err != nil && err.Error() != want {
-			t.Errorf("%q: got %v, want %s", list, err, want)
-		}
-	}
-}
-
-func TestDefaultRoots(t *testing.T) {
-	t.Parallel()
-	system := []string{"/etc/containerd/certs.d", "/etc/docker/certs.d"}
-	for _, tt := range []struct {
-		about string
-		goos  string
-		euid  int
-		env   map[string]string
-		want  []string
-	}{
-		{"root has the system's", "linux", 0, map[string]string{"HOME": "/root", "XDG_CONFIG_HOME": "/x"}, system},
-		{
-			"a user's own come first", "linux", 1000,
-			map[string]string{"HOME": "/home/u"},
-			append([]string{"/home/u/.config/containerd/certs.d", "/home/u/.config/docker/certs.d"}, system...),
-		},
-		{
-			"a user may have another directory", "linux", 1000,
-			map[string]string{"HOME": "/home/u", "XDG_CONFIG_HOME": "/conf"},
-			append([]string{"/conf/containerd/certs.d", "/conf/docker/certs.d"}, system...),
-		},
-		{
-			"a relative one counts as none", "linux", 1000,
-			map[string]string{"HOME": "/home/u", "XDG_CONFIG_HOME": "conf"},
-			append([]string{"/home/u/.config/containerd/certs.d", "/home/u/.config/docker/certs.d"}, system...),
-		},
-		{"a user without a home has the system's", "linux", 1000, nil, system},
-	} {
-		t.Run(tt.about, func(t *testing.T) {
-			t.Parallel()
-			got := defaultRoots(tt.goos, tt.euid, func(name string) string { return tt.env[name] })
-			if diff := cmp.Diff(tt.want, []string(got)); diff != "" {
-				t.Errorf("roots (-want +got):\n%s", diff)
-			}
-		})
 	}
 }

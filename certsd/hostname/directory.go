@@ -1,0 +1,199 @@
+package hostname
+
+import (
+	"cmp"
+	"maps"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+)
+
+// DefaultDirectory is the directory of a root for registries without their own.
+const DefaultDirectory = "_default"
+
+// DockerHub is the name under which Docker's registry is known in references,
+// DockerHubServer the host that serves it.
+const (
+	DockerHub       = "docker.io"
+	DockerHubServer = "registry-1.docker.io"
+)
+
+// IsDockerHub reports whether a host is one of the names that Docker's registry
+// answers to.
+func IsDockerHub(host string) bool {
+	switch strings.TrimSuffix(host, ":443") {
+	case DockerHub, DockerHubServer, "index.docker.io", "registry.hub.docker.com":
+		return true
+	default:
+		return false
+	}
+}
+
+var portInName = regexp.MustCompile(`^(.+)_([0-9]+)_$`)
+
+// OfDirectory is the canonical name of the registry that a directory of a root
+// is named after, in any spelling: see [Canonical]. It is an error if that
+// cannot be a registry's name, as with _default.
+func OfDirectory(dir string) (string, error) {
+	return Canonical(portInName.ReplaceAllString(dir, "$1:$2"))
+}
+
+// Place is a registry and the names that its directory may have in a root.
+type Place struct {
+	// Registry is the canonical name, empty for the directories of registries
+	// without their own.
+	Registry string
+	// Names are the canonical names of the directory, in the order in which they
+	// count; Keys those of its other spellings: see [SpellingKey].
+	Names, Keys []string
+}
+
+// PlaceOf is the place of a registry by its canonical name.
+func PlaceOf(registry string) Place {
+	p := Place{Registry: registry, Names: Directories(registry), Keys: []string{SpellingKey(registry)}}
+	if registry == DockerHub {
+		p.Names = append(p.Names, DockerHubServer)
+		p.Keys = append(p.Keys, DockerHubServer)
+	}
+	return p
+}
+
+// DefaultPlace is that of the directories for registries without their own.
+var DefaultPlace = Place{Names: []string{DefaultDirectory}}
+
+// In are the paths in a root at which there may be a directory, in the order in
+// which they count. spelt are the names in the root that are not canonical, by
+// their key.
+func (p Place) In(root string, spelt map[string][]string) []string {
+	paths := make([]string, 0, len(p.Names))
+	for _, name := range p.Names {
+		paths = append(paths, filepath.Join(root, name))
+	}
+	for _, key := range p.Keys {
+		for _, name := range spelt[key] {
+			paths = append(paths, filepath.Join(root, name))
+		}
+	}
+	return paths
+}
+
+// Directories are the names a directory for a registry may have, in the order in
+// which they are tried in each root: host_port_ and host:port, and for the
+// default port of HTTPS the name without it and the other way round. They are
+// the canonical spellings; others are found in the root's listing.
+//
+// On Windows a file name has no colon: there host:port is tried without it,
+// as containerd and Docker do.
+func Directories(registry string) []string { return directories(runtime.GOOS, registry) }
+
+func directories(goos, registry string) []string {
+	name, port, err := Split(registry)
+	if err != nil {
+		return nil
+	}
+	names := withPort(name, port)
+	switch port {
+	case "443":
+		names = append(names, name)
+	case "":
+		names = append(names, withPort(name, "443")...)
+	}
+	if goos == "windows" {
+		for i := range names {
+			names[i] = strings.ReplaceAll(names[i], ":", "")
+		}
+	}
+	return unique(names)
+}
+
+func withPort(name, port string) []string {
+	if port == "" {
+		return []string{name}
+	}
+	return []string{name + "_" + port + "_", name + ":" + port}
+}
+
+func unique(names []string) []string {
+	var kept []string
+	for _, name := range names {
+		if !slices.Contains(kept, name) {
+			kept = append(kept, name)
+		}
+	}
+	return kept
+}
+
+// Spellings finds among the names in a root those that are no canonical spelling
+// of the registry they mean, by [SpellingKey]. There are few, if any. Those with
+// a port after an underscore come first, as among the canonical ones; each kind
+// is in the order of bytes.
+func Spellings(names []string) map[string][]string {
+	var spelt map[string][]string
+	for _, name := range names {
+		registry, err := OfDirectory(name)
+		if err != nil || slices.Contains(directories("", registry), name) {
+			continue
+		}
+		if spelt == nil {
+			spelt = make(map[string][]string)
+		}
+		key := SpellingKey(registry)
+		spelt[key] = append(spelt[key], name)
+	}
+	for names := range maps.Values(spelt) {
+		slices.SortFunc(names, func(a, b string) int {
+			if x, y := strings.HasSuffix(a, "_"), strings.HasSuffix(b, "_"); x != y {
+				return map[bool]int{true: -1, false: 1}[x]
+			}
+			return strings.Compare(a, b)
+		})
+	}
+	return spelt
+}
+
+// SpellingKey is one key for the canonical names that share their directories:
+// with the default port, and without.
+func SpellingKey(registry string) string { return strings.TrimSuffix(registry, ":443") }
+
+// Mentions reports whether a directory's name has to be looked at more closely
+// for a registry: an IPv6 address has many spellings, and any other host's name
+// stands as it is.
+func Mentions(dir, registry string) bool {
+	if strings.HasPrefix(registry, "[") {
+		return true
+	}
+	name, _, _ := strings.Cut(registry, ":")
+	return strings.Contains(strings.ToLower(dir), name)
+}
+
+// OtherPort reports whether a directory is for another port of a registry's
+// host, and for which.
+func OtherPort(dir, registry string) (port string, is bool) {
+	other, err := OfDirectory(dir)
+	if err != nil {
+		return "", false
+	}
+	name, port, _ := Split(other)
+	want, wantPort, _ := Split(registry)
+	port, wantPort = cmp.Or(port, "443"), cmp.Or(wantPort, "443")
+	return port, name == want && port != wantPort
+}
+
+// misspelt are the forms a host:port is given in by mistake.
+var misspelt = regexp.MustCompile(`^(?:https?[:_]*/*)?(.*?)(?:[:_-]([0-9]+)_?)?/?$`)
+
+// LooksLike reports whether a directory's name can be read as a registry's.
+func LooksLike(dir, registry string) bool {
+	parts := misspelt.FindStringSubmatch(dir)
+	if parts == nil {
+		return false
+	}
+	name := parts[1]
+	if parts[2] != "" {
+		name += ":" + parts[2]
+	}
+	other, err := Canonical(name)
+	return err == nil && SpellingKey(other) == SpellingKey(registry)
+}
