@@ -19,6 +19,9 @@ import (
 type Clients struct {
 	// URL is where it listens, without a path: http://127.0.0.1:5999.
 	URL string
+	// Running reports whether a gateway runs that listens there. Otherwise the URL
+	// was given, or is the configured one.
+	Running bool
 	// Secret opens it. Empty: it lets everybody in.
 	Secret string
 	// Upstreams are the registries it serves, as image references name them.
@@ -26,13 +29,14 @@ type Clients struct {
 }
 
 // Clients is what clients have to know to use a gateway configured like this.
-// url is where they reach it, if not at its first address. The secret is read,
-// never made: the process that serves makes it, as its user.
+// url is where they reach it, if not at the first address of the one that runs
+// with this state directory or, where none does, of the configuration. The secret
+// is read, never made: the process that serves makes it, as its user.
 func (c *Config) Clients(url string) (Clients, error) {
 	g := Clients{URL: url}
 	var err error
 	if g.URL == "" {
-		if g.URL, err = c.url(); err != nil {
+		if g.URL, g.Running, err = c.url(); err != nil {
 			return g, err
 		}
 	}
@@ -70,9 +74,26 @@ func (c *Config) upstreams() ([]string, error) {
 	return slices.Sorted(slices.Values(names)), nil
 }
 
+// url is where clients reach the gateway that runs with this state directory or,
+// where none does, one that was configured like this.
+func (c *Config) url() (url string, alive bool, err error) {
+	r, err := findRunning(c.State)
+	if alive = err == nil; !alive {
+		r = listening{Addresses: c.Listen, TLS: c.TLSCert != ""}
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", false, fmt.Errorf("whether a gateway runs cannot be seen: %w; say with --client-url where clients reach it", err)
+	}
+	url, err = r.url()
+	if err != nil && !alive {
+		err = fmt.Errorf("%w, or start the gateway first: none runs with the state directory %s", err, c.State)
+	}
+	return url, alive, err
+}
+
 // url is the first address that clients can use: they know no unix sockets.
-func (c *Config) url() (string, error) {
-	for _, address := range c.Listen {
+func (r listening) url() (string, error) {
+	for _, address := range r.Addresses {
 		host, port, err := net.SplitHostPort(address)
 		if err != nil || port == "0" || strings.HasPrefix(address, "unix:") {
 			continue
@@ -81,12 +102,12 @@ func (c *Config) url() (string, error) {
 			return "", fmt.Errorf("the gateway listens on all addresses (%s): say with --client-url at which of them clients reach it", address)
 		}
 		scheme := "http://"
-		if c.TLSCert != "" {
+		if r.TLS {
 			scheme = "https://"
 		}
 		return scheme + net.JoinHostPort(host, port), nil
 	}
-	return "", fmt.Errorf("clients reach no gateway at %s: say where with --client-url", strings.Join(c.Listen, ", "))
+	return "", fmt.Errorf("clients reach no gateway at %s: say where with --client-url", strings.Join(r.Addresses, ", "))
 }
 
 // Reads tells whether dir is, or is below, one of the certs.d directories that

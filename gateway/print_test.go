@@ -81,26 +81,26 @@ func TestClientsCannotBeTold(t *testing.T) {
 		},
 		{
 			"unix sockets alone", func(c *Config) { c.Listen = []string{"unix:/run/certsd.sock"} },
-			func(*Config) string {
-				return "clients reach no gateway at unix:/run/certsd.sock: say where with --client-url"
+			func(c *Config) string {
+				return "clients reach no gateway at unix:/run/certsd.sock: say where with --client-url" + none(c)
 			},
 		},
 		{
 			"all addresses", func(c *Config) { c.Listen = []string{"0.0.0.0:5999"} },
-			func(*Config) string {
-				return "the gateway listens on all addresses (0.0.0.0:5999): say with --client-url at which of them clients reach it"
+			func(c *Config) string {
+				return "the gateway listens on all addresses (0.0.0.0:5999): say with --client-url at which of them clients reach it" + none(c)
 			},
 		},
 		{
 			"all addresses of IPv6", func(c *Config) { c.Listen = []string{"unix:/run/s", "[::]:5999"} },
-			func(*Config) string {
-				return "the gateway listens on all addresses ([::]:5999): say with --client-url at which of them clients reach it"
+			func(c *Config) string {
+				return "the gateway listens on all addresses ([::]:5999): say with --client-url at which of them clients reach it" + none(c)
 			},
 		},
 		{
 			"a port alone", func(c *Config) { c.Listen = []string{":5999"} },
-			func(*Config) string {
-				return "the gateway listens on all addresses (:5999): say with --client-url at which of them clients reach it"
+			func(c *Config) string {
+				return "the gateway listens on all addresses (:5999): say with --client-url at which of them clients reach it" + none(c)
 			},
 		},
 		{
@@ -119,6 +119,11 @@ func TestClientsCannotBeTold(t *testing.T) {
 			}
 		})
 	}
+}
+
+// none is what is said where no gateway runs.
+func none(c *Config) string {
+	return ", or start the gateway first: none runs with the state directory " + c.State
 }
 
 func TestReads(t *testing.T) {

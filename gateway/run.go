@@ -77,6 +77,7 @@ func (c *Config) Run(ctx context.Context, credentials func(host string) (user, s
 	if err != nil {
 		return err
 	}
+	defer announce(ctx, secret.dir, listeners, certs != nil)()
 	server := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: headerTimeout,

@@ -37,7 +37,7 @@ func (f *printFlags) flags() []cli.Flag {
 		},
 		&cli.StringFlag{
 			Name:        "client-url",
-			Usage:       "where clients reach the gateway, for --print-...: `URL` (default: the first address of --listen)",
+			Usage:       "where clients reach the gateway, for --print-...: `URL` (default: the address of the one that runs, else of --listen)",
 			Destination: &f.url,
 		},
 		&cli.StringFlag{
@@ -66,6 +66,9 @@ func (f *printFlags) run(stdout, stderr io.Writer, config *gateway.Config, args 
 	known, err := config.Clients(f.url)
 	if err != nil {
 		return &usageError{err}
+	}
+	if !known.Running && f.url == "" {
+		_, _ = fmt.Fprintf(stderr, "certsd: no gateway runs with the state directory %s: %s is where it is configured to listen\n", config.State, known.URL)
 	}
 	clients := gatewayconfig.Gateway{URL: known.URL, CA: f.ca, Secret: known.Secret, Upstreams: known.Upstreams}
 	list := clients.RegistriesConf

@@ -27,6 +27,7 @@ capabilities = ["pull", "resolve"]
 [header]
   X-Certsd-Token = ["0123456789abcdef"]
 `
+	guessed := "certsd: no gateway runs with the state directory " + state + ": http://127.0.0.1:5999 is where it is configured to listen\n"
 	for _, test := range []struct {
 		name   string
 		args   []string
@@ -34,8 +35,8 @@ capabilities = ["pull", "resolve"]
 		stdout string
 		stderr string
 	}{
-		{"to the terminal", []string{"--print-hosts"}, exitDone, "# --- registry.example/hosts.toml\n" + hosts, ""},
-		{"to a directory", []string{"--print-hosts", dir + "/hosts"}, exitDone, "", ""},
+		{"to the terminal", []string{"--print-hosts"}, exitDone, "# --- registry.example/hosts.toml\n" + hosts, guessed},
+		{"to a directory", []string{"--print-hosts", dir + "/hosts"}, exitDone, "", guessed},
 		{
 			"where the gateway looks itself",
 			[]string{"--print-hosts", root},
@@ -105,8 +106,9 @@ func TestGatewayNamesLeftovers(t *testing.T) {
 		}
 	}
 	var out, errs bytes.Buffer
-	code := run(t.Context(), []string{"certsd", "gateway", "--root", dir + "/certs.d", "--allow-any-local", "--print-hosts", dir + "/hosts"}, &out, &errs)
-	want := "certsd: " + dir + "/hosts/gone.example/hosts.toml leads to the gateway, which does not serve that registry: remove it, or its pulls are refused\n"
+	code := run(t.Context(), []string{"certsd", "gateway", "--root", dir + "/certs.d", "--state", dir, "--allow-any-local", "--print-hosts", dir + "/hosts"}, &out, &errs)
+	want := "certsd: no gateway runs with the state directory " + dir + ": http://127.0.0.1:5999 is where it is configured to listen\n" +
+		"certsd: " + dir + "/hosts/gone.example/hosts.toml leads to the gateway, which does not serve that registry: remove it, or its pulls are refused\n"
 	if code != exitDone || out.String() != "" || errs.String() != want {
 		t.Errorf("exit code %d, %q, %q\nwant %q", code, &out, &errs, want)
 	}

@@ -81,9 +81,9 @@ func (d *Dir) Stat(name string) (fs.FileInfo, error) {
 	return info, d.belongs(name, info)
 }
 
-// Read reads a file that has at most so many bytes. It has to be a plain one of
-// the owner's: another user's file is none, whatever link leads to it.
-func (d *Dir) Read(name string, most int64) ([]byte, fs.FileInfo, error) {
+// Open opens a file to be read. It has to be a plain one of the owner's: another
+// user's file is none, whatever link leads to it.
+func (d *Dir) Open(name string) (*os.File, fs.FileInfo, error) {
 	if _, err := d.Stat(name); err != nil {
 		return nil, nil, err
 	}
@@ -91,14 +91,26 @@ func (d *Dir) Read(name string, most int64) ([]byte, fs.FileInfo, error) {
 	if err != nil {
 		return nil, nil, d.at(name, err)
 	}
-	defer f.Close()
 	info, err := f.Stat()
-	if err != nil {
-		return nil, nil, d.at(name, err)
+	if err == nil {
+		err = d.belongs(name, info)
 	}
-	if err := d.belongs(name, info); err != nil {
+	if err != nil {
+		return nil, nil, errors.Join(d.at(name, err), f.Close())
+	}
+	return f, info, nil
+}
+
+// Remove removes a file, or the link that has its name.
+func (d *Dir) Remove(name string) error { return d.at(name, d.root.Remove(name)) }
+
+// Read reads a file, as [Dir.Open] does, that has at most so many bytes.
+func (d *Dir) Read(name string, most int64) ([]byte, fs.FileInfo, error) {
+	f, info, err := d.Open(name)
+	if err != nil {
 		return nil, nil, err
 	}
+	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, most+1))
 	if err == nil && int64(len(data)) > most {
 		err = fmt.Errorf("%s has more than %d bytes", d.file(name), most)

@@ -1,0 +1,99 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+
+	"github.com/containerd/log"
+
+	"github.com/certsd/containerd-certsd/internal/safepath"
+)
+
+const (
+	// runningFile is in the state directory while a gateway runs, which holds a
+	// lock on it: one that was killed leaves the file without.
+	runningFile = "running"
+	// maxRunning bounds it in bytes.
+	maxRunning = 64 << 10
+)
+
+// listening is where the gateway of a state directory listens.
+type listening struct {
+	// Addresses are host:port and unix:PATH, with the ports that the system chose
+	// and the sockets that systemd opened.
+	Addresses []string `json:"addresses"`
+	TLS       bool     `json:"tls"`
+}
+
+// announce writes for others of this machine where the gateway listens, and
+// returns what ends that. A gateway that cannot write it serves all the same.
+func announce(ctx context.Context, dir *safepath.Dir, listeners []net.Listener, secure bool) (end func()) {
+	r := listening{TLS: secure}
+	for _, l := range listeners {
+		address := l.Addr().String()
+		if l.Addr().Network() == "unix" {
+			address = "unix:" + address
+		}
+		r.Addresses = append(r.Addresses, address)
+	}
+	logger := log.G(context.WithoutCancel(ctx))
+	held, err := r.write(dir)
+	if err != nil {
+		logger.WithError(err).Warn("certsd gateway: where it listens cannot be told to others")
+		return func() {}
+	}
+	return func() {
+		if err := errors.Join(dir.Remove(runningFile), held.Close()); err != nil {
+			logger.WithError(err).Warn("certsd gateway: where it listens cannot be told to others")
+		}
+	}
+}
+
+// write writes the file and holds the lock on it.
+func (r listening) write(dir *safepath.Dir) (io.Closer, error) {
+	text, err := json.Marshal(r)
+	if err != nil {
+		return nil, err
+	}
+	if err := dir.Replace(runningFile, secretFile, append(text, '\n')); err != nil {
+		return nil, err
+	}
+	f, _, err := dir.Open(runningFile)
+	if err != nil {
+		return nil, err
+	}
+	if err := hold(f); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s/%s: %w", dir.Path(), runningFile, err), f.Close())
+	}
+	return f, nil
+}
+
+// findRunning reads where the gateway of a state directory listens, if one runs.
+// Otherwise the error is fs.ErrNotExist.
+func findRunning(state string) (r listening, err error) {
+	if state == "" {
+		return r, fs.ErrNotExist
+	}
+	dir, err := safepath.Open(state)
+	if err != nil {
+		return r, err
+	}
+	defer dir.Close()
+	f, _, err := dir.Open(runningFile)
+	if err != nil {
+		return r, err
+	}
+	defer f.Close()
+	if !isHeld(f) {
+		return r, fs.ErrNotExist // of one that was killed
+	}
+	if err := json.NewDecoder(io.LimitReader(f, maxRunning)).Decode(&r); err != nil {
+		return r, fmt.Errorf("%s/%s: %w", state, runningFile, err)
+	}
+	return r, nil
+}
