@@ -14,6 +14,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/internal/quiet"
 	"github.com/certsd/containerd-certsd/internal/safetext"
 )
 
@@ -35,6 +36,7 @@ func main() {
 	context.AfterFunc(ctx, stop)
 	// containerd's libraries log what commands say better.
 	_ = log.SetLevel("error")
+	quiet.Without(quiet.FSVerity)
 	os.Exit(run(ctx, os.Args, os.Stdout, os.Stderr))
 }
 

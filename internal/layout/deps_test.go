@@ -35,8 +35,8 @@ var imports = map[string][]string{
 	"cmd/certsd": {
 		"certsd", "gateway", "imageservice", "internal/certtest", "internal/check", "internal/clidoc", "internal/daemon",
 		"internal/gatewayconfig", "internal/imagecopy", "internal/imageref", "internal/migrate", "internal/ocilayout",
-		"internal/plainfile", "internal/progress", "internal/pull", "internal/safetext", "internal/settings", "resolver",
-		"v1compat",
+		"internal/plainfile", "internal/progress", "internal/pull", "internal/quiet", "internal/safetext",
+		"internal/settings", "resolver", "v1compat",
 	},
 
 	"certsd/hostname":    nil,
@@ -68,6 +68,7 @@ var imports = map[string][]string{
 		"internal/blobs", "internal/choice", "internal/imageref", "internal/manifest", "internal/ocilayout",
 		"internal/progress", "resolver", "v1compat",
 	},
+	"internal/quiet":     nil,
 	"internal/safepath":  nil,
 	"internal/safetext":  nil,
 	"internal/settings":  {"internal/plainfile"},
