@@ -50,8 +50,8 @@ The documents of containerd-certsd:
 
 // documents are the files in docs, without their suffix.
 var documents = []string{
-	"README", "architecture", "certsd", "check", "configuration", "containerd", "gateway", "gateway-clients", "gateway-running", "kubernetes",
-	"migrate", "moving", "operations", "pull", "registry-v1", "scale", "security", "upstream", "ways",
+	"README", "architecture", "certsd", "check", "configuration", "containerd", "gateway", "gateway-clients", "gateway-running",
+	"install", "kubernetes", "migrate", "moving", "operations", "pull", "registry-v1", "scale", "security", "upstream", "ways",
 }
 
 func documentList() string {
