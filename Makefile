@@ -76,13 +76,19 @@ BUILD      = $(GO) -C cmd/containerd/$(LINE) build $(BUILDFLAGS) -o $(CURDIR)/$@
 # What runs on other systems than Linux too.
 LIBRARIES := ./certsd/... ./v1compat/... ./resolver/...
 UNITS      = $(shell $(GO) list ./... | grep -v -e '/integration$$' -e '/packaging$$')
-# What the scenarios run besides our binaries.
-SERVERS   := apache2 buildah busybox docker-registry nginx podman prometheus runc skopeo
+# What the scenarios run besides our binaries is in .ci/packages: those of them
+# that are not installed.
+PACKAGES  := $(dir $(firstword $(MAKEFILE_LIST))).ci/packages
+MISSING    = $(shell PATH="$$PATH:/usr/local/sbin:/usr/sbin:/sbin"; awk '/^[a-z]/ && NF > 1 { print $$1, $$2 }' $(PACKAGES) | \
+	while read -r package program; do command -v "$$program" >/dev/null || echo "$$package"; done)
+ROOT       = $(filter 0,$(shell id -u))
+# Whether there is something to build clients for.
+SCENARIOS  = $(if $(ROOT),$(if $(strip $(MISSING)),,yes))
 # The race detector needs a C compiler.
 RACE      := $(if $(shell command -v $${CC:-gcc} 2>/dev/null),-race)
 
 .DEFAULT_GOAL := help
-.PHONY: help build $(BINARIES) clients test unit cross integration stock lines bump outdated upstream lint fmt apidiff bench demo man install clean
+.PHONY: help build $(BINARIES) clients test unit cross integration missing stock lines bump outdated upstream lint fmt apidiff bench demo man install clean
 
 help: ## explain the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1|\2/p' $(firstword $(MAKEFILE_LIST)) | column -t -s '|' 2>/dev/null || \
@@ -105,7 +111,7 @@ $(BIN)/ctr:
 $(BIN)/containerd-shim-runc-v2:
 	CGO_ENABLED=0 $(BUILD) -ldflags '$(LDFLAGS)' $(UPSTREAM)/cmd/containerd-shim-runc-v2
 
-test: unit cross integration lines check-packages ## run all tests; the scenarios need root and Debian's servers, and are skipped without
+test: missing unit cross integration lines check-packages ## run all tests; the scenarios need root and Debian's servers, and are skipped without
 
 unit:
 	@test -n "$(RACE)" || echo "no C compiler: testing without the race detector"
@@ -117,12 +123,20 @@ cross:
 		GOOS=$$os $(GO) build $(LIBRARIES) || exit 1; \
 	done
 
+# Before the minutes that all else takes. In CI nothing is skipped.
+missing:
+	@missing='$(strip $(MISSING))'; if [ "$$(id -u)" != 0 ]; then echo "the scenarios are skipped: they need root"; \
+	elif [ -n "$$missing" ]; then \
+		echo "the scenarios are skipped until somebody runs: apt-get install -y --no-install-recommends $$missing"; \
+		case "$$CI" in "" | false | 0) ;; *) exit 1 ;; esac; \
+	fi
+
 # Scenarios depend on binaries that Go's test cache does not know of. Where
 # they are skipped, -v makes Go say why, and for whom they all are no clients
 # are built.
-integration: build $(if $(filter 0,$(shell id -u)),clients stock)
-	@verbose=; { [ "$$(id -u)" = 0 ] && PATH=$$PATH:/usr/sbin which $(SERVERS) >/dev/null; } || verbose=-v; set -x; \
-	CERTSD_CONTAINERD=$(CONTAINERD) $(GO) test $$verbose -count=1 -timeout 15m ./integration
+integration: missing build $(if $(SCENARIOS),clients stock)
+	@set -x; \
+	CERTSD_CONTAINERD=$(CONTAINERD) $(GO) test $(if $(SCENARIOS),,-v) -count=1 -timeout 15m ./integration
 
 # Of 2.2 our build counts as stock; 1.7 and 2.3 are among the clients.
 stock:
@@ -134,7 +148,7 @@ CORE := cri-alone metrics reload rotate schema1 v1-apache v1-rotate
 empty :=
 # Lines share a cache and the two or more cores of the machine: one is built
 # after the other, scenarios run side by side.
-lines: $(addprefix core-,$(if $(CONTAINERD),,$(filter-out $(NEWEST),$(LINES)))) ## run the core scenarios with the other release lines
+lines: missing $(if $(SCENARIOS),$(addprefix core-,$(if $(CONTAINERD),,$(filter-out $(NEWEST),$(LINES))))) ## run the core scenarios with the other release lines
 
 core-%:
 	$(MAKE) -f $(firstword $(MAKEFILE_LIST)) build CONTAINERD=$*

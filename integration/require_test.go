@@ -68,6 +68,27 @@ func requirePrograms(t *testing.T) {
 	}
 }
 
+// TestPackagesAreInstalledByCI holds the programs to what CI installs, and make
+// asks for.
+func TestPackagesAreInstalledByCI(t *testing.T) {
+	t.Parallel()
+	b, err := os.ReadFile("../.ci/packages")
+	if err != nil {
+		t.Fatal(err)
+	}
+	of := map[string]string{}
+	for line := range strings.Lines(string(b)) {
+		if words := strings.Fields(line); len(words) == 2 {
+			of[words[1]] = words[0]
+		}
+	}
+	for _, p := range programs {
+		if name, isPackage := strings.CutPrefix(p.from, "package "); isPackage && of[p.name] != name {
+			t.Errorf("%s is in the package %s, and in .ci/packages of %q", p.name, name, of[p.name])
+		}
+	}
+}
+
 // condition is what scripts may ask for: [installed:PROGRAM]. Where nothing may
 // be skipped, a program that is not there is an error.
 func condition(cond string) (bool, error) {

@@ -73,14 +73,55 @@ func TestInstallBuildsNothing(t *testing.T) {
 	}
 }
 
-func TestClientsAreBuiltForRootOnly(t *testing.T) {
+// TestClientsAreBuiltWhereTheyAreUsed: for root, where all servers are installed.
+// What is missing is said before anything is built, with what installs it.
+func TestClientsAreBuiltWhereTheyAreUsed(t *testing.T) {
 	t.Parallel()
-	for uid, want := range map[string]bool{"0": true, "1000": false} {
-		path := t.TempDir()
-		program(t, filepath.Join(path, "id"), "echo "+uid)
-		out, err := made(t, t.TempDir(), []string{"PATH=" + path + ":" + os.Getenv("PATH")}, "-n", "integration")
-		if err != nil || strings.Contains(out, "github.com/moby/buildkit") != want {
-			t.Errorf("user %s: %v\n%s", uid, err, out)
-		}
+	const (
+		install = "the scenarios are skipped until somebody runs: apt-get install -y --no-install-recommends nowhere-package other-package"
+		root    = "the scenarios are skipped: they need root"
+	)
+	for _, row := range []struct {
+		name, uid, packages string
+		clients             bool
+		said                string
+	}{
+		{"all is there", "0", "# a comment\n\nshell sh\nlibrary\n", true, ""},
+		{"servers are missing", "0", "nowhere-package nowhere-program\nshell sh\nlibrary\nother-package other-program\n", false, install},
+		{"an ordinary user", "1000", "shell sh\n", false, root},
+		{"an ordinary user without servers", "1000", "nowhere-package nowhere-program\n", false, root},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			program(t, filepath.Join(dir, "path", "id"), "echo "+row.uid)
+			packages := filepath.Join(dir, "packages")
+			if err := os.WriteFile(packages, []byte(row.packages), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			env := []string{"PATH=" + filepath.Join(dir, "path") + ":" + os.Getenv("PATH"), "CI="}
+			out, err := made(t, t.TempDir(), env, "-n", "integration", "PACKAGES="+packages)
+			for _, built := range []string{"github.com/moby/buildkit", "build CONTAINERD=2.2"} {
+				if err != nil || strings.Contains(out, built) != row.clients {
+					t.Errorf("%s: %v\n%s", built, err, out)
+				}
+			}
+			if out, err := made(t, t.TempDir(), env, "-n", "lines", "PACKAGES="+packages); err != nil || strings.Contains(out, "build CONTAINERD=2.3") != row.clients {
+				t.Errorf("other lines: %v\n%s", err, out)
+			}
+			said, err := made(t, t.TempDir(), env, "-s", "--no-print-directory", "missing", "PACKAGES="+packages)
+			if err != nil || strings.TrimSpace(said) != row.said {
+				t.Errorf("%v, said %q, want %q", err, said, row.said)
+			}
+			// Not all of it can be asked for without being done.
+			out, _ = made(t, t.TempDir(), env, "-n", "-k", "test", "PACKAGES="+packages)
+			if first := strings.Index(out, "the scenarios are skipped"); first < 0 || first > strings.Index(out, "no-go test") {
+				t.Errorf("it is not said first:\n%s", out)
+			}
+			env[1] = "CI=true"
+			if out, err := made(t, t.TempDir(), env, "missing", "PACKAGES="+packages); (err == nil) == (row.said == install) {
+				t.Errorf("where nothing may be skipped: %v\n%s", err, out)
+			}
+		})
 	}
 }
