@@ -67,7 +67,7 @@ func TestMovesOnErrors(t *testing.T) {
 			t.Parallel()
 			o := row.reply
 			o.err = row.err
-			if got := (RotateOn{}).moves(o); got != row.want {
+			if got := moves(RotateOn{}, o); got != row.want {
 				t.Errorf("got %q, want %q", got, row.want)
 			}
 		})

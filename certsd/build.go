@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/certsd/containerd-certsd/certsd/hostname"
+	"github.com/certsd/containerd-certsd/certsd/hoststoml"
 )
 
 // builder makes a Host of what was found for a registry.
@@ -61,9 +62,9 @@ func (b *builder) build() (*Host, error) {
 	}
 	switch {
 	case config != nil:
-		host.RegistryV1, host.RotateOn = config.registryV1, config.rotateOn
-		if config.systemRoots != "" {
-			b.append = config.systemRoots == "append"
+		host.RegistryV1, host.RotateOn = config.RegistryV1, config.RotateOn
+		if config.SystemRoots != "" {
+			b.append = config.SystemRoots == "append"
 		}
 		for i, e := range config.endpoints {
 			host.Endpoints = append(host.Endpoints, b.endpoint(e, r.endpoints[i]))
@@ -84,7 +85,7 @@ func (b *builder) build() (*Host, error) {
 
 // registry is the configuration of the registry itself where nothing is said.
 func (b *builder) registry() *endpointConfig {
-	return &endpointConfig{path: "/v2", capabilities: AllCapabilities}
+	return &endpointConfig{Endpoint: &hoststoml.Endpoint{Path: "/v2", Capabilities: hoststoml.AllCapabilities}}
 }
 
 // own is the host as its own directory alone describes it. What is wrong with
@@ -145,16 +146,16 @@ func (b *builder) address() string {
 // uses for what hosts.toml does not give.
 func (b *builder) endpoint(c *endpointConfig, dirs []*Directory) *Endpoint {
 	e := &Endpoint{
-		Scheme:       cmp.Or(c.scheme, "https"),
-		Host:         cmp.Or(c.host, b.address()),
-		Path:         c.path,
-		Capabilities: c.capabilities,
-		Header:       c.header,
-		DialTimeout:  c.dialTimeout,
+		Scheme:       cmp.Or(c.Scheme, "https"),
+		Host:         cmp.Or(c.Host, b.address()),
+		Path:         c.Path,
+		Capabilities: c.Capabilities,
+		Header:       c.Header,
+		DialTimeout:  c.DialTimeout,
 		state:        newEndpointState(),
 	}
-	if c.skipVerify != nil {
-		e.SkipVerify = *c.skipVerify
+	if c.SkipVerify != nil {
+		e.SkipVerify = *c.SkipVerify
 	}
 	ca, client := b.sameOrigin(c)
 	docker := overlay(dirs)
@@ -172,7 +173,7 @@ func (b *builder) endpoint(c *endpointConfig, dirs []*Directory) *Endpoint {
 		b.addProblems(docker.problems)
 	}
 	switch {
-	case (ca != nil || client != nil || c.skipVerify != nil) && b.found.config != nil:
+	case (ca != nil || client != nil || c.SkipVerify != nil) && b.found.config != nil:
 		e.Dir = b.found.config.Path
 	case len(e.CAs) > 0 || len(e.Identities) > 0:
 		e.Dir = docker.dir
@@ -183,7 +184,7 @@ func (b *builder) endpoint(c *endpointConfig, dirs []*Directory) *Endpoint {
 		e.hostsDir = b.found.config.Path
 	}
 	b.scheme(e, c)
-	e.Localhost = c.host == "" && !e.TLSConfigured && len(b.found.exact) == 0 && hostname.IsLocalhost(b.name)
+	e.Localhost = c.Host == "" && !e.TLSConfigured && len(b.found.exact) == 0 && hostname.IsLocalhost(b.name)
 	e.roots, e.system = b.pool(e.CAs)
 	return e
 }
@@ -201,10 +202,10 @@ func (b *builder) sameOrigin(c *endpointConfig) (ca, client *endpointConfig) {
 		if b.origin(other) != b.origin(c) {
 			continue
 		}
-		if ca == nil && other.ca != nil {
+		if ca == nil && other.CA != nil {
 			ca = other
 		}
-		if client == nil && other.client != nil {
+		if client == nil && other.Client != nil {
 			client = other
 		}
 	}
@@ -218,13 +219,13 @@ func (b *builder) tlsElsewhere(c *endpointConfig) bool {
 		return false
 	}
 	return slices.ContainsFunc(b.found.config.config.endpoints, func(other *endpointConfig) bool {
-		return (other.ca != nil || other.client != nil) && b.origin(other).Host == b.origin(c).Host
+		return (other.CA != nil || other.Client != nil) && b.origin(other).Host == b.origin(c).Host
 	})
 }
 
 // origin is that of the endpoint a table gives.
 func (b *builder) origin(c *endpointConfig) hostname.Origin {
-	return hostname.OriginFor(cmp.Or(c.scheme, "https"), cmp.Or(c.host, b.address()))
+	return hostname.OriginFor(cmp.Or(c.Scheme, "https"), cmp.Or(c.Host, b.address()))
 }
 
 // scheme decides about plain HTTP for an endpoint that hosts.toml gives an
@@ -245,7 +246,7 @@ func (b *builder) scheme(e *Endpoint, c *endpointConfig) {
 		return
 	}
 	b.addProblems([]*Problem{{
-		Severity: Warning, Code: HostsFileHTTP, File: filepath.Join(b.found.config.Path, hostsTOML), Key: c.key,
+		Severity: Warning, Code: HostsFileHTTP, File: filepath.Join(b.found.config.Path, hostsTOML), Key: c.Key,
 		Err: errors.New("says http:// for a server with TLS settings: HTTPS is used"),
 	}})
 }

@@ -23,21 +23,8 @@ import (
 	"crypto/x509"
 	"net/http"
 	"time"
-)
 
-// Capabilities are the operations an endpoint may be used for. The values are
-// those of containerd's docker.HostCapabilities.
-type Capabilities uint8
-
-// The capabilities of hosts.toml.
-const (
-	Pull Capabilities = 1 << iota
-	Resolve
-	Push
-	Referrers
-
-	// AllCapabilities is what an endpoint has when hosts.toml names none.
-	AllCapabilities = Pull | Resolve | Push | Referrers
+	"github.com/certsd/containerd-certsd/certsd/hoststoml"
 )
 
 // Identity is a client certificate with its key.
@@ -80,9 +67,9 @@ type Host struct {
 	// says otherwise.
 	Endpoints []*Endpoint
 	// RegistryV1 and RotateOn are the settings of these names in hosts.toml,
-	// empty if there are none.
+	// empty and nil if there are none.
 	RegistryV1 string
-	RotateOn   []string
+	RotateOn   *RotateOn
 	// Warnings are the problems that do not keep the host from being used,
 	// each naming file and cause.
 	Warnings []error
@@ -134,7 +121,7 @@ type Endpoint struct {
 	// Path is the API root, "/v2" unless hosts.toml overrides it.
 	Path string
 	// Capabilities are the operations the endpoint may be used for.
-	Capabilities Capabilities
+	Capabilities hoststoml.Capabilities
 	// Header is sent with each request to this endpoint, and to no other.
 	Header http.Header
 	// SkipVerify leaves out the verification of the server's certificate.

@@ -27,7 +27,7 @@ var aboutPairs = map[ProblemCode]bool{
 func (b *builder) pairFaults(e *Endpoint, client *endpointConfig, dirs []*Directory) {
 	var faults []*Problem
 	if client != nil && b.found.config != nil {
-		key := strings.TrimPrefix(client.key+".client", ".")
+		key := strings.TrimPrefix(client.Key+".client", ".")
 		for _, p := range b.found.config.Problems {
 			if aboutPairs[p.Code] && p.Key == key {
 				faults = append(faults, p)

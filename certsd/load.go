@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/certsd/containerd-certsd/certsd/hoststoml"
 	"github.com/certsd/containerd-certsd/internal/plainfile"
 )
 
@@ -211,31 +212,31 @@ func (l *loader) endpointFiles(config *hostsFile) *hostsFile {
 		e := *given
 		e.cas, e.identities = nil, nil
 		at := func(line int, key string) *Problem {
-			return &Problem{File: l.path(hostsTOML), Line: line, Key: strings.TrimPrefix(e.key+"."+key, ".")}
+			return &Problem{File: l.path(hostsTOML), Line: line, Key: strings.TrimPrefix(e.Key+"."+key, ".")}
 		}
 		var cas caResult
-		for _, file := range e.ca {
+		for _, file := range e.CA {
 			l.name(file)
-			l.ca(&cas, file, at(e.caLine, "ca"))
+			l.ca(&cas, file, at(e.CALine, "ca"))
 		}
 		e.cas = l.settleCAs(cas)
 		var pairs pairResult
-		for _, files := range e.client {
-			l.name(files.cert)
-			key := files.key
+		for _, files := range e.Client {
+			l.name(files.Cert)
+			key := files.Key
 			if key == "" {
-				key = files.cert
+				key = files.Cert
 			}
 			l.name(key)
-			p := at(e.clientLine, "client")
-			if files.listed && l.isTornPair(e.client) {
+			p := at(e.ClientLine, "client")
+			if files.Listed && l.isTornPair(e.Client) {
 				p.Severity, p.Code = Failure, HostsFileValue
 				p.Err = fmt.Errorf("[%q, %q] means two files that hold a certificate and a key each; for a pair write [[%q, %q]]",
-					e.client[0].cert, e.client[1].cert, e.client[0].cert, e.client[1].cert)
+					e.Client[0].Cert, e.Client[1].Cert, e.Client[0].Cert, e.Client[1].Cert)
 				l.add(p)
 				break
 			}
-			l.pair(&pairs, files.cert, key, p)
+			l.pair(&pairs, files.Cert, key, p)
 		}
 		e.identities = l.settlePairs(pairs)
 		filled.endpoints = append(filled.endpoints, &e)
@@ -245,15 +246,15 @@ func (l *loader) endpointFiles(config *hostsFile) *hostsFile {
 
 // isTornPair recognises client = ["NAME.cert", "NAME.key"]: two files of which
 // the first has no key and the second no certificate.
-func (l *loader) isTornPair(client []clientFiles) bool {
-	if len(client) != 2 || !client[1].listed {
+func (l *loader) isTornPair(client []hoststoml.ClientFiles) bool {
+	if len(client) != 2 || !client[1].Listed {
 		return false
 	}
-	cert, err := l.file(client[0].cert)
+	cert, err := l.file(client[0].Cert)
 	if err != nil || hasPrivateKey(cert.blocks()) {
 		return false
 	}
-	key, err := l.file(client[1].cert)
+	key, err := l.file(client[1].Cert)
 	return err == nil && hasPrivateKey(key.blocks()) && !hasCertificate(key.blocks())
 }
 

@@ -1,96 +1,22 @@
 package certsd
 
 import (
-	"errors"
-	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/certsd/containerd-certsd/certsd/hoststoml"
 )
 
 // RotateOn is the set of HTTP statuses that make a [Transport] present the next
 // client certificate. Its zero value is Docker's: 403 and 5xx. Some answers
 // move on whatever the set says, because they can only mean that the
 // certificate was refused: 495, 496, and nginx's 400 for either.
-type RotateOn struct {
-	// given tells the empty set from the default one.
-	given bool
-	// bits has one bit for each status from 400 to 599.
-	bits [4]uint64
-}
+type RotateOn = hoststoml.RotateOn
 
-// ParseRotateOn reads a list such as "403", "5xx". Each entry is a status from
-// 400 to 599 or the class 4xx or 5xx. nil gives the default, a list without
-// entries the empty set. 401 is an error, and not part of 4xx: it asks for
-// credentials, which a certificate does not answer.
-func ParseRotateOn(entries []string) (RotateOn, error) {
-	var r RotateOn
-	if entries == nil {
-		return r, nil
-	}
-	r.given = true
-	for _, entry := range entries {
-		low, high, err := parseStatuses(entry)
-		if err != nil {
-			return RotateOn{}, fmt.Errorf("rotate_on: %q: %w", entry, err)
-		}
-		for status := low; status <= high; status++ {
-			if status != http.StatusUnauthorized {
-				r.bits[(status-400)/64] |= 1 << ((status - 400) % 64)
-			}
-		}
-	}
-	return r, nil
-}
-
-func parseStatuses(entry string) (low, high int, err error) {
-	switch entry {
-	case "4xx", "5xx":
-		low = int(entry[0]-'0') * 100
-		return low, low + 99, nil
-	case "401":
-		return 0, 0, errors.New("asks for credentials and never moves on to another certificate")
-	}
-	low, err = strconv.Atoi(entry)
-	if err != nil || len(entry) != 3 || low < 400 || low > 599 {
-		return 0, 0, errors.New(`is neither a status from 400 to 599 nor "4xx" or "5xx"`)
-	}
-	return low, low, nil
-}
-
-// Has tells whether status is in the set.
-func (r RotateOn) Has(status int) bool {
-	if status < 400 || status > 599 {
-		return false
-	}
-	if !r.given {
-		return status == http.StatusForbidden || status >= 500
-	}
-	return r.bits[(status-400)/64]&(1<<((status-400)%64)) != 0
-}
-
-// String lists the set in the form [ParseRotateOn] reads.
-func (r RotateOn) String() string {
-	var entries []string
-	for _, class := range []int{400, 500} {
-		var members []string
-		full := true
-		for status := class; status < class+100; status++ {
-			switch {
-			case r.Has(status):
-				members = append(members, strconv.Itoa(status))
-			case status != http.StatusUnauthorized:
-				full = false
-			}
-		}
-		if full {
-			members = []string{strconv.Itoa(class/100) + "xx"}
-		}
-		entries = append(entries, members...)
-	}
-	return strings.Join(entries, ",")
-}
+// ParseRotateOn is [hoststoml.ParseRotateOn].
+func ParseRotateOn(entries []string) (RotateOn, error) { return hoststoml.ParseRotateOn(entries) }
 
 // reply is what came of presenting one identity: all that the decision to
 // move on depends on.
@@ -131,7 +57,7 @@ var nginxPages = []string{"No required SSL certificate was sent", "The SSL certi
 // 401 never moves on, it belongs to whoever has credentials. 404 does so on the
 // routes of Registry v1 only, where Crane and Red Hat's registry hide what a
 // certificate may not see.
-func (r RotateOn) moves(o reply) string {
+func moves(r RotateOn, o reply) string {
 	if o.err != nil {
 		return movesOnError(o)
 	}

@@ -77,7 +77,7 @@ func (h *Hosts) resolve(c *cachedHost) *resolution {
 			if p := c.endpointPlace(r.config.config, i); p != nil {
 				own = h.find(r, *p)
 			}
-			if !says(own) && e.scheme != "http" {
+			if !says(own) && e.Scheme != "http" {
 				// Plain HTTP is asked for in so many words: what is for any
 				// registry does not turn it into HTTPS.
 				own = fallback()
@@ -165,7 +165,7 @@ func (c *cachedHost) endpointPlace(config *hostsFile, i int) *hostname.Place {
 		c.config, c.endpoints = config, nil
 		for _, e := range config.endpoints {
 			var p *hostname.Place
-			if canonical, err := hostname.Canonical(e.host); err == nil && canonical != c.place.Registry {
+			if canonical, err := hostname.Canonical(e.Host); err == nil && canonical != c.place.Registry {
 				found := hostname.PlaceOf(canonical)
 				p = &found
 			}

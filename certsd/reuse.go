@@ -55,8 +55,11 @@ func keepEndpoints(known []*Endpoint, host *Host) bool {
 // sameSettings tells that two hosts differ in their warnings at most.
 func sameSettings(a, b *Host) bool {
 	return a.Dir == b.Dir && a.Fallback == b.Fallback && a.Own == b.Own && a.RegistryV1 == b.RegistryV1 &&
-		slices.Equal(a.RotateOn, b.RotateOn) && slices.Equal(a.Endpoints, b.Endpoints)
+		sameRotateOn(a.RotateOn, b.RotateOn) && slices.Equal(a.Endpoints, b.Endpoints)
 }
+
+// sameRotateOn reports whether two settings are equal, or both absent.
+func sameRotateOn(a, b *RotateOn) bool { return a == b || a != nil && b != nil && *a == *b }
 
 func sameHost(a, b *Host) bool {
 	return sameSettings(a, b) &&

@@ -154,7 +154,7 @@ func (rd *round) run(identities []*Identity) (*http.Response, error) {
 	for i := 0; ; i++ {
 		id := identities[i]
 		resp, o, x := rd.try(req, id)
-		reason := rd.rotateOn.moves(o)
+		reason := moves(rd.rotateOn, o)
 		a := rd.result(id, x, o)
 		if reason == "" {
 			if o.err == nil && id != nil {

@@ -107,8 +107,8 @@ type settings struct {
 	*Endpoint
 	// configured tells that the scheme is not just assumed or wished for.
 	configured bool
-	// rotateOn is the list of the endpoint's host.
-	rotateOn []string
+	// rotateOn is that of the endpoint's host.
+	rotateOn *RotateOn
 	// faults are what is wrong with the files of the client certificates.
 	faults []*Problem
 }

@@ -71,11 +71,11 @@ func (e *RefusedError) Error() string {
 			tried = append(tried, a.who())
 		}
 	}
-	text := e.Host + ": "
+	parts := []string{e.Host}
 	for _, p := range Faults(e.Attempts) {
-		text += p.Told() + ": "
+		parts = append(parts, p.Told())
 	}
-	text += cleanError(e.Err)
+	text := strings.Join(append(parts, cleanError(e.Err)), ": ")
 	if len(tried) > 0 {
 		text += fmt.Sprintf(": tried %s in %s", strings.Join(tried, ", "), e.Dir)
 	}

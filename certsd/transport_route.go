@@ -53,9 +53,7 @@ func (t *Transport) route(b *EndpointTransport, req *http.Request) (*route, erro
 	}
 	r.ep, r.configured, r.rotateOn, r.faults = found.Endpoint, found.configured, t.RotateOn, found.faults
 	if found.rotateOn != nil {
-		if r.rotateOn, err = ParseRotateOn(found.rotateOn); err != nil {
-			return nil, fmt.Errorf("registry %s: %w", r.registry, err)
-		}
+		r.rotateOn = *found.rotateOn
 	}
 	if scheme == "http" {
 		return r, t.checkPlain(r, host)

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/certsd/hoststoml"
 )
 
 var (
@@ -213,8 +214,8 @@ func TestOutagesRememberedAreBounded(t *testing.T) {
 
 func TestSubstitutesCanDoTheSame(t *testing.T) {
 	t.Parallel()
-	all := &certsd.Endpoint{Scheme: "https", Host: "all.test", Capabilities: certsd.AllCapabilities}
-	pull := &certsd.Endpoint{Scheme: "https", Host: "pull.test", Capabilities: certsd.Pull}
+	all := &certsd.Endpoint{Scheme: "https", Host: "all.test", Capabilities: hoststoml.AllCapabilities}
+	pull := &certsd.Endpoint{Scheme: "https", Host: "pull.test", Capabilities: hoststoml.Pull}
 	host := &certsd.Host{Endpoints: []*certsd.Endpoint{pull, all}}
 	if got := substitutes(host, all); len(got) != 0 {
 		t.Errorf("%v resolve no tags, and take the place of one that does", got)

@@ -10,6 +10,7 @@ import (
 	"github.com/containerd/containerd/v2/core/remotes/docker"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/certsd/hoststoml"
 	"github.com/certsd/containerd-certsd/internal/bounded"
 )
 
@@ -182,7 +183,7 @@ func address(e *certsd.Endpoint) string { return e.Scheme + "://" + e.Host }
 
 // substitutes are the endpoints that can be asked in place of e.
 func substitutes(host *certsd.Host, e *certsd.Endpoint) []string {
-	reading := e.Capabilities & (certsd.Pull | certsd.Resolve)
+	reading := e.Capabilities & (hoststoml.Pull | hoststoml.Resolve)
 	var others []string
 	for _, other := range host.Endpoints {
 		if a := address(other); a != address(e) && other.Capabilities&reading == reading {

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/certsd/hoststoml"
 )
 
 // configuration reports what is on the disk.
@@ -57,11 +58,11 @@ func (r *run) configuration() {
 
 // pullable finds that nobody may be pulled from.
 func (r *run) pullable() {
-	var all certsd.Capabilities
+	var all hoststoml.Capabilities
 	for _, e := range r.inspection.Host.Endpoints {
 		all |= e.Capabilities
 	}
-	if wanted := certsd.Pull | certsd.Resolve; all&wanted != wanted {
+	if wanted := hoststoml.Pull | hoststoml.Resolve; all&wanted != wanted {
 		r.find(Finding{
 			Severity: isError, Code: NoPull, Where: filepath.Join(r.inspection.Host.Dir, "hosts.toml"),
 			Message: "capabilities: there is no server to pull from, which takes pull and resolve",
@@ -96,8 +97,8 @@ func endpoint(e *certsd.Endpoint) *Endpoint {
 	}
 	for _, c := range []struct {
 		name string
-		bit  certsd.Capabilities
-	}{{"pull", certsd.Pull}, {"resolve", certsd.Resolve}, {"push", certsd.Push}, {"referrers", certsd.Referrers}} {
+		bit  hoststoml.Capabilities
+	}{{"pull", hoststoml.Pull}, {"resolve", hoststoml.Resolve}, {"push", hoststoml.Push}, {"referrers", hoststoml.Referrers}} {
 		if e.Capabilities&c.bit != 0 {
 			d.Capabilities = append(d.Capabilities, c.name)
 		}

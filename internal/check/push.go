@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/certsd/hoststoml"
 	"github.com/certsd/containerd-certsd/resolver"
 )
 
@@ -94,7 +95,7 @@ func (r *run) pushFailed(err error, attempts []certsd.Attempt) {
 
 // canPush reports whether an endpoint may be pushed to by the configuration.
 func (r *run) canPush() bool {
-	return slices.ContainsFunc(r.inspection.Host.Endpoints, func(e *certsd.Endpoint) bool { return e.Capabilities&certsd.Push != 0 })
+	return slices.ContainsFunc(r.inspection.Host.Endpoints, func(e *certsd.Endpoint) bool { return e.Capabilities&hoststoml.Push != 0 })
 }
 
 func (r *run) hasCredentials(host string) bool {

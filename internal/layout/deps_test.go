@@ -15,12 +15,12 @@ const module = "github.com/certsd/containerd-certsd/"
 // v1compat know nothing of each other, resolver joins them, plugin, gateway
 // and imageservice are ways to offer it and know nothing of each other either.
 var imports = map[string][]string{
-	"certsd":          {"certsd/hostname", "internal/pemfile", "internal/plainfile", "internal/safetext"},
+	"certsd":          {"certsd/hostname", "certsd/hoststoml", "internal/pemfile", "internal/plainfile", "internal/safetext"},
 	"v1compat":        {"internal/bounded", "internal/safetext", "internal/weblink"},
 	"v1compat/v1test": nil,
 	"resolver": {
-		"certsd", "certsd/hostname", "internal/bounded", "internal/discreet", "internal/manifest", "internal/weblink",
-		"v1compat",
+		"certsd", "certsd/hostname", "certsd/hoststoml", "internal/bounded", "internal/discreet", "internal/manifest",
+		"internal/weblink", "v1compat",
 	},
 	"plugin": {"certsd", "certsd/hostname", "internal/blobs", "internal/telemetry", "resolver", "v1compat"},
 	"gateway": {
@@ -40,13 +40,14 @@ var imports = map[string][]string{
 	},
 
 	"certsd/hostname":    nil,
+	"certsd/hoststoml":   {"certsd/hostname", "internal/plainfile"},
 	"internal/benchtest": nil,
 	"internal/blobs":     nil,
 	"internal/bounded":   nil,
 	"internal/certtest":  nil,
 	"internal/check": {
-		"certsd", "certsd/hostname", "internal/choice", "internal/discreet", "internal/imageref", "internal/manifest",
-		"internal/plainfile", "internal/safetext", "resolver", "v1compat",
+		"certsd", "certsd/hostname", "certsd/hoststoml", "internal/choice", "internal/discreet", "internal/imageref",
+		"internal/manifest", "internal/plainfile", "internal/safetext", "resolver", "v1compat",
 	},
 	"internal/checkedstore":  nil,
 	"internal/choice":        {"internal/manifest"},

@@ -1,4 +1,4 @@
-package certsd
+package hoststoml
 
 import (
 	"strings"

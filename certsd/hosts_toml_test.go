@@ -2,104 +2,11 @@ package certsd
 
 import (
 	"io/fs"
-	"net/http"
 	"testing"
 	"testing/fstest"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 )
-
-func TestParseHosts(t *testing.T) {
-	t.Parallel()
-	yes := true
-	all := func(e endpointConfig) *endpointConfig {
-		if e.capabilities == 0 {
-			e.capabilities = AllCapabilities
-		}
-		return &e
-	}
-	self := func(e endpointConfig) *endpointConfig {
-		e.path = "/v2"
-		return all(e)
-	}
-	for _, tt := range []struct {
-		about, text string
-		want        hostsFile
-	}{
-		{"a comment is the registry itself", "# nothing\n", hostsFile{endpoints: []*endpointConfig{self(endpointConfig{})}}},
-		{
-			"the server", `server = "https://registry.example:5000"`,
-			hostsFile{endpoints: []*endpointConfig{all(endpointConfig{scheme: "https", host: "registry.example:5000", path: "/v2"})}},
-		},
-		{
-			"a server without scheme", `server = "registry.example:5000/sub/"`,
-			hostsFile{endpoints: []*endpointConfig{all(endpointConfig{scheme: "https", host: "registry.example:5000", path: "/sub/v2"})}},
-		},
-		{
-			"a name that begins like a scheme", `server = "httpd.example:5000"`,
-			hostsFile{endpoints: []*endpointConfig{all(endpointConfig{scheme: "https", host: "httpd.example:5000", path: "/v2"})}},
-		},
-		{
-			"the path as it is", "server = 'http://registry.example/api/'\noverride_path = true",
-			hostsFile{endpoints: []*endpointConfig{all(endpointConfig{scheme: "http", host: "registry.example", path: "/api"})}},
-		},
-		{
-			"hosts in the order of the file, the server last", lines(
-				`[host."https://b"]`, `[host."https://c".header]`, `x = "1"`, `[host."https://a"]`, `[host."https://b".header]`, `x = ["1", "2"]`),
-			hostsFile{endpoints: []*endpointConfig{
-				all(endpointConfig{scheme: "https", host: "b", path: "/v2", header: http.Header{"x": {"1", "2"}}, key: `host."https://b"`}),
-				all(endpointConfig{scheme: "https", host: "c", path: "/v2", header: http.Header{"x": {"1"}}, key: `host."https://c"`}),
-				all(endpointConfig{scheme: "https", host: "a", path: "/v2", key: `host."https://a"`}),
-				self(endpointConfig{}),
-			}},
-		},
-		{
-			"hosts in dotted keys and inline tables", lines(
-				`host."b".capabilities = ["pull", "Resolve"]`, `host.a = { skip_verify = true, dial_timeout = "1500ms" }`),
-			hostsFile{endpoints: []*endpointConfig{
-				all(endpointConfig{scheme: "https", host: "b", path: "/v2", capabilities: Pull | Resolve, key: `host.b`}),
-				all(endpointConfig{scheme: "https", host: "a", path: "/v2", skipVerify: &yes, dialTimeout: 1500 * time.Millisecond, key: `host.a`}),
-				self(endpointConfig{}),
-			}},
-		},
-		{
-			"one file each", "ca = 'ca.crt'\nclient = 'client.pem'",
-			hostsFile{endpoints: []*endpointConfig{self(endpointConfig{ca: []string{"ca.crt"}, client: []clientFiles{{cert: "client.pem"}}, caLine: 1, clientLine: 2})}},
-		},
-		{
-			"files and pairs", "ca = ['a.crt', '/b.crt']\nclient = [['c.cert', 'c.key'], 'd.pem']",
-			hostsFile{endpoints: []*endpointConfig{self(endpointConfig{
-				ca: []string{"a.crt", "/b.crt"}, client: []clientFiles{{cert: "c.cert", key: "c.key"}, {cert: "d.pem", listed: true}},
-				caLine: 1, clientLine: 2,
-			})}},
-		},
-		{
-			"no CA and no client said explicitly", "ca = []\nclient = []",
-			hostsFile{endpoints: []*endpointConfig{self(endpointConfig{ca: []string{}, client: []clientFiles{}, caLine: 1, clientLine: 2})}},
-		},
-		{
-			"our own keys", lines(`registry_v1 = "always"`, `rotate_on = ["403", "404", "5xx"]`, `system_roots = "append"`),
-			hostsFile{
-				endpoints: []*endpointConfig{self(endpointConfig{})}, registryV1: "always",
-				rotateOn: []string{"403", "404", "5xx"}, systemRoots: "append",
-			},
-		},
-	} {
-		t.Run(tt.about, func(t *testing.T) {
-			t.Parallel()
-			got, problems := parseHosts("hosts.toml", []byte(tt.text))
-			if len(problems) > 0 {
-				t.Fatalf("problems: %v", problems)
-			}
-			opt := cmp.AllowUnexported(hostsFile{}, endpointConfig{}, clientFiles{})
-			if diff := cmp.Diff(&tt.want, got, opt, cmpopts.IgnoreFields(endpointConfig{}, "cas", "identities")); diff != "" {
-				t.Errorf("hosts (-want +got):\n%s", diff)
-			}
-		})
-	}
-}
 
 func TestParseHostsRefuses(t *testing.T) {
 	t.Parallel()

@@ -1,4 +1,11 @@
-package certsd
+// Package hoststoml reads containerd's hosts.toml: the syntax of the file and
+// where in it each thing is. It opens no file: what the ca and client of a table
+// name is for the reader of the directory.
+//
+// hoststoml.go has what a file says and how its tables are read, rotate_on.go
+// the statuses on which the next certificate is presented, document.go TOML with
+// the lines of its keys, and suggest.go what was meant by a word that is unknown.
+package hoststoml
 
 import (
 	"errors"
@@ -15,7 +22,7 @@ import (
 	"github.com/certsd/containerd-certsd/certsd/hostname"
 )
 
-// hostsFile is the content of a hosts.toml.
+// File is the content of a hosts.toml.
 //
 // It takes everything containerd 2.4 takes (core/remotes/docker/config), and
 // at the root three keys of our own, which containerd passes over:
@@ -23,82 +30,125 @@ import (
 //	registry_v1  = "never" | "configured" | "always"
 //	rotate_on    = ["403", "5xx"]
 //	system_roots = "fallback" | "append"
-type hostsFile struct {
-	// endpoints are the [host."…"] tables in the order of the file and, last,
+type File struct {
+	// Endpoints are the [host."…"] tables in the order of the file and, last,
 	// the root table for the server itself.
-	endpoints   []*endpointConfig
-	registryV1  string
-	rotateOn    []string
-	systemRoots string
+	Endpoints []*Endpoint
+	// RegistryV1 and SystemRoots are the keys of these names, empty where they
+	// are absent, RotateOn that of its name, nil where it is.
+	RegistryV1  string
+	RotateOn    *RotateOn
+	SystemRoots string
 }
 
-// endpointConfig is one table of a hosts.toml.
-type endpointConfig struct {
-	// scheme, host and path are empty for the registry itself.
-	scheme, host, path string
-	capabilities       Capabilities
-	// ca and client are nil if the key is absent: the Docker files of the
+// Endpoint is one table of a hosts.toml.
+type Endpoint struct {
+	// Scheme, Host and Path are empty for the registry itself.
+	Scheme, Host, Path string
+	Capabilities       Capabilities
+	// CA and Client are nil if the key is absent: the Docker files of the
 	// endpoint's directory are then used instead.
-	ca          []string
-	client      []clientFiles
-	skipVerify  *bool
-	header      http.Header
-	dialTimeout time.Duration
-	// key and line are where the table is, lines where its ca and client are.
-	key                string
-	caLine, clientLine int
-
-	// cas and identities are what was loaded for ca and client.
-	cas        []CA
-	identities []*Identity
+	CA          []string
+	Client      []ClientFiles
+	SkipVerify  *bool
+	Header      http.Header
+	DialTimeout time.Duration
+	// Key is where the table is, in TOML's dotted form; the lines are those of
+	// its ca and client.
+	Key                string
+	CALine, ClientLine int
 }
 
-// clientFiles are the files of one client certificate. listed tells that they
+// ClientFiles are the files of one client certificate. Listed says that they
 // were given as one string of a list, which means a file with both parts.
-type clientFiles struct {
-	cert, key string
-	listed    bool
+type ClientFiles struct {
+	Cert, Key string
+	Listed    bool
 }
+
+// Capabilities are the operations an endpoint may be used for. The values are
+// those of containerd's docker.HostCapabilities.
+type Capabilities uint8
+
+// The capabilities of hosts.toml.
+const (
+	Pull Capabilities = 1 << iota
+	Resolve
+	Push
+	Referrers
+
+	// AllCapabilities is what an endpoint has when hosts.toml names none.
+	AllCapabilities = Pull | Resolve | Push | Referrers
+)
+
+// Problem is something wrong in the file. It does not name it.
+type Problem struct {
+	Kind Kind
+	// Line is where it is, zero if that cannot be said, Key the key there, in
+	// TOML's dotted form.
+	Line int
+	Key  string
+	// Err is the cause.
+	Err error
+}
+
+// Kind is what a [Problem] is about.
+type Kind uint8
+
+// The kinds of problems. The file cannot be used with any of them but NoEffect.
+const (
+	// Syntax: the text is not TOML.
+	Syntax Kind = iota
+	// UnknownKey: nothing is known by this name.
+	UnknownKey
+	// Value: the value of a key cannot be used.
+	Value
+	// NoEffect: a key does nothing.
+	NoEffect
+)
+
+// Fatal reports whether the file cannot be used because of the problem.
+func (p *Problem) Fatal() bool { return p.Kind != NoEffect }
 
 var (
 	endpointKeys = []string{"capabilities", "ca", "client", "skip_verify", "header", "override_path", "dial_timeout"}
 	rootKeys     = append([]string{"server", "host", "registry_v1", "rotate_on", "system_roots"}, endpointKeys...)
 )
 
-// parseHosts reads a hosts.toml. The problems are all there are in the file;
-// the result is nil if one of them is a failure.
-func parseHosts(file string, data []byte) (*hostsFile, []*Problem) {
-	doc, invalid := parseDocument(file, data)
+// Parse reads a hosts.toml; the name of the file is for messages. The problems
+// are all there are in it; the result is nil if one of them is fatal.
+func Parse(name string, data []byte) (*File, []*Problem) {
+	doc, invalid := parseDocument(name, data)
 	if invalid != nil {
 		return nil, []*Problem{invalid}
 	}
 	root := table{doc: doc, values: doc.root}
 	root.only(rootKeys...)
-	hosts := &hostsFile{
-		registryV1:  root.oneOf("registry_v1", "never", "configured", "always"),
-		systemRoots: root.oneOf("system_roots", "fallback", "append"),
-		rotateOn:    root.rotateOn("rotate_on"),
+	hosts := &File{
+		RegistryV1:  root.oneOf("registry_v1", "never", "configured", "always"),
+		SystemRoots: root.oneOf("system_roots", "fallback", "append"),
+		RotateOn:    root.rotateOn("rotate_on"),
 	}
 	if list, ok := root.table("host"); ok {
 		for _, name := range list.names() {
 			if t, ok := list.table(name); ok {
 				t.only(endpointKeys...)
-				hosts.endpoints = append(hosts.endpoints, t.endpoint(list, name, name))
+				hosts.Endpoints = append(hosts.Endpoints, t.endpoint(list, name, name))
 			}
 		}
 	}
 	server := root.endpoint(root, "server", root.string("server"))
-	if server.host == "" {
+	if server.Host == "" {
 		// containerd does the same, without a word.
 		for _, key := range []string{"capabilities", "override_path"} {
 			if root.has(key) {
-				doc.problem(Warning, HostsFileNoEffect, root.key(key), errors.New("has no effect without server: the registry itself has every capability, below /v2"))
+				doc.problem(NoEffect, root.key(key), errors.New("has no effect without server: the registry itself has every capability, below /v2"))
 			}
 		}
-		server.path, server.capabilities = "/v2", AllCapabilities
+		server.Path, server.Capabilities = "/v2", AllCapabilities
 	}
-	hosts.endpoints = append(hosts.endpoints, server)
-	if failures(doc.problems) != nil {
+	hosts.Endpoints = append(hosts.Endpoints, server)
+	if slices.ContainsFunc(doc.problems, (*Problem).Fatal) {
 		return nil, doc.problems
 	}
 	return hosts, doc.problems
@@ -106,17 +156,17 @@ func parseHosts(file string, data []byte) (*hostsFile, []*Problem) {
 
 // endpoint reads a table; address is the server it is for, named by the key
 // name in the table parent.
-func (t table) endpoint(parent table, name, address string) *endpointConfig {
-	e := &endpointConfig{
-		capabilities: t.capabilities("capabilities"),
-		ca:           t.stringOrList("ca"),
-		client:       t.client("client"),
-		skipVerify:   t.bool("skip_verify"),
-		header:       t.header("header"),
-		dialTimeout:  t.duration("dial_timeout"),
-		key:          dotted(t.path),
-		caLine:       t.doc.lines[join(t.key("ca"))],
-		clientLine:   t.doc.lines[join(t.key("client"))],
+func (t table) endpoint(parent table, name, address string) *Endpoint {
+	e := &Endpoint{
+		Capabilities: t.capabilities("capabilities"),
+		CA:           t.stringOrList("ca"),
+		Client:       t.client("client"),
+		SkipVerify:   t.bool("skip_verify"),
+		Header:       t.header("header"),
+		DialTimeout:  t.duration("dial_timeout"),
+		Key:          dotted(t.path),
+		CALine:       t.doc.lines[join(t.key("ca"))],
+		ClientLine:   t.doc.lines[join(t.key("client"))],
 	}
 	override := t.bool("override_path")
 	if address == "" {
@@ -130,8 +180,8 @@ func (t table) endpoint(parent table, name, address string) *endpointConfig {
 		parent.fail(name, "%w", err)
 		return e
 	}
-	e.scheme, e.host = u.Scheme, u.Host
-	e.path = apiRoot(u.Path, override != nil && *override)
+	e.Scheme, e.Host = u.Scheme, u.Host
+	e.Path = apiRoot(u.Path, override != nil && *override)
 	return e
 }
 
@@ -203,23 +253,23 @@ func (t table) capabilities(name string) Capabilities {
 }
 
 // client reads a file, a list of files or a list of pairs, mixed as one likes.
-func (t table) client(name string) []clientFiles {
+func (t table) client(name string) []ClientFiles {
 	value, found := t.values[name]
 	if !found {
 		return nil
 	}
 	if file, ok := value.(string); ok {
-		return []clientFiles{{cert: file}}
+		return []ClientFiles{{Cert: file}}
 	}
 	items, ok := value.([]any)
 	if !ok {
 		t.wrongType(name, "a file, a list of files or a list of [certificate, key] pairs")
 		return nil
 	}
-	client := []clientFiles{}
+	client := []ClientFiles{}
 	for _, item := range items {
 		if file, ok := item.(string); ok {
-			client = append(client, clientFiles{cert: file, listed: true})
+			client = append(client, ClientFiles{Cert: file, Listed: true})
 			continue
 		}
 		pair, ok := stringList(item)
@@ -227,7 +277,7 @@ func (t table) client(name string) []clientFiles {
 			t.fail(name, "holds %s where a file or a pair [certificate, key] must be", describe(item))
 			continue
 		}
-		client = append(client, clientFiles{cert: pair[0], key: pair[1]})
+		client = append(client, ClientFiles{Cert: pair[0], Key: pair[1]})
 	}
 	return client
 }
@@ -285,13 +335,20 @@ func (t table) oneOf(name string, words ...string) string {
 	return ""
 }
 
-// rotateOn checks what the transport will read with the transport's own parser.
-func (t table) rotateOn(name string) []string {
+// rotateOn reads statuses, and reports each that is none.
+func (t table) rotateOn(name string) *RotateOn {
 	list := t.strings(name)
+	if list == nil {
+		return nil
+	}
 	for _, entry := range list {
 		if _, _, err := parseStatuses(entry); err != nil {
 			t.fail(name, "%q: %w", entry, err)
 		}
 	}
-	return list
+	set, err := ParseRotateOn(list)
+	if err != nil {
+		return nil // it was told
+	}
+	return &set
 }

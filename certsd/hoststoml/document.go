@@ -1,4 +1,4 @@
-package certsd
+package hoststoml
 
 import (
 	"errors"
@@ -19,7 +19,6 @@ import (
 // document is a parsed TOML file that knows where its keys are. Reading values
 // through it collects what is wrong with them.
 type document struct {
-	file     string
 	root     map[string]any
 	lines    map[string]int      // by joined key
 	order    map[string][]string // by joined key of a table: its keys as they come
@@ -29,13 +28,13 @@ type document struct {
 // parseDocument parses TOML. The order of keys and their lines are not in what
 // go-toml decodes: they come from a second pass with its parser.
 func parseDocument(file string, data []byte) (*document, *Problem) {
-	d := &document{file: file, lines: map[string]int{}, order: map[string][]string{}}
+	d := &document{lines: map[string]int{}, order: map[string][]string{}}
 	data, err := plainfile.Text(file, data)
 	if err != nil {
-		return nil, &Problem{Severity: Failure, Code: HostsFileSyntax, File: file, Err: err}
+		return nil, &Problem{Kind: Syntax, Err: err}
 	}
 	if err := toml.Unmarshal(data, &d.root); err != nil {
-		p := &Problem{Severity: Failure, Code: HostsFileSyntax, File: file, Err: fmt.Errorf("invalid TOML: %w", trimTOML(err))}
+		p := &Problem{Kind: Syntax, Err: fmt.Errorf("invalid TOML: %w", trimTOML(err))}
 		var decode *toml.DecodeError
 		if errors.As(err, &decode) {
 			p.Line, _ = decode.Position()
@@ -93,10 +92,8 @@ func (d *document) noteValue(p *unstable.Parser, table []string, kv *unstable.No
 func join(path []string) string { return strings.Join(path, "\x00") }
 
 // problem reports something wrong with the value of a key.
-func (d *document) problem(severity Severity, code ProblemCode, path []string, err error) {
-	d.problems = append(d.problems, &Problem{
-		Severity: severity, Code: code, File: d.file, Line: d.lines[join(path)], Key: dotted(path), Err: err,
-	})
+func (d *document) problem(kind Kind, path []string, err error) {
+	d.problems = append(d.problems, &Problem{Kind: kind, Line: d.lines[join(path)], Key: dotted(path), Err: err})
 }
 
 var bareKey = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
@@ -129,11 +126,11 @@ type table struct {
 func (t table) key(name string) []string { return append(slices.Clone(t.path), name) }
 
 func (t table) fail(name string, format string, args ...any) {
-	t.doc.problem(Failure, HostsFileValue, t.key(name), fmt.Errorf(format, args...))
+	t.doc.problem(Value, t.key(name), fmt.Errorf(format, args...))
 }
 
 func (t table) unknown(name string, err error) {
-	t.doc.problem(Failure, HostsFileKey, t.key(name), err)
+	t.doc.problem(UnknownKey, t.key(name), err)
 }
 
 func (t table) wrongType(name, want string) {
