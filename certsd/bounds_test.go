@@ -141,7 +141,7 @@ func TestKeysAreBounded(t *testing.T) {
 		"a.cert": {Data: pair.CertPEM},
 		"a.key":  {Data: pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: make([]byte, maxKey+1)})},
 	}, LoadOptions{Path: "/d"})
-	if want := "/d/a.cert: the private key cannot be read: it has 16385 bytes, and keys of more than 16384 are not read"; err == nil || err.Error() != want {
+	if want := "/d/a.cert: the private key cannot be read: line 1: it has 16385 bytes, and keys of more than 16384 are not read"; err == nil || err.Error() != want {
 		t.Errorf("%v, want: %s", err, want)
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/certsd/containerd-certsd/internal/plainfile"
 )
 
 // docker reads the files of Docker's layout out of the sorted names.
@@ -113,12 +115,23 @@ func (l *loader) directory(name string) {
 	l.add(p)
 }
 
+// extract is the command that makes a file that is read of one in another format.
+func extract(path, command, ext string) string {
+	pem := strings.TrimSuffix(path, filepath.Ext(path)) + ext
+	return "convert it: " + fmt.Sprintf(command, plainfile.Quote(path), plainfile.Quote(pem))
+}
+
 // nearMisses warns about files that are not read although their names suggest
 // that somebody wanted them to be.
 func (l *loader) nearMisses(names []string) {
 	warn := func(name, format string, args ...any) {
 		p := l.about(name, ofDirectory)
 		p.Code, p.Err = FileName, fmt.Errorf(format, args...)
+		l.add(p)
+	}
+	unread := func(name, next, format string, args ...any) {
+		p := l.about(name, ofDirectory)
+		p.Code, p.next, p.Err = FileName, next, fmt.Errorf(format, args...)
 		l.add(p)
 	}
 	for _, name := range names {
@@ -132,6 +145,10 @@ func (l *loader) nearMisses(names []string) {
 			warn(name, "is not read: the name must be in lower case")
 		case name != lower && slices.Contains([]string{".crt", ".cert", ".key"}, ext) && filepath.Ext(name) != ext:
 			warn(name, "is not read: the suffix must be %s, in lower case", ext)
+		case ext == ".p12" || ext == ".pfx":
+			unread(name, extract(l.path(name), "openssl pkcs12 -nodes -in %s -out %s", ".cert"), "is not read: PKCS #12 has to be made PEM")
+		case ext == ".p7b" || ext == ".p7c":
+			unread(name, extract(l.path(name), "openssl pkcs7 -print_certs -in %s -out %s", ".crt"), "is not read: PKCS #7 has to be made PEM")
 		case ext == ".pem" || ext == ".cer":
 			warn(name, "is not read: name it NAME.crt for a CA root, NAME.cert and NAME.key for a client certificate")
 		}

@@ -128,11 +128,11 @@ func TestLoadDockerFiles(t *testing.T) {
 		},
 		{
 			"an encrypted key", files("client.cert", alpha.CertPEM, "client.key", encryptedPKCS8()),
-			outcome{Problems: []string{"error: /d/client.cert: the private key is encrypted: decrypt it with openssl pkey -in KEY -out KEY"}},
+			outcome{Problems: []string{"error: /d/client.cert: the private key is encrypted: decrypt it with openssl pkey -in KEY -out KEY.new && mv KEY.new KEY"}},
 		},
 		{
 			"a key encrypted in the old way", files("client.cert", alpha.CertPEM, "client.key", encryptedLegacy()),
-			outcome{Problems: []string{"error: /d/client.cert: the private key is encrypted: decrypt it with openssl pkey -in KEY -out KEY"}},
+			outcome{Problems: []string{"error: /d/client.cert: the private key is encrypted: decrypt it with openssl pkey -in KEY -out KEY.new && mv KEY.new KEY"}},
 		},
 		{
 			"rubbish for a certificate", files("client.cert", "rubbish", "client.key", alpha.KeyPEM),
@@ -234,9 +234,11 @@ func TestLoadDockerFiles(t *testing.T) {
 		},
 		{
 			"files that were meant to be read",
-			files("host.toml", "", "CA.CRT", "", "client.pem", ""),
+			files("host.toml", "", "CA.CRT", "", "client.pem", "", "client.p12", "", "chain.P7B", ""),
 			outcome{Problems: []string{
 				"warning: /d/CA.CRT: is not read: the suffix must be .crt, in lower case",
+				"warning: /d/chain.P7B: is not read: PKCS #7 has to be made PEM",
+				"warning: /d/client.p12: is not read: PKCS #12 has to be made PEM",
 				"warning: /d/client.pem: is not read: name it NAME.crt for a CA root, NAME.cert and NAME.key for a client certificate",
 				"warning: /d/host.toml: is not read: did you mean hosts.toml?",
 			}},

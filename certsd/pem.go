@@ -7,8 +7,11 @@ import (
 	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"errors"
 	"fmt"
+	"math/big"
 	"strings"
 
 	"github.com/certsd/containerd-certsd/internal/pemfile"
@@ -19,7 +22,9 @@ import (
 var (
 	// ErrEncryptedKey tells that a key needs a pass phrase. A daemon has nobody
 	// to ask for it.
-	ErrEncryptedKey = errors.New("the private key is encrypted: decrypt it with openssl pkey -in KEY -out KEY")
+	ErrEncryptedKey = errors.New("the private key is encrypted: decrypt it with openssl pkey -in KEY -out KEY.new && mv KEY.new KEY")
+	// ErrKeyType tells that a key is of a type that TLS here does not sign with.
+	ErrKeyType = errors.New("TLS takes keys of ECDSA, RSA and Ed25519")
 	// ErrKeyMismatch tells that key and certificate do not belong together.
 	ErrKeyMismatch = errors.New("the private key does not belong to the certificate")
 )
@@ -76,7 +81,7 @@ func parseKey(f *file) (crypto.Signer, error) {
 		case isKey(block.Label):
 			key, err := parseKeyDER(block.Bytes)
 			if err != nil {
-				return nil, fmt.Errorf("the private key cannot be read: %w", err)
+				return nil, fmt.Errorf("the private key cannot be read: line %d: %w", block.Line, err)
 			}
 			return key, nil
 		case is && others == nil:
@@ -102,7 +107,7 @@ func parseKeyDER(der []byte) (crypto.Signer, error) {
 	if err == nil {
 		signer, ok := key.(crypto.Signer)
 		if !ok {
-			return nil, fmt.Errorf("a %T cannot sign", key)
+			return nil, fmt.Errorf("%w: X25519 cannot sign", ErrKeyType)
 		}
 		return signer, nil
 	}
@@ -112,7 +117,39 @@ func parseKeyDER(der []byte) (crypto.Signer, error) {
 	if key, err := x509.ParseECPrivateKey(der); err == nil {
 		return key, nil
 	}
+	if name := foreignKey(der); name != "" {
+		return nil, fmt.Errorf("%w: it is of %s", ErrKeyType, name)
+	}
 	return nil, err
+}
+
+// keyTypes are those that OpenSSL makes and nothing here signs with.
+var keyTypes = map[string]string{
+	"1.2.840.10040.4.1":     "DSA",
+	"1.2.840.113549.1.1.10": "RSA-PSS",
+	"1.3.101.111":           "X448",
+	"1.3.101.113":           "Ed448",
+}
+
+// foreignKey is the name of the type of a key in PKCS #8 or in OpenSSL's older form
+// for DSA, empty if it is not one of [keyTypes].
+func foreignKey(der []byte) string {
+	var pkcs8 struct {
+		Version   int
+		Algorithm pkix.AlgorithmIdentifier
+		Key       []byte
+	}
+	if _, err := asn1.Unmarshal(der, &pkcs8); err == nil {
+		return keyTypes[pkcs8.Algorithm.Algorithm.String()]
+	}
+	var dsa struct {
+		Version       int
+		P, Q, G, Y, X *big.Int
+	}
+	if _, err := asn1.Unmarshal(der, &dsa); err == nil {
+		return "DSA"
+	}
+	return ""
 }
 
 func matches(cert *x509.Certificate, key crypto.Signer) bool {

@@ -62,8 +62,11 @@ func (p *Problem) Next() string {
 		if _, err := os.Stat(key); err != nil {
 			key = p.File
 		}
-		return fmt.Sprintf("decrypt it: openssl pkey -in %[1]s -out %[1]s", plainfile.Quote(key))
+		return decrypt(key)
 	case PairUnusable:
+		if errors.Is(p.Err, ErrKeyType) {
+			return "make a key of one of these, and have a certificate issued for it"
+		}
 		return "replace it by a certificate and its key in PEM"
 	case Expired:
 		return "renew it, or set this machine's clock"
@@ -85,6 +88,13 @@ func (p *Problem) Next() string {
 	return ""
 }
 
+// decrypt is the command for an encrypted key. OpenSSL empties the file that it
+// is to write before it has a pass phrase: it must not be the key's own.
+func decrypt(key string) string {
+	old, decrypted := plainfile.Quote(key), plainfile.Quote(key+".new")
+	return fmt.Sprintf("decrypt it: openssl pkey -in %[1]s -out %[2]s && mv %[2]s %[1]s", old, decrypted)
+}
+
 // NextForUnreadable is what to do about a directory that cannot be listed.
 func NextForUnreadable(path string, err error) string {
 	if errors.Is(err, syscall.ENOTDIR) {
@@ -103,7 +113,7 @@ func nextInHosts(p *Problem) string {
 	case KeyMissing:
 		return `name its key, too: client = [["CERTIFICATE", "KEY"]]`
 	case KeyEncrypted:
-		return "decrypt it: openssl pkey -in KEY -out KEY"
+		return "decrypt it: openssl pkey -in KEY -out KEY.new && mv KEY.new KEY"
 	case HostsFileKey, HostsFileValue:
 		return fmt.Sprintf("correct line %d", p.Line)
 	default:

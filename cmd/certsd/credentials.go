@@ -56,8 +56,18 @@ func checkDockerConfig() error {
 		}
 		dir = filepath.Join(home, ".docker")
 	}
-	if _, err := plainfile.ReadText(filepath.Join(dir, "config.json")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	file := filepath.Join(dir, "config.json")
+	data, err := plainfile.Read(file)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
 		return err
+	case plainfile.HasMark(data):
+		return fmt.Errorf("%s begins with a byte order mark, which Docker does not read either: remove it with %s", file, plainfile.WithoutMark(file))
+	}
+	if _, err := plainfile.Text(file, data); err != nil {
+		return fmt.Errorf("%s: %w", file, err)
 	}
 	return nil
 }

@@ -65,11 +65,17 @@ func TestCredentialHelper(t *testing.T) {
 func TestBrokenDockerConfigIsNamed(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("DOCKER_CONFIG", dir)
-	if err := os.WriteFile(filepath.Join(dir, "config.json"), []byte(`{"auths":`), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := dockerCredentials(t.Context()); err == nil || !strings.Contains(err.Error(), "config.json") {
-		t.Errorf("got %v", err)
+	for text, want := range map[string]string{
+		"\ufeff{}":      "config.json begins with a byte order mark, which Docker does not read either: remove it with sed -i ",
+		"\xff\xfe{\x00": "config.json: is text in UTF-16, not in UTF-8: convert it with iconv ",
+		`{"auths":`:     "config.json",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, "config.json"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := dockerCredentials(t.Context()); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: got %v, want %s", text, err, want)
+		}
 	}
 	if code := run(t.Context(), []string{"certsd", "pull", "127.0.0.1:1/app"}, io.Discard, io.Discard); code != exitUsage {
 		t.Errorf("exit code %d", code)

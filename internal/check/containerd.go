@@ -56,13 +56,19 @@ func (c *Checker) containerdConfig() (*containerdConfig, []Finding) {
 }
 
 func (c *Checker) readContainerd(file string) (*containerdConfig, []Finding) {
-	data, err := plainfile.ReadText(file)
+	data, err := plainfile.Read(file)
+	mark := plainfile.HasMark(data)
+	if err == nil {
+		data, err = plainfile.Text(file, data)
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
+		// The command is the next step.
+		words, _, _ := strings.Cut(wordsOf(err), ": convert it with ")
 		f := Finding{
-			Severity: isWarning, Code: ContainerdConfig, Where: file, Message: "cannot be read: " + wordsOf(err),
+			Severity: isWarning, Code: ContainerdConfig, Where: file, Message: "cannot be read: " + words,
 			Next: nextForConfig(file, err),
 		}
 		if c.hidden(err) {
@@ -77,7 +83,15 @@ func (c *Checker) readContainerd(file string) (*containerdConfig, []Finding) {
 			Message: "is not what containerd reads: " + strings.TrimPrefix(printable(err.Error()), "toml: "), Next: "correct it",
 		}}
 	}
-	return &config, c.containerd(file, &config)
+	findings := c.containerd(file, &config)
+	if mark {
+		findings = append([]Finding{{
+			Severity: isWarning, Code: ContainerdConfig, Where: file,
+			Message: "begins with a byte order mark: containerd does not read it, and does not start with it",
+			Next:    "remove it: " + plainfile.WithoutMark(file),
+		}}, findings...)
+	}
+	return &config, findings
 }
 
 func (c *Checker) containerd(file string, config *containerdConfig) []Finding {

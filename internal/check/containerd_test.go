@@ -117,6 +117,17 @@ func TestContainerdsConfiguration(t *testing.T) {
 				"[plugins.'io.containerd.cri.v1.images']\nmax_concurrent_downloads = 5\n",
 		},
 		{
+			name: "a byte order mark", config: "\ufeffversion = 3\n[plugins.'io.containerd.transfer.v1.local']\nconfig_path = '/c'\n",
+			want: []string{
+				`warning containerd-config FILE: begins with a byte order mark: containerd does not read it, and does not start with it -> remove it: sed -i '1s/^\xef\xbb\xbf//' FILE`,
+				"warning other-roots FILE: config_path is /c, and /a:/b is checked -> certsd check --all --root /c",
+			},
+		},
+		{
+			name: "UTF-16 without a mark, and with a letter that is none of ASCII", config: "#\x00 \x00\xfc\x00\n\x00v\x00=\x001\x00\n\x00",
+			want: []string{"warning containerd-config FILE: cannot be read: is text in UTF-16LE, not in UTF-8 -> convert it: iconv -f UTF-16LE -t UTF-8 FILE >FILE.new && mv FILE.new FILE"},
+		},
+		{
 			name: "not TOML", config: "version = 3\npassword = not-to-be-shown\n",
 			want: []string{"warning containerd-config FILE:2: is not what containerd reads: expected keyword \"nan\" -> correct it"},
 		},

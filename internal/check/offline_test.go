@@ -75,7 +75,7 @@ func TestMistakesOnDisk(t *testing.T) {
 			useless,
 		}},
 		{name: "an encrypted key", in: files{"alpha.cert": alpha.CertPEM, "alpha.key": encrypted()}, want: []string{
-			"error key-encrypted " + dir + "/alpha.cert: the private key is encrypted -> decrypt it: openssl pkey -in " + dir + "/alpha.key -out " + dir + "/alpha.key",
+			"error key-encrypted " + dir + "/alpha.cert: the private key is encrypted -> decrypt it: openssl pkey -in " + dir + "/alpha.key -out " + dir + "/alpha.key.new && mv " + dir + "/alpha.key.new " + dir + "/alpha.key",
 			useless,
 		}},
 		{name: "rubbish for a pair", in: files{"alpha.cert": "x", "alpha.key": alpha.KeyPEM}, want: []string{
@@ -136,7 +136,7 @@ func TestMistakesOnDisk(t *testing.T) {
 			useless,
 		}},
 		{name: "an encrypted key in hosts.toml", in: files{"a.pem": alpha.CertPEM, "k.pem": encrypted(), "hosts.toml": "client = [[\"a.pem\", \"k.pem\"]]\n"}, want: []string{
-			`error key-encrypted ` + dir + `/hosts.toml:1: client: ` + dir + `/a.pem: the private key is encrypted -> decrypt it: openssl pkey -in KEY -out KEY`,
+			`error key-encrypted ` + dir + `/hosts.toml:1: client: ` + dir + `/a.pem: the private key is encrypted -> decrypt it: openssl pkey -in KEY -out KEY.new && mv KEY.new KEY`,
 			useless,
 		}},
 		{name: "a missing CA in hosts.toml", in: files{"hosts.toml": "ca = \"ca.pem\"\n"}, want: []string{

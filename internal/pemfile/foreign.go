@@ -80,7 +80,8 @@ func Recognise(data []byte) Foreign {
 		return Foreign{What: "is text in " + name + ", not in UTF-8", Convert: "iconv -f " + name + " -t UTF-8 %s >%s.new && mv %s.new %s"}
 	}
 	for _, m := range magic {
-		if bytes.HasPrefix(text, []byte(m.prefix)) {
+		// What a gzip file begins with is a blank in text.
+		if bytes.HasPrefix(text, []byte(m.prefix)) || bytes.HasPrefix(data, []byte(m.prefix)) {
 			return m.Foreign
 		}
 	}

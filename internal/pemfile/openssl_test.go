@@ -1,6 +1,7 @@
 package pemfile_test
 
 import (
+	"cmp"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -26,37 +27,106 @@ func openssl(t *testing.T, dir string, args ...string) string {
 	return string(out)
 }
 
-// What OpenSSL reads of a bundle is read here.
+// What OpenSSL takes of a bundle as its trust store, which is what curl does, is
+// read here. What is read beyond that can mean one thing only, and what cannot be
+// read is told.
 func TestBesideOpenSSL(t *testing.T) {
 	t.Parallel()
-	for about, data := range map[string]string{
-		"two certificates":    one + two,
-		"a byte order mark":   "\ufeff" + one + two,
-		"DOS line ends":       strings.ReplaceAll(one+two, "\n", "\r\n"),
-		"blanks at line ends": strings.ReplaceAll(one+two, "\n", "  \n"),
-		"text between":        "x\n" + one + "text\n" + two + "y",
-		"old labels":          strings.ReplaceAll(one+two, "CERTIFICATE", "X509 CERTIFICATE"),
-		"trusted labels":      strings.ReplaceAll(one+two, "CERTIFICATE", "TRUSTED CERTIFICATE"),
-		"long lines":          "-----BEGIN CERTIFICATE-----\n" + strings.ReplaceAll(body(one), "\n", "") + "\n-----END CERTIFICATE-----\n" + two,
-		"commented out":       "#" + strings.ReplaceAll(one, "\n", "\n#") + "\n" + two,
+	leaves := map[string][]byte{
+		"one": oneCA.Issue(certtest.Request{CommonName: "leaf"}).CertPEM,
+		"two": twoCA.Issue(certtest.Request{CommonName: "leaf"}).CertPEM,
+	}
+	cut := func(text string, from, to int) string { return text[:from] + text[to:] }
+	for about, test := range map[string]struct {
+		data string
+		// want are the CAs that are read here, and theirs those that OpenSSL
+		// takes, where they are less: it refuses a bundle with a bad part whole. told is whether something is said to be lost.
+		want, theirs string
+		told         bool
+	}{
+		"two certificates":         {data: one + two, want: "one two"},
+		"a byte order mark":        {data: "\ufeff" + one + two, want: "one two"},
+		"two of them":              {data: "\ufeff\ufeff" + one + two, want: "one two", theirs: "two"},
+		"DOS line ends":            {data: strings.ReplaceAll(one+two, "\n", "\r\n"), want: "one two"},
+		"line ends of old Macs":    {data: strings.ReplaceAll(one+two, "\n", "\r"), want: "one two", theirs: "-"},
+		"blanks at line ends":      {data: strings.ReplaceAll(one+two, "\n", "  \n"), want: "one two"},
+		"text between":             {data: "x\n" + one + "text\n" + two + "y", want: "one two"},
+		"rulers between":           {data: "-----\n" + one + "------------\n" + two + "---------", want: "one two"},
+		"attributes between":       {data: one + "Bag Attributes\n    friendlyName: two\nissuer=CN = x\n\n" + two, want: "one two"},
+		"garbage behind":           {data: one + two + "%%% \xff\xfe\x01", want: "one two"},
+		"old labels":               {data: strings.ReplaceAll(one+two, "CERTIFICATE", "X509 CERTIFICATE"), want: "one two"},
+		"trusted labels":           {data: strings.ReplaceAll(one+two, "CERTIFICATE", "TRUSTED CERTIFICATE"), want: "one two"},
+		"long lines":               {data: "-----BEGIN CERTIFICATE-----\n" + strings.ReplaceAll(body(one), "\n", "") + "\n-----END CERTIFICATE-----\n" + two, want: "one two"},
+		"a very long line before":  {data: strings.Repeat("x", 100_000) + "\n" + one + two, want: "one two"},
+		"commented out":            {data: "#" + strings.ReplaceAll(one, "\n", "\n#") + "\n" + two, want: "two"},
+		"blanks before BEGIN":      {data: "   " + one + "\t" + two, want: "one two", theirs: "-"},
+		"indented":                 {data: "\n" + one + strings.ReplaceAll(two, "\n", "\n  "), want: "one two", theirs: "-"},
+		"no line break between":    {data: strings.TrimSuffix(one, "\n") + two, want: "one two", theirs: "-"},
+		"a blank in its place":     {data: strings.TrimSuffix(one, "\n") + " " + two, want: "one two", theirs: "-"},
+		"zeros between":            {data: one + "\x00\x00\x00\n" + two, want: "one two", theirs: "one"},
+		"zeros behind":             {data: one + two + "\x00\x00", want: "one two"},
+		"a zero in the base64":     {data: one[:100] + "\x00" + one[100:] + two, want: "one two", theirs: "-"},
+		"BEGIN without END":        {data: one + two[:300], want: "one", told: true, theirs: "-"},
+		"END without BEGIN":        {data: one[200:] + two, want: "two", told: true},
+		"base64 one too short":     {data: cut(one, 100, 101) + two, want: "two", told: true, theirs: "-"},
+		"base64 four too short":    {data: cut(one, 100, 104) + two, want: "two", told: true, theirs: "-"},
+		"base64 four too long":     {data: one[:100] + "AAAA" + one[100:] + two, want: "two", told: true, theirs: "-"},
+		"PKCS #7 between":          {data: one + strings.ReplaceAll(one, "CERTIFICATE", "PKCS7") + two, want: "one two"},
+		"a key between":            {data: one + string(oneCA.Issue(certtest.Request{CommonName: "x"}).KeyPEM) + two, want: "one two"},
+		"nothing":                  {data: "", want: "-"},
+		"comments":                 {data: "# one\n# two\n", want: "-"},
+		"UTF-16":                   {data: utf16(one+two, "\xff\xfe"), want: "-"},
+		"UTF-16 without a mark":    {data: utf16(one+two, ""), want: "-"},
+		"words before BEGIN":       {data: "text " + one + two, want: "two", told: true},
+		"a label in small letters": {data: strings.ToLower(one[:27]) + one[27:] + two, want: "two", told: true},
+		"two blanks in the label":  {data: strings.ReplaceAll(one, "BEGIN ", "BEGIN  ") + two, want: "two", told: true, theirs: "-"},
+		"a header without meaning": {data: strings.Replace(one, "-----\n", "-----\nComment: x\n\n", 1) + two, want: "one two", theirs: "-"},
 	} {
 		t.Run(about, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
-			write(t, dir, "bundle", data)
-			out := openssl(t, dir, "crl2pkcs7", "-nocrl", "-certfile", "bundle", "-out", "p7") + openssl(t, dir, "pkcs7", "-in", "p7", "-print_certs", "-noout")
-			theirs := strings.Count(out, "subject=")
-			ours := 0
-			for _, name := range found(data) {
-				if strings.HasSuffix(name, "CERTIFICATE one") || strings.HasSuffix(name, "CERTIFICATE two") {
-					ours++
+			write(t, dir, "bundle", test.data)
+			var ours, theirs []string
+			told := false
+			for _, name := range found(test.data) {
+				if _, ca, is := strings.Cut(name, "CERTIFICATE "); is && (ca == "one" || ca == "two") {
+					ours = append(ours, ca)
+				} else if strings.HasPrefix(name, "line ") || strings.HasPrefix(name, "CERTIFICATE ") {
+					told = true
 				}
 			}
-			if ours != theirs || ours == 0 {
-				t.Errorf("%d certificates, and %d for OpenSSL: %q\n%s", ours, theirs, found(data), out)
+			for _, ca := range []string{"one", "two"} {
+				write(t, dir, ca, string(leaves[ca]))
+				if opensslTakes(t, dir, "verify", "-no-CApath", "-no-CAstore", "-CAfile", "bundle", ca) {
+					theirs = append(theirs, ca)
+				}
+			}
+			if got := words(ours); got != test.want || told != test.told {
+				t.Errorf("read: %s, told of a loss: %t; want %s, %t: %q", got, told, test.want, test.told, found(test.data))
+			}
+			if got := words(theirs); got != cmp.Or(test.theirs, test.want) {
+				t.Errorf("OpenSSL takes %s, want %s", got, cmp.Or(test.theirs, test.want))
 			}
 		})
 	}
+}
+
+func words(list []string) string { return cmp.Or(strings.Join(list, " "), "-") }
+
+// utf16 is text of ASCII in UTF-16, the little end first.
+func utf16(text, mark string) string {
+	return mark + strings.Join(append(strings.Split(text, ""), ""), "\x00")
+}
+
+// opensslTakes reports whether a command of OpenSSL ends well.
+func opensslTakes(t *testing.T, dir string, args ...string) bool {
+	t.Helper()
+	if _, err := exec.LookPath("openssl"); err != nil {
+		citest.Missing(t, "no openssl")
+	}
+	cmd := exec.CommandContext(t.Context(), "openssl", args...)
+	cmd.Dir = dir
+	return cmd.Run() == nil
 }
 
 // The command that is advised for a format makes PEM of it.
@@ -153,6 +223,8 @@ func TestRecognise(t *testing.T) {
 		"-\x00-\x00-\x00-\x00-\x00B\x00E\x00":  "is text in UTF-16LE, not in UTF-8: convert it with iconv -f UTF-16LE -t UTF-8 /d/f >/d/f.new && mv /d/f.new /d/f",
 		"\xfe\xed\xfe\xed\x00\x00":             "is a Java keystore (JKS): convert it with keytool -importkeystore -srckeystore /d/f -destkeystore /d/f.p12 -deststoretype PKCS12 && openssl pkcs12 -nodes -in /d/f.p12 -out /d/f.new && mv /d/f.new /d/f",
 		"PuTTY-User-Key-File-3: ssh-rsa\n":     "is a key of PuTTY (.ppk): convert it with puttygen /d/f -O private-openssh -o /d/f.new && mv /d/f.new /d/f && ssh-keygen -p -m PKCS8 -f /d/f",
+		"\x1f\x8b\x08\x00\x00\x00":             "is compressed by gzip: convert it with gzip -dc </d/f >/d/f.new && mv /d/f.new /d/f",
+		"PK\x03\x04\x14":                       "is a ZIP archive: put the files in it there",
 		"ssh-ed25519 AAAA":                     "is a public key of SSH, which is of no use for TLS",
 		"<!DOCTYPE html><html>":                "is an HTML or XML page: what was saved there came from a login or error page",
 		"LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0t": "is base64 of a PEM file, as in a Kubernetes secret: convert it with base64 -d /d/f >/d/f.new && mv /d/f.new /d/f",

@@ -84,8 +84,13 @@ func TestText(t *testing.T) {
 		"\xff\xfe\x00\x00a":    "error: is text in UTF-32, not in",
 		"a\x00 \x00=\x00 \x00": "error: is text in UTF-16LE, not in",
 		"\x00a\x00 \x00=\x00 ": "error: is text in UTF-16BE, not in",
-		"a\x00":                "a\x00",
-		"a\x00b\x00c\x00\xe9d": "a\x00b\x00c\x00\xe9d",
+		"#\x00 \x00\xfc\x00\n\x00s\x00e\x00r\x00v\x00e\x00r\x00 \x00=\x00": "error: is text in UTF-16LE, not in",
+		"\x00#\x00 \x20\x1c\x00\n\x00s\x00e\x00r\x00v\x00e\x00r\x00 \x00=": "error: is text in UTF-16BE, not in",
+		"a\x00\x00\x00b\x00\x00\x00":                                       "error: is text in UTF-32LE, not in",
+		"\x00\x00\x00a\x00\x00\x00b":                                       "error: is text in UTF-32BE, not in",
+		"\x00\x01\x00\x02\x00\x01\x00\x02":                                 "\x00\x01\x00\x02\x00\x01\x00\x02",
+		"a\x00":                                                            "a\x00",
+		"a\x00b\x00c\x00\xe9d":                                             "a\x00b\x00c\x00\xe9d",
 	} {
 		text, err := plainfile.Text("/d/a file", []byte(data))
 		got := string(text)

@@ -23,6 +23,13 @@ func (e *EncodingError) Error() string {
 	return fmt.Sprintf("is text in %s, not in UTF-8: convert it with %s", e.Name, e.Command())
 }
 
+// HasMark reports whether text begins with a byte order mark of UTF-8, which some
+// programs stumble over.
+func HasMark(data []byte) bool { return bytes.HasPrefix(data, mark) }
+
+// WithoutMark is the command that takes that mark off a file.
+func WithoutMark(path string) string { return `sed -i '1s/^\xef\xbb\xbf//' ` + Quote(path) }
+
 // Command makes UTF-8 of the file.
 func (e *EncodingError) Command() string {
 	file := Quote(e.Path)
@@ -61,31 +68,42 @@ func Encoding(data []byte) string {
 	case bytes.HasPrefix(data, []byte{0xff, 0xfe}), bytes.HasPrefix(data, []byte{0xfe, 0xff}):
 		return "UTF-16"
 	}
-	// Without a mark: every second byte of the beginning is zero, and the
-	// other ones are letters.
-	start := data[:min(len(data), 32)&^1]
-	if len(start) < 4 {
-		return ""
-	}
-	var little, big int
-	for i := 0; i < len(start); i += 2 {
+	return withoutMark(data)
+}
+
+// unmarked are encodings by which bytes of four are zero in text of ASCII.
+var unmarked = []struct{ name, zeros string }{
+	{"UTF-32LE", "a000"}, {"UTF-32BE", "000a"}, {"UTF-16LE", "a0a0"}, {"UTF-16BE", "0a0a"},
+}
+
+// withoutMark recognises an encoding by where the beginning has zeros. A few
+// characters may be others than those of ASCII.
+func withoutMark(data []byte) string {
+	start := data[:min(len(data), 256)&^3]
+	var zeros, printed [4]int
+	for i, b := range start {
 		switch {
-		case start[i+1] == 0 && isPrinted(start[i]):
-			little++
-		case start[i] == 0 && isPrinted(start[i+1]):
-			big++
+		case b == 0:
+			zeros[i%4]++
+		case b >= ' ' && b < 0x7f || b == '\n' || b == '\r' || b == '\t':
+			printed[i%4]++
 		}
 	}
-	switch len(start) / 2 {
-	case little:
-		return "UTF-16LE"
-	case big:
-		return "UTF-16BE"
+	for _, encoding := range unmarked {
+		fits := len(start) > 0
+		for at, want := range encoding.zeros {
+			n := zeros[at]
+			if want == 'a' {
+				n = printed[at]
+			}
+			fits = fits && n*4*4 >= len(start)*3
+		}
+		if fits {
+			return encoding.name
+		}
 	}
 	return ""
 }
-
-func isPrinted(b byte) bool { return b >= ' ' && b < 0x7f || b == '\n' || b == '\r' || b == '\t' }
 
 // plainWord is a word that a shell takes as it stands.
 var plainWord = regexp.MustCompile(`^[A-Za-z0-9_@%+=:,./-]+$`)
