@@ -80,6 +80,63 @@ ls /var/lib/certsd/gateway`)
 	}
 }
 
+// TestPlugin has Debian's containerd give place to ours and take it again. The
+// machine has what makes that hard: a drop-in, a containerd in /usr/local, which
+// is read-only, and umask 077. Its configuration is Debian's own, of version 2.
+func TestPlugin(t *testing.T) {
+	t.Parallel()
+	m := newDebian(t)
+	deb := func(pattern string) string { return " /packages/a/" + filepath.Base(one(t, "a", pattern)) }
+	m.run(t, `mkdir -p /etc/systemd/system/containerd.service.d /var/lib/containerd /etc/cni/net.d
+printf '[Service]\nExecStart=\nExecStart=/usr/local/bin/containerd --log-level info\n' >/etc/systemd/system/containerd.service.d/override.conf
+echo theirs >/usr/local/bin/containerd
+chmod +x /usr/local/bin/containerd`)
+	files := m.files(t)
+	out := m.run(t, "apt-get install -y"+deb("certsd_*_amd64.deb")+deb("containerd-certsd-2.4_*_amd64.deb")+" 2>&1")
+	expect(t, "installed", out, "containerd is as it was; certsd plugin enable --line 2.4 --dry-run shows what would change")
+	before := m.files(t)
+
+	if out := m.run(t, "certsd plugin enable --dry-run 2>&1"); m.files(t) != before {
+		t.Errorf("a dry run has changed something:\n%s", out)
+	}
+	out = m.run(t, `umask 077
+mount --bind /usr/local /usr/local
+mount -o remount,bind,ro /usr/local
+certsd plugin enable --line 2.4 2>&1
+systemd-analyze verify --man=no containerd.service
+stat -c '%n %a' /etc/systemd/system/containerd.service.d/zz-certsd.conf /etc/containerd/config.toml
+umask 022
+mount -t tmpfs images /var/lib/containerd
+dropin=/etc/systemd/system/containerd.service.d/zz-certsd.conf
+export "$(sed -n 's/^Environment="\(.*\)"$/\1/p' $dropin)"
+$(sed -n 's/^ExecStart=\(.\)/\1/p' $dropin) 2>/tmp/containerd.log &
+containerd=$!
+certsd demo --serve /tmp/demo >/tmp/demo.log 2>&1 &
+demo=$!
+until ctr version >/dev/null 2>&1 && test -s /tmp/demo/ref; do
+	kill -0 $containerd $demo || { cat /tmp/containerd.log /tmp/demo.log; exit 1; }
+	read -rt 0.1 <> <(:) || true
+done
+test "$(ctr plugins ls | grep -c "certsd .* ok ")" = 3
+ctr images pull --hosts-dir /tmp/demo/certs.d "$(cat /tmp/demo/ref)"
+kill $containerd $demo; wait || true`)
+	expect(t, "enabled", out,
+		"+ExecStart=/usr/lib/containerd-certsd/2.4/containerd --log-level info\n", "+disabled_plugins = [",
+		"containerd is started with the plugin from its next start on: systemctl restart containerd",
+		"zz-certsd.conf 644", "config.toml 644", "Completed pull from OCI Registry")
+
+	m.run(t, "certsd plugin disable 2>&1")
+	if diff := cmp.Diff(strings.Split(before, "\n"), strings.Split(m.files(t), "\n")); diff != "" {
+		t.Errorf("disabled (-before +after):\n%s", diff)
+	}
+
+	// Removed while it is in use, it does not leave a unit that cannot start.
+	m.run(t, "certsd plugin enable --line 2.4 2>&1; apt-get purge -y containerd-certsd-2.4 certsd 2>&1")
+	if diff := cmp.Diff(strings.Split(files, "\n"), strings.Split(m.files(t), "\n")); diff != "" {
+		t.Errorf("purged (-before +after):\n%s", diff)
+	}
+}
+
 // startGateway starts the gateway and waits until it listens.
 const startGateway = `
 certsd gateway --config /etc/certsd/gateway.toml 2>/tmp/gateway.log &

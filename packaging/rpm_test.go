@@ -36,7 +36,7 @@ func TestRPM(t *testing.T) {
 	config := filepath.Join(root, "etc/certsd/gateway.toml")
 
 	out := rpm(append([]string{"-i"}, first...)...)
-	expect(t, "installed", out, "certsd plugin enable --line 2.4 shows what would change")
+	expect(t, "installed", out, "certsd plugin enable --line 2.4 --dry-run shows what would change")
 	expect(t, "used", output(t, "chroot", root, "/usr/bin/certsd", "--version"), "certsd version")
 	rpm("-V", "certsd")
 	mine := []byte("root = \"/etc/certsd/certs.d\"\n")

@@ -28,10 +28,10 @@ copy() {
 # Another folder, another umask, another name and time zone.
 cache=$(go env GOCACHE) modules=$(go env GOMODCACHE)
 copy "$work/one"
+(umask 077 && copy "$work/further/away/two")
 "$MAKE" -C "$work/one" packages "$@" DIST="$into/a"
 (
     umask 077
-    copy "$work/further/away/two"
     export HOME="$work/home" LOGNAME=other USER=other TZ=Pacific/Chatham GOCACHE="$cache" GOMODCACHE="$modules"
     "$MAKE" -C "$work/further/away/two" packages "$@" DIST="$into/b"
 )

@@ -105,6 +105,7 @@ func command(stdout, stderr io.Writer) *cli.Command {
 			gatewayCommand(stdout, stderr),
 			manCommand(stdout),
 			migrateCommand(stdout, stderr),
+			pluginCommand(stdout, stderr),
 			pullCommand(stdout, stderr),
 		},
 	}

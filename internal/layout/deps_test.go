@@ -36,7 +36,7 @@ var imports = map[string][]string{
 		"certsd", "gateway", "imageservice", "internal/certtest", "internal/check", "internal/clidoc", "internal/daemon",
 		"internal/gatewayconfig", "internal/imagecopy", "internal/imageref", "internal/migrate", "internal/ocilayout",
 		"internal/plainfile", "internal/progress", "internal/pull", "internal/quiet", "internal/safetext",
-		"internal/settings", "resolver", "v1compat",
+		"internal/settings", "internal/takeover", "resolver", "v1compat",
 	},
 
 	"certsd/hostname":    nil,
@@ -74,6 +74,7 @@ var imports = map[string][]string{
 	"internal/safetext":  nil,
 	"internal/settings":  {"internal/plainfile"},
 	"internal/stranger":  nil,
+	"internal/takeover":  nil,
 	"internal/telemetry": {"certsd", "resolver", "v1compat"},
 	"internal/weblink":   nil,
 }

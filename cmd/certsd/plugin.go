@@ -1,0 +1,216 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pelletier/go-toml/v2"
+	"github.com/urfave/cli/v3"
+
+	"github.com/certsd/containerd-certsd/internal/takeover"
+)
+
+const pluginDescription = `The packages containerd-certsd-2.2, -2.3 and -2.4 have containerd with the
+plugin, beside the containerd of this machine. enable lets systemd start it: by
+a drop-in of containerd.service, which keeps all options of the unit, and by the
+lines of containerd's configuration that the plugin needs. Both are shown as a
+diff, and written once that containerd has read the new configuration without an
+error. The old one is kept beside it. disable is the way back.
+
+Nothing is restarted without --now. With it containerd is, while containers go
+on; if it does not come up with the plugin, all is put back, and it is restarted
+as it was.
+
+Examples:
+
+    certsd plugin enable --line 2.3 --dry-run
+    certsd plugin enable --line 2.3 --now
+    certsd plugin disable --now`
+
+func pluginCommand(stdout, stderr io.Writer) *cli.Command {
+	s := &pluginSwitch{stdout: stdout, stderr: stderr}
+	flags := func(line string) []cli.Flag {
+		return []cli.Flag{
+			&cli.StringFlag{Name: "line", Usage: line},
+			&cli.BoolFlag{Name: "dry-run", Usage: "show what would change, and change nothing"},
+			&cli.BoolFlag{Name: "now", Usage: "restart containerd"},
+		}
+	}
+	return &cli.Command{
+		Name:         "plugin",
+		Usage:        "let systemd start the containerd that has the plugin, or the one before",
+		Description:  pluginDescription,
+		OnUsageError: usage,
+		Commands: []*cli.Command{
+			{
+				Name: "enable", Usage: "start containerd with the plugin", ArgsUsage: " ", OnUsageError: usage,
+				Flags:  flags("start the release `LINE`, such as 2.3 (default: the only one that is installed)"),
+				Action: s.action(s.enable),
+			},
+			{
+				Name: "disable", Usage: "start containerd as before", ArgsUsage: " ", OnUsageError: usage,
+				Flags:  flags("go back only if the release `LINE` is what is started"),
+				Action: s.action(s.disable),
+			},
+		},
+		Action: func(_ context.Context, c *cli.Command) error {
+			return &usageError{fmt.Errorf("enable or disable? certsd plugin does not know %q", strings.Join(c.Args().Slice(), " "))}
+		},
+	}
+}
+
+// pluginSwitch carries enable and disable out.
+type pluginSwitch struct {
+	stdout, stderr io.Writer
+}
+
+func (s *pluginSwitch) action(run func(context.Context, *cli.Command, takeover.Options) error) cli.ActionFunc {
+	return func(ctx context.Context, c *cli.Command) error {
+		if c.Args().Present() {
+			return &usageError{fmt.Errorf("certsd plugin %s takes no arguments, not %q", c.Name, c.Args().First())}
+		}
+		line := c.String("line")
+		if line != "" && !slices.Contains(strings.Split(lines, " "), line) {
+			return &usageError{fmt.Errorf("--line: %q is none of the lines %s", line, lines)}
+		}
+		return run(ctx, c, takeover.Options{
+			Line:   line,
+			Check:  func(program, config string) error { return readsConfig(ctx, program, config) },
+			Reload: func() error { return systemctl(ctx, "daemon-reload") },
+		})
+	}
+}
+
+// lines are the release lines that there are packages of.
+const lines = "2.2 2.3 2.4"
+
+func (s *pluginSwitch) enable(ctx context.Context, c *cli.Command, o takeover.Options) error {
+	if o.Line == "" {
+		found, _ := filepath.Glob(takeover.Program("*"))
+		if len(found) != 1 {
+			return &usageError{fmt.Errorf("%d containerds with the plugin are installed: say --line LINE, and install containerd-certsd-LINE before: %s", len(found), lines)}
+		}
+		o.Line = filepath.Base(filepath.Dir(found[0]))
+	}
+	plan, err := takeover.Enable(o)
+	if err != nil {
+		return &configError{err}
+	}
+	if err := s.write(c, plan); err != nil || c.Bool("dry-run") {
+		return err
+	}
+	if !c.Bool("now") {
+		fmt.Fprintln(s.stderr, "containerd is started with the plugin from its next start on: systemctl restart containerd")
+		return nil
+	}
+	err = errors.Join(systemctl(ctx, "restart", "containerd.service"), runsPlugin(ctx, o.Line))
+	if err == nil {
+		fmt.Fprintln(s.stderr, "containerd runs with the plugin")
+		return nil
+	}
+	back, e := takeover.Disable(o)
+	if e == nil {
+		e = errors.Join(back.Write(), systemctl(ctx, "restart", "containerd.service"))
+	}
+	return errors.Join(fmt.Errorf("%w: all is put back; journalctl -u containerd says why", err), e)
+}
+
+func (s *pluginSwitch) disable(ctx context.Context, c *cli.Command, o takeover.Options) error {
+	plan, err := takeover.Disable(o)
+	if err != nil {
+		return &configError{err}
+	}
+	nothing := plan.Nothing()
+	if err := s.write(c, plan); err != nil || nothing || c.Bool("dry-run") {
+		return err
+	}
+	if !c.Bool("now") {
+		fmt.Fprintln(s.stderr, "containerd is started as before from its next start on: systemctl restart containerd")
+		return nil
+	}
+	return systemctl(ctx, "restart", "containerd.service")
+}
+
+// write shows a plan and carries it out.
+func (s *pluginSwitch) write(c *cli.Command, plan *takeover.Plan) error {
+	if plan.Nothing() {
+		fmt.Fprintln(s.stderr, "nothing is to be changed")
+		return nil
+	}
+	if _, err := s.stdout.Write(plan.Diff()); err != nil || c.Bool("dry-run") {
+		return err
+	}
+	return plan.Write()
+}
+
+// readsConfig has a containerd read a configuration, and looks whether it comes
+// to what is wanted.
+func readsConfig(ctx context.Context, program, config string) error {
+	cmd := exec.CommandContext(ctx, program, "--config", config, "config", "dump") //nolint:gosec // the program of the package
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return fmt.Errorf("%s does not take the new configuration, nothing is changed: %w: %s", program, err, strings.TrimSpace(stderr.String()))
+	}
+	var dump struct {
+		DisabledPlugins []string                  `toml:"disabled_plugins"`
+		Plugins         map[string]map[string]any `toml:"plugins"`
+	}
+	if err := toml.Unmarshal(out, &dump); err != nil {
+		return fmt.Errorf("%s config dump: %w", program, err)
+	}
+	for _, name := range []string{"io.containerd.transfer.v1.local", "io.containerd.grpc.v1.transfer"} {
+		if !slices.Contains(dump.DisabledPlugins, name) {
+			return fmt.Errorf("%s does not disable %s by the new configuration, nothing is changed: does another file set disabled_plugins?", program, name)
+		}
+	}
+	images := dump.Plugins["io.containerd.cri.v1.images"]
+	if images["snapshotter"] == "btrfs" {
+		return fmt.Errorf("the snapshotter is btrfs, which %s does not have, nothing is changed: make build builds one with it", program)
+	}
+	return nil
+}
+
+// systemctl runs systemctl where systemd runs.
+func systemctl(ctx context.Context, args ...string) error {
+	if _, err := os.Stat("/run/systemd/system"); err != nil {
+		return nil
+	}
+	if out, err := exec.CommandContext(ctx, "systemctl", args...).CombinedOutput(); err != nil { //nolint:gosec // none of the words is read from anywhere
+		return fmt.Errorf("systemctl %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(string(out)))
+	}
+	return nil
+}
+
+// runsPlugin waits until containerd says that its plugins are loaded.
+func runsPlugin(ctx context.Context, line string) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	ctr := filepath.Join(filepath.Dir(takeover.Program(line)), "ctr")
+	for {
+		out, err := exec.CommandContext(ctx, ctr, "plugins", "ls").CombinedOutput() //nolint:gosec // the program of the package
+		loaded := 0
+		for row := range strings.Lines(string(out)) {
+			if f := strings.Fields(row); len(f) > 2 && f[1] == "certsd" && f[len(f)-1] == "ok" {
+				loaded++
+			}
+		}
+		if loaded == 3 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("containerd does not run with the plugin: %s plugins ls: %v: %s", ctr, err, strings.TrimSpace(string(out)))
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}

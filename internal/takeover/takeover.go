@@ -1,0 +1,194 @@
+// Package takeover lets systemd start a containerd of this project in the place
+// of the one that a machine has, and goes back to that.
+//
+// Two files change: a drop-in of containerd's unit, and containerd's
+// configuration, of which the old one is kept. Nothing of another package is
+// touched.
+package takeover
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"github.com/rogpeppe/go-internal/diff"
+)
+
+// Options say where things are. The zero value is that of a machine.
+type Options struct {
+	// Root is what all paths are below, for tests: "/" if empty.
+	Root string
+	// Line is the release line, such as 2.3; none for disabling any.
+	Line string
+	// Check is given a program and a configuration that is to be used with it.
+	Check func(program, config string) error
+	// Reload is called when units have changed.
+	Reload func() error
+}
+
+const (
+	home     = "/usr/lib/containerd-certsd"
+	dropIn   = "/etc/systemd/system/containerd.service.d/zz-certsd.conf"
+	standard = "/etc/containerd/config.toml"
+	// kept is what the name of the old configuration ends in.
+	kept = ".before-certsd"
+)
+
+// Program is the containerd of a line.
+func Program(line string) string { return filepath.Join(home, line, "containerd") }
+
+// Change is a file that becomes another one. Old is nil where there is none, New
+// where there is to be none.
+type Change struct {
+	Path     string
+	Old, New []byte
+
+	mode fs.FileMode
+	// owner is whose it is to be, nil for whoever writes it.
+	owner *syscall.Stat_t
+}
+
+// Plan is what is to be done.
+type Plan struct {
+	options Options
+	// Unit and Config are the two changes; one of them may be none.
+	Unit, Config Change
+	// program is what the configuration is for, none where it goes back.
+	program string
+	// restores tells that Config is the kept file, which then goes.
+	restores bool
+}
+
+// at is a path below the root.
+func (o Options) at(path string) string { return filepath.Join("/", o.Root, path) }
+
+// read reads a file that may be missing.
+func (o Options) read(path string) (Change, error) {
+	// What manages configurations may have put a link there, which stays.
+	if target, err := filepath.EvalSymlinks(o.at(path)); err == nil && o.Root == "" {
+		path = target
+	}
+	data, err := os.ReadFile(o.at(path))
+	c := Change{Path: path, mode: 0o644}
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return c, nil
+	case err != nil:
+		return c, err
+	}
+	info, err := os.Stat(o.at(path))
+	if err != nil {
+		return c, err
+	}
+	c.Old, c.New, c.mode = nonNil(data), nonNil(data), info.Mode().Perm()
+	c.owner, _ = info.Sys().(*syscall.Stat_t)
+	return c, nil
+}
+
+// nonNil is a file that is there, be it empty.
+func nonNil(data []byte) []byte {
+	if data == nil {
+		return []byte{}
+	}
+	return data
+}
+
+func (c Change) none() bool { return (c.Old == nil) == (c.New == nil) && bytes.Equal(c.Old, c.New) }
+
+// Nothing tells that all is as it is to be.
+func (p *Plan) Nothing() bool { return p.Unit.none() && p.Config.none() }
+
+// Diff shows the plan.
+func (p *Plan) Diff() []byte {
+	var b bytes.Buffer
+	for _, c := range []Change{p.Unit, p.Config} {
+		if c.none() {
+			continue
+		}
+		old, now := c.Path, c.Path
+		if c.Old == nil {
+			old = os.DevNull
+		}
+		if c.New == nil {
+			now = os.DevNull
+		}
+		_, text, _ := bytes.Cut(diff.Diff(old, c.Old, now, c.New), []byte("\n"))
+		b.Write(text)
+	}
+	return b.Bytes()
+}
+
+// Enable plans to start the containerd of a line.
+func Enable(o Options) (*Plan, error) {
+	if _, err := os.Stat(o.at(Program(o.Line))); err != nil {
+		return nil, fmt.Errorf("containerd of the line %s is not installed: %w: install the package containerd-certsd-%s", o.Line, err, o.Line)
+	}
+	u, err := o.unit()
+	if err != nil {
+		return nil, err
+	}
+	p := &Plan{options: o, program: Program(o.Line)}
+	if p.Unit, err = o.read(dropIn); err != nil {
+		return nil, err
+	}
+	if p.Unit.Old != nil && !isOurs(p.Unit.Old) {
+		return nil, fmt.Errorf("%s is there, and certsd has not written it: remove it", dropIn)
+	}
+	p.Unit.New = []byte(u.dropIn(o.Line))
+	if u.later != "" {
+		return nil, fmt.Errorf("%s sets ExecStart and counts after %s: give it a name that comes before zz-certsd.conf", u.later, dropIn)
+	}
+	if p.Config, err = o.read(u.config()); err != nil {
+		return nil, err
+	}
+	if p.Config.New, err = enabled(p.Config.Old); err != nil {
+		return nil, fmt.Errorf("%s: %w", p.Config.Path, err)
+	}
+	return p, nil
+}
+
+// Disable plans to go back. Where a line is named, only from that one.
+func Disable(o Options) (*Plan, error) {
+	p := &Plan{options: o}
+	var err error
+	if p.Unit, err = o.read(dropIn); err != nil {
+		return nil, err
+	}
+	switch {
+	case p.Unit.Old == nil:
+		return p, nil
+	case !isOurs(p.Unit.Old):
+		return nil, fmt.Errorf("certsd has not written %s: remove it yourself", dropIn)
+	case o.Line != "" && !bytes.Contains(p.Unit.Old, []byte(Program(o.Line))):
+		// Another line is in use.
+		p.Unit.New = p.Unit.Old
+		return p, nil
+	}
+	p.Unit.New = nil
+	u, err := o.unit()
+	if err != nil {
+		return nil, err
+	}
+	if p.Config, err = o.read(u.config()); err != nil || p.Config.Old == nil {
+		return p, err
+	}
+	before, err := o.read(p.Config.Path + kept)
+	if err != nil {
+		return nil, err
+	}
+	if as, err := enabled(before.Old); err == nil && bytes.Equal(as, p.Config.Old) {
+		p.Config.New, p.restores = before.Old, before.Old != nil
+		return p, nil
+	}
+	if before.Old == nil {
+		// All was there before.
+		return p, nil
+	}
+	// It has been changed since: that stays.
+	p.Config.New = disabled(p.Config.Old)
+	return p, nil
+}

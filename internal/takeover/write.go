@@ -1,0 +1,115 @@
+package takeover
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// Write carries the plan out. At each moment what systemd would start has the
+// configuration that it needs, or one with which it does the same as before: the
+// unit changes before the configuration, and after it on the way back.
+func (p *Plan) Write() error {
+	if p.program == "" {
+		if err := p.config(); err != nil {
+			return err
+		}
+		return p.unit()
+	}
+	// Nothing changes unless containerd takes it.
+	if err := p.check(); err != nil {
+		return err
+	}
+	if err := p.unit(); err != nil {
+		return err
+	}
+	return p.config()
+}
+
+// check has the containerd that is to be started read its configuration.
+func (p *Plan) check() error {
+	if p.options.Check == nil {
+		return nil
+	}
+	// Beside the old one: what it imports may be told by where it is.
+	try := p.Config
+	try.Path, try.Old = filepath.Join(filepath.Dir(p.Config.Path), ".certsd-check"), nil
+	if err := p.options.put(try); err != nil {
+		return err
+	}
+	err := p.options.Check(p.options.at(p.program), p.options.at(try.Path))
+	return errors.Join(err, os.Remove(p.options.at(try.Path)))
+}
+
+func (p *Plan) unit() error {
+	if p.Unit.none() {
+		return nil
+	}
+	if err := p.options.put(p.Unit); err != nil {
+		return err
+	}
+	// The directory goes if nobody else has anything in it.
+	if p.Unit.New == nil {
+		_ = os.Remove(filepath.Dir(p.options.at(p.Unit.Path)))
+	}
+	if p.options.Reload == nil {
+		return nil
+	}
+	return p.options.Reload()
+}
+
+func (p *Plan) config() error {
+	if p.Config.none() {
+		return nil
+	}
+	keep := p.Config
+	keep.Path += kept
+	keep.New, keep.Old = p.Config.Old, nil
+	if p.program != "" && p.Config.Old != nil {
+		if err := p.options.put(keep); err != nil {
+			return err
+		}
+	}
+	if p.restores {
+		// With owner and mode, and all else that it had.
+		return os.Rename(p.options.at(keep.Path), p.options.at(p.Config.Path))
+	}
+	return p.options.put(p.Config)
+}
+
+// put writes a file whole or not at all, or removes it. No umask counts.
+func (o Options) put(c Change) error {
+	path := o.at(c.Path)
+	//nolint:gosec // the unit names it, which is root's
+	if now, err := os.ReadFile(path); c.Old != nil && (err != nil || !bytes.Equal(now, c.Old)) {
+		return fmt.Errorf("%s has changed meanwhile: nothing is written", c.Path)
+	}
+	if c.New == nil {
+		return os.Remove(path)
+	}
+	dir := filepath.Dir(path)
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		if err := errors.Join(os.MkdirAll(dir, 0o755), os.Chmod(dir, 0o755)); err != nil { //nolint:gosec // systemd and everybody reads it
+			return err
+		}
+	}
+	f, err := os.CreateTemp(dir, ".certsd-*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(c.New)
+	if c.owner != nil && os.Geteuid() == 0 {
+		err = errors.Join(err, f.Chown(int(c.owner.Uid), int(c.owner.Gid)))
+	}
+	err = errors.Join(err, f.Chmod(c.mode), f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
+}
