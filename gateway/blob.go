@@ -95,18 +95,22 @@ func (s *Server) serveShared(w http.ResponseWriter, r *http.Request, t *target, 
 
 // openBlob is how downloads that are shared ask the registry.
 func (s *Server) openBlob(ctx context.Context, t *target, offset int64) (*http.Response, error) {
-	header := http.Header{}
 	ctx = withVia(ctx, t.via)
-	if offset > 0 {
-		header.Set("Range", fmt.Sprintf("bytes=%d-", offset))
-		ctx = unhurried(ctx)
-	} else {
-		// Clients wait for it.
-		var answered func()
-		ctx, answered = hurry(ctx, t.host, s.options.Patience)
-		defer answered()
+	get := func(ctx context.Context, header http.Header) (*http.Response, error) {
+		return s.resolverFor(t).fetch.Open(ctx, t.ref(), http.MethodGet, header, "blobs", t.digest.String())
 	}
-	return s.resolverFor(t).fetch.Open(ctx, t.ref(), http.MethodGet, header, "blobs", t.digest.String())
+	if offset > 0 {
+		return get(unhurried(ctx), http.Header{"Range": {fmt.Sprintf("bytes=%d-", offset)}})
+	}
+	// Clients wait for it.
+	ctx, answered := hurry(ctx, t.host, s.options.Patience)
+	resp, err := get(ctx, http.Header{})
+	if !answered() && err == nil {
+		// Its body would be cut at once.
+		_ = resp.Body.Close()
+		return nil, context.Cause(ctx)
+	}
+	return resp, err
 }
 
 const blobType = "application/octet-stream"

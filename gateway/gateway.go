@@ -180,7 +180,7 @@ func (s *Server) serve(w *recorder, r *http.Request) error {
 	t.via = strings.Join(r.Header.Values("Via"), ", ")
 	ctx, answered := hurry(withVia(r.Context(), t.via), t.host, s.options.Patience)
 	defer answered()
-	w.onHeader = answered
+	w.onHeader = func() { answered() }
 	return s.askForLogin(r, t, lateFault(ctx, s.serveTarget(w, r.WithContext(ctx), t)))
 }
 

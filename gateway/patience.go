@@ -29,12 +29,17 @@ func (e *lateError) Temporary() bool { return true }
 type hurryKey struct{}
 
 // hurry ends a context with a [lateError] unless the registry has answered in
-// time: what it sends then may take as long as it wants. The context itself ends
-// with its parent.
-func hurry(ctx context.Context, host string, patience time.Duration) (_ context.Context, answered func()) {
+// time: what it sends then may take as long as it wants. answered says that it
+// has, and reports whether that was in time. The context itself ends with its
+// parent.
+func hurry(ctx context.Context, host string, patience time.Duration) (_ context.Context, answered func() (inTime bool)) {
 	ctx, cancel := context.WithCancelCause(context.WithValue(ctx, hurryKey{}, time.Now()))
 	timer := time.AfterFunc(patience, func() { cancel(&lateError{host, patience}) })
-	return ctx, func() { timer.Stop() }
+	return ctx, func() bool {
+		timer.Stop()
+		_, late := isLate(ctx)
+		return !late
+	}
 }
 
 // isLate tells whether a context has ended because of a registry.

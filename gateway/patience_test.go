@@ -58,6 +58,20 @@ func TestRegistryThatSendsHalfAManifest(t *testing.T) {
 	}
 }
 
+// An answer that comes as the time ends is either taken whole or not at all.
+func TestAnsweredInTime(t *testing.T) {
+	t.Parallel()
+	ctx, answered := hurry(t.Context(), "registry.test", time.Hour)
+	if !answered() || ctx.Err() != nil {
+		t.Errorf("an answer in time is late: %v", context.Cause(ctx))
+	}
+	ctx, answered = hurry(t.Context(), "registry.test", 0)
+	<-ctx.Done()
+	if answered() {
+		t.Error("an answer after the time is in time")
+	}
+}
+
 // What has begun may take as long as it wants.
 func TestContentIsWaitedFor(t *testing.T) {
 	t.Parallel()
@@ -75,7 +89,7 @@ func TestContentIsWaitedFor(t *testing.T) {
 			_, _ = w.Write(b.content[len(b.content)/2:])
 		}
 		u := newUpstream(t, b)
-		g := newGateway(t, func(o *Options) { o.Patience = time.Second }, u)
+		g := newGateway(t, func(o *Options) { o.Patience = 3 * time.Second }, u)
 		resp := g.open(t, b.path(u), "Range", wanted)
 		head := make([]byte, 1000)
 		_, err := io.ReadFull(resp.Body, head)
