@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -191,6 +192,19 @@ func (c *Config) RotateSecret() error {
 		return err
 	}
 	return errors.Join(secret.Rotate(), secret.Close())
+}
+
+// GraceInUse is how long a replaced secret lets in: by the gateway that runs with
+// the state directory or, where none does, one that was configured like this.
+func (c *Config) GraceInUse() time.Duration {
+	if r, err := findRunning(c.State); err == nil {
+		return r.SecretGrace
+	}
+	return c.graceOfSecret()
+}
+
+func (c *Config) graceOfSecret() time.Duration {
+	return cmp.Or(time.Duration(c.SecretGrace), DefaultSecretGrace)
 }
 
 // hosts are the registries as configured.

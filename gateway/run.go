@@ -77,7 +77,7 @@ func (c *Config) Run(ctx context.Context, credentials func(host string) (user, s
 	if err != nil {
 		return err
 	}
-	defer announce(ctx, secret.dir, listeners, certs != nil)()
+	defer announce(ctx, secret.dir, listeners, listening{TLS: certs != nil, SecretGrace: c.graceOfSecret()})()
 	server := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: headerTimeout,

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"net"
+	"time"
 
 	"github.com/containerd/log"
 
@@ -28,12 +29,13 @@ type listening struct {
 	// and the sockets that systemd opened.
 	Addresses []string `json:"addresses"`
 	TLS       bool     `json:"tls"`
+	// SecretGrace is how long a replaced secret lets in.
+	SecretGrace time.Duration `json:"secret_grace"`
 }
 
 // announce writes for others of this machine where the gateway listens, and
 // returns what ends that. A gateway that cannot write it serves all the same.
-func announce(ctx context.Context, dir *safepath.Dir, listeners []net.Listener, secure bool) (end func()) {
-	r := listening{TLS: secure}
+func announce(ctx context.Context, dir *safepath.Dir, listeners []net.Listener, r listening) (end func()) {
 	for _, l := range listeners {
 		address := l.Addr().String()
 		if l.Addr().Network() == "unix" {

@@ -1,12 +1,10 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"path/filepath"
-	"time"
 
 	"github.com/containerd/log"
 	"github.com/urfave/cli/v3"
@@ -74,7 +72,7 @@ func rotateSecret(stdout io.Writer, config *gateway.Config) error {
 		return err
 	}
 	grace := "the one before it is of no use any more"
-	if d := cmp.Or(time.Duration(config.SecretGrace), gateway.DefaultSecretGrace); d > 0 {
+	if d := config.GraceInUse(); d > 0 {
 		grace = "the one before it still lets in for " + d.String()
 	}
 	_, err := fmt.Fprintf(stdout, "replaced %s; %s: give the new one to the clients, as with certsd gateway --print-hosts\n",

@@ -2,10 +2,15 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/certsd/containerd-certsd/gateway"
 )
 
 func TestGatewayMistakesAreExitCode2(t *testing.T) {
@@ -55,6 +60,37 @@ func TestGatewayTakesADirectoryFromHere(t *testing.T) {
 	}
 	if got, want := absolute("certs.d:/other"), filepath.Join(dir, "certs.d")+":/other"; got != want {
 		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+// TestRotationTellsTheGraceOfTheOneThatRuns: what this command was told of it, or
+// was not, is not what counts.
+func TestRotationTellsTheGraceOfTheOneThatRuns(t *testing.T) {
+	t.Parallel()
+	config := gateway.DefaultConfig()
+	config.Root, config.State, config.Listen = t.TempDir(), t.TempDir(), []string{"127.0.0.1:0"}
+	config.SecretGrace = gateway.Duration(5 * time.Minute)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ready, ended := make(chan struct{}), make(chan error, 1)
+	go func() { ended <- config.Run(ctx, nil, func([]net.Addr) { close(ready) }) }()
+	select {
+	case <-ready:
+	case err := <-ended:
+		t.Fatal(err)
+	}
+	for _, want := range []string{"still lets in for 5m0s:", "still lets in for 1h0m0s:"} {
+		var out, errs bytes.Buffer
+		code := run(t.Context(), []string{"certsd", "gateway", "--state", config.State, "--rotate-secret"}, &out, &errs)
+		if code != exitDone || !strings.Contains(out.String(), want) {
+			t.Errorf("exit code %d, %s%s, want %q", code, &out, &errs, want)
+		}
+		if ctx.Err() == nil {
+			cancel()
+			if err := <-ended; err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 }
 
