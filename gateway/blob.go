@@ -13,6 +13,8 @@ import (
 
 	"github.com/containerd/log"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/certsd/containerd-certsd/internal/bounded"
 )
 
 // serveBlob answers with a blob, or with one range of it. All of a blob is
@@ -249,16 +251,16 @@ func wantedRange(r *http.Request, etag string) string {
 // answersRange tells whether a Content-Range begins where the Range asked for
 // does. Where that counts from the end nobody knows the beginning.
 func answersRange(contentRange, wanted string) bool {
-	var start, end, size int64
-	if n, err := fmt.Sscanf(contentRange, "bytes %d-%d/%d", &start, &end, &size); n != 3 || err != nil || start > end || end >= size {
-		return false
+	part, ok := bounded.ParseContentRange(contentRange)
+	if !ok || part.Start < 0 || part.Total < 0 || contentRange != part.String() {
+		return false // clients are sent it as it is
 	}
 	from, _, _ := strings.Cut(strings.TrimPrefix(wanted, "bytes="), "-")
 	if from == "" {
 		return wanted != ""
 	}
 	first, err := strconv.ParseInt(from, 10, 64)
-	return err == nil && first == start
+	return err == nil && first == part.Start
 }
 
 // etagMatches tells whether the client has the content already: RFC 9110,

@@ -14,6 +14,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/certsd/containerd-certsd/internal/bounded"
 	"github.com/certsd/containerd-certsd/internal/manifest"
 	"github.com/certsd/containerd-certsd/v1compat"
 )
@@ -36,7 +37,8 @@ func (r *Resolver) blobOpener(spec reference.Spec) func(context.Context, digest.
 			return stream, nil
 		}
 		content := resp.Header.Get("Content-Range")
-		if _, err := fmt.Sscanf(content, "bytes %d-", &stream.Start); err != nil || stream.Start != offset {
+		part, ok := bounded.ParseContentRange(content)
+		if !ok || part.Start != offset {
 			closing(resp)
 			if offset == 0 {
 				return nil, fmt.Errorf("%s answers with the range %.100q where the whole was asked for", spec.Hostname(), content)
@@ -45,7 +47,7 @@ func (r *Resolver) blobOpener(spec reference.Spec) func(context.Context, digest.
 			// whole is.
 			return r.blobOpener(spec)(ctx, dgst, 0)
 		}
-		stream.Total = totalOf(content)
+		stream.Start, stream.Total = part.Start, part.Total
 		return stream, nil
 	}
 }

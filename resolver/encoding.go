@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"compress/flate"
 	"compress/gzip"
+	"compress/zlib"
 	"errors"
 	"io"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/opencontainers/go-digest"
 
+	"github.com/certsd/containerd-certsd/internal/bounded"
 	"github.com/certsd/containerd-certsd/internal/manifest"
 )
 
@@ -50,7 +52,7 @@ func decoded(r io.Reader, codings []string) (io.Reader, error) {
 			}
 			r = z
 		case "deflate":
-			r = flate.NewReader(r)
+			r = inflater(r)
 		case "zstd":
 			z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(64<<20))
 			if err != nil {
@@ -62,6 +64,19 @@ func decoded(r io.Reader, codings []string) (io.Reader, error) {
 		}
 	}
 	return r, nil
+}
+
+// inflater reads "deflate", which is zlib's format by RFC 9110, and in many servers
+// what is within it.
+func inflater(r io.Reader) io.Reader {
+	buffered := bufio.NewReader(r)
+	begin, err := buffered.Peek(2)
+	if err == nil && begin[0]&0x0f == 8 && (int(begin[0])<<8|int(begin[1]))%31 == 0 {
+		if z, err := zlib.NewReader(buffered); err == nil {
+			return z
+		}
+	}
+	return flate.NewReader(buffered)
 }
 
 // plainOf is a manifest without the codings that it was sent with.
@@ -100,7 +115,8 @@ func (m *manifests) blob(req *http.Request, object string) (*http.Response, erro
 	size, known := sizeIn(req.Context())
 	total := resp.ContentLength
 	if resp.StatusCode == http.StatusPartialContent {
-		total = totalOf(resp.Header.Get("Content-Range"))
+		part, _ := bounded.ParseContentRange(resp.Header.Get("Content-Range"))
+		total = part.Total
 		if known && total >= 0 && total != size {
 			// A part of what was packed is of no use.
 			closing(resp)
@@ -183,26 +199,7 @@ type joined struct {
 	io.Closer
 }
 
-// totalOf is the length of the whole that a Content-Range tells, -1 if unknown.
-func totalOf(contentRange string) int64 {
-	_, total, ok := strings.Cut(contentRange, "/")
-	if !ok {
-		return -1
-	}
-	n := int64(0)
-	for _, c := range total {
-		if c < '0' || c > '9' || n > 1<<58 {
-			return -1
-		}
-		n = n*10 + int64(c-'0')
-	}
-	if total == "" {
-		return -1
-	}
-	return n
-}
-
-// emptyDigests are those of nothing.
+// isEmpty reports whether a digest is that of nothing.
 func isEmpty(d digest.Digest) bool {
 	return d.Validate() == nil && d.Algorithm().FromBytes(nil) == d
 }

@@ -10,6 +10,8 @@ import (
 	"slices"
 
 	"github.com/containerd/containerd/v2/version"
+
+	"github.com/certsd/containerd-certsd/internal/bounded"
 )
 
 // foreign reads content whose descriptor names URLs, from the first that has
@@ -151,9 +153,8 @@ func (f *foreign) get(raw string) (io.ReadCloser, error) {
 func (f *foreign) position(resp *http.Response) error {
 	switch {
 	case resp.StatusCode == http.StatusPartialContent:
-		var start int64
-		if _, err := fmt.Sscanf(resp.Header.Get("Content-Range"), "bytes %d-", &start); err != nil || start != f.offset {
-			return fmt.Errorf("%s answers with the range %q to one from %d on", resp.Request.URL.Host, resp.Header.Get("Content-Range"), f.offset)
+		if part, ok := bounded.ParseContentRange(resp.Header.Get("Content-Range")); !ok || part.Start != f.offset {
+			return fmt.Errorf("%s answers with the range %.100q to one from %d on", resp.Request.URL.Host, resp.Header.Get("Content-Range"), f.offset)
 		}
 		return nil
 	case resp.StatusCode != http.StatusOK:

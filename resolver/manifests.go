@@ -151,6 +151,9 @@ func held(resp *http.Response, object string) (*http.Response, error) {
 	body := plainOf(raw, resp.Header.Get("Content-Encoding"), want)
 	found, err := manifest.Parse(body, resp.Header.Get("Content-Type"))
 	if err != nil {
+		if coding := resp.Header.Get("Content-Encoding"); len(encodings(coding)) > 0 {
+			err = fmt.Errorf("%w (sent with Content-Encoding %.100q, which was not asked for)", err, coding)
+		}
 		return nil, notManifest(resp, raw, err)
 	}
 	h := resp.Header

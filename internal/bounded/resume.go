@@ -2,6 +2,7 @@ package bounded
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"net/http"
 	"strconv"
@@ -27,7 +28,8 @@ func resumption(req *http.Request) (offset int64, ok bool) {
 }
 
 // GoesOn tells whether an answer to a request for the rest of something is
-// that, as far as it can be told, or an error, or all of it. Otherwise the
+// that, as far as it can be told, or an error, or all of it; the Content-Range of
+// a part is put into the form of RFC 9110 then. Otherwise the
 // server cannot go on: its part is of another place, of unknown place or of no
 // bytes, or it denies that there is a rest.
 func GoesOn(resp *http.Response, offset int64) bool {
@@ -39,7 +41,13 @@ func GoesOn(resp *http.Response, offset int64) bool {
 	case http.StatusPartialContent:
 		elsewhere := value != "" && (!readable || part.Start != offset)
 		several := strings.HasPrefix(strings.ToLower(resp.Header.Get("Content-Type")), "multipart/")
-		return !elsewhere && !several && hasBytes(resp)
+		if elsewhere || several || !hasBytes(resp) {
+			return false
+		}
+		if value != "" {
+			// Whoever asked may know but the one form of it.
+			resp.Header.Set("Content-Range", part.String())
+		}
 	}
 	return true
 }
@@ -77,14 +85,26 @@ func fromStart(req *http.Request) *http.Request {
 	return whole
 }
 
-// ContentRange is a Content-Range header. Start is -1 where there is none, as in
-// "bytes */10", and Total where it is "*".
-type ContentRange struct{ Start, Total int64 }
+// ContentRange is a Content-Range header. Start and End, the last byte, are -1
+// where there are none, as in "bytes */10", and Total where it is "*".
+type ContentRange struct{ Start, End, Total int64 }
+
+// String is the header as RFC 9110 has it.
+func (r ContentRange) String() string {
+	total, span := "*", "*"
+	if r.Total >= 0 {
+		total = strconv.FormatInt(r.Total, 10)
+	}
+	if r.Start >= 0 {
+		span = fmt.Sprintf("%d-%d", r.Start, r.End)
+	}
+	return "bytes " + span + "/" + total
+}
 
 // ParseContentRange reads "bytes 5-9/10", with or without the unit, and "bytes
-// */10".
+// */10". What cannot be, such as a part behind the end, is not read.
 func ParseContentRange(s string) (ContentRange, bool) {
-	none := ContentRange{Start: -1, Total: -1}
+	none := ContentRange{Start: -1, End: -1, Total: -1}
 	s = strings.TrimSpace(s)
 	if unit := "bytes"; len(s) >= len(unit) && strings.EqualFold(s[:len(unit)], unit) {
 		s = strings.TrimLeft(s[len(unit):], " =\t")
@@ -105,10 +125,16 @@ func ParseContentRange(s string) (ContentRange, bool) {
 	first, last, _ := strings.Cut(span, "-")
 	start, ok1 := number(first)
 	end, ok2 := number(last)
-	if !ok1 || !ok2 || end < start { // end may be the total: python
+	if !ok1 || !ok2 || end < start {
 		return none, false
 	}
-	r.Start = start
+	if r.Total >= 0 {
+		if start >= r.Total || end > r.Total {
+			return none, false
+		}
+		end = min(end, r.Total-1) // python says the total
+	}
+	r.Start, r.End = start, end
 	return r, true
 }
 

@@ -27,6 +27,13 @@ func TestParseContentRange(t *testing.T) {
 		{"bytes 5-9/x", -1, -1, false},
 		{"bytes 99999999999999999999-1/2", -1, -1, false},
 		{"bytes +5-9/10", -1, -1, false},
+		{"bytes 5-11/10", -1, -1, false},
+		{"bytes 10-10/10", -1, -1, false},
+		{"bytes 5-9/3", -1, -1, false},
+		{"bytes 5-9/10 and more", -1, -1, false},
+		{"bytes 5-9/10, bytes 1-2/10", -1, -1, false},
+		{"bytes 5-garbage", -1, -1, false},
+		{"lines 5-9/10", -1, -1, false},
 	}
 	for _, row := range rows {
 		r, ok := ParseContentRange(row.header)
@@ -41,8 +48,11 @@ func FuzzContentRange(f *testing.F) {
 	f.Add("5-10/*")
 	f.Fuzz(func(t *testing.T, s string) {
 		r, ok := ParseContentRange(s)
-		if !ok && (r != ContentRange{Start: -1, Total: -1}) || r.Start < -1 || r.Total < -1 {
+		if !ok && (r != ContentRange{Start: -1, End: -1, Total: -1}) || r.Start < -1 || r.End < r.Start || r.Total < -1 || ok && r.Total >= 0 && r.End >= r.Total {
 			t.Errorf("%q: %+v, %v", s, r, ok)
+		}
+		if again, ok2 := ParseContentRange(r.String()); ok && (!ok2 || again != r) {
+			t.Errorf("%q: %+v, and read again %+v", s, r, again)
 		}
 	})
 }

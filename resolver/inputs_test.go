@@ -1,0 +1,247 @@
+package resolver_test
+
+import (
+	"bytes"
+	"compress/flate"
+	"compress/zlib"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/certsd/containerd-certsd/resolver"
+)
+
+// parts are answers to a request for the rest of data, from an offset on.
+var parts = []struct {
+	// header is the Content-Range.
+	header string
+	// none tells that no byte comes with it.
+	none bool
+	// over tells that all of it has to be asked for.
+	over bool
+}{
+	{header: "bytes {at}-{last}/{total}"},
+	{header: "bytes {at}-{last}/*"},
+	{header: "Bytes {at}-{last}/{total}"},
+	{header: "bytes={at}-{last}/{total}"},
+	{header: "{at}-{last}/{total}"},
+	{header: "{at}-{total}/{total}"}, // python
+	{header: "bytes {at}-{last}/{total}", none: true, over: true},
+	{header: "bytes {at}-garbage", over: true},
+	{header: "bytes {at}-", over: true},
+	{header: "bytes {at}-{last}", over: true},
+	{header: "bytes {at}-{last}/", over: true},
+	{header: "bytes {at}-{last}/x", over: true},
+	{header: "bytes {at}-{last}/1", over: true},
+	{header: "bytes {at}-99999999/{total}", over: true},
+	{header: "bytes {at}-0/{total}", over: true},
+	{header: "bytes 1-{last}/{total}", over: true},
+	{header: "bytes */{total}", over: true},
+	{header: "lines {at}-{last}/{total}", over: true},
+	{header: "bytes {at}-{last}/{total}, bytes 0-0/{total}", over: true},
+	{header: "bytes 99999999999999999999-{last}/{total}", over: true},
+	{header: "nonsense", over: true},
+}
+
+// TestPartsWithAnOddRange go on where that is certain, and start over everywhere
+// else, once: through containerd's requests and the layers of conversions.
+func TestPartsWithAnOddRange(t *testing.T) {
+	t.Parallel()
+	for _, row := range parts {
+		t.Run(fmt.Sprintf("%s, none %t", row.header, row.none), func(t *testing.T) {
+			t.Parallel()
+			for name, ask := range map[string]func(r *mtlsRegistry, root string) error{
+				"fetched": func(r *mtlsRegistry, root string) error {
+					data, desc := layer(1 << 16)
+					r.Images = blobs(data)
+					got, err := readAll(t, newFetcher(t, resolver.Options{Hosts: newHosts(t, root)}, r.Host+"/app:1"), desc)
+					if err == nil && !bytes.Equal(got, data) {
+						err = fmt.Errorf("%d other bytes", len(got))
+					}
+					return err
+				},
+				"converted": func(r *mtlsRegistry, root string) error {
+					old, _ := schema1Registry(t, "application/json", true)
+					r.Images = old.Images
+					_, _, err := resolver.New(resolver.Options{Hosts: newHosts(t, root), Store: newStore(t)}).Resolve(t.Context(), r.Host+"/app:1")
+					return err
+				},
+			} {
+				r := newRegistry(t, nil)
+				root := t.TempDir()
+				r.Dir(t, root)
+				var mu sync.Mutex
+				asked := 0
+				var ranges []string
+				r.Guard(func(w http.ResponseWriter, req *http.Request, _ string) bool {
+					if req.Method != http.MethodGet || !strings.Contains(req.URL.Path, "/blobs/") {
+						return false
+					}
+					mu.Lock()
+					defer mu.Unlock()
+					asked++
+					ranges = append(ranges, req.Header.Get("Range"))
+					var body []byte
+					all := req.Clone(req.Context())
+					all.Header.Del("Range")
+					serveChanged(r, &recorder{ResponseWriter: discarding{}}, all, func(_ http.Header, status int, b []byte) (int, []byte) {
+						body = b
+						return status, b
+					})
+					span, part := strings.CutPrefix(req.Header.Get("Range"), "bytes=")
+					switch {
+					case asked == 1: // cut in the middle
+						w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+						_, _ = w.Write(body[:len(body)/2])
+						_ = http.NewResponseController(w).Flush()
+						panic(http.ErrAbortHandler)
+					case !part:
+						return false
+					}
+					at, err := strconv.Atoi(strings.TrimSuffix(span, "-"))
+					if err != nil || at > len(body) {
+						t.Errorf("asked for %q", span)
+						return false
+					}
+					w.Header().Set("Content-Range", strings.NewReplacer("{at}", strconv.Itoa(at), "{last}", strconv.Itoa(len(body)-1), "{total}", strconv.Itoa(len(body))).Replace(row.header))
+					if row.none {
+						w.Header().Set("Content-Length", "0")
+					}
+					w.WriteHeader(http.StatusPartialContent)
+					if !row.none {
+						_, _ = w.Write(body[at:])
+					}
+					return true
+				})
+				if err := ask(r, root); err != nil {
+					t.Errorf("%s: %v", name, err)
+				}
+				want := 2
+				if row.over {
+					want++
+				}
+				if asked != want {
+					t.Errorf("%s: asked for %q, want %d requests", name, ranges, want)
+				}
+			}
+		})
+	}
+}
+
+// discarding is a http.ResponseWriter for nobody.
+type discarding struct{}
+
+func (discarding) Header() http.Header         { return http.Header{} }
+func (discarding) Write(b []byte) (int, error) { return len(b), nil }
+func (discarding) WriteHeader(int)             {}
+
+// packers are the codings that are undone.
+var packers = map[string]func([]byte) []byte{
+	"gzip":   zipped,
+	"x-gzip": zipped,
+	"GZip":   zipped,
+	"deflate": func(b []byte) []byte {
+		var z bytes.Buffer
+		w := zlib.NewWriter(&z)
+		_, _ = w.Write(b)
+		_ = w.Close()
+		return z.Bytes()
+	},
+	" deflate ": func(b []byte) []byte { // what is in zlib's format, alone
+		var z bytes.Buffer
+		w, _ := flate.NewWriter(&z, flate.BestSpeed)
+		_, _ = w.Write(b)
+		_ = w.Close()
+		return z.Bytes()
+	},
+	"gzip, x-gzip":    func(b []byte) []byte { return zipped(zipped(b)) },
+	"identity, gzip":  zipped,
+	"gzip,, identity": zipped,
+}
+
+// TestCodingsOfManifestsAndBlobs: true or a label, in one or several, by tag and
+// by digest, with a length and without.
+func TestCodingsOfManifestsAndBlobs(t *testing.T) {
+	t.Parallel()
+	try := func(coding string, pack func([]byte) []byte, length bool) {
+		t.Run(fmt.Sprintf("%q, packed %t, with a length %t", coding, pack != nil, length), func(t *testing.T) {
+			t.Parallel()
+			r := newRegistry(t, nil)
+			img := r.Push(t, "app:1", 1)
+			raw, _ := img.RawManifest()
+			r.Guard(func(w http.ResponseWriter, req *http.Request, _ string) bool {
+				serveChanged(r, &recorder{ResponseWriter: w}, req, func(h http.Header, status int, body []byte) (int, []byte) {
+					h.Set("Content-Encoding", coding)
+					if h.Del("Docker-Content-Digest"); pack != nil {
+						body = pack(body)
+					}
+					if length {
+						h.Set("Content-Length", strconv.Itoa(len(body)))
+					}
+					w.WriteHeader(status)
+					if !length {
+						_ = http.NewResponseController(w).Flush()
+					}
+					if req.Method != http.MethodHead {
+						_, _ = w.Write(body)
+					}
+					return status, nil
+				})
+				return true
+			})
+			root := t.TempDir()
+			r.Dir(t, root)
+			res := resolver.New(resolver.Options{Hosts: newHosts(t, root)})
+			_, desc, err := res.Resolve(t.Context(), r.Host+"/app:1")
+			if err != nil || desc.Digest != digest.FromBytes(raw) || desc.Size != int64(len(raw)) {
+				t.Fatalf("resolved %v, %v", desc, err)
+			}
+			layers, _ := img.Layers()
+			d, _ := layers[0].Digest()
+			size, _ := layers[0].Size()
+			for _, desc := range []ocispec.Descriptor{desc, {MediaType: string(types.DockerLayer), Digest: digest.Digest(d.String()), Size: size}} {
+				f, err := res.Fetcher(t.Context(), r.Host+"/app:1")
+				if err != nil {
+					t.Fatal(err)
+				}
+				got, err := readAll(t, f, desc)
+				if err != nil || digest.FromBytes(got) != desc.Digest {
+					t.Errorf("fetched %d bytes of %s: %v", len(got), desc.MediaType, err)
+				}
+			}
+		})
+	}
+	for coding, pack := range packers {
+		for _, length := range []bool{true, false} {
+			try(coding, pack, length)
+			try(coding, nil, length)
+		}
+	}
+	for _, label := range []string{"br", "compress", "aws-chunked", "gzip, br", "identity", "*"} {
+		try(label, nil, true)
+	}
+}
+
+// TestCodingThatIsNotKnown is named where nothing can be made of what came.
+func TestCodingThatIsNotKnown(t *testing.T) {
+	t.Parallel()
+	r := newRegistry(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", ocispec.MediaTypeImageManifest)
+		w.Header().Set("Content-Encoding", "br")
+		_, _ = io.WriteString(w, "\x0b\x02\x80packed\x03")
+	}))
+	root := t.TempDir()
+	r.Dir(t, root)
+	_, _, err := resolver.New(resolver.Options{Hosts: newHosts(t, root)}).Resolve(t.Context(), r.Host+"/app:1")
+	if err == nil || !strings.Contains(err.Error(), `Content-Encoding "br"`) {
+		t.Errorf("error %v", err)
+	}
+}
