@@ -100,10 +100,10 @@ func plainOf(raw []byte, header string, want digest.Digest) []byte {
 }
 
 // blob makes a request for a blob, or a part of one.
-func (m *manifests) blob(req *http.Request, object string) (*http.Response, error) {
+func (o *objects) blob(req *http.Request, object string) (*http.Response, error) {
 	req = req.Clone(req.Context())
 	req.Header.Set("Accept-Encoding", "identity")
-	resp, err := m.next.RoundTrip(req)
+	resp, err := o.next.RoundTrip(req)
 	if err != nil || resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusPartialContent {
 		return resp, err
 	}
@@ -122,7 +122,7 @@ func (m *manifests) blob(req *http.Request, object string) (*http.Response, erro
 			closing(resp)
 			req = req.Clone(req.Context())
 			req.Header.Del("Range")
-			return m.blob(req, object)
+			return o.blob(req, object)
 		}
 	}
 	resp.Header.Del("Content-Encoding")
@@ -205,13 +205,26 @@ func isEmpty(d digest.Digest) bool {
 }
 
 // blobHead makes a HEAD request for a blob. A length of zero is what servers say
-// that know none.
-func (m *manifests) blobHead(req *http.Request, object string) (*http.Response, error) {
-	resp, err := m.next.RoundTrip(req)
-	if err != nil || resp.StatusCode != http.StatusOK || resp.ContentLength != 0 || isEmpty(digest.Digest(object)) {
-		return resp, err
+// that know none, and some know no HEAD: they are asked by GET before anything is
+// concluded.
+func (o *objects) blobHead(req *http.Request, object string) (*http.Response, error) {
+	resp, err := o.next.RoundTrip(req)
+	if err != nil {
+		return nil, err
 	}
-	resp.ContentLength = -1
-	resp.Header.Del("Content-Length")
+	if inconclusive(resp.StatusCode) && !notThere(req, resp) {
+		closing(resp)
+		get := req.Clone(req.Context())
+		get.Method = http.MethodGet
+		if resp, err = o.blob(get, object); err != nil {
+			return nil, err
+		}
+		closing(resp)
+		resp.Body = http.NoBody
+	}
+	if resp.StatusCode == http.StatusOK && resp.ContentLength == 0 && !isEmpty(digest.Digest(object)) {
+		resp.ContentLength = -1
+		resp.Header.Del("Content-Length")
+	}
 	return resp, nil
 }

@@ -165,7 +165,25 @@ func private(headers ...http.Header) http.Header {
 	return all
 }
 
-// transportFor adds to the transport of an endpoint what is about reaching it.
+// transportFor adds to the transport of an endpoint what is about reaching it,
+// and about what it answers. Each stands where it does because of its neighbours;
+// from the connection outwards:
+//
+//   - bound verifies the server and presents one certificate after the other, so
+//     that all the others see one request and one answer;
+//   - plainFallback makes two requests of one where HTTPS is not spoken. What it
+//     succeeds with must not count as an endpoint that is dead;
+//   - guard remembers dead endpoints. It is within bounded, whose waits are no
+//     sign of death: who is slow, or asks for time, is alive;
+//   - locations turns the URL that the pusher was given back into the registry's
+//     own. It is within bounded, so that an upload that is repeated is turned, too;
+//   - bounded repeats what was answered 429 and starts a download over, with all
+//     of the above for each attempt, and bounds every body that anybody reads;
+//   - unsigned labels the span of a request once, however often bounded makes it;
+//   - objects reads manifests, and makes further requests for them. Those need
+//     the bounds, the waits and the certificates of everything below.
+//
+// Redirects are followed by the http.Client around it: each hop passes all.
 func (h *Hosts) transportFor(host *certsd.Host, e *certsd.Endpoint, bound *certsd.EndpointTransport, maxWait time.Duration) http.RoundTripper {
 	rt := http.RoundTripper(bound)
 	if mayFallBack(e) {
@@ -176,7 +194,7 @@ func (h *Hosts) transportFor(host *certsd.Host, e *certsd.Endpoint, bound *certs
 		Patience: h.Patience,
 		MaxWait:  maxWait,
 	}}
-	return &manifests{next: rt, host: e.Host, path: e.Path}
+	return &objects{next: rt, host: e.Host, path: e.Path}
 }
 
 func address(e *certsd.Endpoint) string { return e.Scheme + "://" + e.Host }

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/containerd/containerd/v2/core/remotes"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -243,5 +244,156 @@ func TestCodingThatIsNotKnown(t *testing.T) {
 	_, _, err := resolver.New(resolver.Options{Hosts: newHosts(t, root)}).Resolve(t.Context(), r.Host+"/app:1")
 	if err == nil || !strings.Contains(err.Error(), `Content-Encoding "br"`) {
 		t.Errorf("error %v", err)
+	}
+}
+
+// TestManifestOfAnyType: what it is announced as is a hint, what is in it
+// decides; resolved, fetched and opened it is called the same.
+func TestManifestOfAnyType(t *testing.T) {
+	t.Parallel()
+	const (
+		ociImage, ociIndex       = ocispec.MediaTypeImageManifest, ocispec.MediaTypeImageIndex
+		dockerImage, dockerIndex = string(types.DockerManifestSchema2), string(types.DockerManifestList)
+	)
+	sum := digest.FromString("x").String()
+	desc := func(mediaType string) string {
+		return fmt.Sprintf(`{"mediaType":%q,"digest":%q,"size":0}`, mediaType, sum)
+	}
+	image := func(own, config, layer string) string {
+		return `{"schemaVersion":2,` + own + `"config":` + desc(config) + `,"layers":[` + layer + `]}`
+	}
+	calls := func(mediaType string) string { return fmt.Sprintf(`"mediaType":%q,`, mediaType) }
+	plain := image("", ocispec.MediaTypeImageConfig, "")
+	for _, row := range []struct{ announced, body, want string }{
+		{"text/plain", plain, ociImage},
+		{"text/plain; charset=utf-8", plain, ociImage},
+		{"application/octet-stream", plain, ociImage},
+		{"application/json; charset=utf-8", plain, ociImage},
+		{"binary/octet-stream", image("", "application/vnd.docker.container.image.v1+json", ""), dockerImage},
+		{"", plain, ociImage},
+		{";;;", plain, ociImage},
+		{ociImage + "; charset=utf-8", plain, ociImage},
+		{strings.ToUpper(ociImage), plain, ociImage},
+		{dockerImage, image(calls(ociImage), ocispec.MediaTypeImageConfig, ""), dockerImage},
+		{ociImage, image(calls(dockerImage), "application/vnd.docker.container.image.v1+json", ""), ociImage},
+		{ociIndex, plain, ociImage},
+		{dockerIndex, image(calls(dockerImage), ocispec.MediaTypeImageConfig, ""), dockerImage},
+		{ociImage, `{"schemaVersion":2,"manifests":[` + desc(ociImage) + `]}`, ociIndex},
+		{dockerImage, `{"schemaVersion":2,"manifests":[` + desc(dockerImage) + `]}`, dockerIndex},
+		{dockerIndex + ";q=1", `{"schemaVersion":2,"manifests":[` + desc(ociImage) + `]}`, dockerIndex},
+		{"text/html", image("", "application/x-whatever", desc("text/plain")), ociImage},
+		{"application/x", image(`"artifactType":"a/b",`, ocispec.MediaTypeEmptyJSON, ""), ociImage},
+	} {
+		t.Run(row.announced+" "+row.want, func(t *testing.T) {
+			t.Parallel()
+			r := newRegistry(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header()["Content-Type"] = []string{row.announced}
+				w.Header().Set("Content-Length", strconv.Itoa(len(row.body)))
+				_, _ = io.WriteString(w, row.body)
+			}))
+			root := t.TempDir()
+			r.Dir(t, root)
+			res := resolver.New(resolver.Options{Hosts: newHosts(t, root)})
+			for _, d := range []digest.Digest{digest.FromString(row.body), digest.SHA512.FromString(row.body), ""} {
+				ref, object := r.Host+"/app@"+d.String(), d.String()
+				if d == "" {
+					ref, object = r.Host+"/app:1", "1"
+				}
+				// A HEAD of the wrong kind of manifest is believed: what is fetched is read.
+				resp, err := res.Open(t.Context(), r.Host+"/app", http.MethodGet, nil, "manifests", object)
+				if err != nil {
+					t.Fatal(err)
+				}
+				body, err := io.ReadAll(resp.Body)
+				resp.Body.Close()
+				if got := resp.Header.Get("Content-Type"); got != row.want || string(body) != row.body || err != nil {
+					t.Errorf("opened %q: %q, %v", object, got, err)
+				}
+				if _, err := digest.Parse(resp.Header.Get("Docker-Content-Digest")); d == "" && err != nil {
+					t.Errorf("opened %q: it is not named: %v", object, err)
+				}
+				_, desc, err := res.Resolve(t.Context(), ref)
+				if err != nil || desc.Size != int64(len(row.body)) || d != "" && desc.Digest != d {
+					t.Errorf("resolved %s: %+v, %v", ref, desc, err)
+				}
+				if rc, err := readAll(t, newFetcher(t, resolver.Options{Hosts: newHosts(t, root)}, ref), desc); err != nil || string(rc) != row.body {
+					t.Errorf("fetched %s: %q, %v", ref, rc, err)
+				}
+			}
+		})
+	}
+}
+
+// TestHeadWithoutADigest is completed by what the manifest itself is, also for
+// those who ask without containerd.
+func TestHeadWithoutADigest(t *testing.T) {
+	t.Parallel()
+	r := newRegistry(t, nil)
+	img := r.Push(t, "app:1", 1)
+	want, _ := img.Digest()
+	r.Guard(func(w http.ResponseWriter, req *http.Request, _ string) bool {
+		serveChanged(r, w, req, func(h http.Header, status int, body []byte) (int, []byte) {
+			h.Del("Docker-Content-Digest")
+			return status, body
+		})
+		return true
+	})
+	root := t.TempDir()
+	r.Dir(t, root)
+	res := resolver.New(resolver.Options{Hosts: newHosts(t, root)})
+	if _, desc, err := res.Resolve(t.Context(), r.Host+"/app:1"); err != nil || desc.Digest.String() != want.String() {
+		t.Errorf("resolved %v, %v", desc, err)
+	}
+	resp, err := res.Open(t.Context(), r.Host+"/app", http.MethodHead, nil, "manifests", "1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if got := resp.Header.Get("Docker-Content-Digest"); got != want.String() {
+		t.Errorf("opened: the digest is %q", got)
+	}
+}
+
+// TestBlobsThatHeadDeniesAreThere: FetchByDigest asks by HEAD first, which some
+// servers know for nothing.
+func TestBlobsThatHeadDeniesAreThere(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{400, 404, 405, 500, 501} {
+		for _, d := range []func([]byte) digest.Digest{digest.SHA256.FromBytes, digest.SHA512.FromBytes} {
+			data, _ := layer(1 << 12)
+			r := newRegistry(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+				switch {
+				case !strings.HasSuffix(req.URL.Path, "/blobs/"+d(data).String()):
+					http.NotFound(w, req)
+				case req.Method == http.MethodHead:
+					w.WriteHeader(status)
+				default:
+					_, _ = w.Write(data)
+				}
+			}))
+			root := t.TempDir()
+			r.Dir(t, root)
+			res := resolver.New(resolver.Options{Hosts: newHosts(t, root)})
+			resp, err := res.Open(t.Context(), r.Host+"/app", http.MethodHead, nil, "blobs", d(data).String())
+			if err == nil {
+				resp.Body.Close()
+			}
+			f, ok := newFetcher(t, resolver.Options{Hosts: newHosts(t, root)}, r.Host+"/app:1").(remotes.FetcherByDigest)
+			if !ok {
+				t.Fatal("no fetcher by digest")
+			}
+			rc, _, ferr := f.FetchByDigest(t.Context(), d(data))
+			if ferr == nil {
+				var got []byte
+				got, ferr = io.ReadAll(rc)
+				rc.Close()
+				if !bytes.Equal(got, data) {
+					t.Errorf("%d: %d bytes", status, len(got))
+				}
+			}
+			if err != nil || ferr != nil {
+				t.Errorf("HEAD is %d: opened %v, fetched %v", status, err, ferr)
+			}
+		}
 	}
 }

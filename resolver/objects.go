@@ -19,30 +19,32 @@ import (
 	"github.com/certsd/containerd-certsd/internal/manifest"
 )
 
-// manifests holds what an endpoint answers for a manifest to being one. It is
-// below everything that pulls, copies, serves or checks: whatever passes it
-// has a media type of a manifest, and its real length.
+// objects holds what an endpoint answers for a manifest to being one, and undoes
+// what was done on the way to manifests and blobs. It is below everything that
+// pulls, copies, serves or checks: what passes it as a manifest has a media type
+// of one, and its real length; what passes it as a blob has no Content-Encoding,
+// and no length of zero that only says that nobody knows.
 //
 // A HEAD is believed where it says all that is asked of it. Registries forget
 // its headers, file servers have a type of their own, and some know no HEAD at
 // all: then the manifest itself is read before anything is concluded.
-type manifests struct {
+type objects struct {
 	next http.RoundTripper
 	// host and path are the endpoint's, path the root of its API.
 	host, path string
 }
 
 // RoundTrip implements http.RoundTripper.
-func (m *manifests) RoundTrip(req *http.Request) (*http.Response, error) {
+func (o *objects) RoundTrip(req *http.Request) (*http.Response, error) {
 	first := firstOf(req)
-	kind, object := m.target(first)
+	kind, object := o.target(first)
 	switch {
 	case kind == "blobs" && req.Method == http.MethodGet:
-		return m.blob(req, object)
+		return o.blob(req, object)
 	case kind == "blobs" && req.Method == http.MethodHead:
-		return m.blobHead(req, object)
+		return o.blobHead(req, object)
 	case kind != "manifests":
-		return m.next.RoundTrip(req)
+		return o.next.RoundTrip(req)
 	}
 	if first == req {
 		// Whoever follows a redirect finds it by the request that was redirected.
@@ -57,21 +59,21 @@ func (m *manifests) RoundTrip(req *http.Request) (*http.Response, error) {
 	// A manifest is read whole, and as it is.
 	req.Header.Del("Range")
 	req.Header.Set("Accept-Encoding", "identity")
-	resp, err := m.manifest(req, object)
+	resp, err := o.manifest(req, object)
 	var page *NotManifestError
 	if !errors.As(err, &page) || first == req || !page.redirected() {
 		return resp, err
 	}
-	return m.again(first, page)
+	return o.again(first, page)
 }
 
 // target is what a request asks for below the root of the API: "manifests" or
 // "blobs", and of which tag or digest.
-func (m *manifests) target(req *http.Request) (kind, object string) {
-	if req.URL == nil || req.URL.Host != m.host || req.Method != http.MethodGet && req.Method != http.MethodHead {
+func (o *objects) target(req *http.Request) (kind, object string) {
+	if req.URL == nil || req.URL.Host != o.host || req.Method != http.MethodGet && req.Method != http.MethodHead {
 		return "", ""
 	}
-	below, ok := strings.CutPrefix(req.URL.Path, m.path+"/")
+	below, ok := strings.CutPrefix(req.URL.Path, o.path+"/")
 	if !ok {
 		return "", ""
 	}
@@ -83,8 +85,8 @@ func (m *manifests) target(req *http.Request) (kind, object string) {
 }
 
 // manifest makes a request for a manifest.
-func (m *manifests) manifest(req *http.Request, object string) (*http.Response, error) {
-	resp, err := m.next.RoundTrip(req)
+func (o *objects) manifest(req *http.Request, object string) (*http.Response, error) {
+	resp, err := o.next.RoundTrip(req)
 	if err != nil {
 		return nil, err
 	}
@@ -94,13 +96,13 @@ func (m *manifests) manifest(req *http.Request, object string) (*http.Response, 
 		}
 		return held(resp, object)
 	}
-	if !doubtful(resp) || resp.StatusCode == http.StatusNotFound && absenceStands(req.Context()) {
+	if !doubtful(resp, object) || notThere(req, resp) {
 		return resp, nil
 	}
 	closing(resp)
 	get := req.Clone(req.Context())
 	get.Method = http.MethodGet
-	answer, err := m.next.RoundTrip(get)
+	answer, err := o.next.RoundTrip(get)
 	if err != nil {
 		return nil, err
 	}
@@ -114,27 +116,36 @@ func (m *manifests) manifest(req *http.Request, object string) (*http.Response, 
 	return answer, nil
 }
 
+// notThere reports whether a HEAD says that something is not there, and that is
+// all that is to be known.
+func notThere(req *http.Request, resp *http.Response) bool {
+	return resp.StatusCode == http.StatusNotFound && absenceStands(req.Context())
+}
+
 // doubtful reports whether a HEAD for a manifest has to be followed by a GET.
 // What a server says of a user or a certificate, and that it has no time, is
 // not: the same would be said again.
-func doubtful(resp *http.Response) bool {
-	switch status := resp.StatusCode; {
-	case status == http.StatusOK:
+func doubtful(resp *http.Response, object string) bool {
+	if resp.StatusCode == http.StatusOK {
 		d := digest.Digest(resp.Header.Get("Docker-Content-Digest"))
 		switch manifest.KindOf(resp.Header.Get("Content-Type")) {
 		case 0, manifest.Schema1: // which some servers call whatever has no better name
 			return true
 		}
-		return resp.ContentLength <= 0 || d != "" && d.Validate() != nil
-	case status < http.StatusBadRequest:
-		return false
+		named := d.Validate() == nil || d == "" && digest.Digest(object).Validate() == nil
+		return resp.ContentLength <= 0 || !named
 	}
-	switch resp.StatusCode {
+	return inconclusive(resp.StatusCode)
+}
+
+// inconclusive reports whether a status may be about HEAD alone.
+func inconclusive(status int) bool {
+	switch status {
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired, http.StatusRequestTimeout, http.StatusTooManyRequests,
 		http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return false
 	}
-	return true
+	return status >= http.StatusBadRequest
 }
 
 // held reads a manifest and says in the answer's header what it is.
@@ -187,14 +198,14 @@ func name(h http.Header, body []byte) error {
 // again makes a request for a manifest once more after its redirect led to a
 // page, with the next client certificate: a front end may send whose certificate
 // it refuses there.
-func (m *manifests) again(first *http.Request, page *NotManifestError) (*http.Response, error) {
+func (o *objects) again(first *http.Request, page *NotManifestError) (*http.Response, error) {
 	presented := certsd.PresentedFor(first)
 	another := presented.Refuse()
 	page.Identities = presented.Refused()
 	if !another {
 		return nil, page
 	}
-	client := &http.Client{Transport: m}
+	client := &http.Client{Transport: o}
 	req := first.Clone(first.Context())
 	req.RequestURI = ""
 	resp, err := client.Do(req)
