@@ -69,7 +69,7 @@ func (s *Server) passOn(w http.ResponseWriter, r *http.Request, t *target, resp 
 		return nil
 	}
 	_, err = io.Copy(w, body)
-	s.finish(r, t, err)
+	s.finish(w, r, t, err)
 	return nil
 }
 
@@ -91,7 +91,7 @@ func (s *Server) serveShared(w http.ResponseWriter, r *http.Request, t *target, 
 			return err
 		}
 	}
-	s.finish(r, t, serveSeekable(w, r, t, sp.size, func(offset int64) io.Reader { return sp.reader(r.Context(), offset) }))
+	s.finish(w, r, t, serveSeekable(w, r, t, sp.size, func(offset int64) io.Reader { return sp.reader(r.Context(), offset) }))
 	return nil
 }
 
@@ -137,12 +137,16 @@ func bodyOf(h http.Header, resp *http.Response, t *target, wanted string) (io.Re
 
 // finish ends the answer with a blob. Where that failed the connection is cut:
 // the client must not take what it has for all of it.
-func (s *Server) finish(r *http.Request, t *target, err error) {
+func (s *Server) finish(w http.ResponseWriter, r *http.Request, t *target, err error) {
 	if err == nil {
 		return
 	}
 	if r.Context().Err() == nil {
 		log.G(r.Context()).WithField("blob", t.named()).WithError(err).Warn("certsd gateway: a blob was cut short")
+		if rec, ok := w.(*recorder); ok {
+			// The status was sent before.
+			rec.reason = "cut short: " + err.Error()
+		}
 	}
 	panic(http.ErrAbortHandler)
 }
@@ -179,7 +183,7 @@ func (s *Server) serveStored(w http.ResponseWriter, r *http.Request, t *target) 
 	if errors.As(err, new(*digestError)) {
 		s.discard(r.Context(), t.digest, err)
 	}
-	s.finish(r, t, err)
+	s.finish(w, r, t, err)
 	return nil
 }
 

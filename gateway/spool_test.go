@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -451,6 +452,35 @@ func TestLogTellsWhoWasCutOff(t *testing.T) {
 	must(t, err)
 	must(t, r.stop())
 	if !strings.Contains(r.log.String(), `error="the client took nothing for 100ms"`) {
+		t.Errorf("got\n%s", r.log)
+	}
+}
+
+// The line of a request whose blob turned out to be another one says so: its
+// status was sent before.
+func TestLogTellsOfDamagedBlobs(t *testing.T) {
+	t.Parallel()
+	b := newBlobServer(1 << 20)
+	b.handler = func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "1048576")
+		_, _ = w.Write(make([]byte, 1<<20))
+	}
+	u := newUpstream(t, b)
+	r := run(t, func(c *Config) { u.dir(t, c.Root) })
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+r.address+b.path(u), nil)
+	must(t, err)
+	req.Header.Set(tokenHeader, r.secret(t))
+	transport := &http.Transport{}
+	defer transport.CloseIdleConnections()
+	if resp, err := transport.RoundTrip(req); err == nil {
+		_, err = io.Copy(io.Discard, resp.Body)
+		must(t, resp.Body.Close())
+		if err == nil {
+			t.Error("the damaged blob is whole to its client")
+		}
+	}
+	must(t, r.stop())
+	if !regexp.MustCompile(`msg="certsd gateway: request" .*reason="cut short: `).MatchString(r.log.String()) {
 		t.Errorf("got\n%s", r.log)
 	}
 }

@@ -160,7 +160,7 @@ func (f *copyFlags) run(ctx context.Context, req imagecopy.Request, stdout, stde
 		Hooks: imagecopy.Hooks{OnBlob: showBlob(report, f.dryRun), OnConvert: showConversion(report)},
 	}
 	if !f.quiet {
-		shown := &tagLines{report: report, out: stdout, dryRun: req.DryRun}
+		shown := &tagLines{report: report, out: stdout, dryRun: req.DryRun, columns: columnsOf(stdout)}
 		copier.Hooks.OnTags, copier.Hooks.OnItem = shown.begin, shown.item
 	}
 	summary, err := copier.Copy(ctx, req)
@@ -172,7 +172,7 @@ func (f *copyFlags) run(ctx context.Context, req imagecopy.Request, stdout, stde
 		return repeatable(ctx, err)
 	}
 	if !f.quiet {
-		if werr := writeSummary(stdout, summary, req.DryRun); werr != nil {
+		if werr := writeSummary(stdout, columnsOf(stdout), summary, req.DryRun); werr != nil {
 			return errors.Join(werr, err)
 		}
 	}
@@ -228,6 +228,9 @@ type tagLines struct {
 	report *progress.Reporter
 	out    io.Writer
 	dryRun bool
+	// columns are the width of the terminal that out is. Other programs read
+	// each tag in one line: it is zero for them.
+	columns int
 
 	mu          sync.Mutex // guards the rest
 	done, total int
@@ -245,7 +248,7 @@ func (l *tagLines) item(i imagecopy.Item) {
 	defer l.mu.Unlock()
 	l.done++
 	l.count()
-	l.report.Print(l.out, fmt.Sprintf("%s: %s", i.Name, itemText(i, l.dryRun)))
+	l.report.Print(l.out, wrap(fmt.Sprintf("%s: %s", i.Name, itemText(i, l.dryRun)), l.columns)...)
 }
 
 func (l *tagLines) count() {
@@ -255,7 +258,7 @@ func (l *tagLines) count() {
 }
 
 // writeSummary prints what the tags come to.
-func writeSummary(out io.Writer, s *imagecopy.Summary, dryRun bool) error {
+func writeSummary(out io.Writer, columns int, s *imagecopy.Summary, dryRun bool) error {
 	var text strings.Builder
 	would := ""
 	if dryRun {
@@ -269,8 +272,8 @@ func writeSummary(out io.Writer, s *imagecopy.Summary, dryRun bool) error {
 	if s.Counts.ToConvert > 0 {
 		fmt.Fprintf(&text, ", and of those to be converted %s", estimateText(s.Counts))
 	}
-	text.WriteString("\n")
-	_, err := io.WriteString(out, safetext.Text(text.String()))
+	lines := wrap(safetext.Line(text.String(), 0), columns)
+	_, err := io.WriteString(out, strings.Join(lines, "\n")+"\n")
 	return err
 }
 

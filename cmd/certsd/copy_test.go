@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/opencontainers/go-digest"
+
 	"github.com/certsd/containerd-certsd/internal/imagecopy"
 )
 
@@ -91,7 +93,7 @@ func TestSummaryOfCopy(t *testing.T) {
 	for _, i := range s.Items {
 		shown.item(i)
 	}
-	if err := writeSummary(&out, s, false); err != nil {
+	if err := writeSummary(&out, 0, s, false); err != nil {
 		t.Fatal(err)
 	}
 	const want = `1: sha256:aa copied; 2 layers (3.0 MiB) sent, 1 mounted, 4 there
@@ -109,7 +111,7 @@ func TestSummaryOfCopy(t *testing.T) {
 	estimated := imagecopy.Item{Name: "8", State: imagecopy.Undecided, Counts: imagecopy.Counts{ToConvert: 5, ConvertBytes: 1 << 20, Unmeasured: 2}}
 	out.Reset()
 	shown.item(estimated)
-	if err := writeSummary(&out, &imagecopy.Summary{Items: []imagecopy.Item{estimated}, Counts: estimated.Counts}, true); err != nil {
+	if err := writeSummary(&out, 0, &imagecopy.Summary{Items: []imagecopy.Item{estimated}, Counts: estimated.Counts}, true); err != nil {
 		t.Fatal(err)
 	}
 	const estimate = `8: is not there, and will be converted: an estimate of 5 layers (1.0 MiB, and 2 of unknown size)
@@ -117,6 +119,21 @@ func TestSummaryOfCopy(t *testing.T) {
 `
 	if out.String() != estimate {
 		t.Errorf("got\n%s\nwant\n%s", &out, estimate)
+	}
+	out.Reset()
+	digest := digest.FromString("x")
+	shown = &tagLines{out: &out, columns: 80}
+	shown.item(imagecopy.Item{Name: "1", Digest: digest, State: imagecopy.Copied, Counts: imagecopy.Counts{Sent: 4, Bytes: 1 << 20}})
+	shown.item(imagecopy.Item{Name: strings.Repeat("n", 20), Digest: digest, State: imagecopy.Copied, Replaces: digest})
+	if err := writeSummary(&out, 80, &imagecopy.Summary{Items: []imagecopy.Item{estimated}, Counts: estimated.Counts}, true); err != nil {
+		t.Fatal(err)
+	}
+	wrapped := "1: " + digest.String() + "\n    copied; 4 layers (1.0 MiB) sent\n" +
+		strings.Repeat("n", 20) + ":\n    " + digest.String() + "\n    copied in place of\n    " + digest.String() + "; 0\n    layers (0.0 B) sent\n" +
+		"1 tag: 0 would be copied, 0 identical, 1 to be converted first, 0 failed; 0\n" +
+		"    layers (0.0 B) would be sent, and of those to be converted an estimate of 5\n    layers (1.0 MiB, and 2 of unknown size)\n"
+	if out.String() != wrapped {
+		t.Errorf("on a terminal\n%s\nwant\n%s", &out, wrapped)
 	}
 	ctx, interrupt := context.WithCancel(t.Context())
 	const both = "2 of 7 tags failed; the same command tries again:\n6: a.test/x:6: no\n7: a.test/x:7: context canceled"

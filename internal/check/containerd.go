@@ -18,6 +18,7 @@ import (
 // searched, and by whom.
 type containerdConfig struct {
 	Version  int      `toml:"version"`
+	Imports  []string `toml:"imports"`
 	Disabled []string `toml:"disabled_plugins"`
 	Plugins  struct {
 		CRI3     criConfig  `toml:"io.containerd.cri.v1.images"`
@@ -27,6 +28,9 @@ type containerdConfig struct {
 			ConfigPath string `toml:"config_path"`
 		} `toml:"io.containerd.internal.v1.certsd"`
 	} `toml:"plugins"`
+
+	// parts are the files that it was read from.
+	parts []part
 }
 
 type pathConfig struct {
@@ -56,42 +60,50 @@ func (c *Checker) containerdConfig() (*containerdConfig, []Finding) {
 }
 
 func (c *Checker) readContainerd(file string) (*containerdConfig, []Finding) {
-	data, err := plainfile.Read(file)
-	mark := plainfile.HasMark(data)
-	if err == nil {
-		data, err = plainfile.Text(file, data)
-	}
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		// The command is the next step.
-		words, _, _ := strings.Cut(wordsOf(err), ": convert it with ")
-		f := Finding{
-			Severity: isWarning, Code: ContainerdConfig, Where: file, Message: "cannot be read: " + words,
-			Next: nextForConfig(file, err),
-		}
-		if c.hidden(err) {
-			f = c.ofHidden(f, "")
-		}
-		return nil, []Finding{f}
-	}
 	var config containerdConfig
-	if err := toml.Unmarshal(data, &config); err != nil {
+	marked, at, err := config.read(file)
+	var syntax *tomlError
+	switch {
+	case at == file && errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case errors.As(err, &syntax):
 		return nil, []Finding{{
-			Severity: isWarning, Code: ContainerdConfig, Where: where(file, err),
+			Severity: isWarning, Code: ContainerdConfig, Where: where(at, err),
 			Message: "is not what containerd reads: " + strings.TrimPrefix(printable(err.Error()), "toml: "), Next: "correct it",
 		}}
+	case err != nil:
+		return nil, []Finding{c.unreadConfig(file, at, err)}
 	}
 	findings := c.containerd(file, &config)
-	if mark {
+	for _, at := range slices.Backward(marked) {
 		findings = append([]Finding{{
-			Severity: isWarning, Code: ContainerdConfig, Where: file,
+			Severity: isWarning, Code: ContainerdConfig, Where: at,
 			Message: "begins with a byte order mark: containerd does not read it, and does not start with it",
-			Next:    "remove it: " + plainfile.WithoutMark(file),
+			Next:    "remove it: " + plainfile.WithoutMark(at),
 		}}, findings...)
 	}
 	return &config, findings
+}
+
+// unreadConfig is about a file that cannot be read, which the first one may
+// import.
+func (c *Checker) unreadConfig(file, at string, err error) Finding {
+	// The command is the next step.
+	words, _, _ := strings.Cut(wordsOf(err), ": convert it with ")
+	f := Finding{
+		Severity: isWarning, Code: ContainerdConfig, Where: at, Message: "cannot be read: " + words,
+		Next: nextForConfig(at, err),
+	}
+	if at != file {
+		f.Message = "is imported by " + file + ", and " + f.Message + ": containerd does not start"
+	}
+	if at != file && errors.Is(err, fs.ErrNotExist) {
+		f.Next = "put it there, or take it out of imports"
+	}
+	if c.hidden(err) {
+		f = c.ofHidden(f, "")
+	}
+	return f
 }
 
 func (c *Checker) containerd(file string, config *containerdConfig) []Finding {
@@ -122,8 +134,10 @@ func (c *Checker) containerd(file string, config *containerdConfig) []Finding {
 		paths = append(paths, config.Plugins.Certsd.ConfigPath)
 	}
 	slices.Sort(paths)
+	main := file
 	for _, path := range slices.Compact(paths) {
 		roots := certsd.ParseRoots(path)
+		file = config.fileOf(main, func(part *containerdConfig) bool { return part.hasPath(path) })
 		switch {
 		case len(roots) == 0:
 		case stock && len(roots) > 1 && (!split || path == config.Plugins.Transfer.ConfigPath):
@@ -134,6 +148,12 @@ func (c *Checker) containerd(file string, config *containerdConfig) []Finding {
 		}
 	}
 	return findings
+}
+
+// hasPath reports whether one of the keys is a list of roots.
+func (c *containerdConfig) hasPath(path string) bool {
+	return path == c.Plugins.Transfer.ConfigPath || path == c.Plugins.CRI3.Registry.ConfigPath || path == c.Plugins.CRI2.Registry.ConfigPath ||
+		c.Plugins.Certsd != nil && path == c.Plugins.Certsd.ConfigPath
 }
 
 // nextForConfig is what to do about a file of configuration that cannot be

@@ -78,6 +78,9 @@ func (c *containerdConfig) withoutCRI() bool {
 // ofCRI finds what in CRI's configuration keeps it from starting or, if certsd
 // is there to pull, from using it.
 func (c *containerdConfig) ofCRI(file string, certsd bool) []Finding {
+	file = c.fileOf(file, func(part *containerdConfig) bool {
+		return len(part.Plugins.CRI3.pullsItself()) > 0 || c.Version < 3 && len(part.Plugins.CRI2.pullsItself()) > 0
+	})
 	findings := c.Plugins.CRI3.findings(file, "io.containerd.cri.v1.images", certsd)
 	if c.Version < 3 {
 		findings = append(findings, c.Plugins.CRI2.findings(file, "io.containerd.grpc.v1.cri", certsd)...)

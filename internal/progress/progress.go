@@ -124,11 +124,15 @@ func (r *Reporter) Printf(format string, args ...any) {
 	r.line(fmt.Sprintf(format, args...))
 }
 
-// Print writes a line to another output, above the bars where that is the same
-// terminal. Unlike all else it is written in every mode: it is no progress.
-func (r *Reporter) Print(out io.Writer, text string) {
+// Print writes lines to another output, above the bars where that is the same
+// terminal. Unlike all else they are written in every mode: they are no progress.
+func (r *Reporter) Print(out io.Writer, lines ...string) {
+	var text strings.Builder
+	for _, line := range lines {
+		text.WriteString(printable(line) + "\n")
+	}
 	if r == nil {
-		_, _ = io.WriteString(out, printable(text)+"\n")
+		_, _ = io.WriteString(out, text.String())
 		return
 	}
 	r.mu.Lock()
@@ -136,7 +140,7 @@ func (r *Reporter) Print(out io.Writer, text string) {
 	if wiped := r.wipe(); wiped != "" {
 		_, _ = io.WriteString(r.out, wiped)
 	}
-	_, _ = io.WriteString(out, printable(text)+"\n")
+	_, _ = io.WriteString(out, text.String())
 }
 
 // Status shows how far the whole is, in a line below the bars. Without bars it
