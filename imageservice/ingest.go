@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"sync"
+	"sync/atomic"
 
 	contentapi "github.com/containerd/containerd/api/services/content/v1"
 	"github.com/containerd/containerd/v2/core/content"
@@ -16,8 +17,9 @@ import (
 )
 
 // chunk is how many bytes of a layer go to containerd at a time. More are fewer
-// turns, and less memory is what the rest of the node has.
-const chunk = 1 << 20
+// turns, and less memory is what the rest of the node has. With what is around
+// them they are within gRPC's own bound of a message, 4 MiB.
+const chunk = 4<<20 - 64<<10
 
 // ingester is containerd's content store, into which blobs go without being
 // copied on the way.
@@ -55,47 +57,108 @@ var _ io.ReaderFrom = (*ingest)(nil)
 // chunks are buffers that nobody reads from any more.
 var chunks = sync.Pool{New: func() any { return new([chunk]byte) }}
 
-// buffer returns one that is no larger than needed, and how to give it back.
-func (w *ingest) buffer() (buf []byte, done func()) {
-	if 0 < w.size && w.size <= chunk/4 {
-		return make([]byte, w.size), func() {}
+// ahead are the blobs whose next bytes are read while the last are written. The
+// others take turns: how many layers come at a time is for others to say, how
+// much memory that may take is not.
+var ahead = make(chan struct{}, 3)
+
+// buffers returns one that is no larger than needed, where there is more to come
+// and room for it a second one, and how to give them back. What may still be
+// read from must not be given back; again is to be true otherwise.
+func (w *ingest) buffers() (first, second []byte, done func(again bool)) {
+	if 0 < w.size && w.size <= chunk {
+		return make([]byte, w.size), nil, func(bool) {}
 	}
 	b, _ := chunks.Get().(*[chunk]byte)
-	return b[:], func() { chunks.Put(b) }
+	select {
+	case ahead <- struct{}{}:
+	default:
+		return b[:], nil, func(again bool) {
+			if again {
+				chunks.Put(b)
+			}
+		}
+	}
+	c, _ := chunks.Get().(*[chunk]byte)
+	return b[:], c[:], func(again bool) {
+		if again {
+			chunks.Put(b)
+			chunks.Put(c)
+		}
+		<-ahead
+	}
 }
 
 // ReadFrom implements io.ReaderFrom: content.Copy leaves the copying to it.
 func (w *ingest) ReadFrom(r io.Reader) (written int64, err error) {
-	buf, done := w.buffer()
-	for {
-		n, failed := fill(r, buf)
-		if n > 0 {
-			n, err := w.Writer.Write(buf[:n])
+	buf, spare, done := w.buffers()
+	in := &filler{from: r}
+	for got := in.fill(buf); ; {
+		var next chan filled
+		if got.err == nil && spare != nil {
+			next = in.ahead(spare)
+		}
+		if got.n > 0 {
+			n, err := w.Writer.Write(buf[:got.n])
 			written += int64(n)
 			if err != nil {
-				// The buffer may still be read from, and is not used again.
+				in.stop(next)
+				done(false)
 				return written, err
 			}
 		}
-		if failed != nil {
-			done()
-			if failed == io.EOF { //nolint:errorlint // a reader returns it bare
-				failed = nil
+		if got.err != nil {
+			done(true)
+			if got.err == io.EOF { //nolint:errorlint // a reader returns it bare
+				return written, nil
 			}
-			return written, failed
+			return written, got.err
 		}
+		if next == nil {
+			got = in.fill(buf)
+			continue
+		}
+		got = <-next
+		buf, spare = spare, buf
 	}
+}
+
+// filler reads into buffers.
+type filler struct {
+	from    io.Reader
+	stopped atomic.Bool
+}
+
+// filled is what came into one, and why no more did, nil if it is full.
+type filled struct {
+	n   int
+	err error
 }
 
 // fill reads until buf is full. Unlike io.ReadFull it leaves errors as they are:
 // one of the reader says that something was cut.
-func fill(r io.Reader, buf []byte) (n int, err error) {
-	for n < len(buf) && err == nil {
-		var read int
-		read, err = r.Read(buf[n:])
-		n += read
+func (f *filler) fill(buf []byte) (got filled) {
+	for got.n < len(buf) && got.err == nil && !f.stopped.Load() {
+		var n int
+		n, got.err = f.from.Read(buf[got.n:])
+		got.n += n
 	}
-	return n, err
+	return got
+}
+
+// ahead fills meanwhile.
+func (f *filler) ahead(buf []byte) chan filled {
+	got := make(chan filled, 1)
+	go func() { got <- f.fill(buf) }()
+	return got
+}
+
+// stop waits for the read under way: the reader is the caller's again then.
+func (f *filler) stop(next <-chan filled) {
+	f.stopped.Store(true)
+	if next != nil {
+		<-next
+	}
 }
 
 // Write implements io.Writer.

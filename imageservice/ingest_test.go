@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	contentapi "github.com/containerd/containerd/api/services/content/v1"
 	"github.com/containerd/containerd/v2/core/content"
@@ -112,6 +113,91 @@ func TestIngestBuffers(t *testing.T) {
 			t.Fatal("a buffer that may still be read from is used again")
 		}
 	}
+}
+
+// The next bytes are read while the last are written, where there is room, and
+// nobody reads any more once a write has failed.
+func TestIngestReadsAhead(t *testing.T) {
+	refused := errors.New("refused")
+	for _, want := range []error{nil, refused} {
+		from := &tallied{Reader: bytes.NewReader(noise(3 * chunk)), second: make(chan struct{})}
+		to := &waiting{until: from.second, err: want, t: t}
+		n, err := (&ingest{Writer: to}).ReadFrom(from)
+		from.read++ // is ours again: the race detector looks
+		if !errors.Is(err, want) || want == nil && n != 3*chunk {
+			t.Errorf("%d bytes, %v, want %v", n, err, want)
+		}
+	}
+	if len(ahead) != 0 {
+		t.Errorf("%d places are taken", len(ahead))
+	}
+}
+
+// Where there is no room, one buffer has to do.
+func TestIngestIsBounded(t *testing.T) {
+	for range cap(ahead) {
+		ahead <- struct{}{}
+		t.Cleanup(func() { <-ahead })
+	}
+	first, second, done := (&ingest{}).buffers()
+	defer done(true)
+	if len(first) != chunk || second != nil {
+		t.Errorf("buffers of %d and %d bytes", len(first), len(second))
+	}
+	small, second, _ := (&ingest{size: 7}).buffers()
+	if len(small) != 7 || second != nil {
+		t.Errorf("buffers of %d and %d bytes for 7", len(small), len(second))
+	}
+	var out collected
+	if n, err := (&ingest{Writer: &out}).ReadFrom(bytes.NewReader(noise(2*chunk + 1))); err != nil || n != 2*chunk+1 || !bytes.Equal(out.got, noise(2*chunk+1)) {
+		t.Errorf("%d bytes, %v", n, err)
+	}
+}
+
+// tallied tells when more than a chunk has been read.
+type tallied struct {
+	io.Reader
+	read   int
+	second chan struct{}
+}
+
+func (c *tallied) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	if c.read <= chunk && c.read+n > chunk {
+		close(c.second)
+	}
+	c.read += n
+	return n, err
+}
+
+// waiting is written once more has been read.
+type waiting struct {
+	content.Writer
+	until chan struct{}
+	err   error
+	t     *testing.T
+}
+
+func (w *waiting) Write(p []byte) (int, error) {
+	select {
+	case <-w.until:
+	case <-time.After(time.Minute):
+		w.t.Error("nothing is read meanwhile")
+	}
+	if w.err != nil {
+		return 0, w.err
+	}
+	return len(p), nil
+}
+
+type collected struct {
+	content.Writer
+	got []byte
+}
+
+func (c *collected) Write(p []byte) (int, error) {
+	c.got = append(c.got, p...)
+	return len(p), nil
 }
 
 type keeper struct {
