@@ -17,9 +17,8 @@ import (
 )
 
 // chunk is how many bytes of a layer go to containerd at a time. More are fewer
-// turns, and less memory is what the rest of the node has. With what is around
-// them they are within gRPC's own bound of a message, 4 MiB.
-const chunk = 4<<20 - 64<<10
+// turns, and less memory is what the rest of the node has.
+const chunk = 2 << 20
 
 // ingester is containerd's content store, into which blobs go without being
 // copied on the way.
