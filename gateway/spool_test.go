@@ -21,6 +21,8 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+
+	"github.com/certsd/containerd-certsd/internal/bounded"
 )
 
 // blobServer serves one blob as a test wants it to, and counts.
@@ -329,6 +331,51 @@ func TestCutDownloadsGoOn(t *testing.T) {
 			g.spoolsAreEmpty(t)
 		})
 	}
+}
+
+// slowBody is the beginning of a blob that came too slowly for the rest to be
+// waited for.
+type slowBody struct{ io.ReadCloser }
+
+func (s *slowBody) Read(p []byte) (int, error) {
+	n, err := s.ReadCloser.Read(p)
+	if err != nil {
+		err = &bounded.SlowError{Host: "slow.example", Bytes: 9, Waited: time.Minute}
+	}
+	return n, err
+}
+
+// TestSlowDownloadIsGivenUp: nobody asks for its rest.
+func TestSlowDownloadIsGivenUp(t *testing.T) {
+	t.Parallel()
+	b := newBlobServer(1 << 20)
+	b.handler = func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Range") != "" {
+			b.whole(w, r)
+			return
+		}
+		b.half(w)
+		panic(http.ErrAbortHandler)
+	}
+	u := newUpstream(t, b)
+	g := newGateway(t, nil, u)
+	open := g.handler.spools.open
+	g.handler.spools.open = func(ctx context.Context, to *target, offset int64) (*http.Response, error) {
+		resp, err := open(ctx, to, offset)
+		if err == nil && offset == 0 {
+			resp.Body = &slowBody{resp.Body}
+		}
+		return resp, err
+	}
+	resp := g.open(t, b.path(u))
+	defer resp.Body.Close()
+	if body, err := io.ReadAll(resp.Body); err == nil {
+		t.Errorf("%d bytes and no error", len(body))
+	}
+	if got := b.asked(); len(got) != 1 {
+		t.Errorf("asked %q", got)
+	}
+	g.spoolsAreEmpty(t)
 }
 
 func TestDownloadEndsWithItsLastReader(t *testing.T) {

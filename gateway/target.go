@@ -185,7 +185,7 @@ func looksLikeHost(s string) bool {
 
 // underscorePort is a port in a path: "registry.example_5000", as a colon is
 // nothing that a reference can have after its first slash.
-var underscorePort = regexp.MustCompile(`^([^_:]+)_([0-9]{1,5})$`)
+var underscorePort = regexp.MustCompile(`^([^_:]+)_(0*[0-9]{1,5})$`)
 
 func withPort(s string) string {
 	if m := underscorePort.FindStringSubmatch(s); m != nil {

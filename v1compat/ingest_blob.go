@@ -15,7 +15,6 @@ type blobWriter struct {
 	store    content.Store
 	ref      string
 	rewrites bool // what is written is not what is received
-	big      bool // it needs more memory
 	w        content.Writer
 	size     int64
 	existed  bool // the blob committed was there before

@@ -8,7 +8,6 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-	"golang.org/x/sync/semaphore"
 )
 
 // fetch brings one entry's layer into the store.
@@ -77,32 +76,27 @@ func (f *fetch) mayRefetch(err error) bool {
 	return f.damaged == 1
 }
 
-// bigWindow lets one layer at a time use more memory than others.
-var bigWindow = semaphore.NewWeighted(1)
-
 // once fetches the whole layer, of which stream is the beginning.
 func (f *fetch) once(ctx context.Context, stream *LayerStream) (outcome, error) {
 	f.feed = newFeed(stream)
 	f.report(true)
 	check := newVerifier(f.entry)
 	w := &blobWriter{store: f.Store, ref: f.ref()}
+	release := func() {}
+	defer func() { release() }()
 	in := &intake{limits: f.Limits, guard: bombGuard{image: &f.all}, sum: check.writer(), open: func(p plan) (io.Writer, error) {
 		if p.large {
-			if err := bigWindow.Acquire(ctx, 1); err != nil {
+			var err error
+			if release, err = largeWindows.acquire(ctx, f.img.Registry); err != nil {
+				release = func() {}
 				return nil, err
 			}
-			w.big = true
 		}
 		if len(p.peel) > 0 {
 			w.ref, w.rewrites = refRewrite+string(f.fp), true
 		}
 		return w, w.open(ctx)
 	}}
-	defer func() {
-		if w.big {
-			bigWindow.Release(1)
-		}
-	}()
 	if err := f.copy(ctx, stream, in.write); err != nil {
 		err = in.abort(err)
 		w.leave(ctx, err, f.sound())

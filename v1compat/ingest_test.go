@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/certsd/containerd-certsd/internal/bounded"
 	"github.com/certsd/containerd-certsd/v1compat/v1test"
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/errdefs"
@@ -184,6 +185,7 @@ func TestGivenUpLayers(t *testing.T) {
 		{"always damaged", []step{{data: damaged(gz)}}, "decompress [gzip]", 2},
 		{"changes with every answer", changing(tar), "unexpected EOF", 70},
 		{"comes on, but with long waits", waits(), "given up after", 70},
+		{"too slow", []step{{cut: 500_000, cutErr: &bounded.SlowError{Host: "slow.example", Bytes: 9, Waited: time.Minute}}, {}}, "slow.example sent 9 bytes", 1},
 		{"endless little pieces", []step{{cut: 10_000}}, "given up after", 70},
 	}
 	for _, row := range rows {

@@ -11,6 +11,9 @@ import (
 	containerd "github.com/containerd/containerd/v2/pkg/reference"
 	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
+
+	"github.com/certsd/containerd-certsd/certsd/hostname"
+
 	// Digests of references are verified with these.
 	_ "crypto/sha256"
 	_ "crypto/sha512"
@@ -32,12 +35,12 @@ type Ref struct {
 // Without a host it is Docker Hub's, without tag and digest the tag is latest.
 // Both a tag and a digest are kept.
 func Parse(s string) (Ref, error) {
-	named, err := reference.ParseNormalizedNamed(s)
+	named, host, err := parse(s)
 	if err != nil {
 		return Ref{}, &Error{Text: s, Err: err}
 	}
 	named = reference.TagNameOnly(named)
-	r := Ref{Host: reference.Domain(named), Repository: reference.Path(named)}
+	r := Ref{Host: host, Repository: reference.Path(named)}
 	if t, ok := named.(reference.Tagged); ok {
 		r.Tag = t.Tag()
 	}
@@ -48,6 +51,27 @@ func Parse(s string) (Ref, error) {
 		return Ref{}, &Error{Text: s, Err: err}
 	}
 	return r, nil
+}
+
+// stand is in the place of a host that Docker's grammar has no spelling for.
+const stand = "registry.invalid"
+
+// parse reads a reference by Docker's grammar, except that its host may be
+// spelt in every way that directories and clients of containerd know: with a dot
+// at its end, or as an IPv4 address in IPv6, as canonical names have it.
+func parse(s string) (named reference.Named, host string, err error) {
+	if named, err = reference.ParseNormalizedNamed(s); err == nil {
+		return named, reference.Domain(named), nil
+	}
+	host, rest, found := strings.Cut(s, "/")
+	if _, no := hostname.Canonical(host); no != nil || !found || !strings.ContainsAny(host, ".:") {
+		return nil, "", err
+	}
+	named, again := reference.ParseNormalizedNamed(stand + "/" + rest)
+	if again != nil {
+		return nil, "", err
+	}
+	return named, host, nil
 }
 
 // check refuses what containerd would not understand or understand otherwise,
@@ -63,14 +87,14 @@ func (r Ref) check() error {
 // ParseRepository reads a name without tag and digest, [HOST[:PORT]/]NAME, for
 // commands that are about all tags. Tag and Digest are empty.
 func ParseRepository(s string) (Ref, error) {
-	named, err := reference.ParseNormalizedNamed(s)
+	named, host, err := parse(s)
 	if err != nil {
 		return Ref{}, &Error{Text: s, Err: err}
 	}
 	if !reference.IsNameOnly(named) {
 		return Ref{}, &Error{Text: s, Err: errNotOnlyName}
 	}
-	r := Ref{Host: reference.Domain(named), Repository: reference.Path(named)}
+	r := Ref{Host: host, Repository: reference.Path(named)}
 	if err := r.check(); err != nil {
 		return Ref{}, &Error{Text: s, Err: err}
 	}

@@ -57,7 +57,7 @@ var imports = map[string][]string{
 	"internal/discreet":      nil,
 	"internal/gatewayconfig": {"certsd/hostname", "internal/safepath"},
 	"internal/imagecopy":     {"certsd/hostname", "internal/checkedstore", "internal/safepath", "resolver", "v1compat"},
-	"internal/imageref":      nil,
+	"internal/imageref":      {"certsd/hostname"},
 	"internal/layout":        nil,
 	"internal/manifest":      nil,
 	"internal/migrate":       {"certsd", "certsd/hostname", "internal/pemfile", "internal/plainfile", "internal/safepath"},
