@@ -37,7 +37,8 @@ func getMain() {
 		}
 		defer resp.Body.Close()
 		if resp.StatusCode != http.StatusOK {
-			return fmt.Errorf("%s: %s", args[0], resp.Status)
+			said, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10))
+			return fmt.Errorf("%s: %s: %s", args[0], resp.Status, said)
 		}
 		_, err = io.Copy(os.Stdout, resp.Body)
 		return err

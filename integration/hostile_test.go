@@ -45,6 +45,7 @@ func hostileMain() {
 		})
 		stalling(mux)
 		echoing(mux, args[0])
+		deceiving(mux, args[0])
 		listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", args[0])
 		if err != nil {
 			return err
