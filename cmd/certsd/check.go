@@ -19,7 +19,7 @@ import (
 func checkCommand(stdout, stderr io.Writer) *cli.Command {
 	var hosts hostFlags
 	var asJSON, all, offline, push bool
-	var config, within string
+	var config, docker, within string
 	return &cli.Command{
 		Name:      "check",
 		Usage:     "say what is configured for a registry, what the registry answers, and what to do",
@@ -39,6 +39,7 @@ func checkCommand(stdout, stderr io.Writer) *cli.Command {
 			&cli.BoolFlag{Name: "json", Usage: "print the findings and all else as JSON", Destination: &asJSON},
 			&cli.BoolFlag{Name: "all", Usage: "check every directory", Destination: &all},
 			&cli.StringFlag{Name: "config", Usage: "see in containerd's `FILE` that it searches these directories", Value: check.DefaultConfig, Destination: &config},
+			&cli.StringFlag{Name: "docker-config", Usage: "see in Docker's `FILE` why Docker may reach a registry all the same", Value: check.DefaultDockerConfig, Destination: &docker},
 			&cli.StringFlag{Name: "expiring", Usage: "warn of, and fail for, each certificate and CA that ends within `TIME`, such as 30d, 2w or 12h", Destination: &within},
 			&cli.BoolFlag{Name: "push", Usage: "try whether the repository may be pushed to, too, and leave nothing there", Destination: &push},
 			&cli.BoolFlag{Name: "offline", Usage: "look at the files alone, and ask no server", Destination: &offline},
@@ -56,7 +57,7 @@ func checkCommand(stdout, stderr io.Writer) *cli.Command {
 			if err != nil {
 				return &usageError{err}
 			}
-			checker := &check.Checker{Roots: hosts.roots(), SystemRoots: hosts.systemRoots, Offline: offline, Push: push, Config: config, Expiring: expiring}
+			checker := &check.Checker{Roots: hosts.roots(), SystemRoots: hosts.systemRoots, Offline: offline, Push: push, Config: config, DockerConfig: docker, Expiring: expiring}
 			credentials, err := dockerCredentials(ctx)
 			if err != nil {
 				fmt.Fprintf(stderr, "certsd: going on without credentials: %v\n", err)

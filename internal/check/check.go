@@ -19,6 +19,7 @@ import (
 	"github.com/certsd/containerd-certsd/certsd"
 	"github.com/certsd/containerd-certsd/internal/discreet"
 	"github.com/certsd/containerd-certsd/internal/imageref"
+	"github.com/certsd/containerd-certsd/internal/migrate"
 	"github.com/certsd/containerd-certsd/resolver"
 )
 
@@ -48,6 +49,10 @@ type Checker struct {
 	// Config is containerd's configuration file, which says who pulls in which
 	// way. Empty, or a file that is not there, means that certsd alone does.
 	Config string
+	// DockerConfig is Docker's daemon.json, which may be why Docker reaches a
+	// registry that others do not. Empty, or a file that is not there, says
+	// nothing.
+	DockerConfig string
 	// ImageService is the socket of "certsd cri". Empty means its default.
 	ImageService string
 	// Debug, if set, is told each step. It may be called concurrently.
@@ -71,6 +76,10 @@ type Checker struct {
 	// config is what Config says, nil for nothing.
 	config   *containerdConfig
 	findings []Finding
+	// docker is what DockerConfig says, nil for nothing.
+	readDocker     sync.Once
+	docker         *migrate.Docker
+	dockerFindings []Finding
 }
 
 // Registry checks a registry, host or host:port, and if target goes on with a
@@ -105,7 +114,9 @@ func (c *Checker) Registry(ctx context.Context, target string) (*Registry, error
 			return nil, err
 		}
 	}
+	r.staleCopies()
 	r.conclude()
+	r.asDocker()
 	config, _ := c.containerdConfig()
 	r.ways(discreet.Context(ctx), c.plans(config))
 	return r.report, ctx.Err()

@@ -123,7 +123,7 @@ func (p *printer) wrapped(first, rest, text string) {
 }
 
 // command finds where a command begins that ends a next step.
-var command = regexp.MustCompile(`(?:^|: )((?:certsd|sudo|openssl|iconv|sed|chmod|docker|ls|mv) [^:,;]*(?::\S[^,;]*)*)$`)
+var command = regexp.MustCompile(`(?:^|: )((?:certsd|sudo|openssl|iconv|sed|chmod|cp|docker|ls|mv) [^:,;]*(?::\S[^,;]*)*)$`)
 
 // next prints what to do. A command that ends it has a line for itself, so that
 // it can be copied: where it has no room in one, it goes on behind a backslash.

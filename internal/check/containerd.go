@@ -42,10 +42,11 @@ var replaced = []string{"io.containerd.transfer.v1.local", "io.containerd.grpc.v
 
 // Containerd finds what containerd's configuration file has to do with the
 // roots: the directories may be right, and not be read. A file that does not
-// exist has nothing to say.
+// exist has nothing to say. It finds, too, that Docker's cannot be read.
 func (c *Checker) Containerd() []Finding {
 	_, findings := c.containerdConfig()
-	return findings
+	_, ofDocker := c.dockerConfig()
+	return slices.Concat(findings, ofDocker)
 }
 
 // containerdConfig reads the configuration once. It is nil where there is none,

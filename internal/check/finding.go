@@ -70,6 +70,10 @@ const (
 	DeprecatedKeys      Code = "deprecated-keys"
 	CRIPullsItself      Code = "cri-pulls-itself"
 	CRIDoesNotStart     Code = "cri-does-not-start"
+	CopyStale           Code = "copy-stale"
+	DockerConfig        Code = "docker-config"
+	DockerInsecure      Code = "docker-insecure"
+	DockerMirror        Code = "docker-mirror"
 )
 
 const (

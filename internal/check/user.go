@@ -47,6 +47,9 @@ func (c *Checker) asRoot(target string) string {
 	if c.Config != "" && c.Config != DefaultConfig {
 		command += " --config " + shellWord(c.Config)
 	}
+	if c.DockerConfig != "" && c.DockerConfig != DefaultDockerConfig {
+		command += " --docker-config " + shellWord(c.DockerConfig)
+	}
 	if c.Push {
 		command += " --push"
 	}

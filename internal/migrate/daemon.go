@@ -18,6 +18,14 @@ type daemonConfig struct {
 	mirrors []*endpoint
 	// insecure are the registries that need no valid certificate, or no TLS.
 	insecure map[string]place
+	// ranges are those of addresses of which the same is said.
+	ranges []addresses
+}
+
+// addresses is a range of addresses, and where it is named.
+type addresses struct {
+	network *net.IPNet
+	at      place
 }
 
 // daemonJSON are the keys of daemon.json that concern registries.
@@ -150,6 +158,7 @@ func (r daemonReader) insecure(d *daemonConfig, name string) {
 			// Docker's default, and containerd's.
 			return
 		}
+		d.ranges = append(d.ranges, addresses{network, at})
 		r.notes.add(Lost, at, "the range %s: name each registry in it", network)
 		return
 	}

@@ -1,0 +1,101 @@
+package check
+
+import (
+	"crypto/x509"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/internal/migrate"
+	"github.com/certsd/containerd-certsd/internal/plainfile"
+)
+
+// staleCopies finds the certificates that hide one of the same name which was
+// issued later: Docker's directory was copied, and is what somebody renews.
+func (r *run) staleCopies() {
+	candidates := r.inspection.Candidates
+	for i, c := range candidates {
+		if c.State != certsd.Used {
+			continue
+		}
+		for _, source := range r.sources(c, candidates[i+1:]) {
+			for _, name := range c.Files {
+				r.staleCopy(filepath.Join(c.Path, name), filepath.Join(source, name))
+			}
+		}
+	}
+}
+
+// sources are the directories that the files of one may be copies of: those for
+// the same host in later roots, and those that its hosts.toml was made of.
+func (r *run) sources(c certsd.Candidate, later []certsd.Candidate) []string {
+	var dirs []string
+	add := func(dir string) {
+		if dir != c.Path && !slices.Contains(dirs, dir) && len(dirs) < maxNamed {
+			dirs = append(dirs, dir)
+		}
+	}
+	for _, other := range later {
+		if other.For == c.For && len(other.Files) > 0 && filepath.Dir(other.Path) != filepath.Dir(c.Path) {
+			add(other.Path)
+		}
+	}
+	// One that cannot be read has its own finding.
+	text, _ := plainfile.ReadText(filepath.Join(c.Path, kindHosts))
+	for _, dir := range migrate.MadeOf(text) {
+		if filepath.IsAbs(dir) && sameHost(dir, c.Path) && isDir(dir) {
+			add(dir)
+		}
+	}
+	return dirs
+}
+
+// sameHost reports whether two directories are named after the same host.
+func sameHost(a, b string) bool {
+	a, b = filepath.Base(a), filepath.Base(b)
+	x, errX := certsd.CanonicalDir(a)
+	y, errY := certsd.CanonicalDir(b)
+	return a == b || errX == nil && errY == nil && x == y
+}
+
+func (r *run) staleCopy(path, source string) {
+	ext := filepath.Ext(path)
+	if ext != ".crt" && ext != ".cert" {
+		return
+	}
+	if _, err := os.Stat(source); err != nil {
+		return
+	}
+	here, there := newest(r.examine(path).Certificates), newest(r.examine(source).Certificates)
+	if here.IsZero() || !there.After(here) {
+		return
+	}
+	files := shellWord(source)
+	if key := strings.TrimSuffix(source, ext) + ".key"; ext == ".cert" && exists(key) {
+		files += " " + shellWord(key)
+	}
+	r.find(Finding{
+		Severity: isWarning, Code: CopyStale, Where: path,
+		Message: "is stale: " + source + ", of the same name, was issued later, and this one counts",
+		Next:    "if this one is its copy: cp " + files + " " + shellWord(filepath.Dir(path)+"/"),
+	})
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// newest is when the last of certificates begins to be valid.
+func newest(certs []*x509.Certificate) time.Time {
+	var at time.Time
+	for _, cert := range certs {
+		if cert.NotBefore.After(at) {
+			at = cert.NotBefore
+		}
+	}
+	return at
+}

@@ -1,0 +1,81 @@
+package migrate
+
+import (
+	"net"
+	"regexp"
+	"strings"
+)
+
+// Docker is what a daemon.json says about registries, for who asks why Docker
+// reaches one that others do not.
+type Docker struct{ config daemonConfig }
+
+// ReadDocker reads a daemon.json. That there is none is an error of package fs.
+func ReadDocker(file string) (*Docker, error) {
+	data, err := readConfig(file)
+	if err != nil {
+		return nil, err
+	}
+	config, err := parseDaemon(file, data, new(notes))
+	if err != nil {
+		return nil, err
+	}
+	return &Docker{config}, nil
+}
+
+// Said is an entry of a daemon.json.
+type Said struct {
+	// File and Line are where its key is.
+	File string
+	Line int
+	// Entry is a registry, a range of addresses, or the address of a mirror as
+	// hosts.toml names it.
+	Entry string
+	// Override tells that the address of a mirror is one with override_path.
+	Override bool
+}
+
+// Insecure finds why Docker needs no valid certificate, and no TLS, of a host:
+// it is named, or it or one of its addresses is in a range.
+func (d *Docker) Insecure(host string, ips ...net.IP) (Said, bool) {
+	for name, at := range d.config.insecure {
+		if hostKey(name) == hostKey(host) {
+			return Said{File: at.file, Line: at.line, Entry: name}, true
+		}
+	}
+	name, _, _ := cutPort(host)
+	ips = append(ips, net.ParseIP(strings.Trim(name, "[]")))
+	for _, r := range d.config.ranges {
+		for _, ip := range ips {
+			if r.network.Contains(ip) {
+				return Said{File: r.at.file, Line: r.at.line, Entry: r.network.String()}, true
+			}
+		}
+	}
+	return Said{}, false
+}
+
+// Mirrors are those that Docker asks for a registry before the registry itself:
+// it has some for Docker Hub alone.
+func (d *Docker) Mirrors(registry string) []Said {
+	if registry != dockerHub && registry != hubServer {
+		return nil
+	}
+	var said []Said
+	for _, e := range d.config.mirrors {
+		said = append(said, Said{File: e.at.file, Line: e.at.line, Entry: e.address(), Override: e.override()})
+	}
+	return said
+}
+
+var madeOf = regexp.MustCompile(`^# What (.*) said\.\n`)
+
+// MadeOf are the files and directories that a hosts.toml which New planned was
+// made of, nil for any other.
+func MadeOf(hosts []byte) []string {
+	m := madeOf.FindSubmatch(hosts)
+	if m == nil {
+		return nil
+	}
+	return strings.Split(string(m[1]), ", ")
+}
