@@ -13,6 +13,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	runtime "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/certsd/containerd-certsd/internal/jsonwords"
 )
 
 // facts keep what a containerd has told of its configuration. It cannot change
@@ -123,7 +125,7 @@ const keyModelNode = "node"
 func (c *configuration) fromStatus(text string) error {
 	var s statusConfig
 	if err := json.Unmarshal([]byte(text), &s); err != nil {
-		return err
+		return jsonwords.Of(err)
 	}
 	c.snapshotter = s.Containerd.Snapshotter
 	c.discard = s.Containerd.DiscardUnpackedLayers

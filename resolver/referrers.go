@@ -19,6 +19,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/certsd/containerd-certsd/internal/jsonwords"
 	"github.com/certsd/containerd-certsd/internal/manifest"
 )
 
@@ -155,7 +156,7 @@ func referrersIn(body []byte) ([]ocispec.Descriptor, error) {
 		return nil, err
 	}
 	if err := json.Unmarshal(body, &index); err != nil {
-		return nil, inWords(err)
+		return nil, jsonwords.Of(err)
 	}
 	isIndex := images.IsIndexType(index.MediaType)
 	switch {

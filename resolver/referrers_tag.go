@@ -13,6 +13,8 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/certsd/containerd-certsd/internal/jsonwords"
 )
 
 const (
@@ -166,7 +168,7 @@ func (r *Resolver) referrer(ctx context.Context, spec reference.Spec, rh docker.
 	}
 	var m referrer
 	if err := json.Unmarshal(a.body, &m); err != nil {
-		return nil, fmt.Errorf("%s: %w", d.Digest, inWords(err))
+		return nil, fmt.Errorf("%s: %w", d.Digest, jsonwords.Of(err))
 	}
 	return &m, nil
 }

@@ -135,7 +135,7 @@ func TestReferrersAreWhole(t *testing.T) {
 		"neither":                     {registry: http.NotFoundHandler()},
 		"an empty list":               {registry: api(string(index()))},
 		"null":                        {registry: api(`{"schemaVersion":2,"mediaType":"` + ocispec.MediaTypeImageIndex + `","manifests":null}`)},
-		"a page of the login":         {registry: api("<html>"), err: "answers with no list of referrers: invalid character '<'"},
+		"a page of the login":         {registry: api("<html>"), err: "answers with no list of referrers: it is no JSON, from byte 1 on"},
 		"no index":                    {registry: api(`{}`), err: "answers with no list of referrers: it is no index"},
 		"a manifest":                  {registry: api(string(two.bodies[two.list[0].Digest.String()])), err: "answers with no list of referrers: it is no index"},
 		"errors with status 200":      {registry: api(`{"errors":[],"manifests":[]}`), err: "it is no index"},

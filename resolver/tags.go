@@ -16,6 +16,7 @@ import (
 	"github.com/containerd/errdefs"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/internal/jsonwords"
 )
 
 const (
@@ -157,20 +158,7 @@ func tagsIn(body []byte) ([]string, error) {
 	if err == nil && (list.Errors != nil || list.Name == nil && list.Tags == nil) {
 		err = errors.New("it has neither a name nor tags")
 	}
-	return list.Tags, inWords(err)
-}
-
-// inWords says what is wrong with JSON without the names of Go's types.
-func inWords(err error) error {
-	var wrong *json.UnmarshalTypeError
-	switch {
-	case !errors.As(err, &wrong):
-		return err
-	case wrong.Field == "":
-		return fmt.Errorf("a JSON %s does not belong there", wrong.Value)
-	default:
-		return fmt.Errorf("its %s is a JSON %s, which does not belong there", wrong.Field, wrong.Value)
-	}
+	return list.Tags, jsonwords.Of(err)
 }
 
 // oddList is of a status that servers have for what they do not know.

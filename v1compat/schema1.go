@@ -9,6 +9,8 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
+
+	"github.com/certsd/containerd-certsd/internal/jsonwords"
 )
 
 // Media types of schema 1 manifests. Registries also serve them as plain
@@ -61,7 +63,7 @@ type Schema1Layer struct {
 func ParseSchema1(body []byte, want digest.Digest) (*Schema1, error) {
 	m, err := parseSchema1(body, want)
 	if err != nil {
-		return nil, fmt.Errorf("schema 1 manifest: %w: %w", inWords(err), errdefs.ErrInvalidArgument)
+		return nil, fmt.Errorf("schema 1 manifest: %w: %w", err, errdefs.ErrInvalidArgument)
 	}
 	return m, nil
 }
@@ -103,7 +105,7 @@ func parseSchema1(body []byte, want digest.Digest) (*Schema1, error) {
 	}
 	var doc schema1Document
 	if err := json.Unmarshal(payload, &doc); err != nil {
-		return nil, fmt.Errorf("payload: %w", err)
+		return nil, fmt.Errorf("payload: %w", jsonwords.Of(err))
 	}
 	m := &Schema1{
 		Name: doc.Name, Tag: doc.Tag, Architecture: doc.Architecture,
@@ -154,7 +156,7 @@ func (d *schema1Document) layers() ([]Schema1Layer, error) {
 		}
 		var id schema1IDs
 		if err := json.Unmarshal(l.JSON, &id); err != nil {
-			return nil, fmt.Errorf("history[%d]: %w", i, inWords(err))
+			return nil, fmt.Errorf("history[%d]: %w", i, jsonwords.Of(err))
 		}
 		l.Throwaway = id.Throwaway
 		// Docker once pushed images with a step twice in a row.
@@ -220,21 +222,4 @@ func (m *Schema1) Image(registry, repository string, open func(ctx context.Conte
 		})
 	}
 	return img
-}
-
-// inWords says what is wrong with JSON without the names of Go's types and in
-// other words than a parser's.
-func inWords(err error) error {
-	var wrong *json.UnmarshalTypeError
-	var form *json.SyntaxError
-	if errors.As(err, &form) && err == error(form) { //nolint:errorlint // what wraps it says more
-		return fmt.Errorf("it is no JSON, from byte %d on", max(1, form.Offset))
-	}
-	if !errors.As(err, &wrong) {
-		return err
-	}
-	if wrong.Field == "" {
-		return fmt.Errorf("a JSON %s is where an object belongs", wrong.Value)
-	}
-	return fmt.Errorf("its %s is a JSON %s, which does not belong there", wrong.Field, wrong.Value)
 }

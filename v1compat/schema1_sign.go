@@ -17,6 +17,8 @@ import (
 	"strings"
 
 	"github.com/go-jose/go-jose/v4"
+
+	"github.com/certsd/containerd-certsd/internal/jsonwords"
 )
 
 // Bounds of what a manifest can make its reader compute. It brings the key
@@ -50,7 +52,7 @@ func openSchema1(body []byte) (payload []byte, signed bool, err error) {
 		Signatures []jws `json:"signatures"`
 	}
 	if err := json.Unmarshal(body, &doc); err != nil {
-		return nil, false, err
+		return nil, false, jsonwords.Of(err)
 	}
 	if len(doc.Signatures) == 0 {
 		return body, false, nil
@@ -85,7 +87,7 @@ func (s *jws) payload(body []byte) ([]byte, error) {
 		Tail   string `json:"formatTail"`
 	}
 	if err := json.Unmarshal(raw, &format); err != nil {
-		return nil, fmt.Errorf("protected: %w", err)
+		return nil, fmt.Errorf("protected: %w", jsonwords.Of(err))
 	}
 	tail, err := decode64(format.Tail)
 	if err != nil {

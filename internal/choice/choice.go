@@ -16,6 +16,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/certsd/containerd-certsd/internal/jsonwords"
 	"github.com/certsd/containerd-certsd/internal/manifest"
 )
 
@@ -56,7 +57,7 @@ func Flatten(ctx context.Context, f remotes.Fetcher, desc ocispec.Descriptor) (o
 			}
 			if depth == 0 {
 				if err := json.Unmarshal(body, &top); err != nil {
-					return top, nil, fmt.Errorf("%s: %w", desc.Digest, err)
+					return top, nil, fmt.Errorf("%s: %w", desc.Digest, jsonwords.Of(err))
 				}
 			}
 			for _, m := range index.Manifests {

@@ -22,6 +22,7 @@ import (
 	boltErrors "go.etcd.io/bbolt/errors"
 
 	"github.com/certsd/containerd-certsd/internal/checkedstore"
+	"github.com/certsd/containerd-certsd/internal/jsonwords"
 	"github.com/certsd/containerd-certsd/internal/safepath"
 )
 
@@ -220,7 +221,7 @@ func get(tx *bolt.Tx, d digest.Digest) (set map[string]string, err error) {
 		return nil, nil
 	}
 	if err := json.Unmarshal(value, &set); err != nil {
-		return nil, fmt.Errorf("labels of %s: %w", d, err)
+		return nil, fmt.Errorf("labels of %s: %w", d, jsonwords.Of(err))
 	}
 	return set, nil
 }

@@ -9,6 +9,8 @@ import (
 
 	"github.com/containerd/containerd/v2/core/images"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/certsd/containerd-certsd/internal/jsonwords"
 )
 
 // check is what has to be right about a descriptor before anything is asked
@@ -55,7 +57,7 @@ func childrenOf(desc ocispec.Descriptor, body []byte) ([]child, error) {
 		Manifests []ocispec.Descriptor `json:"manifests"`
 	}
 	if err := json.Unmarshal(body, &doc); err != nil {
-		return nil, &unusableError{fmt.Errorf("%s: no manifest: %w", desc.Digest, err)}
+		return nil, &unusableError{fmt.Errorf("%s: no manifest: %w", desc.Digest, jsonwords.Of(err))}
 	}
 	var children []child
 	switch {

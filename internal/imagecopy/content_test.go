@@ -72,7 +72,7 @@ func TestManifestsThatCannotBeCopied(t *testing.T) {
 	image, index := ocispec.MediaTypeImageManifest, ocispec.MediaTypeImageIndex
 	many := `{"manifests":[` + strings.Repeat(`{},`, maxNodes) + `{}]}`
 	for name, row := range map[string]struct{ mediaType, body, want string }{
-		"no JSON":            {image, "<html>", ": no manifest: invalid character '<' looking for beginning of value"},
+		"no JSON":            {image, "<html>", ": no manifest: it is no JSON, from byte 1 on"},
 		"no configuration":   {image, `{"layers":[]}`, ": a manifest without configuration"},
 		"another type":       {"text/plain", `{}`, `: a manifest of the type "text/plain" cannot be copied`},
 		"a digest of none":   {index, `{"manifests":[{}]}`, ` names "": invalid checksum digest format`},

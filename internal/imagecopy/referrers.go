@@ -17,6 +17,7 @@ import (
 	specs "github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/certsd/containerd-certsd/internal/jsonwords"
 	"github.com/certsd/containerd-certsd/resolver"
 )
 
@@ -178,7 +179,7 @@ func readIndex(rc io.ReadCloser, index *ocispec.Index) (err error) {
 		return fmt.Errorf("it is larger than %d bytes", docker.MaxManifestSize)
 	}
 	if err := json.Unmarshal(body, index); err != nil {
-		return &unusableError{fmt.Errorf("it is no index: %w", err)}
+		return &unusableError{fmt.Errorf("it is no index: %w", jsonwords.Of(err))}
 	}
 	// The field may be left out; it was set before.
 	if index.MediaType != ocispec.MediaTypeImageIndex || index.Manifests == nil {

@@ -17,6 +17,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/semaphore"
 
+	"github.com/certsd/containerd-certsd/internal/jsonwords"
 	"github.com/certsd/containerd-certsd/resolver"
 )
 
@@ -194,7 +195,7 @@ func (i *image) pick(ctx context.Context, platform *platforms.Platform) (ocispec
 	}
 	var index ocispec.Index
 	if err := json.Unmarshal(body, &index); err != nil {
-		return i.desc, fmt.Errorf("%s: %w", i.desc.Digest, err)
+		return i.desc, fmt.Errorf("%s: %w", i.desc.Digest, jsonwords.Of(err))
 	}
 	matcher := platforms.Only(*platform)
 	var best *ocispec.Descriptor

@@ -14,6 +14,8 @@ import (
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/certsd/containerd-certsd/internal/jsonwords"
 )
 
 // MaxSize bounds manifests in bytes, as registries and containerd do.
@@ -110,7 +112,7 @@ func Parse(body []byte, announced string) (*Manifest, error) {
 	}
 	var doc document
 	if err := json.Unmarshal(body, &doc); err != nil {
-		return nil, plain(err)
+		return nil, jsonwords.Of(err)
 	}
 	kind, err := doc.kind(announced)
 	if err != nil {
@@ -256,23 +258,4 @@ func Sound(d ocispec.Descriptor) error {
 		return fmt.Errorf("%s has %.100q for a media type", d.Digest, d.MediaType)
 	}
 	return nil
-}
-
-// plain says what is wrong with JSON without the names of Go's types.
-func plain(err error) error {
-	var wrong *json.UnmarshalTypeError
-	if errors.As(err, &wrong) {
-		if wrong.Field == "" {
-			return fmt.Errorf("it is JSON, but %s where an object belongs", article(wrong.Value))
-		}
-		return fmt.Errorf("its %s is %s", wrong.Field, article(wrong.Value))
-	}
-	return fmt.Errorf("it is no JSON: %w", err)
-}
-
-func article(value string) string {
-	if strings.HasPrefix(value, "a") || strings.HasPrefix(value, "o") {
-		return "an " + value
-	}
-	return "a " + value
 }

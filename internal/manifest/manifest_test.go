@@ -50,7 +50,7 @@ func TestParseRefuses(t *testing.T) {
 		{"nothing", "", ocispec.MediaTypeImageManifest, "no JSON"},
 		{"other JSON", `{"errors":[]}`, ocispec.MediaTypeImageManifest, "nothing of a manifest"},
 		{"null", `null`, ocispec.MediaTypeImageIndex, "nothing of a manifest"},
-		{"list", `[]`, ocispec.MediaTypeImageIndex, "an array where an object belongs"},
+		{"list", `[]`, ocispec.MediaTypeImageIndex, "a list where an object belongs"},
 		{"two kinds", `{"schemaVersion":2,` + config + `,"layers":[],"manifests":[]}`, "", "at once"},
 		{"two kinds in another case", `{"schemaVersion":2,"manifests":[],"Layers":[]}`, "", "at once"},
 		{"calls itself another", `{"schemaVersion":2,"mediaType":"` + ocispec.MediaTypeImageIndex + `",` + config + `}`, "", "calls itself an index"},

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/certsd/containerd-certsd/certsd/hostname"
+	"github.com/certsd/containerd-certsd/internal/jsonwords"
 )
 
 // daemonConfig is what a daemon.json says about registries.
@@ -96,14 +97,14 @@ func lineOf(data []byte, offset int64) int {
 func jsonError(file string, data []byte, err error) error {
 	var syntax *json.SyntaxError
 	if errors.As(err, &syntax) {
-		return place{file: file, line: lineOf(data, syntax.Offset)}.errorf("invalid JSON: %w", err)
+		return place{file: file, line: lineOf(data, syntax.Offset)}.errorf("%w", jsonwords.Of(err))
 	}
 	var wrong *json.UnmarshalTypeError
 	if errors.As(err, &wrong) {
 		at := place{file: file, line: lineOf(data, wrong.Offset), key: wrong.Field}
 		return at.errorf("is a %s, must be %s", wrong.Value, jsonKind(wrong))
 	}
-	return place{file: file}.errorf("invalid JSON: %w", err)
+	return place{file: file}.errorf("%w", jsonwords.Of(err))
 }
 
 func jsonKind(wrong *json.UnmarshalTypeError) string {

@@ -12,6 +12,8 @@ import (
 
 	"github.com/containerd/containerd/v2/core/images"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/certsd/containerd-certsd/internal/jsonwords"
 )
 
 // Name is what an image is called in a layout.
@@ -53,7 +55,7 @@ func (l *Layout) Check(n Name) error {
 	for _, raw := range idx.manifests {
 		var e entry
 		if err := json.Unmarshal(raw, &e); err != nil {
-			return l.unusable(fmt.Errorf("%s: %w", ocispec.ImageIndexFile, err))
+			return l.unusable(fmt.Errorf("%s: %w", ocispec.ImageIndexFile, jsonwords.Of(err)))
 		}
 		if e.tag() == n.Tag && e.image() != "" && !belongs(e.image(), n.Repository) {
 			return l.unusable(fmt.Errorf("has %s under the tag %q already: name another directory for %s", e.image(), n.Tag, n.Repository))
@@ -115,13 +117,13 @@ func (l *Layout) index() (*index, error) {
 
 func (x *index) unmarshal(data []byte) error {
 	if err := json.Unmarshal(data, &x.fields); err != nil {
-		return err
+		return jsonwords.Of(err)
 	}
 	if x.fields == nil {
 		return errors.New("is no object")
 	}
 	if m, ok := x.fields["manifests"]; ok {
-		return json.Unmarshal(m, &x.manifests)
+		return jsonwords.Of(json.Unmarshal(m, &x.manifests))
 	}
 	return nil
 }
@@ -159,7 +161,7 @@ func (x *index) add(desc ocispec.Descriptor, n Name) error {
 	for _, m := range x.manifests {
 		var e entry
 		if err := json.Unmarshal(m, &e); err != nil {
-			return err
+			return jsonwords.Of(err)
 		}
 		same := e.tag() == n.Tag && (n.Tag != "" || e.Digest == desc.Digest.String())
 		if !same {

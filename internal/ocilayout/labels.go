@@ -10,6 +10,8 @@ import (
 	"sync"
 
 	"github.com/opencontainers/go-digest"
+
+	"github.com/certsd/containerd-certsd/internal/jsonwords"
 )
 
 // labelsFile has the labels of the blobs that have any. Only images converted
@@ -37,7 +39,7 @@ func openLabels(path string) (*labels, error) {
 	defer f.Close()
 	data, err := readBounded(f)
 	if err == nil {
-		err = json.Unmarshal(data, &l.set)
+		err = jsonwords.Of(json.Unmarshal(data, &l.set))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w: it may be removed", labelsFile, err)

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/certsd/containerd-certsd/internal/jsonwords"
 )
 
 // lockPause is how often a lock held by another process is tried for.
@@ -110,7 +112,7 @@ func writeVersion(f *os.File) (fresh bool, err error) {
 func checkVersion(data []byte) error {
 	var v ocispec.ImageLayout
 	if err := json.Unmarshal(data, &v); err != nil {
-		return fmt.Errorf("%s: %w", ocispec.ImageLayoutFile, err)
+		return fmt.Errorf("%s: %w", ocispec.ImageLayoutFile, jsonwords.Of(err))
 	}
 	if v.Version != ocispec.ImageLayoutVersion {
 		return fmt.Errorf("%s: version %q, where only %q is known", ocispec.ImageLayoutFile, v.Version, ocispec.ImageLayoutVersion)

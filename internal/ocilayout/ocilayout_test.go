@@ -156,11 +156,11 @@ func TestUnusable(t *testing.T) {
 		{"an index alone", map[string]string{"index.json": "{}"}, "is neither empty nor an OCI image layout (no oci-layout file): name another directory"},
 		{"a later version", map[string]string{"oci-layout": `{"imageLayoutVersion":"2.0.0"}`}, `oci-layout: version "2.0.0", where only "1.0.0" is known`},
 		{"no version", map[string]string{"oci-layout": `{}`}, `oci-layout: version "", where only "1.0.0" is known`},
-		{"a broken oci-layout", map[string]string{"oci-layout": `{`}, "oci-layout: unexpected end of JSON input"},
-		{"a broken index", map[string]string{"oci-layout": version, "index.json": `{"manifests":`}, "index.json: unexpected end of JSON input"},
+		{"a broken oci-layout", map[string]string{"oci-layout": `{`}, "oci-layout: it is no JSON: it ends before it is whole"},
+		{"a broken index", map[string]string{"oci-layout": version, "index.json": `{"manifests":`}, "index.json: it is no JSON: it ends before it is whole"},
 		{"an index of null", map[string]string{"oci-layout": version, "index.json": `null`}, "index.json: is no object"},
-		{"an index of other things", map[string]string{"oci-layout": version, "index.json": `{"manifests":[1]}`}, "index.json: json: cannot unmarshal number into Go value of type ocilayout.entry"},
-		{"broken labels", map[string]string{"oci-layout": version, ".certsd-labels.json": `[]`}, ".certsd-labels.json: json: cannot unmarshal array into Go value of type map[digest.Digest]map[string]string: it may be removed"},
+		{"an index of other things", map[string]string{"oci-layout": version, "index.json": `{"manifests":[1]}`}, "index.json: it is JSON, but a number where an object belongs"},
+		{"broken labels", map[string]string{"oci-layout": version, ".certsd-labels.json": `[]`}, ".certsd-labels.json: it is JSON, but a list where an object belongs: it may be removed"},
 		{"a huge index", map[string]string{"oci-layout": version, "index.json": strings.Repeat(" ", 16<<20+1)}, "index.json: is larger than 16 MiB"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -12,6 +12,8 @@ import (
 	"github.com/containerd/containerd/v2/core/remotes"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/certsd/containerd-certsd/internal/jsonwords"
 )
 
 // ociTypes are Docker's media types and those that OCI has for the same.
@@ -143,7 +145,7 @@ func read(ctx context.Context, store content.Provider, desc ocispec.Descriptor, 
 		return err
 	}
 	if err := json.Unmarshal(data, into); err != nil {
-		return fmt.Errorf("%s: %w", desc.Digest, err)
+		return fmt.Errorf("%s: %w", desc.Digest, jsonwords.Of(err))
 	}
 	return nil
 }
