@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/certsd/hostname"
 	"github.com/certsd/containerd-certsd/internal/migrate"
 	"github.com/certsd/containerd-certsd/internal/plainfile"
 )
@@ -56,8 +57,8 @@ func (r *run) sources(c certsd.Candidate, later []certsd.Candidate) []string {
 // sameHost reports whether two directories are named after the same host.
 func sameHost(a, b string) bool {
 	a, b = filepath.Base(a), filepath.Base(b)
-	x, errX := certsd.CanonicalDir(a)
-	y, errY := certsd.CanonicalDir(b)
+	x, errX := hostname.OfDirectory(a)
+	y, errY := hostname.OfDirectory(b)
 	return a == b || errX == nil && errY == nil && x == y
 }
 

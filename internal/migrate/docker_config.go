@@ -4,6 +4,8 @@ import (
 	"net"
 	"regexp"
 	"strings"
+
+	"github.com/certsd/containerd-certsd/certsd/hostname"
 )
 
 // Docker is what a daemon.json says about registries, for who asks why Docker
@@ -58,7 +60,7 @@ func (d *Docker) Insecure(host string, ips ...net.IP) (Said, bool) {
 // Mirrors are those that Docker asks for a registry before the registry itself:
 // it has some for Docker Hub alone.
 func (d *Docker) Mirrors(registry string) []Said {
-	if registry != dockerHub && registry != hubServer {
+	if !hostname.IsDockerHub(registry) {
 		return nil
 	}
 	var said []Said
