@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -126,8 +127,21 @@ func (rd *round) directory() (path string, exists bool) {
 		// Beside the registry's own it will be looked for.
 		root = filepath.Dir(rd.home.Dir)
 	}
-	host := rd.at.Bare()
-	return filepath.Join(root, hostname.Directories(host)[0]), false
+	names := hostname.Directories(rd.at.Bare())
+	// It may be there and say nothing about TLS: it has hosts.toml, or nothing.
+	for _, root := range append(Roots{root}, roots...) {
+		for _, name := range names {
+			if path := filepath.Join(root, name); isDirectory(path) {
+				return path, true
+			}
+		}
+	}
+	return filepath.Join(root, names[0]), false
+}
+
+func isDirectory(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }
 
 // verificationHint says what is wrong with the server's certificate, and what to

@@ -59,6 +59,11 @@ func (f *hostFlags) hosts(hooks resolver.Hooks) *resolver.Hosts {
 // showHosts shows what there is to say beside the layers.
 func showHosts(report *progress.Reporter, debug bool) resolver.Hooks {
 	hooks := resolver.Hooks{OnWarning: func(host string, problem error) {
+		if host == "" {
+			// A root is that of every registry.
+			report.Printf("warning: %v", problem)
+			return
+		}
 		report.Printf("warning: %s: %v", host, problem)
 	}}
 	if debug {

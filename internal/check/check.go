@@ -7,7 +7,6 @@
 package check
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,10 +24,6 @@ import (
 
 // stepTimeout bounds each request: a person waits for the answer.
 const stepTimeout = 20 * time.Second
-
-// wholeTimeout bounds all that is asked about a registry. Its servers share two
-// thirds of it, so that one that never answers leaves time for the next.
-const wholeTimeout = time.Minute
 
 // Checker checks registries. Its zero value searches the default roots and asks
 // without credentials. It may be used by several goroutines.
@@ -65,8 +60,11 @@ type Checker struct {
 	// Waiting, if set, is told what is waited for from now on. It may be called
 	// concurrently.
 	Waiting func(what string)
-	// limit is wholeTimeout where it is zero.
+	// limit is wholeTimeout where it is zero, since is time.Since where it is
+	// nil, and asks, if set, is told what is asked within which bounds.
 	limit time.Duration
+	since func(time.Time) time.Duration
+	asks  func(ctx context.Context, what string)
 	// euid is os.Geteuid where it is nil.
 	euid func() int
 
@@ -104,12 +102,11 @@ func (c *Checker) Registry(ctx context.Context, target string) (*Registry, error
 	r := &run{Checker: c, hosts: hosts, given: name, target: target, repository: repository, inspection: inspection, files: map[string]certsd.File{}, realms: map[string]bool{}, accepts: map[string][][]byte{}}
 	r.report = &Registry{Registry: inspection.Name, Repository: repository.String()}
 	r.configuration()
+	all := r.share(r.whole())
 	switch {
 	case inspection.Host == nil, c.Offline, r.seesNothing():
 	default:
-		live, cancel := context.WithTimeout(ctx, r.whole())
-		r.live(discreet.Context(live))
-		cancel()
+		r.live(discreet.Context(ctx))
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
@@ -118,7 +115,9 @@ func (c *Checker) Registry(ctx context.Context, target string) (*Registry, error
 	r.conclude()
 	r.asDocker()
 	config, _ := c.containerdConfig()
-	r.ways(discreet.Context(ctx), c.plans(config))
+	rest, cancel := all(discreet.Context(ctx))
+	defer cancel()
+	r.ways(rest, c.plans(config))
 	return r.report, ctx.Err()
 }
 
@@ -139,14 +138,6 @@ func (c *Checker) now() time.Time {
 		return c.Now()
 	}
 	return time.Now()
-}
-
-func (c *Checker) whole() time.Duration { return cmp.Or(c.limit, wholeTimeout) }
-
-func (c *Checker) waiting(format string, args ...any) {
-	if c.Waiting != nil {
-		c.Waiting(fmt.Sprintf(format, args...))
-	}
 }
 
 func (c *Checker) debug(format string, args ...any) {
@@ -171,6 +162,8 @@ type run struct {
 	roles map[string]role
 	// said are the findings there are, without severity and next step.
 	said map[Finding]bool
+	// slow is how long the answers took that came.
+	slow time.Duration
 	// hides tells that something is hidden from this user.
 	hides bool
 	// realms are the token servers that were named, host[:port].

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/certsd/hostname"
 	"github.com/certsd/containerd-certsd/certsd/hoststoml"
 )
 
@@ -48,11 +49,16 @@ func (r *run) configuration() {
 	}
 	r.pullable()
 	if i.Host.Dir == "" && !r.hides && !r.has(Code(certsd.DirectoryName)) && !r.has(Code(certsd.DirectoryPort)) && !r.has(Code(certsd.RootName)) {
-		r.find(Finding{
+		f := Finding{
 			Severity: isWarning, Code: NoDirectory, Where: i.Name,
 			Message: "no root has a directory for it: no client certificate is presented, and the system's CA roots count",
 			Next:    "if it needs certificates, create " + r.directoryFor(i.Name),
-		})
+		}
+		if dir := r.directoryFor(i.Name); isDir(dir) {
+			f.Message = "nothing in " + dir + " counts: no client certificate is presented, and the system's CA roots count"
+			f.Next = "if it needs certificates, put NAME.cert and NAME.key into it, and its CA root as NAME.crt"
+		}
+		r.find(f)
 	}
 }
 
@@ -179,10 +185,18 @@ func (r *run) why(c certsd.Candidate) string {
 	}
 }
 
-// directoryFor is the directory to create for a host.
+// directoryFor is the directory for a host: one that is there, or that to create.
 func (c *Checker) directoryFor(host string) string {
 	roots := c.roots()
 	name := dirName(host)
+	// One may be there and say nothing about TLS.
+	for _, root := range roots {
+		for _, name := range hostname.Directories(host) {
+			if path := filepath.Join(root, name); isDir(path) {
+				return path
+			}
+		}
+	}
 	if len(roots) == 0 {
 		return name
 	}

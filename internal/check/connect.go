@@ -44,6 +44,7 @@ type probe struct {
 // the environment if there is one, and reports it. It tells whether there is a
 // server to ask.
 func (r *run) connect(ctx context.Context, e *certsd.Endpoint, live *Live) bool {
+	r.waiting(ctx, "a connection to %s", e.Host)
 	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
 	p := &probe{}

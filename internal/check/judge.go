@@ -142,7 +142,15 @@ func (r *run) nextForRequired(e *certsd.Endpoint) string {
 	if e.Dir != "" || r.inspection.Host.Dir != "" && e.Host == r.inspection.Name {
 		return "put NAME.cert and NAME.key into " + r.directoryOf(e)
 	}
-	return fmt.Sprintf("create %s with NAME.cert and NAME.key", r.directoryFor(e.Host))
+	return pairInto(r.directoryFor(e.Host))
+}
+
+// pairInto says how a pair gets into a directory, which may be there or not.
+func pairInto(dir string) string {
+	if isDir(dir) {
+		return "put NAME.cert and NAME.key into " + dir
+	}
+	return fmt.Sprintf("create %s with NAME.cert and NAME.key", dir)
 }
 
 func certificateFiles(e *certsd.Endpoint) (files []string) {
@@ -280,7 +288,7 @@ func (r *run) elsewhere(e *certsd.Endpoint, a certsd.Attempt) {
 	if r.realms[a.Host] {
 		who = "the token server of " + e.Host
 	}
-	next := fmt.Sprintf("create %s with NAME.cert and NAME.key", r.directoryFor(strings.TrimSuffix(a.Host, ":443")))
+	next := pairInto(r.directoryFor(strings.TrimSuffix(a.Host, ":443")))
 	switch {
 	case a.Dir != "":
 		next = "put NAME.cert and NAME.key into " + a.Dir

@@ -45,16 +45,20 @@ func (r *run) live(ctx context.Context) {
 		r.find(Finding{Severity: isError, Code: PullFailed, Where: r.inspection.Name, Message: "the configuration changes at this moment", Next: "check again"})
 		return
 	}
+	// A pull that never ends leaves time for the push, and both for the ways.
+	pull, push := r.share(r.whole()*10/12), r.share(r.whole()*11/12)
 	for i, e := range r.inspection.Host.Endpoints {
-		share, cancel := context.WithTimeout(ctx, r.whole()*2/3/time.Duration(len(hosts)))
-		r.endpoint(share, e, r.report.Endpoints[i], hosts[i])
-		cancel()
+		r.endpoint(ctx, e, r.report.Endpoints[i], hosts[i], r.share(r.whole()*2/3/time.Duration(len(hosts))))
 	}
 	if r.repository.name != "" && !r.has(NoPull) {
-		r.pull(ctx, options)
+		within, cancel := pull(ctx)
+		r.pull(within, options)
+		cancel()
 	}
 	if r.Push {
-		r.push(ctx, options)
+		within, cancel := push(ctx)
+		r.push(within, options)
+		cancel()
 	}
 }
 
@@ -66,10 +70,12 @@ func (r *run) isConverted(_ context.Context, c resolver.Conversion) {
 
 // endpoint asks one server: for a connection, with each identity alone, and in
 // the way a pull does.
-func (r *run) endpoint(ctx context.Context, e *certsd.Endpoint, report *Endpoint, host docker.RegistryHost) {
+func (r *run) endpoint(ctx context.Context, e *certsd.Endpoint, report *Endpoint, host docker.RegistryHost, share func(context.Context) (context.Context, context.CancelFunc)) {
 	report.Live = &Live{}
-	r.waiting("a connection to %s", e.Host)
-	if !r.connect(ctx, e, report.Live) {
+	within, cancel := share(ctx)
+	reached := r.connect(within, e, report.Live)
+	cancel()
+	if !reached {
 		return
 	}
 	if t := report.Live.TLS; t != nil && !t.Verified && !e.SkipVerify && !e.Localhost {
@@ -82,10 +88,14 @@ func (r *run) endpoint(ctx context.Context, e *certsd.Endpoint, report *Endpoint
 		plain.Scheme, asked = "http", &plain
 	}
 	for _, id := range append([]*certsd.Identity{nil}, e.Identities...) {
-		report.Live.Answers = append(report.Live.Answers, r.answer(ctx, asked, id))
+		within, cancel := share(ctx)
+		report.Live.Answers = append(report.Live.Answers, r.answer(within, asked, id))
+		cancel()
 	}
 	r.listed(e, report.Live)
-	r.asPull(ctx, e, report.Live, host)
+	within, cancel = share(ctx)
+	defer cancel()
+	r.asPull(within, e, report.Live, host)
 }
 
 // answer asks with one identity, nil for none, and no other.
@@ -100,7 +110,7 @@ func (r *run) answer(ctx context.Context, e *certsd.Endpoint, id *certsd.Identit
 	if id != nil {
 		with = id.Name
 	}
-	r.waiting("the answer of %s to %s", e.Host, with)
+	r.waiting(ctx, "the answer of %s to %s", e.Host, with)
 	v2, attempt := r.get(ctx, t, e, e.Path+"/")
 	a.V2, a.Offered = v2, attempt.Offered
 	if e.Path == "/v2" && (v2.Status == http.StatusNotFound || r.mightSpeakV1()) {
@@ -123,9 +133,13 @@ func (r *run) get(ctx context.Context, t http.RoundTripper, e *certsd.Endpoint, 
 	defer cancel()
 	ctx, trail := certsd.WithTrail(ctx)
 	url := e.Scheme + "://" + e.Host + path
+	at := time.Now()
 	resp, err := send(ctx, &http.Client{Transport: t, CheckRedirect: stay}, url, e.Header)
 	if err == nil {
 		drain(resp)
+	}
+	if err == nil || alerted(err) {
+		r.answered(at)
 	}
 	attempts := trail.Attempts()
 	if len(attempts) == 0 {
@@ -164,9 +178,7 @@ func send(ctx context.Context, client *http.Client, url string, header http.Head
 // asPull asks as a pull does: one certificate after another, then with
 // credentials.
 func (r *run) asPull(ctx context.Context, e *certsd.Endpoint, live *Live, host docker.RegistryHost) {
-	r.waiting("the answer of %s to what a pull asks first", e.Host)
-	ctx, cancel := context.WithTimeout(ctx, 2*stepTimeout)
-	defer cancel()
+	r.waiting(ctx, "the answer of %s to what a pull asks first", e.Host)
 	ctx, trail := certsd.WithTrail(ctx)
 	url := host.Scheme + "://" + host.Host + host.Path + "/"
 	resp, err := r.authorized(ctx, host, url)

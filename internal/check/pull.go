@@ -33,9 +33,7 @@ func (r *run) pull(ctx context.Context, options resolver.Options) {
 		p.Reference += ":latest"
 	}
 	r.report.Pull = p
-	r.waiting("what a pull of %s asks for", p.Reference)
-	ctx, cancel := context.WithTimeout(ctx, 3*stepTimeout)
-	defer cancel()
+	r.waiting(ctx, "what a pull of %s asks for", p.Reference)
 	r.seen = nil
 	var err error
 	if r.v1() {

@@ -20,8 +20,7 @@ func (r *run) push(ctx context.Context, options resolver.Options) {
 	}
 	p := &Push{Reference: r.given + "/" + r.repository.name}
 	r.report.Push = p
-	ctx, cancel := context.WithTimeout(ctx, 2*stepTimeout)
-	defer cancel()
+	r.waiting(ctx, "what a push to %s asks first", p.Reference)
 	r.mu.Lock()
 	r.seen = nil
 	r.mu.Unlock()

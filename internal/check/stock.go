@@ -101,6 +101,7 @@ func (r *run) askAsStock(ctx context.Context, host docker.RegistryHost) string {
 		return ""
 	}
 	defer transport.CloseIdleConnections()
+	r.waiting(ctx, "the answer of %s to stock containerd", host.Host)
 	var chosen stockChoice
 	if transport.TLSClientConfig != nil {
 		chosen.certificates = transport.TLSClientConfig.Certificates

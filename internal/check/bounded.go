@@ -1,0 +1,56 @@
+package check
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"time"
+)
+
+const (
+	// wholeTimeout bounds all that is asked about a registry: what never answers
+	// is left after it. Its servers share two thirds of it, so that one leaves
+	// time for the next.
+	wholeTimeout = time.Minute
+	// waits is how often an answer is waited for: of each certificate alone, in
+	// what a pull asks first, and in the pull.
+	waits = 3
+	// patience is how many times the bound all may take where answers come, and
+	// come slowly.
+	patience = 5
+)
+
+func (c *Checker) whole() time.Duration { return cmp.Or(c.limit, wholeTimeout) }
+
+// share is a bound that begins now. What an answer took that came does not count
+// in it, each time it is waited for: a registry that is slow for each of many
+// certificates is not one that never answers.
+func (r *run) share(d time.Duration) func(context.Context) (context.Context, context.CancelFunc) {
+	begun, before := time.Now(), r.extra()
+	return func(ctx context.Context) (context.Context, context.CancelFunc) {
+		return context.WithDeadline(ctx, begun.Add(d+r.extra()-before))
+	}
+}
+
+// extra is what the answers that came took, each time they are waited for.
+func (r *run) extra() time.Duration { return min(waits*r.slow, (patience-1)*r.whole()) }
+
+// answered notes that an answer came to what was asked at a time.
+func (r *run) answered(at time.Time) {
+	since := time.Since
+	if r.since != nil {
+		since = r.since
+	}
+	r.slow += since(at)
+}
+
+// waiting says what is waited for from now on, within the bounds of ctx.
+func (c *Checker) waiting(ctx context.Context, format string, args ...any) {
+	what := fmt.Sprintf(format, args...)
+	if c.Waiting != nil {
+		c.Waiting(what)
+	}
+	if c.asks != nil {
+		c.asks(ctx, what)
+	}
+}
