@@ -16,11 +16,11 @@ const module = "github.com/certsd/containerd-certsd/"
 // and imageservice are ways to offer it and know nothing of each other either.
 var imports = map[string][]string{
 	"certsd":          {"certsd/hostname", "certsd/hoststoml", "internal/pemfile", "internal/plainfile", "internal/safetext"},
-	"v1compat":        {"internal/bounded", "internal/safetext", "internal/weblink"},
+	"v1compat":        {"internal/bounded", "internal/jsonwords", "internal/safetext", "internal/weblink"},
 	"v1compat/v1test": nil,
 	"resolver": {
-		"certsd", "certsd/hostname", "certsd/hoststoml", "internal/bounded", "internal/discreet", "internal/manifest",
-		"internal/weblink", "v1compat",
+		"certsd", "certsd/hostname", "certsd/hoststoml", "internal/bounded", "internal/discreet", "internal/jsonwords",
+		"internal/manifest", "internal/weblink", "v1compat",
 	},
 	"plugin": {"certsd", "certsd/hostname", "internal/blobs", "internal/telemetry", "resolver", "v1compat"},
 	"gateway": {
@@ -28,8 +28,8 @@ var imports = map[string][]string{
 		"internal/safetext", "internal/settings", "internal/stranger", "internal/telemetry", "resolver",
 	},
 	"imageservice": {
-		"certsd", "certsd/hostname", "internal/daemon", "internal/safepath", "internal/settings", "internal/stranger",
-		"internal/telemetry", "resolver", "v1compat",
+		"certsd", "certsd/hostname", "internal/daemon", "internal/jsonwords", "internal/safepath", "internal/settings",
+		"internal/stranger", "internal/telemetry", "resolver", "v1compat",
 	},
 
 	"cmd/certsd": {
@@ -47,27 +47,32 @@ var imports = map[string][]string{
 	"internal/certtest":  nil,
 	"internal/check": {
 		"certsd", "certsd/hostname", "certsd/hoststoml", "internal/choice", "internal/discreet", "internal/imageref",
-		"internal/manifest", "internal/plainfile", "internal/safetext", "resolver", "v1compat",
+		"internal/manifest", "internal/migrate", "internal/plainfile", "internal/safetext", "resolver", "v1compat",
 	},
 	"internal/checkedstore":  nil,
-	"internal/choice":        {"internal/manifest"},
+	"internal/choice":        {"internal/jsonwords", "internal/manifest"},
 	"internal/citest":        nil,
 	"internal/clidoc":        nil,
 	"internal/daemon":        {"internal/safepath"},
 	"internal/discreet":      nil,
 	"internal/gatewayconfig": {"certsd/hostname", "internal/safepath"},
-	"internal/imagecopy":     {"certsd/hostname", "internal/checkedstore", "internal/safepath", "resolver", "v1compat"},
-	"internal/imageref":      {"certsd/hostname"},
-	"internal/layout":        nil,
-	"internal/manifest":      nil,
-	"internal/migrate":       {"certsd", "certsd/hostname", "internal/pemfile", "internal/plainfile", "internal/safepath"},
-	"internal/ocilayout":     {"internal/checkedstore", "internal/safepath"},
-	"internal/pemfile":       {"internal/plainfile"},
-	"internal/plainfile":     nil,
-	"internal/progress":      {"internal/safetext"},
+	"internal/imagecopy": {
+		"certsd/hostname", "internal/checkedstore", "internal/jsonwords", "internal/safepath", "resolver", "v1compat",
+	},
+	"internal/imageref":  {"certsd/hostname"},
+	"internal/jsonwords": nil,
+	"internal/layout":    nil,
+	"internal/manifest":  {"internal/jsonwords"},
+	"internal/migrate": {
+		"certsd", "certsd/hostname", "internal/jsonwords", "internal/pemfile", "internal/plainfile", "internal/safepath",
+	},
+	"internal/ocilayout": {"internal/checkedstore", "internal/jsonwords", "internal/safepath"},
+	"internal/pemfile":   {"internal/plainfile"},
+	"internal/plainfile": nil,
+	"internal/progress":  {"internal/safetext"},
 	"internal/pull": {
-		"internal/blobs", "internal/choice", "internal/imageref", "internal/manifest", "internal/ocilayout",
-		"internal/progress", "resolver", "v1compat",
+		"internal/blobs", "internal/choice", "internal/imageref", "internal/jsonwords", "internal/manifest",
+		"internal/ocilayout", "internal/progress", "resolver", "v1compat",
 	},
 	"internal/quiet":     nil,
 	"internal/safepath":  nil,
