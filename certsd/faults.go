@@ -97,7 +97,11 @@ func (rd *round) account(a *Attempt, o reply) {
 // localFaults are what is wrong here and may be why the last attempt failed.
 func (rd *round) localFaults(last Attempt, o reply) []*Problem {
 	var faults []*Problem
-	refused := refusal(o) || o.status == http.StatusUnauthorized && o.header.Get("Www-Authenticate") == ""
+	refused := refusal(o)
+	if o.status == http.StatusUnauthorized {
+		reason, _ := Unanswerable(o.header)
+		refused = refused || reason != ""
+	}
 	if refused {
 		faults = append(faults, rd.faults...)
 		for _, id := range rd.ep.Identities {

@@ -42,7 +42,7 @@ func TestFaultsComeFirst(t *testing.T) {
 			clients: []string{"alpha"}, files: map[string][]byte{"beta.cert": pairOf("beta").CertPEM}, refuse: true,
 			want: []string{
 				"beta.cert: not presented: no matching beta.key", "-> DIR/beta.cert: put the private key beside it as beta.key\n  -> server HOST refused",
-				"error HOST: DIR/beta.cert: no matching beta.key, and no private key in the file itself: put the private key beside it as beta.key: remote error",
+				"error HOST: DIR/beta.cert: no matching beta.key, and no private key in the file itself: put the private key beside it as beta.key: ",
 			},
 		},
 		"a name that is not read": {
@@ -141,5 +141,42 @@ func TestDirectoriesForAnotherPortAreTold(t *testing.T) {
 	tr := dir.transport(t)
 	if status, err := send(t, view(t, tr, s.host, nil), newRequest(ctx, t, http.MethodGet, s.URL+"/v2/", "")); err != nil || len(Faults(trail.Attempts())) > 0 {
 		t.Errorf("%d, %v: %s", status, err, trail)
+	}
+}
+
+// A hosts.toml with a mistake that came beside the right certificate is said
+// first, and its correction counts at once.
+func TestBrokenFilesOfAHostInUseAreTold(t *testing.T) {
+	t.Parallel()
+	s := newTLSServer(t, serverOptions{auth: tls.RequestClientCert, handle: allow(403, "beta")})
+	dir := newCertsDir(t)
+	path := dir.add(t, s.host, "alpha")
+	tr := dir.transport(t)
+	ask := func() (int, *Trail) {
+		ctx, trail := WithTrail(t.Context())
+		status, err := send(t, view(t, tr, s.host, nil), newRequest(ctx, t, http.MethodGet, s.URL+"/v2/app/manifests/1", ""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return status, trail
+	}
+	if status, _ := ask(); status != http.StatusForbidden {
+		t.Fatal(status)
+	}
+	// The right certificate comes, and with it a mistake.
+	dir.add(t, s.host, "beta")
+	dir.write(t, s.host+"/hosts.toml", "server = \"https://"+s.host+"\"\nclient = [[\"beta.cert\", \"none.key\"]]\n")
+	status, trail := ask()
+	faults := Faults(trail.Attempts())
+	want := path + "/hosts.toml:2: client: " + path + "/none.key: cannot be read: no such file or directory"
+	if status != http.StatusForbidden || len(faults) != 1 || !strings.HasPrefix(faults[0].Error(), want) {
+		t.Errorf("%d, %v, want %s", status, faults, want)
+	}
+	if first := "-> " + path + "/hosts.toml:2: "; strings.Contains(trail.String(), "none.key: not presented") || !strings.Contains(trail.String(), first) {
+		t.Errorf("lacks %q:\n%s", first, trail)
+	}
+	dir.write(t, s.host+"/hosts.toml", "server = \"https://"+s.host+"\"\nclient = [[\"beta.cert\", \"beta.key\"]]\nca = \"ca.crt\"\n")
+	if status, trail := ask(); status != http.StatusOK || len(Faults(trail.Attempts())) > 0 {
+		t.Errorf("%d: %s", status, trail)
 	}
 }

@@ -175,6 +175,12 @@ func (rd *round) hint(a Attempt, o reply) string {
 	case refusesRenegotiation(o.err):
 		return fmt.Sprintf("server %s asks for a client certificate in the middle of a connection, which Go does not support: "+
 			"it has to ask for it on each connection (Apache: SSLVerifyClient outside of Location and Directory)", a.Host)
+	case o.err == nil && o.status == http.StatusUnauthorized:
+		reason, next := Unanswerable(o.header)
+		if reason == "" {
+			return ""
+		}
+		return fmt.Sprintf("server %s answers 401 %s: %s", a.Host, reason, next)
 	case !refusal(o):
 		return ""
 	case a.Identity != "" && !a.Asked && !a.Resumed && o.version == tls.VersionTLS13:

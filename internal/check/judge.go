@@ -214,14 +214,14 @@ func (r *run) unauthorized(e *certsd.Endpoint, resp *http.Response, f Finding) {
 	if r.Credentials != nil {
 		user, secret, err = r.Credentials(e.Host)
 	}
+	reason, next := certsd.Unanswerable(resp.Header)
 	switch basic := realmOf(resp) == ""; {
+	case reason != "":
+		// No password answers what is not asked.
+		f.Code, f.Message, f.Next = NoRegistry, "401 Unauthorized "+reason, next
 	case err != nil:
 		f.Code, f.Message = CredentialsMissing, "401 Unauthorized, and what Docker's config.json names cannot be asked for user and password: "+presentable(err)
 		f.Next = "mend the credential helper (credsStore, credHelpers), or docker login " + e.Host
-	case resp.Header.Get("Www-Authenticate") == "":
-		// No password answers what is not asked.
-		f.Code, f.Message = NoRegistry, "401 Unauthorized without a challenge (WWW-Authenticate): it does not say what it wants to know, and no password can be sent"
-		f.Next = "ask the registry's owner: what is in front of the registry may take the header away, or want a client certificate"
 	case user != "" || secret != "":
 		f.Code, f.Message = CredentialsRefused, "401 Unauthorized for the credentials in Docker's config.json"
 		f.Next = "docker login " + e.Host
@@ -341,7 +341,7 @@ func (r *run) notV2(e *certsd.Endpoint, live *Live, f Finding) {
 	r.find(f)
 }
 
-var realm = regexp.MustCompile(`(?i)^\s*bearer\s.*realm="([^"]+)"`)
+var realm = regexp.MustCompile(`(?i)^\s*bearer\s.*realm="?([^",\s]+)`)
 
 // realmOf is the host[:port] of the token server a challenge names, empty if it
 // names none.

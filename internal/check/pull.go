@@ -257,7 +257,11 @@ func (r *run) pullFailed(ctx context.Context, err error, attempts []certsd.Attem
 		// They say what is to be done.
 	case errdefs.IsNotFound(err) || last.Status == http.StatusNotFound:
 		tag := strings.TrimPrefix(r.repository.object, ":")
-		if !strings.Contains(tag, "@") && p.Digest == "" && r.tags(ctx, options) {
+		known, refused := false, error(nil)
+		if !strings.Contains(tag, "@") && p.Digest == "" {
+			known, refused = r.tags(ctx, options)
+		}
+		if known {
 			f.Code = TagMissing
 			f.Message = "the repository is there, but has no tag " + cmp.Or(tag, "latest")
 			f.Next = "name the tag: " + r.given + "/" + r.repository.name + ":TAG"
@@ -273,6 +277,9 @@ func (r *run) pullFailed(ctx context.Context, err error, attempts []certsd.Attem
 		}
 		f.Code, f.Message = NotFound, "404 Not Found"
 		f.Next = "correct the name; some registries answer this to who may not see it"
+		if refused != nil {
+			f.Next = "correct the name or the tag: which one it is, the repository's list of tags would tell, and it was not to be had (" + presentable(plain(refused)) + ")"
+		}
 	case last.Status == http.StatusForbidden && last.Identity != "" && !r.presented(last):
 		f.Code, f.Message, f.Next = NotAsked, "403 Forbidden"+notAsked, nextForNotAsked
 	case last.Status == http.StatusForbidden:
@@ -280,6 +287,8 @@ func (r *run) pullFailed(ctx context.Context, err error, attempts []certsd.Attem
 		f.Next = "ask the registry's owner which of these certificates is entitled to this repository"
 	case last.Status == http.StatusUnauthorized && (r.failedAt(last.Host, CredentialsMissing) || r.failedAt(last.Host, NoRegistry) || r.has(TokenServer) || r.has(OtherHostAsks)):
 		return // told already
+	case last.Status == http.StatusUnauthorized && last.Hint != "":
+		f.Code, f.Message, f.Next = NoRegistry, "401 Unauthorized", last.Hint
 	case last.Status == http.StatusUnauthorized:
 		f.Code, f.Message = CredentialsRefused, "401 Unauthorized"
 		f.Next = "docker login " + r.given + "; client certificates do not answer this"
@@ -314,8 +323,12 @@ func refuses(a certsd.Attempt) bool {
 	return alerted(a.Err) || strings.Contains(statusWords(a.Status, a.Answer), "does not accept the client certificate")
 }
 
-// tags tells whether a repository shows that it has some.
-func (r *run) tags(ctx context.Context, options resolver.Options) bool {
+// tags tells whether a repository shows that it has some. The error is that
+// nobody can tell.
+func (r *run) tags(ctx context.Context, options resolver.Options) (bool, error) {
 	tags, err := resolver.New(options).Tags(ctx, r.given+"/"+r.repository.name)
-	return err == nil && len(tags) > 0
+	if errdefs.IsNotFound(err) {
+		err = nil
+	}
+	return len(tags) > 0, err
 }

@@ -111,6 +111,21 @@ func TestPull(t *testing.T) {
 			return true
 		}
 	}
+	manifestAs := func(mediaType string) func(http.ResponseWriter, *http.Request, string) bool {
+		return func(w http.ResponseWriter, r *http.Request, client string) bool {
+			if !strings.Contains(r.URL.Path, "/manifests/") {
+				return true
+			}
+			rec := httptest.NewRecorder()
+			serve(t, nil)(rec, r, client)
+			w.Header()["Content-Type"] = nil
+			if mediaType != "" {
+				w.Header().Set("Content-Type", mediaType)
+			}
+			_, _ = w.Write(rec.Body.Bytes())
+			return false
+		}
+	}
 	pairs := files{"ca": serverCA, "alpha": alpha, "bravo": bravo}
 	tests := []struct {
 		name   string
@@ -156,6 +171,89 @@ func TestPull(t *testing.T) {
 				"warning tag-missing REG/team/tagged:latest: the repository is there, but has no tag latest -> name the tag: REG/team/tagged:TAG",
 				"works: a pull would work, with alpha.cert",
 			},
+		},
+		{
+			name: "no such tag, and a list of tags that is refused", guard: repository("/tags/list", 403), in: files{"ca": serverCA, "alpha": alpha}, target: "/team/tagged",
+			want: []string{
+				"error not-found REG/team/tagged:latest: 404 Not Found -> correct the name or the tag: which one it is, the repository's list of tags would tell, and it was not to be had " +
+					"(REG answers 403 Forbidden for the list of tags: permission denied)",
+				fails,
+			},
+		},
+		{
+			name: "a repository that asks for nothing that can be answered", guard: challenging("", "/team/"), in: files{"ca": serverCA, "alpha": alpha}, target: "/team/app",
+			want: []string{
+				"error no-registry REG/team/app:latest: 401 Unauthorized -> server REG answers 401 without a challenge (WWW-Authenticate): it does not say what it wants to know, and no password can be sent: " +
+					"ask the registry's owner: what is in front of the registry may take the header away, or want a client certificate",
+				fails,
+			},
+		},
+		{
+			name: "a repository that asks by another scheme", guard: challenging("Negotiate", "/team/"), in: files{"ca": serverCA, "alpha": alpha}, target: "/team/app",
+			want: []string{
+				`error no-registry REG/team/app:latest: 401 Unauthorized -> server REG answers 401 with a challenge that clients of registries do not answer: "Negotiate": ` +
+					"ask the registry's owner: it, or what is in front of it, has to ask by Basic, or by Bearer with a realm",
+				fails,
+			},
+		},
+		{
+			name: "all asks by another scheme, and there is a password", guard: challenging("Negotiate", "/"), in: files{"ca": serverCA, "alpha": alpha}, target: "/team/app", secret: "right",
+			want: []string{
+				`error no-registry REG: 401 Unauthorized with a challenge that clients of registries do not answer: "Negotiate" -> ` +
+					"ask the registry's owner: it, or what is in front of it, has to ask by Basic, or by Bearer with a realm",
+				fails,
+			},
+		},
+		{
+			name: "all asks for nothing", guard: challenging("", "/"), in: files{"ca": serverCA, "alpha": alpha}, target: "/team/app",
+			want: []string{
+				"error no-registry REG: 401 Unauthorized without a challenge (WWW-Authenticate): it does not say what it wants to know, and no password can be sent -> " +
+					"ask the registry's owner: what is in front of the registry may take the header away, or want a client certificate",
+				fails,
+			},
+		},
+		{
+			name: "a token that nobody has", guard: challenging("Bearer service=x", "/"), in: files{"ca": serverCA, "alpha": alpha}, target: "/team/app",
+			want: []string{
+				`error no-registry REG: 401 Unauthorized with a challenge that clients of registries do not answer: "Bearer" without the realm of a token server -> ` +
+					"ask the registry's owner: it, or what is in front of it, has to ask by Basic, or by Bearer with a realm",
+				fails,
+			},
+		},
+		{
+			name: "Basic without a realm", guard: challenging("Basic", "/"), in: files{"ca": serverCA, "alpha": alpha}, target: "/team/app",
+			want: []string{
+				"error credentials-missing REG: 401 Unauthorized: it asks for user and password, and Docker's config.json has none for it -> " +
+					"docker login REG, or give the client a pull secret; client certificates do not answer this",
+				fails,
+			},
+		},
+		{
+			name: "a token server in plain HTTP", guard: challenging(`Bearer realm=http://auth.test/token?secret=x`, "/"), in: files{"ca": serverCA, "alpha": alpha}, target: "/team/app",
+			want: []string{
+				`error token-server auth.test: the registry names a token server in plain HTTP, which is refused: realm="http://auth.test/token" -> ` +
+					"behind a proxy that ends TLS, set the registry's external URL to https://, or have the proxy send X-Forwarded-Proto: https",
+				fails,
+			},
+		},
+		{
+			name: "plain text for a manifest", guard: answering("text/plain", "not here"), in: files{"ca": serverCA, "alpha": alpha}, target: "/team/app",
+			want: []string{
+				`error pull-failed REG/team/app:latest: https://REG/v2/team/app/manifests/latest answers 200 with "text/plain", which is no manifest: it is no JSON: invalid character 'o' in literal null (expecting 'u'): push the image again, or ask the registry's owner what is stored there`,
+				fails,
+			},
+		},
+		{
+			name: "a manifest as plain text", guard: manifestAs("text/plain"), in: files{"ca": serverCA, "alpha": alpha}, target: "/team/app",
+			want: []string{"works: a pull would work, with alpha.cert"},
+		},
+		{
+			name: "a manifest as nothing", guard: manifestAs(""), in: files{"ca": serverCA, "alpha": alpha}, target: "/team/app",
+			want: []string{"works: a pull would work, with alpha.cert"},
+		},
+		{
+			name: "a manifest as a page", guard: manifestAs("text/html"), in: files{"ca": serverCA, "alpha": alpha}, target: "/team/app",
+			want: []string{"works: a pull would work, with alpha.cert"},
 		},
 		{
 			name: "no such repository", in: pairs, target: "/team/none",
@@ -383,5 +481,54 @@ func TestNoSecretIsShown(t *testing.T) {
 		if i := strings.Index(told.String(), secret); i >= 0 {
 			t.Errorf("%q is shown: %s", secret, told.String()[max(0, i-200):min(told.Len(), i+100)])
 		}
+	}
+}
+
+// challenging answers 401 with a challenge to what is below a path.
+func challenging(challenge, path string) func(http.ResponseWriter, *http.Request, string) bool {
+	return func(w http.ResponseWriter, r *http.Request, _ string) bool {
+		if !strings.Contains(r.URL.Path, path) {
+			return true
+		}
+		if challenge != "" {
+			w.Header().Set("WWW-Authenticate", challenge)
+		}
+		w.WriteHeader(http.StatusUnauthorized)
+		return false
+	}
+}
+
+// answering has something else for each manifest.
+func answering(mediaType, body string) func(http.ResponseWriter, *http.Request, string) bool {
+	return func(w http.ResponseWriter, r *http.Request, _ string) bool {
+		if !strings.Contains(r.URL.Path, "/manifests/") {
+			return true
+		}
+		w.Header().Set("Content-Type", mediaType)
+		_, _ = io.WriteString(w, body)
+		return false
+	}
+}
+
+// A missing tag of a Registry v1 is told as one, too.
+func TestTagMissingInV1(t *testing.T) {
+	t.Parallel()
+	host, root := server{handle: func(w http.ResponseWriter, r *http.Request, _ string) {
+		switch r.URL.Path {
+		case "/v1/_ping":
+			_, _ = io.WriteString(w, "true")
+		case "/v1/repositories/team/old/tags":
+			_, _ = io.WriteString(w, `{"1.0":"`+strings.Repeat("0", 64)+`"}`)
+		case "/v1/repositories/team/old/images":
+			_, _ = io.WriteString(w, "[]")
+		default:
+			w.WriteHeader(http.StatusNotFound)
+		}
+	}}.start(t), t.TempDir()
+	write(t, root, of(host, files{"ca": serverCA}))
+	r := run1(t, &Checker{}, root, host+"/team/old:2.0")
+	got := strings.Join(lines(r, root, map[string]string{"REG": host}), "\n")
+	if want := "error tag-missing REG/team/old:2.0: the repository is there, but has no tag 2.0 -> name the tag: REG/team/old:TAG"; !strings.Contains(got, want) {
+		t.Errorf("lacks %q:\n%s", want, got)
 	}
 }

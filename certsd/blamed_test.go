@@ -1,0 +1,88 @@
+package certsd
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+)
+
+// TestBlamed: what is no fault of a client certificate is not told behind the
+// name of one.
+func TestBlamed(t *testing.T) {
+	t.Parallel()
+	alert := func(a tls.AlertError) error { return &net.OpError{Op: "remote error", Err: a} }
+	for name, row := range map[string]struct {
+		attempt Attempt
+		want    string
+	}{
+		"an answer":                    {Attempt{Status: 403}, "a.cert"},
+		"a proxy's answer":             {Attempt{Err: fmt.Errorf("x: %w", &ProxyError{Status: 403})}, "proxy"},
+		"a proxy that is not there":    {Attempt{Err: &net.OpError{Op: "proxyconnect", Err: errors.New("refused")}}, "proxy"},
+		"the server's certificate":     {Attempt{Err: &tls.CertificateVerificationError{Err: errors.New("no")}}, "server certificate"},
+		"a name":                       {Attempt{Err: &net.DNSError{Err: "no such host"}}, "connection"},
+		"a port":                       {Attempt{Err: &net.OpError{Op: "dial", Err: errors.New("refused")}}, "connection"},
+		"an alert before it asked":     {Attempt{Err: alert(tls.AlertError(alertHandshakeFailure))}, "connection"},
+		"an alert after it asked":      {Attempt{Err: alert(tls.AlertError(alertHandshakeFailure)), Asked: true}, "a.cert"},
+		"an alert of a session":        {Attempt{Err: alert(tls.AlertError(alertHandshakeFailure)), Resumed: true}, "a.cert"},
+		"an old TLS":                   {Attempt{Err: alert(tls.AlertError(alertProtocolVersion))}, "connection"},
+		"a refused certificate":        {Attempt{Err: alert(tls.AlertError(alertBadCertificate))}, "a.cert"},
+		"one that was not presented":   {Attempt{Err: &net.DNSError{}, Skipped: "expired"}, "a.cert"},
+		"a connection that was cut":    {Attempt{Err: &net.OpError{Op: "read", Err: errors.New("reset")}}, "a.cert"},
+		"a handshake that never ended": {Attempt{Err: errHandshakeTimeout}, "connection"},
+	} {
+		row.attempt.Identity = "a.cert"
+		if who := row.attempt.who(); who != row.want {
+			t.Errorf("%s: %q, want %q", name, who, row.want)
+		}
+	}
+}
+
+// What a proxy answers is told as that, with what to do, and leads to no other
+// certificate.
+func TestProxyAnswersAreTheProxys(t *testing.T) {
+	t.Parallel()
+	for status, next := range map[int]string{
+		http.StatusForbidden:         "-> correct HTTPS_PROXY, put 127.0.0.1 into NO_PROXY, or have the proxy PROXY let this through",
+		http.StatusProxyAuthRequired: "-> the proxy PROXY wants a user and a password: write them into HTTPS_PROXY (http://USER:PASSWORD@HOST:PORT), or put 127.0.0.1 into NO_PROXY",
+		http.StatusBadGateway:        "-> correct HTTPS_PROXY",
+	} {
+		connects := 0
+		proxied := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			connects++
+			w.WriteHeader(status)
+		}))
+		t.Cleanup(proxied.Close)
+		s := newTLSServer(t, serverOptions{auth: tls.RequestClientCert})
+		dir := newCertsDir(t)
+		dir.add(t, s.host, "alpha", "beta")
+		tr := dir.transport(t)
+		through(t, tr, s.host, proxied)
+		ctx, trail := WithTrail(t.Context())
+		_, err := send(t, view(t, tr, s.host, nil), newRequest(ctx, t, http.MethodHead, s.URL+"/v2/app/manifests/1", ""))
+		var told *ProxyError
+		if !errors.As(err, &told) || told.Status != status || told.Proxy != proxied.URL || told.Host != s.host {
+			t.Fatalf("%d: %v", status, err)
+		}
+		text := strings.ReplaceAll(trail.String(), proxied.URL, "PROXY")
+		if !strings.Contains(text, fmt.Sprintf("  proxy: HEAD %s/v2/app/manifests/1: proxy PROXY answers %d ", s.URL, status)) || !strings.Contains(text, next) || strings.Contains(text, ".cert") {
+			t.Errorf("%d:\n%s", status, text)
+		}
+		if connects != 1 || len(s.take()) > 0 {
+			t.Errorf("%d: the proxy was asked %d times", status, connects)
+		}
+	}
+	secret := &url.URL{Scheme: "http", Host: "proxy.test:3128", User: url.UserPassword("jo", "hush")}
+	err := ProxyAnswered(t.Context(), secret, &http.Request{Host: "r.test:443"}, &http.Response{StatusCode: 407})
+	if err == nil || strings.Contains(err.Error(), "hush") || !strings.Contains(err.Error(), "proxy http://proxy.test:3128 answers 407 Proxy Authentication Required to CONNECT r.test:443") {
+		t.Errorf("%v", err)
+	}
+	if err := ProxyAnswered(t.Context(), secret, &http.Request{}, &http.Response{StatusCode: 200}); err != nil {
+		t.Error(err)
+	}
+}
