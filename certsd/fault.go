@@ -111,19 +111,34 @@ type link struct {
 	err error
 }
 
-// parents are the certificates with the name of the issuer of one.
+// errEncoding is the fault of a name that reads the same as another and is
+// written otherwise: RFC 5280, 7.1, lets verifiers compare the bytes, and they do.
+var errEncoding = errors.New("the name is encoded otherwise")
+
+// parents are the certificates with the name of the issuer of one. OpenSSL
+// writes names as UTF8String where others use PrintableString: people see no
+// difference.
 func (c ServerChain) parents(cert *x509.Certificate) []link {
 	var links []link
+	add := func(parent *x509.Certificate, file string) {
+		same := bytes.Equal(parent.RawSubject, cert.RawIssuer)
+		if !same && parent.Subject.String() != cert.Issuer.String() {
+			return
+		}
+		err := cert.CheckSignatureFrom(parent)
+		if err == nil && !same {
+			err = errEncoding
+		}
+		links = append(links, link{cert, parent, file, err})
+	}
 	for _, ca := range c.CAs {
 		for _, root := range ca.Certificates {
-			if bytes.Equal(root.RawSubject, cert.RawIssuer) {
-				links = append(links, link{cert, root, ca.File, cert.CheckSignatureFrom(root)})
-			}
+			add(root, ca.File)
 		}
 	}
 	for _, sent := range c.Chain {
-		if bytes.Equal(sent.RawSubject, cert.RawIssuer) && !sent.Equal(cert) {
-			links = append(links, link{cert, sent, "", cert.CheckSignatureFrom(sent)})
+		if !sent.Equal(cert) {
+			add(sent, "")
 		}
 	}
 	return links
@@ -143,6 +158,10 @@ func (c ServerChain) brokenLink(l *link) ServerFault {
 	case errors.As(l.err, new(x509.ConstraintViolationError)):
 		f.Message = fmt.Sprintf("%s is signed by %q, %s and may sign no certificates: %s", c.which(l.child), issuer, where, mayNotSign(l.parent))
 		f.Next = "have the CA's certificate made anew with CA:TRUE and keyCertSign, at the server and in " + c.Dir
+	case errors.Is(l.err, errEncoding):
+		f.Message = fmt.Sprintf("%s is signed by %q, %s, but writes that name in another encoding than the CA's certificate does: verifiers compare the bytes",
+			c.which(l.child), issuer, where)
+		f.Next = "have it issued anew at the server, with the issuer's name as the CA's certificate has it"
 	default:
 		f.Kind = UnknownAuthority
 		f.Message = fmt.Sprintf("%s is signed by %q: a CA of this name is known, %s, and its key has not signed this certificate: "+

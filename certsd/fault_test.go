@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/asn1"
 	"math/big"
 	"net"
 	"strings"
@@ -49,6 +50,45 @@ func (m *maker) issue(t *testing.T, name string, change func(*x509.Certificate))
 	return &maker{cert, key}
 }
 
+// again makes another certificate for the same key, signed by itself.
+func (m *maker) again(t *testing.T, name string, change func(*x509.Certificate)) *maker {
+	t.Helper()
+	tmpl := *m.cert
+	tmpl.RawSubject, tmpl.Subject = nil, pkix.Name{CommonName: name}
+	change(&tmpl)
+	der, err := x509.CreateCertificate(rand.Reader, &tmpl, &tmpl, m.key.Public(), m.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &maker{cert, m.key}
+}
+
+// utf8Name is a distinguished name of one common name in UTF8String.
+func utf8Name(t *testing.T, common string) []byte {
+	t.Helper()
+	type attribute struct {
+		Type  asn1.ObjectIdentifier
+		Value string `asn1:"utf8"`
+	}
+	inner, err := asn1.Marshal(attribute{asn1.ObjectIdentifier{2, 5, 4, 3}, common})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rdn, err := asn1.Marshal(asn1.RawValue{Class: asn1.ClassUniversal, Tag: asn1.TagSet, IsCompound: true, Bytes: inner})
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := asn1.Marshal(asn1.RawValue{Class: asn1.ClassUniversal, Tag: asn1.TagSequence, IsCompound: true, Bytes: rdn})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
 func authority(c *x509.Certificate) { c.IsCA, c.KeyUsage = true, x509.KeyUsageCertSign }
 
 func named(names ...string) func(*x509.Certificate) {
@@ -77,6 +117,10 @@ func TestServerFault(t *testing.T) {
 	leaf := root.issue(t, "leaf", named("r.test"))
 	below := inter.issue(t, "below", named("r.test"))
 	// A signature with SHA-1: crypto/x509 makes none, so the algorithm is named afterwards.
+	// The same name as OpenSSL writes it: in another encoding.
+	utf8 := func(c *x509.Certificate) { authority(c); c.RawSubject = utf8Name(t, c.Subject.CommonName) }
+	otherwise := none.issue(t, "Root", utf8)
+	twin := root.again(t, "Root", utf8)
 	weak := *leaf.cert
 	weak.SignatureAlgorithm = x509.ECDSAWithSHA1
 	for name, tt := range map[string]struct {
@@ -90,6 +134,14 @@ func TestServerFault(t *testing.T) {
 			chain: []*maker{leaf}, roots: []*maker{again}, kind: certsd.UnknownAuthority,
 			says: `its certificate is signed by "CN=Root": a CA of this name is known, which is in DIR/ca.crt, and its key has not signed this certificate`,
 			next: "get the present certificate of that CA", never: "not among",
+		},
+		"a CA of the same name in another encoding": {
+			chain: []*maker{leaf}, roots: []*maker{otherwise}, kind: certsd.UnknownAuthority,
+			says: `its certificate is signed by "CN=Root": a CA of this name is known, which is in DIR/ca.crt, and its key has not signed this certificate`, never: "not among",
+		},
+		"the CA itself with its name in another encoding": {
+			chain: []*maker{leaf}, roots: []*maker{twin}, kind: certsd.ServerUnverified,
+			says: `its certificate is signed by "CN=Root", which is in DIR/ca.crt, but writes that name in another encoding`, next: "at the server", never: "not among",
 		},
 		"an intermediate CA of the same name": {
 			chain: []*maker{below, interAgain}, roots: []*maker{root}, kind: certsd.UnknownAuthority,
