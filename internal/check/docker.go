@@ -77,7 +77,7 @@ func (r *run) asDockerAt(docker *migrate.Docker, e *certsd.Endpoint, live *Live)
 		return
 	}
 	f := Finding{Severity: isWarning, Code: DockerInsecure, Where: dockerAt(said)}
-	because := fmt.Sprintf(": insecure-registries has %s", said.Entry)
+	because := ": insecure-registries has " + said.Entry
 	settings := r.hostsFile()
 	switch fails := func(code Code) bool { return r.failedFor(e.Host, code) }; {
 	case slices.ContainsFunc([]Code{UnknownAuthority, WrongName, ServerExpired, ServerUnverified}, fails):

@@ -48,14 +48,14 @@ func TestWhyDockerReachesIt(t *testing.T) {
 			write(t, root, of(reg, files{"ca": otherCA}))
 			write(t, root, files{"daemon.json": strings.ReplaceAll(tt.daemon, "REG", reg)})
 			c := &Checker{DockerConfig: filepath.Join(root, "daemon.json")}
-			var found string
+			var found strings.Builder
 			for _, line := range lines(run1(t, c, root, reg), root, map[string]string{"REG": reg}) {
 				if strings.Contains(line, "docker-") {
-					found += line
+					found.WriteString(line)
 				}
 			}
-			if found != tt.found {
-				t.Errorf("it says\n%s\nwant\n%s", found, tt.found)
+			if found.String() != tt.found {
+				t.Errorf("it says\n%s\nwant\n%s", found.String(), tt.found)
 			}
 			if tt.hosts == "" {
 				return

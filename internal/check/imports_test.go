@@ -53,7 +53,7 @@ func TestImportsOfContainerd(t *testing.T) {
 			c := &Checker{Roots: certsd.Roots{"/a"}, Config: dir + "/config.toml"}
 			var got []string
 			for _, f := range c.Containerd() {
-				got = append(got, strings.ReplaceAll(string(f.Severity)+" "+string(f.Code)+" "+f.Where+": "+f.Message+" -> "+f.Next, dir, "DIR"))
+				got = append(got, strings.ReplaceAll(f.Severity+" "+string(f.Code)+" "+f.Where+": "+f.Message+" -> "+f.Next, dir, "DIR"))
 			}
 			if len(got) != len(tt.want) {
 				t.Fatalf("findings: %q, want: %q", got, tt.want)

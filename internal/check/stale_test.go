@@ -70,7 +70,7 @@ func TestCopiesAreToldStale(t *testing.T) {
 				t.Fatalf("after a renewal at Docker's: %+v", found)
 			}
 			_, command, _ := strings.Cut(found[0].Next, ": ")
-			if output, err := exec.CommandContext(t.Context(), "sh", "-c", command).CombinedOutput(); err != nil { //nolint:gosec // the advice is what is tested
+			if output, err := exec.CommandContext(t.Context(), "sh", "-c", command).CombinedOutput(); err != nil {
 				t.Fatalf("%s: %v\n%s", command, err, output)
 			}
 			if found := stale(); len(found) > 0 {

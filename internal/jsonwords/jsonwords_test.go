@@ -3,7 +3,6 @@ package jsonwords_test
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"strings"
 	"testing"
 
@@ -51,7 +50,7 @@ func TestOf(t *testing.T) {
 			t.Errorf("%s: %q", body, got)
 		}
 	}
-	other := fmt.Errorf("other")
+	other := errors.New("other")
 	if got := jsonwords.Of(other); got != other { //nolint:errorlint // the very same
 		t.Errorf("%v becomes %v", other, got)
 	}

@@ -3,6 +3,7 @@ package migrate
 import (
 	"net"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/certsd/containerd-certsd/certsd/hostname"
@@ -48,10 +49,8 @@ func (d *Docker) Insecure(host string, ips ...net.IP) (Said, bool) {
 	name, _, _ := cutPort(host)
 	ips = append(ips, net.ParseIP(strings.Trim(name, "[]")))
 	for _, r := range d.config.ranges {
-		for _, ip := range ips {
-			if r.network.Contains(ip) {
-				return Said{File: r.at.file, Line: r.at.line, Entry: r.network.String()}, true
-			}
+		if slices.ContainsFunc(ips, r.network.Contains) {
+			return Said{File: r.at.file, Line: r.at.line, Entry: r.network.String()}, true
 		}
 	}
 	return Said{}, false
