@@ -170,7 +170,7 @@ func (t table) strings(name string) []string {
 	if !found {
 		return nil
 	}
-	list, ok := stringList(value)
+	list, ok := Strings(value)
 	if !ok {
 		t.wrongType(name, "a list of strings")
 	}
@@ -187,7 +187,7 @@ func (t table) stringOrList(name string) []string {
 	if text, ok := value.(string); ok {
 		return []string{text}
 	}
-	list, ok := stringList(value)
+	list, ok := Strings(value)
 	if !ok {
 		t.wrongType(name, "a string or a list of strings")
 	}
@@ -248,7 +248,8 @@ func (t table) only(known ...string) {
 	}
 }
 
-func stringList(value any) ([]string, bool) {
+// Strings is a value of TOML as a list of strings, and reports whether it is one.
+func Strings(value any) ([]string, bool) {
 	items, ok := value.([]any)
 	if !ok {
 		return nil, false

@@ -272,7 +272,7 @@ func (t table) client(name string) []ClientFiles {
 			client = append(client, ClientFiles{Cert: file, Listed: true})
 			continue
 		}
-		pair, ok := stringList(item)
+		pair, ok := Strings(item)
 		if !ok || len(pair) != 2 {
 			t.fail(name, "holds %s where a file or a pair [certificate, key] must be", describe(item))
 			continue
@@ -283,7 +283,7 @@ func (t table) client(name string) []ClientFiles {
 }
 
 func describe(item any) string {
-	if list, ok := stringList(item); ok {
+	if list, ok := Strings(item); ok {
 		return fmt.Sprintf("a list of %d", len(list))
 	}
 	return kindOf(item)

@@ -40,7 +40,7 @@ var imports = map[string][]string{
 	},
 
 	"certsd/hostname":    nil,
-	"certsd/hoststoml":   {"certsd/hostname", "internal/plainfile"},
+	"certsd/hoststoml":   {"certsd/hostname", "internal/plainfile", "internal/spelling"},
 	"internal/benchtest": nil,
 	"internal/blobs":     nil,
 	"internal/bounded":   nil,
@@ -64,7 +64,8 @@ var imports = map[string][]string{
 	"internal/layout":    nil,
 	"internal/manifest":  {"internal/jsonwords"},
 	"internal/migrate": {
-		"certsd", "certsd/hostname", "internal/jsonwords", "internal/pemfile", "internal/plainfile", "internal/safepath",
+		"certsd", "certsd/hostname", "certsd/hoststoml", "internal/jsonwords", "internal/pemfile", "internal/plainfile",
+		"internal/safepath",
 	},
 	"internal/ocilayout": {"internal/checkedstore", "internal/jsonwords", "internal/safepath"},
 	"internal/pemfile":   {"internal/plainfile"},
@@ -77,7 +78,8 @@ var imports = map[string][]string{
 	"internal/quiet":     nil,
 	"internal/safepath":  nil,
 	"internal/safetext":  nil,
-	"internal/settings":  {"internal/plainfile"},
+	"internal/settings":  {"internal/plainfile", "internal/spelling"},
+	"internal/spelling":  nil,
 	"internal/stranger":  nil,
 	"internal/takeover":  nil,
 	"internal/telemetry": {"certsd", "resolver", "v1compat"},
@@ -111,7 +113,7 @@ func TestImports(t *testing.T) {
 func TestCertsdIsLight(t *testing.T) {
 	t.Parallel()
 	for _, dep := range list(t, "-deps", "./certsd/...") {
-		if !dep.Standard && !dep.in(module+"certsd") && !dep.in(module+"internal/pemfile") && !dep.in(module+"internal/plainfile") && !dep.in(module+"internal/safetext") && !dep.in("github.com/pelletier/go-toml/v2") {
+		if !dep.Standard && !dep.in(module+"certsd") && !dep.in(module+"internal/pemfile") && !dep.in(module+"internal/plainfile") && !dep.in(module+"internal/safetext") && !dep.in(module+"internal/spelling") && !dep.in("github.com/pelletier/go-toml/v2") {
 			t.Errorf("certsd depends on %s", dep.ImportPath)
 		}
 	}

@@ -12,6 +12,8 @@ import (
 
 	"github.com/pelletier/go-toml/v2"
 	"github.com/pelletier/go-toml/v2/unstable"
+
+	"github.com/certsd/containerd-certsd/certsd/hoststoml"
 )
 
 // document is a parsed TOML file that knows where its keys are. Reading values
@@ -246,27 +248,11 @@ func (t table) int(name string) int64 {
 
 // strings reads a list of strings.
 func (t table) strings(name string) []string {
-	list, ok := stringList(t.values[name])
+	list, ok := hoststoml.Strings(t.values[name])
 	if t.has(name) && !ok {
 		t.wrongType(name, "a list of strings")
 	}
 	return list
-}
-
-func stringList(value any) ([]string, bool) {
-	items, ok := value.([]any)
-	if !ok {
-		return nil, false
-	}
-	list := make([]string, 0, len(items))
-	for _, item := range items {
-		text, ok := item.(string)
-		if !ok {
-			return nil, false
-		}
-		list = append(list, text)
-	}
-	return list, true
 }
 
 // kindOf names the type of a TOML or JSON value for a message.

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/pelletier/go-toml/v2"
+
+	"github.com/certsd/containerd-certsd/internal/spelling"
 )
 
 // Duration is a time.Duration that is written as "90s" or "1h30m".
@@ -116,31 +118,9 @@ func nearest(key string, known []string) string {
 	folded := strings.ReplaceAll(strings.ToLower(key), "-", "_")
 	best, limit := "", 4
 	for _, candidate := range known {
-		if d := distance(folded, candidate); d < limit && d < (len(candidate)+1)/2 {
+		if d := spelling.Distance(folded, candidate); d < limit && d < (len(candidate)+1)/2 {
 			best, limit = candidate, d
 		}
 	}
 	return best
-}
-
-// distance is the number of letters to insert, delete or replace to make b of a
-// (Levenshtein).
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

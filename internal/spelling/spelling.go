@@ -1,0 +1,30 @@
+// Package spelling measures how far a word is from another one, to guess what
+// was meant by it.
+package spelling
+
+// Distance is the number of letters to insert, delete, replace or swap with
+// their neighbour to make b of a.
+func Distance(a, b string) int {
+	rows := make([][]int, len(a)+1)
+	for i := range rows {
+		rows[i] = make([]int, len(b)+1)
+		rows[i][0] = i
+	}
+	for j := range len(b) + 1 {
+		rows[0][j] = j
+	}
+	for i := range len(a) {
+		for j := range len(b) {
+			change := rows[i][j]
+			if a[i] != b[j] {
+				change++
+			}
+			d := min(change, rows[i][j+1]+1, rows[i+1][j]+1)
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				d = min(d, rows[i-1][j-1]+1)
+			}
+			rows[i+1][j+1] = d
+		}
+	}
+	return rows[len(a)][len(b)]
+}
