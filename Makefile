@@ -211,16 +211,19 @@ install: ## install what was built into PREFIX/bin, /usr/local/bin if not set; m
 	umask 022; $(BIN)/certsd completion zsh >$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_certsd
 	umask 022; $(BIN)/certsd completion fish >$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/certsd.fish
 
-.PHONY: packages check-packages
+.PHONY: packages image check-packages
 
 # Two clones are built; what nobody but CI needs is one line of containerd.
 check-packages: $(NFPM) $(CYCLONEDX) ## build packages of what is committed twice, compare them, install, upgrade and remove them
 	MAKE="$(MAKE)" packaging/twice.sh .cache/packages LINES=$(NEWEST) NFPM=$(NFPM) CYCLONEDX=$(CYCLONEDX)
 	CERTSD_PACKAGES=$(CURDIR)/.cache/packages $(GO) test -count=1 -timeout 20m ./packaging
 
-packages: $(NFPM) $(CYCLONEDX) ## build what is installed into dist: deb, rpm, apk and archives for two architectures; LINES=, ARCHES=, FORMATS=, SIGNING_KEY=, GOFIPS140=
+packages: $(NFPM) $(CYCLONEDX) ## build what is installed into dist: deb, rpm, apk, archives and a container image for two architectures; LINES=, ARCHES=, FORMATS=, IMAGE=, SIGNING_KEY=, GOFIPS140=
 	GO="$(GO)" NFPM=$(NFPM) CYCLONEDX=$(CYCLONEDX) LINES="$(LINES)" ARCHES="$(ARCHES)" FORMATS="$(FORMATS)" \
-		SIGNING_KEY="$(SIGNING_KEY)" GOFIPS140="$(GOFIPS140)" packaging/build.sh $(DIST)
+		IMAGE="$(IMAGE)" SIGNING_KEY="$(SIGNING_KEY)" GOFIPS140="$(GOFIPS140)" packaging/build.sh $(DIST)
+
+image: ## build the container image of certsd alone into dist, an archive of the OCI image layout for two architectures
+	$(MAKE) -f $(firstword $(MAKEFILE_LIST)) packages LINES= FORMATS=oci
 
 clean: ## remove what was built, tools included
 	rm -rf bin .cache share dist

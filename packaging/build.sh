@@ -1,7 +1,8 @@
 #!/bin/sh
 # build.sh [DIR] builds what is installed into DIR, dist if not said: packages
-# for dpkg, rpm and apk and archives, for two architectures, each with its SBOM,
-# and SHA256SUMS, which is signed where there is a key. "make packages" calls it.
+# for dpkg, rpm and apk, archives and a container image, for two architectures,
+# each with its SBOM, and SHA256SUMS, which is signed where there is a key.
+# "make packages" calls it.
 #
 # The same commit gives the same bytes, wherever and whenever it is built: no
 # time but the commit's, no path, no user, no C compiler.
@@ -18,7 +19,9 @@ GO=${GO:-go}
 # None at all is the command alone.
 LINES=${LINES-2.2 2.3 2.4}
 ARCHES=${ARCHES:-amd64 arm64}
-FORMATS=${FORMATS:-deb rpm apk tar}
+FORMATS=${FORMATS:-deb rpm apk tar oci}
+# What the container image is called, without its tag.
+IMAGE=${IMAGE:-ghcr.io/certsd/certsd}
 # An OpenSSH private key, or a public one whose private one is in an agent.
 SIGNING_KEY=${SIGNING_KEY:-}
 # Go's FIPS 140-3 module, such as v1.0.0; off without.
@@ -35,6 +38,8 @@ newest=$(basename "$(find cmd/containerd -mindepth 1 -maxdepth 1 -type d | sort 
 . packaging/stage.sh
 # shellcheck source=packaging/package.sh
 . packaging/package.sh
+# shellcheck source=packaging/image.sh
+. packaging/image.sh
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -73,6 +78,8 @@ for arch in $ARCHES; do
         stage_containerd "$arch" "$line" "${containerd#v}"
     done
 done
+
+image
 
 cd "$dist"
 SIGNING_KEY=$SIGNING_KEY "$root/packaging/sign.sh"

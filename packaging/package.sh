@@ -2,12 +2,14 @@
 
 package() {
     for format in $FORMATS; do
-        if [ "$format" = tar ]; then
-            archive
-            continue
-        fi
-        describe "$1" "$2" >"$stage/$format.yaml"
-        "$NFPM" package --config "$stage/$format.yaml" --packager "$format" --target "$dist/$(filename "$format")" >/dev/null
+        case $format in
+        oci) ;; # of the program alone: image.sh
+        tar) archive ;;
+        *)
+            describe "$1" "$2" >"$stage/$format.yaml"
+            "$NFPM" package --config "$stage/$format.yaml" --packager "$format" --target "$dist/$(filename "$format")" >/dev/null
+            ;;
+        esac
     done
 }
 

@@ -84,6 +84,7 @@ var imports = map[string][]string{
 	"internal/takeover":  nil,
 	"internal/telemetry": {"certsd", "resolver", "v1compat"},
 	"internal/weblink":   nil,
+	"packaging/ociimage": nil,
 }
 
 // TestImports holds the direction of dependency within the module.
