@@ -82,6 +82,7 @@ mkdir -p "$DIR/root/packages"
 mount --bind "$PACKAGES" "$DIR/root/packages"
 mount --bind /dev "$DIR/root/dev"
 mount -t proc processes "$DIR/root/proc"
+mount --rbind /sys "$DIR/root/sys"
 exec chroot "$DIR/root" /bin/bash -euo pipefail -c "$SCRIPT"`
 
 // run runs a script as root of the machine and returns what it says.

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	_ "crypto/sha256" // what digests are made with
 	"debug/elf"
 	"errors"
 	"fmt"
