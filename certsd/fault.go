@@ -299,7 +299,7 @@ func (c ServerChain) wrongName() ServerFault {
 		f.Next = anew
 	default:
 		f.Message = fmt.Sprintf("its certificate is for %s, not for %s", safetext.Line(strings.Join(names, ", "), maxURL), host)
-		f.Next = "use one of these names for the registry, or have the certificate issued anew with this name among its subject alternative names"
+		f.Next = "use one of these names for the registry, or " + anew
 	}
 	return f
 }

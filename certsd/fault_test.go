@@ -189,7 +189,7 @@ func TestServerFault(t *testing.T) {
 		},
 		"an address that it is not for": {
 			chain: []*maker{root.issue(t, "leaf", named("r", "IP:192.0.2.2"))}, roots: []*maker{root}, host: "192.0.2.1", kind: certsd.WrongName,
-			says: "its certificate is for r, 192.0.2.2, not for 192.0.2.1", next: "use one of these names",
+			says: "its certificate is for r, 192.0.2.2, not for 192.0.2.1", next: "use one of these names for the registry, or have it issued anew with 192.0.2.1 among its subject alternative names: subjectAltName=IP:192.0.2.1",
 		},
 		"a name with a port": {
 			chain: []*maker{root.issue(t, "leaf", named("R.test:5000"))}, roots: []*maker{root}, kind: certsd.WrongName,

@@ -120,7 +120,7 @@ func (l *loader) pair(r *pairResult, certName, keyName string, at *Problem) {
 	}
 	last, path := l.lastPair(certName, keyName), l.path(certName)
 	if err != nil {
-		if !l.keepPair(r, last, at, path, err) {
+		if !l.keepPair(r, last, at, [2]string{certName, keyName}, err) {
 			return
 		}
 		id = last
@@ -150,7 +150,8 @@ func (l *loader) pair(r *pairResult, certName, keyName string, at *Problem) {
 
 // keepPair tells what is wrong with a client certificate, and reports whether
 // the last one of the same files stays in use.
-func (l *loader) keepPair(r *pairResult, last *Identity, at *Problem, path string, err error) bool {
+func (l *loader) keepPair(r *pairResult, last *Identity, at *Problem, pair [2]string, err error) bool {
+	path := l.path(pair[0])
 	var read *readError
 	unread := errors.As(err, &read)
 	if unread {
@@ -159,6 +160,9 @@ func (l *loader) keepPair(r *pairResult, last *Identity, at *Problem, path strin
 	at.Code, at.Err = codeOf(err, PairUnusable), withFile(at, path, err)
 	if unread {
 		at.File = fileOf(at, path)
+	}
+	if cert, key := pair[0], pair[1]; at.Code == KeyMismatch && at.Key == "" && key != cert {
+		at.next = l.rightKey(cert, key)
 	}
 	switch {
 	case last != nil && !errors.Is(err, fs.ErrNotExist):

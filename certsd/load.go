@@ -98,6 +98,7 @@ func load(src source, path string, last *Directory) *Directory {
 		return l.dir
 	}
 	slices.Sort(names)
+	l.names = names
 	if _, found := slices.BinarySearch(names, hostsTOML); found {
 		l.hosts()
 		for _, p := range l.dir.Problems {
@@ -117,6 +118,10 @@ type loader struct {
 	src  source
 	dir  *Directory
 	last *Directory
+	// names are the files of the directory, sorted.
+	names []string
+	// tried is how many keys were looked at for certificates that lack theirs.
+	tried int
 	// named are the files of the directory that hosts.toml names.
 	named map[string]bool
 	// links are the symbolic links in the directory.

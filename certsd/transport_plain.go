@@ -2,6 +2,7 @@ package certsd
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 
 	"github.com/certsd/containerd-certsd/certsd/hostname"
@@ -64,14 +65,31 @@ func (t *Transport) checkPlain(r *route, host string) error {
 		return &PlainHTTPError{host, fmt.Sprintf("a redirect of https://%s leads there: behind a proxy that ends TLS, "+
 			"set its external URL to https://, or have the proxy send X-Forwarded-Proto: https", r.chain.first.URL.Host)}
 	case r.foreign && r.home.Scheme == "https" && !r.chain.crossed:
-		return &PlainHTTPError{host, fmt.Sprintf("https://%s names it, and credentials would be readable on the way: "+
-			"behind a proxy that ends TLS, set the registry's external URL to https://, or have the proxy send X-Forwarded-Proto: https", r.home.Host)}
+		return r.named(host)
 	case r.ep.Scheme == "http" && r.configured:
 		return nil
 	case r.ep.TLSConfigured && !r.ep.HTTPFallback:
+		if r.elsewhere() {
+			return r.named(host)
+		}
 		return &PlainHTTPError{host, fmt.Sprintf("TLS is configured for it in %s: use https", r.ep.Dir)}
 	case t.hosts().tls.has(hostname.OriginFor("http", host).Bare()):
+		if r.elsewhere() {
+			return r.named(host)
+		}
 		return &PlainHTTPError{host, "it was seen to speak TLS, or TLS was configured for it: use https, or restart if it was changed to plain HTTP"}
 	}
 	return nil
+}
+
+// elsewhere reports whether a registry over TLS, and nobody here, named the URL of
+// the request: its token server's, which need not be another host.
+func (r *route) elsewhere() bool {
+	return r.home != nil && r.home.Scheme == "https" && !strings.HasPrefix(r.chain.first.URL.Path, r.home.Path+"/")
+}
+
+// named is the error about a URL in plain HTTP that a registry over TLS named.
+func (r *route) named(host string) error {
+	return &PlainHTTPError{host, fmt.Sprintf("https://%s names it, and credentials would be readable on the way: "+
+		"behind a proxy that ends TLS, set the registry's external URL to https://, or have the proxy send X-Forwarded-Proto: https", r.home.Host)}
 }

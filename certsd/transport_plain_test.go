@@ -1,6 +1,7 @@
 package certsd
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"net"
@@ -31,6 +32,7 @@ func TestPlainHTTP(t *testing.T) {
 		change func(*Endpoint)
 		// before is done with the transport first.
 		before func(t *testing.T, tr *Transport, host string)
+		path   string // of the request, /v2/ if empty
 		want   string // in the error, empty if it is allowed
 	}{
 		"wished for, nothing configured": {
@@ -66,6 +68,17 @@ func TestPlainHTTP(t *testing.T) {
 			change: func(e *Endpoint) { e.Scheme = "http" },
 			want:   "TLS is configured for it in ",
 		},
+		"named by the registry itself, for its tokens": {
+			setUp: func(t *testing.T, dir certsDir, host string) { t.Helper(); dir.add(t, host) },
+			path:  "/service/token",
+			want:  "HOST names it, and credentials would be readable on the way: behind a proxy that ends TLS, set the registry's external URL to https://",
+		},
+		"named for its tokens, where it spoke TLS": {
+			change: func(e *Endpoint) { e.Localhost = false },
+			before: func(_ *testing.T, tr *Transport, host string) { tr.hosts().tls.add(host) },
+			path:   "/token",
+			want:   "HOST names it, and credentials would be readable on the way",
+		},
 		"wished for, but it spoke TLS": {
 			change: func(e *Endpoint) { e.Scheme = "http" },
 			before: func(_ *testing.T, tr *Transport, host string) { tr.hosts().tls.add(host) },
@@ -99,13 +112,13 @@ func TestPlainHTTP(t *testing.T) {
 			if row.before != nil {
 				row.before(t, tr, host)
 			}
-			status, err := send(t, tr.ForEndpoint(host, &ep, nil), newRequest(t.Context(), t, "GET", "http://"+host+"/v2/", ""))
+			status, err := send(t, tr.ForEndpoint(host, &ep, nil), newRequest(t.Context(), t, "GET", "http://"+host+cmp.Or(row.path, "/v2/"), ""))
 			var plain *PlainHTTPError
 			refused := errors.As(err, &plain)
 			switch {
 			case row.want == "" && (err != nil || status != 200):
 				t.Errorf("status %d, error %v", status, err)
-			case row.want != "" && (!refused || plain.Host != host || !strings.Contains(err.Error(), strings.ReplaceAll(row.want, "DIR", string(dir)+"/"+host))):
+			case row.want != "" && (!refused || plain.Host != host || !strings.Contains(err.Error(), strings.NewReplacer("DIR", string(dir)+"/"+host, "HOST", "https://"+host).Replace(row.want))):
 				t.Errorf("error %v, want %q", err, row.want)
 			}
 		})

@@ -363,6 +363,9 @@ func (r *run) listed(e *certsd.Endpoint, live *Live) {
 		return
 	}
 	for _, id := range e.Identities {
+		if slices.ContainsFunc(r.report.Findings, func(f Finding) bool { return f.Code == Code(certsd.NotForClients) && f.Where == id.CertFile }) {
+			continue // it is to be replaced, whoever issued it
+		}
 		chain := certsd.ClientChain{Identity: id, Accepts: r.accepts[e.Host], CAs: e.CAs, Others: e.Identities}
 		if p := chain.Problem(e.Host); p != nil {
 			r.find(ofProblem(p))

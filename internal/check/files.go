@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/internal/plainfile"
 )
 
 // The kinds of files.
@@ -40,7 +41,7 @@ func (r *run) file(path string) (f File, ok bool) {
 		r.find(Finding{
 			Severity: isWarning, Code: KeyPermissions, Where: path,
 			Message: "holds a private key that others than its owner can use: its mode is " + f.Mode,
-			Next:    "chmod 600 " + path,
+			Next:    "chmod 600 " + plainfile.Quote(path),
 		})
 	}
 	return f, true

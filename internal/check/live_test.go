@@ -205,7 +205,7 @@ func TestWhatServersSay(t *testing.T) {
 			server: server{pair: serverCA.Server("other.test", "127.0.0.9")},
 			want: []string{
 				"error wrong-name REG: its certificate is for other.test, 127.0.0.9, not for 127.0.0.1 -> use one of these names for the registry, " +
-					"or have the certificate issued anew with this name among its subject alternative names",
+					"or have it issued anew with 127.0.0.1 among its subject alternative names: subjectAltName=IP:127.0.0.1",
 				fails,
 			},
 		}, {

@@ -232,7 +232,7 @@ func (e *causeError) Unwrap() error { return e.of.Err }
 // pullFailed finds why.
 func (r *run) pullFailed(ctx context.Context, err error, attempts []certsd.Attempt, options resolver.Options) {
 	p := r.report.Pull
-	f := Finding{Severity: isError, Code: PullFailed, Where: p.Reference, Message: presentable(plain(err))}
+	f := Finding{Severity: isError, Code: PullFailed, Where: p.Reference, Message: strings.TrimPrefix(presentable(plain(err)), p.Reference+": ")}
 	last := certsd.Attempt{}
 	if len(attempts) > 0 {
 		last = attempts[len(attempts)-1]
@@ -297,6 +297,8 @@ func (r *run) pullFailed(ctx context.Context, err error, attempts []certsd.Attem
 	case last.Status >= 500:
 		f.Code, f.Message = ServerError, fmt.Sprintf("%s for %s", statusWords(last.Status, last.Answer), tried(last.Host, attempts))
 		f.Next = nextForSick
+	case errdefs.IsInvalidArgument(err) && last.Status < 300 && last.Err == nil:
+		f.Next = "what the registry has under this name cannot be used: have it pushed there again"
 	case last.Err != nil:
 		f.Message = fmt.Sprintf("%s: %s", last.Host, wordsOf(last.Err))
 		f.Where, f.Next = p.Reference, last.Hint

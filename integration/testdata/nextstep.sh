@@ -1,0 +1,53 @@
+# nextstep.sh REGISTRY BROUGHT: does the first next step that certsd check prints
+# for REGISTRY/busybox:latest. A command is typed as it is printed. Of a sentence
+# the paths and the line that it names are used, and nothing else; what it says
+# is to be had from somebody is in the directory BROUGHT: ca.crt, pair.cert,
+# pair.key, line. A step that is not known here is a failure.
+set -e
+finding=$(certsd check "$1/busybox:latest" | grep -E '^(error|warning) .* -> ' | head -1)
+where=$(echo "$finding" | cut -d ' ' -f 4)
+where=${where%:}
+step=${finding#* -> }
+echo "next: $step"
+command=$(echo "$step" | sed -nE 's/^(.*: )?((cat|chmod|cp|iconv|mv|openssl|sed) .*)$/\2/p')
+between() { # AFTER BEFORE: what of the step is between them
+	rest=${step#*"$1"}
+	echo "${rest%%"$2"*}"
+}
+pair() { # DIRECTORY NAME
+	cp "$2/pair.cert" "$1/$3.cert"
+	cp "$2/pair.key" "$1/$3.key"
+	chmod 600 "$1/$3.key"
+}
+case "$command/$step" in
+/*"create the directory "*" with that CA's certificate as NAME.crt"*)
+	dir=$(between "create the directory " " with ")
+	mkdir "$dir"
+	cp "$2/ca.crt" "$dir/NAME.crt"
+	;;
+/"create "*" with NAME.cert and NAME.key, and with the CA root that signed its certificate as NAME.crt"*)
+	dir=$(between "create " " with ")
+	mkdir "$dir"
+	cp "$2/ca.crt" "$dir/NAME.crt"
+	pair "$dir" "$2" NAME
+	;;
+/"put that CA's certificate into "*" as NAME.crt"*)
+	cp "$2/ca.crt" "$(between " into " " as ")/NAME.crt"
+	;;
+/"put NAME.cert and NAME.key into "*)
+	pair "${step#* into }" "$2" NAME
+	;;
+/"renew it, "* | /"wait, or set this machine's clock"* | /"copy certificate and key again, both of the same pair")
+	pair "$(dirname "$where")" "$2" "$(basename "$where" .cert)"
+	;;
+/"replace the file, or correct line "*)
+	sed -i "${step##* }c $(cat "$2/line")" "${where%:*}"
+	;;
+/*)
+	echo "nobody knows how to do that"
+	exit 1
+	;;
+*)
+	sh -ec "$command"
+	;;
+esac
