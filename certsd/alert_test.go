@@ -228,3 +228,17 @@ func TestHandshakeFailureBeforeCertificateIsFinal(t *testing.T) {
 		t.Errorf("%d connections, want 1", n)
 	}
 }
+
+func TestServerAlert(t *testing.T) {
+	t.Parallel()
+	s := newTLSServer(t, serverOptions{auth: tls.RequireAnyClientCert})
+	dir := newCertsDir(t)
+	dir.add(t, s.host)
+	_, err := send(t, dir.transport(t), newRequest(t.Context(), t, "GET", s.URL+"/v2/", ""))
+	if alert, ok := ServerAlert(err); !ok || alert != 116 {
+		t.Errorf("alert %d, %v of %v", alert, ok, err)
+	}
+	if _, ok := ServerAlert(errors.New("remote error: tls: certificate required")); ok {
+		t.Error("any text is an alert")
+	}
+}

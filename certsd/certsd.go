@@ -16,153 +16,55 @@
 // [Hosts] finds and caches what is configured for a registry, [Transport] is
 // the http.RoundTripper that acts on it. The package knows nothing of
 // containerd: it needs the standard library and a TOML parser.
+//
+// A request walks down once, and the files are in that order: transport.go and
+// endpoint.go, where it enters; route.go, which settings are those of its host
+// (chain.go, header.go, plain.go); round.go, one certificate after another
+// (policy.go decides, memory.go remembers); try.go, one of them on a connection of
+// its own (state.go, dial.go, supply.go); answer.go, what is passed on. What is told
+// of it is in trail.go and in errors.go, and why it failed in faults.go and fault.go.
+//
+// Directories are read in [github.com/certsd/containerd-certsd/certsd/hostdir], their
+// names in certsd/hostname, and hosts.toml in certsd/hoststoml.
 package certsd
 
 import (
-	"crypto/tls"
-	"crypto/x509"
-	"net/http"
-	"time"
-
+	"github.com/certsd/containerd-certsd/certsd/hostdir"
 	"github.com/certsd/containerd-certsd/certsd/hoststoml"
 )
 
-// Identity is a client certificate with its key.
-type Identity struct {
-	// Name is the base name of the certificate file, such as "client.cert". It
-	// names the identity in errors, logs and metrics.
-	Name string
-	// CertFile and KeyFile are the files it was read from; they are the same
-	// file where the certificate file holds the key.
-	CertFile, KeyFile string
-	// Certificate is ready to be presented; its Leaf is set.
-	Certificate *tls.Certificate
+// What a directory gives, under the names that callers of [Transport] need.
+type (
+	// Hosts finds what is configured for a registry: see [hostdir.Hosts].
+	Hosts = hostdir.Hosts
+	// Roots are the certs.d directories, in the order in which they are searched.
+	Roots = hostdir.Roots
+	// Host is what is configured for one registry.
+	Host = hostdir.Host
+	// Endpoint is one server to ask for a registry's content.
+	Endpoint = hostdir.Endpoint
+	// Identity is a client certificate with its key.
+	Identity = hostdir.Identity
+	// CA is one file of CA roots.
+	CA = hostdir.CA
+	// Problem is something wrong in a directory.
+	Problem = hostdir.Problem
+	// Reload is a change of what is configured.
+	Reload = hostdir.Reload
+	// Loaded is a lookup that met something new.
+	Loaded = hostdir.Loaded
+	// RotateOn is the set of HTTP statuses that make a [Transport] present the
+	// next client certificate. Its zero value is Docker's: 403 and 5xx. Some
+	// answers move on whatever the set says, because they can only mean that the
+	// certificate was refused: 495, 496, and nginx's 400 for either.
+	RotateOn = hoststoml.RotateOn
+)
 
-	// subject and issuer are what names returns, kept because each request
-	// reports them.
-	subject, issuer string
-}
+// DefaultRoots is [hostdir.DefaultRoots].
+func DefaultRoots() Roots { return hostdir.DefaultRoots() }
 
-// CA is one file of CA roots.
-type CA struct {
-	File         string
-	Certificates []*x509.Certificate
-}
+// ParseRoots is [hostdir.ParseRoots].
+func ParseRoots(list string) Roots { return hostdir.ParseRoots(list) }
 
-// Host is what is configured for one registry. It never changes: a changed
-// directory gives another Host.
-type Host struct {
-	// Name is the canonical name: see [hostname.Canonical].
-	Name string
-	// Dir is the directory the configuration was found in, empty if there is
-	// none for this registry.
-	Dir string
-	// Fallback tells that Dir is a _default directory.
-	Fallback bool
-	// Own tells that a directory named after the registry exists, even if it
-	// is empty.
-	Own bool
-	// Endpoints are where to send requests for the registry, in the order in
-	// which to try them. The last is the registry itself unless hosts.toml
-	// says otherwise.
-	Endpoints []*Endpoint
-	// RegistryV1 and RotateOn are the settings of these names in hosts.toml,
-	// empty and nil if there are none.
-	RegistryV1 string
-	RotateOn   *RotateOn
-	// Warnings are the problems that do not keep the host from being used,
-	// each naming file and cause.
-	Warnings []error
-
-	// faults are, for each of Endpoints, what is wrong with the files of its
-	// client certificates.
-	faults [][]*Problem
-
-	// own is what Hosts.Own returns: this host, or another one without what
-	// is from a _default directory. nil if no directory is named after it, or
-	// if its files cannot be used because of ownErr.
-	own    *Host
-	ownErr error
-
-	// from is where it was looked up, and alone tells that it was with Hosts.Own.
-	from  *Hosts
-	alone bool
-}
-
-// Current looks the host up again and returns what is configured for it now:
-// the same value as long as no file changes. It is nil, without an error, if
-// the host is one of [Hosts.Own] whose directory is gone.
-func (h *Host) Current() (*Host, error) {
-	switch {
-	case h.from == nil:
-		return h, nil
-	case h.alone:
-		return h.from.Own(h.Name)
-	default:
-		return h.from.Lookup(h.Name)
-	}
-}
-
-// lookedUp notes where a host is from, for Current.
-func (h *Host) lookedUp(from *Hosts) {
-	h.from = from
-	if h.own != nil && h.own != h {
-		h.own.from, h.own.alone = from, true
-	}
-}
-
-// Endpoint is one server to ask for a registry's content, with the TLS
-// settings for it. It never changes once built.
-type Endpoint struct {
-	// Scheme is "https" or "http".
-	Scheme string
-	// Host is the host[:port] to connect to, as configured.
-	Host string
-	// Path is the API root, "/v2" unless hosts.toml overrides it.
-	Path string
-	// Capabilities are the operations the endpoint may be used for.
-	Capabilities hoststoml.Capabilities
-	// Header is sent with each request to this endpoint, and to no other.
-	Header http.Header
-	// SkipVerify leaves out the verification of the server's certificate.
-	SkipVerify bool
-	// DialTimeout bounds a connection attempt. Zero means 30 seconds.
-	DialTimeout time.Duration
-	// CAs are the roots configured for the endpoint, file by file. Empty means
-	// that the system's are used.
-	CAs []CA
-	// Identities are the client certificates, in the order in which to present
-	// them.
-	Identities []*Identity
-	// Dir is the directory the TLS settings are from, for messages; empty if
-	// there are none.
-	Dir string
-	// TLSConfigured tells that a CA, a pair or an explicit skip_verify was
-	// configured: such an endpoint is never spoken to in plain HTTP unless
-	// Scheme or HTTPFallback say so.
-	TLSConfigured bool
-	// Localhost tells that the endpoint is a registry on this machine for which
-	// nothing is configured. Docker and containerd do not verify such a
-	// registry and fall back to plain HTTP: whether to do so is up to the
-	// caller.
-	Localhost bool
-	// HTTPFallback tells that plain HTTP may follow where the server speaks no
-	// TLS: hosts.toml says "http://" together with skip_verify, and neither a
-	// CA nor a pair is configured.
-	HTTPFallback bool
-
-	// hostsDir is the directory whose hosts.toml gives the endpoint, empty for
-	// none. It may say nothing about TLS: see Dir.
-	hostsDir string
-	// stranger tells that no configuration names the host, only a server.
-	stranger bool
-	// roots is the pool to verify the server against: CAs, and the system's
-	// roots where the mode asks for them. nil means the platform's verifier.
-	roots *x509.CertPool
-	// system is the version of the system's roots in it, nil if there are
-	// none.
-	system *systemRoots
-	// state holds the live connections and what was learnt about the
-	// identities. It is created with the endpoint and shared by its copies.
-	state *endpointState
-}
+// ParseRotateOn is [hoststoml.ParseRotateOn].
+func ParseRotateOn(entries []string) (RotateOn, error) { return hoststoml.ParseRotateOn(entries) }

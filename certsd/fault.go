@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/certsd/containerd-certsd/certsd/hostdir"
 	"github.com/certsd/containerd-certsd/internal/safetext"
 )
 
@@ -249,7 +250,7 @@ func (c ServerChain) invalid(err x509.CertificateInvalidError) ServerFault {
 	switch err.Reason {
 	case x509.Expired:
 		f.Kind = ServerExpired
-		f.Message = who + " " + Validity(cert, c.Now)
+		f.Message = who + " " + hostdir.Validity(cert, c.Now)
 		f.Next = "have it renewed, or set this machine's clock"
 		if file := c.fileOf(cert); file != "" {
 			f.Next = fmt.Sprintf("put the CA's renewed certificate into %s in place of %s, or set this machine's clock", c.Dir, filepath.Base(file))

@@ -3,73 +3,19 @@ package certsd
 import (
 	"cmp"
 	"context"
-	"crypto/x509"
 	"errors"
-	"fmt"
 	"net/http"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
-	"github.com/certsd/containerd-certsd/certsd/hostname"
+	"github.com/certsd/containerd-certsd/certsd/hostdir"
 )
-
-// aboutPairs are the kinds of problems that keep a client certificate from being
-// presented, or from being accepted.
-var aboutPairs = map[ProblemCode]bool{
-	CAWithKey: true, CertificateMissing: true, FileName: true, FileUnreadable: true, KeyEncrypted: true, KeyMismatch: true, KeyMissing: true,
-	PairPartlyUnusable: true, PairUnusable: true, WrongSuffix: true,
-}
-
-// pairFaults keeps what is wrong with the client certificates of an endpoint:
-// those that a table of hosts.toml names, or those of directories.
-func (b *builder) pairFaults(e *Endpoint, client *endpointConfig, dirs []*Directory) {
-	var faults []*Problem
-	if client != nil && b.found.config != nil {
-		key := strings.TrimPrefix(client.Key+".client", ".")
-		for _, p := range b.found.config.Problems {
-			if aboutPairs[p.Code] && p.Key == key {
-				faults = append(faults, p)
-			}
-		}
-	}
-	for _, dir := range dirs {
-		for _, p := range dir.Problems {
-			switch {
-			case !aboutPairs[p.Code], p.Key != "":
-			case p.kind == ofDirectory, client == nil:
-				faults = append(faults, p)
-			}
-		}
-	}
-	if b.faults == nil {
-		b.faults = map[*Endpoint][]*Problem{}
-	}
-	b.faults[e] = faults
-}
-
-func (b *builder) faultsOf(endpoints []*Endpoint) [][]*Problem {
-	faults := make([][]*Problem, len(endpoints))
-	for i, e := range endpoints {
-		faults[i] = b.faults[e]
-	}
-	return faults
-}
-
-// faultsOf are what is wrong with the files of an endpoint's client
-// certificates.
-func (h *Host) faultsOf(e *Endpoint) []*Problem {
-	if i := slices.Index(h.Endpoints, e); i >= 0 && i < len(h.faults) {
-		return h.faults[i]
-	}
-	return nil
-}
 
 // unpresented records the client certificates that cannot be presented.
 func (rd *round) unpresented() {
-	for _, p := range rd.faults {
-		if p.Code == PairPartlyUnusable || p.kept {
+	for _, p := range rd.route.to.faults {
+		if p.Code == hostdir.PairPartlyUnusable || p.Kept() {
 			continue
 		}
 		a := rd.attempt(nil)
@@ -103,8 +49,8 @@ func (rd *round) localFaults(last Attempt, o reply) []*Problem {
 		refused = refused || reason != ""
 	}
 	if refused {
-		faults = append(faults, rd.faults...)
-		for _, id := range rd.ep.Identities {
+		faults = append(faults, rd.route.to.faults...)
+		for _, id := range rd.route.to.Identities {
 			if p := rd.identityFault(id, o); p != nil {
 				faults = append(faults, p)
 			}
@@ -112,69 +58,34 @@ func (rd *round) localFaults(last Attempt, o reply) []*Problem {
 	}
 	slices.SortStableFunc(faults, func(a, b *Problem) int { return cmp.Compare(a.File, b.File) })
 	if refused || o.err != nil && last.blamed() != "proxy" && !errors.Is(o.err, context.Canceled) {
-		faults = append(faults, rd.nearMisses()...)
+		faults = append(faults, rd.transport.hosts().NearMisses(rd.route.at.Bare())...)
 	}
 	return faults
-}
-
-// nearMisses are directories that may have been meant for the host of the
-// request, where it has none of its own.
-func (rd *round) nearMisses() []*Problem {
-	h, name := rd.hosts(), rd.at.Bare()
-	canonical, err := hostname.Canonical(name)
-	if err != nil {
-		return nil
-	}
-	h.init()
-	if slices.ContainsFunc(h.paths(hostname.PlaceOf(canonical)), func(path string) bool { return exists(h, path) }) {
-		return nil
-	}
-	return h.nearMisses(canonical, false)
 }
 
 // identityFault is what can be seen to be wrong with an identity, nil for
 // nothing.
 func (rd *round) identityFault(id *Identity, o reply) *Problem {
-	if id.leaf() == nil {
+	if id.Leaf() == nil {
 		return nil
 	}
-	if rd.peer != nil && id.leaf().Equal(rd.peer) {
-		return serversOwn(id)
+	if p := id.ServersOwn(rd.peer); p != nil {
+		return p
 	}
-	for _, p := range id.validity(time.Now()) {
+	for _, p := range id.Problems(time.Now()) {
 		return p
 	}
 	if !rd.wasPresented(id) || !o.certificateRefused() {
 		return nil
 	}
 	var accepts [][]byte
-	if named := rd.ep.state.accepts.Load(); named != nil {
+	if named := rd.route.to.state.accepts.Load(); named != nil {
 		accepts = *named
 	}
 	if alert, _ := remoteAlert(o.err); len(accepts) == 0 && alert != alertUnknownCA {
 		return nil
 	}
-	return ClientChain{Identity: id, Accepts: accepts, CAs: rd.ep.CAs, Others: rd.ep.Identities}.Problem(rd.req.URL.Host)
-}
-
-// ServersOwn finds the identities that are the server's own certificate.
-func (e *Endpoint) ServersOwn(server *x509.Certificate) []*Problem {
-	var problems []*Problem
-	for _, id := range e.Identities {
-		if leaf := id.leaf(); leaf != nil && leaf.Equal(server) {
-			problems = append(problems, serversOwn(id))
-		}
-	}
-	return problems
-}
-
-// serversOwn is that an identity is the certificate of the very server.
-func serversOwn(id *Identity) *Problem {
-	return &Problem{
-		Code: NotForClients, File: id.CertFile,
-		Err:  fmt.Errorf("%s is the server's own certificate, and not one of a client", subject(id.leaf())),
-		next: "put a client's certificate and its key in its place, issued for this machine by a CA that the server accepts",
-	}
+	return hostdir.ClientChain{Identity: id, Accepts: accepts, CAs: rd.route.to.CAs, Others: rd.route.to.Identities}.Problem(rd.req.URL.Host)
 }
 
 // wasPresented reports whether an identity was presented in this round.
@@ -186,7 +97,7 @@ func (rd *round) wasPresented(id *Identity) bool {
 // presented: whoever is told of it need not be told to compare.
 func (rd *round) allFaulty(faults []*Problem) bool {
 	presented := false
-	for _, id := range rd.ep.Identities {
+	for _, id := range rd.route.to.Identities {
 		if !rd.wasPresented(id) {
 			continue
 		}

@@ -5,18 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/certsd/containerd-certsd/certsd/hoststoml"
 )
-
-// RotateOn is the set of HTTP statuses that make a [Transport] present the next
-// client certificate. Its zero value is Docker's: 403 and 5xx. Some answers
-// move on whatever the set says, because they can only mean that the
-// certificate was refused: 495, 496, and nginx's 400 for either.
-type RotateOn = hoststoml.RotateOn
-
-// ParseRotateOn is [hoststoml.ParseRotateOn].
-func ParseRotateOn(entries []string) (RotateOn, error) { return hoststoml.ParseRotateOn(entries) }
 
 // reply is what came of presenting one identity: all that the decision to
 // move on depends on.

@@ -19,6 +19,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/certsd/containerd-certsd/certsd/hostdir"
 	"github.com/certsd/containerd-certsd/internal/certtest"
 )
 
@@ -66,7 +67,7 @@ func TestExpiredIdentitiesArePassedOver(t *testing.T) {
 				t.Errorf("%d skipped identities in the trail, want each once:\n%s", skipped, trail)
 			}
 			want := []string{
-				"0.cert: passed over, because it expired on " + day(expired.Cert.NotAfter),
+				"0.cert: passed over, because it expired on " + hostdir.Day(expired.Cert.NotAfter),
 				"1.cert: passed over, because it is not valid before " + future.Cert.NotBefore.UTC().Format(time.RFC3339),
 			}
 			if diff := cmp.Diff(want, warnings); diff != "" {
@@ -535,21 +536,22 @@ func TestDiscardedAnswers(t *testing.T) {
 // What is replaced in the middle of a request leaves no connection behind.
 func TestRetiredMidway(t *testing.T) {
 	t.Parallel()
-	var state *endpointState
+	var replace func()
 	s := newTLSServer(t, serverOptions{auth: tls.RequestClientCert, handle: func(w http.ResponseWriter, _ *http.Request, client string) {
 		if client == "a" {
-			state.retire()
+			replace()
 			w.WriteHeader(403)
 		}
 	}})
 	dir := newCertsDir(t)
 	dir.add(t, s.host, "a", "b")
 	tr := dir.transport(t)
-	host, err := tr.hosts().Lookup(s.host)
-	if err != nil {
-		t.Fatal(err)
+	replace = func() {
+		dir.write(t, s.host+"/more.crt", string(clientCA.PEM))
+		if _, err := tr.hosts().Lookup(s.host); err != nil {
+			t.Error(err)
+		}
 	}
-	state = host.Endpoints[0].state
 	get(t, view(t, tr, s.host, nil), s.URL+"/v2/")
 	s.waitClosed(t, 2)
 }

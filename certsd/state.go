@@ -2,12 +2,92 @@ package certsd
 
 import (
 	"crypto/x509"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
+	"weak"
+
+	"github.com/certsd/containerd-certsd/certsd/hostdir"
 )
 
-// endpointState is the mutable side of an Endpoint: the transports with their
+// states are what a Transport knows about endpoints, each as long as it lives.
+// The zero value is ready.
+type states struct {
+	// mu guards what follows.
+	mu sync.Mutex
+	// byLife are those of endpoints that a lookup found.
+	byLife map[*hostdir.Life]*endpointState
+	// apart are the others.
+	apart map[*endpointState]struct{}
+}
+
+// of returns the state of an endpoint by its life. At the end of that it is
+// forgotten, and the idle connections are closed. One whose life has ended
+// already has a state for this request alone.
+func (s *states) of(life *hostdir.Life) *endpointState {
+	state, known := s.find(life)
+	if known {
+		return state
+	}
+	// What the directories keep does not keep a Transport from being collected.
+	mine, owner := weak.Make(state), weak.Make(s)
+	stop := life.AfterEnd(func() {
+		if s := owner.Value(); s != nil {
+			s.forget(life)
+		}
+		if state := mine.Value(); state != nil {
+			state.retire()
+		}
+	})
+	runtime.AddCleanup(state, func(stop func()) { stop() }, stop)
+	return state
+}
+
+func (s *states) find(life *hostdir.Life) (state *endpointState, known bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if state, known = s.byLife[life]; known {
+		return state, true
+	}
+	if s.byLife == nil {
+		s.byLife = make(map[*hostdir.Life]*endpointState)
+	}
+	state = new(endpointState)
+	s.byLife[life] = state
+	return state, false
+}
+
+func (s *states) forget(life *hostdir.Life) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.byLife, life)
+}
+
+// add returns the state of an endpoint that stands for itself.
+func (s *states) add() *endpointState {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.apart == nil {
+		s.apart = make(map[*endpointState]struct{})
+	}
+	state := new(endpointState)
+	s.apart[state] = struct{}{}
+	return state
+}
+
+func (s *states) closeIdle() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, state := range s.byLife {
+		state.closeIdle()
+	}
+	for state := range s.apart {
+		state.closeIdle()
+	}
+}
+
+// endpointState is what is remembered of one endpoint: the transports with their
 // connections, and the identity that last worked for each repository. Its zero
 // value is ready.
 type endpointState struct {
@@ -23,14 +103,14 @@ type endpointState struct {
 	mu         sync.Mutex
 	transports map[transportKey]*connections
 	strangers  *strangers
-	// retired tells that the endpoint was replaced.
+	// retired tells that the endpoint's life has ended.
 	retired bool
 	// warned are the identities about whose validity a warning was given.
 	warned map[*Identity]bool
 }
 
 // transportKey is what distinguishes the transports of one endpoint: a
-// connection belongs to one certificate. The copies of an endpoint share its
+// connection belongs to one certificate. The copies of an endpoint have one
 // state and may differ in the other fields.
 type transportKey struct {
 	identity    *Identity
@@ -46,11 +126,9 @@ type strangers struct {
 	state         *endpointState
 }
 
-func newEndpointState() *endpointState { return &endpointState{} }
-
-// connections returns the transport for one identity, nil for none.
-func (s *endpointState) connections(ep *Endpoint, id *Identity) *connections {
-	key := transportKey{id, ep.SkipVerify, ep.DialTimeout}
+// connections returns the transport for one identity of an endpoint, nil for none.
+func (s *endpointState) connections(to target, id *Identity) *connections {
+	key := transportKey{id, to.SkipVerify, to.DialTimeout}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if tr := s.transports[key]; tr != nil {
@@ -59,7 +137,7 @@ func (s *endpointState) connections(ep *Endpoint, id *Identity) *connections {
 	if s.transports == nil {
 		s.transports = make(map[transportKey]*connections)
 	}
-	tr := newHTTPTransport(ep, id)
+	tr := newHTTPTransport(to, id)
 	s.transports[key] = tr
 	return tr
 }
@@ -75,9 +153,9 @@ func (s *endpointState) forStrangers(system *x509.CertPool, cas []CA) (*x509.Cer
 	if s.strangers != nil {
 		s.strangers.state.retire()
 	}
-	s.strangers = &strangers{system: system, roots: system, state: newEndpointState()}
+	s.strangers = &strangers{system: system, roots: system, state: new(endpointState)}
 	if len(cas) > 0 {
-		s.strangers.roots = poolOf(cas, system)
+		s.strangers.roots = hostdir.Pool(cas, system)
 	}
 	return s.strangers.roots, s.strangers.state
 }

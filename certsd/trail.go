@@ -1,9 +1,7 @@
 package certsd
 
 import (
-	"cmp"
 	"context"
-	"crypto/x509"
 	"net/url"
 	"sync"
 	"time"
@@ -170,7 +168,7 @@ func (t *Trail) answer(number int, text string) {
 // record keeps an attempt, tells the hook, and returns its number in the trail.
 func (rd *round) record(a Attempt) int {
 	rd.attempts = append(rd.attempts, a)
-	if hook := rd.Hooks.OnAttempt; hook != nil && a.Skipped == "" {
+	if hook := rd.transport.Hooks.OnAttempt; hook != nil && a.Skipped == "" {
 		hook(a)
 	}
 	if rd.trail == nil {
@@ -182,8 +180,8 @@ func (rd *round) record(a Attempt) int {
 // attempt returns an attempt with what is known before.
 func (rd *round) attempt(id *Identity) Attempt {
 	a := Attempt{
-		Registry: rd.registry, Host: rd.req.URL.Host, URL: redact(rd.req.URL), Method: rd.req.Method,
-		Dir: cmp.Or(rd.ep.Dir, rd.ep.hostsDir), Identity: nameOf(id),
+		Registry: rd.route.registry, Host: rd.req.URL.Host, URL: redact(rd.req.URL), Method: rd.req.Method,
+		Dir: rd.route.to.ConfigDir(), Identity: nameOf(id),
 	}
 	if a.Method == "" {
 		a.Method = "GET"
@@ -191,10 +189,8 @@ func (rd *round) attempt(id *Identity) Attempt {
 	if id == nil {
 		return a
 	}
-	if leaf := id.leaf(); leaf != nil {
-		if a.Subject, a.Issuer = id.subject, id.issuer; a.Subject == "" {
-			a.Subject, a.Issuer = id.names()
-		}
+	if leaf := id.Leaf(); leaf != nil {
+		a.Subject, a.Issuer = id.Names()
 		a.NotBefore, a.NotAfter = leaf.NotBefore, leaf.NotAfter
 	}
 	return a
@@ -206,8 +202,8 @@ func (rd *round) result(id *Identity, x *exchange, o reply) Attempt {
 	if c := x.connection(); c != nil {
 		a.Asked, a.Offered, a.Resumed = c.asked.Load(), c.offered.Load(), c.resumed.Load()
 		if a.Asked {
-			rd.ep.state.asks.Store(true)
-			rd.ep.state.accepts.Store(c.cas.Load())
+			rd.route.to.state.asks.Store(true)
+			rd.route.to.state.accepts.Store(c.cas.Load())
 		}
 		if peer := c.peer.Load(); peer != nil {
 			rd.peer = peer
@@ -216,23 +212,6 @@ func (rd *round) result(id *Identity, x *exchange, o reply) Attempt {
 	a.Fresh, a.Status, a.Err = o.fresh, o.status, o.err
 	a.Refused = o.certificateRefused() && (a.Identity != "" || a.Asked || a.Resumed)
 	return a
-}
-
-// leaf returns the certificate itself.
-func (id *Identity) leaf() *x509.Certificate {
-	if id.Certificate == nil {
-		return nil
-	}
-	return id.Certificate.Leaf
-}
-
-// names returns subject and issuer of the certificate as they may be shown.
-func (id *Identity) names() (subject, issuer string) {
-	leaf := id.leaf()
-	if leaf == nil {
-		return "", ""
-	}
-	return safetext.Line(leaf.Subject.String(), maxName), safetext.Line(leaf.Issuer.String(), maxName)
 }
 
 // redact returns a URL as it may be shown: signed URLs have secrets in their

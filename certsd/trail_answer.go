@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/certsd/containerd-certsd/internal/safetext"
 )
@@ -15,10 +14,10 @@ const (
 	// maxAnswerBody is how much of an error's body is looked at: enough for
 	// the JSON of a registry, which is of use only if it is whole.
 	maxAnswerBody = 8 << 10
-	// maxAnswer, maxName and maxURL bound what is shown, in characters.
-	maxAnswer = 200
-	maxName   = 200
-	maxURL    = 500
+	// What is shown, in characters.
+	maxAnswer = safetext.MaxAnswer
+	maxName   = safetext.MaxName
+	maxURL    = safetext.MaxURL
 )
 
 // answerText returns what the body of an error says, in one line. Where the
@@ -98,7 +97,7 @@ func (rd *round) secrets() []string {
 	if _, password, ok := (&http.Request{Header: rd.header}).BasicAuth(); ok {
 		secrets = append(secrets, password)
 	}
-	for _, private := range []http.Header{rd.ep.Header, rd.scoped} {
+	for _, private := range []http.Header{rd.route.to.Header, rd.route.scoped} {
 		for _, values := range private {
 			secrets = append(secrets, values...)
 		}
@@ -154,6 +153,3 @@ func formSecrets(req *http.Request) []string {
 
 // maxForm bounds the body of a request for a token, in bytes.
 const maxForm = 64 << 10
-
-// day is a date as it stands in messages.
-func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/certsd/containerd-certsd/certsd/hostdir"
 	"github.com/certsd/containerd-certsd/internal/safetext"
 )
 
@@ -151,7 +152,7 @@ func (a Attempt) who() string {
 	if time.Now().After(a.NotAfter) {
 		verb = "expired"
 	}
-	return fmt.Sprintf("%s (%s, %s %s)", a.Identity, a.Subject, verb, day(a.NotAfter))
+	return fmt.Sprintf("%s (%s, %s %s)", a.Identity, a.Subject, verb, hostdir.Day(a.NotAfter))
 }
 
 // what is what came of it.

@@ -19,6 +19,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/certsd/containerd-certsd/certsd/hostdir"
 	"github.com/certsd/containerd-certsd/internal/certtest"
 )
 
@@ -40,7 +41,7 @@ func TestTrail(t *testing.T) {
 	}
 	url := s.URL + "/v2/app/manifests/latest"
 	want := strings.NewReplacer("HOST", s.host, "DIR", path, "URL", url,
-		"LATER", day(pairOf("alpha").Cert.NotAfter), "BEFORE", day(old.Cert.NotAfter)).Replace(
+		"LATER", hostdir.Day(pairOf("alpha").Cert.NotAfter), "BEFORE", hostdir.Day(old.Cert.NotAfter)).Replace(
 		`HOST (DIR)
   old.cert (CN=old, expired BEFORE): passed over: it expired on BEFORE
   alpha.cert (CN=alpha, expires LATER): GET URL: 403 Forbidden: "DENIED: not for alpha" (2 times)
@@ -162,7 +163,7 @@ func TestRefusedErrorNamesEachFile(t *testing.T) {
 	if !errors.As(err, &refused) {
 		t.Fatalf("error %v", err)
 	}
-	until := day(pairOf("a").Cert.NotAfter)
+	until := hostdir.Day(pairOf("a").Cert.NotAfter)
 	want := fmt.Sprintf("%s: remote error: tls: bad certificate: tried a.cert (CN=a, expires %s), b.cert (CN=b, expires %s) in %s: "+
 		"server %s refused what it was offered from %s: compare issuer and subject with what it accepts", s.host, until, until, path, s.host, path)
 	if diff := cmp.Diff(want, refused.Error()); diff != "" {

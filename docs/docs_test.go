@@ -17,7 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/pelletier/go-toml/v2"
 
-	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/certsd/hostdir"
 	"github.com/certsd/containerd-certsd/internal/certtest"
 	"github.com/certsd/containerd-certsd/plugin"
 )
@@ -139,7 +139,7 @@ func TestHostsTOML(t *testing.T) {
 				files["tls.crt"] = &fstest.MapFile{Data: pair.CertPEM}
 				files["tls.key"] = &fstest.MapFile{Data: pair.KeyPEM}
 			}
-			if _, err := certsd.Load(files, certsd.LoadOptions{Path: file}); err != nil {
+			if _, err := hostdir.Load(files, hostdir.LoadOptions{Path: file}); err != nil {
 				t.Errorf("%v in\n%s", err, block)
 			}
 		}
@@ -192,7 +192,7 @@ func TestConfigurationIsComplete(t *testing.T) {
 func TestMessages(t *testing.T) {
 	t.Parallel()
 	var all strings.Builder
-	for _, dir := range []string{"certsd", "certsd/hostname", "certsd/hoststoml", "resolver", "v1compat", "internal/pemfile", "internal/telemetry", "plugin"} {
+	for _, dir := range []string{"certsd", "certsd/hostdir", "certsd/hostname", "certsd/hoststoml", "resolver", "v1compat", "internal/pemfile", "internal/telemetry", "plugin"} {
 		files, err := filepath.Glob("../" + dir + "/*.go")
 		if err != nil {
 			t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/certsd/hostdir"
 	"github.com/certsd/containerd-certsd/internal/stranger"
 	"github.com/certsd/containerd-certsd/resolver"
 )
@@ -216,7 +217,7 @@ func (c *Config) hosts(hooks resolver.Hooks) (*resolver.Hosts, error) {
 		return nil, err
 	}
 	if c.Root != "" {
-		if err := certsd.CheckRoots(c.Root); err != nil {
+		if err := hostdir.CheckRoots(c.Root); err != nil {
 			return nil, fmt.Errorf("root: %w", err)
 		}
 	}

@@ -12,7 +12,7 @@ import (
 
 	"github.com/containerd/log"
 
-	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/certsd/hostdir"
 	"github.com/certsd/containerd-certsd/internal/plainfile"
 )
 
@@ -125,7 +125,7 @@ func (c *certificates) read() (config *tls.Config, lost string, err error) {
 	if err != nil {
 		return nil, "", fmt.Errorf("tls_key: %w", err)
 	}
-	pair, note, err := certsd.ParsePair(c.cert, cert, c.key, key)
+	pair, note, err := hostdir.ParsePair(c.cert, cert, c.key, key)
 	if err != nil {
 		return nil, "", fmt.Errorf("tls_cert %s and tls_key %s: %w", c.cert, c.key, err)
 	}
@@ -146,7 +146,7 @@ func (c *certificates) read() (config *tls.Config, lost string, err error) {
 	if err != nil {
 		return nil, "", fmt.Errorf("tls_client_ca: %w", err)
 	}
-	cas, note, err := certsd.ParseClientCAs(c.clientCA, data)
+	cas, note, err := hostdir.ParseClientCAs(c.clientCA, data)
 	if err != nil {
 		return nil, "", fmt.Errorf("tls_client_ca: %s: %w", c.clientCA, err)
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/certsd/hostdir"
 	"github.com/certsd/containerd-certsd/internal/daemon"
 	"github.com/certsd/containerd-certsd/internal/settings"
 	"github.com/certsd/containerd-certsd/internal/stranger"
@@ -222,7 +223,7 @@ func (c *Config) hosts(hooks resolver.Hooks) (*resolver.Hosts, error) {
 	}
 	hosts.Roots, hosts.RefuseStranger, hosts.Hooks = certsd.DefaultRoots(), stranger.Refuse, hooks
 	if c.Root != "" {
-		if err := certsd.CheckRoots(c.Root); err != nil {
+		if err := hostdir.CheckRoots(c.Root); err != nil {
 			return nil, fmt.Errorf("root: %w", err)
 		}
 		hosts.Roots = certsd.ParseRoots(c.Root)

@@ -14,7 +14,7 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/containerd/typeurl/v2"
 
-	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/certsd/hostdir"
 )
 
 // request is what a client of the transfer service asked for.
@@ -86,7 +86,7 @@ func (w wishes) check() error {
 	if w.hostDir == "" {
 		return nil
 	}
-	if err := certsd.CheckRoots(w.hostDir); err != nil {
+	if err := hostdir.CheckRoots(w.hostDir); err != nil {
 		return fmt.Errorf("%w: the client's hosts directory: %w", errdefs.ErrInvalidArgument, err)
 	}
 	return nil

@@ -11,6 +11,7 @@ import (
 	"github.com/containerd/plugin"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/certsd/hostdir"
 	"github.com/certsd/containerd-certsd/internal/telemetry"
 	"github.com/certsd/containerd-certsd/resolver"
 )
@@ -86,7 +87,7 @@ func configure(ctx context.Context, c Config) (*settings, error) {
 	if c.ConfigPath == "" {
 		c.ConfigPath = certsd.DefaultRoots().String()
 	}
-	if err := certsd.CheckRoots(c.ConfigPath); err != nil {
+	if err := hostdir.CheckRoots(c.ConfigPath); err != nil {
 		return nil, fmt.Errorf("config_path: %w", err)
 	}
 	return &settings{config: c, template: template, hosts: map[string]*resolver.Hosts{}}, nil

@@ -5,13 +5,14 @@ import (
 	"testing"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/certsd/hostdir"
 )
 
 // TestFaultFirst: what can be mended here is the beginning of an error, once.
 func TestFaultFirst(t *testing.T) {
 	t.Parallel()
 	fault := func(file string) *certsd.Problem {
-		return &certsd.Problem{Code: certsd.KeyMismatch, File: file, Err: errors.New("the private key does not belong to the certificate")}
+		return &certsd.Problem{Code: hostdir.KeyMismatch, File: file, Err: errors.New("the private key does not belong to the certificate")}
 	}
 	a := certsd.Attempt{Faults: []*certsd.Problem{fault("/d/a.cert")}}
 	both := certsd.Attempt{Faults: []*certsd.Problem{fault("/d/a.cert"), fault("/d/b.cert")}}

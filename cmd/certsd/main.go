@@ -14,6 +14,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/certsd/hostdir"
 	"github.com/certsd/containerd-certsd/internal/quiet"
 	"github.com/certsd/containerd-certsd/internal/safetext"
 )
@@ -66,7 +67,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitUsage
 	}
 	var p *certsd.Problem
-	if errors.As(err, &p) && p.Severity == certsd.Failure {
+	if errors.As(err, &p) && p.Severity == hostdir.Failure {
 		return exitUsage
 	}
 	var o *outcome

@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/certsd/hostdir"
 	"github.com/certsd/containerd-certsd/certsd/hostname"
 )
 
@@ -69,8 +69,8 @@ func (c *Checker) general() (findings []Finding, expiring bool) {
 		entries, err := os.ReadDir(root)
 		if err != nil && !os.IsNotExist(err) {
 			f := Finding{
-				Severity: isError, Code: Code(certsd.RootUnreadable), Where: root,
-				Message: "cannot list the certs.d directory: " + wordsOf(err), Next: certsd.NextForUnreadable(root, err),
+				Severity: isError, Code: Code(hostdir.RootUnreadable), Where: root,
+				Message: "cannot list the certs.d directory: " + wordsOf(err), Next: hostdir.NextForUnreadable(root, err),
 			}
 			if c.hidden(err) {
 				f = c.ofHidden(f, "")
@@ -79,7 +79,7 @@ func (c *Checker) general() (findings []Finding, expiring bool) {
 		}
 		if other := filepath.Join(filepath.Dir(root), "cert.d"); os.IsNotExist(err) && filepath.Base(root) == "certs.d" && isDir(other) {
 			findings = append(findings, Finding{
-				Severity: isWarning, Code: Code(certsd.RootName), Where: other, Message: "the directory is cert.d, not certs.d: nothing in it is read",
+				Severity: isWarning, Code: Code(hostdir.RootName), Where: other, Message: "the directory is cert.d, not certs.d: nothing in it is read",
 				Next: "mv " + other + " " + root,
 			})
 		}
@@ -100,7 +100,7 @@ func (c *Checker) defaults(path string) (findings []Finding, expiring bool) {
 		return nil, false
 	}
 	// The problems have what the error has.
-	dir, _ := certsd.Load(os.DirFS(path), certsd.LoadOptions{Path: path})
+	dir, _ := hostdir.Load(os.DirFS(path), hostdir.LoadOptions{Path: path})
 	for _, p := range dir.Problems {
 		findings = append(findings, c.ofProblem(p, ""))
 	}
@@ -123,7 +123,7 @@ var (
 
 // misspelt finds a name that no registry can have, or that hardly any has.
 func misspelt(root, name string) (Finding, bool) {
-	f := Finding{Severity: isWarning, Code: Code(certsd.DirectoryName), Where: filepath.Join(root, name)}
+	f := Finding{Severity: isWarning, Code: Code(hostdir.DirectoryName), Where: filepath.Join(root, name)}
 	_, err := hostname.OfDirectory(name)
 	switch {
 	case name == "_default" || name[0] == '.':

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/certsd/hostdir"
 	"github.com/certsd/containerd-certsd/internal/discreet"
 	"github.com/certsd/containerd-certsd/internal/imageref"
 	"github.com/certsd/containerd-certsd/internal/migrate"
@@ -99,7 +100,7 @@ func (c *Checker) Registry(ctx context.Context, target string) (*Registry, error
 	if err != nil {
 		return nil, err
 	}
-	r := &run{Checker: c, hosts: hosts, given: name, target: target, repository: repository, inspection: inspection, files: map[string]certsd.File{}, realms: map[string]bool{}, accepts: map[string][][]byte{}}
+	r := &run{Checker: c, hosts: hosts, given: name, target: target, repository: repository, inspection: inspection, files: map[string]hostdir.File{}, realms: map[string]bool{}, accepts: map[string][][]byte{}}
 	r.report = &Registry{Registry: inspection.Name, Repository: repository.String()}
 	r.configuration()
 	all := r.share(r.whole())
@@ -153,10 +154,10 @@ type run struct {
 	// given is the registry as it was spelt, target with what follows it.
 	given, target string
 	repository    repository
-	inspection    *certsd.Inspection
+	inspection    *hostdir.Inspection
 	report        *Registry
 	// files are those that were read, by path.
-	files map[string]certsd.File
+	files map[string]hostdir.File
 	// roles are what files are read as, by path, nil until one is asked for; a
 	// directory may have very many.
 	roles map[string]role

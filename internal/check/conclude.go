@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/certsd/hostdir"
 )
 
 // conclude gives the verdict.
@@ -42,15 +42,15 @@ func (r *run) conclude() {
 }
 
 // unreadable are the findings about what is there and cannot be read.
-var unreadable = map[Code]bool{Code(certsd.RootUnreadable): true, Code(certsd.DirectoryUnreadable): true, Code(certsd.FileUnreadable): true}
+var unreadable = map[Code]bool{Code(hostdir.RootUnreadable): true, Code(hostdir.DirectoryUnreadable): true, Code(hostdir.FileUnreadable): true}
 
 // ofPair are the findings about a client certificate's own files. Where a server
 // refuses certificates they are the likely cause.
 var ofPair = map[Code]bool{
-	Code(certsd.CertificateMissing): true, Code(certsd.Expired): true, Code(certsd.KeyEncrypted): true, Code(certsd.KeyMismatch): true,
-	Code(certsd.KeyMissing): true, Code(certsd.NotForClients): true, Code(certsd.NotYetValid): true, Code(certsd.PairUnusable): true,
-	Code(certsd.IssuerNotListed): true, Code(certsd.IntermediateMissing): true, Code(certsd.PairPartlyUnusable): true, Code(certsd.WrongSuffix): true,
-	Code(certsd.CAWithKey): true,
+	Code(hostdir.CertificateMissing): true, Code(hostdir.Expired): true, Code(hostdir.KeyEncrypted): true, Code(hostdir.KeyMismatch): true,
+	Code(hostdir.KeyMissing): true, Code(hostdir.NotForClients): true, Code(hostdir.NotYetValid): true, Code(hostdir.PairUnusable): true,
+	Code(hostdir.IssuerNotListed): true, Code(hostdir.IntermediateMissing): true, Code(hostdir.PairPartlyUnusable): true, Code(hostdir.WrongSuffix): true,
+	Code(hostdir.CAWithKey): true,
 }
 
 // order is what a comparison returns for one that comes last, or first.

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/certsd/hostdir"
 	"github.com/certsd/containerd-certsd/certsd/hostname"
 	"github.com/certsd/containerd-certsd/certsd/hoststoml"
 )
@@ -32,10 +33,10 @@ func (r *run) configuration() {
 	for _, p := range i.Problems {
 		f := r.ofProblem(p, r.target)
 		r.hides = r.hides || r.hidden(p.Err)
-		if p.Code == certsd.Expired || p.Code == certsd.NotYetValid {
+		if p.Code == hostdir.Expired || p.Code == hostdir.NotYetValid {
 			f.Message = r.timeWords(p)
 		}
-		if p.Code == certsd.FileName {
+		if p.Code == hostdir.FileName {
 			f.Next = cmp.Or(r.nextForContent(p), f.Next)
 		}
 		r.find(f)
@@ -48,7 +49,7 @@ func (r *run) configuration() {
 		r.configuredEndings(e)
 	}
 	r.pullable()
-	if i.Host.Dir == "" && !r.hides && !r.has(Code(certsd.DirectoryName)) && !r.has(Code(certsd.DirectoryPort)) && !r.has(Code(certsd.RootName)) {
+	if i.Host.Dir == "" && !r.hides && !r.has(Code(hostdir.DirectoryName)) && !r.has(Code(hostdir.DirectoryPort)) && !r.has(Code(hostdir.RootName)) {
 		f := Finding{
 			Severity: isWarning, Code: NoDirectory, Where: i.Name,
 			Message: "no root has a directory for it: no client certificate is presented, and the system's CA roots count",
@@ -78,7 +79,7 @@ func (r *run) pullable() {
 }
 
 // stateAbsent is that of a root or directory that is not there.
-const stateAbsent = string(certsd.Absent)
+const stateAbsent = string(hostdir.Absent)
 
 func rootState(root string) string {
 	f, err := os.Open(root) //nolint:gosec // looking at the roots is the purpose
@@ -137,7 +138,7 @@ func caMode(e *certsd.Endpoint) string {
 }
 
 // directory describes a directory that was looked for.
-func (r *run) directory(c certsd.Candidate) Directory {
+func (r *run) directory(c hostdir.Candidate) Directory {
 	d := Directory{Path: c.Path, For: c.For, State: string(c.State), Why: r.why(c)}
 	if r.tooLarge(c.Path) {
 		return d
@@ -154,31 +155,31 @@ func (r *run) directory(c certsd.Candidate) Directory {
 // much.
 func (r *run) tooLarge(path string) bool {
 	return slices.ContainsFunc(r.inspection.Problems, func(p *certsd.Problem) bool {
-		return p.Code == certsd.DirectoryTooLarge && p.File == path
+		return p.Code == hostdir.DirectoryTooLarge && p.File == path
 	})
 }
 
 // why says why a directory counts or does not.
-func (r *run) why(c certsd.Candidate) string {
+func (r *run) why(c hostdir.Candidate) string {
 	host := r.inspection.Host
 	named := "named after " + c.For
 	if c.For == "" {
 		named = "for registries without a directory"
 	}
 	switch c.State {
-	case certsd.Used:
+	case hostdir.Used:
 		if host != nil && c.Path == host.Dir {
 			return named + ", and the first with something in it"
 		}
 		return named
-	case certsd.Unused:
+	case hostdir.Unused:
 		if c.For == "" {
 			return "_default is for registries without a directory"
 		}
 		return "nothing uses it"
-	case certsd.Empty:
+	case hostdir.Empty:
 		return "nothing in it counts"
-	case certsd.Unreadable:
+	case hostdir.Unreadable:
 		return "cannot be looked at"
 	default:
 		return fmt.Sprintf("there is none (%s)", named)

@@ -18,6 +18,7 @@ import (
 	"sync"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/certsd/hostdir"
 )
 
 // maxNamed bounds the CAs of a server's list that are reported.
@@ -363,10 +364,10 @@ func (r *run) listed(e *certsd.Endpoint, live *Live) {
 		return
 	}
 	for _, id := range e.Identities {
-		if slices.ContainsFunc(r.report.Findings, func(f Finding) bool { return f.Code == Code(certsd.NotForClients) && f.Where == id.CertFile }) {
+		if slices.ContainsFunc(r.report.Findings, func(f Finding) bool { return f.Code == Code(hostdir.NotForClients) && f.Where == id.CertFile }) {
 			continue // it is to be replaced, whoever issued it
 		}
-		chain := certsd.ClientChain{Identity: id, Accepts: r.accepts[e.Host], CAs: e.CAs, Others: e.Identities}
+		chain := hostdir.ClientChain{Identity: id, Accepts: r.accepts[e.Host], CAs: e.CAs, Others: e.Identities}
 		if p := chain.Problem(e.Host); p != nil {
 			r.find(ofProblem(p))
 		}

@@ -71,7 +71,7 @@ func codes(t *testing.T, file, typ string) []string {
 
 func TestEachCodeIsDocumented(t *testing.T) {
 	t.Parallel()
-	want := slices.Concat(codes(t, "finding.go", "Code"), codes(t, "../../certsd/problem_code.go", "ProblemCode"))
+	want := slices.Concat(codes(t, "finding.go", "Code"), codes(t, "../../certsd/hostdir/problem_code.go", "ProblemCode"))
 	slices.Sort(want)
 	compare(t, want, documented(t, "Findings", regexp.MustCompile("`[a-z0-9-]+`")))
 }

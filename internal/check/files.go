@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/certsd/hostdir"
 	"github.com/certsd/containerd-certsd/internal/plainfile"
 )
 
@@ -48,7 +49,7 @@ func (r *run) file(path string) (f File, ok bool) {
 }
 
 // examine reads a file once.
-func (r *run) examine(path string) certsd.File {
+func (r *run) examine(path string) hostdir.File {
 	f, known := r.files[path]
 	if !known {
 		f = r.hosts.Examine(path)
@@ -58,7 +59,7 @@ func (r *run) examine(path string) certsd.File {
 }
 
 // match says which key belongs to a client certificate, and whether it does.
-func (r *run) match(f *File, x certsd.File) {
+func (r *run) match(f *File, x hostdir.File) {
 	key := x
 	if x.Key == "" {
 		key = r.examine(r.keyFile(x.Path))
@@ -100,7 +101,7 @@ func (r *run) takeRoles() {
 		}
 	}
 	for _, p := range r.inspection.Problems {
-		if p.Code == certsd.WrongSuffix {
+		if p.Code == hostdir.WrongSuffix {
 			take(p.File, role{kind: kindClient})
 		}
 	}

@@ -22,7 +22,7 @@ type Finding struct {
 }
 
 // Code names a kind of finding in words that stay the same. Those of
-// certsd.ProblemCode are codes, too.
+// hostdir.ProblemCode are codes, too.
 type Code string
 
 // The codes of what a network, a server or a containerd shows.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/certsd/hostdir"
 	"github.com/certsd/containerd-certsd/internal/certtest"
 )
 
@@ -386,7 +387,7 @@ func TestNameOfAKey(t *testing.T) {
 	write(t, root, of("reg", files{"ca": serverCA, "bravo": bravo, "client.cert": alpha.CertPEM, "client-key.pem": alpha.KeyPEM}))
 	r := run1(t, &Checker{Offline: true}, root, "reg")
 	for _, f := range r.Findings {
-		if f.Code == Code(certsd.FileName) && f.Next == "rename it to client.key" {
+		if f.Code == Code(hostdir.FileName) && f.Next == "rename it to client.key" {
 			return
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/certsd/hostdir"
 	"github.com/certsd/containerd-certsd/internal/choice"
 	"github.com/certsd/containerd-certsd/internal/manifest"
 	"github.com/certsd/containerd-certsd/resolver"
@@ -75,7 +76,7 @@ func (r *run) refuted(attempts []certsd.Attempt) {
 			continue
 		}
 		r.report.Findings = slices.DeleteFunc(r.report.Findings, func(f Finding) bool {
-			return f.Code == NoRegistry && f.Where == e.Host || (f.Code == Code(certsd.IssuerNotListed) || f.Code == Code(certsd.IntermediateMissing)) && slices.Contains(certificateFiles(e), f.Where)
+			return f.Code == NoRegistry && f.Where == e.Host || (f.Code == Code(hostdir.IssuerNotListed) || f.Code == Code(hostdir.IntermediateMissing)) && slices.Contains(certificateFiles(e), f.Where)
 		})
 	}
 }

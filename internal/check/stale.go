@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/certsd/hostdir"
 	"github.com/certsd/containerd-certsd/certsd/hostname"
 	"github.com/certsd/containerd-certsd/internal/migrate"
 	"github.com/certsd/containerd-certsd/internal/plainfile"
@@ -19,7 +19,7 @@ import (
 func (r *run) staleCopies() {
 	candidates := r.inspection.Candidates
 	for i, c := range candidates {
-		if c.State != certsd.Used {
+		if c.State != hostdir.Used {
 			continue
 		}
 		for _, source := range r.sources(c, candidates[i+1:]) {
@@ -32,7 +32,7 @@ func (r *run) staleCopies() {
 
 // sources are the directories that the files of one may be copies of: those for
 // the same host in later roots, and those that its hosts.toml was made of.
-func (r *run) sources(c certsd.Candidate, later []certsd.Candidate) []string {
+func (r *run) sources(c hostdir.Candidate, later []hostdir.Candidate) []string {
 	var dirs []string
 	add := func(dir string) {
 		if dir != c.Path && !slices.Contains(dirs, dir) && len(dirs) < maxNamed {

@@ -4,7 +4,7 @@ import (
 	"crypto/x509"
 	"time"
 
-	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/certsd/hostdir"
 )
 
 // certificate describes a certificate.
@@ -12,7 +12,7 @@ func (c *Checker) certificate(cert *x509.Certificate) Certificate {
 	d := Certificate{
 		Subject: printable(cert.Subject.String()), Issuer: printable(cert.Issuer.String()),
 		NotBefore: cert.NotBefore.UTC(), NotAfter: cert.NotAfter.UTC(),
-		Validity: validity(cert, c.now()), KeyType: certsd.KeyType(cert),
+		Validity: validity(cert, c.now()), KeyType: hostdir.KeyType(cert),
 	}
 	d.Names = namesOf(cert)
 	return d
@@ -37,4 +37,4 @@ func namesOf(cert *x509.Certificate) []string {
 }
 
 // validity is until when a certificate is valid, in words.
-func validity(cert *x509.Certificate, now time.Time) string { return certsd.Validity(cert, now) }
+func validity(cert *x509.Certificate, now time.Time) string { return hostdir.Validity(cert, now) }

@@ -15,30 +15,32 @@ const module = "github.com/certsd/containerd-certsd/"
 // v1compat know nothing of each other, resolver joins them, plugin, gateway
 // and imageservice are ways to offer it and know nothing of each other either.
 var imports = map[string][]string{
-	"certsd":          {"certsd/hostname", "certsd/hoststoml", "internal/pemfile", "internal/plainfile", "internal/safetext"},
+	"certsd":          {"certsd/hostdir", "certsd/hostname", "certsd/hoststoml", "internal/safetext"},
 	"v1compat":        {"internal/bounded", "internal/jsonwords", "internal/safetext", "internal/weblink"},
 	"v1compat/v1test": nil,
 	"resolver": {
 		"certsd", "certsd/hostname", "certsd/hoststoml", "internal/bounded", "internal/discreet", "internal/jsonwords",
 		"internal/manifest", "internal/weblink", "v1compat",
 	},
-	"plugin": {"certsd", "certsd/hostname", "internal/blobs", "internal/telemetry", "resolver", "v1compat"},
+	"plugin": {"certsd", "certsd/hostdir", "certsd/hostname", "internal/blobs", "internal/telemetry", "resolver", "v1compat"},
 	"gateway": {
-		"certsd", "certsd/hostname", "internal/bounded", "internal/daemon", "internal/plainfile", "internal/safepath",
-		"internal/safetext", "internal/settings", "internal/stranger", "internal/telemetry", "resolver",
+		"certsd", "certsd/hostdir", "certsd/hostname", "internal/bounded", "internal/daemon", "internal/plainfile",
+		"internal/safepath", "internal/safetext", "internal/settings", "internal/stranger", "internal/telemetry",
+		"resolver",
 	},
 	"imageservice": {
-		"certsd", "certsd/hostname", "internal/daemon", "internal/jsonwords", "internal/safepath", "internal/settings",
-		"internal/stranger", "internal/telemetry", "resolver", "v1compat",
+		"certsd", "certsd/hostdir", "certsd/hostname", "internal/daemon", "internal/jsonwords", "internal/safepath",
+		"internal/settings", "internal/stranger", "internal/telemetry", "resolver", "v1compat",
 	},
 
 	"cmd/certsd": {
-		"certsd", "gateway", "imageservice", "internal/certtest", "internal/check", "internal/clidoc", "internal/daemon",
-		"internal/gatewayconfig", "internal/imagecopy", "internal/imageref", "internal/migrate", "internal/ocilayout",
-		"internal/plainfile", "internal/progress", "internal/pull", "internal/quiet", "internal/safetext",
-		"internal/settings", "internal/takeover", "resolver", "v1compat",
+		"certsd", "certsd/hostdir", "gateway", "imageservice", "internal/certtest", "internal/check", "internal/clidoc",
+		"internal/daemon", "internal/gatewayconfig", "internal/imagecopy", "internal/imageref", "internal/migrate",
+		"internal/ocilayout", "internal/plainfile", "internal/progress", "internal/pull", "internal/quiet",
+		"internal/safetext", "internal/settings", "internal/takeover", "resolver", "v1compat",
 	},
 
+	"certsd/hostdir":     {"certsd/hostname", "certsd/hoststoml", "internal/pemfile", "internal/plainfile", "internal/safetext"},
 	"certsd/hostname":    nil,
 	"certsd/hoststoml":   {"certsd/hostname", "internal/plainfile", "internal/spelling"},
 	"internal/benchtest": nil,
@@ -46,8 +48,9 @@ var imports = map[string][]string{
 	"internal/bounded":   nil,
 	"internal/certtest":  nil,
 	"internal/check": {
-		"certsd", "certsd/hostname", "certsd/hoststoml", "internal/choice", "internal/discreet", "internal/imageref",
-		"internal/manifest", "internal/migrate", "internal/plainfile", "internal/safetext", "resolver", "v1compat",
+		"certsd", "certsd/hostdir", "certsd/hostname", "certsd/hoststoml", "internal/choice", "internal/discreet",
+		"internal/imageref", "internal/manifest", "internal/migrate", "internal/plainfile", "internal/safetext",
+		"resolver", "v1compat",
 	},
 	"internal/checkedstore":  nil,
 	"internal/choice":        {"internal/jsonwords", "internal/manifest"},
@@ -64,8 +67,8 @@ var imports = map[string][]string{
 	"internal/layout":    nil,
 	"internal/manifest":  {"internal/jsonwords"},
 	"internal/migrate": {
-		"certsd", "certsd/hostname", "certsd/hoststoml", "internal/jsonwords", "internal/pemfile", "internal/plainfile",
-		"internal/safepath",
+		"certsd", "certsd/hostdir", "certsd/hostname", "certsd/hoststoml", "internal/jsonwords", "internal/pemfile",
+		"internal/plainfile", "internal/safepath",
 	},
 	"internal/ocilayout": {"internal/checkedstore", "internal/jsonwords", "internal/safepath"},
 	"internal/pemfile":   {"internal/plainfile"},

@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/certsd/hostdir"
 	"github.com/certsd/containerd-certsd/certsd/hostname"
 )
 
@@ -109,12 +110,12 @@ func (p *planner) tree(root, name string, output bool) {
 	}
 	// What the error joins is in the problems, too: what it means is decided
 	// when all directories for the host are known.
-	dir, _ := certsd.Load(os.DirFS(path), certsd.LoadOptions{Path: path})
+	dir, _ := hostdir.Load(os.DirFS(path), hostdir.LoadOptions{Path: path})
 	p.dockerFiles(host, path, dir, output)
 }
 
 // dockerFiles adds what a directory says to what is known of the host.
-func (p *planner) dockerFiles(host, path string, dir *certsd.Directory, output bool) {
+func (p *planner) dockerFiles(host, path string, dir *hostdir.Directory, output bool) {
 	if len(dir.CAs)+len(dir.Identities)+len(dir.Problems) == 0 {
 		return
 	}
@@ -175,7 +176,7 @@ func (p *planner) unusable() {
 			p.notes.add(Left, place{problem.File, problem.Line, problem.Key}, "not used: %v", problem.Err)
 			ext := filepath.Ext(problem.File)
 			aboutPair := ext == ".cert" || ext == ".key"
-			bad = bad || problem.Severity == certsd.Failure && (!aboutPair || len(h.client) == 0)
+			bad = bad || problem.Severity == hostdir.Failure && (!aboutPair || len(h.client) == 0)
 		}
 		if bad {
 			p.notes.add(Left, place{file: strings.Join(h.dirs, ", ")}, "not migrated until its files can be used")

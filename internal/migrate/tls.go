@@ -6,7 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/certsd/hostdir"
 	"github.com/certsd/containerd-certsd/certsd/hostname"
 )
 
@@ -124,9 +124,9 @@ func (p *planner) criTrust(c criTLS) trust {
 	if cert == nil || key == nil {
 		return t
 	}
-	_, lost, err := certsd.ParsePair(cert.source, cert.data, key.source, key.data)
+	_, lost, err := hostdir.ParsePair(cert.source, cert.data, key.source, key.data)
 	switch {
-	case errors.Is(err, certsd.ErrEncryptedKey):
+	case errors.Is(err, hostdir.ErrEncryptedKey):
 		p.notes.add(Left, c.keyAt, "not used: %s: %v", key.source, err)
 		return t
 	case err != nil:
@@ -156,7 +156,7 @@ func (p *planner) criFile(path string, at place) *file {
 
 // isCA reports whether a file has CA roots, and says what is wrong with it.
 func (p *planner) isCA(f *file, at place) bool {
-	_, lost, err := certsd.ParseCAs(f.source, f.data)
+	_, lost, err := hostdir.ParseCAs(f.source, f.data)
 	switch {
 	case err != nil:
 		p.notes.add(Left, at, "not used: %s: %v", f.source, err)

@@ -13,6 +13,16 @@ import (
 	"unicode/utf8"
 )
 
+// What is shown of words of others, in characters.
+const (
+	// MaxName bounds a name: of a certificate, of a scheme.
+	MaxName = 200
+	// MaxAnswer bounds what an answer says.
+	MaxAnswer = 200
+	// MaxURL bounds a URL, and an error with words of others.
+	MaxURL = 500
+)
+
 // Line returns text fit for one line: characters that do not print become a
 // blank, blanks are put together, and at most limit characters are kept; zero
 // is no limit. Characters of format, which turn the direction of writing, do

@@ -1,0 +1,288 @@
+package certsd
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/certsd/containerd-certsd/certsd/hostdir"
+)
+
+// The times are those of containerd's docker.DefaultHTTPTransport.
+const (
+	dialTimeout      = 30 * time.Second
+	handshakeTimeout = 10 * time.Second
+	idleTimeout      = 30 * time.Second
+	// headerTimeout is how long an answer may take to begin, all of its headers
+	// and what comes before them included.
+	headerTimeout = 30 * time.Second
+)
+
+// maxHeader bounds the headers of an answer in bytes. Servers and proxies have
+// limits of 4 to 32 KiB for them.
+const maxHeader = 64 << 10
+
+// newHTTPTransport returns the transport for one identity of an endpoint, nil
+// for none. It is never changed: a connection keeps the certificate it was made
+// with, and to swap the certificate under a live transport has no effect until
+// its connections end.
+//
+// It behaves as containerd's docker.DefaultHTTPTransport, HTTP/1.1 included,
+// but keeps more connections: a pull of many layers should not have to shake
+// hands again for each.
+func newHTTPTransport(to target, id *Identity) *connections {
+	d := &dialer{
+		cas: to.CAs,
+		net: net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second, FallbackDelay: 300 * time.Millisecond},
+		tls: &tls.Config{
+			MinVersion:         tls.VersionTLS12,
+			RootCAs:            to.roots,
+			InsecureSkipVerify: to.SkipVerify, //nolint:gosec // skip_verify is the administrator's wish
+			ClientSessionCache: tls.NewLRUClientSessionCache(32),
+			// Called even if the server's list of CAs has none that fits, where
+			// Certificates would be passed over.
+			GetClientCertificate: func(cri *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+				return present(cri, id)
+			},
+		},
+	}
+	if to.stranger {
+		d.net.ControlContext = refuseStranger
+	}
+	if to.DialTimeout > 0 {
+		d.net.Timeout = to.DialTimeout
+	}
+	return &connections{supply: &d.supply, Transport: &http.Transport{
+		Proxy:                  proxy,
+		OnProxyConnectResponse: ProxyAnswered,
+		DialContext:            d.dial,
+		DialTLSContext:         d.dialTLS,
+		TLSClientConfig:        d.tls,
+		MaxIdleConns:           64,
+		MaxIdleConnsPerHost:    16,
+		IdleConnTimeout:        idleTimeout,
+		TLSHandshakeTimeout:    handshakeTimeout,
+		ExpectContinueTimeout:  5 * time.Second,
+		ResponseHeaderTimeout:  headerTimeout,
+		// net/http would keep 10 MiB of them.
+		MaxResponseHeaderBytes: maxHeader,
+	}}
+}
+
+// connections are those of one identity.
+type connections struct {
+	*http.Transport
+	supply *supply
+}
+
+// refuseStranger is called with each address before it is connected to, when
+// names have been resolved: what a name points to the next moment is of no use.
+func refuseStranger(ctx context.Context, _, address string, _ syscall.RawConn) error {
+	x := exchangeOf(ctx)
+	if x == nil || x.proxy.Load() != nil || x.transport.RefuseStranger == nil {
+		return nil
+	}
+	addr, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return err
+	}
+	return x.transport.RefuseStranger(x.host, addr)
+}
+
+// present is the answer to a server that asks for a certificate. "The returned
+// certificate must not be modified" by anybody later: identities never are.
+func present(cri *tls.CertificateRequestInfo, id *Identity) (*tls.Certificate, error) {
+	c := connIn(cri.Context())
+	if c != nil {
+		c.asked.Store(true)
+		c.cas.Store(&cri.AcceptableCAs)
+	}
+	if id == nil {
+		return &tls.Certificate{}, nil
+	}
+	anyCA := *cri
+	anyCA.AcceptableCAs = nil
+	if err := anyCA.SupportsCertificate(id.Certificate); err != nil {
+		return nil, &unusableError{err}
+	}
+	if c != nil {
+		c.offered.Store(true)
+	}
+	return id.Certificate, nil
+}
+
+// dialer makes connections that know what the server asked for.
+type dialer struct {
+	net net.Dialer
+	tls *tls.Config
+	// cas are the CA roots of the endpoint: a proxy may be verified against
+	// them, too.
+	cas []CA
+	// supply says which connections are needed.
+	supply supply
+}
+
+// conn is a connection to a server, below TLS.
+type conn struct {
+	net.Conn
+	// asked tells that the server asked for a client certificate, offered that
+	// one was presented, resumed that neither happened since an earlier session
+	// was taken up.
+	asked, offered, resumed atomic.Bool
+	// cas are the names of the CAs that the server accepts client certificates
+	// of, as far as it says, peer is its own certificate.
+	cas  atomic.Pointer[[][]byte]
+	peer atomic.Pointer[x509.Certificate]
+
+	// supply is where the connection is counted, nil for nowhere. It guards
+	// what follows: at is nil once the connection is closed, users are the
+	// requests on it. For a moment that may be two.
+	supply *supply
+	at     *addressSupply
+	users  int
+}
+
+// Close implements net.Conn.
+func (c *conn) Close() error {
+	if c.supply != nil {
+		c.supply.closed(c)
+	}
+	return c.Conn.Close()
+}
+
+type connKey struct{}
+
+// connIn is the connection that a handshake is made on. Through a proxy that is
+// the last one made for the request.
+func connIn(ctx context.Context) *conn {
+	if c, ok := ctx.Value(connKey{}).(*conn); ok {
+		return c
+	}
+	return exchangeOf(ctx).connection()
+}
+
+func (d *dialer) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	c, err := d.net.DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	tracked := &conn{Conn: c}
+	if x := exchangeOf(ctx); x != nil {
+		x.dialled(tracked)
+	}
+	return tracked, nil
+}
+
+// dialTLS connects to a server without a proxy, or to a proxy that speaks TLS:
+// that one is another host, and must not see the server's client certificate,
+// which net/http would offer to it.
+func (d *dialer) dialTLS(ctx context.Context, network, addr string) (net.Conn, error) {
+	x := exchangeOf(ctx)
+	if x != nil && x.proxy.Load() != nil {
+		// An error leaves the platform's verifier.
+		system, _ := x.transport.hosts().SystemPool()
+		c, err := d.handshake(ctx, network, addr, &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: hostdir.Pool(d.cas, system)})
+		if err != nil {
+			return nil, err
+		}
+		return proxyConn{c}, nil
+	}
+	if x == nil {
+		return d.handshake(ctx, network, addr, d.tls.Clone())
+	}
+	if err := d.supply.begin(ctx, x, addr); err != nil {
+		return nil, err
+	}
+	c, err := d.handshake(ctx, network, addr, d.tls.Clone())
+	if err != nil {
+		d.supply.end(addr, nil)
+		return nil, err
+	}
+	d.supply.end(addr, connOf(c))
+	return c, nil
+}
+
+// handshake connects and shakes hands.
+func (d *dialer) handshake(ctx context.Context, network, addr string, config *tls.Config) (*tls.Conn, error) {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, err
+	}
+	config.ServerName = host
+	raw, err := d.dial(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	tracked := connOf(raw)
+	ctx = context.WithValue(ctx, connKey{}, tracked)
+	ctx, cancel := context.WithTimeoutCause(ctx, handshakeTimeout, errHandshakeTimeout)
+	defer cancel()
+	config.VerifyConnection = func(state tls.ConnectionState) error {
+		if len(state.PeerCertificates) > 0 {
+			tracked.peer.Store(state.PeerCertificates[0])
+		}
+		return nil
+	}
+	c := tls.Client(raw, config)
+	if err := c.HandshakeContext(ctx); err != nil {
+		_ = raw.Close()
+		if context.Cause(ctx) == errHandshakeTimeout { //nolint:errorlint // identity is meant
+			err = fmt.Errorf("%s: %w", addr, errHandshakeTimeout)
+		}
+		return nil, err
+	}
+	tracked.resumed.Store(c.ConnectionState().DidResume)
+	return c, nil
+}
+
+// proxyConn is a connection to a proxy. Its type keeps net/http from taking it
+// for that to the server.
+type proxyConn struct{ *tls.Conn }
+
+// handshakeTimeoutError is a net.Error. Its text is not that of net/http, by
+// which containerd's fallback recognises that plain HTTP may be tried: a slow
+// server is not one without TLS.
+type handshakeTimeoutError struct{}
+
+func (handshakeTimeoutError) Error() string {
+	return fmt.Sprintf("the server did not complete the TLS handshake within %s", handshakeTimeout)
+}
+func (handshakeTimeoutError) Timeout() bool   { return true }
+func (handshakeTimeoutError) Temporary() bool { return true }
+
+var errHandshakeTimeout error = handshakeTimeoutError{}
+
+// proxy is http.ProxyFromEnvironment and notes what it says: it is asked before
+// the connection is made, with the same context.
+func proxy(req *http.Request) (*url.URL, error) {
+	u, err := http.ProxyFromEnvironment(req)
+	if x := exchangeOf(req.Context()); x != nil {
+		x.proxy.Store(u)
+	}
+	return u, err
+}
+
+// connOf returns the connection below TLS, nil if it is not one of ours.
+func connOf(c net.Conn) *conn {
+	for range 4 {
+		switch v := c.(type) {
+		case *conn:
+			return v
+		case *tls.Conn:
+			c = v.NetConn()
+		case proxyConn:
+			c = v.NetConn()
+		default:
+			return nil
+		}
+	}
+	return nil
+}

@@ -1,0 +1,154 @@
+package certsd
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// EndpointTransport is a [Transport] bound to one endpoint of a registry: see
+// [Transport.ForEndpoint].
+type EndpointTransport struct {
+	transport *Transport
+	registry  string
+	given     *Endpoint
+	scoped    http.Header
+	// pinned stands for given where that was not found by a lookup.
+	pinned *target
+
+	// last is what the last lookup that went well found.
+	last atomic.Pointer[target]
+	// gone is used once the configuration has no such endpoint any more. It is
+	// made on first use.
+	gone     *target
+	makeGone sync.Once
+}
+
+// ForEndpoint returns a view of t for the requests made on behalf of one
+// endpoint of a registry. It costs next to nothing and shares connections and
+// memory with t.
+//
+// Requests to the scheme, host and port of ep use its settings, looked up anew
+// under the registry's name each time: files that are replaced in the middle of
+// a pull are used by its next connection. A caller may pass a copy of ep with
+// SkipVerify set or with the scheme http; that counts as long as nothing is
+// configured for the host.
+//
+// Requests to any other origin, such as a token server, the Location of an
+// upload or the target of a redirect, get what the directory named after that
+// host says, never a _default one; without such a directory the system's CA
+// roots and those of ep, and no certificate. The values of ep.Header and of
+// scoped, headers given by a user for this registry, are taken out of them.
+func (t *Transport) ForEndpoint(registry string, ep *Endpoint, scoped http.Header) *EndpointTransport {
+	b := &EndpointTransport{transport: t, registry: registry, given: ep, scoped: scoped}
+	if ep.Life() == nil {
+		b.pinned = t.apart(ep)
+	}
+	return b
+}
+
+// ForIdentity returns a view of t that presents one identity to one endpoint of
+// a registry, nil for none, on connections of its own and whatever else is
+// configured: it shows what the server answers to that identity. The settings
+// are those of ep and are not looked up again.
+func (t *Transport) ForIdentity(registry string, ep *Endpoint, id *Identity) *EndpointTransport {
+	alone := *ep
+	alone.Identities = nil
+	if id != nil {
+		alone.Identities = []*Identity{id}
+	}
+	return &EndpointTransport{transport: t, registry: registry, given: &alone, pinned: t.apart(&alone)}
+}
+
+// RoundTrip is as [Transport.RoundTrip].
+func (b *EndpointTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	return b.transport.roundTrip(b, req)
+}
+
+// CloseIdleConnections closes the idle connections of the Transport.
+func (b *EndpointTransport) CloseIdleConnections() { b.transport.CloseIdleConnections() }
+
+// Preferred returns the identity that the next request for a repository
+// presents first, nil if there is none. What a server issues to one identity,
+// such as a token, may not be good for another: a cache of such things should
+// be keyed by it, best by its certificate, since a file may be replaced.
+//
+// It does not look for changed files: the request itself does.
+func (b *EndpointTransport) Preferred(repository string) *Identity {
+	to := b.current()
+	usable, _ := byValidity(to.Identities, time.Now())
+	return first(usable, to.state.memory.known(repository))
+}
+
+// PreferredFor is Preferred for the repository of a request.
+func (b *EndpointTransport) PreferredFor(req *http.Request) *Identity {
+	return b.Preferred(repositoryOf(req, b.current().Path))
+}
+
+// current returns the endpoint as it was found last.
+func (b *EndpointTransport) current() *target {
+	switch last := b.last.Load(); {
+	case b.pinned != nil:
+		return b.pinned
+	case last != nil:
+		return last
+	}
+	return b.transport.target(b.given)
+}
+
+// endpoint returns the current settings of the endpoint. Where a lookup
+// fails, so does the request: what may still be used of a directory whose files are half
+// written comes from the lookup itself, and what was removed must not be used.
+func (b *EndpointTransport) endpoint(ctx context.Context) (*target, error) {
+	if b.pinned != nil {
+		return b.pinned, nil
+	}
+	host, err := b.transport.lookup(ctx, b.registry)
+	if err != nil {
+		return nil, err
+	}
+	found := b.find(host)
+	b.last.Store(found)
+	return found, nil
+}
+
+// find returns the endpoint of host that corresponds to the one given: the same
+// server by the same scheme and path, if there are several.
+func (b *EndpointTransport) find(host *Host) *target {
+	var found *Endpoint
+	best := -1
+	for _, ep := range host.Endpoints {
+		if !originOf(ep).SameServer(originOf(b.given)) {
+			continue
+		}
+		likeness := 0
+		if ep.Scheme == b.given.Scheme {
+			likeness += 2
+		}
+		if ep.Path == b.given.Path {
+			likeness++
+		}
+		if likeness > best {
+			found, best = ep, likeness
+		}
+	}
+	if found == nil {
+		b.makeGone.Do(func() {
+			b.gone = b.transport.apart(&Endpoint{Scheme: b.given.Scheme, Host: b.given.Host, Path: b.given.Path})
+			b.gone.configured = false
+		})
+		return b.gone
+	}
+	to := b.transport.targetOf(host, found)
+	wish := *found
+	wish.SkipVerify = found.SkipVerify || b.given.SkipVerify && found.Localhost
+	if b.given.Scheme == "http" && !found.TLSConfigured {
+		wish.Scheme = "http"
+	}
+	if wish.SkipVerify != found.SkipVerify || wish.Scheme != found.Scheme {
+		to.Endpoint = &wish
+	}
+	return to
+}

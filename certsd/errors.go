@@ -1,0 +1,218 @@
+package certsd
+
+import (
+	"crypto/rsa"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/certsd/containerd-certsd/internal/safetext"
+)
+
+// VerificationError tells that the certificate of a server was not accepted.
+// It wraps the error of crypto/x509.
+type VerificationError struct {
+	// Host is the host[:port] of the request, Dir the directory its settings
+	// are from, empty if there is none.
+	Host, Dir string
+	// CAFiles are the files of CA roots looked at.
+	CAFiles []string
+	// SystemRoots tells that the system's were among the roots.
+	SystemRoots bool
+	// Hint is what to do.
+	Hint string
+	// Err is what crypto/tls says of the certificate.
+	Err error
+}
+
+func (e *VerificationError) Error() string {
+	roots := append([]string(nil), e.CAFiles...)
+	if e.SystemRoots {
+		roots = append(roots, "the system's roots")
+	}
+	text := fmt.Sprintf("%s: cannot verify the server: %v (looked at %s)", e.Host, cleanError(e.Err), strings.Join(roots, ", "))
+	if e.Hint != "" {
+		text += ": " + e.Hint
+	}
+	return text
+}
+
+// Unwrap is the cause.
+func (e *VerificationError) Unwrap() error { return e.Err }
+
+// RefusedError tells that a server refused each client certificate, or wants
+// one and there is none. It wraps what came back last: an alert of crypto/tls,
+// or the error of a connection that was cut.
+type RefusedError struct {
+	// Host is the host[:port] of the request, Dir the directory its settings
+	// are from, empty if there is none.
+	Host, Dir string
+	// Attempts are the identities presented for this request, and those passed
+	// over.
+	Attempts []Attempt
+	// Hint is what to do.
+	Hint string
+	// Err is what came back last.
+	Err error
+}
+
+func (e *RefusedError) Error() string {
+	var tried []string
+	for _, a := range e.Attempts {
+		switch {
+		case a.Skipped != "":
+			tried = append(tried, fmt.Sprintf("%s %s", a.Identity, a.Skipped))
+		case a.Identity != "":
+			tried = append(tried, a.who())
+		}
+	}
+	parts := []string{e.Host}
+	for _, p := range Faults(e.Attempts) {
+		parts = append(parts, p.Told())
+	}
+	text := strings.Join(append(parts, cleanError(e.Err)), ": ")
+	if len(tried) > 0 {
+		text += fmt.Sprintf(": tried %s in %s", strings.Join(tried, ", "), e.Dir)
+	}
+	if e.Hint != "" {
+		text += ": " + e.Hint
+	}
+	return text
+}
+
+// Unwrap is the cause.
+func (e *RefusedError) Unwrap() error { return e.Err }
+
+// cleanError is the text of an error that may hold words of a server's.
+func cleanError(err error) string { return safetext.Line(err.Error(), maxURL) }
+
+func isVerification(err error) bool {
+	ok := errors.As(err, new(*tls.CertificateVerificationError))
+	return ok
+}
+
+func (rd *round) refused(err error, last Attempt) error {
+	return &RefusedError{Host: last.Host, Dir: last.Dir, Attempts: rd.attempts, Hint: last.Hint, Err: err}
+}
+
+func (rd *round) unverified(err error) error {
+	e := &VerificationError{Host: rd.req.URL.Host, Dir: rd.route.to.Dir, Err: err, Hint: rd.verificationHint(err)}
+	for _, ca := range rd.route.to.CAs {
+		e.CAFiles = append(e.CAFiles, ca.File)
+	}
+	e.SystemRoots = rd.route.to.TrustsSystem() || rd.route.foreign && rd.route.to.Dir == ""
+	return e
+}
+
+// belongs is the directory where files for the host of the request belong: the one
+// they are from, else the one to create.
+func (rd *round) belongs() (path string, exists bool) {
+	if rd.route.to.Dir != "" {
+		return rd.route.to.Dir, true
+	}
+	beside := ""
+	if home := rd.route.home; home != nil {
+		beside = home.Dir
+	}
+	return rd.transport.hosts().Belongs(rd.route.at.Bare(), beside)
+}
+
+// verificationHint says what is wrong with the server's certificate, and what to
+// do.
+func (rd *round) verificationHint(err error) string {
+	var unverified *tls.CertificateVerificationError
+	if !errors.As(err, &unverified) {
+		return ""
+	}
+	dir, exists := rd.belongs()
+	f := ServerChain{Chain: unverified.UnverifiedCertificates, Err: unverified.Err, Host: rd.req.URL.Hostname(), CAs: rd.route.to.CAs, Dir: dir, NoDir: !exists}.Fault()
+	if f.Next == "" {
+		return f.Message
+	}
+	return f.Message + ": " + f.Next
+}
+
+// hint says what to do after the last attempt of a round, if there is something
+// to do.
+func (rd *round) hint(a Attempt, o reply) string {
+	var proxy *ProxyError
+	switch {
+	case isVerification(o.err):
+		return rd.verificationHint(o.err)
+	case errors.As(o.err, &proxy):
+		return proxy.Hint()
+	case proxyFailed(o.err):
+		return "see that the proxy runs, correct HTTPS_PROXY, or put the registry's host into NO_PROXY"
+	case beforeCertificates(a):
+		return NothingInCommon
+	case refusesRenegotiation(o.err):
+		return fmt.Sprintf("server %s asks for a client certificate in the middle of a connection, which Go does not support: "+
+			"it has to ask for it on each connection (Apache: SSLVerifyClient outside of Location and Directory)", a.Host)
+	case o.err == nil && o.status == http.StatusUnauthorized:
+		reason, next := Unanswerable(o.header)
+		if reason == "" {
+			return ""
+		}
+		return fmt.Sprintf("server %s answers 401 %s: %s", a.Host, reason, next)
+	case !refusal(o):
+		return ""
+	case a.Identity != "" && !a.Asked && !a.Resumed && o.version == tls.VersionTLS13:
+		return fmt.Sprintf("server %s did not ask for a client certificate: none of those in %s was presented (over TLS 1.3 an Apache whose SSLVerifyClient "+
+			"stands inside Location asks too late for Go, and answers so: move it outside)", a.Host, a.Dir)
+	case a.Identity != "" && !a.Asked && !a.Resumed:
+		return fmt.Sprintf("server %s did not ask for a client certificate: none of those in %s was presented", a.Host, a.Dir)
+	case rd.shortKey(a.Identity, o.err) > 0:
+		return fmt.Sprintf("server %s refused what it was offered from %s: its RSA key has %d bits; many servers refuse less than %d",
+			a.Host, a.Dir, rd.shortKey(a.Identity, o.err), enoughBits)
+	case a.Identity != "" && rd.allFaulty(a.Faults):
+		return "" // what is wrong with them is said
+	case a.Identity != "":
+		return fmt.Sprintf("server %s refused what it was offered from %s: compare issuer and subject with what it accepts", a.Host, a.Dir)
+	case !a.Asked && !(a.Resumed && rd.route.to.state.asks.Load()):
+		return ""
+	}
+	dir, exists := rd.belongs()
+	if exists {
+		return fmt.Sprintf("server %s asked for a client certificate: put NAME.cert and NAME.key into %s", a.Host, dir)
+	}
+	hint := fmt.Sprintf("server %s asked for a client certificate: create the directory %s with NAME.cert and NAME.key", a.Host, dir)
+	if rd.route.foreign && len(rd.route.to.CAs) > 0 {
+		// The registry's roots count for it as long as it has no directory.
+		hint += ", and with the CA root that signed its certificate as NAME.crt unless the system has it"
+	}
+	return hint
+}
+
+// NothingInCommon is what to do about a server that ends a handshake before it
+// asks for a client certificate.
+const NothingInCommon = "it has no cipher suite or version of TLS in common with Go, and did not get as far as a client certificate: servers that offer only " +
+	"RSA key exchange are so: let the server offer ECDHE and TLS 1.2 or 1.3 (meanwhile GODEBUG=tlsrsakex=1)"
+
+// enoughBits is the length of an RSA key that security level 2 of OpenSSL, the
+// default of Debian and others, asks for.
+const enoughBits = 2048
+
+// shortKey is the length of an identity's RSA key if that may be why a server
+// called the certificate bad or unsupported, else zero.
+func (rd *round) shortKey(name string, err error) int {
+	if a, ok := remoteAlert(err); !ok || a != alertBadCertificate && a != alertUnsupportedCertificate {
+		return 0
+	}
+	for _, id := range rd.route.to.Identities {
+		leaf := id.Leaf()
+		if id.Name != name || leaf == nil {
+			continue
+		}
+		if key, ok := leaf.PublicKey.(*rsa.PublicKey); ok && key.N.BitLen() < enoughBits {
+			return key.N.BitLen()
+		}
+	}
+	return 0
+}
+
+// refusal reports whether what came back may be about the certificate.
+func refusal(o reply) bool {
+	return o.err == nil && o.status == http.StatusForbidden || o.certificateRefused()
+}

@@ -1,0 +1,138 @@
+package certsd
+
+import (
+	"context"
+	"crypto/tls"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"sync"
+	"sync/atomic"
+
+	"github.com/certsd/containerd-certsd/certsd/hostname"
+)
+
+// exchange is one try of a request with one identity, and what was seen of its
+// connection. Handshakes run in goroutines of net/http that may outlive it.
+type exchange struct {
+	transport *Transport
+	origin    hostname.Origin
+	host      string
+	identity  *Identity
+
+	// mu guards conn, the connection of the request, or until it has one the
+	// last that was dialled for it. net/http goes on with a dial when another
+	// connection becomes free for the request; got tells that it has its own.
+	mu   sync.Mutex
+	conn *conn
+	got  bool
+	// proxy is the proxy on the way.
+	proxy atomic.Pointer[url.URL]
+	// fresh tells that the request was the first on its connection, answered
+	// that the first byte of an answer arrived.
+	fresh, answered atomic.Bool
+
+	// supply is where the request gets its connection from. It guards what
+	// follows: at is set while the request waits, user is the connection that
+	// it has.
+	supply *supply
+	at     *addressSupply
+	user   *conn
+}
+
+type exchangeKey struct{}
+
+func exchangeOf(ctx context.Context) *exchange {
+	x, _ := ctx.Value(exchangeKey{}).(*exchange)
+	return x
+}
+
+// context returns ctx with the exchange in it.
+func (x *exchange) context(ctx context.Context) context.Context {
+	ctx = context.WithValue(ctx, exchangeKey{}, x)
+	// Without a connection nothing was reused.
+	x.fresh.Store(true)
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GetConn: x.want,
+		GotConn: x.take,
+		PutIdleConn: func(err error) {
+			if err == nil {
+				x.supply.giveBack(x)
+			}
+		},
+		GotFirstResponseByte: func() { x.answered.Store(true) },
+		TLSHandshakeDone:     x.handshake,
+	})
+}
+
+// want is called before each connection, also if the request is made again.
+func (x *exchange) want(address string) {
+	x.connect(nil, false)
+	if x.origin.Scheme == "https" && x.proxy.Load() == nil {
+		x.supply.want(x, address)
+	}
+}
+
+func (x *exchange) take(info httptrace.GotConnInfo) {
+	x.fresh.Store(!info.Reused)
+	c := connOf(info.Conn)
+	x.connect(c, true)
+	x.supply.take(x, c)
+}
+
+func (x *exchange) handshake(state tls.ConnectionState, err error) {
+	if err != nil {
+		return
+	}
+	if c := x.connection(); c != nil && x.proxy.Load() != nil {
+		c.resumed.Store(state.DidResume)
+	}
+	x.transport.spokenTLS().add(x.origin.Bare())
+	if hook := x.transport.Hooks.OnHandshake; hook != nil {
+		hook(Handshake{Host: x.host, Identity: nameOf(x.identity), Resumed: state.DidResume})
+	}
+}
+
+// connection returns the connection, nil if there is none.
+func (x *exchange) connection() *conn {
+	if x == nil {
+		return nil
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.conn
+}
+
+// connect notes the connection of the request, nil for the one before, and
+// whether that is its own.
+func (x *exchange) connect(c *conn, got bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.got = got; c != nil {
+		x.conn = c
+	}
+}
+
+// dialled notes a connection made for the request, which may be left over.
+func (x *exchange) dialled(c *conn) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if !x.got {
+		x.conn = c
+	}
+}
+
+// request returns the request to make: a copy of req, which must not be
+// changed, without the header, which is shared.
+func (x *exchange) request(req *http.Request, header http.Header, host string) *http.Request {
+	own := req.WithContext(x.context(req.Context()))
+	own.Header, own.Host = header, host
+	return own
+}
+
+func nameOf(id *Identity) string {
+	if id == nil {
+		return ""
+	}
+	return id.Name
+}

@@ -1,0 +1,90 @@
+package certsd
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// travelling are the headers that survive a redirect to another origin: those
+// that say what is wanted, and nothing about who wants it. Go's client forwards
+// Authorization to other ports of the same name and to names below it, and any
+// header of the caller's anywhere.
+var travelling = []string{
+	"Accept", "Accept-Charset", "Accept-Encoding", "Accept-Language", "Cache-Control",
+	"Content-Encoding", "Content-Language", "Content-Length", "Content-Range", "Content-Type",
+	"If-Match", "If-Modified-Since", "If-None-Match", "If-Range", "If-Unmodified-Since",
+	"Range", "User-Agent",
+}
+
+// header returns the header to send, and the Host. The request's own is not
+// changed: "RoundTrip should not modify the request".
+func (r *route) header(req *http.Request) (http.Header, string, error) {
+	header, host := req.Header, req.Host
+	if header == nil {
+		header = make(http.Header)
+	}
+	switch {
+	case r.chain.crossed:
+		if err := checkForm(req); err != nil {
+			return nil, "", err
+		}
+		header, host = make(http.Header), ""
+		for _, name := range travelling {
+			if values := req.Header.Values(name); len(values) > 0 {
+				header[name] = slices.Clone(values)
+			}
+		}
+		r.withhold(header)
+		if value := granted(req); value != "" {
+			header.Set("Authorization", value)
+		}
+	case r.foreign:
+		header = header.Clone()
+		r.withhold(header)
+	}
+	if r.addHeader && len(r.to.Header) > 0 {
+		header = header.Clone()
+		for name, values := range r.to.Header {
+			if name = http.CanonicalHeaderKey(name); header.Values(name) == nil {
+				header[name] = slices.Clone(values)
+			}
+		}
+	}
+	return header, host, nil
+}
+
+// withhold takes out of header the values that are for home alone. Another
+// value of the same name is the caller's own, such as the Authorization for a
+// token server.
+func (r *route) withhold(header http.Header) {
+	private := []http.Header{r.scoped}
+	if r.home != nil {
+		private = append(private, r.home.Header)
+	}
+	for _, values := range private {
+		for name, secret := range values {
+			name = http.CanonicalHeaderKey(name)
+			kept := slices.DeleteFunc(slices.Clone(header[name]), func(value string) bool {
+				return slices.ContainsFunc(secret, func(s string) bool {
+					return strings.TrimSpace(s) == strings.TrimSpace(value)
+				})
+			})
+			if header[name] = kept; len(kept) == 0 {
+				delete(header, name)
+			}
+		}
+	}
+}
+
+// checkForm refuses to hand the body of a token request to another server:
+// RFC 6749 puts user name and password into it.
+func checkForm(req *http.Request) error {
+	if req.Body == nil || req.Body == http.NoBody ||
+		!strings.HasPrefix(req.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
+		return nil
+	}
+	return fmt.Errorf("refused to follow a redirect to %s: the request's body may hold credentials for the server that redirects",
+		req.URL.Host)
+}

@@ -1,0 +1,102 @@
+package certsd
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// Hooks observe a [Transport]. Nil functions are not called; the others may be
+// called concurrently, and from requests and handshakes, so they should return
+// soon.
+type Hooks struct {
+	// OnAttempt is called when an identity was presented and something came
+	// back, and for each identity that was passed over.
+	OnAttempt func(Attempt)
+	// OnRotate is called before the next identity is presented.
+	OnRotate func(Rotation)
+	// OnRound is called when all of a request's attempts have been made, with
+	// the request's context.
+	OnRound func(context.Context, Round)
+	// OnHandshake is called after each TLS handshake that the client completed.
+	// With TLS 1.3 a server may still refuse the certificate then.
+	OnHandshake func(Handshake)
+	// OnWarning is called with problems that do not make a request fail: a
+	// *[PassedOverError] once for each certificate.
+	OnWarning func(error)
+}
+
+// Rotation is a step from one identity to the next.
+type Rotation struct {
+	// Host is the host[:port] of the request.
+	Host string
+	// From and To are the names of the identities.
+	From, To string
+	// Reason is what came back for From, in one of a few words: a status such
+	// as "403", "alert 42", "connection cut".
+	Reason string
+}
+
+// Round is one request, with the identities presented for it one after
+// another.
+type Round struct {
+	// Registry is the registry on whose behalf the request was made, Host the
+	// host[:port] it went to. Repository is the repository it was about, empty
+	// for none.
+	Registry, Host, Repository string
+	// Start is when it began.
+	Start time.Time
+	// Attempts are the identities, in order, those passed over included. What
+	// came back for the last one is what came back for the request. There is at
+	// least one.
+	Attempts []Attempt
+	// Learnt tells that the last identity was not refused and will be presented
+	// first for the repository from now on, in the place of another or none.
+	Learnt bool
+	// Downgrade says in what the request trusted more than was configured.
+	Downgrade Downgrade
+}
+
+// Downgrade is a set of ways to trust a server for more reasons than its
+// directory's CA roots, or for none.
+type Downgrade uint8
+
+const (
+	// SkippedVerify is that the server's certificate was not verified, because a
+	// hosts.toml says so.
+	SkippedVerify Downgrade = 1 << iota
+	// UnverifiedLocalhost is that it was not, because the server is on this machine
+	// and nothing is configured for it.
+	UnverifiedLocalhost
+	// AppendedSystemRoots is that the system's CA roots count beside the configured
+	// ones.
+	AppendedSystemRoots
+	// SpokePlainHTTP is that plain HTTP was spoken, and no hosts.toml gives an http://
+	// address that allows nothing else.
+	SpokePlainHTTP
+)
+
+// Has tells whether all of some are in the set.
+func (d Downgrade) Has(some Downgrade) bool { return d&some == some }
+
+// PassedOverError tells that a certificate is not presented while another one
+// is left, because it has expired or is not yet valid.
+type PassedOverError struct {
+	// Host is the host[:port], Identity the name of the identity, File its file.
+	Host, Identity, File string
+	// Reason says what is wrong with it.
+	Reason string
+}
+
+func (e *PassedOverError) Error() string {
+	return fmt.Sprintf("%s: passed over, because it %s", e.File, e.Reason)
+}
+
+// Handshake is a completed TLS handshake.
+type Handshake struct {
+	// Host is the host[:port] connected to, Identity the name of the identity
+	// at hand, empty if there was none.
+	Host, Identity string
+	// Resumed tells that an earlier session was taken up.
+	Resumed bool
+}

@@ -1,0 +1,38 @@
+package hostdir
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/certsd/containerd-certsd/certsd/hostname"
+)
+
+// Belongs is the directory where files for a host[:port] belong: one that is there
+// and may say nothing about TLS, else the one to create. beside is a directory
+// of the registry that leads there, empty for none: the new one is to stand
+// beside it, if it is in one of the roots.
+func (h *Hosts) Belongs(hostport, beside string) (path string, exists bool) {
+	h.init()
+	root, roots := "certs.d", h.roots()
+	if len(roots) > 0 {
+		root = roots[0]
+	}
+	if beside != "" && slices.Contains(roots, filepath.Dir(beside)) {
+		root = filepath.Dir(beside)
+	}
+	names := hostname.Directories(hostport)
+	for _, root := range append(Roots{root}, roots...) {
+		for _, name := range names {
+			if path := filepath.Join(root, name); isDirectory(path) {
+				return path, true
+			}
+		}
+	}
+	return filepath.Join(root, names[0]), false
+}
+
+func isDirectory(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}

@@ -1,0 +1,76 @@
+package hostdir
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// What one host directory may hold. The files are those that count, whatever is
+// in them; the bytes are those of the files that are read.
+const (
+	maxFiles = 1 << 16
+	maxBytes = 64 << 20
+)
+
+// errTooMuch tells that no more files of a directory are read.
+var errTooMuch = errors.New("is not read: the directory holds too much")
+
+// tooMany reports whether a directory holds more files than are read.
+func (l *loader) tooMany(names []string) bool {
+	n := 0
+	for _, name := range names {
+		if slices.Contains([]string{".crt", ".cert", ".key"}, filepath.Ext(name)) {
+			n++
+		}
+	}
+	if n > maxFiles {
+		l.refuse(fmt.Errorf("holds %d certificates and keys, and no more than %d are read", n, maxFiles))
+	}
+	return n > maxFiles
+}
+
+// count adds a file to what was read, and fails once that is too much.
+func (l *loader) count(name string, size int) error {
+	if path := l.path(name); !l.counted[path] {
+		l.counted[path] = true
+		l.bytes += size
+	}
+	return l.enough()
+}
+
+// enough is an error once too much was read.
+func (l *loader) enough() error {
+	if l.bytes > maxBytes {
+		return errTooMuch
+	}
+	return nil
+}
+
+// refuse makes a directory one of which nothing is used: a part of it would be a
+// configuration that nobody wrote.
+func (l *loader) refuse(err error) {
+	l.dir.says, l.dir.config, l.dir.CAs, l.dir.Identities = true, nil, nil, nil
+	l.dir.Problems = []*Problem{{Severity: Failure, Code: DirectoryTooLarge, File: l.dir.Path, Err: err}}
+}
+
+// maxTold is how many failures a text tells one by one.
+const maxTold = 20
+
+// several is failures in a text that can be read.
+type several []error
+
+func (s several) Error() string {
+	texts := make([]string, 0, maxTold+1)
+	for _, err := range s[:min(len(s), maxTold)] {
+		texts = append(texts, err.Error())
+	}
+	if len(s) > maxTold {
+		texts = append(texts, fmt.Sprintf("and %d more", len(s)-maxTold))
+	}
+	return strings.Join(texts, "\n")
+}
+
+func (s several) Unwrap() []error { return s }

@@ -1,0 +1,146 @@
+package hostdir
+
+import (
+	"bytes"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/certsd/containerd-certsd/internal/plainfile"
+	"github.com/certsd/containerd-certsd/internal/safetext"
+)
+
+// ClientChain is a client certificate with the CAs that stand behind it, and
+// what a server says that it accepts.
+type ClientChain struct {
+	Identity *Identity
+	// Accepts are the distinguished names of the CAs that the server accepts
+	// client certificates of, in DER; empty if it names none.
+	Accepts [][]byte
+	// CAs and Others are where a certificate that lacks may be found.
+	CAs    []CA
+	Others []*Identity
+}
+
+// Problem is that the chain does not lead to a CA that the server accepts, nil
+// if it does. Host is the server.
+func (c ClientChain) Problem(host string) *Problem {
+	chain := c.chain()
+	if len(chain) == 0 {
+		return nil
+	}
+	for _, cert := range chain {
+		if c.accepts(cert.RawIssuer) || c.accepts(cert.RawSubject) {
+			return nil
+		}
+	}
+	top := chain[len(chain)-1]
+	issuer, file := safetext.Line(top.Issuer.String(), maxName), c.Identity.CertFile
+	if missing, from := c.find(top); missing != nil {
+		p := &Problem{
+			Code: IntermediateMissing, File: file,
+			Err: fmt.Errorf("its chain ends below the intermediate CA %q, whose certificate is in %s and not in this file: %s cannot tell that it leads to %s",
+				issuer, from.file, host, c.names()),
+			next: fmt.Sprintf("append the certificate of %q to %s, after the client's own", issuer, file),
+		}
+		if from.alone {
+			p.next += ": cat " + plainfile.Quote(from.file) + " >> " + plainfile.Quote(file)
+		}
+		return p
+	}
+	said := "the server does not know it"
+	if len(c.Accepts) > 0 {
+		said = fmt.Sprintf("%s accepts certificates of %s", host, c.names())
+	}
+	if bytes.Equal(top.RawIssuer, top.RawSubject) {
+		return &Problem{
+			Code: IssuerNotListed, File: file, Err: fmt.Errorf("it is issued by %q, and %s", issuer, said),
+			next: "get a certificate from a CA that the server accepts",
+		}
+	}
+	return &Problem{
+		Code: IssuerNotListed, File: file,
+		Err: fmt.Errorf("it is issued by %q, whose certificate is not in the file, and %s", issuer, said),
+		next: fmt.Sprintf("if %q is an intermediate CA, append its certificate to %s, after the client's own (cat INTERMEDIATE.crt >> %s); "+
+			"if not, get a certificate from a CA that the server accepts", issuer, filepath.Base(file), plainfile.Quote(file)),
+	}
+}
+
+// chain is the client certificate and, one above the other, the CAs in its file
+// that have signed it.
+func (c ClientChain) chain() []*x509.Certificate {
+	leaf := c.Identity.Leaf()
+	if leaf == nil {
+		return nil
+	}
+	chain := []*x509.Certificate{leaf}
+	for _, der := range c.Identity.Certificate.Certificate[1:] {
+		cert, err := x509.ParseCertificate(der)
+		if err != nil || !bytes.Equal(chain[len(chain)-1].RawIssuer, cert.RawSubject) {
+			break
+		}
+		chain = append(chain, cert)
+	}
+	return chain
+}
+
+func (c ClientChain) accepts(name []byte) bool {
+	return slices.ContainsFunc(c.Accepts, func(accepted []byte) bool { return bytes.Equal(accepted, name) })
+}
+
+// foundIn is where a certificate was found, and whether it is alone there.
+type foundIn struct {
+	file  string
+	alone bool
+}
+
+// find looks for the CA that has signed a certificate among what is in the
+// directory: one that leads to what the server accepts.
+func (c ClientChain) find(cert *x509.Certificate) (*x509.Certificate, foundIn) {
+	signed := func(parent *x509.Certificate) bool {
+		return bytes.Equal(parent.RawSubject, cert.RawIssuer) && !bytes.Equal(parent.RawSubject, parent.RawIssuer) && cert.CheckSignatureFrom(parent) == nil &&
+			(len(c.Accepts) == 0 || c.accepts(parent.RawIssuer))
+	}
+	for _, ca := range c.CAs {
+		if i := slices.IndexFunc(ca.Certificates, signed); i >= 0 {
+			return ca.Certificates[i], foundIn{ca.File, len(ca.Certificates) == 1}
+		}
+	}
+	for _, id := range c.Others {
+		for _, parent := range (ClientChain{Identity: id}).chain() {
+			if signed(parent) {
+				return parent, foundIn{id.CertFile, false}
+			}
+		}
+	}
+	return nil, foundIn{}
+}
+
+// names are the CAs that the server accepts.
+func (c ClientChain) names() string {
+	if len(c.Accepts) == 0 {
+		return "a CA that it accepts"
+	}
+	var names []string
+	for _, der := range c.Accepts[:min(len(c.Accepts), maxAccepted)] {
+		var rdn pkix.RDNSequence
+		if rest, err := asn1.Unmarshal(der, &rdn); err != nil || len(rest) > 0 {
+			continue
+		}
+		var name pkix.Name
+		name.FillFromRDNSequence(&rdn)
+		names = append(names, fmt.Sprintf("%q", safetext.Line(name.String(), maxName)))
+	}
+	text := strings.Join(names, ", ")
+	if more := len(c.Accepts) - maxAccepted; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
+}
+
+// maxAccepted bounds how many CAs of a server's list are named.
+const maxAccepted = 20

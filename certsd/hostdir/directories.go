@@ -1,0 +1,72 @@
+package hostdir
+
+import (
+	"crypto/sha256"
+	"io/fs"
+	"sync"
+)
+
+// maxCached is the number of hosts, and of directories, that are kept in
+// memory. An entry without certificates takes about a kilobyte.
+const maxCached = 16384
+
+// directories keeps the content of host directories until a file changes.
+type directories struct {
+	disk  disk
+	cache lru[*cachedDir]
+}
+
+// cachedDir is one directory as it was last read.
+type cachedDir struct {
+	// mu guards what follows.
+	mu     sync.Mutex
+	stamps []stamp
+	sum    [sha256.Size]byte
+	dir    *Directory
+	// good is the last content without a failure.
+	good *Directory
+}
+
+// get returns the content of a directory that exists; info is what it looks
+// like now. It is the same pointer as long as the content is. stamps are what
+// it depends on, read is how many files were read for it, the list of them
+// included.
+func (d *directories) get(path string, info fs.FileInfo) (dir *Directory, stamps []stamp, read int) {
+	c, _ := d.cache.get(path, func() *cachedDir { return new(cachedDir) })
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.current(d.disk, path, info) {
+		return c.dir, c.stamps, 0
+	}
+	rec := newRecorder(d.disk, path)
+	dir = load(rec, path, c.good)
+	c.stamps = rec.stamps
+	if sum := rec.digest(); c.dir == nil || sum != c.sum {
+		c.sum, c.dir = sum, dir
+		if failures(dir.Problems) == nil {
+			c.good = dir
+		}
+	}
+	return c.dir, c.stamps, len(c.stamps)
+}
+
+// forget drops a directory that is gone: what is created in its place later is
+// judged for itself.
+func (d *directories) forget(path string) { d.cache.remove(path) }
+
+func (c *cachedDir) current(d disk, path string, info fs.FileInfo) bool {
+	if c.dir == nil {
+		return false
+	}
+	for i := range c.stamps {
+		s := &c.stamps[i]
+		if s.path == path {
+			if !s.matches(info, nil) {
+				return false
+			}
+		} else if !d.current(s) {
+			return false
+		}
+	}
+	return true
+}

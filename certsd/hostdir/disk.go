@@ -1,0 +1,224 @@
+package hostdir
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/certsd/containerd-certsd/internal/plainfile"
+)
+
+// A file must be of a certain age for its stamp to be trusted: a file system may
+// give two writes that follow each other the same time.
+const (
+	// racy is that age. The clock tick behind the time has 4 or 10 ms on Linux,
+	// and servers keep time of their own.
+	racy = 100 * time.Millisecond
+	// racyCoarse is the age where the time is one of whole seconds: ext4 with
+	// small inodes and ext3 have such, FAT has even ones.
+	racyCoarse = 2*time.Second + racy
+)
+
+// disk is the way to the files, nil for package os. Tests count and refuse.
+type disk struct {
+	stat     func(path string) (fs.FileInfo, error)
+	readFile func(path string) ([]byte, error)
+	readDir  func(path string) ([]fs.DirEntry, error)
+	now      func() time.Time
+}
+
+func (d disk) Stat(path string) (fs.FileInfo, error) {
+	if d.stat != nil {
+		return d.stat(path)
+	}
+	return os.Stat(path) //nolint:gosec // the paths are checked: see Canonical
+}
+
+// Lstat looks at a symbolic link itself.
+func (d disk) Lstat(path string) (fs.FileInfo, error) {
+	if d.stat != nil {
+		return d.stat(path)
+	}
+	return os.Lstat(path)
+}
+
+func (d disk) ReadFile(path string) ([]byte, error) {
+	if d.readFile != nil {
+		return d.readFile(path)
+	}
+	return plainfile.Read(path)
+}
+
+func (d disk) ReadDir(path string) ([]fs.DirEntry, error) {
+	if d.readDir != nil {
+		return d.readDir(path)
+	}
+	return os.ReadDir(path)
+}
+
+func (d disk) Now() time.Time {
+	if d.now != nil {
+		return d.now()
+	}
+	return time.Now()
+}
+
+// stamp is what a path looked like when it was read.
+type stamp struct {
+	path string
+	// info is nil if the path could not be examined because of err.
+	info fs.FileInfo
+	err  error
+	// fresh tells that the path had just changed: it may change again without
+	// looking different.
+	fresh bool
+}
+
+// stamp examines a path. It must be called before the path is read: a change
+// in between is then seen at the next look.
+func (d disk) stamp(path string) stamp {
+	info, err := d.Stat(path)
+	return d.stampOf(path, info, err)
+}
+
+func (d disk) stampOf(path string, info fs.FileInfo, err error) stamp {
+	if err != nil {
+		return stamp{path: path, err: err}
+	}
+	last := latest(info)
+	limit := racy
+	if last.Nanosecond() == 0 {
+		limit = racyCoarse
+	}
+	age := d.Now().Sub(last)
+	return stamp{path: path, info: info, fresh: -limit < age && age < limit}
+}
+
+// current tells that the path still looks the same.
+func (d disk) current(s *stamp) bool {
+	if d.stat == nil {
+		if same, known := s.matchesNow(); known {
+			return same
+		}
+	}
+	info, err := d.Stat(s.path)
+	return s.matches(info, err)
+}
+
+// allCurrent tells that all paths still look the same.
+func (d disk) allCurrent(stamps []stamp) bool {
+	for i := range stamps {
+		if !d.current(&stamps[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *stamp) matches(info fs.FileInfo, err error) bool {
+	if err != nil || s.err != nil {
+		return err != nil && s.err != nil && errors.Is(err, cause(s.err))
+	}
+	return !s.fresh &&
+		info.Size() == s.info.Size() &&
+		info.Mode() == s.info.Mode() &&
+		info.ModTime().Equal(s.info.ModTime()) &&
+		changeTime(info).Equal(changeTime(s.info)) &&
+		os.SameFile(info, s.info)
+}
+
+// latest is when the file was last changed, in content or otherwise.
+func latest(info fs.FileInfo) time.Time {
+	modified, changed := info.ModTime(), changeTime(info)
+	if changed.After(modified) {
+		return changed
+	}
+	return modified
+}
+
+// recorder is the source of a directory on the disk that notes what was read:
+// the stamps tell later whether to read again, the sum whether that made a
+// difference. What could not be read although it is there is read again in any
+// case: the reason may pass without a trace, as when the process had no file
+// descriptors left.
+type recorder struct {
+	disk   disk
+	dir    string
+	stamps []stamp
+	sum    hash.Hash
+	// unread tells that there was such a thing.
+	unread bool
+}
+
+func newRecorder(d disk, dir string) *recorder {
+	return &recorder{disk: d, dir: dir, sum: sha256.New()}
+}
+
+func (r *recorder) list() ([]fs.DirEntry, error) {
+	r.stamps = append(r.stamps, r.disk.stamp(r.dir))
+	entries, err := r.disk.ReadDir(r.dir)
+	for _, entry := range entries {
+		r.note([]byte(entry.Name()), nil)
+	}
+	r.note(nil, err)
+	r.distrust(err)
+	return entries, err
+}
+
+func (r *recorder) read(name string) ([]byte, error) {
+	path := name
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(r.dir, path)
+	}
+	s := r.disk.stamp(path)
+	r.stamps = append(r.stamps, s)
+	data, err := []byte(nil), s.err
+	if err == nil {
+		data, err = r.disk.ReadFile(path)
+		r.distrust(err)
+	}
+	r.note([]byte(name), nil)
+	r.note(data, err)
+	return data, err
+}
+
+// distrust makes the last stamp one that nothing looks like, after an error that
+// may pass.
+func (r *recorder) distrust(err error) {
+	if mayPass(err) {
+		r.stamps[len(r.stamps)-1].fresh, r.unread = true, true
+	}
+}
+
+// mayPass tells that an error is one of the system, and not of the path as it
+// is: a file that may not be read looks different once it may.
+func mayPass(err error) bool {
+	var no syscall.Errno
+	ok := errors.As(err, &no)
+	switch no {
+	case syscall.EACCES, syscall.EPERM, syscall.ENOENT, syscall.ENOTDIR, syscall.EISDIR, syscall.ELOOP, syscall.ENAMETOOLONG:
+		return false
+	default:
+		return ok
+	}
+}
+
+// note adds to the sum, with the length in front so that no two inputs look
+// alike.
+func (r *recorder) note(data []byte, err error) {
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	fmt.Fprintf(r.sum, "%d %d\n", len(data), len(text))
+	r.sum.Write(data)
+	r.sum.Write([]byte(text))
+}
+
+func (r *recorder) digest() [sha256.Size]byte { return [sha256.Size]byte(r.sum.Sum(nil)) }

@@ -1,0 +1,88 @@
+package hostdir
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
+	"crypto/x509"
+	"fmt"
+	"io/fs"
+)
+
+// File is what a file of a host directory holds, whatever it is called.
+type File struct {
+	// Path is the file.
+	Path string
+	// Mode has its permissions.
+	Mode fs.FileMode
+	// Certificates are those that can be read.
+	Certificates []*x509.Certificate
+	// Key is the type of the private key in it, such as "ECDSA P-256",
+	// "encrypted" or "unreadable"; empty if there is none.
+	Key string
+	// Err is why the file could not be read.
+	Err error
+
+	signer crypto.Signer
+}
+
+// Examine reads a file for an account of what is configured. Nothing of a
+// private key is in the result but its type.
+func (h *Hosts) Examine(path string) File {
+	f := File{Path: path}
+	info, err := h.disk.Stat(path)
+	if err != nil {
+		f.Err = cause(err)
+		return f
+	}
+	f.Mode = info.Mode()
+	data, err := h.disk.ReadFile(path)
+	if err != nil {
+		f.Err = cause(err)
+		return f
+	}
+	// What is no certificate is for the problems of the inspection to tell.
+	read := &file{path: path, data: data}
+	if c, err := read.certificates(); err == nil {
+		f.Certificates = c.certs
+	}
+	f.Key, f.signer = keyIn(read)
+	return f
+}
+
+// HasKeyOf tells that the file's private key is that of a certificate.
+func (f File) HasKeyOf(cert *x509.Certificate) bool {
+	return f.signer != nil && matches(cert, f.signer)
+}
+
+// keyIn is the private key in a file, and its type.
+func keyIn(f *file) (string, crypto.Signer) {
+	if !hasPrivateKey(f.blocks()) {
+		return "", nil
+	}
+	if isEncryptedKey(f.blocks()) {
+		return "encrypted", nil
+	}
+	key, err := parseKey(f)
+	if err != nil {
+		return "unreadable", nil
+	}
+	return keyType(key.Public()), key
+}
+
+// keyType names the type of a public key and its size.
+func keyType(key crypto.PublicKey) string {
+	switch key := key.(type) {
+	case *rsa.PublicKey:
+		return fmt.Sprintf("RSA %d", key.N.BitLen())
+	case *ecdsa.PublicKey:
+		return "ECDSA " + key.Curve.Params().Name
+	case ed25519.PublicKey:
+		return "Ed25519"
+	}
+	return fmt.Sprintf("%T", key)
+}
+
+// KeyType names the type of a certificate's key and its size.
+func KeyType(cert *x509.Certificate) string { return keyType(cert.PublicKey) }

@@ -1,0 +1,196 @@
+package hostdir
+
+import (
+	"crypto/x509"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/certsd/containerd-certsd/certsd/hoststoml"
+)
+
+// CA is one file of CA roots.
+type CA struct {
+	File         string
+	Certificates []*x509.Certificate
+}
+
+// Host is what is configured for one registry. It never changes: a changed
+// directory gives another Host.
+type Host struct {
+	// Name is the canonical name: see [hostname.Canonical].
+	Name string
+	// Dir is the directory the configuration was found in, empty if there is
+	// none for this registry.
+	Dir string
+	// Fallback tells that Dir is a _default directory.
+	Fallback bool
+	// Own tells that a directory named after the registry exists, even if it
+	// is empty.
+	Own bool
+	// Endpoints are where to send requests for the registry, in the order in
+	// which to try them. The last is the registry itself unless hosts.toml
+	// says otherwise.
+	Endpoints []*Endpoint
+	// RegistryV1 and RotateOn are the settings of these names in hosts.toml,
+	// empty and nil if there are none.
+	RegistryV1 string
+	RotateOn   *hoststoml.RotateOn
+	// Warnings are the problems that do not keep the host from being used,
+	// each naming file and cause.
+	Warnings []error
+
+	// faults are, for each of Endpoints, what is wrong with the files of its
+	// client certificates.
+	faults [][]*Problem
+
+	// own is what Hosts.Own returns: this host, or another one without what
+	// is from a _default directory. nil if no directory is named after it, or
+	// if its files cannot be used because of ownErr.
+	own    *Host
+	ownErr error
+
+	// from is where it was looked up, and alone tells that it was with Hosts.Own.
+	from  *Hosts
+	alone bool
+}
+
+// Current looks the host up again and returns what is configured for it now:
+// the same value as long as no file changes. It is nil, without an error, if
+// the host is one of [Hosts.Own] whose directory is gone.
+func (h *Host) Current() (*Host, error) {
+	switch {
+	case h.from == nil:
+		return h, nil
+	case h.alone:
+		return h.from.Own(h.Name)
+	default:
+		return h.from.Lookup(h.Name)
+	}
+}
+
+// lookedUp notes where a host is from, for Current.
+func (h *Host) lookedUp(from *Hosts) {
+	h.from = from
+	if h.own != nil && h.own != h {
+		h.own.from, h.own.alone = from, true
+	}
+}
+
+// Endpoint is one server to ask for a registry's content, with the TLS
+// settings for it. It never changes once built: what
+// is learnt about a server, and the connections to it, belong to who makes the
+// requests, by its [Endpoint.Life].
+type Endpoint struct {
+	// Scheme is "https" or "http".
+	Scheme string
+	// Host is the host[:port] to connect to, as configured.
+	Host string
+	// Path is the API root, "/v2" unless hosts.toml overrides it.
+	Path string
+	// Capabilities are the operations the endpoint may be used for.
+	Capabilities hoststoml.Capabilities
+	// Header is sent with each request to this endpoint, and to no other.
+	Header http.Header
+	// SkipVerify leaves out the verification of the server's certificate.
+	SkipVerify bool
+	// DialTimeout bounds a connection attempt. Zero means 30 seconds.
+	DialTimeout time.Duration
+	// CAs are the roots configured for the endpoint, file by file. Empty means
+	// that the system's are used.
+	CAs []CA
+	// Identities are the client certificates, in the order in which to present
+	// them.
+	Identities []*Identity
+	// Dir is the directory the TLS settings are from, for messages; empty if
+	// there are none.
+	Dir string
+	// TLSConfigured tells that a CA, a pair or an explicit skip_verify was
+	// configured: such an endpoint is never spoken to in plain HTTP unless
+	// Scheme or HTTPFallback say so.
+	TLSConfigured bool
+	// Localhost tells that the endpoint is a registry on this machine for which
+	// nothing is configured. Docker and containerd do not verify such a
+	// registry and fall back to plain HTTP: whether to do so is up to the
+	// caller.
+	Localhost bool
+	// HTTPFallback tells that plain HTTP may follow where the server speaks no
+	// TLS: hosts.toml says "http://" together with skip_verify, and neither a
+	// CA nor a pair is configured.
+	HTTPFallback bool
+
+	// hostsDir is the directory whose hosts.toml gives the endpoint, empty for
+	// none.
+	hostsDir string
+	// roots is the pool to verify the server against: CAs, and the system's
+	// roots where the mode asks for them. nil means the platform's verifier.
+	roots *x509.CertPool
+	// system is the version of the system's roots in it, nil if there are
+	// none.
+	system *systemRoots
+	// life is shared by the copies.
+	life *Life
+}
+
+// RootCAs are the CA roots the endpoint's server is verified against: those of
+// CAs, the system's, or both. nil stands for the platform's verifier. The pool
+// is shared: clone it to add to it.
+func (e *Endpoint) RootCAs() *x509.CertPool {
+	if e.roots == nil && len(e.CAs) > 0 {
+		return Pool(e.CAs, nil)
+	}
+	return e.roots
+}
+
+// TrustsSystem reports whether the system's CA roots are accepted.
+func (e *Endpoint) TrustsSystem() bool { return len(e.CAs) == 0 || e.system != nil }
+
+// ConfigDir is the directory that the endpoint is from: Dir, or that of the
+// hosts.toml that gives it and says nothing about TLS. It is empty for none.
+func (e *Endpoint) ConfigDir() string {
+	if e.Dir != "" {
+		return e.Dir
+	}
+	return e.hostsDir
+}
+
+// Life is the time for which the endpoint is in use; its copies have the same. It
+// is nil for an endpoint that was not found by a [Hosts].
+func (e *Endpoint) Life() *Life { return e.life }
+
+// PairProblems are what is wrong with the files of an endpoint's client
+// certificates.
+func (h *Host) PairProblems(e *Endpoint) []*Problem {
+	if i := slices.Index(h.Endpoints, e); i >= 0 && i < len(h.faults) {
+		return h.faults[i]
+	}
+	return nil
+}
+
+// ServersOwn finds the identities that are the server's own certificate.
+func (e *Endpoint) ServersOwn(server *x509.Certificate) []*Problem {
+	var problems []*Problem
+	for _, id := range e.Identities {
+		if p := id.ServersOwn(server); p != nil {
+			problems = append(problems, p)
+		}
+	}
+	return problems
+}
+
+// validity are the certificates of an endpoint that time or purpose speak
+// against. They stay in use: the server decides.
+func (e *Endpoint) validity(now time.Time) []*Problem {
+	var problems []*Problem
+	for _, ca := range e.CAs {
+		for _, cert := range ca.Certificates {
+			if p := outdated(ca.File, cert, now); p != nil {
+				problems = append(problems, p)
+			}
+		}
+	}
+	for _, id := range e.Identities {
+		problems = append(problems, id.Problems(now)...)
+	}
+	return problems
+}

@@ -1,0 +1,212 @@
+package hostdir
+
+import (
+	"context"
+	"crypto/x509"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/certsd/containerd-certsd/certsd/hostname"
+)
+
+// Hosts finds what is configured for a registry and keeps it until a file
+// changes. Its zero value searches [DefaultRoots]. It is meant to live as long
+// as the process; its methods may be called concurrently. The fields must not
+// be changed after the first call.
+//
+// A lookup of an unchanged host costs a stat of each of its files and reads
+// none. Changed files give a new Host; what did not change in it, down to the
+// single [Endpoint], stays the same value, and with it who makes requests keeps
+// its connections.
+type Hosts struct {
+	// Roots are the certs.d directories. nil means DefaultRoots.
+	Roots Roots
+	// SystemRoots is "fallback", the meaning of the empty string, to verify a
+	// server against the system's CA roots only where no others are
+	// configured, or "append" to accept the system's beside the configured
+	// ones. The system_roots of a hosts.toml goes before it.
+	SystemRoots string
+
+	// OnReload, if set, is told of each change of a host that was looked up
+	// before, and of each change that could not be taken over. It is called by
+	// the lookup that met the change, once.
+	OnReload func(Reload)
+	// OnWarning, if set, is told of each problem that does not keep a host from
+	// being used at the first lookup of the host. One about a root that cannot
+	// be searched is told once and with an empty host.
+	OnWarning func(host string, problem error)
+	// OnLoad, if set, is told of each lookup that met something new, the first
+	// one of a host included, with the context of the request it was made for.
+	OnLoad func(context.Context, Loaded)
+
+	disk   disk
+	once   sync.Once
+	dirs   directories
+	system *systemBundle
+	// listings are shared by the inspections.
+	listings *listings
+	hosts    lru[*cachedHost]
+	search   Roots
+
+	// mu guards rootProblems, by root that could not be searched, and told,
+	// those of them that were told.
+	mu           sync.Mutex
+	rootProblems map[string]*Problem
+	told         map[*Problem]bool
+}
+
+// Reload is a change of what is configured for a host.
+type Reload struct {
+	// Host is the canonical name, Dir the directory.
+	Host, Dir string
+	// Changed tells that another value is in use than before.
+	Changed bool
+	// Err is what could not be taken over: the last good content stays in use
+	// for it as long as its files are there.
+	Err error
+	// Warnings are the problems that were not there before.
+	Warnings []error
+	// Config is what is used from now on, nil if nothing may be.
+	Config *Host
+}
+
+// Loaded is a lookup that did not find everything as it was.
+type Loaded struct {
+	// Host is the canonical name, Dir the directory, empty for none.
+	Host, Dir string
+	// Config is what is used from now on: what [Hosts.Lookup] returns, or
+	// [Hosts.Own] where that was called. It is nil if there is none.
+	Config *Host
+	// Err is what could not be used or taken over.
+	Err error
+	// Files is how many files were read, lists of directories included. It is
+	// zero where another host's lookup has read the same ones.
+	Files int
+	// Start is when the lookup began.
+	Start time.Time
+}
+
+// Lookup returns what is configured for a registry, host or host:port: its own
+// directory in any root, else a _default directory, else a Host that is just
+// the registry itself with the system's CA roots and an empty Dir.
+//
+// Of several directories named after the registry, the first with a hosts.toml
+// gives that, and the Docker files of all count: a file hides the one of the
+// same name in a later root. A directory without a *.crt, *.cert, *.key or
+// hosts.toml, an empty one included, hides nothing: another root's directory or
+// a _default one is used, though the registry has a directory of its own then
+// ([Host.Own]).
+//
+// An error means that nothing may be used, not even a Host of an earlier call:
+// where that can go on to serve, it is returned in place of an error.
+//
+// The error names the registry, and each file with its problem. It is the same
+// until a file changes.
+func (h *Hosts) Lookup(name string) (*Host, error) {
+	return h.lookupIn(context.Background(), name)
+}
+
+// LookupContext is [Hosts.Lookup] for a request that is made with a context: the
+// first one takes what [Hosts.LookupFor] found for it.
+func (h *Hosts) LookupContext(ctx context.Context, name string) (*Host, error) {
+	if host := hostAhead(ctx, h, name); host != nil {
+		return host, nil
+	}
+	return h.lookupIn(ctx, name)
+}
+
+func (h *Hosts) lookupIn(ctx context.Context, name string) (*Host, error) {
+	c, err := h.entry(name)
+	if err != nil {
+		return nil, err
+	}
+	return h.lookup(ctx, c, false)
+}
+
+// Own returns what the directory named after host[:port] says, nil if there is
+// no such directory. It never uses a _default directory: it is for hosts that
+// a server names, such as a redirect's target or a token server. The last
+// endpoint is the host itself.
+func (h *Hosts) Own(hostport string) (*Host, error) {
+	return h.OwnContext(context.Background(), hostport)
+}
+
+// OwnContext is [Hosts.Own] for a request that is made with a context.
+func (h *Hosts) OwnContext(ctx context.Context, hostport string) (*Host, error) {
+	c, err := h.entry(hostport)
+	if err != nil {
+		return nil, err
+	}
+	host, err := h.lookup(ctx, c, true)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case !says(c.found.exact) && err != nil:
+		// It is a _default directory that cannot be used.
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	return host.own, host.ownErr
+}
+
+// SystemPool returns the system's CA roots as they are on the disk now. It is
+// shared: clone it to add to it.
+func (h *Hosts) SystemPool() (*x509.CertPool, error) {
+	h.init()
+	system, err := h.system.get()
+	if err != nil {
+		return nil, fmt.Errorf("the system's CA roots: %w", err)
+	}
+	return system.pool, nil
+}
+
+func (h *Hosts) init() {
+	h.once.Do(func() {
+		h.search = h.Roots
+		if h.search == nil {
+			h.search = DefaultRoots()
+		}
+		h.dirs.disk = h.disk
+		if h.system == nil {
+			h.system, h.listings = &systemBundle{disk: h.disk}, &listings{disk: h.disk}
+		}
+		h.hosts.limit, h.dirs.cache.limit = maxCached, maxCached
+	})
+}
+
+func (h *Hosts) roots() Roots { return h.search }
+
+func (h *Hosts) entry(name string) (*cachedHost, error) {
+	canonical, err := hostname.Canonical(name)
+	if err != nil {
+		return nil, err
+	}
+	h.init()
+	c, evicted := h.hosts.get(canonical, func() *cachedHost {
+		return &cachedHost{place: hostname.PlaceOf(canonical)}
+	})
+	for _, old := range evicted {
+		old.mu.Lock()
+		retire(old.host, nil)
+		old.mu.Unlock()
+	}
+	return c, nil
+}
+
+// lookup brings what is known about a host up to date. own tells that its own
+// directory alone is asked for.
+func (h *Hosts) lookup(ctx context.Context, c *cachedHost, own bool) (*Host, error) {
+	start := h.disk.Now()
+	c.mu.Lock()
+	news := h.refresh(c)
+	host, err := c.host, c.err
+	c.mu.Unlock()
+	// The hooks may call back.
+	if news != nil {
+		h.report(news)
+		h.loaded(ctx, news, own, start)
+	}
+	return host, err
+}

@@ -1,0 +1,117 @@
+package hostdir
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/certsd/containerd-certsd/internal/safetext"
+)
+
+// Identity is a client certificate with its key.
+type Identity struct {
+	// Name is the base name of the certificate file, such as "client.cert". It
+	// names the identity in errors, logs and metrics.
+	Name string
+	// CertFile and KeyFile are the files it was read from; they are the same
+	// file where the certificate file holds the key.
+	CertFile, KeyFile string
+	// Certificate is ready to be presented; its Leaf is set.
+	Certificate *tls.Certificate
+
+	// subject and issuer are what Names returns, kept because each request
+	// reports them.
+	subject, issuer string
+}
+
+// maxName bounds the name of a certificate in a message, in characters.
+const maxName = safetext.MaxName
+
+// Leaf returns the certificate itself, nil if there is none.
+func (id *Identity) Leaf() *x509.Certificate {
+	if id.Certificate == nil {
+		return nil
+	}
+	return id.Certificate.Leaf
+}
+
+// Names returns subject and issuer of the certificate as they may be shown.
+func (id *Identity) Names() (subject, issuer string) {
+	if id.subject != "" {
+		return id.subject, id.issuer
+	}
+	leaf := id.Leaf()
+	if leaf == nil {
+		return "", ""
+	}
+	return safetext.Line(leaf.Subject.String(), maxName), safetext.Line(leaf.Issuer.String(), maxName)
+}
+
+// Invalid says why the certificate is not valid at a time, empty if it is.
+func (id *Identity) Invalid(now time.Time) string {
+	leaf := id.Leaf()
+	switch {
+	case leaf == nil:
+	case now.After(leaf.NotAfter):
+		return "expired on " + Day(leaf.NotAfter)
+	case now.Before(leaf.NotBefore):
+		return "is not valid before " + leaf.NotBefore.UTC().Format(time.RFC3339)
+	}
+	return ""
+}
+
+// Problems are what time and purpose say against the certificate.
+func (id *Identity) Problems(now time.Time) []*Problem {
+	leaf := id.Leaf()
+	if leaf == nil {
+		return nil
+	}
+	var problems []*Problem
+	if p := outdated(id.CertFile, leaf, now); p != nil {
+		problems = append(problems, p)
+	}
+	if len(leaf.ExtKeyUsage)+len(leaf.UnknownExtKeyUsage) == 0 ||
+		slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageClientAuth) || slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageAny) {
+		return problems
+	}
+	p := &Problem{Code: NotForClients, File: id.CertFile, Err: fmt.Errorf("%s is not meant for client authentication", subject(leaf))}
+	if slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageServerAuth) {
+		p.Err = fmt.Errorf("%s is a server's certificate: its extended key usage is serverAuth, and it is not meant for client authentication", subject(leaf))
+		p.next = "put a client's certificate and its key in its place, issued with the extended key usage clientAuth"
+	}
+	return append(problems, p)
+}
+
+// outdated is that the time is outside of a certificate's validity; nil if it
+// is not.
+func outdated(file string, cert *x509.Certificate, now time.Time) *Problem {
+	switch {
+	case now.After(cert.NotAfter):
+		return &Problem{Code: Expired, File: file, Err: fmt.Errorf("%s has expired on %s", subject(cert), Day(cert.NotAfter))}
+	case now.Before(cert.NotBefore):
+		return &Problem{Code: NotYetValid, File: file, Err: fmt.Errorf("%s is not valid before %s", subject(cert), cert.NotBefore.UTC().Format(time.RFC3339))}
+	}
+	return nil
+}
+
+func subject(cert *x509.Certificate) string {
+	if text := cert.Subject.String(); text != "" {
+		return text
+	}
+	return "the certificate"
+}
+
+// ServersOwn is that the identity is the certificate of the very server, nil if it
+// is not.
+func (id *Identity) ServersOwn(server *x509.Certificate) *Problem {
+	if leaf := id.Leaf(); leaf == nil || server == nil || !leaf.Equal(server) {
+		return nil
+	}
+	return &Problem{
+		Code: NotForClients, File: id.CertFile,
+		Err:  fmt.Errorf("%s is the server's own certificate, and not one of a client", subject(id.Leaf())),
+		next: "put a client's certificate and its key in its place, issued for this machine by a CA that the server accepts",
+	}
+}

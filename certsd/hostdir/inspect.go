@@ -1,0 +1,172 @@
+package hostdir
+
+import (
+	"context"
+	"errors"
+	"os"
+	"slices"
+
+	"github.com/certsd/containerd-certsd/certsd/hostname"
+)
+
+// Inspection is everything there is to say about what is configured for a
+// registry: what was looked for, what was found and what is wrong with it.
+type Inspection struct {
+	// Name is the canonical name.
+	Name string
+	// Candidates are the directories that were looked for, in order; those
+	// for the servers that hosts.toml names come last.
+	Candidates []Candidate
+	// Host is what is used, nil if Err says why nothing is.
+	Host *Host
+	Err  error
+	// Problems are all problems met, failures first, among them some that are
+	// of no concern for a lookup: certificates that expire, directories whose
+	// names look like a spelling of this one.
+	Problems []*Problem
+}
+
+// Candidate is a directory that was looked for.
+type Candidate struct {
+	Path string
+	// For is the host the directory is named after, empty for _default.
+	For string
+	// State says what came of it.
+	State CandidateState
+	// Files are the names in the directory.
+	Files []string
+}
+
+// CandidateState says what came of a directory that was looked for.
+type CandidateState string
+
+// The states of a [Candidate].
+const (
+	// Absent: there is no such directory.
+	Absent CandidateState = "absent"
+	// Unreadable: whether there is one cannot be found out.
+	Unreadable CandidateState = "unreadable"
+	// Empty: nothing in it counts.
+	Empty CandidateState = "empty"
+	// Used: its content is in use.
+	Used CandidateState = "used"
+	// Unused: another directory comes before it.
+	Unused CandidateState = "unused"
+)
+
+// Inspect looks at everything that [Hosts.Lookup] would, as for the first
+// time: of host directories nothing that is known already is taken for granted,
+// and no earlier value stands in for a file that cannot be used. The error is
+// about the name alone.
+func (h *Hosts) Inspect(name string) (*Inspection, error) {
+	h.init()
+	fresh := &Hosts{Roots: h.Roots, SystemRoots: h.SystemRoots, disk: h.disk, system: h.system, listings: h.listings}
+	c, err := fresh.entry(name)
+	if err != nil {
+		return nil, err
+	}
+	i := &Inspection{Name: c.place.Registry}
+	i.Host, i.Err = fresh.lookup(context.Background(), c, false)
+	i.candidates(fresh, c)
+	i.problems(fresh, c)
+	return i, nil
+}
+
+func (i *Inspection) candidates(h *Hosts, c *cachedHost) {
+	used := slices.Clone(c.found.main)
+	for _, dirs := range c.found.endpoints {
+		used = append(used, dirs...)
+	}
+	add := func(name string, paths []string) {
+		for _, path := range paths {
+			if !slices.ContainsFunc(i.Candidates, func(c Candidate) bool { return c.Path == path }) {
+				i.Candidates = append(i.Candidates, candidate(h, name, path, used))
+			}
+		}
+	}
+	add(i.Name, h.paths(c.place))
+	add("", h.paths(hostname.DefaultPlace))
+	for _, p := range c.endpoints {
+		if p != nil {
+			add(p.Registry, h.paths(*p))
+		}
+	}
+}
+
+func candidate(h *Hosts, name, path string, used []*Directory) Candidate {
+	c := Candidate{Path: path, For: name, State: Absent}
+	info, err := h.disk.Stat(path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return c
+	case err != nil:
+		c.State = Unreadable
+		return c
+	case !info.IsDir():
+		return c
+	}
+	entries, err := h.disk.ReadDir(path)
+	if err != nil {
+		c.State = Unreadable
+	}
+	for _, entry := range entries {
+		c.Files = append(c.Files, entry.Name())
+	}
+	switch dir, _, _ := h.dirs.get(path, info); {
+	case c.State == Unreadable:
+	case !dir.says:
+		c.State = Empty
+	case slices.Contains(used, dir):
+		c.State = Used
+	default:
+		c.State = Unused
+	}
+	return c
+}
+
+// problems gathers the problems of all directories in use and adds what only
+// an inspection looks for.
+func (i *Inspection) problems(h *Hosts, c *cachedHost) {
+	said := map[string]bool{}
+	add := func(p *Problem) {
+		if text := p.Error(); !said[text] {
+			said[text] = true
+			i.Problems = append(i.Problems, p)
+		}
+	}
+	collect(i.Err, add)
+	if i.Host != nil {
+		for _, warning := range i.Host.Warnings {
+			collect(warning, add)
+		}
+		for _, e := range i.Host.Endpoints {
+			for _, p := range e.validity(h.disk.Now()) {
+				add(p)
+			}
+		}
+	}
+	for _, dir := range slices.Concat(c.found.main, c.found.exact) {
+		for _, p := range dir.Problems {
+			add(p.as(Warning))
+		}
+	}
+	for _, p := range i.nearMisses(h) {
+		add(p)
+	}
+	slices.SortStableFunc(i.Problems, func(a, b *Problem) int { return int(b.Severity) - int(a.Severity) })
+}
+
+// collect calls add for each Problem inside an error.
+func collect(err error, add func(*Problem)) {
+	switch err := err.(type) { //nolint:errorlint // the tree is walked by hand
+	case nil:
+	case *Problem:
+		add(err)
+	case interface{ Unwrap() []error }:
+		for _, inner := range err.Unwrap() {
+			collect(inner, add)
+		}
+	case interface{ Unwrap() error }:
+		collect(err.Unwrap(), add)
+	}
+}

@@ -1,0 +1,24 @@
+package hostdir
+
+import "testing"
+
+func TestLife(t *testing.T) {
+	t.Parallel()
+	var l Life
+	told := ""
+	l.AfterEnd(func() { told += "a" })
+	stop := l.AfterEnd(func() { told += "b" })
+	stop()
+	if l.Ended() || told != "" {
+		t.Fatalf("ended %t, told %q before the end", l.Ended(), told)
+	}
+	l.end()
+	l.end()
+	if !l.Ended() || told != "a" {
+		t.Errorf("ended %t, told %q", l.Ended(), told)
+	}
+	l.AfterEnd(func() { told += "c" })()
+	if told != "ac" {
+		t.Errorf("told %q after the end", told)
+	}
+}

@@ -1,0 +1,272 @@
+package hostdir
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/certsd/containerd-certsd/certsd/hoststoml"
+	"github.com/certsd/containerd-certsd/internal/plainfile"
+)
+
+// hostsTOML is the name of containerd's file in a host directory.
+const hostsTOML = "hosts.toml"
+
+// Directory is the content of one host directory.
+type Directory struct {
+	// Path is the directory, as it appears in file names and messages.
+	Path string
+	// CAs are the CA roots, every *.crt, and Identities the client
+	// certificates, every NAME.cert with its NAME.key, both in the order of
+	// their file names, bytewise. A file that hosts.toml names belongs to the
+	// endpoints there and is not among them.
+	CAs        []CA
+	Identities []*Identity
+	// Problems are what is wrong, in the order in which it was found.
+	Problems []*Problem
+
+	// config is the hosts.toml, nil if there is none or an empty one.
+	config *hostsFile
+	// hosts tells that there is a hosts.toml that is not empty.
+	hosts bool
+	// says tells that there is something in the directory that counts: an
+	// empty directory does not hide another.
+	says bool
+	// loaded is everything that could be read, by file: what a later load may
+	// keep in use.
+	loaded loaded
+}
+
+// loaded is usable content by the files it is from.
+type loaded struct {
+	cas   map[string]CA
+	pairs map[[2]string]*Identity
+	// bad are the parts that could not be used, by file of CA roots or
+	// certificates.
+	bad map[string]knownBad
+}
+
+// LoadOptions say how [Load] names and reads files. Its zero value is for a
+// directory without a path.
+type LoadOptions struct {
+	// Path is the directory's path, for file names and messages and as the
+	// base of relative paths that leave the directory.
+	Path string
+	// ReadFile reads the files outside the directory that a hosts.toml names.
+	// nil reads them from the disk.
+	ReadFile func(path string) ([]byte, error)
+}
+
+// Load reads one host directory from a file system. The error joins each
+// [Problem] that is a [Failure]; the Directory is there in any case and holds
+// what could be read.
+func Load(fsys fs.FS, o LoadOptions) (*Directory, error) {
+	if o.ReadFile == nil {
+		o.ReadFile = plainfile.Read
+	}
+	dir := load(fsSource{fsys, o.Path, o.ReadFile}, o.Path, nil)
+	return dir, failures(dir.Problems)
+}
+
+// load reads a directory. With last, its content when it was last good, it is
+// a reload: what is there but cannot be used is then taken for half-written,
+// and what was last read from the same file stays in use.
+func load(src source, path string, last *Directory) *Directory {
+	l := &loader{src: src, last: last, named: map[string]bool{}, counted: map[string]bool{}, links: map[string]bool{}, dir: &Directory{
+		Path:   path,
+		loaded: loaded{cas: map[string]CA{}, pairs: map[[2]string]*Identity{}, bad: map[string]knownBad{}},
+	}}
+	entries, err := src.list()
+	if err != nil {
+		l.dir.says = true
+		l.add(&Problem{Severity: Failure, Code: DirectoryUnreadable, File: path, Err: fmt.Errorf("cannot list the directory: %w", cause(err))})
+		return l.dir
+	}
+	names := make([]string, 0, len(entries))
+	for _, entry := range entries {
+		if entry.IsDir() {
+			l.directory(entry.Name())
+			continue
+		}
+		names = append(names, entry.Name())
+		l.links[entry.Name()] = entry.Type()&fs.ModeSymlink != 0
+	}
+	if l.tooMany(names) {
+		return l.dir
+	}
+	slices.Sort(names)
+	l.names = names
+	if _, found := slices.BinarySearch(names, hostsTOML); found {
+		l.hosts()
+		for _, p := range l.dir.Problems {
+			p.kind = ofHosts
+		}
+	}
+	l.docker(names)
+	l.nearMisses(names)
+	if l.enough() != nil {
+		l.refuse(fmt.Errorf("holds more than the %d MiB of certificates and keys that are read", maxBytes>>20))
+	}
+	return l.dir
+}
+
+// loader reads one directory.
+type loader struct {
+	src  source
+	dir  *Directory
+	last *Directory
+	// names are the files of the directory, sorted.
+	names []string
+	// tried is how many keys were looked at for certificates that lack theirs.
+	tried int
+	// named are the files of the directory that hosts.toml names.
+	named map[string]bool
+	// links are the symbolic links in the directory.
+	links map[string]bool
+	// counted are the files that were read, and bytes what they hold.
+	counted map[string]bool
+	bytes   int
+}
+
+func (l *loader) add(p *Problem) { l.dir.Problems = append(l.dir.Problems, p) }
+
+// keep notes that earlier content stays in use because of p.
+func (l *loader) keep(p *Problem) {
+	p.Severity = Warning
+	p.Err = fmt.Errorf("%w; what was last read from it stays in use", p.Err)
+	p.kept = true
+	l.add(p)
+}
+
+// path is the full path of a file: one in the directory, or another one.
+func (l *loader) path(name string) string {
+	if filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(l.dir.Path, name)
+}
+
+// hosts reads hosts.toml and the files it names.
+func (l *loader) hosts() {
+	data, err := l.src.read(hostsTOML)
+	if errors.Is(err, plainfile.ErrDirectory) {
+		l.directory(hostsTOML)
+		return
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return
+	}
+	l.dir.says, l.dir.hosts = true, true
+	file := l.path(hostsTOML)
+	var lastConfig *hostsFile
+	if l.last != nil {
+		lastConfig = l.last.config
+	}
+	switch {
+	case err != nil:
+		l.unusableHosts(lastConfig, &Problem{Code: FileUnreadable, File: file, Err: fmt.Errorf("cannot read the file: %w", cause(err))})
+	case len(data) == 0 && lastConfig == nil:
+		// An empty file counts as absent, as in containerd.
+		l.dir.says, l.dir.hosts = false, false
+		return
+	case len(data) == 0:
+		l.unusableHosts(lastConfig, &Problem{Code: HostsFileEmpty, File: file, Err: errors.New("is empty: remove it to use none")})
+	default:
+		config, problems := parseHosts(file, data)
+		if config == nil && l.last != nil {
+			for _, p := range problems {
+				if p.Severity == Failure {
+					l.unusableHosts(lastConfig, p)
+					break
+				}
+			}
+			break
+		}
+		l.dir.config = config
+		l.dir.Problems = append(l.dir.Problems, problems...)
+	}
+	if l.dir.config != nil {
+		l.dir.config = l.endpointFiles(l.dir.config)
+	}
+}
+
+// unusableHosts goes on with the hosts.toml that was last read, on a reload.
+func (l *loader) unusableHosts(last *hostsFile, p *Problem) {
+	if l.last == nil {
+		p.Severity = Failure
+		l.add(p)
+		return
+	}
+	l.dir.config = last
+	if last == nil && !l.last.hosts {
+		// There was none: the directory means what it meant without it.
+		l.dir.says, l.dir.hosts = false, false
+	}
+	l.keep(p)
+}
+
+// endpointFiles reads the files that a hosts.toml names. The given value stays
+// as it is: an earlier Directory may have it.
+func (l *loader) endpointFiles(config *hostsFile) *hostsFile {
+	filled := *config
+	filled.endpoints = nil
+	for _, given := range config.endpoints {
+		e := *given
+		e.cas, e.identities = nil, nil
+		at := func(line int, key string) *Problem {
+			return &Problem{File: l.path(hostsTOML), Line: line, Key: strings.TrimPrefix(e.Key+"."+key, ".")}
+		}
+		var cas caResult
+		for _, file := range e.CA {
+			l.name(file)
+			l.ca(&cas, file, at(e.CALine, "ca"))
+		}
+		e.cas = l.settleCAs(cas)
+		var pairs pairResult
+		for _, files := range e.Client {
+			l.name(files.Cert)
+			key := files.Key
+			if key == "" {
+				key = files.Cert
+			}
+			l.name(key)
+			p := at(e.ClientLine, "client")
+			if files.Listed && l.isTornPair(e.Client) {
+				p.Severity, p.Code = Failure, HostsFileValue
+				p.Err = fmt.Errorf("[%q, %q] means two files that hold a certificate and a key each; for a pair write [[%q, %q]]",
+					e.Client[0].Cert, e.Client[1].Cert, e.Client[0].Cert, e.Client[1].Cert)
+				l.add(p)
+				break
+			}
+			l.pair(&pairs, files.Cert, key, p)
+		}
+		e.identities = l.settlePairs(pairs)
+		filled.endpoints = append(filled.endpoints, &e)
+	}
+	return &filled
+}
+
+// isTornPair recognises client = ["NAME.cert", "NAME.key"]: two files of which
+// the first has no key and the second no certificate.
+func (l *loader) isTornPair(client []hoststoml.ClientFiles) bool {
+	if len(client) != 2 || !client[1].Listed {
+		return false
+	}
+	cert, err := l.file(client[0].Cert)
+	if err != nil || hasPrivateKey(cert.blocks()) {
+		return false
+	}
+	key, err := l.file(client[1].Cert)
+	return err == nil && hasPrivateKey(key.blocks()) && !hasCertificate(key.blocks())
+}
+
+// name marks a file as named by hosts.toml.
+func (l *loader) name(file string) {
+	path := l.path(file)
+	if filepath.Dir(path) == filepath.Clean(l.dir.Path) || !filepath.IsAbs(file) && filepath.Base(file) == filepath.Clean(file) {
+		l.named[filepath.Base(path)] = true
+	}
+}

@@ -1,0 +1,79 @@
+package hostdir
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/certsd/containerd-certsd/certsd/hostname"
+)
+
+// nearMisses are directories whose names look like another spelling of this
+// registry's.
+func (i *Inspection) nearMisses(h *Hosts) []*Problem {
+	own := i.Host == nil || i.Host.Own
+	return slices.DeleteFunc(h.nearMisses(i.Name, own), func(p *Problem) bool {
+		return slices.ContainsFunc(i.Candidates, func(c Candidate) bool { return c.Path == p.File })
+	})
+}
+
+// NearMisses are directories that may have been meant for a host, where it has
+// none of its own.
+func (h *Hosts) NearMisses(name string) []*Problem {
+	canonical, err := hostname.Canonical(name)
+	if err != nil {
+		return nil
+	}
+	h.init()
+	if slices.ContainsFunc(h.paths(hostname.PlaceOf(canonical)), func(path string) bool { return exists(h, path) }) {
+		return nil
+	}
+	return h.nearMisses(canonical, false)
+}
+
+// nearMisses are directories whose names look like another spelling of the one
+// that a registry's would have; own tells that there is such a one.
+func (h *Hosts) nearMisses(name string, own bool) []*Problem {
+	var problems []*Problem
+	for _, root := range h.roots() {
+		l := h.listings.get(root)
+		names, err := l.names, l.err
+		if errors.Is(err, os.ErrNotExist) && filepath.Base(root) == "certs.d" {
+			if other := filepath.Join(filepath.Dir(root), "cert.d"); exists(h, other) {
+				problems = append(problems, &Problem{Code: RootName, File: other, Err: fmt.Errorf("is not read: the name is %s", root)})
+			}
+		}
+		for _, dir := range names {
+			if !hostname.Mentions(dir, name) {
+				continue
+			}
+			if p := nearMiss(filepath.Join(root, dir), name, own); p != nil {
+				problems = append(problems, p)
+			}
+		}
+	}
+	return problems
+}
+
+// nearMiss says what is wrong with the name of a directory, nil if it has nothing
+// to do with this registry.
+func nearMiss(path, registry string, own bool) *Problem {
+	dir, name := filepath.Base(path), hostname.Directories(registry)[0]
+	switch port, same := hostname.OtherPort(dir, registry); {
+	case hostname.LooksLike(dir, registry):
+		return &Problem{Code: DirectoryName, File: path, Err: fmt.Errorf("is not read for %s: rename it to %s", registry, name), next: "rename it to " + name}
+	case same && !own:
+		return &Problem{
+			Code: DirectoryPort, File: path, Err: fmt.Errorf("is for port %s, and is not read for %s", port, registry),
+			next: fmt.Sprintf("rename it to %s, if it is meant for this one", name),
+		}
+	}
+	return nil
+}
+
+func exists(h *Hosts, path string) bool {
+	_, err := h.disk.Stat(path)
+	return err == nil
+}

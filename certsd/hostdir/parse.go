@@ -1,0 +1,38 @@
+package hostdir
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/asn1"
+)
+
+// ParsePair makes a certificate of a PEM file and the file of its key, by the
+// rules for client certificates of host directories. The paths are for messages.
+// lost says what of the chain cannot be used, nil for nothing.
+func ParsePair(certFile string, cert []byte, keyFile string, key []byte) (pair *tls.Certificate, lost, err error) {
+	pair, chain, err := parsePair(&file{path: certFile, data: cert}, &file{path: keyFile, data: key})
+	if err != nil {
+		return nil, nil, err
+	}
+	return pair, chain.note(), nil
+}
+
+// ParseCAs returns the CA roots in a PEM file that are to vouch for servers, by
+// the rules for those of host directories. The path is for messages. lost says
+// what of the file cannot be used, nil for nothing.
+func ParseCAs(path string, data []byte) (cas []*x509.Certificate, lost, err error) {
+	return parseCAs(path, data, serverAuth)
+}
+
+// ParseClientCAs is [ParseCAs] for roots that are to vouch for clients.
+func ParseClientCAs(path string, data []byte) (cas []*x509.Certificate, lost, err error) {
+	return parseCAs(path, data, clientAuth)
+}
+
+func parseCAs(path string, data []byte, use asn1.ObjectIdentifier) (cas []*x509.Certificate, lost, err error) {
+	read, err := (&file{path: path, data: data, vouches: use}).certificates()
+	if err != nil {
+		return nil, nil, err
+	}
+	return read.certs, read.note(), nil
+}

@@ -1,0 +1,144 @@
+package hostdir
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Severity says what a [Problem] does to the host it concerns.
+type Severity uint8
+
+const (
+	// Warning leaves the host usable: the file is passed over.
+	Warning Severity = iota
+	// Failure keeps the host from being used.
+	Failure
+)
+
+// String is "warning" or "error".
+func (s Severity) String() string {
+	if s == Failure {
+		return "error"
+	}
+	return "warning"
+}
+
+// Problem is something wrong in a host directory. Its text names the file and
+// the cause, never a secret.
+type Problem struct {
+	Severity Severity
+	// Code names the kind of problem.
+	Code ProblemCode
+	// File is the file or directory, Line the line in a hosts.toml, zero if
+	// there is none, and Key the key there, in TOML's dotted form.
+	File string
+	Line int
+	Key  string
+	// Err is the cause.
+	Err error
+
+	kind problemKind
+	// next is what to do, where the kind of the problem does not tell.
+	next string
+	// kept tells that what was last read from the file stays in use.
+	kept bool
+}
+
+// problemKind says for whom a problem matters.
+type problemKind uint8
+
+const (
+	// ofDirectory matters for who uses the directory.
+	ofDirectory problemKind = iota
+	// ofHosts is about hosts.toml and matters for who uses that.
+	ofHosts
+	// ofFile is about a Docker file and matters for endpoints that use these.
+	ofFile
+	// ofPair is the same about a client certificate, a failure only while
+	// there is no usable one.
+	ofPair
+)
+
+// Where is the file, with the line in it behind a colon if there is one.
+func (p *Problem) Where() string {
+	if p.Line > 0 {
+		return fmt.Sprintf("%s:%d", p.File, p.Line)
+	}
+	return p.File
+}
+
+// Error is the text in one line: FILE:LINE: KEY: CAUSE.
+func (p *Problem) Error() string { return p.with(p.Err.Error()) }
+
+// Told is the text with what to do, where it does not name a line to correct:
+// FILE: CAUSE: NEXT.
+func (p *Problem) Told() string {
+	next := p.Next()
+	switch p.Code {
+	case HostsFileKey, HostsFileSyntax, HostsFileValue:
+		next = ""
+	}
+	if next == "" {
+		return p.Error()
+	}
+	return p.with(p.Message()) + ": " + next
+}
+
+func (p *Problem) with(cause string) string {
+	var b strings.Builder
+	b.WriteString(p.Where() + ": ")
+	if p.Key != "" {
+		b.WriteString(p.Key)
+		b.WriteString(": ")
+	}
+	b.WriteString(cause)
+	return b.String()
+}
+
+// Unwrap is the cause.
+func (p *Problem) Unwrap() error { return p.Err }
+
+// Kept reports whether what was last read from the file stays in use.
+func (p *Problem) Kept() bool { return p.kept }
+
+// as is the problem with another severity.
+func (p *Problem) as(s Severity) *Problem {
+	q := *p
+	q.Severity = s
+	return &q
+}
+
+// toldFailures is failures with the next step of each.
+func toldFailures(problems []*Problem) error {
+	err := failures(problems)
+	if err == nil {
+		return nil
+	}
+	var errs several
+	for _, p := range problems {
+		if p.Severity == Failure {
+			errs = append(errs, toldProblem{p})
+		}
+	}
+	return errs
+}
+
+// toldProblem is a problem with its next step.
+type toldProblem struct{ *Problem }
+
+func (p toldProblem) Error() string { return p.Told() }
+func (p toldProblem) Unwrap() error { return p.Problem }
+
+// failures joins the problems that are failures; nil if there are none.
+func failures(problems []*Problem) error {
+	var errs []error
+	for _, p := range problems {
+		if p.Severity == Failure {
+			errs = append(errs, p)
+		}
+	}
+	if len(errs) == 0 {
+		return nil
+	}
+	return several(errs)
+}

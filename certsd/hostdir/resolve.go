@@ -1,0 +1,176 @@
+package hostdir
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/certsd/containerd-certsd/certsd/hostname"
+)
+
+// paths are those in all roots.
+func (h *Hosts) paths(p hostname.Place) []string {
+	var paths []string
+	for _, root := range h.roots() {
+		paths = append(paths, p.In(root, h.listings.get(root).spelt)...)
+	}
+	return paths
+}
+
+// resolution is what there is for a registry: the directories and the version
+// of each. Two that are equal give the same Host.
+type resolution struct {
+	// exact are the directories named after the registry, in the order of the
+	// roots, and main those that count: exact, or the _default ones if exact
+	// have nothing to say.
+	exact, main []*Directory
+	fallback    bool
+	// config is the directory in main of which hosts.toml is used, nil if
+	// there is none.
+	config *Directory
+	// endpoints are, for each endpoint of config, the directories whose Docker
+	// files it uses.
+	endpoints [][]*Directory
+	system    *systemRoots
+	systemErr error
+	// problems are about roots that cannot be searched.
+	problems []*Problem
+	// files is how many files had to be read.
+	files int
+	// stamps are what was looked at, but for the system's CA roots: as long as
+	// that looks the same, this is what there is. absences are what was not
+	// found, and become stamps at the end.
+	stamps   []stamp
+	absences absences
+}
+
+func (r *resolution) equal(s *resolution) bool {
+	return slices.Equal(r.exact, s.exact) && slices.Equal(r.main, s.main) &&
+		slices.EqualFunc(r.endpoints, s.endpoints, slices.Equal[[]*Directory]) &&
+		slices.Equal(r.problems, s.problems) && r.system == s.system && (r.systemErr == nil) == (s.systemErr == nil)
+}
+
+// resolve looks at the directories for a registry.
+func (h *Hosts) resolve(c *cachedHost) *resolution {
+	r := new(resolution)
+	r.exact = h.find(r, c.place)
+	r.main = r.exact
+	var defaults []*Directory
+	looked := false
+	fallback := func() []*Directory {
+		if !looked {
+			defaults, looked = h.find(r, hostname.DefaultPlace), true
+		}
+		return defaults
+	}
+	if !says(r.exact) && says(fallback()) {
+		r.main, r.fallback = defaults, true
+	}
+	for _, dir := range r.main {
+		if dir.hosts {
+			r.config = dir
+			break
+		}
+	}
+	if r.config != nil && r.config.config != nil {
+		for i, e := range r.config.config.endpoints {
+			own := r.exact
+			if p := c.endpointPlace(r.config.config, i); p != nil {
+				own = h.find(r, *p)
+			}
+			if !says(own) && e.Scheme != "http" {
+				// Plain HTTP is asked for in so many words: what is for any
+				// registry does not turn it into HTTPS.
+				own = fallback()
+			}
+			r.endpoints = append(r.endpoints, own)
+		}
+	}
+	r.stamps, r.absences = append(r.stamps, r.absences.stamps(h.disk)...), nil
+	if c.noSystem {
+		r.system, r.systemErr = c.found.system, c.found.systemErr
+	} else {
+		r.system, r.systemErr = h.system.get()
+	}
+	return r
+}
+
+// find returns the directories of a place that exist.
+func (h *Hosts) find(r *resolution, p hostname.Place) []*Directory {
+	var dirs []*Directory
+	for _, root := range h.roots() {
+		// The root is looked at before what is in it.
+		absent := r.absences.enter(h.disk, root)
+		var spelt map[string][]string
+		if len(p.Keys) > 0 && absent.root.err == nil {
+			spelt = h.listings.get(root).spelt
+			absent.listed = true
+		}
+		for _, path := range p.In(root, spelt) {
+			info, err := h.disk.Stat(path)
+			if err == nil && info.IsDir() {
+				dir, stamps, read := h.dirs.get(path, info)
+				dirs = append(dirs, dir)
+				r.stamps = append(r.stamps, stamps...)
+				r.files += read
+				continue
+			}
+			h.missed(r, root, h.disk.stampOf(path, info, err))
+		}
+	}
+	return dirs
+}
+
+// missed notes that there is no directory at a path.
+func (h *Hosts) missed(r *resolution, root string, now stamp) {
+	switch {
+	case isAbsent(now.err):
+		absent := r.absences.enter(h.disk, root)
+		absent.paths = append(absent.paths, now)
+		h.dirs.forget(now.path)
+	case now.err == nil:
+		r.stamps = append(r.stamps, now)
+		h.dirs.forget(now.path)
+	default:
+		r.stamps = append(r.stamps, now)
+		if p := h.rootProblem(root, now.err); !slices.Contains(r.problems, p) {
+			r.problems = append(r.problems, p)
+		}
+	}
+}
+
+// rootProblem is the one problem with a root that cannot be searched.
+func (h *Hosts) rootProblem(root string, err error) *Problem {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	p := h.rootProblems[root]
+	if p == nil {
+		if h.rootProblems == nil {
+			h.rootProblems = make(map[string]*Problem)
+		}
+		p = &Problem{Severity: Warning, Code: RootUnreadable, File: root, Err: fmt.Errorf("cannot search the certs.d directory: %w", cause(err))}
+		h.rootProblems[root] = p
+	}
+	return p
+}
+
+// says tells whether there is anything that counts in the directories.
+func says(dirs []*Directory) bool {
+	return slices.ContainsFunc(dirs, func(d *Directory) bool { return d.says })
+}
+
+// endpointPlace is where the directory of an endpoint of hosts.toml may be;
+// nil for the registry itself.
+func (c *cachedHost) endpointPlace(config *hostsFile, i int) *hostname.Place {
+	if c.config != config {
+		c.config, c.endpoints = config, nil
+		for _, e := range config.endpoints {
+			var p *hostname.Place
+			if canonical, err := hostname.Canonical(e.Host); err == nil && canonical != c.place.Registry {
+				found := hostname.PlaceOf(canonical)
+				p = &found
+			}
+			c.endpoints = append(c.endpoints, p)
+		}
+	}
+	return c.endpoints[i]
+}

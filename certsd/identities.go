@@ -1,0 +1,68 @@
+package certsd
+
+import (
+	"slices"
+	"time"
+)
+
+// identities returns those to be presented, in alphabetical order: expired ones
+// and those not yet valid only if there are no others.
+func (rd *round) identities() []*Identity {
+	if rd.route.at.Scheme == "http" {
+		return nil
+	}
+	usable, passed := byValidity(rd.route.to.Identities, time.Now())
+	for _, id := range passed {
+		why := id.Invalid(time.Now())
+		a := rd.attempt(id)
+		a.Skipped = why
+		rd.record(a)
+		if rd.route.to.state.warnOnce(id) {
+			rd.transport.warn(&PassedOverError{Host: rd.req.URL.Host, Identity: id.Name, File: id.CertFile, Reason: why})
+		}
+	}
+	return usable
+}
+
+// byValidity splits identities into those to use and those to pass over.
+func byValidity(ids []*Identity, now time.Time) (usable, passed []*Identity) {
+	if !slices.ContainsFunc(ids, func(id *Identity) bool { return id.Invalid(now) != "" }) {
+		return ids, nil
+	}
+	for _, id := range ids {
+		if id.Invalid(now) == "" {
+			usable = append(usable, id)
+		} else {
+			passed = append(passed, id)
+		}
+	}
+	if len(usable) == 0 {
+		return ids, nil
+	}
+	return usable, passed
+}
+
+// first is the identity to begin with: the known one if it is still there.
+func first(ids []*Identity, known *Identity) *Identity {
+	switch {
+	case len(ids) == 0:
+		return nil
+	case known != nil && slices.Contains(ids, known):
+		return known
+	}
+	return ids[0]
+}
+
+// inOrder puts the known identity in front.
+func inOrder(ids []*Identity, known *Identity) []*Identity {
+	if len(ids) == 0 || first(ids, known) == ids[0] {
+		return ids
+	}
+	ordered := []*Identity{known}
+	for _, id := range ids {
+		if id != known {
+			ordered = append(ordered, id)
+		}
+	}
+	return ordered
+}

@@ -1,0 +1,206 @@
+package certsd
+
+import (
+	"crypto/x509"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// round is the work on one request: the tries with one identity after another.
+type round struct {
+	transport *Transport
+	route     *route
+	req       *http.Request
+	// header and reqHost are what is sent instead of the request's own.
+	header  http.Header
+	reqHost string
+	repo    string
+	trail   *Trail
+	// attempts are those of this round, for an error.
+	attempts []Attempt
+	// sick tells that each answer so far was a 5xx, spared that the server met
+	// nothing else a moment ago, and is not asked again after the first one.
+	sick, spared bool
+	// start and learnt are as in Round.
+	start  time.Time
+	learnt bool
+	// peer is the server's certificate, nil if it is not known.
+	peer *x509.Certificate
+	// presented is told what is presented; nil for nobody.
+	presented *Presented
+	// absent is a 404 of Registry v1 that was passed over.
+	absent *http.Response
+}
+
+// rotate makes the request with the identities of its endpoint until one is not
+// refused. What is right for a repository is remembered; as long as nothing is
+// known about one, its requests wait for the first.
+func (t *Transport) rotate(r *route, req *http.Request) (*http.Response, error) {
+	header, host, err := r.header(req)
+	if err != nil {
+		closeBody(req)
+		return nil, err
+	}
+	rd := &round{
+		transport: t, route: r, req: req, header: header, reqHost: host,
+		repo: repositoryOf(req, r.to.Path), trail: trailOf(req.Context()), sick: true, start: time.Now(),
+	}
+	rd.presented = presentedIn(r.chain.first.Context())
+	if r.foreign {
+		rd.presented = nil // what counts are the registry's
+	}
+	identities, refused := rd.presented.remaining(rd.identities())
+	if hook := rd.transport.Hooks.OnRotate; hook != nil && refused != nil {
+		hook(Rotation{Host: req.URL.Host, From: nameOf(refused), To: nameOf(identities[0]), Reason: reasonPage})
+	}
+	if len(identities) < 2 {
+		return rd.run(identities)
+	}
+	memory := &r.to.state.memory
+	p, err := memory.enter(req.Context(), rd.repo, time.Now, !hasBody(req))
+	if err != nil {
+		closeBody(req)
+		return nil, err
+	}
+	defer func() { p.leave(req.Context().Err() != nil) }()
+	rd.spared = p.sick
+	return rd.run(inOrder(identities, p.identity))
+}
+
+// run tries one identity after the other.
+func (rd *round) run(identities []*Identity) (*http.Response, error) {
+	if len(identities) == 0 {
+		identities = []*Identity{nil}
+	}
+	req := rd.req
+	for i := 0; ; i++ {
+		id := identities[i]
+		resp, o, x := rd.try(req, id)
+		reason := moves(rd.route.statuses, o)
+		a := rd.result(id, x, o)
+		if reason == "" {
+			if o.err == nil && id != nil {
+				// Those before it were refused just now, also if the answer
+				// proves nothing by itself: a 401 wants a token for this one.
+				rd.learnt = rd.route.to.state.memory.works(rd.repo, id, o.status < 400 || i > 0)
+			}
+			return rd.finish(a, resp, o)
+		}
+		rd.sick = rd.sick && o.sick()
+		if rd.spared && o.sick() {
+			return rd.finish(a, resp, o)
+		}
+		if i+1 == len(identities) {
+			if len(identities) > 1 {
+				rd.route.to.state.memory.failed(rd.repo, rd.sick, time.Now())
+			}
+			if rd.absent != nil && o.status == http.StatusForbidden {
+				a.Answer = discard(resp, rd.secrets()...)
+				rd.account(&a, o)
+				rd.record(a)
+				rd.report()
+				return rd.absent, nil
+			}
+			return rd.finish(a, resp, o)
+		}
+		next := rd.again()
+		if next == nil {
+			a.Hint = rd.onlyOnce()
+			return rd.finish(a, resp, o)
+		}
+		a.Reason = reason
+		if resp != nil {
+			a.Answer = discard(resp, rd.secrets()...)
+			rd.passOver(resp)
+		}
+		rd.record(a)
+		if hook := rd.transport.Hooks.OnRotate; hook != nil {
+			hook(Rotation{Host: req.URL.Host, From: nameOf(id), To: nameOf(identities[i+1]), Reason: reason})
+		}
+		req = next
+	}
+}
+
+// passOver remembers that one identity got as far as to be told that there is no
+// such thing. Where the others are not even let in, that is what counts: what
+// is asked for in Registry v1 goes by several names, and the next of them is
+// only tried after a 404.
+func (rd *round) passOver(resp *http.Response) {
+	if resp.StatusCode == http.StatusNotFound && rd.absent == nil && strings.HasPrefix(rd.req.URL.Path, "/v1/") {
+		rd.absent = resp
+		resp.Body = http.NoBody // it was read and closed
+	}
+}
+
+// again returns the request once more, with its body rewound, nil if it cannot
+// be made again.
+func (rd *round) again() *http.Request {
+	if rd.req.Context().Err() != nil {
+		return nil
+	}
+	if !hasBody(rd.req) {
+		return rd.req
+	}
+	if rd.req.GetBody == nil {
+		return nil
+	}
+	body, err := rd.req.GetBody()
+	if err != nil {
+		return nil
+	}
+	next := rd.req.WithContext(rd.req.Context())
+	next.Body = body
+	return next
+}
+
+// onlyOnce says why a request that should be made again was not.
+func (rd *round) onlyOnce() string {
+	if rd.req.Context().Err() != nil {
+		return ""
+	}
+	return "the other certificates were not tried: the request's body cannot be sent a second time"
+}
+
+func hasBody(req *http.Request) bool { return req.Body != nil && req.Body != http.NoBody }
+
+// finish returns what came back for the last identity tried.
+func (rd *round) finish(a Attempt, resp *http.Response, o reply) (*http.Response, error) {
+	if o.err != nil || o.status >= http.StatusBadRequest {
+		rd.account(&a, o)
+	}
+	id := rd.record(a)
+	rd.report()
+	if rd.trail != nil {
+		rd.trail.keepSecret(rd.secrets())
+	}
+	if o.err != nil {
+		return nil, rd.explain(o, a)
+	}
+	rd.tame(resp, id)
+	return resp, nil
+}
+
+// report tells the hook what the request came to.
+func (rd *round) report() {
+	hook := rd.transport.Hooks.OnRound
+	if hook == nil {
+		return
+	}
+	hook(rd.req.Context(), Round{
+		Registry: rd.route.registry, Host: rd.req.URL.Host, Repository: rd.repo, Start: rd.start,
+		Attempts: rd.attempts, Learnt: rd.learnt, Downgrade: rd.route.downgrade(),
+	})
+}
+
+// explain wraps an error with what is needed to do something about it. Errors
+// about the network stay as they are.
+func (rd *round) explain(o reply, last Attempt) error {
+	switch {
+	case refuses(o), refusesRenegotiation(o.err):
+		return rd.refused(o.err, last)
+	case isVerification(o.err):
+		return rd.unverified(o.err)
+	}
+	return o.err
+}

@@ -1,7 +1,0 @@
-//go:build !linux
-
-package certsd
-
-// There are no files to read: the platform's verifier is asked, which sees
-// changes by itself.
-var systemFiles, systemDirs []string

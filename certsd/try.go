@@ -1,0 +1,39 @@
+package certsd
+
+import (
+	"net/http"
+)
+
+// try makes the request with one identity.
+func (rd *round) try(req *http.Request, id *Identity) (*http.Response, reply, *exchange) {
+	rd.presented.present(id)
+	to := rd.route.to
+	kept := to.state.connections(*to, id)
+	x := &exchange{transport: rd.transport, origin: rd.route.at, host: req.URL.Host, identity: id, supply: kept.supply}
+	resp, err := kept.RoundTrip(x.request(req, rd.header, rd.reqHost))
+	kept.supply.leave(x)
+	o := reply{
+		method: req.Method, path: req.URL.Path, err: err,
+		fresh: x.fresh.Load(), answered: x.answered.Load(),
+	}
+	if c := x.connection(); c != nil {
+		o.asked = c.asked.Load()
+	}
+	if to.state.isRetired() {
+		// The connection is closed as soon as it is idle.
+		to.state.closeIdle()
+	}
+	if err != nil {
+		return nil, o, x
+	}
+	o.status, o.header = resp.StatusCode, resp.Header
+	if resp.TLS != nil {
+		o.version = resp.TLS.Version
+	}
+	if o.status == http.StatusBadRequest {
+		o.page = peek(resp)
+	}
+	// Whoever looks at the request should see the one that was made, not ours.
+	resp.Request = rd.req
+	return resp, o, x
+}
