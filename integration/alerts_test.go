@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -43,7 +44,12 @@ func (r *rig) alertsCmd(ts *testscript.TestScript, neg bool, args []string) {
 	var input []series
 	before, after := samples(ts, args[0]), samples(ts, args[1])
 	for _, name := range slices.Sorted(maps.Keys(after)) {
-		input = append(input, series{name, fmt.Sprintf("%v+%vx40", after[name], after[name]-before[name])})
+		value, grew := after[name], after[name]-before[name]
+		if strings.Contains(name, "_timestamp_seconds{") {
+			// promtool's time begins at zero.
+			value, grew = value-float64(time.Now().Unix()), 0
+		}
+		input = append(input, series{name, fmt.Sprintf("%v+%vx40", value, grew)})
 	}
 	want := []expected{}
 	for _, arg := range args[2:] {
