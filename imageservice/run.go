@@ -12,6 +12,7 @@ import (
 	"github.com/containerd/log"
 
 	"github.com/certsd/containerd-certsd/internal/daemon"
+	"github.com/certsd/containerd-certsd/internal/dockerconfig"
 	"github.com/certsd/containerd-certsd/internal/safepath"
 	"github.com/certsd/containerd-certsd/internal/telemetry"
 )
@@ -36,8 +37,10 @@ func (c *Config) Run(ctx context.Context, ready func(net.Addr)) error {
 	if err != nil {
 		return err
 	}
+	logins := &dockerconfig.File{Path: c.DockerConfig, OnWarning: func(err error) { hosts.Hooks.OnWarning("", err) }}
+	logins.Begin()
 	server, err := New(Options{
-		Hosts: hosts, All: c.Registries == RegistriesAll, Containerd: c.Containerd, ImageService: c.ImageService,
+		Hosts: hosts, Credentials: logins.Credentials, All: c.Registries == RegistriesAll, Containerd: c.Containerd, ImageService: c.ImageService,
 		Instance: instanceOf(listener), Lock: instanceOf(listener) + ".lock", Settings: pulls, Hooks: logHooks(log.G(ctx)),
 	})
 	if err != nil {

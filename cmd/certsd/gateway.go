@@ -60,7 +60,7 @@ func gatewayCommand(stdout, stderr io.Writer) *cli.Command {
 			}
 			log.L.Logger.SetOutput(stderr)
 			daemon.IgnoreHangup()
-			return config.Run(ctx, freshCredentials(ctx), nil)
+			return config.Run(ctx, gatewayCredentials(ctx, config), nil)
 		},
 	}
 }
@@ -109,16 +109,4 @@ func absolute(list string) string {
 		}
 	}
 	return roots.String()
-}
-
-// freshCredentials reads Docker's configuration whenever a registry wants
-// credentials: the gateway lives longer than a login.
-func freshCredentials(ctx context.Context) func(host string) (user, secret string, err error) {
-	return func(host string) (string, string, error) {
-		find, err := dockerCredentials(ctx)
-		if err != nil {
-			return "", "", err
-		}
-		return find(host)
-	}
 }

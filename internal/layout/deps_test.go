@@ -22,22 +22,25 @@ var imports = map[string][]string{
 		"certsd", "certsd/hostname", "certsd/hoststoml", "internal/bounded", "internal/discreet", "internal/jsonwords",
 		"internal/manifest", "internal/weblink", "v1compat",
 	},
-	"plugin": {"certsd", "certsd/hostdir", "certsd/hostname", "internal/blobs", "internal/telemetry", "resolver", "v1compat"},
+	"plugin": {
+		"certsd", "certsd/hostdir", "certsd/hostname", "internal/blobs", "internal/dockerconfig", "internal/telemetry",
+		"resolver", "v1compat",
+	},
 	"gateway": {
-		"certsd", "certsd/hostdir", "certsd/hostname", "internal/bounded", "internal/daemon", "internal/plainfile",
-		"internal/safepath", "internal/safetext", "internal/settings", "internal/stranger", "internal/telemetry",
-		"resolver",
+		"certsd", "certsd/hostdir", "certsd/hostname", "internal/bounded", "internal/daemon", "internal/dockerconfig",
+		"internal/plainfile", "internal/safepath", "internal/safetext", "internal/settings", "internal/stranger",
+		"internal/telemetry", "resolver",
 	},
 	"imageservice": {
-		"certsd", "certsd/hostdir", "certsd/hostname", "internal/daemon", "internal/jsonwords", "internal/safepath",
-		"internal/settings", "internal/stranger", "internal/telemetry", "resolver", "v1compat",
+		"certsd", "certsd/hostdir", "certsd/hostname", "internal/daemon", "internal/dockerconfig", "internal/jsonwords",
+		"internal/safepath", "internal/settings", "internal/stranger", "internal/telemetry", "resolver", "v1compat",
 	},
 
 	"cmd/certsd": {
 		"certsd", "certsd/hostdir", "gateway", "imageservice", "internal/certtest", "internal/check", "internal/clidoc",
-		"internal/daemon", "internal/gatewayconfig", "internal/imagecopy", "internal/imageref", "internal/migrate",
-		"internal/ocilayout", "internal/plainfile", "internal/progress", "internal/pull", "internal/quiet",
-		"internal/safetext", "internal/settings", "internal/takeover", "resolver", "v1compat",
+		"internal/daemon", "internal/dockerconfig", "internal/gatewayconfig", "internal/imagecopy", "internal/imageref",
+		"internal/migrate", "internal/ocilayout", "internal/progress", "internal/pull", "internal/quiet",
+		"internal/safetext", "internal/settings", "internal/takeover", "internal/telemetry", "resolver", "v1compat",
 	},
 
 	"certsd/hostdir":     {"certsd/hostname", "certsd/hoststoml", "internal/pemfile", "internal/plainfile", "internal/safetext"},
@@ -58,6 +61,7 @@ var imports = map[string][]string{
 	"internal/clidoc":        nil,
 	"internal/daemon":        {"internal/safepath"},
 	"internal/discreet":      nil,
+	"internal/dockerconfig":  {"certsd/hostname", "internal/plainfile", "internal/safetext"},
 	"internal/gatewayconfig": {"certsd/hostname", "internal/safepath"},
 	"internal/imagecopy": {
 		"certsd/hostname", "internal/checkedstore", "internal/jsonwords", "internal/safepath", "resolver", "v1compat",
