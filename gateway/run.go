@@ -77,7 +77,7 @@ func (c *Config) Run(ctx context.Context, credentials func(host, repository stri
 	if err != nil {
 		return err
 	}
-	defer announce(ctx, secret.dir, listeners, listening{TLS: certs != nil, SecretGrace: c.graceOfSecret()})()
+	defer announce(ctx, secret.dir, listeners, listening{TLS: certs != nil, Certificate: c.TLSCert, SecretGrace: c.graceOfSecret()})()
 	server := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: headerTimeout,

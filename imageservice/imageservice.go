@@ -17,6 +17,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"github.com/certsd/containerd-certsd/internal/statusrpc"
 	"github.com/certsd/containerd-certsd/resolver"
 )
 
@@ -136,8 +137,11 @@ func (s *Server) handle(_ any, stream grpc.ServerStream) error {
 	if !ok {
 		return errNoMethod
 	}
-	if isPull(method) {
+	switch {
+	case isPull(method):
 		return s.pull(method, stream)
+	case method == statusrpc.Method:
+		return s.answerStatus(stream)
 	}
 	return s.other.pass(method, stream, nil)
 }

@@ -46,7 +46,7 @@ func (c *Config) Run(ctx context.Context, ready func(net.Addr)) error {
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
-	metrics, err := c.serveMetrics(ctx)
+	metrics, err := c.serveMetrics(ctx, server)
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
@@ -117,8 +117,8 @@ func (c *Config) notify(ctx context.Context, state string) {
 	}
 }
 
-// serveMetrics serves /metrics until the function it returns is called.
-func (c *Config) serveMetrics(ctx context.Context) (stop func(), err error) {
+// serveMetrics serves /metrics and the status until the function it returns is called.
+func (c *Config) serveMetrics(ctx context.Context, s *Server) (stop func(), err error) {
 	if c.Metrics == "" {
 		return func() {}, nil
 	}
@@ -128,6 +128,8 @@ func (c *Config) serveMetrics(ctx context.Context) (stop func(), err error) {
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", telemetry.Handler())
+	mux.Handle("/status", s.statusHandler())
+	mux.Handle("/status.json", s.statusHandler())
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
 	done := make(chan struct{})
 	go func() {

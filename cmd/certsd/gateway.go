@@ -12,6 +12,7 @@ import (
 	"github.com/certsd/containerd-certsd/certsd"
 	"github.com/certsd/containerd-certsd/gateway"
 	"github.com/certsd/containerd-certsd/internal/daemon"
+	"github.com/certsd/containerd-certsd/internal/telemetry"
 )
 
 func gatewayCommand(stdout, stderr io.Writer) *cli.Command {
@@ -60,6 +61,7 @@ func gatewayCommand(stdout, stderr io.Writer) *cli.Command {
 			}
 			log.L.Logger.SetOutput(stderr)
 			daemon.IgnoreHangup()
+			telemetry.Built(builtFrom(), "")
 			return config.Run(ctx, gatewayCredentials(ctx, config), nil)
 		},
 	}

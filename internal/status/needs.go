@@ -30,7 +30,7 @@ func needs(st *Status) []Need {
 	if st.CRI == CRIItself {
 		all = append(all, Need{
 			Code: NeedCRI, What: "Kubernetes' pulls do not pass through certsd: CRI pulls by itself, because of a key in its section",
-			Next: "see \"Where CRI pulls by itself\" in docs/configuration.md",
+			Next: "https://github.com/certsd/containerd-certsd/blob/main/docs/configuration.md#where-cri-pulls-by-itself",
 		})
 	}
 	told := map[string]bool{}
@@ -95,7 +95,7 @@ func needOfRefusal(registry string, repo Repository) Need {
 	case result == "verify":
 		n.Code, n.What = NeedUnverified, fmt.Sprintf("the certificate of %s cannot be verified", repo.Host)
 	case result == "dial":
-		n.Code, n.What = NeedNoConnection, fmt.Sprintf("%s cannot be reached", repo.Host)
+		n.Code, n.What = NeedNoConnection, repo.Host+" cannot be reached"
 	case result == "error", strings.HasPrefix(result, "5"):
 		n.Code, n.What = NeedAnswer, fmt.Sprintf("%s fails for repository %s (%s)", repo.Host, repo.Name, answers)
 	default:

@@ -42,6 +42,9 @@ func (s *State) Snapshot(d Daemon) *Status {
 		Secret: d.Secret, Store: d.Store, Spool: d.Spool,
 		Needs: []Need{}, Registries: []Registry{}, Servers: []Server{},
 	}
+	if v := s.version.Load(); v != nil && st.Version == "" {
+		st.Version = *v
+	}
 	for _, u := range s.InUse() {
 		if len(st.Registries) >= maxHosts {
 			st.Omitted++

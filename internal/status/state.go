@@ -7,6 +7,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/certsd/containerd-certsd/certsd"
@@ -28,6 +29,8 @@ const (
 type State struct {
 	since time.Time
 	now   func() time.Time
+	// version is that of the program.
+	version atomic.Pointer[string]
 
 	// mu guards the rest.
 	mu         sync.Mutex
@@ -84,6 +87,9 @@ func New() *State {
 		registries: map[key]*registry{}, servers: map[string]*server{}, work: map[*watch]struct{}{},
 	}
 }
+
+// SetVersion says which program it is that keeps the state.
+func (s *State) SetVersion(version string) { s.version.Store(&version) }
 
 // Use notes a registry that is about to be asked.
 func (s *State) Use(host *certsd.Host) {

@@ -87,6 +87,7 @@ var buildInfo = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 
 // Built tells the versions of a daemon. containerd may be empty.
 func Built(version, containerd string) {
+	state.SetVersion(version)
 	buildInfo.Reset()
 	buildInfo.WithLabelValues(version, containerd).Set(1)
 }
