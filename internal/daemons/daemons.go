@@ -135,7 +135,7 @@ func askSocket(ctx context.Context, kind, address, absent string, unknown func(c
 	case code == codes.Unavailable && strings.Contains(err.Error(), syscall.ECONNREFUSED.Error()):
 		a.Why = absent
 	case code == codes.Unavailable && strings.Contains(err.Error(), syscall.EACCES.Error()):
-		a.Runs, a.Why = true, path + " cannot be asked: permission denied: run this as its owner, mostly root"
+		a.Runs, a.Why = true, path+" cannot be asked: permission denied: run this as its owner, mostly root"
 	default:
 		a.Runs, a.Why = true, words(err)
 	}
