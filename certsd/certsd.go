@@ -47,6 +47,12 @@ type (
 	Identity = hostdir.Identity
 	// CA is one file of CA roots.
 	CA = hostdir.CA
+	// KeyOpener makes signers of keys that are no files: see [hostdir.KeyOpener].
+	KeyOpener = hostdir.KeyOpener
+	// KeyFile is a file that says where a key is.
+	KeyFile = hostdir.KeyFile
+	// KeyError tells that a key that is no file did not sign.
+	KeyError = hostdir.KeyError
 	// Problem is something wrong in a directory.
 	Problem = hostdir.Problem
 	// Reload is a change of what is configured.

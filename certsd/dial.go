@@ -116,7 +116,7 @@ func present(cri *tls.CertificateRequestInfo, id *Identity) (*tls.Certificate, e
 	if c != nil {
 		c.offered.Store(true)
 	}
-	return id.Certificate, nil
+	return certificateFor(id, c), nil
 }
 
 // dialer makes connections that know what the server asked for.
@@ -141,6 +141,8 @@ type conn struct {
 	// of, as far as it says, peer is its own certificate.
 	cas  atomic.Pointer[[][]byte]
 	peer atomic.Pointer[x509.Certificate]
+	// unsigned is why the key of the client certificate did not sign.
+	unsigned atomic.Pointer[KeyError]
 
 	// supply is where the connection is counted, nil for nowhere. It guards
 	// what follows: at is nil once the connection is closed, users are the
@@ -234,6 +236,9 @@ func (d *dialer) handshake(ctx context.Context, network, addr string, config *tl
 	c := tls.Client(raw, config)
 	if err := c.HandshakeContext(ctx); err != nil {
 		_ = raw.Close()
+		if failed := tracked.unsigned.Load(); failed != nil {
+			return nil, failed
+		}
 		if context.Cause(ctx) == errHandshakeTimeout { //nolint:errorlint // identity is meant
 			err = fmt.Errorf("%s: %w", addr, errHandshakeTimeout)
 		}

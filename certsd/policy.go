@@ -69,6 +69,9 @@ func movesOnError(o reply) string {
 	if _, ok := unusable(o.err); ok {
 		return "key type not accepted"
 	}
+	if unsigned(o.err) != nil {
+		return "key did not sign"
+	}
 	if alert, ok := remoteAlert(o.err); ok {
 		// A handshake failure before the server asked for a certificate is
 		// about something else: versions, ciphers, names.
@@ -95,7 +98,7 @@ func refuses(o reply) bool {
 func (o reply) certificateRefused() bool {
 	switch {
 	case o.err != nil:
-		return refuses(o)
+		return refuses(o) && unsigned(o.err) == nil
 	case o.status == http.StatusBadRequest:
 		return o.nginx()
 	}

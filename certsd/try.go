@@ -9,7 +9,7 @@ func (rd *round) try(req *http.Request, id *Identity) (*http.Response, reply, *e
 	rd.presented.present(id)
 	to := rd.route.to
 	kept := to.state.connections(*to, id)
-	x := &exchange{transport: rd.transport, origin: rd.route.at, host: req.URL.Host, identity: id, supply: kept.supply, targets: [2]*target{to, rd.route.home}}
+	x := &exchange{transport: rd.transport, origin: rd.route.at, host: req.URL.Host, identity: id, supply: kept.supply}
 	resp, err := kept.RoundTrip(x.request(req, rd.header, rd.reqHost))
 	kept.supply.leave(x)
 	o := reply{
@@ -18,6 +18,10 @@ func (rd *round) try(req *http.Request, id *Identity) (*http.Response, reply, *e
 	}
 	if c := x.connection(); c != nil {
 		o.asked = c.asked.Load()
+		if failed := c.unsigned.Load(); failed != nil && err != nil {
+			// Through a proxy net/http shakes hands, and crypto/tls has its text alone.
+			err, o.err = failed, failed
+		}
 	}
 	if to.state.isRetired() {
 		// The connection is closed as soon as it is idle.

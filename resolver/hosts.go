@@ -12,6 +12,7 @@ import (
 	"github.com/certsd/containerd-certsd/certsd"
 	"github.com/certsd/containerd-certsd/certsd/hoststoml"
 	"github.com/certsd/containerd-certsd/internal/bounded"
+	"github.com/certsd/containerd-certsd/keys"
 )
 
 // Hosts are the registries of a process: what their directories say, the live
@@ -24,6 +25,9 @@ type Hosts struct {
 	// SystemRoots is "fallback", also if empty, or "append": see
 	// certsd.Hosts.SystemRoots.
 	SystemRoots string
+	// Keys opens the keys of client certificates that are no files. nil opens those
+	// of the machine's TPM: [keys.Default].
+	Keys certsd.KeyOpener
 	// RotateOn are the statuses that lead to the next certificate; the zero
 	// value is 403 and 5xx.
 	RotateOn certsd.RotateOn
@@ -57,6 +61,7 @@ func (h *Hosts) WithRoots(roots certsd.Roots) *Hosts {
 	return &Hosts{
 		Roots:          roots,
 		SystemRoots:    h.SystemRoots,
+		Keys:           h.Keys,
 		RotateOn:       h.RotateOn,
 		RegistryV1:     h.RegistryV1,
 		NoSchema1:      h.NoSchema1,
@@ -86,7 +91,11 @@ func (h *Hosts) directories() *certsd.Hosts { return h.roundTripper().Hosts }
 
 func (h *Hosts) roundTripper() *certsd.Transport {
 	h.once.Do(func() {
-		directories := &certsd.Hosts{Roots: h.Roots, SystemRoots: h.SystemRoots}
+		open := h.Keys
+		if open == nil {
+			open = keys.Default.Open
+		}
+		directories := &certsd.Hosts{Roots: h.Roots, SystemRoots: h.SystemRoots, Keys: open}
 		h.transport = &certsd.Transport{Hosts: directories, RotateOn: h.RotateOn, RefuseStranger: h.RefuseStranger}
 		h.Hooks.observe(directories, h.transport)
 		h.dead.period = h.Cooldown
@@ -112,7 +121,7 @@ func (h *Hosts) endpoints(registry string, host *certsd.Host, o Options) ([]dock
 	}
 	hosts := make([]docker.RegistryHost, 0, len(host.Endpoints))
 	for _, e := range host.Endpoints {
-		rh, err := h.registryHost(host, e, o, o.credentials(registry))
+		rh, err := h.registryHost(host, e, o, credentials{registry, o.Credentials})
 		if err != nil {
 			return nil, err
 		}

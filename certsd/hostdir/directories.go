@@ -13,6 +13,7 @@ const maxCached = 16384
 // directories keeps the content of host directories until a file changes.
 type directories struct {
 	disk  disk
+	keys  KeyOpener
 	cache lru[*cachedDir]
 }
 
@@ -39,7 +40,7 @@ func (d *directories) get(path string, info fs.FileInfo) (dir *Directory, stamps
 		return c.dir, c.stamps, 0
 	}
 	rec := newRecorder(d.disk, path)
-	dir = load(rec, path, c.good)
+	dir = load(rec, path, c.good, d.keys)
 	c.stamps = rec.stamps
 	if sum := rec.digest(); c.dir == nil || sum != c.sum {
 		c.sum, c.dir = sum, dir

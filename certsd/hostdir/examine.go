@@ -19,8 +19,11 @@ type File struct {
 	// Certificates are those that can be read.
 	Certificates []*x509.Certificate
 	// Key is the type of the private key in it, such as "ECDSA P-256",
-	// "encrypted" or "unreadable"; empty if there is none.
+	// "encrypted", "unreadable", or where it is if the file only says that, "in a
+	// TPM" or "in a PKCS #11 token"; empty if there is none.
 	Key string
+	// Elsewhere reports that the key is not in the file.
+	Elsewhere bool
 	// Err is why the file could not be read.
 	Err error
 
@@ -46,6 +49,9 @@ func (h *Hosts) Examine(path string) File {
 	read := &file{path: path, data: data}
 	if c, err := read.certificates(); err == nil {
 		f.Certificates = c.certs
+	}
+	if f.Key, f.Elsewhere = read.isElsewhere(); f.Elsewhere {
+		return f
 	}
 	f.Key, f.signer = keyIn(read)
 	return f

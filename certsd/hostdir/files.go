@@ -186,13 +186,13 @@ func (l *loader) readPair(certName, keyName string) (*Identity, *certificates, e
 		if key, err = l.file(keyName); err != nil {
 			return nil, nil, err
 		}
-	} else if !hasPrivateKey(cert.blocks()) && hasCertificate(cert.blocks()) {
+	} else if _, elsewhere := cert.isElsewhere(); !elsewhere && !hasPrivateKey(cert.blocks()) && hasCertificate(cert.blocks()) {
 		if base, ok := strings.CutSuffix(certName, ".cert"); ok {
 			return nil, nil, &codedError{KeyMissing, fmt.Errorf("no matching %s.key, and no private key in the file itself", filepath.Base(base))}
 		}
 		return nil, nil, &codedError{KeyMissing, errors.New("no private key in the file")}
 	}
-	pair, chain, err := parsePair(cert, key)
+	pair, chain, err := parsePair(cert, key, l.keys)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -201,6 +201,7 @@ func (l *loader) readPair(certName, keyName string) (*Identity, *certificates, e
 		CertFile:    l.path(certName),
 		KeyFile:     l.path(keyName),
 		Certificate: pair,
+		reference:   key.reference(),
 	}
 	id.subject, id.issuer = id.Names()
 	return id, chain, nil

@@ -27,6 +27,8 @@ type Hosts struct {
 	// configured, or "append" to accept the system's beside the configured
 	// ones. The system_roots of a hosts.toml goes before it.
 	SystemRoots string
+	// Keys opens keys that are no files: of TPMs and tokens. nil opens none.
+	Keys KeyOpener
 
 	// OnReload, if set, is told of each change of a host that was looked up
 	// before, and of each change that could not be taken over. It is called by
@@ -85,8 +87,6 @@ type Loaded struct {
 	Files int
 	// Start is when the lookup began.
 	Start time.Time
-	// From is where it was looked up.
-	From *Hosts
 }
 
 // Lookup returns what is configured for a registry, host or host:port: its own
@@ -170,7 +170,7 @@ func (h *Hosts) init() {
 		if h.search == nil {
 			h.search = DefaultRoots()
 		}
-		h.dirs.disk = h.disk
+		h.dirs.disk, h.dirs.keys = h.disk, h.Keys
 		if h.system == nil {
 			h.system, h.listings = &systemBundle{disk: h.disk}, &listings{disk: h.disk}
 		}

@@ -1,6 +1,7 @@
 package hostdir
 
 import (
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -24,6 +25,8 @@ type Identity struct {
 	// subject and issuer are what Names returns, kept because each request
 	// reports them.
 	subject, issuer string
+	// reference is what the key file says of a key that is elsewhere.
+	reference [sha256.Size]byte
 }
 
 // maxName bounds the name of a certificate in a message, in characters.

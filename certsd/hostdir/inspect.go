@@ -60,7 +60,7 @@ const (
 // about the name alone.
 func (h *Hosts) Inspect(name string) (*Inspection, error) {
 	h.init()
-	fresh := &Hosts{Roots: h.Roots, SystemRoots: h.SystemRoots, disk: h.disk, system: h.system, listings: h.listings}
+	fresh := &Hosts{Roots: h.Roots, SystemRoots: h.SystemRoots, Keys: h.Keys, disk: h.disk, system: h.system, listings: h.listings}
 	c, err := fresh.entry(name)
 	if err != nil {
 		return nil, err

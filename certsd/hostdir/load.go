@@ -58,6 +58,8 @@ type LoadOptions struct {
 	// ReadFile reads the files outside the directory that a hosts.toml names.
 	// nil reads them from the disk.
 	ReadFile func(path string) ([]byte, error)
+	// Keys opens keys that are no files; nil opens none.
+	Keys KeyOpener
 }
 
 // Load reads one host directory from a file system. The error joins each
@@ -67,15 +69,15 @@ func Load(fsys fs.FS, o LoadOptions) (*Directory, error) {
 	if o.ReadFile == nil {
 		o.ReadFile = plainfile.Read
 	}
-	dir := load(fsSource{fsys, o.Path, o.ReadFile}, o.Path, nil)
+	dir := load(fsSource{fsys, o.Path, o.ReadFile}, o.Path, nil, o.Keys)
 	return dir, failures(dir.Problems)
 }
 
 // load reads a directory. With last, its content when it was last good, it is
 // a reload: what is there but cannot be used is then taken for half-written,
 // and what was last read from the same file stays in use.
-func load(src source, path string, last *Directory) *Directory {
-	l := &loader{src: src, last: last, named: map[string]bool{}, counted: map[string]bool{}, links: map[string]bool{}, dir: &Directory{
+func load(src source, path string, last *Directory, keys KeyOpener) *Directory {
+	l := &loader{src: src, last: last, keys: keys, named: map[string]bool{}, counted: map[string]bool{}, links: map[string]bool{}, dir: &Directory{
 		Path:   path,
 		loaded: loaded{cas: map[string]CA{}, pairs: map[[2]string]*Identity{}, bad: map[string]knownBad{}},
 	}}
@@ -122,6 +124,7 @@ type loader struct {
 	names []string
 	// tried is how many keys were looked at for certificates that lack theirs.
 	tried int
+	keys  KeyOpener
 	// named are the files of the directory that hosts.toml names.
 	named map[string]bool
 	// links are the symbolic links in the directory.

@@ -10,7 +10,7 @@ import (
 // rules for client certificates of host directories. The paths are for messages.
 // lost says what of the chain cannot be used, nil for nothing.
 func ParsePair(certFile string, cert []byte, keyFile string, key []byte) (pair *tls.Certificate, lost, err error) {
-	pair, chain, err := parsePair(&file{path: certFile, data: cert}, &file{path: keyFile, data: key})
+	pair, chain, err := parsePair(&file{path: certFile, data: cert}, &file{path: keyFile, data: key}, nil)
 	if err != nil {
 		return nil, nil, err
 	}

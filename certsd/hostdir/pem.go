@@ -35,8 +35,9 @@ var (
 const maxKey = 16 << 10
 
 // parsePair makes a client certificate of a certificate file and a key file,
-// which may be the same. The chain says what of the certificates is lost.
-func parsePair(cert, key *file) (pair *tls.Certificate, chain *certificates, err error) {
+// which may be the same: a bundle then, in which the order is of no matter. The
+// chain says what of the certificates is lost.
+func parsePair(cert, key *file, open KeyOpener) (pair *tls.Certificate, chain *certificates, err error) {
 	if isEncryptedKey(key.blocks()) {
 		return nil, nil, ErrEncryptedKey
 	}
@@ -44,12 +45,18 @@ func parsePair(cert, key *file) (pair *tls.Certificate, chain *certificates, err
 	if err != nil {
 		return nil, nil, fmt.Errorf("the certificate file %w", err)
 	}
-	signer, err := parseKey(key)
+	signer, err := openKey(key, chain.certs[0], open)
 	if err != nil {
 		return nil, nil, err
 	}
 	certs := chain.certs
+	if cert == key {
+		certs = leafFirst(certs, signer)
+	}
 	pair = &tls.Certificate{PrivateKey: signer, Leaf: certs[0]}
+	if device, ok := signer.(DeviceKey); ok {
+		pair.SupportedSignatureAlgorithms = device.SignatureSchemes()
+	}
 	for _, cert := range certs {
 		pair.Certificate = append(pair.Certificate, cert.Raw)
 	}

@@ -117,6 +117,6 @@ func sameIdentity(a, b *Identity) bool {
 	if a == b {
 		return true
 	}
-	return a.Name == b.Name && a.CertFile == b.CertFile && a.KeyFile == b.KeyFile &&
+	return a.Name == b.Name && a.CertFile == b.CertFile && a.KeyFile == b.KeyFile && a.reference == b.reference &&
 		slices.EqualFunc(a.Certificate.Certificate, b.Certificate.Certificate, slices.Equal[[]byte])
 }

@@ -108,7 +108,6 @@ func command(stdout, stderr io.Writer) *cli.Command {
 			migrateCommand(stdout, stderr),
 			pluginCommand(stdout, stderr),
 			pullCommand(stdout, stderr),
-			statusCommand(stdout),
 		},
 	}
 }

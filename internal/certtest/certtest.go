@@ -93,6 +93,11 @@ func (ca *CA) Client(commonName string) *Pair {
 	return ca.Issue(Request{CommonName: commonName})
 }
 
+// Certify issues a client certificate for a key that is elsewhere, in PEM.
+func (ca *CA) Certify(commonName string, public crypto.PublicKey) []byte {
+	return certPEM(sign(template(Request{CommonName: commonName}), ca.Cert, public, ca.key))
+}
+
 // Server issues a server certificate for the given DNS names and addresses.
 func (ca *CA) Server(names ...string) *Pair {
 	return ca.Issue(Request{CommonName: names[0], Names: names})

@@ -100,7 +100,7 @@ func (c *Checker) defaults(path string) (findings []Finding, expiring bool) {
 		return nil, false
 	}
 	// The problems have what the error has.
-	dir, _ := hostdir.Load(os.DirFS(path), hostdir.LoadOptions{Path: path})
+	dir, _ := hostdir.Load(os.DirFS(path), hostdir.LoadOptions{Path: path, Keys: c.keys()})
 	for _, p := range dir.Problems {
 		findings = append(findings, c.ofProblem(p, ""))
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/certsd/containerd-certsd/internal/discreet"
 	"github.com/certsd/containerd-certsd/internal/imageref"
 	"github.com/certsd/containerd-certsd/internal/migrate"
+	"github.com/certsd/containerd-certsd/keys"
 	"github.com/certsd/containerd-certsd/resolver"
 )
 
@@ -33,6 +34,8 @@ type Checker struct {
 	Roots certsd.Roots
 	// SystemRoots is "fallback", also if empty, or "append".
 	SystemRoots string
+	// Keys opens keys that are no files; nil opens those of the machine's TPM.
+	Keys certsd.KeyOpener
 	// Offline leaves the network alone.
 	Offline bool
 	// Push tries whether a repository may be pushed to, too, and leaves nothing
@@ -123,8 +126,15 @@ func (c *Checker) Registry(ctx context.Context, target string) (*Registry, error
 }
 
 func (c *Checker) hosts() *certsd.Hosts {
-	c.once.Do(func() { c.directories = &certsd.Hosts{Roots: c.Roots, SystemRoots: c.SystemRoots} })
+	c.once.Do(func() { c.directories = &certsd.Hosts{Roots: c.Roots, SystemRoots: c.SystemRoots, Keys: c.keys()} })
 	return c.directories
+}
+
+func (c *Checker) keys() certsd.KeyOpener {
+	if c.Keys != nil {
+		return c.Keys
+	}
+	return keys.Default.Open
 }
 
 func (c *Checker) roots() certsd.Roots {

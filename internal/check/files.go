@@ -1,6 +1,9 @@
 package check
 
 import (
+	"cmp"
+	"crypto/rand"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -38,7 +41,7 @@ func (r *run) file(path string) (f File, ok bool) {
 	if f.Kind == kindClient && len(x.Certificates) > 0 {
 		r.match(&f, x)
 	}
-	if x.Key != "" && x.Mode.Perm()&0o077 != 0 && f.Kind != kindUnread {
+	if x.Key != "" && !x.Elsewhere && x.Mode.Perm()&0o077 != 0 && f.Kind != kindUnread {
 		r.find(Finding{
 			Severity: isWarning, Code: KeyPermissions, Where: path,
 			Message: "holds a private key that others than its owner can use: its mode is " + f.Mode,
@@ -60,6 +63,10 @@ func (r *run) examine(path string) hostdir.File {
 
 // match says which key belongs to a client certificate, and whether it does.
 func (r *run) match(f *File, x hostdir.File) {
+	if id := r.identity(x.Path); id != nil && id.Device() != "" {
+		r.matchDevice(f, id)
+		return
+	}
 	key := x
 	if x.Key == "" {
 		key = r.examine(r.keyFile(x.Path))
@@ -69,6 +76,40 @@ func (r *run) match(f *File, x hostdir.File) {
 	}
 	matches := key.HasKeyOf(x.Certificates[0])
 	f.KeyFile, f.KeyMatches = key.Path, &matches
+}
+
+// identity is the one of a certificate file in the endpoints, nil if there is none.
+func (r *run) identity(path string) *certsd.Identity {
+	if r.inspection.Host == nil {
+		return nil
+	}
+	for _, e := range r.inspection.Host.Endpoints {
+		for _, id := range e.Identities {
+			if id.CertFile == path {
+				return id
+			}
+		}
+	}
+	return nil
+}
+
+// matchDevice lets a key that is no file sign.
+func (r *run) matchDevice(f *File, id *certsd.Identity) {
+	f.KeyFile, f.KeyDevice = id.KeyFile, id.Device()
+	err := id.TrySigning(rand.Reader)
+	signs := err == nil
+	f.KeySigns = &signs
+	if signs || errors.Is(err, hostdir.ErrSignature) {
+		f.KeyMatches = &signs
+	}
+	var failed *certsd.KeyError
+	if errors.As(err, &failed) {
+		r.find(Finding{
+			Severity: isWarning, Code: KeyDoesNotSign, Where: f.KeyFile,
+			Message: fmt.Sprintf("the %s did not sign: %v", failed.Device, failed.Err),
+			Next:    cmp.Or(failed.Next(), "see that it is there and ready, and check again"),
+		})
+	}
 }
 
 // role is what a file is read as, and where its key is.

@@ -60,6 +60,7 @@ const (
 	NoDirectory         Code = "no-directory"
 	NoPull              Code = "no-pull"
 	KeyPermissions      Code = "key-permissions"
+	KeyDoesNotSign      Code = "key-does-not-sign"
 	ExpiresSoon         Code = "expires-soon"
 	CAExpiresSoon       Code = "ca-expires-soon"
 	ServerExpiresSoon   Code = "server-expires-soon"

@@ -160,6 +160,10 @@ func fileWords(f File) []string {
 		words = append(words, certificateWords(c))
 	}
 	switch {
+	case f.KeySigns != nil && *f.KeySigns:
+		words = append(words, "key "+filepath.Base(f.KeyFile)+" in the "+f.KeyDevice+" signs")
+	case f.KeySigns != nil:
+		words = append(words, "key "+filepath.Base(f.KeyFile)+" in the "+f.KeyDevice+" does not sign")
 	case f.KeyMatches != nil && *f.KeyMatches:
 		words = append(words, "key "+filepath.Base(f.KeyFile)+" matches")
 	case f.KeyMatches != nil:

@@ -101,7 +101,13 @@ func (p *printer) files(d Directory) {
 			first = f.Certificates[0]
 		}
 		key := cmp.Or(f.Key, first.KeyType)
-		if f.KeyMatches != nil {
+		if f.KeySigns != nil {
+			verb := "signs"
+			if !*f.KeySigns {
+				verb = "does not sign"
+			}
+			key = fmt.Sprintf("%s, %s in the %s %s", first.KeyType, filepath.Base(f.KeyFile), f.KeyDevice, verb)
+		} else if f.KeyMatches != nil {
 			verb := "is its key"
 			if !*f.KeyMatches {
 				verb = "is not its key"

@@ -101,7 +101,11 @@ type File struct {
 	// whether it belongs to it.
 	KeyFile    string `json:"key_file,omitempty"`
 	KeyMatches *bool  `json:"key_matches,omitempty"`
-	Error      string `json:"error,omitempty"`
+	// KeyDevice is where the key of a client certificate is that is no file, and
+	// KeySigns whether it signs.
+	KeyDevice string `json:"key_device,omitempty"`
+	KeySigns  *bool  `json:"key_signs,omitempty"`
+	Error     string `json:"error,omitempty"`
 }
 
 // Certificate is an X.509 certificate.

@@ -13,6 +13,7 @@ import (
 	"github.com/certsd/containerd-certsd/certsd"
 	"github.com/certsd/containerd-certsd/certsd/hostdir"
 	"github.com/certsd/containerd-certsd/certsd/hostname"
+	"github.com/certsd/containerd-certsd/keys"
 )
 
 const (
@@ -110,7 +111,7 @@ func (p *planner) tree(root, name string, output bool) {
 	}
 	// What the error joins is in the problems, too: what it means is decided
 	// when all directories for the host are known.
-	dir, _ := hostdir.Load(os.DirFS(path), hostdir.LoadOptions{Path: path})
+	dir, _ := hostdir.Load(os.DirFS(path), hostdir.LoadOptions{Path: path, Keys: keys.Default.Open})
 	p.dockerFiles(host, path, dir, output)
 }
 

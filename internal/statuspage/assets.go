@@ -1,6 +1,0 @@
-package statuspage
-
-const (
-	pathScript = "/status.js"
-	pathStyle  = "/status.css"
-)

@@ -1,0 +1,230 @@
+// Package tpmtest starts simulated TPMs for tests, and makes keys in them.
+package tpmtest
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	keyfile "github.com/foxboron/go-tpm-keyfiles"
+	"github.com/google/go-tpm/tpm2"
+	"github.com/google/go-tpm/tpm2/transport"
+
+	"github.com/certsd/containerd-certsd/internal/citest"
+)
+
+// TPM is a simulated TPM: a process of swtpm.
+type TPM struct {
+	// TCTI is its address as TPM2TOOLS_TCTI has it, Socket that of its socket.
+	TCTI, Socket string
+
+	t    testing.TB
+	dir  string
+	stop func()
+}
+
+// Start starts a TPM, which ends with the test. Without swtpm the test is skipped,
+// but in CI.
+func Start(t testing.TB) *TPM {
+	t.Helper()
+	if _, err := exec.LookPath("swtpm"); err != nil {
+		citest.Missing(t, "swtpm is not installed")
+	}
+	// The path of a socket has about a hundred bytes.
+	dir, err := os.MkdirTemp("", "tpm") //nolint:usetesting // that one is too long
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	s := &TPM{t: t, dir: dir, Socket: filepath.Join(dir, "tpm")}
+	s.TCTI = "swtpm:path=" + s.Socket
+	s.Run()
+	t.Cleanup(s.Stop)
+	return s
+}
+
+// Run starts it again after [TPM.Stop].
+func (s *TPM) Run() {
+	s.t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	//nolint:gosec // the directory is our own
+	cmd := exec.CommandContext(ctx, "swtpm", "socket", "--tpm2", "--tpmstate", "dir="+s.dir,
+		"--server", "type=unixio,path="+s.Socket, "--flags", "not-need-init,startup-clear", "--log", "level=1,file="+filepath.Join(s.dir, "log"))
+	out, err := cmd.StderrPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		cancel()
+		s.t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_, _ = io.Copy(io.Discard, bufio.NewReader(out))
+		_ = cmd.Wait()
+	}()
+	s.stop = func() {
+		cancel()
+		<-ended
+	}
+	s.await(ended)
+}
+
+// await waits until the TPM answers.
+func (s *TPM) await(ended chan struct{}) {
+	s.t.Helper()
+	for {
+		select {
+		case <-ended:
+			log, _ := os.ReadFile(filepath.Join(s.dir, "log"))
+			s.t.Fatalf("swtpm ended: %s", log)
+		default:
+		}
+		c, err := (&net.Dialer{}).DialContext(context.Background(), "unix", s.Socket)
+		if err == nil {
+			_ = c.Close()
+			return
+		}
+		if !errors.Is(err, os.ErrNotExist) && !errors.As(err, new(*net.OpError)) {
+			s.t.Fatal(err)
+		}
+	}
+}
+
+// Stop ends it. Its keys stay where they are.
+func (s *TPM) Stop() {
+	if s.stop != nil {
+		s.stop()
+		s.stop = nil
+	}
+}
+
+// Do lets a function speak to the TPM.
+func (s *TPM) Do(work func(transport.TPM)) {
+	s.t.Helper()
+	c, err := (&net.Dialer{}).DialContext(context.Background(), "unix", s.Socket)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer c.Close()
+	work(transport.FromReadWriter(c))
+}
+
+// Options say how a key is made. The zero value is an ECDSA key on P-256 below
+// the owner's usual parent, without a password.
+type Options struct {
+	// RSA makes an RSA key of 2048 bits, P384 one on that curve.
+	RSA, P384 bool
+	// Persistent keeps the parent at a handle. RSAParent makes it an RSA key.
+	Persistent tpm2.TPMHandle
+	RSAParent  bool
+	// Password and Policy are those of the key.
+	Password string
+	Policy   []byte
+	// SignOnly makes a key that cannot decrypt, Bound one for PKCS #1 or ECDSA with
+	// SHA-256 alone.
+	SignOnly, Bound bool
+	// Unsaid leaves out that it has no password.
+	Unsaid bool
+}
+
+// Key makes a key: the file, and the public part.
+func (s *TPM) Key(o Options) (file []byte, public crypto.PublicKey) {
+	s.t.Helper()
+	must := func(err error) {
+		if err != nil {
+			s.t.Helper()
+			s.t.Fatal(err)
+		}
+	}
+	s.Do(func(tpm transport.TPM) {
+		template := keyfile.ECCSRK_H2_Template
+		if o.RSAParent {
+			template = tpm2.RSASRKTemplate
+			template.Unique = tpm2.NewTPMUPublicID(tpm2.TPMAlgRSA, &tpm2.TPM2BPublicKeyRSA{})
+		}
+		primary, err := tpm2.CreatePrimary{
+			PrimaryHandle: tpm2.AuthHandle{Handle: tpm2.TPMRHOwner, Auth: tpm2.PasswordAuth(nil)}, InPublic: tpm2.New2B(template),
+		}.Execute(tpm)
+		must(err)
+		parent := tpm2.TPMRHOwner
+		if o.Persistent != 0 {
+			parent = o.Persistent
+			_, err = tpm2.EvictControl{
+				Auth:             tpm2.AuthHandle{Handle: tpm2.TPMRHOwner, Auth: tpm2.PasswordAuth(nil)},
+				ObjectHandle:     &tpm2.NamedHandle{Handle: primary.ObjectHandle, Name: primary.Name},
+				PersistentHandle: parent,
+			}.Execute(tpm)
+			must(err)
+		}
+		created, err := tpm2.Create{
+			ParentHandle: tpm2.AuthHandle{Handle: primary.ObjectHandle, Name: primary.Name, Auth: tpm2.PasswordAuth(nil)},
+			InPublic:     tpm2.New2B(o.template()),
+			InSensitive:  tpm2.TPM2BSensitiveCreate{Sensitive: &tpm2.TPMSSensitiveCreate{UserAuth: tpm2.TPM2BAuth{Buffer: []byte(o.Password)}}},
+		}.Execute(tpm)
+		must(err)
+		_, err = tpm2.FlushContext{FlushHandle: primary.ObjectHandle}.Execute(tpm)
+		must(err)
+		key := keyfile.NewTPMKey(keyfile.OIDLoadableKey, created.OutPublic, created.OutPrivate, keyfile.WithParent(parent))
+		key.EmptyAuth = o.Password == "" && !o.Unsaid
+		var b bytes.Buffer
+		must(keyfile.Encode(&b, key))
+		file = b.Bytes()
+		contents, err := created.OutPublic.Contents()
+		must(err)
+		public, err = tpm2.Pub(*contents)
+		must(err)
+	})
+	return file, public
+}
+
+func (o Options) template() tpm2.TPMTPublic {
+	p := tpm2.TPMTPublic{
+		Type: tpm2.TPMAlgECC, NameAlg: tpm2.TPMAlgSHA256,
+		ObjectAttributes: tpm2.TPMAObject{
+			FixedTPM: true, FixedParent: true, SensitiveDataOrigin: true, UserWithAuth: len(o.Policy) == 0, SignEncrypt: true, Decrypt: !o.SignOnly,
+		},
+		AuthPolicy: tpm2.TPM2BDigest{Buffer: o.Policy},
+	}
+	if o.RSA {
+		scheme := tpm2.TPMTRSAScheme{Scheme: tpm2.TPMAlgNull}
+		if o.Bound {
+			hash := &tpm2.TPMSSigSchemeRSASSA{HashAlg: tpm2.TPMAlgSHA256}
+			scheme = tpm2.TPMTRSAScheme{Scheme: tpm2.TPMAlgRSASSA, Details: tpm2.NewTPMUAsymScheme(tpm2.TPMAlgRSASSA, hash)}
+		}
+		p.Type = tpm2.TPMAlgRSA
+		p.Parameters = tpm2.NewTPMUPublicParms(tpm2.TPMAlgRSA, &tpm2.TPMSRSAParms{Scheme: scheme, KeyBits: 2048})
+		return p
+	}
+	curve := tpm2.TPMECCNistP256
+	if o.P384 {
+		curve = tpm2.TPMECCNistP384
+	}
+	scheme := tpm2.TPMTECCScheme{Scheme: tpm2.TPMAlgNull}
+	if o.Bound {
+		hash := &tpm2.TPMSSigSchemeECDSA{HashAlg: tpm2.TPMAlgSHA256}
+		scheme = tpm2.TPMTECCScheme{Scheme: tpm2.TPMAlgECDSA, Details: tpm2.NewTPMUAsymScheme(tpm2.TPMAlgECDSA, hash)}
+	}
+	p.Parameters = tpm2.NewTPMUPublicParms(tpm2.TPMAlgECC, &tpm2.TPMSECCParms{CurveID: curve, Scheme: scheme})
+	return p
+}
+
+// WithoutPassword returns a key file that says that the key has no password.
+func (s *TPM) WithoutPassword(file []byte) []byte {
+	s.t.Helper()
+	key, err := keyfile.Decode(file)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	key.EmptyAuth = true
+	return key.Bytes()
+}

@@ -1,0 +1,36 @@
+// Package keys opens the private keys of client certificates that are no files:
+// those that a TPM of this machine has, and those in tokens, for which a helper
+// process signs. It is what package certsd, which depends on nothing, is given as
+// its KeyOpener.
+package keys
+
+import (
+	"crypto"
+
+	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/keys/tpmkey"
+)
+
+// Devices are the devices of a process that sign. Its zero value knows the TPM
+// that the environment names, or /dev/tpmrm0, and no tokens. One value lives as
+// long as the process: a TPM is asked by one at a time. It may be used
+// concurrently, and must not be copied after its first use.
+type Devices struct {
+	// TPM signs for keys of a TPM.
+	TPM tpmkey.TPM
+}
+
+// Default are the devices for whoever names none.
+var Default = &Devices{}
+
+// Open is a certsd.KeyOpener.
+func (d *Devices) Open(f certsd.KeyFile) (crypto.Signer, error) {
+	if tpmkey.IsKey(f.Data) {
+		key, err := d.TPM.Open(f.Data)
+		if err != nil {
+			return nil, err
+		}
+		return key, nil
+	}
+	return nil, nil
+}

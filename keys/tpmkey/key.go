@@ -1,0 +1,158 @@
+package tpmkey
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/rsa"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/google/go-tpm/tpm2"
+)
+
+// Key is a key of a TPM. It implements certsd's DeviceKey.
+type Key struct {
+	tpm *TPM
+	*parsed
+
+	// mu guards what follows.
+	mu sync.Mutex
+	// saved is the key as the TPM has loaded it once, encrypted by the TPM for
+	// itself: nil before that.
+	saved *tpm2.TPMSContext
+	// locked tells that the key has a password: the TPM is not asked again, since
+	// it counts what it takes for guesses, and stops to answer anybody.
+	locked bool
+}
+
+// Open reads a key file. A key that is refused is an error; so is one with a
+// password, as far as the file or a TPM that answers says so.
+func (t *TPM) Open(data []byte) (*Key, error) {
+	p, err := parse(data)
+	if err != nil {
+		return nil, err
+	}
+	k := &Key{tpm: t, parsed: p}
+	if k.doubtful {
+		// Debian's tpm2_encodeobject says so of keys without a password, and the
+		// provider of OpenSSL of those with one: only the TPM knows.
+		hash := crypto.SHA256
+		if _, err := k.Sign(nil, make([]byte, hash.Size()), hash); errors.Is(err, ErrPassword) {
+			return nil, err
+		}
+	}
+	return k, nil
+}
+
+// Public implements crypto.Signer.
+func (k *Key) Public() crypto.PublicKey { return k.key }
+
+// Device says where the key is.
+func (k *Key) Device() string { return "TPM " + k.tpm.Name() }
+
+// algorithms are what TLS signs by, and what TPMs call it.
+var algorithms = []struct {
+	tls    tls.SignatureScheme
+	scheme tpm2.TPMAlgID
+	hash   tpm2.TPMAlgID
+	curve  string
+}{
+	{tls.PSSWithSHA256, tpm2.TPMAlgRSAPSS, tpm2.TPMAlgSHA256, ""},
+	{tls.PSSWithSHA384, tpm2.TPMAlgRSAPSS, tpm2.TPMAlgSHA384, ""},
+	{tls.PSSWithSHA512, tpm2.TPMAlgRSAPSS, tpm2.TPMAlgSHA512, ""},
+	{tls.PKCS1WithSHA256, tpm2.TPMAlgRSASSA, tpm2.TPMAlgSHA256, ""},
+	{tls.PKCS1WithSHA384, tpm2.TPMAlgRSASSA, tpm2.TPMAlgSHA384, ""},
+	{tls.PKCS1WithSHA512, tpm2.TPMAlgRSASSA, tpm2.TPMAlgSHA512, ""},
+	{tls.ECDSAWithP256AndSHA256, tpm2.TPMAlgECDSA, tpm2.TPMAlgSHA256, "P-256"},
+	{tls.ECDSAWithP384AndSHA384, tpm2.TPMAlgECDSA, tpm2.TPMAlgSHA384, "P-384"},
+	{tls.ECDSAWithP521AndSHA512, tpm2.TPMAlgECDSA, tpm2.TPMAlgSHA512, "P-521"},
+}
+
+// SignatureSchemes are those that the key is not bound against.
+func (k *Key) SignatureSchemes() []tls.SignatureScheme {
+	curve := ""
+	if key, ok := k.key.(*ecdsa.PublicKey); ok {
+		curve = key.Curve.Params().Name
+	}
+	var schemes []tls.SignatureScheme
+	for _, a := range algorithms {
+		if a.curve == curve && (k.scheme == 0 || k.scheme == a.scheme) && (k.hash == 0 || k.hash == a.hash) {
+			schemes = append(schemes, a.tls)
+		}
+	}
+	return schemes
+}
+
+// Sign implements crypto.Signer. The signature is verified: a TPM may make others
+// than TLS wants, and a server would only say that it does not like them.
+func (k *Key) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+	scheme, err := k.schemeFor(digest, opts)
+	if err != nil {
+		return nil, err
+	}
+	var signature []byte
+	err = k.tpm.do(func(s *session) (err error) {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		if k.locked {
+			return ErrPassword
+		}
+		var made []byte
+		made, err = k.signIn(s, digest, opts, scheme)
+		k.locked = errors.Is(err, ErrPassword)
+		if err == nil {
+			err = k.verify(digest, made, opts)
+		}
+		signature = made
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return signature, nil
+}
+
+// schemeFor is what a TPM calls what is asked for.
+func (k *Key) schemeFor(digest []byte, opts crypto.SignerOpts) (tpm2.TPMTSigScheme, error) {
+	hash := map[crypto.Hash]tpm2.TPMAlgID{crypto.SHA256: tpm2.TPMAlgSHA256, crypto.SHA384: tpm2.TPMAlgSHA384, crypto.SHA512: tpm2.TPMAlgSHA512}[opts.HashFunc()]
+	if hash == 0 || len(digest) != opts.HashFunc().Size() {
+		return tpm2.TPMTSigScheme{}, fmt.Errorf("cannot sign %d bytes as %s: TPM keys sign by SHA-256, SHA-384 and SHA-512", len(digest), opts.HashFunc())
+	}
+	scheme := tpm2.TPMAlgECDSA
+	if _, is := k.key.(*rsa.PublicKey); is {
+		scheme = tpm2.TPMAlgRSASSA
+		if _, is := opts.(*rsa.PSSOptions); is {
+			scheme = tpm2.TPMAlgRSAPSS
+		}
+	}
+	return tpm2.TPMTSigScheme{Scheme: scheme, Details: tpm2.NewTPMUSigScheme(scheme, &tpm2.TPMSSchemeHash{HashAlg: hash})}, nil
+}
+
+// errSignature tells that a TPM made a signature that is none.
+var errSignature = errors.New("its signature is not right")
+
+func (k *Key) verify(digest, signature []byte, opts crypto.SignerOpts) error {
+	good := false
+	switch key := k.key.(type) {
+	case *ecdsa.PublicKey:
+		good = ecdsa.VerifyASN1(key, digest, signature)
+	case *rsa.PublicKey:
+		pss, is := opts.(*rsa.PSSOptions)
+		if !is {
+			good = rsa.VerifyPKCS1v15(key, opts.HashFunc(), digest, signature) == nil
+			break
+		}
+		good = rsa.VerifyPSS(key, opts.HashFunc(), digest, signature, pss) == nil
+		anySalt := &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthAuto, Hash: pss.Hash}
+		if !good && rsa.VerifyPSS(key, opts.HashFunc(), digest, signature, anySalt) == nil {
+			return errSalt
+		}
+	}
+	if !good {
+		return errSignature
+	}
+	return nil
+}

@@ -1,0 +1,54 @@
+package tpmkey
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"syscall"
+
+	"github.com/google/go-tpm/tpm2"
+)
+
+// withNext adds what to do about an error of a TPM, where something can be said.
+func withNext(err error) error {
+	next := ""
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, fs.ErrNotExist):
+		next = "there is no TPM, or it is elsewhere: set " + Variable
+	case errors.Is(err, fs.ErrPermission):
+		next = "add the user that pulls to the group of the device: ls -l " + defaultDevice
+	case errors.Is(err, syscall.EBUSY):
+		next = "another program has it open: use " + defaultDevice
+	case errors.Is(err, syscall.ECONNREFUSED):
+		next = "it is not running, or elsewhere: " + Variable + " says where"
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return fmt.Errorf("%w within %s", errSlow, hardLimit)
+	case errors.Is(err, tpm2.TPMRCInitialize):
+		next = "start it: tpm2_startup -c"
+	case errors.Is(err, tpm2.TPMRCObjectMemory):
+		next = "other programs have all of its room: use " + defaultDevice + ", or tpm2_flushcontext -t"
+	case errors.Is(err, tpm2.TPMRCLockout):
+		next = "it was given wrong passwords too often, and wants to be left alone: tpm2_getcap properties-variable; tpm2_dictionarylockout -c"
+	case errors.Is(err, tpm2.TPMRCFailure):
+		next = "it failed its self-test, and needs a reset"
+	}
+	if next == "" {
+		return err
+	}
+	return &nextError{err, next}
+}
+
+// nextError is an error with what to do about it.
+type nextError struct {
+	err  error
+	next string
+}
+
+func (e *nextError) Error() string { return e.err.Error() + ": " + e.next }
+func (e *nextError) Unwrap() error { return e.err }
+
+// Next is what to do.
+func (e *nextError) Next() string { return e.next }

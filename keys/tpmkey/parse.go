@@ -1,0 +1,176 @@
+package tpmkey
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/rsa"
+	"encoding/asn1"
+	"encoding/pem"
+	"errors"
+	"fmt"
+
+	keyfile "github.com/foxboron/go-tpm-keyfiles"
+	"github.com/google/go-tpm/tpm2"
+)
+
+// label is that of the PEM block.
+const label = "TSS2 PRIVATE KEY"
+
+// maxKey is the size in DER of the largest key that is read.
+const maxKey = 16 << 10
+
+// Reasons for which a key is refused.
+var (
+	// ErrPassword tells that a key has a password. A daemon has nobody to ask.
+	ErrPassword = errors.New("the TPM key has a password, and there is nobody to ask for it: make one without, or take it away: tpm2_changeauth")
+	// ErrPolicy tells that a key may only be used under conditions.
+	ErrPolicy = errors.New("the TPM key may only be used by a policy, which is not done here: make a key that its empty password opens")
+	// ErrNotForSigning tells that a key is not one to sign with.
+	ErrNotForSigning = errors.New("the TPM key is not for signing: make one with the attributes sign and userwithauth, and not restricted")
+)
+
+// IsKey reports whether data is a PEM file with a key of a TPM.
+func IsKey(data []byte) bool {
+	_, is := block(data)
+	return is
+}
+
+// block finds the key in a PEM file, where a certificate may be, too.
+func block(data []byte) ([]byte, bool) {
+	for {
+		b, rest := pem.Decode(data)
+		if b == nil {
+			return nil, false
+		}
+		if b.Type == label {
+			return b.Bytes, true
+		}
+		data = rest
+	}
+}
+
+// parsed is what a key file says.
+type parsed struct {
+	*keyfile.TPMKey
+	public *tpm2.TPMTPublic
+	name   *tpm2.TPM2BName
+	key    crypto.PublicKey
+	// doubtful tells that the file does not say that the key has no password.
+	doubtful bool
+	// rsaParent tells that the parent to make is an RSA key.
+	rsaParent bool
+	// scheme and hash are what the key is bound to, zero for nothing.
+	scheme, hash tpm2.TPMAlgID
+}
+
+// parse reads a key file, and refuses keys that cannot be used by whoever has the
+// file.
+func parse(data []byte) (*parsed, error) {
+	der, is := block(data)
+	if !is {
+		return nil, errors.New("has no " + label)
+	}
+	if len(der) > maxKey {
+		return nil, fmt.Errorf("the TPM key has %d bytes, and keys of more than %d are not read", len(der), maxKey)
+	}
+	key, err := keyfile.Parse(der)
+	if err != nil {
+		return nil, fmt.Errorf("the TPM key cannot be read: %w", err)
+	}
+	p := &parsed{TPMKey: key, doubtful: !key.EmptyAuth, rsaParent: hasRSAParent(der)}
+	if p.public, err = key.Pubkey.Contents(); err != nil {
+		return nil, fmt.Errorf("the public part of the TPM key cannot be read: %w", err)
+	}
+	if err := p.refused(); err != nil {
+		return nil, err
+	}
+	if p.key, err = tpm2.Pub(*p.public); err != nil {
+		return nil, fmt.Errorf("the public part of the TPM key cannot be read: %w", err)
+	}
+	if p.name, err = tpm2.ObjectName(p.public); err != nil {
+		return nil, fmt.Errorf("the public part of the TPM key cannot be read: %w", err)
+	}
+	return p, p.bound()
+}
+
+// refused says why a key cannot be used here, nil if it can.
+func (p *parsed) refused() error {
+	attributes := p.public.ObjectAttributes
+	switch {
+	case p.Keytype.Equal(keyfile.OIDSealedKey):
+		return errors.New("the file holds sealed data of a TPM, and no key")
+	case len(p.Policy) > 0, len(p.AuthPolicy) > 0, !attributes.UserWithAuth:
+		return ErrPolicy
+	case !attributes.SignEncrypt, attributes.Restricted:
+		return ErrNotForSigning
+	}
+	return nil
+}
+
+// bound reads the scheme that a key is bound to.
+func (p *parsed) bound() error {
+	switch p.key.(type) {
+	case *rsa.PublicKey:
+		parms, err := p.public.Parameters.RSADetail()
+		if err != nil {
+			return err
+		}
+		p.scheme = parms.Scheme.Scheme
+		switch p.scheme {
+		case tpm2.TPMAlgRSASSA:
+			if d, err := parms.Scheme.Details.RSASSA(); err == nil {
+				p.hash = d.HashAlg
+			}
+		case tpm2.TPMAlgRSAPSS:
+			if d, err := parms.Scheme.Details.RSAPSS(); err == nil {
+				p.hash = d.HashAlg
+			}
+		case tpm2.TPMAlgNull:
+			p.scheme = 0
+		default:
+			return ErrNotForSigning
+		}
+	case *ecdsa.PublicKey:
+		parms, err := p.public.Parameters.ECCDetail()
+		if err != nil {
+			return err
+		}
+		p.scheme = parms.Scheme.Scheme
+		switch p.scheme {
+		case tpm2.TPMAlgECDSA:
+			if d, err := parms.Scheme.Details.ECDSA(); err == nil {
+				p.hash = d.HashAlg
+			}
+		case tpm2.TPMAlgNull:
+			p.scheme = 0
+		default:
+			return ErrNotForSigning
+		}
+	default:
+		return fmt.Errorf("the TPM key is a %T: TLS here takes RSA and ECDSA", p.key)
+	}
+	return nil
+}
+
+// hasRSAParent reads the optional rsaParent [5] of a key file, which no library
+// does: the parent to make below a hierarchy is an RSA key then, and not the
+// usual ECC one.
+func hasRSAParent(der []byte) bool {
+	var outer asn1.RawValue
+	if _, err := asn1.Unmarshal(der, &outer); err != nil {
+		return false
+	}
+	rest := outer.Bytes
+	for len(rest) > 0 {
+		var part asn1.RawValue
+		var err error
+		if rest, err = asn1.Unmarshal(rest, &part); err != nil {
+			return false
+		}
+		if part.Class == asn1.ClassContextSpecific && part.Tag == 5 {
+			return bytes.HasPrefix(part.Bytes, []byte{asn1.TagBoolean, 1}) && len(part.Bytes) == 3 && part.Bytes[2] != 0
+		}
+	}
+	return false
+}

@@ -1,0 +1,58 @@
+package tpmkey
+
+import (
+	"crypto"
+	"crypto/rand"
+	"crypto/rsa"
+	"encoding/binary"
+	"errors"
+)
+
+// errSalt tells that a TPM signs by RSA-PSS with another salt than TLS 1.3 wants.
+var errSalt = errors.New("its RSA-PSS signatures have a salt of another length than TLS 1.3 wants: make the key with the attribute decrypt, too, or an ECDSA one")
+
+// pad is EMSA-PSS of RFC 8017, 9.1.1, with a salt as long as the hash, which is
+// what the key is applied to.
+func pad(key *rsa.PublicKey, digest []byte, hash crypto.Hash) ([]byte, error) {
+	bits := key.N.BitLen() - 1
+	size, hashed := (bits+7)/8, hash.Size()
+	if size < 2*hashed+2 {
+		return nil, errors.New("the RSA key is too short")
+	}
+	salt := make([]byte, hashed)
+	if _, err := rand.Read(salt); err != nil {
+		return nil, err
+	}
+	h := hash.New()
+	h.Write(make([]byte, 8))
+	h.Write(digest)
+	h.Write(salt)
+	sum := h.Sum(nil)
+
+	padded := make([]byte, key.Size())
+	block := padded[key.Size()-size:]
+	masked := block[:size-hashed-1]
+	masked[len(masked)-hashed-1] = 1
+	copy(masked[len(masked)-hashed:], salt)
+	mask(masked, hash, sum)
+	masked[0] &= 0xff >> (8*size - bits)
+	copy(block[len(masked):], sum)
+	block[size-1] = 0xbc
+	return padded, nil
+}
+
+// mask is MGF1 of RFC 8017, B.2.1, over out.
+func mask(out []byte, hash crypto.Hash, seed []byte) {
+	for counter := uint32(0); len(out) > 0; counter++ {
+		h := hash.New()
+		h.Write(seed)
+		h.Write(binary.BigEndian.AppendUint32(nil, counter))
+		for _, b := range h.Sum(nil) {
+			if len(out) == 0 {
+				return
+			}
+			out[0] ^= b
+			out = out[1:]
+		}
+	}
+}

@@ -1,0 +1,163 @@
+package tpmkey
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/google/go-tpm/tpm2/transport"
+)
+
+// defaultDevice is the TPM behind the kernel's resource manager, which several
+// programs may use at a time.
+const defaultDevice = "/dev/tpmrm0"
+
+// place is where a TPM is: a device, or the address of a simulated one.
+type place struct {
+	device           string
+	network, address string
+	// framed tells that commands go in the frames of Microsoft's simulator.
+	framed bool
+}
+
+// parseTCTI reads what names a TPM for the TPM2 Software Stack: NAME:SETTINGS.
+func parseTCTI(text string) (place, error) {
+	if strings.HasPrefix(text, "/") {
+		return place{device: text}, nil
+	}
+	name, settings, _ := strings.Cut(text, ":")
+	// The file name of the library for it is allowed, too.
+	name = strings.TrimPrefix(name, "libtss2-tcti-")
+	name, _, _ = strings.Cut(name, ".so")
+	switch name {
+	case "device":
+		if settings == "" {
+			settings = defaultDevice
+		}
+		return place{device: settings}, nil
+	case "swtpm", "mssim":
+		return parseSimulator(name, settings)
+	case "tabrmd":
+		return place{}, fmt.Errorf("%s=%s: the daemon tabrmd is not spoken to: name the device, whose driver in the kernel does the same: %[1]s=device:%[3]s", Variable, text, defaultDevice)
+	}
+	return place{}, fmt.Errorf("%s=%s: there are device:PATH, swtpm:host=HOST,port=PORT and mssim:host=HOST,port=PORT", Variable, text)
+}
+
+func parseSimulator(name, settings string) (place, error) {
+	p := place{network: "tcp", framed: name == "mssim"}
+	host, port := "localhost", "2321"
+	for setting := range strings.SplitSeq(settings, ",") {
+		if setting == "" {
+			continue
+		}
+		key, value, _ := strings.Cut(setting, "=")
+		switch {
+		case value == "":
+			return place{}, fmt.Errorf("%s=%s:%s: %q has no value", Variable, name, settings, key)
+		case key == "host":
+			host = value
+		case key == "port":
+			port = value
+		case key == "path":
+			p.network, p.address = "unix", value
+		default:
+			return place{}, fmt.Errorf("%s=%s:%s: %q is none of host, port and path", Variable, name, settings, key)
+		}
+	}
+	if p.network == "tcp" {
+		p.address = net.JoinHostPort(host, port)
+	}
+	return p, nil
+}
+
+// open connects to the TPM. At the deadline the connection is of no use any more.
+func (p place) open(deadline time.Time) (transport.TPMCloser, error) {
+	if p.device != "" {
+		f, err := os.OpenFile(p.device, os.O_RDWR, 0)
+		if err != nil {
+			return nil, err
+		}
+		// A driver that does not take it has bounds of its own.
+		_ = f.SetDeadline(deadline)
+		return &stream{f}, nil
+	}
+	c, err := p.dial(deadline)
+	if err != nil {
+		return nil, err
+	}
+	_ = c.SetDeadline(deadline)
+	if p.framed {
+		return &frames{c}, nil
+	}
+	return &stream{c}, nil
+}
+
+// dial connects to a simulated TPM. Where it is in use, and others wait, a Unix
+// socket does not take one more.
+func (p place) dial(deadline time.Time) (net.Conn, error) {
+	d := net.Dialer{Deadline: deadline}
+	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+		c, err := d.Dial(p.network, p.address)
+		if !errors.Is(err, syscall.EAGAIN) || time.Now().After(deadline) {
+			return c, err
+		}
+		time.Sleep(pause)
+	}
+}
+
+// maxAnswer is the size of the longest answer of a TPM: the specification's
+// buffers have 4096 bytes.
+const maxAnswer = 8 << 10
+
+// headerSize is that of tag, size and code in front of an answer.
+const headerSize = 10
+
+// stream is a TPM that takes commands and gives answers as they are.
+type stream struct{ io.ReadWriteCloser }
+
+// Send implements transport.TPM.
+func (s *stream) Send(command []byte) ([]byte, error) {
+	if _, err := s.Write(command); err != nil {
+		return nil, err
+	}
+	// A device gives an answer in one piece, and to one read.
+	answer := make([]byte, maxAnswer)
+	n, err := io.ReadAtLeast(s, answer, headerSize)
+	if err != nil {
+		return nil, cut(err)
+	}
+	size, err := sizeOf(answer)
+	if err != nil {
+		return nil, err
+	}
+	if n < size {
+		m, err := io.ReadFull(s, answer[n:size])
+		if err != nil {
+			return nil, cut(err)
+		}
+		n += m
+	}
+	return answer[:n], nil
+}
+
+// sizeOf is the size that the header of an answer gives.
+func sizeOf(header []byte) (int, error) {
+	size := int(uint32(header[2])<<24 | uint32(header[3])<<16 | uint32(header[4])<<8 | uint32(header[5]))
+	if size < headerSize || size > maxAnswer {
+		return 0, fmt.Errorf("its answer says that it has %d bytes", size)
+	}
+	return size, nil
+}
+
+// cut says what the end of a connection means.
+func cut(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return errors.New("it went away without an answer")
+	}
+	return err
+}

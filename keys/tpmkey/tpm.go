@@ -1,0 +1,99 @@
+// Package tpmkey signs with keys that only a TPM can use. A key file is the one
+// that openssl's TPM provider, tpm2_encodeobject and others write: PEM of a "TSS2
+// PRIVATE KEY". The key itself never leaves the TPM.
+//
+// The TPM is opened for each signature, asked by one at a time, and given back:
+// other programs of the machine need it, too.
+package tpmkey
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+)
+
+// Variable names the TPM for the tools of the TPM2 Software Stack, and here.
+const Variable = "TPM2TOOLS_TCTI"
+
+// The bounds for a TPM. One of its own chip takes tenths of a second for a
+// signature, and seconds to load a key for the first time.
+const (
+	defaultPatience = 5 * time.Second
+	// hardLimit is how long a TPM is waited for on behalf of those to come.
+	hardLimit = time.Minute
+)
+
+// TPM is a TPM of this machine. Its zero value is the one that the environment
+// names, or /dev/tpmrm0. It may be used concurrently, and must not be copied after
+// its first use.
+type TPM struct {
+	// TCTI says where it is, as in the environment variable TPM2TOOLS_TCTI:
+	// "device:/dev/tpmrm0", "swtpm:host=127.0.0.1,port=2321". Empty: what that
+	// says.
+	TCTI string
+	// Patience is how long a signature may take, the wait for those before it
+	// included. Zero is five seconds: a handshake has ten.
+	Patience time.Duration
+
+	once sync.Once
+	// turn has an element while the TPM is in use.
+	turn chan struct{}
+}
+
+// Name is where the TPM is.
+func (t *TPM) Name() string {
+	name := cmp.Or(t.TCTI, os.Getenv(Variable))
+	if name == "" {
+		return defaultDevice
+	}
+	return name
+}
+
+func (t *TPM) patience() time.Duration { return cmp.Or(t.Patience, defaultPatience) }
+
+// errSlow tells that a TPM did not answer in time.
+var errSlow = errors.New("it does not answer")
+
+// do lets work speak to the TPM, when it is free. Whoever waits longer than the
+// patience gets an error: the work that has begun goes on, so that what it learnt is
+// there for the next.
+func (t *TPM) do(work func(*session) error) error {
+	t.once.Do(func() { t.turn = make(chan struct{}, 1) })
+	ctx, cancel := context.WithTimeout(context.Background(), t.patience())
+	defer cancel()
+	select {
+	case t.turn <- struct{}{}:
+	case <-ctx.Done():
+		return fmt.Errorf("%w: what was asked before was not answered within %s", errSlow, t.patience())
+	}
+	done := make(chan error, 1)
+	go func() {
+		defer func() { <-t.turn }()
+		done <- t.open(work)
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("%w within %s", errSlow, t.patience())
+	}
+}
+
+// open connects to the TPM for some work.
+func (t *TPM) open(work func(*session) error) error {
+	where, err := parseTCTI(t.Name())
+	if err != nil {
+		return err
+	}
+	deadline := time.Now().Add(hardLimit)
+	conn, err := where.open(deadline)
+	if err != nil {
+		return withNext(err)
+	}
+	err = work(&session{tpm: patient{conn, deadline}})
+	return withNext(errors.Join(err, conn.Close()))
+}
