@@ -133,13 +133,15 @@ func TestDirectoriesForAnotherPortAreTold(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	// Where there is its own directory, others are nobody's business.
 	if err := os.Mkdir(filepath.Join(string(dir), "127.0.0.1:1"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	dir.add(t, s.host, "alpha")
+	refusing := newTLSServer(t, serverOptions{auth: tls.RequestClientCert, handle: allow(403)})
+	dir.add(t, refusing.host, "alpha")
 	ctx, trail := WithTrail(t.Context())
 	tr := dir.transport(t)
-	if status, err := send(t, view(t, tr, s.host, nil), newRequest(ctx, t, http.MethodGet, s.URL+"/v2/", "")); err != nil || len(Faults(trail.Attempts())) > 0 {
+	if status, err := send(t, view(t, tr, refusing.host, nil), newRequest(ctx, t, http.MethodGet, refusing.URL+"/v2/", "")); err != nil || status != 403 || len(Faults(trail.Attempts())) > 0 {
 		t.Errorf("%d, %v: %s", status, err, trail)
 	}
 }

@@ -152,7 +152,7 @@ func TestRefusedHandshakesHaveTheirReason(t *testing.T) {
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	must(t, err)
 	config := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{servers.Server("127.0.0.1").TLS}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: clients.Pool()}
-	srv := &http.Server{Handler: http.NotFoundHandler(), TLSConfig: config, ErrorLog: log.New(io.Discard, "", 0)} //nolint:gosec // for one request
+	srv := &http.Server{Handler: http.NotFoundHandler(), TLSConfig: config, ErrorLog: log.New(io.Discard, "", 0)}
 	go func() { _ = srv.ServeTLS(l, "", "") }()
 	t.Cleanup(func() { _ = srv.Shutdown(context.Background()) })
 	host := l.Addr().String()

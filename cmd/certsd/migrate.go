@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 
 	"github.com/urfave/cli/v3"
 
@@ -33,6 +34,9 @@ func migrateCommand(stdout, stderr io.Writer) *cli.Command {
 	var root, output string
 	var configs []string
 	var write bool
+	again := func(c *cli.Command) string {
+		return asRoot(os.Geteuid(), "migrate", c)
+	}
 	return &cli.Command{
 		Name:  "migrate",
 		Usage: "say in hosts.toml files what Docker's files and containerd's deprecated keys say",
@@ -69,15 +73,16 @@ func migrateCommand(stdout, stderr io.Writer) *cli.Command {
 			}
 			plan, err := migrate.New(o)
 			if err != nil {
-				return &usageError{err}
+				return &usageError{withRoot(err, again(c))}
 			}
-			return runMigration(stdout, stderr, plan, write)
+			return runMigration(stdout, stderr, plan, write, again(c))
 		},
 	}
 }
 
-// runMigration shows a plan and carries it out if that is wanted.
-func runMigration(stdout, stderr io.Writer, plan *migrate.Plan, write bool) error {
+// runMigration shows a plan and carries it out if that is wanted. The command
+// again does the same as root; it is empty for who is root.
+func runMigration(stdout, stderr io.Writer, plan *migrate.Plan, write bool, again string) error {
 	if _, err := stdout.Write(plan.Diff()); err != nil {
 		return err
 	}
@@ -86,6 +91,9 @@ func runMigration(stdout, stderr io.Writer, plan *migrate.Plan, write bool) erro
 			fmt.Fprintf(stderr, "%s:\n", note.Kind)
 		}
 		fmt.Fprintf(stderr, "  %s\n", safetext.Text(fmt.Sprint(note)))
+	}
+	if plan.Denied && again != "" {
+		fmt.Fprintf(stderr, "not all could be read by this user: run it as root: %s\n", safetext.Text(again))
 	}
 	if !write {
 		if len(plan.Directories) > 0 {
@@ -103,5 +111,5 @@ func runMigration(stdout, stderr io.Writer, plan *migrate.Plan, write bool) erro
 	if len(plan.Directories) == 0 {
 		fmt.Fprintf(stderr, "nothing to write: %s says it all\n", safetext.Text(plan.Output))
 	}
-	return err
+	return withRoot(err, again)
 }

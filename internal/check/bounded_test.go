@@ -27,10 +27,19 @@ func TestWhatNeverAnswersIsLeft(t *testing.T) {
 	})
 	var mu sync.Mutex
 	var waited []string
-	c := &Checker{Roots: []string{root}, limit: 3 * time.Second, Waiting: func(what string) {
+	// longest is what the silent one of two has at most, however it is asked.
+	var longest time.Duration
+	const limit = 3 * time.Second
+	c := &Checker{Roots: []string{root}, limit: limit, Waiting: func(what string) {
 		mu.Lock()
 		defer mu.Unlock()
 		waited = append(waited, what)
+	}, asks: func(ctx context.Context, what string) {
+		mu.Lock()
+		defer mu.Unlock()
+		if bound, _ := ctx.Deadline(); strings.Contains(what, silent) {
+			longest = max(longest, time.Until(bound))
+		}
 	}}
 	// Each request alone would have twenty seconds: the bound ends the first.
 	r, err := c.Registry(t.Context(), silent+"/app")
@@ -46,9 +55,13 @@ func TestWhatNeverAnswersIsLeft(t *testing.T) {
 	if !slices.ContainsFunc(r.Findings, func(f Finding) bool { return strings.Contains(f.Message, "no answer in time") }) {
 		t.Errorf("it finds %+v", r.Findings)
 	}
+	longest = 0
 	r, err = c.Registry(t.Context(), "two.test")
 	if err != nil {
 		t.Fatal(err)
+	}
+	if longest == 0 || longest > limit/3 {
+		t.Errorf("a server that never answers has %v of %v that two share", longest, limit*2/3)
 	}
 	if r.Verdict != Works {
 		t.Errorf("the second server answers, and the verdict is %s: %s\n%+v", r.Verdict, r.Reason, r.Findings)

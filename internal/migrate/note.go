@@ -1,7 +1,9 @@
 package migrate
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strconv"
 	"strings"
@@ -71,10 +73,19 @@ func (p place) errorf(format string, args ...any) error {
 }
 
 // notes collects notes.
-type notes struct{ all []Note }
+type notes struct {
+	all []Note
+	// denied tells that one is about what this user may not read.
+	denied bool
+}
 
 func (n *notes) add(kind Kind, at place, format string, args ...any) {
 	note := Note{Kind: kind, File: at.file, Line: at.line, Key: at.key, Text: fmt.Sprintf(format, args...)}
+	for _, arg := range args {
+		if err, ok := arg.(error); ok && errors.Is(err, fs.ErrPermission) {
+			n.denied = true
+		}
+	}
 	if !slices.Contains(n.all, note) {
 		n.all = append(n.all, note)
 	}

@@ -19,6 +19,8 @@ type Plan struct {
 	Directories []*Directory
 	// Notes are sorted by kind, file and line.
 	Notes []Note
+	// Denied tells that there is something to read which this user may not.
+	Denied bool
 }
 
 // Directory is one host directory that changes.
@@ -91,7 +93,7 @@ func (p *planner) make() (*Plan, error) {
 	p.noteTodo()
 	p.plan.Directories = slices.DeleteFunc(p.plan.Directories, func(d *Directory) bool { return len(d.Copies) == 0 && d.Hosts == nil })
 	slices.SortFunc(p.plan.Directories, func(a, b *Directory) int { return strings.Compare(a.Name, b.Name) })
-	p.plan.Notes = p.notes.sorted()
+	p.plan.Notes, p.plan.Denied = p.notes.sorted(), p.notes.denied
 	return p.plan, nil
 }
 
