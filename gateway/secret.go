@@ -251,7 +251,7 @@ func readSecret(d *safepath.Dir, name string) ([]byte, fs.FileInfo, error) {
 		return nil, nil, err
 	}
 	path := d.Path() + "/" + name
-	if info.Mode().Perm()&0o077 != 0 {
+	if !safepath.Private(info) {
 		return nil, nil, fmt.Errorf("%s may be read by others than its owner: chmod 600 it, and rotate the secret", path)
 	}
 	b, err = parseSecret(b)

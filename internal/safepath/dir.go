@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"syscall"
 )
 
@@ -126,10 +127,29 @@ func (d *Dir) belongs(name string, info fs.FileInfo) error {
 		return &Error{d.file(name), "is a link, which is not followed: put the file itself there"}
 	case !info.Mode().IsRegular():
 		return &Error{d.file(name), "is not a regular file"}
-	case ok && sys.Uid != d.owner && d.owner != 0: // root's has what root put there
+	case ok && sys.Uid != d.owner && d.owner != 0 && !byRoot(sys.Uid, os.Geteuid()): // root's has what root put there
 		return &Error{d.file(name), fmt.Sprintf("belongs to %s, and the directory to %s: chown it to the owner of the directory, or remove it", Name(sys.Uid), Name(d.owner))}
 	}
 	return nil
+}
+
+// byRoot reports whether a file is root's for a process that is not: what it may
+// read of that is what root gave it. With the rights of root it could be anything
+// that a link leads to.
+func byRoot(uid uint32, euid int) bool { return uid == 0 && euid != 0 }
+
+// Private reports whether nobody but its owner may read a file. One of root's may
+// be for a group of this process besides, if that is not root's: so the kubelet
+// mounts a Secret for a pod with a group of its own.
+func Private(info fs.FileInfo) bool {
+	perm := info.Mode().Perm()
+	if sys, ok := info.Sys().(*syscall.Stat_t); ok && byRoot(sys.Uid, os.Geteuid()) {
+		groups, err := os.Getgroups()
+		if err == nil && slices.Contains(append(groups, os.Getegid()), int(sys.Gid)) {
+			perm &^= 0o040
+		}
+	}
+	return perm&0o077 == 0
 }
 
 // Create writes a new file, of mode 0600. If there is one, the error is

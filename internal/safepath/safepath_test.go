@@ -2,7 +2,9 @@ package safepath
 
 import (
 	"errors"
+	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -178,5 +180,66 @@ func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestMountedSecret is what the kubelet makes of a Secret for a pod that is not
+// root and has a group of its own: root's file, which that group may read. It is
+// looked at by a process that is such a user.
+func TestMountedSecret(t *testing.T) {
+	t.Parallel()
+	if dir := os.Getenv("CERTSD_MOUNTED"); dir != "" {
+		d, err := Open(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, private := range map[string]bool{"secret": true, "everybody": false, "foreign": false} {
+			_, info, err := d.Read(name, 100)
+			if err != nil || Private(info) != private {
+				t.Errorf("%s: %v, want %v; %v", name, !private, private, err)
+			}
+		}
+		return
+	}
+	if os.Getuid() != 0 {
+		citest.Missing(t, "files of root need root")
+	}
+	const user, group = 65532, 65533
+	// Not below t.TempDir, whose parents are for root alone.
+	dir, err := os.MkdirTemp("", "mounted")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	for name, mode := range map[string]fs.FileMode{"secret": 0o440, "everybody": 0o444, "foreign": 0o444} {
+		file := filepath.Join(dir, name)
+		gid := group
+		if name == "foreign" {
+			gid = 0
+		}
+		if err := errors.Join(os.WriteFile(file, []byte("a secret"), 0o600), os.Chown(file, 0, gid), os.Chmod(file, mode)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(os.Chown(dir, user, user), os.Chmod(dir, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	// The test itself has to be where that user can start it.
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	program, err := os.Open(self)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer program.Close()
+	cmd := exec.CommandContext(t.Context(), "/proc/self/fd/3", "-test.run=^TestMountedSecret$")
+	cmd.ExtraFiles = []*os.File{program}
+	cmd.Dir = "/"
+	cmd.Env = append(os.Environ(), "CERTSD_MOUNTED="+dir)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: user, Gid: user, Groups: []uint32{group}}}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
 	}
 }

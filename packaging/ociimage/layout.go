@@ -114,6 +114,8 @@ func (i *image) manifest(a archive, arch, file string) (ocispec.Descriptor, erro
 			User:       "65532:65532",
 			Entrypoint: []string{"/" + program},
 			Cmd:        []string{"gateway", "--state", "/var/lib/certsd/gateway"},
+			// Where the root file system is read-only, this is not.
+			Volumes:    map[string]struct{}{"/var/lib/certsd/gateway": {}},
 			WorkingDir: "/",
 			StopSignal: "SIGTERM",
 			Labels:     i.annotations(),

@@ -213,6 +213,11 @@ func TestAsDockerfile(t *testing.T) {
 	if got := decode[[]string](t, []byte(word("CMD"))); !slices.Equal(got, config.Cmd) {
 		t.Errorf("CMD %q, not %q", got, config.Cmd)
 	}
+	for _, path := range decode[[]string](t, []byte(word("VOLUME"))) {
+		if _, ok := config.Volumes[path]; !ok || len(config.Volumes) != 1 {
+			t.Errorf("VOLUME %q, not %v", path, config.Volumes)
+		}
+	}
 	if got := word("USER"); got != config.User {
 		t.Errorf("USER %s, not %s", got, config.User)
 	}
