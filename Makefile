@@ -21,6 +21,7 @@ GOLANGCI_VERSION    := v2.15.0
 # that are not made here.
 NFPM_VERSION        := v2.45.0
 CYCLONEDX_VERSION   := v1.10.0
+HELM_VERSION        := v4.3.1
 
 # What the scenarios run beside Debian's: clients of the gateway, and what
 # Kubernetes is made of.
@@ -46,8 +47,10 @@ $(error CONTAINERD=$(CONTAINERD) is no release line; there are $(LINES))
 endif
 BIN        := bin$(addprefix /,$(CONTAINERD))
 BINARIES   := $(addprefix $(BIN)/,containerd ctr containerd-shim-runc-v2 certsd)
+# The versions of Kubernetes that the chart is for, beside that of packaging/helm/go.mod.
+KUBERNETES := 1.32 1.35
 # The modules with code, the root first.
-MODULES    := . $(addprefix cmd/containerd/,$(LINES))
+MODULES    := . $(addprefix cmd/containerd/,$(LINES)) packaging/helm
 TOOLS      := $(CURDIR)/.cache/bin
 ACTIONLINT := $(TOOLS)/actionlint-$(ACTIONLINT_VERSION)
 APIDIFF    := $(TOOLS)/apidiff-$(APIDIFF_VERSION)
@@ -56,6 +59,7 @@ STATICCHECK := $(TOOLS)/staticcheck-$(STATICCHECK_VERSION)
 GOLANGCI   := $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION)
 NFPM       := $(TOOLS)/nfpm-$(NFPM_VERSION)
 CYCLONEDX  := $(TOOLS)/cyclonedx-gomod-$(CYCLONEDX_VERSION)
+HELM       := $(TOOLS)/helm-$(HELM_VERSION)
 CLIENTS    := buildctl-$(BUILDKIT_VERSION) buildkitd-$(BUILDKIT_VERSION) conformance-$(CONFORMANCE_VERSION) \
 	containerd1-cri-$(CONTAINERD1_VERSION) containerd23-$(CONTAINERD23_VERSION) crane-$(CRANE_VERSION) \
 	crictl-$(CRICTL_VERSION) ctr1-$(CONTAINERD1_VERSION) ctr23-$(CONTAINERD23_VERSION) \
@@ -111,7 +115,7 @@ $(BIN)/ctr:
 $(BIN)/containerd-shim-runc-v2:
 	CGO_ENABLED=0 $(BUILD) -ldflags '$(LDFLAGS)' $(UPSTREAM)/cmd/containerd-shim-runc-v2
 
-test: missing unit cross integration lines check-packages ## run all tests; the scenarios need root and Debian's servers, and are skipped without
+test: missing unit cross integration lines chart check-packages ## run all tests; the scenarios need root and Debian's servers, and are skipped without
 
 unit:
 	@test -n "$(RACE)" || echo "no C compiler: testing without the race detector"
@@ -211,7 +215,14 @@ install: ## install what was built into PREFIX/bin, /usr/local/bin if not set; m
 	umask 022; $(BIN)/certsd completion zsh >$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_certsd
 	umask 022; $(BIN)/certsd completion fish >$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/certsd.fish
 
-.PHONY: packages image check-packages
+.PHONY: packages image check-packages chart
+
+# What the chart makes is decoded by the types of three versions of Kubernetes;
+# all else is tested with those of the newest.
+chart: $(HELM) ## test the chart, and that the plain manifests are what it makes; UPDATE=-update writes them
+	HELM=$(HELM) $(GO) -C packaging/helm test -count=1 . $(UPDATE)
+	@set -ex; for version in $(KUBERNETES); do \
+		HELM=$(HELM) $(GO) -C packaging/helm test -count=1 -modfile=kubernetes-$$version.mod -run '^TestObjects$$' .; done
 
 # Two clones are built; what nobody but CI needs is one line of containerd.
 check-packages: $(NFPM) $(CYCLONEDX) ## build packages of what is committed twice, compare them, install, upgrade and remove them
@@ -245,6 +256,9 @@ $(GOLANGCI):
 
 $(NFPM):
 	$(call packager,github.com/goreleaser/nfpm/v2/cmd/nfpm,$(NFPM_VERSION))
+
+$(HELM):
+	$(call tool,helm.sh/helm/v4/cmd/helm,$(HELM_VERSION))
 
 $(CYCLONEDX):
 	$(call packager,github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod,$(CYCLONEDX_VERSION))

@@ -39,7 +39,7 @@ func (i *image) write(file string) (err error) {
 	if err := i.compose(layout); err != nil {
 		return err
 	}
-	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644) //nolint:gosec // an image is public
 	if err != nil {
 		return err
 	}
