@@ -206,7 +206,7 @@ func TestMountedSecret(t *testing.T) {
 	}
 	const user, group = 65532, 65533
 	// Not below t.TempDir, whose parents are for root alone.
-	dir, err := os.MkdirTemp("", "mounted")
+	dir, err := os.MkdirTemp("", "mounted") //nolint:usetesting // as said
 	if err != nil {
 		t.Fatal(err)
 	}

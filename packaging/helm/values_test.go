@@ -162,9 +162,7 @@ func rows(b *strings.Builder, path string, s *schema, value any) {
 			text += ": `" + strings.Join(p.Enum, "`, `") + "`"
 		}
 		if p.Items != nil {
-			for _, k := range slices.Sorted(maps.Keys(p.Items.Properties)) {
-				text += "; `" + k + "`: " + p.Items.Properties[k].Description
-			}
+			text += itemsText(p.Items)
 		}
 		def := ""
 		if ok && len(p.Properties) == 0 {
@@ -174,6 +172,15 @@ func rows(b *strings.Builder, path string, s *schema, value any) {
 		fmt.Fprintf(b, "| `%s` | %s | %s |\n", name, def, text)
 		rows(b, name, p, v)
 	}
+}
+
+// itemsText says what the keys of an element of a list are.
+func itemsText(s *schema) string {
+	var b strings.Builder
+	for _, k := range slices.Sorted(maps.Keys(s.Properties)) {
+		b.WriteString("; `" + k + "`: " + s.Properties[k].Description)
+	}
+	return b.String()
 }
 
 // kept compares a file with what it is to be.
