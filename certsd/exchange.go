@@ -19,6 +19,8 @@ type exchange struct {
 	origin    hostname.Origin
 	host      string
 	identity  *Identity
+	// targets are those whose CA roots count, nil among them.
+	targets [2]*target
 
 	// mu guards conn, the connection of the request, or until it has one the
 	// last that was dialled for it. net/http goes on with a dial when another
@@ -89,7 +91,10 @@ func (x *exchange) handshake(state tls.ConnectionState, err error) {
 	}
 	x.transport.spokenTLS().add(x.origin.Bare())
 	if hook := x.transport.Hooks.OnHandshake; hook != nil {
-		hook(Handshake{Host: x.host, Identity: nameOf(x.identity), Resumed: state.DidResume})
+		h := Handshake{Host: x.host, Identity: nameOf(x.identity), Resumed: state.DidResume}
+		h.Server, h.CA = vouched(state)
+		h.CAFile = rootFile(h.CA, x.targets)
+		hook(h)
 	}
 }
 

@@ -2,6 +2,7 @@ package certsd
 
 import (
 	"context"
+	"crypto/x509"
 	"fmt"
 	"time"
 )
@@ -55,6 +56,10 @@ type Round struct {
 	Learnt bool
 	// Downgrade says in what the request trusted more than was configured.
 	Downgrade Downgrade
+	// From is where the registry was looked up. Foreign reports whether the request
+	// went to none of its endpoints, but where one of them has led.
+	From    *Hosts
+	Foreign bool
 }
 
 // Downgrade is a set of ways to trust a server for more reasons than its
@@ -99,4 +104,9 @@ type Handshake struct {
 	Host, Identity string
 	// Resumed tells that an earlier session was taken up.
 	Resumed bool
+	// Server is the server's certificate and CA the root that vouches for it, nil
+	// where it was not verified. They must not be changed.
+	Server, CA *x509.Certificate
+	// CAFile is the file that CA is from, empty for one of the system's.
+	CAFile string
 }

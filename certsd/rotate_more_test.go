@@ -396,6 +396,13 @@ func TestConnectionsAreKept(t *testing.T) {
 	for range 5 {
 		get(t, view(t, tr, s.host, nil), s.URL+"/v2/app/manifests/latest")
 	}
+	for i, h := range handshakes {
+		if h.Server == nil || !h.Server.Equal(s.TLS.Certificates[0].Leaf) || h.CA == nil || !h.CA.Equal(serverCA.Cert) || filepath.Base(h.CAFile) != "ca.crt" {
+			t.Errorf("handshake %d is with %v, by %v", i, h.Server, h.CA)
+		}
+		handshakes[i].Server, handshakes[i].CA = nil, nil
+		handshakes[i].CAFile = ""
+	}
 	if diff := cmp.Diff([]Handshake{{Host: s.host, Identity: "a.cert"}, {Host: s.host, Identity: "b.cert"}}, handshakes); diff != "" {
 		t.Errorf("handshakes (-want +got):\n%s", diff)
 	}

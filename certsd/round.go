@@ -189,7 +189,7 @@ func (rd *round) report() {
 	}
 	hook(rd.req.Context(), Round{
 		Registry: rd.route.registry, Host: rd.req.URL.Host, Repository: rd.repo, Start: rd.start,
-		Attempts: rd.attempts, Learnt: rd.learnt, Downgrade: rd.route.downgrade(),
+		Attempts: rd.attempts, Learnt: rd.learnt, Downgrade: rd.route.downgrade(), From: rd.transport.hosts(), Foreign: rd.route.foreign,
 	})
 }
 

@@ -2,6 +2,7 @@ package certsd
 
 import (
 	"context"
+	"crypto/x509"
 	"net/url"
 	"sync"
 	"time"
@@ -21,6 +22,8 @@ type Attempt struct {
 	Identity            string
 	Subject, Issuer     string
 	NotBefore, NotAfter time.Time
+	// Leaf is the certificate itself, nil for none. It must not be changed.
+	Leaf *x509.Certificate
 	// Asked tells that the server asked for a client certificate on this
 	// connection, Offered that the identity was presented. Both are false on a
 	// connection that takes up an earlier TLS session, for which Resumed is
@@ -191,7 +194,7 @@ func (rd *round) attempt(id *Identity) Attempt {
 	}
 	if leaf := id.Leaf(); leaf != nil {
 		a.Subject, a.Issuer = id.Names()
-		a.NotBefore, a.NotAfter = leaf.NotBefore, leaf.NotAfter
+		a.NotBefore, a.NotAfter, a.Leaf = leaf.NotBefore, leaf.NotAfter, leaf
 	}
 	return a
 }

@@ -60,10 +60,13 @@ func TestTrail(t *testing.T) {
 	alpha := pairOf("alpha").Cert
 	if diff := cmp.Diff(Attempt{
 		Registry: s.host, Host: s.host, URL: url, Method: "GET", Dir: path, Identity: "alpha.cert",
-		Subject: "CN=alpha", Issuer: "CN=transport clients", NotBefore: alpha.NotBefore, NotAfter: alpha.NotAfter,
+		Subject: "CN=alpha", Issuer: "CN=transport clients", NotBefore: alpha.NotBefore, NotAfter: alpha.NotAfter, Leaf: got.Leaf,
 		Asked: true, Offered: true, Fresh: true, Status: 403, Answer: "DENIED: not for alpha", Reason: "403",
 	}, got); diff != "" {
 		t.Errorf("attempt (-want +got):\n%s", diff)
+	}
+	if got.Leaf == nil || !got.Leaf.Equal(alpha) {
+		t.Errorf("the certificate is %v", got.Leaf)
 	}
 }
 

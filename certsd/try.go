@@ -9,7 +9,7 @@ func (rd *round) try(req *http.Request, id *Identity) (*http.Response, reply, *e
 	rd.presented.present(id)
 	to := rd.route.to
 	kept := to.state.connections(*to, id)
-	x := &exchange{transport: rd.transport, origin: rd.route.at, host: req.URL.Host, identity: id, supply: kept.supply}
+	x := &exchange{transport: rd.transport, origin: rd.route.at, host: req.URL.Host, identity: id, supply: kept.supply, targets: [2]*target{to, rd.route.home}}
 	resp, err := kept.RoundTrip(x.request(req, rd.header, rd.reqHost))
 	kept.supply.leave(x)
 	o := reply{

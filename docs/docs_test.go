@@ -165,12 +165,17 @@ func TestConfigurationIsComplete(t *testing.T) {
 		suffix := map[string]string{"Counter": "_total", "Gauge": "_seconds"}[m[1]]
 		metrics["certsd_"+m[2]+suffix] = strings.ReplaceAll(m[3], `"`, "")
 	}
-	// The one that is no plain counter has a collector of its own.
-	gauge := regexp.MustCompile(`NewDesc\("(certsd_\w+)"`).FindStringSubmatch(read(t, "../internal/telemetry/expiry.go"))
-	if gauge == nil {
-		t.Fatal("internal/telemetry/expiry.go names no metric")
+	// Those that are no plain counters have collectors of their own.
+	gauge := regexp.MustCompile(`(?s)(?:NewDesc\(|Name: )"(certsd_\w+)".*?\[\]string\{(.*?)\}`)
+	for _, file := range []string{"expiry.go", "ends.go"} {
+		found := gauge.FindAllStringSubmatch(read(t, "../internal/telemetry/"+file), -1)
+		if found == nil {
+			t.Fatalf("internal/telemetry/%s names no metric", file)
+		}
+		for _, m := range found {
+			metrics[m[1]] = strings.ReplaceAll(m[2], `"`, "")
+		}
 	}
-	metrics[gauge[1]] = "host, identity"
 	documented := firstColumn(section(text, "## Metrics"))
 	same(t, "metrics", metrics, documented)
 	for name, labels := range metrics {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/certsd/containerd-certsd/certsd"
 	"github.com/certsd/containerd-certsd/certsd/hostdir"
+	"github.com/certsd/containerd-certsd/internal/dockerconfig"
 	"github.com/certsd/containerd-certsd/internal/stranger"
 	"github.com/certsd/containerd-certsd/resolver"
 )
@@ -38,6 +39,11 @@ type Config struct {
 
 	// Schema1 converts schema 1 manifests, the default, instead of refusing them.
 	Schema1 bool `toml:"schema1" usage:"convert schema 1 manifests; --schema1=false refuses them"`
+
+	// DockerConfig is a config.json of Docker or an auth.json of Podman with
+	// credentials, and helpers that have some. Empty, the default: that of the user
+	// as whom the gateway runs.
+	DockerConfig string `toml:"docker_config" usage:"read from 'FILE', a config.json of Docker, the credentials for registries; its helpers are asked, too; empty is the one of the user"`
 
 	// Upstreams are registries, host[:port], that may be asked without a directory
 	// of their own. Default: none.
@@ -162,6 +168,9 @@ func (c *Config) Check() error {
 	}
 	if c.State == "" {
 		return errors.New("state: no directory is given, and there is no home directory")
+	}
+	if err := dockerconfig.CheckPath(c.DockerConfig); err != nil {
+		return fmt.Errorf("docker_config: %w", err)
 	}
 	if _, err := canonicalSet(c.Upstreams); err != nil {
 		return err

@@ -26,10 +26,11 @@ import (
 type Options struct {
 	// Hosts are the registries: the same that pulls use.
 	Hosts *resolver.Hosts
-	// Credentials returns user and secret for a registry's host[:port]; without
-	// a user the secret is a refresh token. nil means anonymous. What a client
-	// sends in Authorization is for the gateway and never reaches a registry.
-	Credentials func(host string) (user, secret string, err error)
+	// Credentials returns user and secret for a registry's host[:port] and a
+	// repository there; without a user the secret is a refresh token. nil means
+	// anonymous. What a client sends in Authorization is for the gateway and never
+	// reaches a registry.
+	Credentials func(host, repository string) (user, secret string, err error)
 	// Secret lets clients in. nil lets in nobody, or everybody if AllowAnyLocal.
 	Secret *Secret
 	// AllowAnyLocal lets in every client that can connect.

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/netip"
 
+	"github.com/certsd/containerd-certsd/internal/statuspage"
 	"github.com/certsd/containerd-certsd/internal/telemetry"
 )
 
@@ -13,31 +14,45 @@ import (
 // name registries and certificates, so they are for this machine and for those
 // who have the secret.
 func (s *Server) serveHealth(w http.ResponseWriter, r *http.Request) (done bool) {
-	switch r.URL.Path {
-	case "/healthz", "/readyz", "/metrics":
+	switch {
+	case r.URL.Path == "/healthz", r.URL.Path == "/readyz", r.URL.Path == "/metrics", statuspage.Serves(r.URL.Path):
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			writeFault(w, r, errMethod)
 			return true
 		}
 	}
-	switch r.URL.Path {
-	case "/healthz":
+	switch path := r.URL.Path; {
+	case path == "/healthz":
 		_ = writeJSON(w, r, http.StatusOK, "text/plain; charset=utf-8", []byte("ok\n"))
-	case "/readyz":
+	case path == "/readyz":
 		if s.flights.ctx.Err() != nil || s.stopping.Load() {
 			_ = writeJSON(w, r, http.StatusServiceUnavailable, "text/plain; charset=utf-8", []byte("stopping\n"))
 			break
 		}
 		_ = writeJSON(w, r, http.StatusOK, "text/plain; charset=utf-8", []byte("ready\n"))
-	case "/metrics":
-		if !s.knowsName(r) {
-			writeFault(w, r, errHost)
-		} else if !fromHere(r) && s.admit(r) != nil {
-			writeFault(w, r, errSecret)
-		} else {
+	case path == "/metrics":
+		if s.mayWatch(w, r) {
 			telemetry.Handler().ServeHTTP(w, r)
 		}
+	case statuspage.Serves(path):
+		if s.mayWatch(w, r) {
+			s.serveStatus(w, r)
+		}
 	default:
+		return false
+	}
+	return true
+}
+
+// mayWatch reports whether a client may read what names registries and
+// certificates, and answers it otherwise.
+func (s *Server) mayWatch(w http.ResponseWriter, r *http.Request) bool {
+	if !s.knowsName(r) {
+		writeFault(w, r, errHost)
+		return false
+	}
+	if !fromHere(r) && s.admit(r) != nil {
+		writeFault(w, r, errSecret)
 		return false
 	}
 	return true

@@ -29,7 +29,7 @@ const (
 // Run serves as configured until ctx ends, and then until the requests under
 // way are done or the time for that is over. ready, if not nil, is told the
 // addresses once clients can connect.
-func (c *Config) Run(ctx context.Context, credentials func(host string) (user, secret string, err error), ready func(addresses []net.Addr)) error {
+func (c *Config) Run(ctx context.Context, credentials func(host, repository string) (user, secret string, err error), ready func(addresses []net.Addr)) error {
 	if err := c.Check(); err != nil {
 		return err
 	}
@@ -77,7 +77,7 @@ func (c *Config) Run(ctx context.Context, credentials func(host string) (user, s
 	if err != nil {
 		return err
 	}
-	defer announce(ctx, secret.dir, listeners, listening{TLS: certs != nil, SecretGrace: c.graceOfSecret()})()
+	defer announce(ctx, secret.dir, listeners, listening{TLS: certs != nil, Certificate: c.TLSCert, SecretGrace: c.graceOfSecret()})()
 	server := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: headerTimeout,

@@ -29,6 +29,8 @@ type listening struct {
 	// and the sockets that systemd opened.
 	Addresses []string `json:"addresses"`
 	TLS       bool     `json:"tls"`
+	// Certificate is the file of the gateway's own certificate.
+	Certificate string `json:"certificate,omitempty"`
 	// SecretGrace is how long a replaced secret lets in.
 	SecretGrace time.Duration `json:"secret_grace"`
 }

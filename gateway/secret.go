@@ -153,6 +153,14 @@ func (s *Secret) in(do func(*safepath.Dir) error) error {
 	return errors.Join(do(d), d.Close())
 }
 
+// changed is when the secret was last replaced, by the time of its file; zero if
+// that is not known.
+func (s *Secret) changed() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.now.stamp.changed
+}
+
 // presentedBy tells whether a request has the secret. It takes the same time
 // whatever was presented.
 func (s *Secret) presentedBy(r *http.Request) bool {

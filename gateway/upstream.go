@@ -64,7 +64,7 @@ func (s *Server) resolverFor(t *target) *cachedResolver {
 	if c, ok := s.resolvers[key]; ok && err == nil && c.host == host && time.Since(c.made) < age {
 		return c
 	}
-	c := &cachedResolver{host: host, made: time.Now(), fetch: s.newResolver(t.host, t.login), resolve: s.newResolver(t.host, t.login)}
+	c := &cachedResolver{host: host, made: time.Now(), fetch: s.newResolver(t), resolve: s.newResolver(t)}
 	if len(s.resolvers) >= maxResolvers {
 		clear(s.resolvers)
 	}
@@ -84,11 +84,11 @@ func (s *Server) forget(key string, c *cachedResolver) {
 	}
 }
 
-func (s *Server) newResolver(registry string, login *login) *resolver.Resolver {
+func (s *Server) newResolver(t *target) *resolver.Resolver {
+	registry, repository, login := t.host, t.repository, t.login
 	o := resolver.Options{
-		Hosts:       s.options.Hosts,
-		Credentials: s.options.Credentials,
-		Downloads:   share{s.downloads, registry},
+		Hosts:     s.options.Hosts,
+		Downloads: share{s.downloads, registry},
 		// Clients wait, and know how to wait themselves.
 		MaxWait: s.options.Patience / 5,
 		// By it a gateway also knows its own requests.
@@ -98,8 +98,11 @@ func (s *Server) newResolver(registry string, login *login) *resolver.Resolver {
 			return nil
 		},
 	}
-	if login != nil {
+	switch {
+	case login != nil:
 		o.Credentials, o.Reader = login.credentials, login.id
+	case s.options.Credentials != nil:
+		o.Credentials = func(host string) (string, string, error) { return s.options.Credentials(host, repository) }
 	}
 	if s.options.Store != nil {
 		o.Store = s.options.Store

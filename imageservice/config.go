@@ -10,6 +10,7 @@ import (
 	"github.com/certsd/containerd-certsd/certsd"
 	"github.com/certsd/containerd-certsd/certsd/hostdir"
 	"github.com/certsd/containerd-certsd/internal/daemon"
+	"github.com/certsd/containerd-certsd/internal/dockerconfig"
 	"github.com/certsd/containerd-certsd/internal/settings"
 	"github.com/certsd/containerd-certsd/internal/stranger"
 	"github.com/certsd/containerd-certsd/resolver"
@@ -38,6 +39,11 @@ type Config struct {
 
 	// Schema1 converts schema 1 manifests, the default, instead of refusing them.
 	Schema1 bool `toml:"schema1" usage:"convert schema 1 manifests; --schema1=false refuses them"`
+
+	// DockerConfig is a config.json of Docker or an auth.json of Podman with
+	// credentials, and helpers that have some, for what the kubelet sends none for.
+	// Empty, the default: none.
+	DockerConfig string `toml:"docker_config" usage:"read from 'FILE', a config.json of Docker, credentials for what the kubelet sends none for; its helpers are asked, too"`
 
 	// Registries is "configured", the default, to pull here what is in registries
 	// with a directory of their own, or "all".
@@ -157,6 +163,9 @@ func (c *Config) Check() error {
 		if _, err := parseDaemonConfig(c.ContainerdConfig); err != nil {
 			return fmt.Errorf("containerd_config: %w", err)
 		}
+	}
+	if err := dockerconfig.CheckPath(c.DockerConfig); err != nil {
+		return fmt.Errorf("docker_config: %w", err)
 	}
 	_, err := c.hosts(resolver.Hooks{})
 	return err

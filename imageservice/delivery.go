@@ -9,6 +9,7 @@ import (
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/remotes"
 	"github.com/containerd/containerd/v2/pkg/snapshotters"
+	"github.com/distribution/reference"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/semaphore"
 
@@ -21,13 +22,15 @@ type delivery struct {
 	hosts   *resolver.Hosts
 	request *request
 	how     configuration
+	// node has credentials where the request has none, nil for none.
+	node func(ctx context.Context, host, repository string) (user, secret string, err error)
 }
 
 func (in *delivery) deliver(ctx context.Context) (Image, error) {
 	snapshotter := in.how.snapshotterFor(in.request.handler)
 	labels := in.how.labels(in.request.ref)
 	watched, watch := watchProgress(ctx, in.request.ref, in.how.progressTimeout)
-	pulled, err := in.target.client.Pull(watched, in.request.ref, in.options(watch, snapshotter, labels)...)
+	pulled, err := in.target.client.Pull(watched, in.request.ref, in.options(watched, watch, snapshotter, labels)...)
 	if err = watch.end(err); err != nil {
 		return Image{}, err
 	}
@@ -44,9 +47,9 @@ func (in *delivery) deliver(ctx context.Context) (Image, error) {
 	return image, in.target.known(ctx, in.request.ref, image.ID)
 }
 
-func (in *delivery) options(watch *progressWatch, snapshotter string, labels map[string]string) []containerd.RemoteOpt {
+func (in *delivery) options(ctx context.Context, watch *progressWatch, snapshotter string, labels map[string]string) []containerd.RemoteOpt {
 	options := []containerd.RemoteOpt{
-		containerd.WithResolver(in.resolver(watch, false)),
+		containerd.WithResolver(in.resolver(ctx, watch, false)),
 		containerd.WithPullSnapshotter(snapshotter),
 		containerd.WithPullUnpack,
 		containerd.WithPullLabels(labels),
@@ -75,11 +78,12 @@ func (in *delivery) unpackOptions() []containerd.UnpackOpt {
 
 // resolver makes that of the pull; with v2Only one that stores nothing. It is asked for the reference that is asked
 // for: a registry without digests finds an image by its tag only.
-func (in *delivery) resolver(watch *progressWatch, v2Only bool) remotes.Resolver {
+func (in *delivery) resolver(ctx context.Context, watch *progressWatch, v2Only bool) remotes.Resolver {
 	return &spelt{
 		Resolver: resolver.New(resolver.Options{
 			Hosts:       in.hosts,
 			Credentials: in.request.auth.credentials,
+			Fallback:    in.fallback(ctx),
 			Store:       in.target.client.ContentStore(),
 			OnProgress:  watch.conversion,
 			V2Only:      v2Only,
@@ -92,6 +96,16 @@ func (in *delivery) resolver(watch *progressWatch, v2Only bool) remotes.Resolver
 			},
 		}),
 		asked: in.request.asked,
+	}
+}
+
+// fallback are the node's credentials, for what the request has none for.
+func (in *delivery) fallback(ctx context.Context) func(host string) (user, secret string, err error) {
+	return func(host string) (string, string, error) {
+		if in.node == nil || in.request.auth.answersFor(host) {
+			return "", "", nil
+		}
+		return in.node(ctx, host, reference.Path(in.request.named))
 	}
 }
 

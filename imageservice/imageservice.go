@@ -17,6 +17,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"github.com/certsd/containerd-certsd/internal/statusrpc"
 	"github.com/certsd/containerd-certsd/resolver"
 )
 
@@ -40,6 +41,10 @@ type Options struct {
 	// know that another one lives, which may still have pulls under way. Empty:
 	// there is no other.
 	Lock string
+	// Credentials returns user and secret for a host[:port] while an image of a
+	// repository is pulled, where the kubelet sends none for it. Without a user the
+	// secret is an identity token. nil: there are none.
+	Credentials func(ctx context.Context, host, repository string) (user, secret string, err error)
 	// Settings are CRI's settings that containerd does not tell.
 	Settings Settings
 	// Hooks observe what happens. They must not block.
@@ -132,8 +137,11 @@ func (s *Server) handle(_ any, stream grpc.ServerStream) error {
 	if !ok {
 		return errNoMethod
 	}
-	if isPull(method) {
+	switch {
+	case isPull(method):
 		return s.pull(method, stream)
+	case method == statusrpc.Method:
+		return s.answerStatus(stream)
 	}
 	return s.other.pass(method, stream, nil)
 }

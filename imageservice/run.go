@@ -12,6 +12,7 @@ import (
 	"github.com/containerd/log"
 
 	"github.com/certsd/containerd-certsd/internal/daemon"
+	"github.com/certsd/containerd-certsd/internal/dockerconfig"
 	"github.com/certsd/containerd-certsd/internal/safepath"
 	"github.com/certsd/containerd-certsd/internal/telemetry"
 )
@@ -36,14 +37,16 @@ func (c *Config) Run(ctx context.Context, ready func(net.Addr)) error {
 	if err != nil {
 		return err
 	}
+	logins := &dockerconfig.File{Path: c.DockerConfig, OnWarning: func(err error) { hosts.Hooks.OnWarning("", err) }}
+	logins.Begin()
 	server, err := New(Options{
-		Hosts: hosts, All: c.Registries == RegistriesAll, Containerd: c.Containerd, ImageService: c.ImageService,
+		Hosts: hosts, Credentials: logins.Credentials, All: c.Registries == RegistriesAll, Containerd: c.Containerd, ImageService: c.ImageService,
 		Instance: instanceOf(listener), Lock: instanceOf(listener) + ".lock", Settings: pulls, Hooks: logHooks(log.G(ctx)),
 	})
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
-	metrics, err := c.serveMetrics(ctx)
+	metrics, err := c.serveMetrics(ctx, server)
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
@@ -114,8 +117,8 @@ func (c *Config) notify(ctx context.Context, state string) {
 	}
 }
 
-// serveMetrics serves /metrics until the function it returns is called.
-func (c *Config) serveMetrics(ctx context.Context) (stop func(), err error) {
+// serveMetrics serves /metrics and the status until the function it returns is called.
+func (c *Config) serveMetrics(ctx context.Context, s *Server) (stop func(), err error) {
 	if c.Metrics == "" {
 		return func() {}, nil
 	}
@@ -125,6 +128,8 @@ func (c *Config) serveMetrics(ctx context.Context) (stop func(), err error) {
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", telemetry.Handler())
+	mux.Handle("/status", s.statusHandler())
+	mux.Handle("/status.json", s.statusHandler())
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
 	done := make(chan struct{})
 	go func() {

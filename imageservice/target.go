@@ -20,6 +20,8 @@ type target struct {
 	settings Settings
 	hooks    Hooks
 	leases   leaseholder
+	// node has the node's credentials, nil for none.
+	node func(ctx context.Context, host, repository string) (user, secret string, err error)
 	// alive is nil where there is no lock file.
 	alive *alive
 	// facts are what it says of its configuration.
@@ -29,7 +31,7 @@ type target struct {
 }
 
 func newTarget(o Options) (*target, error) {
-	d := &target{settings: o.Settings, hooks: o.Hooks}
+	d := &target{settings: o.Settings, hooks: o.Hooks, node: o.Credentials}
 	c, err := connect("containerd", o.Containerd, d.facts.forget)
 	if err != nil {
 		return nil, err
@@ -71,7 +73,7 @@ func (d *target) pull(ctx context.Context, hosts *resolver.Hosts, req *request) 
 	if err != nil {
 		return Image{}, err
 	}
-	in := &delivery{target: d, hosts: hosts, request: req, how: how}
+	in := &delivery{target: d, hosts: hosts, request: req, how: how, node: d.node}
 	if image, ok := in.there(ctx); ok {
 		return image, d.known(ctx, req.ref, image.ID)
 	}

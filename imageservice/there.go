@@ -17,7 +17,7 @@ func (in *delivery) there(ctx context.Context) (Image, bool) {
 		return Image{}, false
 	}
 	watched, watch := watchProgress(ctx, ref, in.how.progressTimeout)
-	_, resolved, err := in.resolver(watch, true).Resolve(watched, ref)
+	_, resolved, err := in.resolver(watched, watch, true).Resolve(watched, ref)
 	if watch.end(err) != nil || resolved.Digest != record.Target.Digest {
 		return Image{}, false
 	}

@@ -13,10 +13,14 @@ import (
 // for which key, but not that certsd is left out by it.
 func warnOfCRI(ctx context.Context, started []plugin.Registration) {
 	for _, r := range started {
-		if r.Type == plugins.CRIServicePlugin && r.ID == "images" && pullsItself(r.Config) {
+		if isCRI(r) && pullsItself(r.Config) {
 			log.G(ctx).Warn("certsd: CRI pulls by itself, because of a key in its section: see https://github.com/certsd/containerd-certsd/blob/main/docs/configuration.md")
 		}
 	}
+}
+
+func isCRI(r plugin.Registration) bool {
+	return r.Type == plugins.CRIServicePlugin && r.ID == "images"
 }
 
 // pullsItself reads CRI's configuration, in which CRI notes its decision when it

@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"strings"
 	"sync"
 
 	"github.com/containerd/containerd/v2/core/transfer"
@@ -55,6 +56,16 @@ func (d *downloads) limit(registry string, most int) *semaphore.Weighted {
 	limit = semaphore.NewWeighted(int64(most))
 	d.limits[registry] = limit
 	return limit
+}
+
+// repositoryOf is the name of a reference's repository in its registry.
+func repositoryOf(ref string) string {
+	spec, err := reference.Parse(ref)
+	if err != nil {
+		return ""
+	}
+	_, repository, _ := strings.Cut(spec.Locator, "/")
+	return repository
 }
 
 // registryOf is the canonical name of the registry of a reference.

@@ -19,6 +19,9 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/emptypb"
+
+	"github.com/certsd/containerd-certsd/internal/status"
+	"github.com/certsd/containerd-certsd/internal/statusrpc"
 )
 
 // service is the stock gRPC transfer service that additionally hands the
@@ -27,11 +30,13 @@ type service struct {
 	transferapi.UnimplementedTransferServer
 	stock   transferapi.TransferServer
 	streams streaming.StreamGetter
+	// status says what is in use.
+	status statusrpc.Snapshot
 }
 
 var _ transferapi.TransferServer = (*service)(nil)
 
-func newService(ic *plugin.InitContext, _ *settings, stock any) (any, error) {
+func newService(ic *plugin.InitContext, settings *settings, stock any) (any, error) {
 	if _, err := ic.GetByID(plugins.TransferPlugin, ID); err != nil {
 		// It stays out beside the stock transfer plugin, which knows nothing of
 		// wishes handed on: then the service is the stock one, too.
@@ -50,12 +55,15 @@ func newService(ic *plugin.InitContext, _ *settings, stock any) (any, error) {
 		return nil, fmt.Errorf("the streaming manager is a %T", m)
 	}
 	warnOfCRI(ic.Context, registry.Graph(func(*plugin.Registration) bool { return false }))
-	return &service{stock: t, streams: streams}, nil
+	tellVersions()
+	cri := criIn(ic)
+	return &service{stock: t, streams: streams, status: func() *status.Status { return settings.status(cri) }}, nil
 }
 
-// Register adds the service to containerd's gRPC server.
+// Register adds the service to containerd's gRPC server, and that of the status.
 func (s *service) Register(server *grpc.Server) error {
 	transferapi.RegisterTransferServer(server, s)
+	statusrpc.Register(server, s.status)
 	return nil
 }
 

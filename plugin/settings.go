@@ -12,6 +12,7 @@ import (
 
 	"github.com/certsd/containerd-certsd/certsd"
 	"github.com/certsd/containerd-certsd/certsd/hostdir"
+	"github.com/certsd/containerd-certsd/internal/dockerconfig"
 	"github.com/certsd/containerd-certsd/internal/telemetry"
 	"github.com/certsd/containerd-certsd/resolver"
 )
@@ -37,6 +38,10 @@ type Config struct {
 
 	// Schema1 converts schema 1 manifests instead of refusing them.
 	Schema1 bool `toml:"schema1"`
+
+	// DockerConfig is a config.json of Docker or an auth.json of Podman with
+	// credentials, and helpers that have some, for what a client sends none for.
+	DockerConfig string `toml:"docker_config"`
 }
 
 func defaultConfig() *Config {
@@ -53,6 +58,8 @@ func defaultConfig() *Config {
 type settings struct {
 	config   Config
 	template *resolver.Hosts
+	// logins are those of Config.DockerConfig.
+	logins *dockerconfig.File
 	// downloads are those of all transfers.
 	downloads downloads
 
@@ -90,7 +97,12 @@ func configure(ctx context.Context, c Config) (*settings, error) {
 	if err := hostdir.CheckRoots(c.ConfigPath); err != nil {
 		return nil, fmt.Errorf("config_path: %w", err)
 	}
-	return &settings{config: c, template: template, hosts: map[string]*resolver.Hosts{}}, nil
+	if err := dockerconfig.CheckPath(c.DockerConfig); err != nil {
+		return nil, fmt.Errorf("docker_config: %w", err)
+	}
+	logins := &dockerconfig.File{Path: c.DockerConfig, OnWarning: func(err error) { template.Hooks.OnWarning("", err) }}
+	logins.Begin()
+	return &settings{config: c, template: template, logins: logins, hosts: map[string]*resolver.Hosts{}}, nil
 }
 
 // hostsFor returns the process-wide hosts below the given roots.
@@ -116,6 +128,7 @@ func (s *settings) remote(ctx context.Context, req *request, store content.Store
 		Hosts:        s.hostsFor(req.wishes.hostDir),
 		Header:       req.header,
 		Credentials:  req.credentials(ctx),
+		Fallback:     s.logins.For(ctx, repositoryOf(req.reference)),
 		PlainHTTP:    req.wishes.scheme == "http",
 		UpdateClient: req.wishes.updateClient(ctx),
 		Store:        store,

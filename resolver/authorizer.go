@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync"
 
 	"github.com/containerd/containerd/v2/core/remotes/docker"
@@ -93,24 +94,43 @@ func newAuthorizer(bound *certsd.EndpointTransport, e *certsd.Endpoint, client *
 type credentials struct {
 	// registry is the registry as the reference spells it.
 	registry string
-	ask      func(host string) (user, secret string, err error)
+	// sources are asked one after the other.
+	sources []func(host string) (user, secret string, err error)
+}
+
+func (o Options) credentials(registry string) credentials {
+	c := credentials{registry: registry}
+	for _, source := range []func(string) (string, string, error){o.Credentials, o.Fallback} {
+		if source != nil {
+			c.sources = append(c.sources, source)
+		}
+	}
+	return c
 }
 
 // only asks for the credentials of one host. docker's authorizer asks for those
 // of whoever sent the challenge, which may be the target of a redirect.
 func (c credentials) only(host string) func(string) (string, string, error) {
 	return func(challenger string) (string, string, error) {
-		if c.ask == nil || challenger != host {
+		if challenger != host {
 			return "", "", nil
 		}
-		name := c.name(host)
-		user, secret, err := c.ask(name)
-		if name != host && err == nil && user == "" && secret == "" {
-			// What was kept under the canonical name is meant for it, too.
-			return c.ask(host)
-		}
-		return user, secret, err
+		return c.of(host)
 	}
+}
+
+// of are the credentials of a host by the first source that has some.
+func (c credentials) of(host string) (user, secret string, err error) {
+	// What was kept under the canonical name is meant for it, too.
+	names := slices.Compact([]string{c.name(host), host})
+	for _, ask := range c.sources {
+		for _, name := range names {
+			if user, secret, err = ask(name); err != nil || user != "" || secret != "" {
+				return user, secret, err
+			}
+		}
+	}
+	return "", "", nil
 }
 
 // name is how to ask for a host: clients compare it with what they were given,

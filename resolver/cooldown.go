@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -152,4 +153,30 @@ func unreachable(err error) bool {
 	}
 	var timeout net.Error
 	return errors.As(err, &timeout) && timeout.Timeout()
+}
+
+// Outage is an endpoint that could not be reached and is passed over while
+// another is left.
+type Outage struct {
+	// Endpoint is scheme and host.
+	Endpoint string
+	// At is when it could not be reached, Until how long that counts.
+	At, Until time.Time
+	// Err is what was met.
+	Err error
+}
+
+// Outages are the endpoints that are passed over now, by name.
+func (h *Hosts) Outages() []Outage {
+	h.roundTripper()
+	h.dead.mu.Lock()
+	defer h.dead.mu.Unlock()
+	var outages []Outage
+	for endpoint := range h.dead.seen {
+		if o, left := h.dead.outage(endpoint); left > 0 {
+			outages = append(outages, Outage{Endpoint: endpoint, At: o.at, Until: o.at.Add(h.dead.duration()), Err: o.err})
+		}
+	}
+	slices.SortFunc(outages, func(a, b Outage) int { return strings.Compare(a.Endpoint, b.Endpoint) })
+	return outages
 }

@@ -73,7 +73,12 @@ func (f *fetcher) Fetch(ctx context.Context, desc ocispec.Descriptor) (io.ReadCl
 	if err == nil && len(urls) > 0 {
 		rc = f.newForeign(ctx, urls, desc.Size, rc)
 	}
-	return f.reader(rc, tried), explain(err, f.ref, tried.trail)
+	return f.watched(f.reader(rc, tried), desc), explain(err, f.ref, tried.trail)
+}
+
+// watched has what is fetched followed.
+func (f *fetcher) watched(rc io.ReadCloser, desc ocispec.Descriptor) io.ReadCloser {
+	return f.resolver.hosts.Hooks.watchedBody(Work{Registry: f.spec.Hostname(), Ref: f.ref, Digest: desc.Digest, Size: desc.Size}, rc)
 }
 
 // FetchByDigest implements remotes.FetcherByDigest.

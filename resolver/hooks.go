@@ -24,6 +24,9 @@ type Hooks struct {
 	OnWarning func(host string, problem error)
 	// OnLayer observes the layers of conversions.
 	OnLayer func(v1compat.Progress)
+	// OnBegin observes conversions and downloads when they begin. What it returns,
+	// if not nil, is told how far they are, and when they end.
+	OnBegin func(Work) Watch
 	// OnConvert observes conversions when they end, with the context of the
 	// pull.
 	OnConvert func(context.Context, Conversion)

@@ -121,7 +121,7 @@ func (h *Hosts) endpoints(registry string, host *certsd.Host, o Options) ([]dock
 	}
 	hosts := make([]docker.RegistryHost, 0, len(host.Endpoints))
 	for _, e := range host.Endpoints {
-		rh, err := h.registryHost(host, e, o, credentials{registry, o.Credentials})
+		rh, err := h.registryHost(host, e, o, o.credentials(registry))
 		if err != nil {
 			return nil, err
 		}

@@ -61,7 +61,7 @@ func (r *Resolver) convert(ctx context.Context, spec reference.Spec, image *v1co
 		return ocispec.Descriptor{}, &UnconvertedError{Ref: spec.String()}
 	}
 	c.Store = r.options.Store
-	c.OnProgress = r.hosts.Hooks.progress(r.options.OnProgress)
+	c.OnProgress = watchedLayers(ctx, r.hosts.Hooks.progress(r.options.OnProgress))
 	c.OnWarning = r.hosts.Hooks.warn(spec.Hostname())
 	c.Trace = traceLayer(spec.Hostname())
 	c.MaxConcurrentDownloads = r.limits.Performances.MaxConcurrentDownloads

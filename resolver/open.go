@@ -10,6 +10,7 @@ import (
 	remoteserrors "github.com/containerd/containerd/v2/core/remotes/errors"
 	"github.com/containerd/containerd/v2/pkg/reference"
 	"github.com/containerd/errdefs"
+	"github.com/opencontainers/go-digest"
 
 	"github.com/certsd/containerd-certsd/certsd"
 	"github.com/certsd/containerd-certsd/internal/discreet"
@@ -43,6 +44,7 @@ func (r *Resolver) Open(ctx context.Context, ref, method string, header http.Hea
 	}
 	ctx, trail := account(certsd.WithRepository(discreet.Context(ctx), repository(spec)))
 	resp, err := r.open(r.ahead(ctx, spec.Hostname()), spec, method, header, kind, object)
+	r.hosts.Hooks.watchedAnswer(Work{Registry: spec.Hostname(), Ref: ref, Digest: digest.Digest(object)}, method, kind, resp)
 	return resp, explain(err, ref, trail)
 }
 

@@ -41,6 +41,8 @@ type Options struct {
 	// a user the secret is a refresh token. nil means anonymous. It is asked for
 	// the endpoints of the reference only, never for a redirect target.
 	Credentials func(host string) (user, secret string, err error)
+	// Fallback is asked for what Credentials has none for, in the same way.
+	Fallback func(host string) (user, secret string, err error)
 	// PlainHTTP asks for http. It counts only for a registry without a
 	// directory.
 	PlainHTTP bool

@@ -188,7 +188,11 @@ func (r *Resolver) observed(ctx context.Context, registry, ref, protocol string,
 	c := Conversion{Registry: registry, Ref: ref, Protocol: protocol}
 	start := time.Now()
 	ctx, done := traceConversion(ctx, c)
-	desc, err := run(ctx)
+	watch := r.hosts.Hooks.begin(Work{Registry: registry, Ref: ref, Protocol: protocol})
+	if watch != nil {
+		defer watch.End()
+	}
+	desc, err := run(withWatch(ctx, watch))
 	done(desc, err)
 	if hook := r.hosts.Hooks.OnConvert; hook != nil {
 		c.Took = time.Since(start)

@@ -159,11 +159,8 @@ func addHeader(req *http.Request, from ...http.Header) {
 // v1Credentials are asked for by the name in the reference. The client asks for
 // the host it was given alone.
 func (r *Resolver) v1Credentials(registry string) func(context.Context, string) (string, string, error) {
-	if r.options.Credentials == nil {
-		return nil
-	}
-	c := credentials{registry, r.options.Credentials}
-	return func(_ context.Context, host string) (string, string, error) { return c.ask(c.name(host)) }
+	c := r.options.credentials(registry)
+	return func(_ context.Context, host string) (string, string, error) { return c.of(host) }
 }
 
 // convertedBefore finds the manifest of an earlier conversion by the digest of

@@ -87,6 +87,8 @@ type Loaded struct {
 	Files int
 	// Start is when the lookup began.
 	Start time.Time
+	// From is where it was looked up.
+	From *Hosts
 }
 
 // Lookup returns what is configured for a registry, host or host:port: its own

@@ -52,7 +52,7 @@ func (h *Hosts) loaded(ctx context.Context, r *report, own bool, start time.Time
 	if h.OnLoad == nil {
 		return
 	}
-	l := Loaded{Host: r.Host, Dir: r.Dir, Config: r.Config, Err: r.Err, Files: r.files, Start: start}
+	l := Loaded{Host: r.Host, Dir: r.Dir, Config: r.Config, Err: r.Err, Files: r.files, Start: start, From: h}
 	if own && l.Config != nil {
 		l.Config = l.Config.own
 	}

@@ -58,11 +58,11 @@ func checkCommand(stdout, stderr io.Writer) *cli.Command {
 				return &usageError{err}
 			}
 			checker := &check.Checker{Roots: hosts.roots(), SystemRoots: hosts.systemRoots, Offline: offline, Push: push, Config: config, DockerConfig: docker, Expiring: expiring}
-			credentials, err := dockerCredentials(ctx)
+			logins, err := dockerCredentials(stderr)
 			if err != nil {
 				fmt.Fprintf(stderr, "certsd: going on without credentials: %v\n", err)
 			} else {
-				checker.Credentials = credentials
+				checker.Credentials = logins.For(ctx, repositoryIn(c.Args().First()))
 			}
 			if c.Bool("debug") {
 				checker.Debug = func(format string, args ...any) {

@@ -143,7 +143,7 @@ func (f *copyFlags) references(source, target string, allTags bool) (from, to im
 }
 
 func (f *copyFlags) run(ctx context.Context, req imagecopy.Request, stdout, stderr io.Writer) error {
-	credentials, err := dockerCredentials(ctx)
+	logins, err := dockerCredentials(stderr)
 	if err != nil {
 		return err
 	}
@@ -156,8 +156,11 @@ func (f *copyFlags) run(ctx context.Context, req imagecopy.Request, stdout, stde
 	hosts := f.hosts.hosts(showHosts(report, f.debug))
 	defer hosts.CloseIdleConnections()
 	copier := &imagecopy.Copier{
-		Hosts: hosts, Credentials: credentials, Cache: cache, Blobs: f.jobs, Tags: f.jobs,
+		Hosts: hosts, Cache: cache, Blobs: f.jobs, Tags: f.jobs,
 		Hooks: imagecopy.Hooks{OnBlob: showBlob(report, f.dryRun), OnConvert: showConversion(report)},
+	}
+	copier.Credentials = func(host, repository string) (string, string, error) {
+		return logins.Credentials(ctx, host, repository)
 	}
 	if !f.quiet {
 		shown := &tagLines{report: report, out: stdout, dryRun: req.DryRun, columns: columnsOf(stdout)}

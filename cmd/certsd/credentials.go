@@ -4,70 +4,47 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
-	"os"
-	"path/filepath"
-	"time"
+	"strings"
 
-	"oras.land/oras-go/v2/registry/remote/credentials"
+	"github.com/containerd/log"
 
-	"github.com/certsd/containerd-certsd/internal/plainfile"
+	"github.com/certsd/containerd-certsd/gateway"
+	"github.com/certsd/containerd-certsd/internal/dockerconfig"
+	"github.com/certsd/containerd-certsd/internal/imageref"
+	"github.com/certsd/containerd-certsd/internal/telemetry"
 )
 
-// helperTimeout bounds a credential helper, which may ask a keyring or a cloud.
-const helperTimeout = 30 * time.Second
-
 // dockerCredentials are what docker login left in config.json, credential
-// helpers included: a resolver.Options.Credentials. A helper is asked when a
-// registry wants credentials, and never for a host it is not.
-func dockerCredentials(ctx context.Context) (func(host string) (user, secret string, err error), error) {
-	if err := checkDockerConfig(); err != nil {
+// helpers included. A helper is asked when a registry wants credentials, and
+// never for a host it is not; what it says to the person who waits is for terminal.
+func dockerCredentials(terminal io.Writer) (*dockerconfig.File, error) {
+	file := &dockerconfig.File{Path: dockerconfig.DefaultPath(), Terminal: terminal}
+	if err := file.Check(); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, &configError{fmt.Errorf("credentials cannot be read: %w", err)}
 	}
-	store, err := credentials.NewStoreFromDocker(credentials.StoreOptions{})
-	if err != nil {
-		return nil, &configError{fmt.Errorf("credentials cannot be read: %w", err)}
-	}
-	find := credentials.Credential(store)
-	return func(host string) (string, string, error) {
-		ctx, cancel := context.WithTimeout(ctx, helperTimeout)
-		defer cancel()
-		c, err := find(ctx, host)
-		switch {
-		case err != nil:
-			return "", "", fmt.Errorf("credentials for %s: %w", host, err)
-		case c.RefreshToken != "":
-			return "", c.RefreshToken, nil
-		default:
-			return c.Username, c.Password, nil
-		}
-	}, nil
+	return file, nil
 }
 
-// checkDockerConfig finds a config.json that would keep whoever opens it for
-// ever, or that cannot be text.
-func checkDockerConfig() error {
-	dir := os.Getenv("DOCKER_CONFIG")
-	if dir == "" {
-		home, err := os.UserHomeDir()
-		if err != nil {
-			// Whoever reads it finds that, too, and does without.
-			return nil
-		}
-		dir = filepath.Join(home, ".docker")
+// gatewayCredentials are those of the file that is configured, or of Docker's for
+// the user as whom the gateway runs.
+func gatewayCredentials(ctx context.Context, config *gateway.Config) func(host, repository string) (user, secret string, err error) {
+	file := &dockerconfig.File{Path: config.DockerConfig, OnWarning: func(err error) {
+		telemetry.Hooks(log.G(ctx)).OnWarning("", err)
+	}}
+	if file.Path == "" {
+		file.Path = dockerconfig.DefaultPath()
+	} else {
+		file.Begin()
 	}
-	file := filepath.Join(dir, "config.json")
-	data, err := plainfile.Read(file)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil
-	case err != nil:
-		return err
-	case plainfile.HasMark(data):
-		return fmt.Errorf("%s begins with a byte order mark, which Docker does not read either: remove it with %s", file, plainfile.WithoutMark(file))
+	return func(host, repository string) (string, string, error) { return file.Credentials(ctx, host, repository) }
+}
+
+// repositoryIn is the repository of REGISTRY/REPOSITORY[:TAG], if there is one.
+func repositoryIn(target string) string {
+	if ref, err := imageref.Parse(target); err == nil && strings.Contains(target, "/") {
+		return ref.Repository
 	}
-	if _, err := plainfile.Text(file, data); err != nil {
-		return fmt.Errorf("%s: %w", file, err)
-	}
-	return nil
+	return ""
 }

@@ -24,11 +24,11 @@ func TestDockerCredentials(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			find, err := dockerCredentials(t.Context())
+			logins, err := dockerCredentials(io.Discard)
 			if err != nil {
 				t.Fatal(err)
 			}
-			user, secret, err := find(tt.host)
+			user, secret, err := logins.Credentials(t.Context(), tt.host, "app")
 			if user != tt.user || secret != tt.secret || err != nil {
 				t.Errorf("got %q, %q, %v", user, secret, err)
 			}
@@ -50,10 +50,11 @@ func TestCredentialHelper(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	find, err := dockerCredentials(t.Context())
+	logins, err := dockerCredentials(io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
+	find := logins.For(t.Context(), "app")
 	if user, secret, err := find("reg.test:5000"); user != "me" || secret != "secret" || err != nil {
 		t.Errorf("got %q, %q, %v", user, secret, err)
 	}
@@ -73,7 +74,7 @@ func TestBrokenDockerConfigIsNamed(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, "config.json"), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := dockerCredentials(t.Context()); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := dockerCredentials(io.Discard); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: got %v, want %s", text, err, want)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/certsd/containerd-certsd/imageservice"
 	"github.com/certsd/containerd-certsd/internal/daemon"
+	"github.com/certsd/containerd-certsd/internal/telemetry"
 )
 
 func criCommand(stderr io.Writer) *cli.Command {
@@ -50,6 +51,7 @@ func criCommand(stderr io.Writer) *cli.Command {
 			}
 			log.L.Logger.SetOutput(stderr)
 			daemon.IgnoreHangup()
+			telemetry.Built(builtFrom(), "")
 			return config.Run(ctx, nil)
 		},
 	}

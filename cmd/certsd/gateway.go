@@ -12,6 +12,7 @@ import (
 	"github.com/certsd/containerd-certsd/certsd"
 	"github.com/certsd/containerd-certsd/gateway"
 	"github.com/certsd/containerd-certsd/internal/daemon"
+	"github.com/certsd/containerd-certsd/internal/telemetry"
 )
 
 func gatewayCommand(stdout, stderr io.Writer) *cli.Command {
@@ -60,7 +61,8 @@ func gatewayCommand(stdout, stderr io.Writer) *cli.Command {
 			}
 			log.L.Logger.SetOutput(stderr)
 			daemon.IgnoreHangup()
-			return config.Run(ctx, freshCredentials(ctx), nil)
+			telemetry.Built(builtFrom(), "")
+			return config.Run(ctx, gatewayCredentials(ctx, config), nil)
 		},
 	}
 }
@@ -109,16 +111,4 @@ func absolute(list string) string {
 		}
 	}
 	return roots.String()
-}
-
-// freshCredentials reads Docker's configuration whenever a registry wants
-// credentials: the gateway lives longer than a login.
-func freshCredentials(ctx context.Context) func(host string) (user, secret string, err error) {
-	return func(host string) (string, string, error) {
-		find, err := dockerCredentials(ctx)
-		if err != nil {
-			return "", "", err
-		}
-		return find(host)
-	}
 }

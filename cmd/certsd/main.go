@@ -108,6 +108,7 @@ func command(stdout, stderr io.Writer) *cli.Command {
 			migrateCommand(stdout, stderr),
 			pluginCommand(stdout, stderr),
 			pullCommand(stdout, stderr),
+			statusCommand(stdout),
 		},
 	}
 }

@@ -12,7 +12,7 @@ import (
 
 // manDate is the day on which a command or flag was last changed. It is written
 // down here so that the same source makes the same page.
-const manDate = "2026-11-25"
+const manDate = "2026-11-27"
 
 // manual is what the manual page has beside the commands.
 var manual = clidoc.Manual{Date: manDate, Sections: []clidoc.Section{
@@ -51,7 +51,7 @@ The documents of containerd-certsd:
 // documents are the files in docs, without their suffix.
 var documents = []string{
 	"README", "architecture", "certsd", "check", "configuration", "containerd", "gateway", "gateway-clients", "gateway-running",
-	"install", "kubernetes", "migrate", "moving", "operations", "pull", "registry-v1", "scale", "security", "upstream", "ways",
+	"install", "kubernetes", "migrate", "moving", "operations", "pull", "registry-v1", "scale", "security", "status", "upstream", "ways",
 }
 
 func documentList() string {

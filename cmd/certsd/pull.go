@@ -87,9 +87,11 @@ func (f *pullFlags) run(ctx context.Context, name string, stdout, stderr io.Writ
 	if err != nil {
 		return &usageError{err}
 	}
-	if req.Credentials, err = dockerCredentials(ctx); err != nil {
+	logins, err := dockerCredentials(stderr)
+	if err != nil {
 		return err
 	}
+	req.Credentials = logins.For(ctx, req.Ref.Repository)
 	req.Progress = progress.New(stderr, progress.ModeFor(stderr, f.quiet))
 	defer req.Progress.Close()
 	req.Hosts = f.hosts.hosts(showHosts(req.Progress, f.debug))

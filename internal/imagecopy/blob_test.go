@@ -109,7 +109,7 @@ func TestUploadsAreBegunAnew(t *testing.T) {
 	target.password = "secret"
 	source.addImage("app", "1", "a", "b")
 	c := newCopier(t, source, target)
-	c.Credentials = func(host string) (string, string, error) {
+	c.Credentials = func(host, _ string) (string, string, error) {
 		if host != target.Host {
 			return "", "", nil
 		}

@@ -29,8 +29,8 @@ type Copier struct {
 	// Hosts are the registries, those of source and target alike: each gets the
 	// certificates of its own directory. nil means resolver.DefaultHosts.
 	Hosts *resolver.Hosts
-	// Credentials are as in resolver.Options.
-	Credentials func(host string) (user, secret string, err error)
+	// Credentials are as in resolver.Options, for a repository of the host.
+	Credentials func(host, repository string) (user, secret string, err error)
 	// Cache is where images of Registry v1 and schema 1 are converted. nil
 	// refuses them.
 	Cache *Cache

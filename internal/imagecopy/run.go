@@ -49,15 +49,23 @@ type run struct {
 
 func newRun(c *Copier, req Request) *run {
 	r := &run{Copier: c, request: req, streams: semaphore.NewWeighted(c.blobs())}
-	options := resolver.Options{Hosts: c.Hosts, Credentials: c.Credentials}
-	r.source = newSource(options, c, req)
 	from, _ := reference.Parse(req.Source)
 	to, _ := reference.Parse(req.Target)
-	r.target = newTarget(options, to, req.DryRun)
+	r.source = newSource(c.optionsFor(from), c, req)
+	r.target = newTarget(c.optionsFor(to), to, req.DryRun)
 	if sameRegistry(from.Hostname(), to.Hostname()) {
 		r.mountFrom = repository(from)
 	}
 	return r
+}
+
+// optionsFor are those of the resolver for a repository.
+func (c *Copier) optionsFor(spec reference.Spec) resolver.Options {
+	o := resolver.Options{Hosts: c.Hosts}
+	if c.Credentials != nil {
+		o.Credentials = func(host string) (string, string, error) { return c.Credentials(host, repository(spec)) }
+	}
+	return o
 }
 
 func sameRegistry(a, b string) bool {

@@ -27,12 +27,24 @@ func Hooks(logger *log.Entry) resolver.Hooks {
 				rotations.WithValues(hostLabels.of(r.Host), r.Reason).Inc()
 				l.rotation(r)
 			},
-			OnRound:     l.round,
-			OnHandshake: func(h certsd.Handshake) { handshakes.WithValues(hostLabels.of(h.Host)).Inc() },
-			OnWarning:   l.transportWarning,
+			OnRound: func(ctx context.Context, r certsd.Round) {
+				l.round(ctx, r)
+				if ctx.Err() == nil {
+					state.Round(r, resultOf)
+				}
+			},
+			OnHandshake: func(h certsd.Handshake) {
+				handshakes.WithValues(hostLabels.of(h.Host)).Inc()
+				state.Handshake(h)
+			},
+			OnWarning: l.transportWarning,
 		},
-		OnUse: noteUse,
-		OnLoad: func(_ context.Context, loaded certsd.Loaded) {
+		OnUse: func(host *certsd.Host) {
+			noteUse(host)
+			state.Use(host)
+		},
+		OnLoad: func(ctx context.Context, loaded certsd.Loaded) {
+			state.Load(ctx, loaded)
 			if loaded.Config != nil {
 				noteUse(loaded.Config)
 			}
@@ -43,6 +55,7 @@ func Hooks(logger *log.Entry) resolver.Hooks {
 		},
 		OnWarning: l.warning,
 		OnLayer:   countLayer,
+		OnBegin:   state.Begin,
 		OnConvert: l.conversion,
 	}
 }

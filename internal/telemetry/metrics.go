@@ -29,6 +29,8 @@ func init() {
 	v1Layers = ns.NewLabeledCounter("v1_layers", "Layers converted from Registry v1 and schema 1 by result", "result")
 	handshakes = ns.NewLabeledCounter("handshakes", "TLS handshakes by registry host", "host")
 	ns.Add(expiry)
+	ns.Add(newEnds())
+	ns.Add(buildInfo)
 	metrics.Register(ns)
 }
 

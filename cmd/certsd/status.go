@@ -1,0 +1,212 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/urfave/cli/v3"
+
+	"github.com/certsd/containerd-certsd/gateway"
+	"github.com/certsd/containerd-certsd/imageservice"
+	"github.com/certsd/containerd-certsd/internal/daemons"
+	"github.com/certsd/containerd-certsd/internal/safetext"
+	"github.com/certsd/containerd-certsd/internal/status"
+)
+
+// The files that the units of the packages name.
+const (
+	gatewayFile = "/etc/certsd/gateway.toml"
+	criFile     = "/etc/certsd/cri.toml"
+)
+
+// watchEvery is the time between two looks.
+const watchEvery = 2 * time.Second
+
+func statusCommand(stdout io.Writer) *cli.Command {
+	var f statusFlags
+	return &cli.Command{
+		Name:  "status",
+		Usage: "say what the daemons of this machine use right now, and what needs a person",
+		Description: "Asks containerd, the gateway and the image service that run here which directory and which client\n" +
+			"certificates each registry has in use, which one was accepted last and what the last answer was, what is\n" +
+			"kept from memory because its files are broken, and what ends soon. What needs a person comes first.\n\n" +
+			"   certsd status\n" +
+			"   certsd status --json\n" +
+			"   certsd status --watch\n\n" +
+			"The exit code is 0 if nothing needs a person, and 1 if something does, or if no daemon answers.",
+		OnUsageError: usage,
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "json", Usage: "print all of it as JSON", Destination: &f.asJSON},
+			&cli.BoolFlag{Name: "watch", Usage: "look again every two seconds", Destination: &f.watch},
+			&cli.StringFlag{Name: "containerd", Usage: "ask the containerd at `ADDRESS`", Value: imageservice.DefaultContainerd, Destination: &f.containerd},
+			&cli.StringFlag{Name: "cri", Usage: "ask the image service at `ADDRESS` (default: as its configuration says)", Destination: &f.cri},
+			&cli.StringFlag{Name: "state", Usage: "ask the gateway with the state directory `DIR` (default: as its configuration says)", Destination: &f.state},
+			&cli.StringFlag{Name: "gateway-config", Usage: "read in `FILE` where the gateway is", Value: gatewayFile, Destination: &f.gatewayConfig},
+			&cli.StringFlag{Name: "cri-config", Usage: "read in `FILE` where the image service is", Value: criFile, Destination: &f.criConfig},
+		},
+		Action: func(ctx context.Context, c *cli.Command) error {
+			if c.Args().Present() {
+				return &usageError{fmt.Errorf("status takes no arguments, not %q", c.Args().First())}
+			}
+			finder, err := f.finder(c)
+			if err != nil {
+				return &configError{err}
+			}
+			if f.watch {
+				return f.watchAll(ctx, finder, stdout)
+			}
+			return f.show(stdout, finder.Ask(ctx))
+		},
+	}
+}
+
+type statusFlags struct {
+	asJSON, watch                                    bool
+	containerd, cri, state, gatewayConfig, criConfig string
+}
+
+// finder says where to look: where the flags say or, without, the files that the
+// daemons are started with.
+func (f *statusFlags) finder(c *cli.Command) (*daemons.Finder, error) {
+	g, cri := gateway.DefaultConfig(), imageservice.DefaultConfig()
+	if err := loadIfThere(f.gatewayConfig, c.IsSet("gateway-config"), g.Load); err != nil {
+		return nil, err
+	}
+	if err := loadIfThere(f.criConfig, c.IsSet("cri-config"), cri.Load); err != nil {
+		return nil, err
+	}
+	if f.state != "" {
+		g.State = f.state
+	}
+	finder := &daemons.Finder{Containerd: f.containerd, ImageService: cri.Listen, Gateway: g}
+	if f.cri != "" {
+		finder.ImageService = f.cri
+	}
+	if !c.IsSet("containerd") && cri.Containerd != "" {
+		finder.Containerd = cri.Containerd
+	}
+	return finder, nil
+}
+
+// loadIfThere loads a file, which need not be there unless it was asked for. One
+// that may not be read says nothing.
+func loadIfThere(file string, asked bool, load func(string) error) error {
+	if !asked {
+		f, err := os.Open(file) //nolint:gosec // the user names it
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+			return nil
+		}
+		if err == nil {
+			_ = f.Close()
+		}
+	}
+	return load(file)
+}
+
+// watchAll looks again and again until it is interrupted.
+func (f *statusFlags) watchAll(ctx context.Context, finder *daemons.Finder, stdout io.Writer) error {
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	for {
+		answers := finder.Ask(ctx)
+		if ctx.Err() != nil {
+			return &exitError{exitInterrupted}
+		}
+		if isTerminal(stdout) && !f.asJSON {
+			// To the top, and nothing below.
+			_, _ = io.WriteString(stdout, "\x1b[H\x1b[2J")
+		}
+		if err := f.show(stdout, answers); err != nil && !errors.As(err, new(*exitError)) {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return &exitError{exitInterrupted}
+		}
+	}
+}
+
+// statusReport is what --json prints.
+type statusReport struct {
+	Schema int `json:"schema"`
+	// NeedsPerson reports whether something in Daemons does, or none answers.
+	NeedsPerson bool             `json:"needs_person"`
+	Daemons     []*status.Status `json:"daemons"`
+	// Silent are those that do not say what they use.
+	Silent []daemons.Answer `json:"silent"`
+}
+
+// show prints what was answered, and returns the exit code.
+func (f *statusFlags) show(stdout io.Writer, answers []daemons.Answer) error {
+	report := statusReport{Schema: status.Schema, Daemons: []*status.Status{}, Silent: []daemons.Answer{}}
+	for _, a := range answers {
+		if a.Status == nil {
+			report.Silent = append(report.Silent, a)
+			continue
+		}
+		report.Daemons = append(report.Daemons, a.Status)
+		report.NeedsPerson = report.NeedsPerson || len(a.Status.Needs) > 0
+	}
+	report.NeedsPerson = report.NeedsPerson || len(report.Daemons) == 0
+	var err error
+	switch {
+	case f.asJSON:
+		e := json.NewEncoder(stdout)
+		if !f.watch {
+			e.SetIndent("", "  ")
+		}
+		err = e.Encode(report)
+	default:
+		err = tellStatus(stdout, report)
+	}
+	if err == nil && report.NeedsPerson {
+		err = &exitError{exitFailed}
+	}
+	return err
+}
+
+// tellStatus prints a report for people.
+func tellStatus(w io.Writer, report statusReport) error {
+	columns := columnsOf(w)
+	if columns <= 0 {
+		columns = status.DefaultColumns
+	}
+	if err := status.Tell(w, report.Daemons, columns); err != nil {
+		return err
+	}
+	if len(report.Daemons) == 0 {
+		for _, l := range wrap("Nothing on this machine uses certsd now: no daemon says what it uses.", columns) {
+			_, _ = fmt.Fprintln(w, l)
+		}
+	}
+	for _, a := range report.Silent {
+		if !a.Runs && len(report.Daemons) > 0 {
+			continue
+		}
+		at := ""
+		if a.Address != "" {
+			at = " (" + a.Address + ")"
+		}
+		for _, l := range wrap(safetext.Line(silentTitle(a.Daemon)+at+": "+a.Why, 0), columns) {
+			if _, err := fmt.Fprintln(w, l); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// silentTitle names a daemon that says nothing of itself.
+func silentTitle(daemon string) string {
+	if daemon == status.Plugin {
+		return "containerd"
+	}
+	return status.Title(daemon)
+}

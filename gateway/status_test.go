@@ -1,0 +1,198 @@
+package gateway
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	clog "github.com/containerd/log"
+
+	"github.com/certsd/containerd-certsd/internal/certtest"
+	"github.com/certsd/containerd-certsd/internal/status"
+	"github.com/certsd/containerd-certsd/internal/telemetry"
+	"github.com/certsd/containerd-certsd/resolver"
+)
+
+// observed has what a gateway does noted, as one that runs has.
+func observed(o *Options) {
+	o.Hosts = &resolver.Hosts{Roots: o.Hosts.Roots, Hooks: telemetry.Hooks(clog.L)}
+}
+
+// gatewayStatus reads the status of a gateway.
+func gatewayStatus(t *testing.T, g *testGateway) *status.Status {
+	t.Helper()
+	a := g.do(t, http.MethodGet, "/status.json", tokenHeader, "")
+	if a.status != http.StatusOK {
+		t.Fatalf("%d %s", a.status, a.body)
+	}
+	var st status.Status
+	must(t, json.Unmarshal(a.body, &st))
+	return &st
+}
+
+// find returns a registry of a status.
+func find(t *testing.T, st *status.Status, name string) status.Registry {
+	t.Helper()
+	for _, r := range st.Registries {
+		if r.Name == name {
+			return r
+		}
+	}
+	t.Fatalf("no %s in %+v", name, st.Registries)
+	return status.Registry{}
+}
+
+func TestStatusTellsWhatIsInUse(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t, nil)
+	u.push(t, "team/app:1", 1)
+	g := newGateway(t, observed, u)
+	st := gatewayStatus(t, g)
+	if st.Daemon != status.Gateway || st.Schema != status.Schema || st.Secret == nil || st.Secret.Changed == nil || st.Secret.Open ||
+		st.Store == nil || st.Spool == nil || st.Spool.Limit != 1<<30 || len(st.Idle) != 1 {
+		t.Errorf("%+v", st)
+	}
+	if a := g.do(t, http.MethodGet, "/v2/"+u.host+"/team/app/manifests/1"); a.status != http.StatusOK {
+		t.Fatalf("%d %s", a.status, a.body)
+	}
+	st = gatewayStatus(t, g)
+	repo := find(t, st, u.host).Repositories[0]
+	if repo.Name != "team/app" || repo.Accepted == nil || repo.Accepted.Identity != "bravo.cert" {
+		t.Errorf("%+v", repo)
+	}
+	text, err := json.Marshal(st)
+	must(t, err)
+	if strings.Contains(string(text), g.secret) || strings.Contains(string(text), "PRIVATE KEY") {
+		t.Error("a secret is in the status")
+	}
+}
+
+// TestStatusIsForWhoMayReadMetrics: from elsewhere with the secret only, by a known
+// name only, and not for another page of a browser.
+func TestStatusIsForWhoMayReadMetrics(t *testing.T) {
+	t.Parallel()
+	g := newGateway(t, nil)
+	for name, tt := range map[string]struct {
+		remote, host string
+		header       map[string]string
+		want         int
+	}{
+		"here":                     {remote: "127.0.0.1:1", host: "127.0.0.1", want: 200},
+		"elsewhere":                {remote: "192.0.2.1:1", host: "127.0.0.1", want: 401},
+		"elsewhere, with a secret": {remote: "192.0.2.1:1", host: "127.0.0.1", header: map[string]string{tokenHeader: g.secret}, want: 200},
+		"another name":             {remote: "127.0.0.1:1", host: "evil.example", want: 421},
+		"another page":             {remote: "127.0.0.1:1", host: "127.0.0.1", header: map[string]string{"Origin": "https://evil.example"}, want: 403},
+		"another page, quietly": {
+			remote: "127.0.0.1:1", host: "127.0.0.1",
+			header: map[string]string{"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "script"}, want: 403,
+		},
+		"a frame": {
+			remote: "127.0.0.1:1", host: "127.0.0.1",
+			header: map[string]string{"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe"}, want: 403,
+		},
+		"a link": {
+			remote: "127.0.0.1:1", host: "127.0.0.1",
+			header: map[string]string{"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}, want: 200,
+		},
+		"the page itself": {remote: "127.0.0.1:1", host: "127.0.0.1:5999", header: map[string]string{"Origin": "http://127.0.0.1:5999", "Sec-Fetch-Site": "same-origin"}, want: 200},
+	} {
+		for _, path := range []string{"/status.json"} {
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+tt.host+path, nil)
+			r.RemoteAddr = tt.remote
+			for k, v := range tt.header {
+				r.Header.Set(k, v)
+			}
+			w := httptest.NewRecorder()
+			g.handler.ServeHTTP(w, r)
+			if w.Code != tt.want {
+				t.Errorf("%s: %s: %d, want %d", name, path, w.Code, tt.want)
+			}
+			if csp := w.Header().Get("Content-Security-Policy"); w.Code == http.StatusOK && (!strings.Contains(csp, "frame-ancestors 'none'") || !strings.Contains(csp, "default-src 'none'")) {
+				t.Errorf("%s: %s: policy %q", name, path, csp)
+			}
+			if w.Header().Get("Access-Control-Allow-Origin") != "" {
+				t.Errorf("%s: %s may be read by others", name, path)
+			}
+		}
+	}
+}
+
+// TestARunningGatewayIsAsked in each of the ways that it may listen.
+func TestARunningGatewayIsAsked(t *testing.T) {
+	dir := t.TempDir()
+	ca := certtest.NewCA("gateways")
+	pair := ca.Server("gateway.test")
+	must(t, pair.Write(dir, "gw"))
+	socket := filepath.Join(dir, "s")
+	for name, change := range map[string]func(*Config){
+		"loopback":    func(*Config) {},
+		"all":         func(c *Config) { c.Listen, c.AllowRemote = []string{"0.0.0.0:0"}, true },
+		"unix":        func(c *Config) { c.Listen = []string{"unix:" + socket} },
+		"certificate": func(c *Config) { c.TLSCert, c.TLSKey = filepath.Join(dir, "gw.cert"), filepath.Join(dir, "gw.key") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := DefaultConfig()
+			c.Root, c.State, c.Listen = t.TempDir(), t.TempDir(), []string{"127.0.0.1:0"}
+			change(c)
+			ctx, cancel := context.WithCancel(t.Context())
+			ready, ended := make(chan struct{}), make(chan error, 1)
+			go func() { ended <- c.Run(ctx, nil, func([]net.Addr) { close(ready) }) }()
+			select {
+			case <-ready:
+			case err := <-ended:
+				t.Fatal(err)
+			}
+			st, address, err := c.Status(t.Context())
+			if err != nil || st.Daemon != status.Gateway || address == "" {
+				t.Errorf("%+v at %q: %v", st, address, err)
+			}
+			cancel()
+			must(t, <-ended)
+			c.Listen = []string{"127.0.0.1:1"}
+			if _, _, err := c.Status(t.Context()); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("none runs: %v", err)
+			}
+		})
+	}
+}
+
+// TestNobodyElseIsTakenForTheGateway: another server with another certificate.
+func TestNobodyElseIsTakenForTheGateway(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	ca := certtest.NewCA("gateways")
+	must(t, ca.Server("gateway.test").Write(dir, "gw"))
+	asked := false
+	other := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked = true }))
+	other.Config.ErrorLog = log.New(discardLog{}, "", 0)
+	other.TLS = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{ca.Server("gateway.test").TLS}}
+	other.StartTLS()
+	defer other.Close()
+	r := listening{TLS: true, Certificate: filepath.Join(dir, "gw.cert")}
+	_, err := r.ask(t.Context(), strings.TrimPrefix(other.URL, "https://"), "the-secret-of-this-gateway")
+	if err == nil || asked || !strings.Contains(err.Error(), "another certificate") {
+		t.Errorf("asked %v: %v", asked, err)
+	}
+}
+
+type discardLog struct{}
+
+func (discardLog) Write(p []byte) (int, error) { return len(p), nil }
+
+func TestStatusOfStateOfOthers(t *testing.T) {
+	t.Parallel()
+	c := DefaultConfig()
+	c.State, c.Listen = filepath.Join(t.TempDir(), "none"), []string{"127.0.0.1:1"}
+	if _, _, err := c.Status(t.Context()); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("got %v", err)
+	}
+}

@@ -1,0 +1,145 @@
+// Package daemons finds the daemons of this module that run on the machine, and asks
+// them what they use.
+package daemons
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	introspection "github.com/containerd/containerd/api/services/introspection/v1"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	grpcstatus "google.golang.org/grpc/status"
+
+	"github.com/certsd/containerd-certsd/gateway"
+	"github.com/certsd/containerd-certsd/internal/safetext"
+	"github.com/certsd/containerd-certsd/internal/status"
+	"github.com/certsd/containerd-certsd/internal/statusrpc"
+)
+
+// Finder says where daemons may be.
+type Finder struct {
+	// Containerd and ImageService are the sockets of containerd and "certsd cri".
+	Containerd, ImageService string
+	// Gateway is a gateway's configuration: its state directory and its addresses
+	// are looked at.
+	Gateway *gateway.Config
+}
+
+// Answer is what came of asking one.
+type Answer struct {
+	// Daemon is [status.Plugin], [status.Gateway] or [status.ImageService].
+	Daemon string `json:"daemon"`
+	// Address is where it was asked.
+	Address string `json:"address"`
+	// Status is what it uses, nil if it does not say.
+	Status *status.Status `json:"-"`
+	// Runs reports whether there is somebody at the address.
+	Runs bool `json:"runs"`
+	// Why says why there is no status.
+	Why string `json:"why"`
+}
+
+// askTimeout bounds the time for an answer.
+const askTimeout = 10 * time.Second
+
+// Ask asks all at once.
+func (f *Finder) Ask(ctx context.Context) []Answer {
+	asks := []func(context.Context) Answer{f.containerd, f.imageService, f.gateway}
+	answers := make([]Answer, len(asks))
+	var all sync.WaitGroup
+	for i, ask := range asks {
+		all.Go(func() {
+			ctx, cancel := context.WithTimeout(ctx, askTimeout)
+			defer cancel()
+			answers[i] = ask(ctx)
+		})
+	}
+	all.Wait()
+	for _, a := range answers {
+		if a.Status != nil {
+			a.Status.Address = a.Address
+		}
+	}
+	return answers
+}
+
+func (f *Finder) gateway(ctx context.Context) Answer {
+	a := Answer{Daemon: status.Gateway}
+	st, address, err := f.Gateway.Status(ctx)
+	a.Status, a.Address = st, address
+	switch {
+	case err == nil:
+		a.Runs = true
+	case errors.Is(err, fs.ErrNotExist):
+		a.Why = "no gateway runs"
+	default:
+		a.Runs, a.Why = true, words(err)
+	}
+	return a
+}
+
+func (f *Finder) imageService(ctx context.Context) Answer {
+	return askSocket(ctx, status.ImageService, f.ImageService, "no certsd cri runs", func(context.Context, *grpc.ClientConn) string {
+		return "what listens there is no certsd cri, or an older one"
+	})
+}
+
+func (f *Finder) containerd(ctx context.Context) Answer {
+	return askSocket(ctx, status.Plugin, f.Containerd, "no containerd runs", isStock)
+}
+
+// isStock says why a containerd does not know our service.
+func isStock(ctx context.Context, conn *grpc.ClientConn) string {
+	const stock = "this containerd is a stock one, without the plugin: certificates in certs.d are used as containerd does by itself"
+	plugins, err := introspection.NewIntrospectionClient(conn).Plugins(ctx, &introspection.PluginsRequest{Filters: []string{"id==certsd"}})
+	if err != nil || len(plugins.GetPlugins()) == 0 {
+		return stock
+	}
+	for _, p := range plugins.GetPlugins() {
+		if e := p.GetInitErr(); e != nil && p.GetType() == "io.containerd.internal.v1" {
+			return "this containerd has the plugin, which did not start: " + safetext.Line(e.GetMessage(), 300)
+		}
+	}
+	return "this containerd has the plugin, and does not use it: its log says which stock plugin has to be disabled, certsd check too"
+}
+
+// askSocket asks the service of statusrpc at a socket. unknown says what it means
+// that there is none.
+func askSocket(ctx context.Context, kind, address, absent string, unknown func(context.Context, *grpc.ClientConn) string) Answer {
+	path := strings.TrimPrefix(strings.TrimPrefix(address, "unix://"), "unix:")
+	a := Answer{Daemon: kind, Address: path}
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		a.Why = absent
+		return a
+	}
+	conn, err := grpc.NewClient("unix:"+path, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		a.Why = words(err)
+		return a
+	}
+	defer conn.Close()
+	st, err := statusrpc.Get(ctx, conn)
+	switch code := grpcstatus.Code(err); {
+	case err == nil:
+		a.Status, a.Runs = st, true
+	case code == codes.Unimplemented:
+		a.Runs, a.Why = true, unknown(ctx, conn)
+	case code == codes.Unavailable && strings.Contains(err.Error(), syscall.ECONNREFUSED.Error()):
+		a.Why = absent
+	case code == codes.Unavailable && strings.Contains(err.Error(), syscall.EACCES.Error()):
+		a.Runs, a.Why = true, path+" cannot be asked: permission denied: run this as its owner, mostly root"
+	default:
+		a.Runs, a.Why = true, words(err)
+	}
+	return a
+}
+
+func words(err error) string { return safetext.Line(err.Error(), 500) }

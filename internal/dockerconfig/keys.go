@@ -1,0 +1,140 @@
+package dockerconfig
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/certsd/containerd-certsd/certsd/hostname"
+)
+
+// indexKey is Docker's key for its own registry.
+const indexKey = "https://index.docker.io/v1/"
+
+// key is one of a file, taken apart.
+type key struct {
+	text string
+	// host is the canonical host, one for all names of Docker's registry.
+	host string
+	// path is the namespace in it that the entry is for, as podman writes it;
+	// empty for all.
+	path string
+}
+
+// parseKey takes a key apart, as far as it can be a registry's. What follows the
+// host in a URL, and the version of the API in an old key, is no namespace.
+func parseKey(text string) (key, bool) {
+	rest, isURL := text, false
+	for _, scheme := range []string{"https://", "http://"} {
+		if after, ok := strings.CutPrefix(text, scheme); ok {
+			rest, isURL = after, true
+		}
+	}
+	host, path, _ := strings.Cut(rest, "/")
+	path = strings.Trim(path, "/")
+	if isURL || path == "v1" || path == "v2" {
+		path = ""
+	}
+	host, err := hostname.Canonical(host)
+	if err != nil {
+		return key{}, false
+	}
+	return key{text: text, host: serverKey(host), path: path}, true
+}
+
+// serverKey is one key for the canonical names of a server.
+func serverKey(canonical string) string {
+	server := hostname.SpellingKey(canonical)
+	if hostname.IsDockerHub(server) {
+		return hostname.DockerHub
+	}
+	return server
+}
+
+// nameFor is what Docker calls a host where it keeps credentials.
+func nameFor(host string) string {
+	if canonical, err := hostname.Canonical(host); err == nil && serverKey(canonical) == hostname.DockerHub {
+		return indexKey
+	}
+	return host
+}
+
+// covers reports whether an entry's namespace is the repository or above it.
+func (k key) covers(repository string) bool {
+	return k.path == "" || repository == k.path || strings.HasPrefix(repository, k.path+"/")
+}
+
+// matching are the keys for a host and a repository, the most specific first: a
+// longer namespace before a shorter one, then the key that Docker itself uses,
+// then the host as it is, and other spellings of it in their order.
+func matching(keys []string, host, repository string) []string {
+	canonical, err := hostname.Canonical(host)
+	if err != nil {
+		return nil
+	}
+	var found []key
+	for _, text := range keys {
+		if k, ok := parseKey(text); ok && k.host == serverKey(canonical) && k.covers(repository) {
+			found = append(found, k)
+		}
+	}
+	rank := func(k key) int {
+		switch {
+		case k.text == nameFor(host):
+			return 0
+		case k.text == host:
+			return 1
+		case k.text == canonical:
+			return 2
+		default:
+			return 3
+		}
+	}
+	slices.SortFunc(found, func(a, b key) int {
+		if d := len(b.path) - len(a.path); d != 0 {
+			return d
+		}
+		if d := rank(a) - rank(b); d != 0 {
+			return d
+		}
+		return strings.Compare(a.text, b.text)
+	})
+	texts := make([]string, 0, len(found))
+	for _, k := range found {
+		texts = append(texts, k.text)
+	}
+	return texts
+}
+
+// helperFor is the helper that has a host's credentials, and what to ask it for;
+// empty where the entries have them.
+func (c *config) helperFor(host string) (helper, name string) {
+	for _, text := range matching(keysOf(c.CredHelpers), host, "") {
+		return c.CredHelpers[text], text
+	}
+	return c.CredsStore, nameFor(host)
+}
+
+// entryFor are the credentials of the first entry that has some.
+func (c *config) entryFor(host, repository string) (user, secret string, err error) {
+	for _, text := range matching(keysOf(c.Auths), host, repository) {
+		e := c.Auths[text]
+		if e.empty() {
+			continue
+		}
+		user, secret, err := e.credentials()
+		if err != nil {
+			return "", "", fmt.Errorf("auths: %q: %w", text, err)
+		}
+		return user, secret, nil
+	}
+	return "", "", nil
+}
+
+func keysOf[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	return keys
+}

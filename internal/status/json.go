@@ -1,0 +1,45 @@
+package status
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/certsd/containerd-certsd/internal/safetext"
+)
+
+// maxJSON bounds what a daemon may answer, in bytes.
+const maxJSON = 64 << 20
+
+// Read reads what a daemon has answered. Whatever it is, nothing in it does more
+// than print.
+func Read(r io.Reader) (*Status, error) {
+	text, err := io.ReadAll(io.LimitReader(r, maxJSON+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(text) > maxJSON {
+		return nil, fmt.Errorf("the status has more than %d MiB", maxJSON>>20)
+	}
+	var version struct {
+		Schema int `json:"schema"`
+	}
+	if err := json.Unmarshal(text, &version); err != nil {
+		return nil, fmt.Errorf("the status is no JSON: %w", err)
+	}
+	switch {
+	case version.Schema == 0:
+		return nil, errors.New("the answer is no status of certsd")
+	case version.Schema > Schema:
+		return nil, fmt.Errorf("the status has schema %d, and this certsd knows %d: update it", version.Schema, Schema)
+	}
+	var st Status
+	if err := json.Unmarshal(text, &st); err != nil {
+		return nil, fmt.Errorf("the status: %w", err)
+	}
+	return &st, nil
+}
+
+// line is text of a daemon's as it may be shown.
+func line(text string) string { return safetext.Line(text, maxText) }

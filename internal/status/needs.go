@@ -1,0 +1,140 @@
+package status
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// soon is the time before the end of a certificate at which a person is told, for
+// one with a long life; others are told of in the last fifth of it.
+const soon = 14 * 24 * time.Hour
+
+// EndsSoon reports whether a certificate ends within 14 days or, where its life is
+// short, within the last fifth of it.
+func EndsSoon(notBefore, notAfter, now time.Time) bool {
+	return notAfter.Sub(now) < min(soon, notAfter.Sub(notBefore)/5)
+}
+
+// order is that in which needs are shown: what keeps pulls from working comes first.
+var order = []string{
+	NeedUnusable, NeedExpired, NeedUnverified, NeedRefused, NeedNoConnection, NeedAnswer, NeedMemory, NeedCRI, NeedPair,
+	NeedExpires, NeedServerEnds, NeedCAEnds,
+}
+
+// needs finds what needs a person.
+func needs(st *Status) []Need {
+	var all []Need
+	if st.CRI == CRIItself {
+		all = append(all, Need{
+			Code: NeedCRI, What: "Kubernetes' pulls do not pass through certsd: CRI pulls by itself, because of a key in its section",
+			Next: "https://github.com/certsd/containerd-certsd/blob/main/docs/configuration.md#where-cri-pulls-by-itself",
+		})
+	}
+	told := map[string]bool{}
+	for i := range st.Registries {
+		all = append(all, needsOf(&st.Registries[i], st.Now, told)...)
+	}
+	for _, v := range st.Servers {
+		all = append(all, needsOfServer(v, st.Now)...)
+	}
+	slices.SortStableFunc(all, func(a, b Need) int {
+		return cmp.Compare(slices.Index(order, a.Code), slices.Index(order, b.Code))
+	})
+	return all
+}
+
+// needsOf are those of a registry. Files of several registries, those of _default
+// say, are told once.
+func needsOf(r *Registry, now time.Time, told map[string]bool) (all []Need) {
+	add := func(code, next, format string, args ...any) {
+		all = append(all, Need{Code: code, Registry: r.Name, What: fmt.Sprintf(format, args...), Next: next})
+	}
+	if r.Error != "" {
+		add(NeedUnusable, "certsd check "+r.Name, "%s", r.Error)
+	}
+	if r.Memory != nil {
+		add(NeedMemory, "mend it before the next restart", "what was read last is in use from memory, because the files are broken since %s: %s", clock(r.Memory.Since), r.Memory.Cause)
+	}
+	for _, e := range r.Endpoints {
+		for _, id := range e.Identities {
+			if told[id.File] {
+				continue
+			}
+			told[id.File] = true
+			switch {
+			case id.Certificate == nil:
+				add(NeedPair, "mend it, or remove both files", "%s cannot be used: %s", id.File, id.Why)
+			case now.After(id.NotAfter):
+				add(NeedExpired, "renew it, or remove both files", "%s has expired on %s", id.File, day(id.NotAfter))
+			case EndsSoon(id.NotBefore, id.NotAfter, now):
+				add(NeedExpires, "renew it: nothing has to be restarted", "%s expires in %s, on %s", id.File, span(id.NotAfter.Sub(now)), day(id.NotAfter))
+			}
+		}
+		for _, ca := range e.CAs {
+			if mark := ca.File + " " + ca.Serial; ca.Used && !told[mark] && EndsSoon(ca.NotBefore, ca.NotAfter, now) {
+				told[mark] = true
+				add(NeedCAEnds, "put the next CA beside it", "%s, a CA, %s", ca.File, ends(ca.NotAfter, now))
+			}
+		}
+	}
+	for _, repo := range r.Repositories {
+		if repo.Refused != nil {
+			all = append(all, needOfRefusal(r.Name, repo))
+		}
+	}
+	return all
+}
+
+func needOfRefusal(registry string, repo Repository) Need {
+	n := Need{Code: NeedRefused, Registry: registry, Next: "certsd check " + registry + "/" + repo.Name}
+	answers := strings.Join(repo.Refused.Answers, ", ")
+	switch result := repo.Refused.Result; {
+	case result == "verify":
+		n.Code, n.What = NeedUnverified, fmt.Sprintf("the certificate of %s cannot be verified", repo.Host)
+	case result == "dial":
+		n.Code, n.What = NeedNoConnection, repo.Host+" cannot be reached"
+	case result == "error", strings.HasPrefix(result, "5"):
+		n.Code, n.What = NeedAnswer, fmt.Sprintf("%s fails for repository %s (%s)", repo.Host, repo.Name, answers)
+	default:
+		n.What = fmt.Sprintf("repository %s is refused since %s (%s)", repo.Name, clock(repo.Refused.At), answers)
+	}
+	return n
+}
+
+func needsOfServer(v Server, now time.Time) (all []Need) {
+	if c := v.Certificate; c != nil && EndsSoon(c.NotBefore, c.NotAfter, now) {
+		all = append(all, Need{
+			Code: NeedServerEnds, Registry: v.Host, What: "the certificate of the server " + v.Host + " " + ends(c.NotAfter, now),
+			Next: "tell the registry's owner",
+		})
+	}
+	return all
+}
+
+// ends says when something expires, or has.
+func ends(at, now time.Time) string {
+	if now.After(at) {
+		return "has expired on " + day(at)
+	}
+	return fmt.Sprintf("expires in %s, on %s", span(at.Sub(now)), day(at))
+}
+
+func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }
+
+func clock(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 MST") }
+
+// span is a time in its largest unit of which there are two at least.
+func span(d time.Duration) string {
+	for _, unit := range []struct {
+		name string
+		size time.Duration
+	}{{"days", 24 * time.Hour}, {"hours", time.Hour}, {"minutes", time.Minute}} {
+		if n := d / unit.size; n >= 2 {
+			return fmt.Sprintf("%d %s", n, unit.name)
+		}
+	}
+	return fmt.Sprintf("%d seconds", max(d, 0)/time.Second)
+}

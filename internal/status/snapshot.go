@@ -1,0 +1,280 @@
+package status
+
+import (
+	"crypto/x509"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/internal/safetext"
+	"github.com/certsd/containerd-certsd/resolver"
+)
+
+// Daemon is what a daemon says about itself.
+type Daemon struct {
+	// Kind is [Plugin], [Gateway] or [ImageService].
+	Kind            string
+	Version         string
+	Containerd, CRI string
+	// Roots are its certs.d directories.
+	Roots certsd.Roots
+	// Hosts are those whose endpoints may rest.
+	Hosts []*resolver.Hosts
+	// Secret, Store and Spool are a gateway's.
+	Secret       *Secret
+	Store, Spool *Usage
+}
+
+// Snapshot says what is in use now. The files of each registry are looked at as a
+// pull would, which is a few stats as long as they are the same.
+func (s *State) Snapshot(d Daemon) *Status {
+	now := s.now()
+	st := &Status{
+		Schema: Schema, Daemon: d.Kind, Version: d.Version, Containerd: d.Containerd, CRI: d.CRI,
+		Since: s.since, Now: now, Roots: d.Roots, Proxy: proxies(os.Getenv),
+		Secret: d.Secret, Store: d.Store, Spool: d.Spool,
+		Needs: []Need{}, Registries: []Registry{}, Servers: []Server{},
+	}
+	if v := s.version.Load(); v != nil && st.Version == "" {
+		st.Version = *v
+	}
+	for _, u := range s.InUse() {
+		if len(st.Registries) >= maxHosts {
+			st.Omitted++
+			continue
+		}
+		st.Registries = append(st.Registries, s.describe(u, now))
+	}
+	st.Idle = idle(d.Roots, st.Registries)
+	st.Servers = append(st.Servers, s.describeServers()...)
+	st.Work = s.describeWork()
+	for _, hosts := range d.Hosts {
+		for _, o := range hosts.Outages() {
+			st.Resting = append(st.Resting, Resting{Endpoint: o.Endpoint, Since: o.At, Until: o.Until, Cause: safetext.Line(o.Err.Error(), maxText)})
+		}
+	}
+	st.Needs = append(st.Needs, needs(st)...)
+	return st
+}
+
+// InUse is a registry as it is configured now.
+type InUse struct {
+	Name string
+	// Host is what is in use, nil with Err.
+	Host *certsd.Host
+	Err  error
+
+	memory *Memory
+	repos  []Repository
+}
+
+// InUse are the registries that were looked up, as they are configured now, in the
+// order of their names. Those without a directory are among them only if they were
+// asked for something.
+func (s *State) InUse() []InUse {
+	var all []InUse
+	for _, k := range s.keys() {
+		// A lookup that meets a change calls Load.
+		host, err := k.from.Lookup(k.name)
+		u := InUse{Name: k.name, Host: host, Err: err}
+		s.mu.Lock()
+		if r := s.registries[k]; r != nil {
+			u.memory = r.memory
+			for name, repo := range r.repos {
+				u.repos = append(u.repos, Repository{Name: name, Host: repo.host, Accepted: repo.accepted, Refused: repo.refused})
+			}
+		}
+		s.mu.Unlock()
+		if err == nil && host.Dir == "" && len(u.repos) == 0 {
+			continue
+		}
+		all = append(all, u)
+	}
+	return all
+}
+
+func (s *State) describe(u InUse, now time.Time) Registry {
+	r := Registry{Name: u.Name, Memory: u.memory, Repositories: u.repos}
+	slices.SortFunc(r.Repositories, func(a, b Repository) int { return strings.Compare(a.Name, b.Name) })
+	if u.Err != nil {
+		r.Error = safetext.Line(u.Err.Error(), maxText)
+		return r
+	}
+	r.Directory, r.Fallback = safetext.Line(u.Host.Dir, 0), u.Host.Fallback
+	for _, ep := range u.Host.Endpoints {
+		r.Endpoints = append(r.Endpoints, s.describeEndpoint(u.Host, ep, now))
+	}
+	return r
+}
+
+func (s *State) describeEndpoint(host *certsd.Host, ep *certsd.Endpoint, now time.Time) Endpoint {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v := s.servers[ep.Host]
+	e := Endpoint{
+		URL: safetext.Line(ep.Scheme+"://"+ep.Host+ep.Path, maxText), Host: safetext.Line(ep.Host, maxText),
+		Directory: safetext.Line(ep.Dir, 0), SkipVerify: ep.SkipVerify, Proxy: proxyOf(ep),
+	}
+	for _, file := range ep.CAs {
+		for _, cert := range file.Certificates {
+			e.CAs = append(e.CAs, CA{Certificate: describeCertificate(cert), File: safetext.Line(file.File, 0), Used: v != nil && v.ca != nil && v.ca.Equal(cert)})
+		}
+	}
+	for _, id := range ep.Identities {
+		e.Identities = append(e.Identities, describeIdentity(ep, id, v, now))
+	}
+	for _, p := range host.Unusable(ep) {
+		e.Identities = append(e.Identities, Identity{
+			Name: safetext.Line(filepath.Base(p.File), maxText), File: safetext.Line(p.File, 0), Why: safetext.Line(p.Message(), maxText),
+		})
+	}
+	slices.SortStableFunc(e.Identities, func(a, b Identity) int { return strings.Compare(a.Name, b.Name) })
+	return e
+}
+
+// describeIdentity tells of a client certificate that can be used. The caller holds mu.
+func describeIdentity(ep *certsd.Endpoint, id *certsd.Identity, v *server, now time.Time) Identity {
+	described := Identity{
+		Name: safetext.Line(id.Name, maxText), File: safetext.Line(id.CertFile, 0), Key: safetext.Line(id.KeyFile, 0), Presented: true,
+	}
+	if id.Certificate != nil && id.Certificate.Leaf != nil {
+		c := describeCertificate(id.Certificate.Leaf)
+		described.Certificate = &c
+	}
+	if why := ep.PassedOver(id, now); why != "" {
+		described.Presented, described.Why = false, why
+	}
+	if known := v.of(ep.Dir, id); known != nil {
+		last := known.last
+		described.Answer = &last
+		if !known.accepted.IsZero() {
+			at := known.accepted
+			described.Accepted = &at
+		}
+	}
+	return described
+}
+
+func (s *State) describeServers() []Server {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var servers []Server
+	for _, host := range slices.Sorted(maps.Keys(s.servers)) {
+		v := s.servers[host]
+		described := Server{Host: safetext.Line(host, maxText), Refusals: maps.Clone(v.refusals)}
+		if v.cert != nil {
+			seen, cert := v.seen, describeCertificate(v.cert)
+			described.Seen, described.Certificate = &seen, &cert
+		}
+		if v.ca != nil {
+			ca := describeCertificate(v.ca)
+			described.CA = &ca
+		}
+		servers = append(servers, described)
+	}
+	return servers
+}
+
+// Seen is what is known of a server.
+type Seen struct {
+	Host string
+	// Certificate is its own, CA the root it was verified by, nil for none, and
+	// CAFile where that is from, empty for the system's.
+	Certificate, CA *x509.Certificate
+	CAFile          string
+	// Accepted is when the client certificates were last accepted, by name.
+	Accepted map[string]time.Time
+}
+
+// Servers are those that were connected to, in no order.
+func (s *State) Servers() []Seen {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make([]Seen, 0, len(s.servers))
+	for host, v := range s.servers {
+		seen := Seen{Host: host, Certificate: v.cert, CA: v.ca, CAFile: v.caFile, Accepted: map[string]time.Time{}}
+		for id, a := range v.answers {
+			if a.accepted.After(seen.Accepted[id.name]) {
+				seen.Accepted[id.name] = a.accepted
+			}
+		}
+		all = append(all, seen)
+	}
+	return all
+}
+
+func describeCertificate(c *x509.Certificate) Certificate {
+	return Certificate{
+		Subject: safetext.Line(c.Subject.String(), maxText), Issuer: safetext.Line(c.Issuer.String(), maxText),
+		Serial: serial(c), NotBefore: c.NotBefore, NotAfter: c.NotAfter,
+	}
+}
+
+// serial is a serial number as openssl x509 -serial prints it.
+func serial(c *x509.Certificate) string {
+	text := fmt.Sprintf("%X", c.SerialNumber)
+	if len(text)%2 == 1 {
+		text = "0" + text
+	}
+	return text
+}
+
+// idle are the registries with a directory that are not among those in use. The
+// roots are listed, and nothing is read.
+func idle(roots certsd.Roots, registries []Registry) []string {
+	used := make(map[string]bool, len(registries))
+	for _, r := range registries {
+		used[r.Name] = true
+	}
+	names, _ := (&certsd.Hosts{Roots: roots}).Names() // those that could be listed
+	names = slices.DeleteFunc(names, func(name string) bool { return used[name] })
+	return names[:min(len(names), maxHosts)]
+}
+
+// proxies are the variables that lead to proxies, without user and password.
+func proxies(getenv func(string) string) map[string]string {
+	set := map[string]string{}
+	for _, name := range []string{"HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"} {
+		value := getenv(name)
+		if value == "" {
+			value = getenv(strings.ToLower(name))
+		}
+		switch {
+		case value == "":
+		case name == "NO_PROXY":
+			set[name] = safetext.Line(value, maxText)
+		default:
+			set[name] = withoutUser(value)
+		}
+	}
+	return set
+}
+
+// proxyOf is the proxy that leads to an endpoint, empty for none.
+func proxyOf(ep *certsd.Endpoint) string {
+	u, err := http.ProxyFromEnvironment(&http.Request{URL: &url.URL{Scheme: ep.Scheme, Host: ep.Host}})
+	if err != nil || u == nil {
+		return ""
+	}
+	return safetext.Line(u.Scheme+"://"+u.Host, maxText)
+}
+
+// withoutUser is the address of a proxy as people write it: with or without a scheme.
+func withoutUser(address string) string {
+	scheme, rest, found := strings.Cut(address, "://")
+	if !found {
+		scheme, rest = "http", address
+	}
+	rest, _, _ = strings.Cut(rest, "/")
+	if i := strings.LastIndex(rest, "@"); i >= 0 {
+		rest = rest[i+1:]
+	}
+	return safetext.Line(scheme+"://"+rest, maxText)
+}

@@ -1,0 +1,101 @@
+package status
+
+import (
+	"cmp"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/certsd/containerd-certsd/internal/safetext"
+	"github.com/certsd/containerd-certsd/resolver"
+	"github.com/certsd/containerd-certsd/v1compat"
+)
+
+// maxWork bounds what is known to be under way.
+const maxWork = 256
+
+// watch follows one download or conversion.
+type watch struct {
+	state *State
+	work  resolver.Work
+	began time.Time
+	bytes atomic.Int64
+
+	// layers are the bytes of the layers by name, done those that are complete.
+	// State.mu guards them.
+	layers map[string]int64
+	totals map[string]int64
+	done   map[string]bool
+}
+
+var _ resolver.Watch = (*watch)(nil)
+
+// Begin follows something that begins, unless too much is followed already.
+func (s *State) Begin(w resolver.Work) resolver.Watch {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.work) >= maxWork {
+		return nil
+	}
+	f := &watch{state: s, work: w, began: s.now()}
+	s.work[f] = struct{}{}
+	return f
+}
+
+// Received implements resolver.Watch.
+func (w *watch) Received(n int) { w.bytes.Add(int64(n)) }
+
+// Layer implements resolver.Watch.
+func (w *watch) Layer(p v1compat.Progress) {
+	w.state.mu.Lock()
+	defer w.state.mu.Unlock()
+	if w.layers == nil {
+		w.layers, w.totals, w.done = map[string]int64{}, map[string]int64{}, map[string]bool{}
+	}
+	w.layers[p.ID], w.totals[p.ID], w.done[p.ID] = p.Offset, p.Total, p.Done
+}
+
+// End implements resolver.Watch.
+func (w *watch) End() {
+	w.state.mu.Lock()
+	defer w.state.mu.Unlock()
+	delete(w.state.work, w)
+}
+
+// describeWork are those under way, the oldest first.
+func (s *State) describeWork() []Work {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []Work
+	for w := range s.work {
+		all = append(all, w.describe())
+	}
+	slices.SortFunc(all, func(a, b Work) int {
+		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Ref, b.Ref), cmp.Compare(a.Digest, b.Digest))
+	})
+	return all
+}
+
+func (w *watch) describe() Work {
+	described := Work{
+		Kind: cmp.Or(w.work.Protocol, "download"), Ref: safetext.Line(w.work.Ref, maxText), Since: w.began,
+		Digest: safetext.Line(w.work.Digest.String(), maxText), Bytes: w.bytes.Load(), Total: max(w.work.Size, 0),
+	}
+	if w.work.Protocol == "" {
+		return described
+	}
+	known := true
+	for id, n := range w.layers {
+		described.Bytes += n
+		described.LayersBegun++
+		if w.done[id] {
+			described.Layers++
+		}
+		known = known && w.totals[id] > 0
+		described.Total += w.totals[id]
+	}
+	if !known {
+		described.Total = 0
+	}
+	return described
+}

@@ -1,0 +1,6 @@
+package statuspage
+
+const (
+	pathScript = "/status.js"
+	pathStyle  = "/status.css"
+)
