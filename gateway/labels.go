@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"sync"
 
+	"github.com/certsd/containerd-certsd/internal/wholefile"
 	"github.com/containerd/containerd/v2/plugins/content/local"
 	"github.com/opencontainers/go-digest"
 )
@@ -82,7 +83,7 @@ func (l *labelFiles) write(d digest.Digest, labels map[string]string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
-	return writeFile(path, b)
+	return wholefile.WritePath(path, b, wholefile.Options{})
 }
 
 // remove forgets the labels of a blob that is gone.

@@ -3,117 +3,38 @@ package hoststoml
 import (
 	"errors"
 	"fmt"
-	"maps"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
-	"github.com/pelletier/go-toml/v2"
-	"github.com/pelletier/go-toml/v2/unstable"
-
 	"github.com/certsd/containerd-certsd/internal/plainfile"
+	"github.com/certsd/containerd-certsd/internal/tomlpos"
 )
 
 // document is a parsed TOML file that knows where its keys are. Reading values
 // through it collects what is wrong with them.
 type document struct {
-	root     map[string]any
-	lines    map[string]int      // by joined key
-	order    map[string][]string // by joined key of a table: its keys as they come
+	*tomlpos.Document
 	problems []*Problem
 }
 
-// parseDocument parses TOML. The order of keys and their lines are not in what
-// go-toml decodes: they come from a second pass with its parser.
+// parseDocument parses TOML.
 func parseDocument(file string, data []byte) (*document, *Problem) {
-	d := &document{lines: map[string]int{}, order: map[string][]string{}}
 	data, err := plainfile.Text(file, data)
 	if err != nil {
 		return nil, &Problem{Kind: Syntax, Err: err}
 	}
-	if err := toml.Unmarshal(data, &d.root); err != nil {
-		p := &Problem{Kind: Syntax, Err: fmt.Errorf("invalid TOML: %w", trimTOML(err))}
-		var decode *toml.DecodeError
-		if errors.As(err, &decode) {
-			p.Line, _ = decode.Position()
-		}
-		return nil, p
+	doc, err := tomlpos.Parse(data)
+	var syntax *tomlpos.SyntaxError
+	if errors.As(err, &syntax) {
+		return nil, &Problem{Kind: Syntax, Line: syntax.Line, Err: syntax}
 	}
-	var p unstable.Parser
-	p.Reset(data)
-	var table []string
-	for p.NextExpression() {
-		switch e := p.Expression(); e.Kind {
-		case unstable.Table, unstable.ArrayTable:
-			table = d.note(&p, nil, e.Key())
-		case unstable.KeyValue:
-			d.noteValue(&p, table, e)
-		}
-	}
-	return d, nil
+	return &document{Document: doc}, nil
 }
-
-// trimTOML leaves out the prefix "toml: ", because the message says so already,
-// and what may be a password in a key that it names.
-func trimTOML(err error) error {
-	return errors.New(userInText.ReplaceAllString(strings.TrimPrefix(err.Error(), "toml: "), "${1}…@"))
-}
-
-// note records where the parts of a key are and returns its full path.
-func (d *document) note(p *unstable.Parser, table []string, key unstable.Iterator) []string {
-	path := slices.Clone(table)
-	for key.Next() {
-		name := string(key.Node().Data)
-		parent := join(path)
-		if !slices.Contains(d.order[parent], name) {
-			d.order[parent] = append(d.order[parent], name)
-		}
-		path = append(path, name)
-		if _, known := d.lines[join(path)]; !known {
-			d.lines[join(path)] = p.Shape(key.Node().Raw).Start.Line
-		}
-	}
-	return path
-}
-
-func (d *document) noteValue(p *unstable.Parser, table []string, kv *unstable.Node) {
-	path := d.note(p, table, kv.Key())
-	if value := kv.Value(); value.Kind == unstable.InlineTable {
-		for it := value.Children(); it.Next(); {
-			if it.Node().Kind == unstable.KeyValue {
-				d.noteValue(p, path, it.Node())
-			}
-		}
-	}
-}
-
-func join(path []string) string { return strings.Join(path, "\x00") }
 
 // problem reports something wrong with the value of a key.
 func (d *document) problem(kind Kind, path []string, err error) {
-	d.problems = append(d.problems, &Problem{Kind: kind, Line: d.lines[join(path)], Key: dotted(path), Err: err})
-}
-
-var bareKey = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
-
-// withUser is an address with a user, and perhaps a password.
-var (
-	withUser   = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9+.-]*://)?[^/?#]*@`)
-	userInText = regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*://)?[^\s"'/?#]+@`)
-)
-
-// dotted is a key as it is written in TOML, but for what may be a password.
-func dotted(path []string) string {
-	parts := make([]string, len(path))
-	for i, part := range path {
-		part = withUser.ReplaceAllString(part, "${1}…@")
-		if parts[i] = part; !bareKey.MatchString(part) {
-			parts[i] = strconv.Quote(part)
-		}
-	}
-	return strings.Join(parts, ".")
+	d.problems = append(d.problems, &Problem{Kind: kind, Line: d.Line(path), Key: tomlpos.Dotted(path), Err: err})
 }
 
 // table is one table of a document.
@@ -134,7 +55,7 @@ func (t table) unknown(name string, err error) {
 }
 
 func (t table) wrongType(name, want string) {
-	t.fail(name, "is %s, must be %s", kindOf(t.values[name]), want)
+	t.fail(name, "is %s, must be %s", tomlpos.Kind(t.values[name]), want)
 }
 
 func (t table) has(name string) bool {
@@ -170,7 +91,7 @@ func (t table) strings(name string) []string {
 	if !found {
 		return nil
 	}
-	list, ok := Strings(value)
+	list, ok := tomlpos.Strings(value)
 	if !ok {
 		t.wrongType(name, "a list of strings")
 	}
@@ -187,7 +108,7 @@ func (t table) stringOrList(name string) []string {
 	if text, ok := value.(string); ok {
 		return []string{text}
 	}
-	list, ok := Strings(value)
+	list, ok := tomlpos.Strings(value)
 	if !ok {
 		t.wrongType(name, "a string or a list of strings")
 	}
@@ -222,17 +143,7 @@ func (t table) table(name string) (table, bool) {
 }
 
 // names are the keys of the table in the order of the file.
-func (t table) names() []string {
-	names := slices.Clone(t.doc.order[join(t.path)])
-	// The second pass sees what the first one saw; should it ever not, no key
-	// is lost.
-	for _, name := range slices.Sorted(maps.Keys(t.values)) {
-		if !slices.Contains(names, name) {
-			names = append(names, name)
-		}
-	}
-	return slices.DeleteFunc(names, func(name string) bool { return !t.has(name) })
-}
+func (t table) names() []string { return t.doc.Names(t.path, t.values) }
 
 // only reports each key that is not known.
 func (t table) only(known ...string) {
@@ -245,47 +156,5 @@ func (t table) only(known ...string) {
 		} else {
 			t.unknown(name, fmt.Errorf("unknown key; known here: %s", strings.Join(known, ", ")))
 		}
-	}
-}
-
-// Strings is a value of TOML as a list of strings, and reports whether it is one.
-func Strings(value any) ([]string, bool) {
-	items, ok := value.([]any)
-	if !ok {
-		return nil, false
-	}
-	list := make([]string, 0, len(items))
-	for _, item := range items {
-		text, ok := item.(string)
-		if !ok {
-			return nil, false
-		}
-		list = append(list, text)
-	}
-	return list, true
-}
-
-// kindOf names the type of a TOML value for a message.
-func kindOf(value any) string {
-	switch value := value.(type) {
-	case string:
-		return "a string"
-	case bool:
-		return "a boolean"
-	case int64:
-		return "a number"
-	case float64:
-		return "a number"
-	case map[string]any:
-		return "a table"
-	case []any:
-		for _, item := range value {
-			if _, ok := item.(string); !ok {
-				return "a list with " + kindOf(item)
-			}
-		}
-		return "a list of strings"
-	default:
-		return "a date or time"
 	}
 }

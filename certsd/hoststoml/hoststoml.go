@@ -3,8 +3,8 @@
 // name is for the reader of the directory.
 //
 // hoststoml.go has what a file says and how its tables are read, rotate_on.go
-// the statuses on which the next certificate is presented, document.go TOML with
-// the lines of its keys, and suggest.go what was meant by a word that is unknown.
+// the statuses on which the next certificate is presented, document.go the values of
+// its keys, and suggest.go what was meant by a word that is unknown.
 package hoststoml
 
 import (
@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/certsd/containerd-certsd/certsd/hostname"
+	"github.com/certsd/containerd-certsd/internal/tomlpos"
 )
 
 // File is the content of a hosts.toml.
@@ -122,7 +123,7 @@ func Parse(name string, data []byte) (*File, []*Problem) {
 	if invalid != nil {
 		return nil, []*Problem{invalid}
 	}
-	root := table{doc: doc, values: doc.root}
+	root := table{doc: doc, values: doc.Root}
 	root.only(rootKeys...)
 	hosts := &File{
 		RegistryV1:  root.oneOf("registry_v1", "never", "configured", "always"),
@@ -164,9 +165,9 @@ func (t table) endpoint(parent table, name, address string) *Endpoint {
 		SkipVerify:   t.bool("skip_verify"),
 		Header:       t.header("header"),
 		DialTimeout:  t.duration("dial_timeout"),
-		Key:          dotted(t.path),
-		CALine:       t.doc.lines[join(t.key("ca"))],
-		ClientLine:   t.doc.lines[join(t.key("client"))],
+		Key:          tomlpos.Dotted(t.path),
+		CALine:       t.doc.Line(t.key("ca")),
+		ClientLine:   t.doc.Line(t.key("client")),
 	}
 	override := t.bool("override_path")
 	if address == "" {
@@ -272,7 +273,7 @@ func (t table) client(name string) []ClientFiles {
 			client = append(client, ClientFiles{Cert: file, Listed: true})
 			continue
 		}
-		pair, ok := Strings(item)
+		pair, ok := tomlpos.Strings(item)
 		if !ok || len(pair) != 2 {
 			t.fail(name, "holds %s where a file or a pair [certificate, key] must be", describe(item))
 			continue
@@ -283,10 +284,10 @@ func (t table) client(name string) []ClientFiles {
 }
 
 func describe(item any) string {
-	if list, ok := Strings(item); ok {
+	if list, ok := tomlpos.Strings(item); ok {
 		return fmt.Sprintf("a list of %d", len(list))
 	}
-	return kindOf(item)
+	return tomlpos.Kind(item)
 }
 
 // header reads a table of header fields. Names keep their spelling, as in

@@ -2,7 +2,6 @@ package gatewayconfig
 
 import (
 	"bytes"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,6 +13,7 @@ import (
 	"syscall"
 
 	"github.com/certsd/containerd-certsd/internal/safepath"
+	"github.com/certsd/containerd-certsd/internal/wholefile"
 )
 
 // Print writes the files one after another, each below its path.
@@ -131,21 +131,7 @@ func (f File) write(root *os.Root) error {
 	if err := root.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return err
 	}
-	// Created with 0600, whatever it becomes.
-	tmp := filepath.Join(filepath.Dir(name), ".certsd-"+rand.Text())
-	file, err := root.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = file.WriteString(f.Text)
-	err = errors.Join(err, file.Chmod(mode), file.Sync(), file.Close())
-	if err == nil {
-		err = root.Rename(tmp, name)
-	}
-	if err != nil {
-		return errors.Join(err, root.Remove(tmp))
-	}
-	return nil
+	return wholefile.Write(root, name, []byte(f.Text), wholefile.Options{Mode: mode})
 }
 
 // replaceable tells that a file is not there or was written by a gateway.

@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/certsd/containerd-certsd/internal/tomlpos"
 )
 
 // merge returns the new text of a hosts.toml in the directory name of the root
@@ -97,7 +99,7 @@ func (m *merger) server() error {
 	case there == "" && (m.root.has("capabilities") || m.root.has("override_path")):
 		return fmt.Errorf("it would become a setting of the server %s", want.address)
 	case there == "":
-		m.lines = append(m.lines, "server = "+quoted(want.address))
+		m.lines = append(m.lines, "server = "+tomlpos.Quote(want.address))
 		if want.limited {
 			m.lines = append(m.lines, `capabilities = ["pull", "resolve"]`)
 		}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/certsd/containerd-certsd/internal/tomlpos"
 )
 
 // render is the text of a new hosts.toml in the directory dir.
@@ -11,7 +13,7 @@ func render(h *host, dir string) []byte {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# What %s said.\n", oneLine(strings.Join(h.from, ", ")))
 	if h.server.address != "" {
-		fmt.Fprintf(&b, "server = %s\n", quoted(h.server.address))
+		fmt.Fprintf(&b, "server = %s\n", tomlpos.Quote(h.server.address))
 	}
 	for _, line := range settings(h.server, dir) {
 		b.WriteString(line + "\n")
@@ -29,7 +31,7 @@ func render(h *host, dir string) []byte {
 
 // oneLine keeps a path from ending a comment.
 func oneLine(text string) string {
-	return strings.Trim(quoted(text), `"`)
+	return strings.Trim(tomlpos.Quote(text), `"`)
 }
 
 // systemRoots says what is a matter of course for containerd.
@@ -50,7 +52,7 @@ func (h *host) appendsRoots() bool {
 func hostTables(h *host, dir string) string {
 	var b strings.Builder
 	for _, e := range h.hosts {
-		fmt.Fprintf(&b, "\n[host.%s]\n", quoted(e.address))
+		fmt.Fprintf(&b, "\n[host.%s]\n", tomlpos.Quote(e.address))
 		for _, line := range settings(e, dir) {
 			b.WriteString("  " + line + "\n")
 		}
@@ -80,14 +82,14 @@ func tlsSettings(t trust, dir string) []string {
 	if len(t.ca) > 0 {
 		refs := make([]string, len(t.ca))
 		for i, f := range t.ca {
-			refs[i] = quoted(f.ref(dir))
+			refs[i] = tomlpos.Quote(f.ref(dir))
 		}
 		lines = append(lines, "ca = ["+strings.Join(refs, ", ")+"]")
 	}
 	if len(t.client) > 0 {
 		refs := make([]string, len(t.client))
 		for i, p := range t.client {
-			refs[i] = "[" + quoted(p.cert.ref(dir)) + ", " + quoted(p.key.ref(dir)) + "]"
+			refs[i] = "[" + tomlpos.Quote(p.cert.ref(dir)) + ", " + tomlpos.Quote(p.key.ref(dir)) + "]"
 		}
 		lines = append(lines, "client = ["+strings.Join(refs, ", ")+"]")
 	}

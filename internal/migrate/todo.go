@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/certsd/containerd-certsd/certsd/hostname"
+	"github.com/certsd/containerd-certsd/internal/tomlpos"
 )
 
 // noteUnused notes settings of hosts that nobody asks by TLS.
@@ -21,7 +22,7 @@ func (p *planner) noteTodo() {
 	for _, at := range p.cri.deprecated {
 		p.notes.add(Todo, at, "remove it when the new tree is in place: containerd does not take both")
 	}
-	output, there := quoted(p.plan.Output), quoted(p.cri.configPath)
+	output, there := tomlpos.Quote(p.plan.Output), tomlpos.Quote(p.cri.configPath)
 	switch {
 	case p.cri.configPath == p.plan.Output:
 	case p.cri.registry == nil && p.says:

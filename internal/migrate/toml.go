@@ -2,18 +2,12 @@ package migrate
 
 import (
 	"errors"
-	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
-	"github.com/pelletier/go-toml/v2"
-	"github.com/pelletier/go-toml/v2/unstable"
-
-	"github.com/certsd/containerd-certsd/certsd/hoststoml"
+	"github.com/certsd/containerd-certsd/internal/tomlpos"
 )
 
 // document is a parsed TOML file that knows where its keys are. Reading values
@@ -29,56 +23,30 @@ type document struct {
 	errs       []error
 }
 
-// parseTOML parses a file. The lines of keys are not in what go-toml decodes:
-// they come from a second pass with its parser.
+// parseTOML parses a file.
 func parseTOML(file string, data []byte) (*document, error) {
-	d := &document{file: file, places: map[string]place{}}
-	if err := toml.Unmarshal(data, &d.root); err != nil {
-		at := place{file: file}
-		var decode *toml.DecodeError
-		if errors.As(err, &decode) {
-			at.line, _ = decode.Position()
-		}
-		return nil, at.errorf("invalid TOML: %s", strings.TrimPrefix(err.Error(), "toml: "))
+	parsed, err := tomlpos.Parse(data)
+	var syntax *tomlpos.SyntaxError
+	if errors.As(err, &syntax) {
+		return nil, place{file: file, line: syntax.Line}.errorf("%w", syntax)
 	}
-	var p unstable.Parser
-	p.Reset(data)
-	var table []string
-	for p.NextExpression() {
-		switch e := p.Expression(); e.Kind {
-		case unstable.Table, unstable.ArrayTable:
-			table = d.note(&p, nil, e.Key())
-			if key := e.Key(); d.firstTable == 0 && key.Next() {
-				d.firstTable = p.Shape(key.Node().Raw).Start.Line
-			}
-		case unstable.KeyValue:
-			d.noteValue(&p, table, e)
-		}
+	d := &document{file: file, root: parsed.Root, places: map[string]place{}, firstTable: parsed.FirstTable}
+	for path, line := range parsed.Lines() {
+		d.places[join(path)] = place{file, line, dotted(path)}
 	}
 	return d, nil
 }
 
-// note records where the parts of a key are and returns its full path.
-func (d *document) note(p *unstable.Parser, table []string, key unstable.Iterator) []string {
-	path := slices.Clone(table)
-	for key.Next() {
-		path = append(path, string(key.Node().Data))
-		if _, known := d.places[join(path)]; !known {
-			d.places[join(path)] = place{d.file, p.Shape(key.Node().Raw).Start.Line, dotted(path)}
+// dotted is a key for a message. Of an address with a user no more is left than the
+// host.
+func dotted(path []string) string {
+	path = slices.Clone(path)
+	for i, part := range path {
+		if _, rest, found := strings.Cut(part, "://"); found && strings.Contains(rest, "@") {
+			path[i] = rest
 		}
 	}
-	return path
-}
-
-func (d *document) noteValue(p *unstable.Parser, table []string, kv *unstable.Node) {
-	path := d.note(p, table, kv.Key())
-	if value := kv.Value(); value.Kind == unstable.InlineTable {
-		for it := value.Children(); it.Next(); {
-			if it.Node().Kind == unstable.KeyValue {
-				d.noteValue(p, path, it.Node())
-			}
-		}
-	}
+	return tomlpos.Dotted(path)
 }
 
 func join(path []string) string { return strings.Join(path, "\x00") }
@@ -150,42 +118,6 @@ func mergeTables(to, from map[string]any) map[string]any {
 	return merged
 }
 
-var bareKey = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
-
-// dotted is a key as it is written in TOML. Where a part is a URL with a user
-// and a password, these are left out: the text is for messages.
-func dotted(path []string) string {
-	parts := make([]string, len(path))
-	for i, part := range path {
-		if at := strings.LastIndexByte(part, '@'); at >= 0 {
-			part = "…" + part[at:]
-		}
-		if parts[i] = part; !bareKey.MatchString(part) {
-			parts[i] = quoted(part)
-		}
-	}
-	return strings.Join(parts, ".")
-}
-
-// quoted is a TOML basic string.
-func quoted(text string) string {
-	var b strings.Builder
-	b.WriteByte('"')
-	for _, r := range text {
-		switch {
-		case r == '"' || r == '\\':
-			b.WriteByte('\\')
-			b.WriteRune(r)
-		case r < ' ' || r == 0x7f || r == utf8.RuneError:
-			fmt.Fprintf(&b, `\u%04X`, r)
-		default:
-			b.WriteRune(r)
-		}
-	}
-	b.WriteByte('"')
-	return b.String()
-}
-
 // table is one table of a document.
 type table struct {
 	doc    *document
@@ -205,7 +137,7 @@ func (t table) has(name string) bool {
 }
 
 func (t table) wrongType(name, want string) {
-	t.doc.errs = append(t.doc.errs, t.at(name).errorf("is %s, must be %s", kindOf(t.values[name]), want))
+	t.doc.errs = append(t.doc.errs, t.at(name).errorf("is %s, must be %s", tomlpos.Kind(t.values[name]), want))
 }
 
 // table reads a table, an empty one if there is none.
@@ -248,31 +180,11 @@ func (t table) int(name string) int64 {
 
 // strings reads a list of strings.
 func (t table) strings(name string) []string {
-	list, ok := hoststoml.Strings(t.values[name])
+	list, ok := tomlpos.Strings(t.values[name])
 	if t.has(name) && !ok {
 		t.wrongType(name, "a list of strings")
 	}
 	return list
-}
-
-// kindOf names the type of a TOML or JSON value for a message.
-func kindOf(value any) string {
-	switch value.(type) {
-	case nil:
-		return "null"
-	case string:
-		return "a string"
-	case bool:
-		return "a boolean"
-	case int64, float64:
-		return "a number"
-	case map[string]any:
-		return "a table"
-	case []any:
-		return "a list"
-	default:
-		return "a date or time"
-	}
 }
 
 // count is "1 thing" or "n things".

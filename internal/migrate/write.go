@@ -2,16 +2,15 @@ package migrate
 
 import (
 	"bytes"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/certsd/containerd-certsd/internal/safepath"
+	"github.com/certsd/containerd-certsd/internal/wholefile"
 )
 
 // mode is that of the copied file.
@@ -153,7 +152,7 @@ func (w *writer) files(dir string, files []content) error {
 
 // create makes a directory under another name and renames it.
 func (w *writer) create(dir string, files []content) (err error) {
-	tmp := temporary(dir)
+	tmp := wholefile.Temporary(dir)
 	if err := w.do("create "+dir, func() error { return w.root.Mkdir(tmp, 0o755) }); err != nil {
 		return w.failed(dir, err)
 	}
@@ -182,7 +181,7 @@ func (w *writer) create(dir string, files []content) (err error) {
 // replace writes one file of a directory that exists.
 func (w *writer) replace(dir string, c content) (err error) {
 	file := filepath.Join(dir, c.name)
-	tmp := filepath.Join(dir, temporary(c.name))
+	tmp := filepath.Join(dir, wholefile.Temporary(c.name))
 	if err := w.unchanged(file, c.old); err != nil {
 		return err
 	}
@@ -220,23 +219,12 @@ func (w *writer) unchanged(file string, old []byte) error {
 }
 
 // put writes a new file as a whole to the disk.
-func (w *writer) put(tmp, file string, c content) (err error) {
-	var f *os.File
+func (w *writer) put(tmp, file string, c content) error {
 	create := func() error {
-		f, err = w.root.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, c.mode)
+		_, err := wholefile.Create(w.root, tmp, c.data, wholefile.Options{Mode: c.mode})
 		return err
 	}
 	if err := w.do("write "+file, create); err != nil {
-		return w.failed(file, err)
-	}
-	defer func() {
-		if err != nil {
-			_ = w.root.Remove(tmp)
-		}
-	}()
-	// The umask does not count: the mode is part of the plan.
-	_, err = f.Write(c.data)
-	if err := errors.Join(err, f.Chmod(c.mode), f.Sync(), f.Close()); err != nil {
 		return w.failed(file, err)
 	}
 	return nil
@@ -244,11 +232,7 @@ func (w *writer) put(tmp, file string, c content) (err error) {
 
 // sync puts the names in a directory on the disk.
 func (w *writer) sync(dir string) error {
-	f, err := w.root.Open(dir)
-	if err != nil {
-		return w.failed(dir, err)
-	}
-	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+	if err := wholefile.Sync(w.root, dir); err != nil {
 		return w.failed(dir, err)
 	}
 	return nil
@@ -271,9 +255,4 @@ func (w *writer) failed(name string, err error) error {
 		err = linkErr.Err
 	}
 	return fmt.Errorf("cannot write %s: %w", filepath.Join(w.output, name), err)
-}
-
-// temporary is a name that no registry has: it begins with a dot.
-func temporary(name string) string {
-	return "." + strings.TrimLeft(name, ".") + ".certsd-" + rand.Text()
 }

@@ -31,6 +31,7 @@ import (
 
 	"github.com/certsd/containerd-certsd/internal/checkedstore"
 	"github.com/certsd/containerd-certsd/internal/safepath"
+	"github.com/certsd/containerd-certsd/internal/wholefile"
 )
 
 const (
@@ -224,34 +225,6 @@ func readBounded(r io.Reader) ([]byte, error) {
 
 // replaceFile puts a file into place as a whole: whoever reads it finds the
 // former content or the new one.
-func replaceFile(path string, data []byte) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(f.Name()))
-		}
-	}()
-	_, err = f.Write(data)
-	err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close())
-	if err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(path))
-}
-
-// syncDir makes a rename last through a loss of power, where the file system
-// can do that for directories.
-func syncDir(dir string) error {
-	d, err := os.Open(dir) //nolint:gosec // the directory of the layout
-	if err != nil {
-		return err
-	}
-	_ = d.Sync()
-	return d.Close()
+func replaceFile(path string, data []byte) error {
+	return wholefile.WritePath(path, data, wholefile.Options{Mode: 0o644})
 }

@@ -1,7 +1,6 @@
 package safepath
 
 import (
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +8,8 @@ import (
 	"os"
 	"slices"
 	"syscall"
+
+	"github.com/certsd/containerd-certsd/internal/wholefile"
 )
 
 // Dir is a directory that is held open. Its files are those of its owner: no
@@ -155,8 +156,7 @@ func Private(info fs.FileInfo) bool {
 // Create writes a new file, of mode 0600. If there is one, the error is
 // fs.ErrExist.
 func (d *Dir) Create(name string, data []byte) error {
-	// A link, unlike a rename, does not replace what is there.
-	return d.write(name, data, d.owner, d.group, d.root.Link)
+	return d.write(name, data, wholefile.Options{New: true, Owner: &wholefile.Owner{UID: int(d.owner), GID: int(d.group)}})
 }
 
 // Replace writes a file, of mode 0600, whole or not at all. It gets the owner of
@@ -166,48 +166,26 @@ func (d *Dir) Replace(name, like string, data []byte) error {
 	if err != nil {
 		return err
 	}
-	uid, gid := d.owner, d.group
+	owner := wholefile.Owner{UID: int(d.owner), GID: int(d.group)}
 	if sys, ok := info.Sys().(*syscall.Stat_t); ok {
-		uid, gid = sys.Uid, sys.Gid
+		owner = wholefile.Owner{UID: int(sys.Uid), GID: int(sys.Gid)}
 	}
-	return d.write(name, data, uid, gid, d.root.Rename)
+	return d.write(name, data, wholefile.Options{Owner: &owner})
 }
 
-func (d *Dir) write(name string, data []byte, uid, gid uint32, put func(from, to string) error) (err error) {
-	tmp := "." + name + "-" + rand.Text()
-	f, err := d.root.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+func (d *Dir) write(name string, data []byte, o wholefile.Options) error {
+	if o.Owner.UID == os.Geteuid() {
+		o.Owner = nil
+	}
+	mine, err := wholefile.Place(d.root, name, data, o)
 	if err != nil {
 		return d.at(name, err)
 	}
-	defer func() {
-		err = errors.Join(err, f.Close())
-		// Renamed, it is not there any more.
-		if e := d.root.Remove(tmp); e != nil && !errors.Is(e, fs.ErrNotExist) {
-			err = errors.Join(err, e)
-		}
-	}()
-	// The one that is open, whatever its name leads to by now.
-	if int(uid) != os.Geteuid() {
-		err = f.Chown(int(uid), int(gid))
-	}
-	if err == nil {
-		_, err = f.Write(data)
-	}
-	if err = errors.Join(err, f.Sync()); err == nil {
-		err = put(tmp, name)
-	}
-	if err != nil {
-		return d.at(name, err)
-	}
-	return d.arrived(name, f)
+	return d.arrived(name, mine)
 }
 
 // arrived makes sure that it is this file that has the name now.
-func (d *Dir) arrived(name string, f *os.File) error {
-	mine, err := f.Stat()
-	if err != nil {
-		return d.at(name, err)
-	}
+func (d *Dir) arrived(name string, mine fs.FileInfo) error {
 	there, err := d.root.Lstat(name)
 	if err == nil && !os.SameFile(mine, there) {
 		return &Error{d.file(name), "was exchanged while it was written: somebody who may write in the directory is at work there"}

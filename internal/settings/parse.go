@@ -12,6 +12,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 
 	"github.com/certsd/containerd-certsd/internal/spelling"
+	"github.com/certsd/containerd-certsd/internal/tomlpos"
 )
 
 // Duration is a time.Duration that is written as "90s" or "1h30m".
@@ -85,14 +86,14 @@ func Parse(file string, data []byte, config any) error {
 	}
 	var decode *toml.DecodeError
 	if errors.As(err, &decode) {
-		line, _ := decode.Position()
-		text := strings.TrimPrefix(decode.Error(), "toml: ")
+		wrong := tomlpos.Syntax(err)
+		line, text := wrong.Line, wrong.Text
 		if key := strings.Join(decode.Key(), "."); key != "" {
 			return fmt.Errorf("%s:%d: %s: %s", file, line, key, text)
 		}
 		return fmt.Errorf("%s:%d: %s", file, line, text)
 	}
-	return fmt.Errorf("%s: %s", file, strings.TrimPrefix(err.Error(), "toml: "))
+	return fmt.Errorf("%s: %s", file, tomlpos.Syntax(err).Text)
 }
 
 func unknownKey(file string, e *toml.DecodeError, config any) error {

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/certsd/containerd-certsd/internal/wholefile"
 )
 
 // Write carries the plan out. At each moment what systemd would start has the
@@ -96,20 +98,9 @@ func (o Options) put(c Change) error {
 			return err
 		}
 	}
-	f, err := os.CreateTemp(dir, ".certsd-*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(c.New)
+	options := wholefile.Options{Mode: c.mode}
 	if c.owner != nil && os.Geteuid() == 0 {
-		err = errors.Join(err, f.Chown(int(c.owner.Uid), int(c.owner.Gid)))
+		options.Owner = &wholefile.Owner{UID: int(c.owner.Uid), GID: int(c.owner.Gid)}
 	}
-	err = errors.Join(err, f.Chmod(c.mode), f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return nil
+	return wholefile.WritePath(path, c.New, options)
 }

@@ -1,0 +1,208 @@
+// Package tomlpos reads TOML and knows where in the file each key is, which
+// go-toml does not say of what it decodes. What it says of a file is fit to print:
+// user and password are left out of keys that are addresses.
+package tomlpos
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/pelletier/go-toml/v2"
+	"github.com/pelletier/go-toml/v2/unstable"
+)
+
+// Document is a file. A key is given by its parts, from the root.
+type Document struct {
+	// Root are the values.
+	Root map[string]any
+	// FirstTable is the line of the first table header, zero if there is none.
+	FirstTable int
+
+	lines map[string]int      // by joined key
+	order map[string][]string // by joined key of a table: its keys as they come
+}
+
+// SyntaxError tells that a file is not TOML.
+type SyntaxError struct {
+	// Line is zero if it cannot be said.
+	Line int
+	Text string
+}
+
+func (e *SyntaxError) Error() string { return "invalid TOML: " + e.Text }
+
+// Parse reads a file. The error is a *[SyntaxError].
+func Parse(data []byte) (*Document, error) {
+	d := &Document{lines: map[string]int{}, order: map[string][]string{}}
+	if err := toml.Unmarshal(data, &d.Root); err != nil {
+		return nil, Syntax(err)
+	}
+	var p unstable.Parser
+	p.Reset(data)
+	var table []string
+	for p.NextExpression() {
+		switch e := p.Expression(); e.Kind {
+		case unstable.Table, unstable.ArrayTable:
+			table = d.note(&p, nil, e.Key())
+			if key := e.Key(); d.FirstTable == 0 && key.Next() {
+				d.FirstTable = p.Shape(key.Node().Raw).Start.Line
+			}
+		case unstable.KeyValue:
+			d.noteValue(&p, table, e)
+		}
+	}
+	return d, nil
+}
+
+// note records where the parts of a key are and returns its full path.
+func (d *Document) note(p *unstable.Parser, table []string, key unstable.Iterator) []string {
+	path := slices.Clone(table)
+	for key.Next() {
+		name := string(key.Node().Data)
+		parent := join(path)
+		path = append(path, name)
+		if _, known := d.lines[join(path)]; !known {
+			d.lines[join(path)] = p.Shape(key.Node().Raw).Start.Line
+			d.order[parent] = append(d.order[parent], name)
+		}
+	}
+	return path
+}
+
+func (d *Document) noteValue(p *unstable.Parser, table []string, kv *unstable.Node) {
+	path := d.note(p, table, kv.Key())
+	if value := kv.Value(); value.Kind == unstable.InlineTable {
+		for it := value.Children(); it.Next(); {
+			if it.Node().Kind == unstable.KeyValue {
+				d.noteValue(p, path, it.Node())
+			}
+		}
+	}
+}
+
+func join(path []string) string { return strings.Join(path, "\x00") }
+
+// Line is where a key is, zero if it is not there.
+func (d *Document) Line(path []string) int { return d.lines[join(path)] }
+
+// Lines are all keys, those of tables included, with their lines.
+func (d *Document) Lines() iter.Seq2[[]string, int] {
+	return func(yield func([]string, int) bool) {
+		for key, line := range d.lines {
+			if !yield(strings.Split(key, "\x00"), line) {
+				return
+			}
+		}
+	}
+}
+
+// Names are the keys of a table with these values, in the order of the file.
+func (d *Document) Names(path []string, values map[string]any) []string {
+	names := slices.Clone(d.order[join(path)])
+	// The second pass sees what the first one saw; should it ever not, no key
+	// is lost.
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return slices.DeleteFunc(names, func(name string) bool { _, found := values[name]; return !found })
+}
+
+// withUser is an address with a user, and perhaps a password.
+var (
+	withUser   = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9+.-]*://)?[^/?#]*@`)
+	userInText = regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*://)?[^\s"'/?#]+@`)
+)
+
+// Syntax is what go-toml says of a file, without its prefix and without what may be
+// a password.
+func Syntax(err error) *SyntaxError {
+	e := &SyntaxError{Text: userInText.ReplaceAllString(strings.TrimPrefix(err.Error(), "toml: "), "${1}…@")}
+	var decode *toml.DecodeError
+	if errors.As(err, &decode) {
+		e.Line, _ = decode.Position()
+	}
+	return e
+}
+
+var bareKey = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
+
+// Dotted is a key as it is written in TOML, but for what may be a password.
+func Dotted(path []string) string {
+	parts := make([]string, len(path))
+	for i, part := range path {
+		part = withUser.ReplaceAllString(part, "${1}…@")
+		if parts[i] = part; !bareKey.MatchString(part) {
+			parts[i] = Quote(part)
+		}
+	}
+	return strings.Join(parts, ".")
+}
+
+// Quote is text as a basic string of TOML.
+func Quote(text string) string {
+	var b strings.Builder
+	b.WriteByte('"')
+	for _, r := range text {
+		switch {
+		case r == '"' || r == '\\':
+			b.WriteByte('\\')
+			b.WriteRune(r)
+		case r < ' ' || r == 0x7f || r == utf8.RuneError:
+			fmt.Fprintf(&b, `\u%04X`, r)
+		default:
+			b.WriteRune(r)
+		}
+	}
+	b.WriteByte('"')
+	return b.String()
+}
+
+// Strings is a value as a list of strings, and reports whether it is one.
+func Strings(value any) ([]string, bool) {
+	items, ok := value.([]any)
+	if !ok {
+		return nil, false
+	}
+	list := make([]string, 0, len(items))
+	for _, item := range items {
+		text, ok := item.(string)
+		if !ok {
+			return nil, false
+		}
+		list = append(list, text)
+	}
+	return list, true
+}
+
+// Kind names the type of a value of TOML or JSON for a message.
+func Kind(value any) string {
+	switch value := value.(type) {
+	case nil:
+		return "null"
+	case string:
+		return "a string"
+	case bool:
+		return "a boolean"
+	case int64, float64:
+		return "a number"
+	case map[string]any:
+		return "a table"
+	case []any:
+		for _, item := range value {
+			if _, ok := item.(string); !ok {
+				return "a list with " + Kind(item)
+			}
+		}
+		return "a list of strings"
+	default:
+		return "a date or time"
+	}
+}
