@@ -31,6 +31,8 @@ CONTAINERD1_VERSION := v1.7.35
 CONTAINERD23_VERSION := v2.3.7
 CRANE_VERSION       := v0.22.1
 CRICTL_VERSION      := v1.37.0
+# Later versions of imgcrypt have no decoder in the module.
+IMGCRYPT_VERSION    := v1.1.8
 KUBELET_VERSION     := v1.37.2
 MOBY_VERSION        := v2.0.0-beta.24
 ORAS_VERSION        := v1.3.6
@@ -62,7 +64,7 @@ CYCLONEDX  := $(TOOLS)/cyclonedx-gomod-$(CYCLONEDX_VERSION)
 HELM       := $(TOOLS)/helm-$(HELM_VERSION)
 CLIENTS    := buildctl-$(BUILDKIT_VERSION) buildkitd-$(BUILDKIT_VERSION) conformance-$(CONFORMANCE_VERSION) \
 	containerd1-cri-$(CONTAINERD1_VERSION) containerd23-$(CONTAINERD23_VERSION) crane-$(CRANE_VERSION) \
-	crictl-$(CRICTL_VERSION) ctr1-$(CONTAINERD1_VERSION) ctr23-$(CONTAINERD23_VERSION) \
+	crictl-$(CRICTL_VERSION) ctddecoder-$(IMGCRYPT_VERSION) ctr1-$(CONTAINERD1_VERSION) ctr23-$(CONTAINERD23_VERSION) \
 	dockerd-$(MOBY_VERSION) kubelet-$(KUBELET_VERSION) oras-$(ORAS_VERSION) regctl-$(REGCTL_VERSION) \
 	shim1-$(CONTAINERD1_VERSION) shim23-$(CONTAINERD23_VERSION)
 
@@ -269,6 +271,7 @@ $(CYCLONEDX):
 clients: $(addprefix $(TOOLS)/,$(CLIENTS)) ## build the clients and stock daemons that the scenarios use into .cache/bin
 	@mkdir -p bin/clients bin/stock/1.7 bin/stock/2.3
 	@for client in $(CLIENTS); do ln -sfn $(TOOLS)/$$client bin/clients/$${client%%-*}; done
+	@ln -sfn ctddecoder bin/clients/ctd-decoder
 	@for stock in 1.7:1 2.3:23; do for program in containerd:containerd ctr:ctr shim:containerd-shim-runc-v2; do \
 		ln -sfn ../../clients/$${program%:*}$${stock#*:} bin/stock/$${stock%:*}/$${program#*:}; \
 	done; done
@@ -325,6 +328,10 @@ $(TOOLS)/kubelet-v1.%:
 		$(GO) build -buildvcs=false -ldflags '-w -X k8s.io/component-base/version.gitVersion=v1.$*' \
 		-o $(TOOLS)/new/$(notdir $@) k8s.io/kubernetes/cmd/kubelet
 	mv $(TOOLS)/new/$(notdir $@) $@
+
+# What containerd decrypts layers with.
+$(TOOLS)/ctddecoder-%:
+	$(call client,github.com/containerd/imgcrypt,$*,cmd/ctd-decoder)
 
 $(TOOLS)/dockerd-%:
 	$(call client,github.com/moby/moby/v2,$*,cmd/dockerd)

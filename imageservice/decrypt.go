@@ -3,11 +3,16 @@ package imageservice
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
 
 	"github.com/containerd/containerd/v2/core/diff"
 	"github.com/containerd/typeurl/v2"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"google.golang.org/protobuf/types/known/anypb"
+
+	"github.com/certsd/containerd-certsd/resolver"
 )
 
 // decoders are the stream processors of containerd's default configuration that
@@ -25,7 +30,10 @@ const payloadURL = "io.containerd.ocicrypt.v1.Payload"
 
 // withDecryption lets containerd decrypt layers as it does for CRI, by its key
 // model "node": without keys but those of the node.
-func withDecryption(_ context.Context, layer ocispec.Descriptor, c *diff.ApplyConfig) error {
+func (in *delivery) withDecryption(_ context.Context, layer ocispec.Descriptor, c *diff.ApplyConfig) error {
+	if strings.HasSuffix(layer.MediaType, "+encrypted") {
+		in.encrypted.Store(true)
+	}
 	value, err := json.Marshal(payload{Descriptor: layer})
 	if err != nil {
 		return err
@@ -37,4 +45,15 @@ func withDecryption(_ context.Context, layer ocispec.Descriptor, c *diff.ApplyCo
 		c.ProcessorPayloads[id] = &anypb.Any{TypeUrl: payloadURL, Value: value}
 	}
 	return nil
+}
+
+// explained says of layers that may not have been decrypted that they had to be:
+// what containerd says of it may be no more than that a diff ID is wrong.
+func (in *delivery) explained(err error) error {
+	var registry *resolver.Error
+	var idle *NoProgressError
+	if !in.encrypted.Load() || errors.As(err, &registry) || errors.As(err, &idle) || errors.Is(err, context.Canceled) {
+		return err
+	}
+	return fmt.Errorf("%w (its layers are encrypted: containerd decrypts them with the keys of this node, in /etc/containerd/ocicrypt/keys where its stream_processors name no other place)", err)
 }

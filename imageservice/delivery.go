@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"sync/atomic"
 
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/images"
@@ -24,6 +25,8 @@ type delivery struct {
 	how     configuration
 	// node has credentials where the request has none, nil for none.
 	node func(ctx context.Context, host, repository string) (user, secret string, err error)
+	// encrypted is set once a layer is.
+	encrypted atomic.Bool
 }
 
 func (in *delivery) deliver(ctx context.Context) (Image, error) {
@@ -32,7 +35,7 @@ func (in *delivery) deliver(ctx context.Context) (Image, error) {
 	watched, watch := watchProgress(ctx, in.request.ref, in.how.progressTimeout)
 	pulled, err := in.target.client.Pull(watched, in.request.ref, in.options(watched, watch, snapshotter, labels)...)
 	if err = watch.end(err); err != nil {
-		return Image{}, err
+		return Image{}, in.explained(err)
 	}
 	config, err := pulled.Config(ctx)
 	if err != nil {
@@ -71,7 +74,7 @@ func (in *delivery) options(ctx context.Context, watch *progressWatch, snapshott
 func (in *delivery) unpackOptions() []containerd.UnpackOpt {
 	options := []containerd.UnpackOpt{containerd.WithUnpackDuplicationSuppressor(&in.target.unpacks)}
 	if in.how.decrypts {
-		options = append(options, containerd.WithUnpackApplyOpts(withDecryption))
+		options = append(options, containerd.WithUnpackApplyOpts(in.withDecryption))
 	}
 	return options
 }

@@ -3,8 +3,17 @@
 package integration
 
 import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 
+	containerd "github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/remotes/docker"
+	"github.com/containerd/containerd/v2/core/remotes/docker/config"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
@@ -36,7 +45,9 @@ func criNeeds(time string) benchNeeds {
 }
 
 // benchCRI pulls an image of that many layers by both ways, and removes it after
-// each pull if that is wanted.
+// each pull if that is wanted. Then containerd's own client takes its turn, too,
+// and what all processes use is measured: ratios of processor time hold on a busy
+// machine as well.
 func benchCRI(b *testing.B, r *rig, layers int, size int64, remove bool) {
 	img, err := randomImage(layers, size)
 	if err != nil {
@@ -63,13 +74,89 @@ func benchCRI(b *testing.B, r *rig, layers int, size int64, remove bool) {
 	if !remove {
 		certsd.Run()
 	}
-	runs := benchtest.Turns(b, stock, certsd)
+	contenders := []benchtest.Contender{stock, certsd}
+	if remove {
+		contenders = append(contenders, clientContender(b, d.address))
+	}
+	used := processors(contenders)
+	runs := benchtest.Turns(b, contenders...)
 	b.ReportMetric(runs.Ratio("certsd", "stock"), "certsd/stock")
+	if remove {
+		b.ReportMetric(runs.Ratio("client", "stock"), "client/stock")
+	}
+	for name, seconds := range used { // the first is that of the round that does not count
+		b.ReportMetric(benchtest.Median((*seconds)[1:]), name+"-cpu-s")
+	}
 	peak, err := service.memory()
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.ReportMetric(peak, "peak-MiB")
+}
+
+// clientContender pulls the image as any client of containerd's does, by its
+// library and its resolver, and removes it: what a pull costs whose bytes go
+// through containerd's socket.
+func clientContender(b *testing.B, address string) benchtest.Contender {
+	client, err := containerd.New(address, containerd.WithDefaultNamespace("bench"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = client.Close() })
+	ref := benchHost + "/big:1"
+	return benchtest.Contender{
+		Name: "client",
+		Run: func() {
+			hosts := config.ConfigureHosts(b.Context(), config.HostOptions{HostDir: config.HostDirFromRoot(certsDir)})
+			_, err := client.Pull(b.Context(), ref, containerd.WithPullUnpack,
+				containerd.WithResolver(docker.NewResolver(docker.ResolverOptions{Hosts: hosts})))
+			if err != nil {
+				b.Fatal(err)
+			}
+		},
+		After: func() {
+			if err := client.ImageService().Delete(b.Context(), ref, images.SynchronousDelete()); err != nil {
+				b.Fatal(err)
+			}
+		},
+	}
+}
+
+// processors lets each contender note the processor time, in seconds, that all
+// processes of the machine have used in each of its runs.
+func processors(contenders []benchtest.Contender) map[string]*[]float64 {
+	used := map[string]*[]float64{}
+	for i := range contenders {
+		c := &contenders[i]
+		run, seconds := c.Run, new([]float64)
+		used[c.Name] = seconds
+		c.Run = func() {
+			before := machineSeconds()
+			run()
+			*seconds = append(*seconds, machineSeconds()-before)
+		}
+	}
+	return used
+}
+
+// machineSeconds is the processor time that the processes of the machine have
+// used.
+func machineSeconds() (seconds float64) {
+	const tick = 100 // USER_HZ
+	files, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			continue // it has ended
+		}
+		// The name may have spaces.
+		fields := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
+		for _, field := range fields[11:13] {
+			ticks, _ := strconv.ParseFloat(field, 64)
+			seconds += ticks / tick
+		}
+	}
+	return seconds
 }
 
 // push puts an image where the benchmarks pull it.

@@ -89,9 +89,13 @@ func TestPackagesAreInstalledByCI(t *testing.T) {
 	}
 }
 
-// condition is what scripts may ask for: [installed:PROGRAM]. Where nothing may
-// be skipped, a program that is not there is an error.
+// condition is what scripts may ask for: [stock:LINE], which containerd it is,
+// and [installed:PROGRAM]. Where nothing may be skipped, a program that is not
+// there is an error.
 func condition(cond string) (bool, error) {
+	if line, ok := strings.CutPrefix(cond, "stock:"); ok {
+		return line == os.Getenv(stockVariable), nil
+	}
 	name, ok := strings.CutPrefix(cond, "installed:")
 	if !ok {
 		return false, fmt.Errorf("unknown condition %q", cond)
