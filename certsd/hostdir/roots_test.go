@@ -42,6 +42,25 @@ func TestCheckRoots(t *testing.T) {
 	}
 }
 
+func TestPodmanRoots(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		goos string
+		env  map[string]string
+		want []string
+	}{
+		{"linux", map[string]string{"HOME": "/root", "XDG_CONFIG_HOME": "/x"}, []string{"/root/.config/containers/certs.d", "/etc/containers/certs.d"}},
+		{"linux", map[string]string{"HOME": "relative"}, []string{"/etc/containers/certs.d"}},
+		{"linux", nil, []string{"/etc/containers/certs.d"}},
+		{"windows", map[string]string{"HOME": "/root"}, nil},
+	} {
+		got := podmanRoots(tt.goos, func(name string) string { return tt.env[name] })
+		if diff := cmp.Diff(tt.want, []string(got)); diff != "" {
+			t.Errorf("roots (-want +got):\n%s", diff)
+		}
+	}
+}
+
 func TestDefaultRoots(t *testing.T) {
 	t.Parallel()
 	system := []string{"/etc/containerd/certs.d", "/etc/docker/certs.d"}

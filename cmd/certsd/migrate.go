@@ -13,7 +13,7 @@ import (
 	"github.com/certsd/containerd-certsd/internal/safetext"
 )
 
-const migrateDescription = `Reads certs.d directories of Docker's layout, the deprecated registry keys of containerd's CRI plugin (mirrors, configs) and
+const migrateDescription = `Reads certs.d directories of Docker's layout, Docker's and Podman's, the deprecated registry keys of containerd's CRI plugin (mirrors, configs) and
 Docker's daemon.json (registry-mirrors, insecure-registries), and prints the hosts.toml files that say the same, as a diff
 against what is there. What hosts.toml cannot say, and what is left to do, is listed on standard error.
 
@@ -46,7 +46,7 @@ func migrateCommand(stdout, stderr io.Writer) *cli.Command {
 		OnUsageError: usage,
 		Flags: []cli.Flag{
 			&cli.StringFlag{
-				Name: "root", Usage: "read the certs.d directories in `LIST`, separated as in $PATH (default: " + certsd.DefaultRoots().String() + ")",
+				Name: "root", Usage: "read the certs.d directories in `LIST`, separated as in $PATH (default: " + certsd.DefaultRoots().String() + ", and Podman's: /etc/containers/certs.d and ~/.config/containers/certs.d)",
 				Destination: &root, Validator: rootList,
 			},
 			&cli.StringSliceFlag{

@@ -35,6 +35,7 @@ func (c *Checker) All(ctx context.Context) (*Report, error) {
 	}
 	err := g.Wait()
 	report.Findings, report.Expiring = c.general()
+	report.Findings = append(report.Findings, c.podmanAlone(names)...)
 	if len(names) == 0 && unlisted == nil {
 		report.Findings = append(report.Findings, c.noDirectories())
 	}

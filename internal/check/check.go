@@ -69,6 +69,8 @@ type Checker struct {
 	limit time.Duration
 	since func(time.Time) time.Duration
 	asks  func(ctx context.Context, what string)
+	// podman are Podman's directories, nil for hostdir.PodmanRoots.
+	podman certsd.Roots
 	// euid is os.Geteuid where it is nil.
 	euid func() int
 
@@ -116,6 +118,7 @@ func (c *Checker) Registry(ctx context.Context, target string) (*Registry, error
 		}
 	}
 	r.staleCopies()
+	r.asPodman()
 	r.conclude()
 	r.asDocker()
 	config, _ := c.containerdConfig()

@@ -75,6 +75,7 @@ const (
 	DockerConfig        Code = "docker-config"
 	DockerInsecure      Code = "docker-insecure"
 	DockerMirror        Code = "docker-mirror"
+	PodmanDirectory     Code = "podman-directory"
 )
 
 const (

@@ -18,13 +18,13 @@ import (
 	"slices"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/certsd/hostdir"
 )
 
 // Options say what to read and what to write. The zero value reads and writes
 // what containerd and Docker read where nobody says otherwise.
 type Options struct {
-	// Roots are the certs.d directories to read. nil means
-	// certsd.DefaultRoots.
+	// Roots are the certs.d directories to read. nil means [DefaultRoots].
 	Roots certsd.Roots
 	// Configs are the configurations of containerd and Docker daemons, told
 	// apart by their content: JSON is Docker's. Of several files of one kind, a
@@ -35,6 +35,11 @@ type Options struct {
 	// Output is the root to write. Empty means the first of
 	// certsd.DefaultRoots.
 	Output string
+}
+
+// DefaultRoots are those of containerd and Docker, and then Podman's.
+func DefaultRoots() certsd.Roots {
+	return append(certsd.DefaultRoots(), hostdir.PodmanRoots()...)
 }
 
 // DefaultOutput is the root that is written if none is named.
@@ -76,7 +81,7 @@ func userConfig(getenv func(string) string) string {
 // registry is a note of the plan instead.
 func New(o Options) (*Plan, error) {
 	if o.Roots == nil {
-		o.Roots = certsd.DefaultRoots()
+		o.Roots = DefaultRoots()
 	}
 	if o.Output == "" {
 		o.Output = DefaultOutput()

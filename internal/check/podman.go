@@ -1,0 +1,148 @@
+package check
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/certsd/hostdir"
+	"github.com/certsd/containerd-certsd/certsd/hostname"
+	"github.com/certsd/containerd-certsd/internal/plainfile"
+)
+
+// maxSaid bounds what a finding names.
+const maxSaid = 8
+
+// podmans are the directories of Podman that are not searched.
+func (c *Checker) podmans() certsd.Roots {
+	podman := c.podman
+	if podman == nil {
+		podman = hostdir.PodmanRoots()
+	}
+	searched := c.roots()
+	return slices.DeleteFunc(slices.Clone(podman), func(root string) bool {
+		return slices.ContainsFunc(searched, func(other string) bool { return other == root || sameFile(other, root) })
+	})
+}
+
+func sameFile(a, b string) bool {
+	x, errX := os.Stat(a)
+	y, errY := os.Stat(b)
+	return errX == nil && errY == nil && os.SameFile(x, y)
+}
+
+// asPodman finds that Podman has a directory for the registry, or for an endpoint
+// of it, with certificates that no directory has which is searched.
+func (r *run) asPodman() {
+	hosts := []string{r.inspection.Name}
+	if r.inspection.Host != nil {
+		for _, e := range r.inspection.Host.Endpoints {
+			if !slices.Contains(hosts, e.Host) {
+				hosts = append(hosts, e.Host)
+			}
+		}
+	}
+	for _, root := range r.podmans() {
+		for _, host := range hosts {
+			for _, name := range hostname.Directories(host) {
+				if dir := filepath.Join(root, name); isDir(dir) {
+					r.podmanHas(root, dir)
+				}
+			}
+		}
+	}
+}
+
+func (r *run) podmanHas(root, dir string) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return
+	}
+	var only []string
+	for _, entry := range entries {
+		ext := filepath.Ext(entry.Name())
+		if (ext == ".crt" || ext == ".cert") && len(only) < maxSaid && !r.searchedHas(filepath.Join(dir, entry.Name())) {
+			only = append(only, entry.Name())
+		}
+	}
+	if len(only) == 0 {
+		return
+	}
+	r.find(Finding{
+		Severity: isWarning, Code: PodmanDirectory, Where: dir,
+		Message: "Podman, Skopeo and CRI-O read it for this registry; it is not searched, and no directory that is has its " + strings.Join(only, ", "),
+		Next:    r.nextForPodman(root),
+	})
+}
+
+func (c *Checker) nextForPodman(root string) string {
+	list := append(slices.Clone(c.roots()), root).String()
+	return fmt.Sprintf("certsd migrate shows how it belongs into %s; or have it searched, too: --root %s, config_path = %q", c.firstRoot(), shellWord(list), list)
+}
+
+func (c *Checker) firstRoot() string {
+	if roots := c.roots(); len(roots) > 0 {
+		return roots[0]
+	}
+	return "a certs.d directory"
+}
+
+// searchedHas reports whether a directory that counts has a file of the same
+// content.
+func (r *run) searchedHas(path string) bool {
+	want, err := plainfile.Read(path)
+	if err != nil {
+		return false
+	}
+	for _, candidate := range r.inspection.Candidates {
+		if candidate.State != hostdir.Used {
+			continue
+		}
+		for _, name := range candidate.Files {
+			if filepath.Ext(name) != filepath.Ext(path) {
+				continue
+			}
+			if data, err := plainfile.Read(filepath.Join(candidate.Path, name)); err == nil && bytes.Equal(bytes.TrimSpace(data), bytes.TrimSpace(want)) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// podmanAlone finds, where all registries are checked, those that have a directory
+// of Podman's and no other: they are not among those that are checked.
+func (c *Checker) podmanAlone(names []string) []Finding {
+	var findings []Finding
+	for _, root := range c.podmans() {
+		entries, err := os.ReadDir(root)
+		if err != nil {
+			continue
+		}
+		var alone []string
+		for _, entry := range entries {
+			name, err := hostname.OfDirectory(entry.Name())
+			if err == nil && !slices.Contains(names, name) && isDir(filepath.Join(root, entry.Name())) {
+				alone = append(alone, name)
+			}
+		}
+		if len(alone) == 0 {
+			continue
+		}
+		slices.Sort(alone)
+		said := strings.Join(alone[:min(len(alone), maxSaid)], ", ")
+		if more := len(alone) - maxSaid; more > 0 {
+			said += fmt.Sprintf(" and %d more", more)
+		}
+		findings = append(findings, Finding{
+			Severity: isWarning, Code: PodmanDirectory, Where: root,
+			Message: "Podman, Skopeo and CRI-O read it; it is not searched, and has directories for registries that have none elsewhere: " + said,
+			Next:    c.nextForPodman(root),
+		})
+	}
+	return findings
+}
