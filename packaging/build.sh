@@ -80,6 +80,7 @@ for arch in $ARCHES; do
 done
 
 image
+chart
 
 cd "$dist"
 SIGNING_KEY=$SIGNING_KEY "$root/packaging/sign.sh"

@@ -113,3 +113,42 @@ kill $containerd; wait || true`)
 		}
 	}
 }
+
+// TestChart holds that the packaged chart is for the image of the same build, and
+// that its documents lead somewhere.
+func TestChart(t *testing.T) {
+	t.Parallel()
+	archive := one(t, "a", "certsd-*.tgz")
+	dir := t.TempDir()
+	output(t, "tar", "-xzf", archive, "-C", dir)
+	golden(t, "chart.tgz", output(t, "sh", "-c", `cd "$1" && find . -type f -printf '%m %P\n' | sort -k2`, "sh", dir))
+	version := strings.TrimSuffix(strings.TrimPrefix(filepath.Base(archive), "certsd-"), ".tgz")
+	read := func(name string) string {
+		text, err := os.ReadFile(filepath.Join(dir, "certsd", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	expect(t, "Chart.yaml", read("Chart.yaml"), "\nversion: "+version+"\n", "\nappVersion: "+version+"\n")
+	alerts, err := os.ReadFile("../docs/alerts.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if read("files/alerts.yaml") != string(alerts) {
+		t.Error("the alerts are others than those of the documents")
+	}
+	for _, name := range []string{"README.md", "values.schema.json"} {
+		if text := read(name); strings.Contains(text, "](../") || !strings.Contains(text, "/blob/") {
+			t.Errorf("%s leads to files that are not there", name)
+		}
+	}
+	var found struct{ Labels map[string]string }
+	text := output(t, "skopeo", "inspect", "oci-archive:"+one(t, "a", "certsd_*_oci.tar"))
+	if err := json.Unmarshal([]byte(text), &found); err != nil {
+		t.Fatal(err)
+	}
+	if image := found.Labels["org.opencontainers.image.version"]; image != version {
+		t.Errorf("the chart is for %s, the image is %s", version, image)
+	}
+}
