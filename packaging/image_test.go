@@ -91,8 +91,13 @@ $run "$image" demo /certsd gateway --help
 mkdir -p /tmp/certs.d/registry.example /tmp/state
 chown 65532:65532 /tmp/state
 chmod 700 /tmp/state
+# As the kubelet mounts a Secret for a pod with fsGroup.
+echo a-secret-of-the-cluster >/tmp/secret
+chown 0:65532 /tmp/secret
+chmod 440 /tmp/secret
 $run --mount type=bind,src=/tmp/certs.d,dst=/etc/containerd/certs.d,options=rbind:ro \
-	--mount type=bind,src=/tmp/state,dst=/var/lib/certsd/gateway,options=rbind:rw "$image" gateway >/tmp/gateway.log 2>&1 &
+	--mount type=bind,src=/tmp/state,dst=/var/lib/certsd/gateway,options=rbind:rw \
+	--mount type=bind,src=/tmp/secret,dst=/var/lib/certsd/gateway/secret,options=rbind:ro "$image" gateway >/tmp/gateway.log 2>&1 &
 gateway=$!
 until (exec 3<>/dev/tcp/127.0.0.1/5999) 2>/dev/null; do
 	kill -0 $gateway || { cat /tmp/gateway.log; exit 1; }
@@ -101,13 +106,15 @@ done
 exec 3<>/dev/tcp/127.0.0.1/5999
 printf 'GET /readyz HTTP/1.0\r\n\r\n' >&3
 head -n 1 <&3
+exec 3<>/dev/tcp/127.0.0.1/5999
+printf 'GET /v2/ HTTP/1.0\r\nX-Certsd-Token: a-secret-of-the-cluster\r\n\r\n' >&3
+echo "with the secret: $(head -n 1 <&3)"
 grep ^Uid: /proc/$(ctr tasks ls | awk '$1 == "gateway" { print $2 }')/status
-stat -c '%n %a %u' /tmp/state/secret
 ctr tasks kill gateway
 wait $gateway || echo "ended with $?"
 kill $containerd; wait || true`)
 		expect(t, name, out, "it is ghcr.io/certsd/certsd:", "certsd version ", "serve registries", "HTTP/1.0 200 OK",
-			"Uid:\t65532\t65532\t65532\t65532", "/tmp/state/secret 600 65532")
+			"Uid:\t65532\t65532\t65532\t65532", "with the secret: HTTP/1.0 200 OK")
 		if strings.Contains(out, "ended with") {
 			t.Errorf("%s: SIGTERM does not end it as asked:\n%s", name, out)
 		}
