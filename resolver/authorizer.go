@@ -2,14 +2,12 @@ package resolver
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
 	"sync"
 
 	"github.com/containerd/containerd/v2/core/remotes/docker"
-	"github.com/containerd/errdefs"
 
 	"github.com/certsd/containerd-certsd/certsd"
 	"github.com/certsd/containerd-certsd/certsd/hostname"
@@ -34,40 +32,6 @@ type authorizer struct {
 	byIdentity map[*certsd.Identity]*shared
 }
 
-// shared is a docker authorizer that requests use one at a time: they wait for
-// a token while another one fetches it. docker's own way to wait gives all of
-// them the error of one that has given up, also those who come later.
-type shared struct {
-	inner docker.Authorizer
-	// turn is held by one request.
-	turn chan struct{}
-	// over tells that there is no token, err why. They are guarded by turn.
-	over bool
-	err  error
-
-	// mu guards given: what requests were authorized with.
-	mu    sync.Mutex
-	given map[string]bool
-}
-
-// maxGiven bounds the tokens that are known again: one for each scope.
-const maxGiven = 64
-
-func (s *shared) gave(authorization string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.given) >= maxGiven {
-		clear(s.given)
-	}
-	s.given[authorization] = true
-}
-
-func (s *shared) hasGiven(authorization string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.given[authorization]
-}
-
 var _ docker.Authorizer = (*authorizer)(nil)
 
 func newAuthorizer(bound *certsd.EndpointTransport, e *certsd.Endpoint, client *http.Client, credentials credentials, mayGrant func(target, realm *url.URL) bool) *authorizer {
@@ -86,7 +50,7 @@ func newAuthorizer(bound *certsd.EndpointTransport, e *certsd.Endpoint, client *
 			)
 		},
 		byIdentity: map[*certsd.Identity]*shared{},
-		strangers:  &strangers{client: &tokens, mayGrant: mayGrant, byOrigin: map[string]docker.Authorizer{}},
+		strangers:  &strangers{client: &tokens, mayGrant: mayGrant, byOrigin: map[string]*shared{}},
 	}
 }
 
@@ -154,27 +118,7 @@ func (a *authorizer) Authorize(ctx context.Context, req *http.Request) error {
 	if s == nil {
 		return nil
 	}
-	select {
-	case s.turn <- struct{}{}:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	defer func() { <-s.turn }()
-	if s.over {
-		return s.err
-	}
-	err := s.inner.Authorize(ctx, req)
-	if err == nil {
-		s.gave(req.Header.Get("Authorization"))
-		return nil
-	}
-	a.forget(identity, s)
-	s.over = true
-	if ctx.Err() == nil {
-		// Those who wait have nothing better to expect.
-		s.err = err
-	}
-	return err
+	return s.authorize(ctx, req, func() { a.forget(identity, s) })
 }
 
 // AddResponses implements docker.Authorizer. A token that is answered 401 is
@@ -187,32 +131,19 @@ func (a *authorizer) AddResponses(ctx context.Context, responses []*http.Respons
 		return a.strangers.addResponses(ctx, responses)
 	}
 	identity := a.preferred(last.Request)
-	refused := last.Request.Header.Get("Authorization")
-	if s := a.challenged(identity); s != nil && s.hasGiven(refused) {
-		if challenges(responses) > 1 {
-			return fmt.Errorf("%s refuses what it asked for: %w", last.Request.URL.Host, errdefs.ErrNotImplemented)
+	if s := a.challenged(identity); s != nil {
+		if again, err := s.refused(responses, func() { a.forget(identity, s) }); again || err != nil {
+			return err
 		}
-		a.forget(identity, s)
 	}
 	a.mu.Lock()
 	s, ok := a.byIdentity[identity]
 	if !ok {
-		s = &shared{inner: a.create(), turn: make(chan struct{}, 1), given: map[string]bool{}}
+		s = newShared(a.create())
 		a.byIdentity[identity] = s
 	}
 	a.mu.Unlock()
 	return s.inner.AddResponses(ctx, responses)
-}
-
-// challenges counts the answers of 401.
-func challenges(responses []*http.Response) int {
-	n := 0
-	for _, r := range responses {
-		if r.StatusCode == http.StatusUnauthorized {
-			n++
-		}
-	}
-	return n
 }
 
 // challenged is what to authorize a request with, nil for nothing.

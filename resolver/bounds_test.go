@@ -257,63 +257,6 @@ func TestHeadersAreBounded(t *testing.T) {
 	}
 }
 
-// TestEndedTokenIsForgotten after a 401, once: by containerd's requests and by
-// the resolver's own.
-func TestEndedTokenIsForgotten(t *testing.T) {
-	t.Parallel()
-	for name, ask := range ways {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			var mu sync.Mutex
-			tokens, valid := 0, true
-			server := newRegistry(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-				mu.Lock()
-				defer mu.Unlock()
-				tokens++
-				_, _ = fmt.Fprintf(w, `{"token":"t%d"}`, tokens)
-			}))
-			r := newRegistry(t, nil)
-			r.Push(t, "app:1", 1)
-			r.Guard(func(w http.ResponseWriter, req *http.Request, _ string) bool {
-				mu.Lock()
-				defer mu.Unlock()
-				if valid && req.Header.Get("Authorization") == fmt.Sprintf("Bearer t%d", tokens) {
-					return false
-				}
-				w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer realm="https://%s/token",service="r",error="invalid_token"`, server.Host))
-				w.WriteHeader(http.StatusUnauthorized)
-				return true
-			})
-			root := t.TempDir()
-			r.Dir(t, root)
-			server.Dir(t, root)
-			res := resolver.New(resolver.Options{Hosts: newHosts(t, root)})
-			after := func(what string, want int, fails bool) {
-				t.Helper()
-				if err := ask(t.Context(), res, r.Host); (err != nil) != fails {
-					t.Errorf("%s: %v", what, err)
-				}
-				mu.Lock()
-				defer mu.Unlock()
-				if tokens != want {
-					t.Errorf("%s: %d tokens were asked for, want %d", what, tokens, want)
-				}
-			}
-			after("first", 1, false)
-			after("again", 1, false)
-			mu.Lock()
-			tokens++ // another process has the newest one now
-			mu.Unlock()
-			after("when it is no longer accepted", 3, false)
-			after("again", 3, false)
-			mu.Lock()
-			valid = false
-			mu.Unlock()
-			after("when none is accepted", 4, true)
-		})
-	}
-}
-
 // TestURLsInPlainHTTPArePassedOver for an image of a registry behind TLS.
 func TestURLsInPlainHTTPArePassedOver(t *testing.T) {
 	t.Parallel()

@@ -26,9 +26,9 @@ type strangers struct {
 
 	// mu guards byOrigin.
 	mu sync.Mutex
-	// byOrigin are docker's authorizers without credentials, by SCHEME://HOST;
-	// nil for a target that once named a token server it must not.
-	byOrigin map[string]docker.Authorizer
+	// byOrigin have no credentials, by SCHEME://HOST; nil for a target that once
+	// named a token server it must not.
+	byOrigin map[string]*shared
 }
 
 // maxStrangers bounds strangers.byOrigin: servers name them.
@@ -37,14 +37,12 @@ const maxStrangers = 64
 // authorize adds the token of the target of a redirect, if there is one. What
 // the request had so far is of whoever redirected.
 func (s *strangers) authorize(ctx context.Context, req *http.Request) error {
-	s.mu.Lock()
-	a := s.byOrigin[originText(req.URL)]
-	s.mu.Unlock()
+	a := s.challenged(req.URL)
 	if a == nil {
 		return nil
 	}
 	req.Header.Del("Authorization")
-	if err := a.Authorize(ctx, req); err != nil {
+	if err := a.authorize(ctx, req, func() { s.forget(req.URL, a) }); err != nil {
 		return fmt.Errorf("token of %s, where a redirect leads: %w", req.URL.Host, err)
 	}
 	if strings.HasPrefix(req.Header.Get("Authorization"), "Bearer ") {
@@ -53,11 +51,31 @@ func (s *strangers) authorize(ctx context.Context, req *http.Request) error {
 	return nil
 }
 
-// addResponses takes the challenge of the target of a redirect. A password is no
-// answer to it: nobody gave one for this host.
+func (s *strangers) challenged(target *url.URL) *shared {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.byOrigin[originText(target)]
+}
+
+func (s *strangers) forget(target *url.URL, a *shared) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.byOrigin[originText(target)] == a {
+		delete(s.byOrigin, originText(target))
+	}
+}
+
+// addResponses takes the challenge of the target of a redirect, as authorizer does
+// those of the registry. A password is no answer to it: nobody gave one for this
+// host.
 func (s *strangers) addResponses(ctx context.Context, responses []*http.Response) error {
 	last := responses[len(responses)-1]
 	target := last.Request.URL
+	if a := s.challenged(target); a != nil {
+		if again, err := a.refused(responses, func() { s.forget(target, a) }); again || err != nil {
+			return err
+		}
+	}
 	realm := bearerRealm(last.Header)
 	s.mu.Lock()
 	a, seen := s.byOrigin[originText(target)]
@@ -68,18 +86,18 @@ func (s *strangers) addResponses(ctx context.Context, responses []*http.Response
 		}
 		a = nil
 	case !seen && len(s.byOrigin) < maxStrangers:
-		a = docker.NewDockerAuthorizer(docker.WithAuthClient(&http.Client{
+		a = newShared(docker.NewDockerAuthorizer(docker.WithAuthClient(&http.Client{
 			Transport: s.client.Transport,
 			// It could lead to the registry, which has certificates of its own.
 			CheckRedirect: sameOriginOnly,
-		}))
+		})))
 		s.byOrigin[originText(target)] = a
 	}
 	s.mu.Unlock()
 	if a == nil {
 		return fmt.Errorf("%s, where a redirect leads, wants to know who asks: %w", target.Host, errdefs.ErrNotImplemented)
 	}
-	return a.AddResponses(ctx, responses)
+	return a.inner.AddResponses(ctx, responses)
 }
 
 func sameOriginOnly(req *http.Request, via []*http.Request) error {

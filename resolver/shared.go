@@ -1,0 +1,106 @@
+package resolver
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"sync"
+
+	"github.com/containerd/containerd/v2/core/remotes/docker"
+	"github.com/containerd/errdefs"
+
+	"github.com/certsd/containerd-certsd/certsd/hostname"
+)
+
+// shared is a docker authorizer that requests use one at a time: they wait for
+// a token while another one fetches it. docker's own way to wait gives all of
+// them the error of one that has given up, also those who come later.
+type shared struct {
+	inner docker.Authorizer
+	// turn is held by one request.
+	turn chan struct{}
+	// over tells that there is no token, err why. They are guarded by turn.
+	over bool
+	err  error
+
+	// mu guards given: what requests were authorized with.
+	mu    sync.Mutex
+	given map[string]bool
+}
+
+func newShared(inner docker.Authorizer) *shared {
+	return &shared{inner: inner, turn: make(chan struct{}, 1), given: map[string]bool{}}
+}
+
+// authorize adds a token, or a password, to a request. After an error nobody is to
+// begin with it any more: forget is called before others have their turn.
+func (s *shared) authorize(ctx context.Context, req *http.Request, forget func()) error {
+	select {
+	case s.turn <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-s.turn }()
+	if s.over {
+		return s.err
+	}
+	err := s.inner.Authorize(ctx, req)
+	if err == nil {
+		s.gave(req.Header.Get("Authorization"))
+		return nil
+	}
+	forget()
+	s.over = true
+	if ctx.Err() == nil {
+		// Those who wait have nothing better to expect.
+		s.err = err
+	}
+	return err
+}
+
+// refused looks at what the last answer, a 401, was given for. What came from here
+// is forgotten, by forget, the first time, and the end of it the second. What did
+// not has been replaced by now: the request is to be made again.
+func (s *shared) refused(responses []*http.Response, forget func()) (again bool, err error) {
+	last := responses[len(responses)-1].Request
+	authorization := last.Header.Get("Authorization")
+	switch {
+	case authorization == "":
+		return false, nil
+	case !s.hasGiven(authorization):
+		return true, nil
+	case challenges(responses) > 1:
+		return false, fmt.Errorf("%s refuses what it asked for: %w", last.URL.Host, errdefs.ErrNotImplemented)
+	}
+	forget()
+	return false, nil
+}
+
+// challenges counts the answers of 401 by the server of the last.
+func challenges(responses []*http.Response) int {
+	n := 0
+	for _, r := range responses {
+		if r.StatusCode == http.StatusUnauthorized && hostname.SameOrigin(r.Request.URL, responses[len(responses)-1].Request.URL) {
+			n++
+		}
+	}
+	return n
+}
+
+// maxGiven bounds the tokens that are known again: one for each scope.
+const maxGiven = 64
+
+func (s *shared) gave(authorization string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.given) >= maxGiven {
+		clear(s.given)
+	}
+	s.given[authorization] = true
+}
+
+func (s *shared) hasGiven(authorization string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.given[authorization]
+}
