@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"io"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -105,6 +106,68 @@ func TestWhatIsReadStays(t *testing.T) {
 	}
 	if size := g.onDisk(t); size != 0 {
 		t.Errorf("%d bytes are left", size)
+	}
+}
+
+// TestSlowReaderKeepsItsImage, however long ago it asked: others that need the room
+// do not get it, and what it asks for next is there.
+func TestSlowReaderKeepsItsImage(t *testing.T) {
+	t.Parallel()
+	for name, wanted := range map[string]string{"all of a blob": "", "the rest of one": "bytes=1-"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := newArchive(t)
+			a.Add("library/app", "1", noise(20<<10), noise(16<<20)) // more than is under way in a connection
+			a.Add("library/other", "1", noise(20<<10))
+			g := newGateway(t, nil, a)
+			contents := g.contents(t, a.Host, "library/app", g.pull(t, a.Host, "library/app", "1").Digest)
+			g.handler.flights.wait.Wait()
+			path := func(d digest.Digest) string {
+				return "/v2/library/app/blobs/" + d.String() + "?ns=" + a.Host
+			}
+			var large digest.Digest
+			var size int64
+			for _, d := range contents {
+				info, err := g.store.Store.Info(t.Context(), d)
+				must(t, err)
+				if info.Size > size {
+					large, size = d, info.Size
+				}
+			}
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, g.URL+path(large), nil)
+			must(t, err)
+			req.Header.Set(tokenHeader, g.secret)
+			verifier := large.Verifier()
+			if wanted != "" {
+				req.Header.Set("Range", wanted)
+				_, err = verifier.Write(g.do(t, http.MethodGet, path(large), "Range", "bytes=0-0").body)
+				must(t, err)
+			}
+			resp, err := g.Client().Do(req)
+			must(t, err)
+			defer resp.Body.Close()
+			_, err = io.CopyN(verifier, resp.Body, 1)
+			must(t, err)
+
+			g.age(t, time.Hour)
+			g.store.limit = g.onDisk(t)
+			if got := g.do(t, http.MethodGet, "/v2/library/other/manifests/1?ns="+a.Host); got.status != http.StatusInsufficientStorage {
+				t.Errorf("another image, for which there is no room: %d", got.status)
+			}
+			g.handler.flights.wait.Wait()
+			g.store.limit = 1
+			if freed, err := g.store.evict(t.Context()); freed != 0 || err != nil {
+				t.Errorf("%d bytes go, %v", freed, err)
+			}
+			if _, err := io.Copy(verifier, resp.Body); err != nil || !verifier.Verified() {
+				t.Errorf("the reader does not get what it asked for: %v", err)
+			}
+			for _, d := range contents[1:] {
+				if got := g.do(t, http.MethodGet, path(d)); got.status != http.StatusOK || digest.FromBytes(got.body) != d {
+					t.Errorf("%s of the image: %d %.200s", d, got.status, got.body)
+				}
+			}
+		})
 	}
 }
 
