@@ -111,9 +111,9 @@ func TestContentThatDripsEnds(t *testing.T) {
 			return false
 		}
 		w.Header().Set("Content-Length", strconv.Itoa(len(data)))
-		for i := range data {
+		for i := range 1000 {
 			if _, err := w.Write(data[i : i+1]); err != nil {
-				break
+				return true
 			}
 			_ = http.NewResponseController(w).Flush()
 			select {
@@ -122,11 +122,14 @@ func TestContentThatDripsEnds(t *testing.T) {
 				return true
 			}
 		}
-		return true
+		t.Error("it is read for as long as it drips")
+		panic(http.ErrAbortHandler)
 	})
 	root := t.TempDir()
 	r.Dir(t, root)
-	f := newFetcher(t, resolver.Options{Hosts: impatient(t, root)}, r.Host+"/app:1")
+	hosts := impatient(t, root)
+	hosts.Patience = 500 * time.Millisecond // ten times what is between two bytes
+	f := newFetcher(t, resolver.Options{Hosts: hosts}, r.Host+"/app:1")
 	_, err := readAll(t, f, desc)
 	if err == nil || !strings.Contains(err.Error(), r.Host+" sent ") || !strings.Contains(err.Error(), "too slow") {
 		t.Errorf("error %v", err)

@@ -128,7 +128,7 @@ func TestUnpackedBytesCount(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
+	text, err := readAll(resp.Body)
 	var large *TooLargeError
 	if !errors.As(err, &large) || len(text) != maxToken {
 		t.Errorf("%d bytes, %v", len(text), err)

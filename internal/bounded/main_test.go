@@ -57,6 +57,28 @@ func get(t *testing.T, rt http.RoundTripper, req *http.Request) (int, string, er
 		return 0, "", err
 	}
 	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
+	text, err := readAll(resp.Body)
 	return resp.StatusCode, string(text), err
+}
+
+// readAll reads until an error, as long as there is something to read, and no
+// more than anything may have here.
+func readAll(r io.Reader) ([]byte, error) { return io.ReadAll(&progress{r: io.LimitReader(r, 64<<20)}) }
+
+// progress ends what brings nothing again and again.
+type progress struct {
+	r       io.Reader
+	nothing int
+}
+
+// Read implements io.Reader.
+func (p *progress) Read(b []byte) (int, error) {
+	n, err := p.r.Read(b)
+	if p.nothing++; n > 0 {
+		p.nothing = 0
+	}
+	if p.nothing > 100 && err == nil {
+		err = io.ErrNoProgress
+	}
+	return n, err
 }
