@@ -6,6 +6,7 @@ import (
 	"compress/zlib"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"strconv"
 	"strings"
@@ -228,6 +229,57 @@ func TestCodingsOfManifestsAndBlobs(t *testing.T) {
 	}
 	for _, label := range []string{"br", "compress", "aws-chunked", "gzip, br", "identity", "*"} {
 		try(label, nil, true)
+	}
+}
+
+// TestCodingsOfLargeBlobs, of which the digest is known when all has been read: the
+// size says whether they were packed on the way, and where nobody knows that or
+// the server names no length, what is in them.
+func TestCodingsOfLargeBlobs(t *testing.T) {
+	t.Parallel()
+	noise := make([]byte, 3<<19)
+	_, _ = rand.NewChaCha8([32]byte{}).Read(noise)
+	contents := map[string][]byte{"noise": noise, "a compressed layer": zipped(noise)}
+	for coding, pack := range packers {
+		for name, content := range contents {
+			for _, packed := range []bool{true, false} {
+				for _, length := range []bool{true, false} {
+					t.Run(fmt.Sprintf("%s, %q, packed %t, with a length %t", name, coding, packed, length), func(t *testing.T) {
+						t.Parallel()
+						sent := content
+						if packed {
+							sent = pack(content)
+						}
+						r := newRegistry(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+							w.Header().Set("Content-Encoding", coding)
+							if length {
+								w.Header().Set("Content-Length", strconv.Itoa(len(sent)))
+							}
+							_, _ = w.Write(sent)
+						}))
+						root := t.TempDir()
+						r.Dir(t, root)
+						o := resolver.Options{Hosts: newHosts(t, root)}
+						desc := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayerGzip, Digest: digest.FromBytes(content), Size: int64(len(content))}
+						fetched, err := readAll(t, newFetcher(t, o, r.Host+"/app:1"), desc)
+						// What looks like a layer in gzip is taken for one: it fails by its digest.
+						guessed := packed && name == "noise"
+						if err != nil || bytes.Equal(fetched, content) == (guessed && !length) {
+							t.Errorf("fetched %d bytes of %d: %v", len(fetched), len(content), err)
+						}
+						resp, err := resolver.New(o).Open(t.Context(), r.Host+"/app", http.MethodGet, nil, "blobs", desc.Digest.String())
+						if err != nil {
+							t.Fatal(err)
+						}
+						opened, err := io.ReadAll(resp.Body)
+						resp.Body.Close()
+						if err != nil || bytes.Equal(opened, content) == guessed {
+							t.Errorf("opened %d bytes of %d: %v", len(opened), len(content), err)
+						}
+					})
+				}
+			}
+		}
 	}
 }
 
