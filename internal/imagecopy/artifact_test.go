@@ -3,6 +3,7 @@ package imagecopy_test
 import (
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -31,14 +32,17 @@ func TestArtifacts(t *testing.T) {
 	source.addManifest("app", "bundle", bundle.MediaType, bundle)
 	blob := source.addBlob("app", "text/plain", []byte("sbom"))
 	artifact := source.addManifest("app", "artifact", artifactManifest, map[string]any{"mediaType": artifactManifest, "blobs": []ocispec.Descriptor{blob}})
-	source.addIndex("app", "index", image, artifact)
+	listed := source.addManifest("app", "", artifactManifest, map[string]any{"mediaType": artifactManifest, "blobs": []ocispec.Descriptor{source.addBlob("app", "text/plain", []byte("in an index alone"))}})
+	source.addIndex("app", "index", image, artifact, listed)
 	copied(t, newCopier(t, source, target), imagecopy.Request{Source: source.Host + "/app", Target: target.Host + "/app", AllTags: true})
 	for _, tag := range []string{"bundle", "artifact", "index"} {
 		ok(t, target.whole("app", tag))
 	}
 	got := target.repos["app"]
-	if m := got.manifests[artifact.Digest]; m.mediaType != artifactManifest {
-		t.Errorf("the artifact is a %q at the target", m.mediaType)
+	for _, a := range []ocispec.Descriptor{artifact, listed} {
+		if m := got.manifests[a.Digest]; m.mediaType != artifactManifest {
+			t.Errorf("the artifact is a %q at the target", m.mediaType)
+		}
 	}
 	if _, there := got.blobs[blob.Digest]; !there {
 		t.Error("the artifact's blob is not there")
@@ -80,6 +84,28 @@ func TestDigestOfAnotherAlgorithm(t *testing.T) {
 	ok(t, target.whole("app", "1"))
 	if s = copied(t, c, req); s.Items[0].State != imagecopy.Identical {
 		t.Errorf("the second time: %s", s.Items[0].State)
+	}
+}
+
+// TestReferrersOfAnotherAlgorithm: what refers to an image does so by the digest
+// that it has at the source, and there it is at the target, too.
+func TestReferrersOfAnotherAlgorithm(t *testing.T) {
+	t.Parallel()
+	source, target := newRegistry(t), newRegistry(t)
+	image := source.addImage("app", "1", "a")
+	body := source.repos["app"].manifests[image.Digest]
+	subject := image
+	subject.Digest = digest.SHA512.FromBytes(body.body)
+	source.repos["app"].manifests[subject.Digest] = body
+	source.repos["app"].tags["1"] = subject.Digest
+	signature := source.addReferrer("app", "signature", subject)
+	c := newCopier(t, source, target)
+	copied(t, c, imagecopy.Request{Source: source.Host + "/app:1", Target: target.Host + "/app", Referrers: true})
+	if _, there := target.repos["app"].manifests[subject.Digest]; !there {
+		t.Errorf("%s, which has a signature, is not there by that digest", subject.Digest)
+	}
+	if got := referrersAt(t, c, target, subject.Digest); !slices.Equal(got, []digest.Digest{signature.Digest}) {
+		t.Errorf("to %s refer %v", subject.Digest, got)
 	}
 }
 

@@ -270,6 +270,9 @@ func (r *registry) manifests(w http.ResponseWriter, req *http.Request, name, obj
 	repo := r.repo(name)
 	if req.Method == http.MethodPut {
 		d := digest.FromBytes(body)
+		if asked := digest.Digest(object); asked.Validate() == nil {
+			d = asked.Algorithm().FromBytes(body)
+		}
 		if missing := repo.missing(body); missing != "" {
 			http.Error(w, "unknown: "+missing, http.StatusBadRequest)
 			return
