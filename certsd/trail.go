@@ -139,6 +139,10 @@ func (t *Trail) Dropped() int {
 	return t.dropped
 }
 
+// Record adds an attempt that no Transport made, such as one that was refused
+// before it came to that.
+func (t *Trail) Record(a Attempt) { t.add(a) }
+
 // add records an attempt and returns its number. That an identity was passed
 // over is recorded once.
 func (t *Trail) add(a Attempt) int {

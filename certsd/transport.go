@@ -81,9 +81,22 @@ func (t *Transport) roundTrip(b *EndpointTransport, req *http.Request) (*http.Re
 	r, err := t.route(b, req)
 	if err != nil {
 		closeBody(req)
+		notMade(r, req, err)
 		return nil, err
 	}
 	return t.rotate(r, req)
+}
+
+// notMade records a request that was not made: others may be asked in its place,
+// and what they answer must not hide why.
+func notMade(r *route, req *http.Request, err error) {
+	a := Attempt{Registry: req.URL.Host, Host: req.URL.Host, URL: redact(req.URL), Method: req.Method, Err: err}
+	if r != nil {
+		a.Registry, a.Dir = r.registry, r.to.Dir
+	}
+	if trail := trailOf(req.Context()); trail != nil {
+		trail.Record(a)
+	}
 }
 
 // closeBody obeys http.RoundTripper where no other transport does: "RoundTrip

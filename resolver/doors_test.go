@@ -25,12 +25,14 @@ import (
 // in plain HTTP that nothing may lead to.
 type doors struct {
 	registry, other *mtlsRegistry
-	plain           string // URL
-	blob            []byte
-	desc            ocispec.Descriptor
-	list            *signatures
-	res             *resolver.Resolver
-	hosts           *resolver.Hosts
+	// third leads to other.
+	third *mtlsRegistry
+	plain string // URL
+	blob  []byte
+	desc  ocispec.Descriptor
+	list  *signatures
+	res   *resolver.Resolver
+	hosts *resolver.Hosts
 }
 
 func (d *doors) resolve(t *testing.T) error {
@@ -198,7 +200,7 @@ func TestNothingLeadsFromHTTPSToHTTP(t *testing.T) {
 				return true
 			},
 			other: func(d *doors, w http.ResponseWriter, _ *http.Request) bool { asks(w, d.plain); return true },
-			do:    (*doors).resolve, want: "HEAD request to https://OTHER/v2/app/manifests/1: 401 Unauthorized",
+			do:    (*doors).resolve, want: "refused to speak plain HTTP with PLAIN: https://OTHER names it",
 		},
 		"a redirect of the token server": {
 			registry: func(d *doors, w http.ResponseWriter, _ *http.Request) bool {
@@ -259,7 +261,21 @@ func TestNothingLeadsFromHTTPSToHTTP(t *testing.T) {
 				return fmt.Sprintf("server = %q\n[host.%q]\n", "https://"+d.registry.Host, "https://"+d.other.Host)
 			},
 			registry: everywhere, other: to("", ""),
-			do: (*doors).resolve, want: "HEAD https://REGISTRY/v2/app/manifests/1: 404 Not Found",
+			do: (*doors).resolve, want: "refused to speak plain HTTP with PLAIN: a redirect of https://OTHER leads there",
+		},
+		"the realm of the only mirror": {
+			toml: func(d *doors) string {
+				return fmt.Sprintf("server = %q\n[host.%q]\n", "https://"+d.registry.Host, "https://"+d.other.Host)
+			},
+			registry: everywhere, other: func(d *doors, w http.ResponseWriter, _ *http.Request) bool { asks(w, d.plain); return true },
+			do: (*doors).resolve, want: "refused to speak plain HTTP with PLAIN: https://OTHER names it",
+		},
+		"the realm of a target of the only mirror": {
+			toml: func(d *doors) string {
+				return fmt.Sprintf("server = %q\n[host.%q]\n", "https://"+d.registry.Host, "https://"+d.third.Host)
+			},
+			registry: everywhere, other: func(d *doors, w http.ResponseWriter, _ *http.Request) bool { asks(w, d.plain); return true },
+			do: (*doors).resolve, want: "refused to speak plain HTTP with PLAIN: https://OTHER names it",
 		},
 		"the Link of a list of tags": {
 			registry: next("/tags/list", func(*doors) []byte { return []byte(`{"name":"app","tags":["1"]}`) }), do: (*doors).tags,
@@ -299,8 +315,10 @@ func TestNothingLeadsFromHTTPSToHTTP(t *testing.T) {
 				})
 			}
 			d.registry, d.other = newRegistry(t, handler(&row.registry)), newRegistry(t, handler(&row.other))
+			d.third = newRegistry(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { leads(w, "https://"+d.other.Host+r.URL.Path) }))
 			root := t.TempDir()
 			dir := d.registry.Dir(t, root)
+			d.third.Dir(t, root)
 			d.other.Dir(t, root)
 			if row.toml != nil {
 				write(t, filepath.Join(dir, "hosts.toml"), row.toml(d))

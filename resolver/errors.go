@@ -59,6 +59,9 @@ func (e *Error) text() string {
 		if !given && errors.Is(a.Err, context.Canceled) {
 			continue // given up because of another's failure
 		}
+		if plain := (*certsd.PlainHTTPError)(nil); errors.As(a.Err, &plain) && strings.Contains(text, plain.Error()) {
+			continue // said already
+		}
 		if a.Skipped != "" || a.Err != nil || a.Status >= http.StatusBadRequest {
 			failed = append(failed, a)
 		}

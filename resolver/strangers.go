@@ -94,10 +94,25 @@ func (s *strangers) addResponses(ctx context.Context, responses []*http.Response
 		s.byOrigin[originText(target)] = a
 	}
 	s.mu.Unlock()
+	if a == nil && realm != nil && realm.Scheme == "http" && target.Scheme == "https" {
+		return refusedRealm(ctx, last, realm)
+	}
 	if a == nil {
 		return fmt.Errorf("%s, where a redirect leads, wants to know who asks: %w", target.Host, errdefs.ErrNotImplemented)
 	}
 	return a.inner.AddResponses(ctx, responses)
+}
+
+// refusedRealm is why a token server in plain HTTP is not asked. It is recorded,
+// too: the next endpoint may answer that there is no such thing.
+func refusedRealm(ctx context.Context, resp *http.Response, realm *url.URL) error {
+	err := certsd.NamedPlainHTTP(realm.Host, resp.Request.URL.Host)
+	if trail := certsd.TrailOf(ctx); trail != nil {
+		trail.Record(certsd.Attempt{
+			Registry: realm.Host, Host: realm.Host, Method: http.MethodGet, URL: realm.Scheme + "://" + realm.Host + realm.EscapedPath(), Err: err,
+		})
+	}
+	return err
 }
 
 func sameOriginOnly(req *http.Request, via []*http.Request) error {
