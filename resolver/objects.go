@@ -110,11 +110,17 @@ func (o *objects) manifest(req *http.Request, object string) (*http.Response, er
 		if answer, err = held(answer, object); err != nil {
 			return nil, err
 		}
+	} else {
+		// What it says is for the account of what was tried.
+		_, _ = io.CopyN(io.Discard, answer.Body, maxSaid)
 	}
 	closing(answer)
 	answer.Body = http.NoBody
 	return answer, nil
 }
+
+// maxSaid is how much of an error is read, in bytes.
+const maxSaid = 8 << 10
 
 // notThere reports whether a HEAD says that something is not there, and that is
 // all that is to be known.

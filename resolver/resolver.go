@@ -132,7 +132,8 @@ func (r *Resolver) Resolve(ctx context.Context, ref string) (string, ocispec.Des
 	if err != nil {
 		return "", ocispec.Descriptor{}, err
 	}
-	ctx, trail := account(certsd.WithRepository(discreet.Context(ctx), repository(spec)))
+	without := certsd.WithRepository(discreet.Context(ctx), repository(spec))
+	ctx, trail := account(without)
 	if r.options.V2Only {
 		ctx = withAbsence(ctx)
 	}
@@ -142,7 +143,7 @@ func (r *Resolver) Resolve(ctx context.Context, ref string) (string, ocispec.Des
 		err = fmt.Errorf("%w: %s", errUnusable, presentable(err))
 	}
 	name, desc, err = r.legacy(ctx, spec, name, desc, err)
-	return name, desc, explain(err, ref, trail)
+	return name, desc, explain(r.missingTag(without, spec, trail, err), ref, trail)
 }
 
 // errUnusable is a manifest that is there.

@@ -29,6 +29,7 @@ func TestCopiesAreToldStale(t *testing.T) {
 	}{
 		{name: "both searched", docker: "reg.test:5000", roots: func(docker, out string) certsd.Roots { return certsd.Roots{out, docker} }},
 		{name: "the written one alone", docker: "reg.test:5000", roots: func(_, out string) certsd.Roots { return certsd.Roots{out} }},
+		{name: "in another spelling, the written one alone", docker: "reg.test_5000_", roots: func(_, out string) certsd.Roots { return certsd.Roots{out} }},
 		{name: "in another spelling", docker: "reg.test_5000_", roots: func(docker, out string) certsd.Roots { return certsd.Roots{out, docker} }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

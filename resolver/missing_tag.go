@@ -1,0 +1,78 @@
+package resolver
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/containerd/containerd/v2/core/remotes/docker"
+	"github.com/containerd/containerd/v2/pkg/reference"
+	"github.com/containerd/errdefs"
+
+	"github.com/certsd/containerd-certsd/certsd"
+)
+
+// maxTagTime bounds how long it is asked whether it is the tag that is missing.
+const maxTagTime = 5 * time.Second
+
+// fallbackTag are tags that clients ask for in vain all the time: those in place
+// of referrers, and of signatures.
+var fallbackTag = regexp.MustCompile(`^[a-z0-9]+-[0-9a-f]{32,}`)
+
+// missingTag makes of an error that there is no such image one that says that
+// there is such a repository, where the registry's list of tags shows it. Only
+// registries are asked that said in the words of the distribution specification
+// that it is the manifest which they do not know, and only for the beginning of
+// the list.
+func (r *Resolver) missingTag(ctx context.Context, spec reference.Spec, trail *certsd.Trail, err error) error {
+	tag := spec.Object
+	if !errdefs.IsNotFound(err) || r.options.V2Only || r.options.Begin || tag == "" || strings.Contains(tag, "@") || fallbackTag.MatchString(tag) || ctx.Err() != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, maxTagTime)
+	defer cancel()
+	hosts, herr := r.registryHosts(spec.Hostname())
+	if herr != nil {
+		return err
+	}
+	for _, rh := range hosts {
+		if rh.Capabilities.Has(docker.HostCapabilityPull|docker.HostCapabilityResolve) && unknownThere(trail, rh.Host) && r.listsTags(ctx, spec, rh) {
+			return &missingTagError{ref: spec.String(), tag: tag, err: err}
+		}
+	}
+	return err
+}
+
+// unknownThere reports whether a host said that it does not know the manifest.
+func unknownThere(trail *certsd.Trail, host string) bool {
+	return slices.ContainsFunc(trail.Attempts(), func(a certsd.Attempt) bool {
+		return a.Host == host && a.Status == http.StatusNotFound && strings.Contains(a.URL, "/manifests/") && strings.Contains(a.Answer, "MANIFEST_UNKNOWN")
+	})
+}
+
+// listsTags reports whether an endpoint has tags in the repository.
+func (r *Resolver) listsTags(ctx context.Context, spec reference.Spec, rh docker.RegistryHost) bool {
+	a, err := r.get(ctx, spec, rh, question{elements: []string{repository(spec), "tags", "list"}, query: url.Values{"n": {"1"}}, limit: maxTagPage})
+	if err != nil || a.status != http.StatusOK {
+		return false
+	}
+	tags, err := tagsIn(a.body)
+	return err == nil && len(tags) > 0
+}
+
+// missingTagError tells that a repository is there, and one tag of it is not.
+type missingTagError struct {
+	ref, tag string
+	err      error
+}
+
+func (e *missingTagError) Error() string {
+	return fmt.Sprintf("the repository is there, but has no tag %q: name another tag: %s", e.tag, strings.TrimPrefix(e.err.Error(), e.ref+": "))
+}
+
+func (e *missingTagError) Unwrap() error { return e.err }
