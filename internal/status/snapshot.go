@@ -2,7 +2,6 @@ package status
 
 import (
 	"crypto/x509"
-	"fmt"
 	"maps"
 	"net/http"
 	"net/url"
@@ -60,46 +59,12 @@ func (s *State) Snapshot(d Daemon) *Status {
 			st.Resting = append(st.Resting, Resting{Endpoint: o.Endpoint, Since: o.At, Until: o.Until, Cause: safetext.Line(o.Err.Error(), maxText)})
 		}
 	}
+	s.descriptions.forget()
 	st.Needs = append(st.Needs, needs(st)...)
 	return st
 }
 
-// InUse is a registry as it is configured now.
-type InUse struct {
-	Name string
-	// Host is what is in use, nil with Err.
-	Host *certsd.Host
-	Err  error
-
-	memory *Memory
-	repos  []Repository
-}
-
-// InUse are the registries that were looked up, as they are configured now, in the
-// order of their names. Those without a directory are among them only if they were
-// asked for something.
-func (s *State) InUse() []InUse {
-	var all []InUse
-	for _, k := range s.keys() {
-		// A lookup that meets a change calls Load.
-		host, err := k.from.Lookup(k.name)
-		u := InUse{Name: k.name, Host: host, Err: err}
-		s.mu.Lock()
-		if r := s.registries[k]; r != nil {
-			u.memory = r.memory
-			for name, repo := range r.repos {
-				u.repos = append(u.repos, Repository{Name: name, Host: repo.host, Accepted: repo.accepted, Refused: repo.refused})
-			}
-		}
-		s.mu.Unlock()
-		if err == nil && host.Dir == "" && len(u.repos) == 0 {
-			continue
-		}
-		all = append(all, u)
-	}
-	return all
-}
-
+// describe tells of a registry.
 func (s *State) describe(u InUse, now time.Time) Registry {
 	r := Registry{Name: u.Name, Memory: u.memory, Repositories: u.repos}
 	slices.SortFunc(r.Repositories, func(a, b Repository) int { return strings.Compare(a.Name, b.Name) })
@@ -124,11 +89,11 @@ func (s *State) describeEndpoint(host *certsd.Host, ep *certsd.Endpoint, now tim
 	}
 	for _, file := range ep.CAs {
 		for _, cert := range file.Certificates {
-			e.CAs = append(e.CAs, CA{Certificate: describeCertificate(cert), File: safetext.Line(file.File, 0), Used: v != nil && v.ca != nil && v.ca.Equal(cert)})
+			e.CAs = append(e.CAs, CA{Certificate: s.descriptions.of(cert), File: safetext.Line(file.File, 0), Used: v != nil && v.ca != nil && v.ca.Equal(cert)})
 		}
 	}
 	for _, id := range ep.Identities {
-		e.Identities = append(e.Identities, describeIdentity(ep, id, v, now))
+		e.Identities = append(e.Identities, s.describeIdentity(ep, id, v, now))
 	}
 	for _, p := range host.Unusable(ep) {
 		e.Identities = append(e.Identities, Identity{
@@ -140,12 +105,12 @@ func (s *State) describeEndpoint(host *certsd.Host, ep *certsd.Endpoint, now tim
 }
 
 // describeIdentity tells of a client certificate that can be used. The caller holds mu.
-func describeIdentity(ep *certsd.Endpoint, id *certsd.Identity, v *server, now time.Time) Identity {
+func (s *State) describeIdentity(ep *certsd.Endpoint, id *certsd.Identity, v *server, now time.Time) Identity {
 	described := Identity{
 		Name: safetext.Line(id.Name, maxText), File: safetext.Line(id.CertFile, 0), Key: safetext.Line(id.KeyFile, 0), Presented: true,
 	}
 	if id.Certificate != nil && id.Certificate.Leaf != nil {
-		c := describeCertificate(id.Certificate.Leaf)
+		c := s.descriptions.of(id.Certificate.Leaf)
 		described.Certificate = &c
 	}
 	if why := ep.PassedOver(id, now); why != "" {
@@ -170,11 +135,11 @@ func (s *State) describeServers() []Server {
 		v := s.servers[host]
 		described := Server{Host: safetext.Line(host, maxText), Refusals: maps.Clone(v.refusals)}
 		if v.cert != nil {
-			seen, cert := v.seen, describeCertificate(v.cert)
+			seen, cert := v.seen, s.descriptions.of(v.cert)
 			described.Seen, described.Certificate = &seen, &cert
 		}
 		if v.ca != nil {
-			ca := describeCertificate(v.ca)
+			ca := s.descriptions.of(v.ca)
 			described.CA = &ca
 		}
 		servers = append(servers, described)
@@ -210,16 +175,9 @@ func (s *State) Servers() []Seen {
 	return all
 }
 
-func describeCertificate(c *x509.Certificate) Certificate {
-	return Certificate{
-		Subject: safetext.Line(c.Subject.String(), maxText), Issuer: safetext.Line(c.Issuer.String(), maxText),
-		Serial: serial(c), NotBefore: c.NotBefore, NotAfter: c.NotAfter,
-	}
-}
-
 // serial is a serial number as openssl x509 -serial prints it.
 func serial(c *x509.Certificate) string {
-	text := fmt.Sprintf("%X", c.SerialNumber)
+	text := strings.ToUpper(c.SerialNumber.Text(16))
 	if len(text)%2 == 1 {
 		text = "0" + text
 	}

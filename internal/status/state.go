@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,12 +22,17 @@ const (
 	maxAnswers = 256
 	// maxText bounds what is shown of a cause, in characters.
 	maxText = 500
+	// maxLooks bounds how many registries are looked up for each reader. Where there
+	// are more, those come first that were not looked at for longest.
+	maxLooks = 250
 )
 
 // State is what is kept. Use [New].
 type State struct {
 	since time.Time
 	now   func() time.Time
+	// looks is how many registries are looked up for a snapshot.
+	looks int
 	// version is that of the program.
 	version atomic.Pointer[string]
 
@@ -37,6 +41,9 @@ type State struct {
 	registries map[key]*registry
 	servers    map[string]*server
 	work       map[*watch]struct{}
+
+	// descriptions are those of certificates that the last snapshot had.
+	descriptions descriptions
 }
 
 // key is a registry below a list of roots.
@@ -47,6 +54,9 @@ type key struct {
 
 type registry struct {
 	used time.Time
+	// host and err are what the last lookup found, looked is when that was.
+	host   *certsd.Host
+	looked time.Time
 	// own reports whether it has a directory that a person has made for it.
 	own    bool
 	err    error
@@ -83,7 +93,7 @@ type answer struct {
 // New returns a state that begins now.
 func New() *State {
 	return &State{
-		since: time.Now(), now: time.Now,
+		since: time.Now(), now: time.Now, looks: maxLooks,
 		registries: map[key]*registry{}, servers: map[string]*server{}, work: map[*watch]struct{}{},
 	}
 }
@@ -109,9 +119,8 @@ func (s *State) Load(_ context.Context, l certsd.Loaded) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := s.registry(key{l.From, l.Host}, l.Dir != "" && (l.Config == nil || configured(l.Config)))
-	r.err = nil
 	if l.Config == nil {
-		r.err, r.memory = l.Err, nil
+		r.memory = nil
 		return
 	}
 	cause := l.Err
@@ -298,15 +307,3 @@ func (v *server) of(dir string, id *certsd.Identity) *answer {
 
 // gaveUp reports whether it was the client that did not wait: that is no answer.
 func gaveUp(err error) bool { return errors.Is(err, context.Canceled) }
-
-// keys are the registries, in order of their names.
-func (s *State) keys() []key {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	keys := make([]key, 0, len(s.registries))
-	for k := range s.registries {
-		keys = append(keys, k)
-	}
-	slices.SortFunc(keys, func(a, b key) int { return cmp.Compare(a.name, b.name) })
-	return keys
-}

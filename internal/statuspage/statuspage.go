@@ -46,9 +46,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch r.URL.Path {
 	case PathJSON:
 		w.Header().Set("Content-Type", "application/json")
-		e := json.NewEncoder(w)
-		e.SetIndent("", "  ")
-		_ = e.Encode(h.Snapshot()) // the client may have gone
+		_ = json.NewEncoder(w).Encode(h.Snapshot()) // the client may have gone
 	default:
 		http.NotFound(w, r)
 	}
