@@ -105,7 +105,7 @@ func TestStatusIsForWhoMayReadMetrics(t *testing.T) {
 		},
 		"the page itself": {remote: "127.0.0.1:1", host: "127.0.0.1:5999", header: map[string]string{"Origin": "http://127.0.0.1:5999", "Sec-Fetch-Site": "same-origin"}, want: 200},
 	} {
-		for _, path := range []string{"/status.json"} {
+		for _, path := range []string{"/status.json", "/status", "/status.js", "/status.css"} {
 			r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+tt.host+path, nil)
 			r.RemoteAddr = tt.remote
 			for k, v := range tt.header {

@@ -14,6 +14,7 @@ import (
 	"github.com/certsd/containerd-certsd/internal/daemon"
 	"github.com/certsd/containerd-certsd/internal/dockerconfig"
 	"github.com/certsd/containerd-certsd/internal/safepath"
+	"github.com/certsd/containerd-certsd/internal/statuspage"
 	"github.com/certsd/containerd-certsd/internal/telemetry"
 )
 
@@ -128,8 +129,9 @@ func (c *Config) serveMetrics(ctx context.Context, s *Server) (stop func(), err 
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", telemetry.Handler())
-	mux.Handle("/status", s.statusHandler())
-	mux.Handle("/status.json", s.statusHandler())
+	for _, path := range statuspage.Paths {
+		mux.Handle(path, s.statusHandler())
+	}
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
 	done := make(chan struct{})
 	go func() {

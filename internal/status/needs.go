@@ -70,13 +70,13 @@ func needsOf(r *Registry, now time.Time, told map[string]bool) (all []Need) {
 			case now.After(id.NotAfter):
 				add(NeedExpired, "renew it, or remove both files", "%s has expired on %s", id.File, day(id.NotAfter))
 			case EndsSoon(id.NotBefore, id.NotAfter, now):
-				add(NeedExpires, "renew it: nothing has to be restarted", "%s expires in %s, on %s", id.File, span(id.NotAfter.Sub(now)), day(id.NotAfter))
+				add(NeedExpires, "renew it: nothing has to be restarted", "%s expires in %s, on %s", id.File, Span(id.NotAfter.Sub(now)), day(id.NotAfter))
 			}
 		}
 		for _, ca := range e.CAs {
 			if mark := ca.File + " " + ca.Serial; ca.Used && !told[mark] && EndsSoon(ca.NotBefore, ca.NotAfter, now) {
 				told[mark] = true
-				add(NeedCAEnds, "put the next CA beside it", "%s, a CA, %s", ca.File, ends(ca.NotAfter, now))
+				add(NeedCAEnds, "put the next CA beside it", "%s, a CA, %s", ca.File, Ends(ca.NotAfter, now))
 			}
 		}
 	}
@@ -107,27 +107,27 @@ func needOfRefusal(registry string, repo Repository) Need {
 func needsOfServer(v Server, now time.Time) (all []Need) {
 	if c := v.Certificate; c != nil && EndsSoon(c.NotBefore, c.NotAfter, now) {
 		all = append(all, Need{
-			Code: NeedServerEnds, Registry: v.Host, What: "the certificate of the server " + v.Host + " " + ends(c.NotAfter, now),
+			Code: NeedServerEnds, Registry: v.Host, What: "the certificate of the server " + v.Host + " " + Ends(c.NotAfter, now),
 			Next: "tell the registry's owner",
 		})
 	}
 	return all
 }
 
-// ends says when something expires, or has.
-func ends(at, now time.Time) string {
+// Ends says when something expires, or has.
+func Ends(at, now time.Time) string {
 	if now.After(at) {
 		return "has expired on " + day(at)
 	}
-	return fmt.Sprintf("expires in %s, on %s", span(at.Sub(now)), day(at))
+	return fmt.Sprintf("expires in %s, on %s", Span(at.Sub(now)), day(at))
 }
 
 func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }
 
 func clock(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 MST") }
 
-// span is a time in its largest unit of which there are two at least.
-func span(d time.Duration) string {
+// Span is a time in its largest unit of which there are two at least.
+func Span(d time.Duration) string {
 	for _, unit := range []struct {
 		name string
 		size time.Duration

@@ -226,7 +226,7 @@ func (p *printer) endpoint(st *Status, r Registry, e Endpoint) {
 func (id Identity) words(now time.Time) string {
 	var parts []string
 	if id.Certificate != nil {
-		parts = append(parts, id.Subject+", serial "+id.Serial, ends(id.NotAfter, now))
+		parts = append(parts, id.Subject+", serial "+id.Serial, Ends(id.NotAfter, now))
 	}
 	if !id.Presented {
 		parts = append(parts, "not presented: "+id.Why)
@@ -250,9 +250,9 @@ func (v Server) words(now time.Time) string {
 	if v.Certificate == nil {
 		return ""
 	}
-	text := "its certificate " + ends(v.Certificate.NotAfter, now)
+	text := "its certificate " + Ends(v.Certificate.NotAfter, now)
 	if v.CA != nil {
-		text += "; its CA " + v.CA.Subject + " " + ends(v.CA.NotAfter, now)
+		text += "; its CA " + v.CA.Subject + " " + Ends(v.CA.NotAfter, now)
 	} else {
 		text += "; not verified"
 	}
@@ -292,22 +292,22 @@ func (w Work) words(now time.Time) string {
 	if w.LayersBegun > 0 {
 		text += fmt.Sprintf(", %d of %d layers", w.Layers, w.LayersBegun)
 	}
-	text += ", " + size(w.Bytes)
+	text += ", " + Size(w.Bytes)
 	if w.Total > 0 {
-		text += " of " + size(w.Total)
+		text += " of " + Size(w.Total)
 	}
 	return line(text + ", for " + ago(w.Since, now))
 }
 
 func (u Usage) words() string {
 	if u.Limit <= 0 {
-		return size(u.Used) + ", no limit"
+		return Size(u.Used) + ", no limit"
 	}
-	return size(u.Used) + " of " + size(u.Limit)
+	return Size(u.Used) + " of " + Size(u.Limit)
 }
 
-// size is a number of bytes for people.
-func size(n int64) string {
+// Size is a number of bytes for people.
+func Size(n int64) string {
 	for _, unit := range []struct {
 		name string
 		size int64
@@ -320,4 +320,4 @@ func size(n int64) string {
 }
 
 // ago is the time since something.
-func ago(t, now time.Time) string { return span(now.Sub(t)) }
+func ago(t, now time.Time) string { return Span(now.Sub(t)) }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/certsd/containerd-certsd/internal/status"
@@ -26,10 +27,11 @@ type Handler struct {
 	Snapshot func() *status.Status
 }
 
+// Paths are all that the handler serves.
+var Paths = []string{PathJSON, PathPage, pathScript, pathStyle}
+
 // Serves reports whether a path is one of the handler's.
-func Serves(path string) bool {
-	return path == PathJSON || path == PathPage || path == pathScript || path == pathStyle
-}
+func Serves(path string) bool { return slices.Contains(Paths, path) }
 
 // ServeHTTP implements http.Handler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -47,6 +49,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case PathJSON:
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(h.Snapshot()) // the client may have gone
+	case PathPage:
+		h.servePage(w, r)
+	case pathScript, pathStyle:
+		serveAsset(w, r.URL.Path)
 	default:
 		http.NotFound(w, r)
 	}
@@ -54,8 +60,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // protect sets what keeps a browser from giving the page to others.
 func protect(h http.Header) {
-	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "+
-		"base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "+
+		"base-uri 'none'; form-action 'self'; frame-ancestors 'none'")
 	h.Set("X-Frame-Options", "DENY")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")

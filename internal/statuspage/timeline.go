@@ -1,0 +1,112 @@
+package statuspage
+
+import (
+	"slices"
+	"time"
+
+	"github.com/certsd/containerd-certsd/internal/status"
+)
+
+// timeline is a picture of what ends next.
+type timeline struct {
+	Rows []end
+	// Width and Height are those of the picture, Axis where its axis is.
+	Width, Height, Axis int
+	Ticks               []tick
+	// More is how many end later than those.
+	More int
+}
+
+// end is a certificate that ends.
+type end struct {
+	Kind, Who, Host string
+	At              time.Time
+	// Words say when.
+	Words string
+	// Y is the row's place, Length that of its bar.
+	Y, Length int
+	// Soon and Over say how it stands.
+	Soon, Over bool
+}
+
+type tick struct {
+	X    int
+	Text string
+}
+
+const (
+	maxEnds   = 12
+	rowHeight = 34
+	barWidth  = 300
+)
+
+// The kinds of certificates.
+const (
+	kindClient = "client"
+	kindServer = "server"
+	kindCA     = "CA"
+)
+
+// timelineOf has the certificates that end first: of clients, servers and CAs.
+func timelineOf(st *status.Status) timeline {
+	var all []end
+	seen := map[string]bool{}
+	add := func(kind, host, who string, c status.Certificate) {
+		key := kind + " " + who + " " + c.Serial
+		if kind == kindCA {
+			key = kind + " " + c.Issuer + " " + c.Serial
+		}
+		if seen[key] {
+			return
+		}
+		seen[key] = true
+		all = append(all, end{
+			Kind: kind, Who: who, Host: host, At: c.NotAfter, Words: status.Ends(c.NotAfter, st.Now),
+			Soon: status.EndsSoon(c.NotBefore, c.NotAfter, st.Now), Over: st.Now.After(c.NotAfter),
+		})
+	}
+	for _, r := range st.Registries {
+		for _, e := range r.Endpoints {
+			for _, id := range e.Identities {
+				if id.Certificate != nil {
+					add(kindClient, e.Host, id.File, *id.Certificate)
+				}
+			}
+		}
+	}
+	for _, s := range st.Servers {
+		if s.Certificate != nil {
+			add(kindServer, s.Host, s.Host, *s.Certificate)
+		}
+		if s.CA != nil {
+			add(kindCA, s.Host, s.CA.Subject, *s.CA)
+		}
+	}
+	slices.SortStableFunc(all, func(a, b end) int { return a.At.Compare(b.At) })
+	t := timeline{Rows: all[:min(len(all), maxEnds)], Width: barWidth + 20}
+	t.More = len(all) - len(t.Rows)
+	t.place(st.Now)
+	return t
+}
+
+// place puts the rows one below the other, and their ends on one axis.
+func (t *timeline) place(now time.Time) {
+	t.Axis = len(t.Rows)*rowHeight + 4
+	t.Height = t.Axis + 22
+	whole := 30 * 24 * time.Hour
+	for _, r := range t.Rows {
+		whole = max(whole, r.At.Sub(now))
+	}
+	for i := range t.Rows {
+		r := &t.Rows[i]
+		r.Y = i * rowHeight
+		r.Length = max(2, int(float64(barWidth)*float64(max(0, r.At.Sub(now)))/float64(whole)))
+	}
+	for _, part := range []int{0, 1, 2} {
+		text := "now"
+		if part > 0 {
+			text = status.Span(whole * time.Duration(part) / 2)
+		}
+		t.Ticks = append(t.Ticks, tick{X: barWidth * part / 2, Text: text})
+	}
+}
