@@ -91,7 +91,7 @@ var imports = map[string][]string{
 	"internal/settings":   {"internal/plainfile", "internal/spelling", "internal/tomlpos"},
 	"internal/spelling":   nil,
 	"internal/status":     {"certsd", "internal/safetext", "resolver", "v1compat"},
-	"internal/statuspage": {"internal/status"},
+	"internal/statuspage": {"internal/safetext", "internal/status"},
 	"internal/statusrpc":  {"internal/status"},
 	"internal/stranger":   nil,
 	"internal/takeover":   {"internal/wholefile"},
