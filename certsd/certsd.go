@@ -39,6 +39,8 @@ type (
 	Hosts = hostdir.Hosts
 	// Roots are the certs.d directories, in the order in which they are searched.
 	Roots = hostdir.Roots
+	// SystemRoots says when the system's CA roots count: see [hostdir.SystemRoots].
+	SystemRoots = hostdir.SystemRoots
 	// Host is what is configured for one registry.
 	Host = hostdir.Host
 	// Endpoint is one server to ask for a registry's content.
@@ -65,6 +67,15 @@ type (
 	// certificate was refused: 495, 496, and nginx's 400 for either.
 	RotateOn = hoststoml.RotateOn
 )
+
+// The values of [SystemRoots].
+const (
+	FallbackRoots = hostdir.FallbackRoots
+	AppendRoots   = hostdir.AppendRoots
+)
+
+// ParseSystemRoots is [hostdir.ParseSystemRoots].
+func ParseSystemRoots(text string) (SystemRoots, error) { return hostdir.ParseSystemRoots(text) }
 
 // DefaultRoots is [hostdir.DefaultRoots].
 func DefaultRoots() Roots { return hostdir.DefaultRoots() }

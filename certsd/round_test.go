@@ -88,10 +88,11 @@ func TestDowngradesAreReported(t *testing.T) {
 	plain := httptest.NewServer(http.NotFoundHandler())
 	t.Cleanup(plain.Close)
 	for _, tt := range []struct {
-		name, config, systemRoots string
-		url                       string
-		change                    func(*Endpoint)
-		want                      Downgrade
+		name, config string
+		systemRoots  SystemRoots
+		url          string
+		change       func(*Endpoint)
+		want         Downgrade
 	}{
 		{name: "verified", url: secure.URL, config: "ca.crt"},
 		{name: "skip_verify", url: secure.URL, config: "server = \"" + secure.URL + "\"\nskip_verify = true\n", want: SkippedVerify},

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/certsd/containerd-certsd/certsd"
-	"github.com/certsd/containerd-certsd/certsd/hostdir"
 	"github.com/certsd/containerd-certsd/internal/dockerconfig"
 	"github.com/certsd/containerd-certsd/internal/stranger"
 	"github.com/certsd/containerd-certsd/resolver"
@@ -25,20 +24,7 @@ type Config struct {
 	// [certsd.DefaultRoots].
 	Root string `toml:"root" usage:"search the certs.d directories in 'LIST', separated as in $PATH"`
 
-	// SystemRoots is "fallback", the default, to trust the system's CA roots only
-	// where a directory has none, or "append" to trust them always.
-	SystemRoots string `toml:"system_roots" usage:"trust the CA roots of the system as 'MODE' says: fallback where no others are configured, append always"`
-
-	// RotateOn are the answers on which the next certificate is presented:
-	// statuses and classes of them. Default: "403" and "5xx".
-	RotateOn []string `toml:"rotate_on" usage:"present the next certificate on 'STATUS': 403, 5xx, ..."`
-
-	// RegistryV1 is "never", "configured", the default, for registries with a
-	// directory of their own, or "always".
-	RegistryV1 string `toml:"registry_v1" usage:"speak Registry v1 with 'WHICH' registries: never, configured (own directory) or always"`
-
-	// Schema1 converts schema 1 manifests, the default, instead of refusing them.
-	Schema1 bool `toml:"schema1" usage:"convert schema 1 manifests; --schema1=false refuses them"`
+	resolver.Settings
 
 	// DockerConfig is a config.json of Docker or an auth.json of Podman with
 	// credentials, and helpers that have some. Empty, the default: that of the user
@@ -121,10 +107,7 @@ type Config struct {
 func DefaultConfig() *Config {
 	return &Config{
 		Root:           certsd.DefaultRoots().String(),
-		SystemRoots:    "fallback",
-		RotateOn:       []string{"403", "5xx"},
-		RegistryV1:     string(resolver.V1Configured),
-		Schema1:        true,
+		Settings:       resolver.DefaultSettings(),
 		Listen:         []string{"127.0.0.1:5999"},
 		State:          defaultState(),
 		SecretGrace:    Duration(DefaultSecretGrace),
@@ -219,18 +202,11 @@ func (c *Config) graceOfSecret() time.Duration {
 
 // hosts are the registries as configured.
 func (c *Config) hosts(hooks resolver.Hooks) (*resolver.Hosts, error) {
-	hosts, err := resolver.Settings{
-		SystemRoots: c.SystemRoots, RotateOn: c.RotateOn, RegistryV1: c.RegistryV1, Schema1: c.Schema1,
-	}.Hosts()
+	hosts, err := c.Settings.Hosts("root", c.Root)
 	if err != nil {
 		return nil, err
 	}
-	if c.Root != "" {
-		if err := hostdir.CheckRoots(c.Root); err != nil {
-			return nil, fmt.Errorf("root: %w", err)
-		}
-	}
-	hosts.Roots, hosts.RefuseStranger, hosts.Hooks = c.roots(), stranger.Refuse, hooks
+	hosts.RefuseStranger, hosts.Hooks = stranger.Refuse, hooks
 	return hosts, nil
 }
 

@@ -27,7 +27,7 @@ func TestExampleSaysWhatHoldsWithoutIt(t *testing.T) {
 	must(t, err)
 	docs, err := os.ReadFile("../docs/gateway.md")
 	must(t, err)
-	for _, s := range c.Settings() {
+	for _, s := range c.Keys() {
 		if !strings.Contains(string(text), s.Key+" = ") {
 			t.Errorf("gateway.toml.example has no %s", s.Key)
 		}

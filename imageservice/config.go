@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/certsd/containerd-certsd/certsd"
-	"github.com/certsd/containerd-certsd/certsd/hostdir"
 	"github.com/certsd/containerd-certsd/internal/daemon"
 	"github.com/certsd/containerd-certsd/internal/dockerconfig"
 	"github.com/certsd/containerd-certsd/internal/settings"
@@ -25,20 +24,7 @@ type Config struct {
 	// [certsd.DefaultRoots].
 	Root string `toml:"root" usage:"search the certs.d directories in 'LIST', separated as in $PATH"`
 
-	// SystemRoots is "fallback", the default, to trust the system's CA roots only
-	// where a directory has none, or "append" to trust them always.
-	SystemRoots string `toml:"system_roots" usage:"trust the CA roots of the system as 'MODE' says: fallback where no others are configured, append always"`
-
-	// RotateOn are the answers on which the next certificate is presented:
-	// statuses and classes of them. Default: "403" and "5xx".
-	RotateOn []string `toml:"rotate_on" usage:"present the next certificate on 'STATUS': 403, 5xx, ..."`
-
-	// RegistryV1 is "never", "configured", the default, for registries with a
-	// directory of their own, or "always".
-	RegistryV1 string `toml:"registry_v1" usage:"speak Registry v1 with 'WHICH' registries: never, configured (own directory) or always"`
-
-	// Schema1 converts schema 1 manifests, the default, instead of refusing them.
-	Schema1 bool `toml:"schema1" usage:"convert schema 1 manifests; --schema1=false refuses them"`
+	resolver.Settings
 
 	// DockerConfig is a config.json of Docker or an auth.json of Podman with
 	// credentials, and helpers that have some, for what the kubelet sends none for.
@@ -119,10 +105,7 @@ const (
 func DefaultConfig() *Config {
 	return &Config{
 		Root:        certsd.DefaultRoots().String(),
-		SystemRoots: "fallback",
-		RotateOn:    []string{"403", "5xx"},
-		RegistryV1:  string(resolver.V1Configured),
-		Schema1:     true,
+		Settings:    resolver.DefaultSettings(),
 		Registries:  RegistriesConfigured,
 		Listen:      "unix:/run/certsd/cri.sock",
 		Containerd:  DefaultContainerd,
@@ -135,8 +118,8 @@ func DefaultConfig() *Config {
 // type are errors that name file, line and key.
 func (c *Config) Load(file string) error { return settings.Load(file, c) }
 
-// Settings are all keys, in the order of the fields.
-func (c *Config) Settings() []settings.Setting { return settings.Of(c) }
+// Keys are all keys, in the order of the fields.
+func (c *Config) Keys() []settings.Setting { return settings.Of(c) }
 
 // Check finds values that cannot be used.
 func (c *Config) Check() error {
@@ -224,19 +207,11 @@ func (c *Config) pullSettings() (Settings, error) {
 
 // hosts are the registries as configured.
 func (c *Config) hosts(hooks resolver.Hooks) (*resolver.Hosts, error) {
-	hosts, err := resolver.Settings{
-		SystemRoots: c.SystemRoots, RotateOn: c.RotateOn, RegistryV1: c.RegistryV1, Schema1: c.Schema1,
-	}.Hosts()
+	hosts, err := c.Settings.Hosts("root", c.Root)
 	if err != nil {
 		return nil, err
 	}
-	hosts.Roots, hosts.RefuseStranger, hosts.Hooks = certsd.DefaultRoots(), stranger.Refuse, hooks
-	if c.Root != "" {
-		if err := hostdir.CheckRoots(c.Root); err != nil {
-			return nil, fmt.Errorf("root: %w", err)
-		}
-		hosts.Roots = certsd.ParseRoots(c.Root)
-	}
+	hosts.RefuseStranger, hosts.Hooks = stranger.Refuse, hooks
 	return hosts, nil
 }
 

@@ -31,7 +31,7 @@ func TestExampleSaysWhatHoldsWithoutIt(t *testing.T) {
 	must(t, err)
 	docs, err := os.ReadFile("../docs/kubernetes.md")
 	must(t, err)
-	for _, s := range c.Settings() {
+	for _, s := range c.Keys() {
 		if !strings.Contains(string(text), s.Key+" = ") {
 			t.Errorf("cri.toml.example has no %s", s.Key)
 		}

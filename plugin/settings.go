@@ -11,7 +11,6 @@ import (
 	"github.com/containerd/plugin"
 
 	"github.com/certsd/containerd-certsd/certsd"
-	"github.com/certsd/containerd-certsd/certsd/hostdir"
 	"github.com/certsd/containerd-certsd/internal/dockerconfig"
 	"github.com/certsd/containerd-certsd/internal/telemetry"
 	"github.com/certsd/containerd-certsd/resolver"
@@ -24,20 +23,7 @@ type Config struct {
 	// registry.config_path) has its way.
 	ConfigPath string `toml:"config_path"`
 
-	// SystemRoots is "fallback" to trust the system's CAs only where a directory
-	// holds none, or "append" to trust them always.
-	SystemRoots string `toml:"system_roots"`
-
-	// RotateOn are the answers on which to present the next certificate:
-	// statuses such as "403" and classes such as "5xx".
-	RotateOn []string `toml:"rotate_on"`
-
-	// RegistryV1 is "never", "configured" for registries with a directory of
-	// their own, or "always".
-	RegistryV1 string `toml:"registry_v1"`
-
-	// Schema1 converts schema 1 manifests instead of refusing them.
-	Schema1 bool `toml:"schema1"`
+	resolver.Settings
 
 	// DockerConfig is a config.json of Docker or an auth.json of Podman with
 	// credentials, and helpers that have some, for what a client sends none for.
@@ -46,11 +32,8 @@ type Config struct {
 
 func defaultConfig() *Config {
 	return &Config{
-		ConfigPath:  certsd.DefaultRoots().String(),
-		SystemRoots: "fallback",
-		RotateOn:    []string{"403", "5xx"},
-		RegistryV1:  "configured",
-		Schema1:     true,
+		ConfigPath: certsd.DefaultRoots().String(),
+		Settings:   resolver.DefaultSettings(),
 	}
 }
 
@@ -84,19 +67,12 @@ func newSettings(ic *plugin.InitContext) (any, error) {
 // configure checks every value, so that a mistake is found when containerd
 // starts and not in the middle of the night.
 func configure(ctx context.Context, c Config) (*settings, error) {
-	template, err := resolver.Settings{
-		SystemRoots: c.SystemRoots, RotateOn: c.RotateOn, RegistryV1: c.RegistryV1, Schema1: c.Schema1,
-	}.Hosts()
+	template, err := c.Settings.Hosts("config_path", c.ConfigPath)
 	if err != nil {
 		return nil, err
 	}
 	template.Hooks = telemetry.Hooks(log.G(ctx))
-	if c.ConfigPath == "" {
-		c.ConfigPath = certsd.DefaultRoots().String()
-	}
-	if err := hostdir.CheckRoots(c.ConfigPath); err != nil {
-		return nil, fmt.Errorf("config_path: %w", err)
-	}
+	c.ConfigPath = template.Roots.String()
 	if err := dockerconfig.CheckPath(c.DockerConfig); err != nil {
 		return nil, fmt.Errorf("docker_config: %w", err)
 	}

@@ -22,9 +22,8 @@ import (
 type Hosts struct {
 	// Roots are the certs.d directories. nil means certsd.DefaultRoots.
 	Roots certsd.Roots
-	// SystemRoots is "fallback", also if empty, or "append": see
-	// certsd.Hosts.SystemRoots.
-	SystemRoots string
+	// SystemRoots says when the system's CA roots count.
+	SystemRoots certsd.SystemRoots
 	// Keys opens the keys of client certificates that are no files. nil opens those
 	// of the machine's TPM: [keys.Default].
 	Keys certsd.KeyOpener

@@ -4,28 +4,46 @@ import (
 	"fmt"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/certsd/hostdir"
 )
 
-// Settings are those of [Hosts] as people write them. Empty ones stand for the
-// default.
+// Settings are those of [Hosts] as people write them, in all configuration files
+// and flags of this module: the tag toml is the key, the tag usage its help, a word
+// in quotes there what the value stands for. Empty ones stand for the default.
 type Settings struct {
-	// SystemRoots is "fallback" or "append".
-	SystemRoots string
-	// RotateOn are statuses such as "403" and classes such as "5xx".
-	RotateOn []string
-	// RegistryV1 is "never", "configured" or "always".
-	RegistryV1 string
-	// Schema1 converts schema 1 manifests instead of refusing them.
-	Schema1 bool
+	// SystemRoots is "fallback", the default, to trust the system's CA roots only
+	// where a directory has none, or "append" to trust them always.
+	SystemRoots string `toml:"system_roots" usage:"trust the CA roots of the system as 'MODE' says: fallback where no others are configured, append always"`
+
+	// RotateOn are the answers on which the next certificate is presented:
+	// statuses and classes of them. Default: "403" and "5xx".
+	RotateOn []string `toml:"rotate_on" usage:"present the next certificate on 'STATUS': 403, 5xx, ..."`
+
+	// RegistryV1 is "never", "configured", the default, for registries with a
+	// directory of their own, or "always".
+	RegistryV1 string `toml:"registry_v1" usage:"speak Registry v1 with 'WHICH' registries: never, configured (own directory) or always"`
+
+	// Schema1 converts schema 1 manifests, the default, instead of refusing them.
+	Schema1 bool `toml:"schema1" usage:"convert schema 1 manifests; --schema1=false refuses them"`
 }
 
-// Hosts have these settings. An error begins with the key that is wrong, as all
-// configuration files call it.
-func (s Settings) Hosts() (*Hosts, error) {
-	switch s.SystemRoots {
-	case "", "fallback", "append":
-	default:
-		return nil, fmt.Errorf(`system_roots: %q is neither "fallback" nor "append"`, s.SystemRoots)
+// DefaultSettings are what holds where nobody says otherwise.
+func DefaultSettings() Settings {
+	return Settings{
+		SystemRoots: string(certsd.FallbackRoots),
+		RotateOn:    []string{"403", "5xx"},
+		RegistryV1:  string(V1Configured),
+		Schema1:     true,
+	}
+}
+
+// Hosts have these settings, and search a list of directories, separated as in
+// $PATH, that stands under a key; empty for the default ones. An error begins with
+// the key that is wrong, as all configuration files call it.
+func (s Settings) Hosts(key, list string) (*Hosts, error) {
+	system, err := certsd.ParseSystemRoots(s.SystemRoots)
+	if err != nil {
+		return nil, fmt.Errorf("system_roots: %w", err)
 	}
 	rotateOn, err := certsd.ParseRotateOn(s.RotateOn)
 	if err != nil {
@@ -35,5 +53,12 @@ func (s Settings) Hosts() (*Hosts, error) {
 	if err != nil {
 		return nil, fmt.Errorf("registry_v1: %w", err)
 	}
-	return &Hosts{SystemRoots: s.SystemRoots, RotateOn: rotateOn, RegistryV1: v1, NoSchema1: !s.Schema1}, nil
+	roots := certsd.DefaultRoots()
+	if list != "" {
+		if err := hostdir.CheckRoots(list); err != nil {
+			return nil, fmt.Errorf("%s: %w", key, err)
+		}
+		roots = certsd.ParseRoots(list)
+	}
+	return &Hosts{Roots: roots, SystemRoots: system, RotateOn: rotateOn, RegistryV1: v1, NoSchema1: !s.Schema1}, nil
 }

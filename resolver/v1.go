@@ -14,20 +14,21 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/certsd/containerd-certsd/certsd/hostname"
+	"github.com/certsd/containerd-certsd/certsd/hoststoml"
 	"github.com/certsd/containerd-certsd/v1compat"
 )
 
 // V1Policy says which registries may be spoken to in the v1 protocol.
-type V1Policy string
+type V1Policy = hoststoml.RegistryV1
 
 const (
 	// V1Configured is for registries with a directory of their own. The zero
 	// value means the same.
-	V1Configured V1Policy = "configured"
+	V1Configured = hoststoml.V1Configured
 	// V1Never is for none.
-	V1Never V1Policy = "never"
+	V1Never = hoststoml.V1Never
 	// V1Always is for every registry but Docker Hub.
-	V1Always V1Policy = "always"
+	V1Always = hoststoml.V1Always
 )
 
 // ParseV1Policy reads a policy from a configuration.

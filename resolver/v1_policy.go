@@ -40,7 +40,7 @@ func (h *Hosts) PolicyV1(host *certsd.Host) V1Policy {
 	case hostname.IsDockerHub(host.Name):
 		return V1Never // it switched v1 off for good
 	case host.RegistryV1 != "":
-		return V1Policy(host.RegistryV1)
+		return host.RegistryV1
 	case h.RegistryV1 == "":
 		return V1Configured
 	default:

@@ -147,7 +147,7 @@ func TestDockerHubIsNeverAskedInV1(t *testing.T) {
 	} {
 		for _, policy := range []V1Policy{"", V1Configured, V1Always} {
 			h := &Hosts{RegistryV1: policy}
-			if got := h.AllowsV1(&certsd.Host{Name: host, Own: true, RegistryV1: string(V1Always)}); got != want {
+			if got := h.AllowsV1(&certsd.Host{Name: host, Own: true, RegistryV1: V1Always}); got != want {
 				t.Errorf("%s with %q: %v", host, policy, got)
 			}
 		}

@@ -64,7 +64,7 @@ func (b *builder) build() (*Host, error) {
 	case config != nil:
 		host.RegistryV1, host.RotateOn = config.RegistryV1, config.RotateOn
 		if config.SystemRoots != "" {
-			b.append = config.SystemRoots == "append"
+			b.append = SystemRoots(config.SystemRoots) == AppendRoots
 		}
 		for i, e := range config.endpoints {
 			host.Endpoints = append(host.Endpoints, b.endpoint(e, r.endpoints[i]))

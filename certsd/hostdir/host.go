@@ -34,7 +34,7 @@ type Host struct {
 	Endpoints []*Endpoint
 	// RegistryV1 and RotateOn are the settings of these names in hosts.toml,
 	// empty and nil if there are none.
-	RegistryV1 string
+	RegistryV1 hoststoml.RegistryV1
 	RotateOn   *hoststoml.RotateOn
 	// Warnings are the problems that do not keep the host from being used,
 	// each naming file and cause.

@@ -22,11 +22,9 @@ import (
 type Hosts struct {
 	// Roots are the certs.d directories. nil means DefaultRoots.
 	Roots Roots
-	// SystemRoots is "fallback", the meaning of the empty string, to verify a
-	// server against the system's CA roots only where no others are
-	// configured, or "append" to accept the system's beside the configured
-	// ones. The system_roots of a hosts.toml goes before it.
-	SystemRoots string
+	// SystemRoots says when a server is verified against the system's CA roots.
+	// The system_roots of a hosts.toml goes before it.
+	SystemRoots SystemRoots
 	// Keys opens keys that are no files: of TPMs and tokens. nil opens none.
 	Keys KeyOpener
 

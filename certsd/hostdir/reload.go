@@ -52,7 +52,7 @@ func (h *Hosts) refresh(c *cachedHost) *report {
 		c.found = found
 		return h.failed(c, lost, first)
 	}
-	b := builder{name: c.place.Registry, found: found, append: h.SystemRoots == "append"}
+	b := builder{name: c.place.Registry, found: found, append: h.SystemRoots == AppendRoots}
 	host, err := b.build()
 	c.found = found
 	c.noSystem = err == nil && !slices.ContainsFunc(host.all(), func(e *Endpoint) bool { return e.system != nil })

@@ -84,3 +84,25 @@ func defaultRoots(goos string, euid int, getenv func(string) string) Roots {
 	}
 	return append(roots, "/etc/containerd/certs.d", "/etc/docker/certs.d")
 }
+
+// SystemRoots says when the system's CA roots count. Its zero value is
+// [FallbackRoots].
+type SystemRoots string
+
+const (
+	// FallbackRoots: where no others are configured.
+	FallbackRoots SystemRoots = "fallback"
+	// AppendRoots: beside the configured ones, too.
+	AppendRoots SystemRoots = "append"
+)
+
+// ParseSystemRoots reads the value of a setting; empty is [FallbackRoots].
+func ParseSystemRoots(text string) (SystemRoots, error) {
+	switch s := SystemRoots(text); s {
+	case "":
+		return FallbackRoots, nil
+	case FallbackRoots, AppendRoots:
+		return s, nil
+	}
+	return "", fmt.Errorf("%q is neither %q nor %q", text, FallbackRoots, AppendRoots)
+}

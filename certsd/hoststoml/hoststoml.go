@@ -37,10 +37,22 @@ type File struct {
 	Endpoints []*Endpoint
 	// RegistryV1 and SystemRoots are the keys of these names, empty where they
 	// are absent, RotateOn that of its name, nil where it is.
-	RegistryV1  string
+	RegistryV1  RegistryV1
 	RotateOn    *RotateOn
 	SystemRoots string
 }
+
+// RegistryV1 says which registries may be spoken to in the v1 protocol.
+type RegistryV1 string
+
+const (
+	// V1Configured is for registries with a directory of their own.
+	V1Configured RegistryV1 = "configured"
+	// V1Never is for none.
+	V1Never RegistryV1 = "never"
+	// V1Always is for every registry but Docker Hub.
+	V1Always RegistryV1 = "always"
+)
 
 // Endpoint is one table of a hosts.toml.
 type Endpoint struct {
@@ -126,7 +138,7 @@ func Parse(name string, data []byte) (*File, []*Problem) {
 	root := table{doc: doc, values: doc.Root}
 	root.only(rootKeys...)
 	hosts := &File{
-		RegistryV1:  root.oneOf("registry_v1", "never", "configured", "always"),
+		RegistryV1:  RegistryV1(root.oneOf("registry_v1", string(V1Never), string(V1Configured), string(V1Always))),
 		SystemRoots: root.oneOf("system_roots", "fallback", "append"),
 		RotateOn:    root.rotateOn("rotate_on"),
 	}

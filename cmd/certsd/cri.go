@@ -27,7 +27,7 @@ func criCommand(stderr io.Writer) *cli.Command {
 		OnUsageError: usage,
 		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "config", Usage: "read the settings in `FILE`, of which flags on the command line take the place", Destination: &file},
-		}, settingFlags(config.Settings())...),
+		}, settingFlags(config.Keys())...),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			if c.Args().Present() {
 				return &usageError{fmt.Errorf("cri takes no arguments, not %q", c.Args().First())}
@@ -37,7 +37,7 @@ func criCommand(stderr io.Writer) *cli.Command {
 					return &usageError{err}
 				}
 			}
-			if err := setFlags(config.Settings(), c); err != nil {
+			if err := setFlags(config.Keys(), c); err != nil {
 				return &usageError{err}
 			}
 			if c.IsSet("root") {

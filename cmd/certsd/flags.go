@@ -53,7 +53,7 @@ func (f *hostFlags) roots() certsd.Roots {
 
 // hosts are the registries of this process.
 func (f *hostFlags) hosts(hooks resolver.Hooks) *resolver.Hosts {
-	return &resolver.Hosts{Roots: f.roots(), SystemRoots: f.systemRoots, Hooks: hooks}
+	return &resolver.Hosts{Roots: f.roots(), SystemRoots: certsd.SystemRoots(f.systemRoots), Hooks: hooks}
 }
 
 // showHosts shows what there is to say beside the layers.

@@ -39,7 +39,7 @@ func gatewayCommand(stdout, stderr io.Writer) *cli.Command {
 		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "config", Usage: "read the settings in `FILE`, of which flags on the command line take the place", Destination: &file},
 			&cli.BoolFlag{Name: "rotate-secret", Usage: "replace the secret of the gateway that is running, and end", Destination: &rotate},
-		}, append(settingFlags(config.Settings()), show.flags()...)...),
+		}, append(settingFlags(config.Keys()), show.flags()...)...),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			if c.Args().Present() && !show.asked() {
 				return &usageError{fmt.Errorf("gateway takes no arguments, not %q", c.Args().First())}
@@ -89,7 +89,7 @@ func loadGateway(config *gateway.Config, c *cli.Command, file string) error {
 			return err
 		}
 	}
-	if err := setFlags(config.Settings(), c); err != nil {
+	if err := setFlags(config.Keys(), c); err != nil {
 		return err
 	}
 	if c.IsSet("root") {

@@ -136,8 +136,9 @@ func (e *configError) Unwrap() error { return e.error }
 
 // systemRootsMode checks a value of --system-roots.
 func systemRootsMode(mode string) error {
-	if mode != "fallback" && mode != "append" {
-		return fmt.Errorf("%q is neither \"fallback\" nor \"append\"", mode)
+	if mode == "" {
+		return errors.New("names no mode")
 	}
-	return nil
+	_, err := certsd.ParseSystemRoots(mode)
+	return err
 }

@@ -32,8 +32,8 @@ const stepTimeout = 20 * time.Second
 type Checker struct {
 	// Roots are the certs.d directories. nil means certsd.DefaultRoots.
 	Roots certsd.Roots
-	// SystemRoots is "fallback", also if empty, or "append".
-	SystemRoots string
+	// SystemRoots says when the system's CA roots count.
+	SystemRoots certsd.SystemRoots
 	// Keys opens keys that are no files; nil opens those of the machine's TPM.
 	Keys certsd.KeyOpener
 	// Offline leaves the network alone.

@@ -333,7 +333,7 @@ func (r *run) notV2(e *certsd.Endpoint, live *Live, f Finding) {
 		live.Protocol = "v1"
 		f.Code, f.Message = V1Forbidden, "it speaks only the protocol Registry v1, which is for registries with a directory of their own"
 		f.Next = fmt.Sprintf("create the directory %s; empty will do", r.directoryFor(host.Name))
-		if host.RegistryV1 == "never" {
+		if host.RegistryV1 == resolver.V1Never {
 			f.Message = `it speaks only the protocol Registry v1, and hosts.toml says registry_v1 = "never"`
 			f.Next = `remove that key`
 		}

@@ -41,8 +41,8 @@ func (c *Checker) asRoot(target string) string {
 	if c.Roots != nil {
 		command += " --root " + shellWord(c.Roots.String())
 	}
-	if c.SystemRoots != "" && c.SystemRoots != "fallback" {
-		command += " --system-roots " + c.SystemRoots
+	if c.SystemRoots != "" && c.SystemRoots != certsd.FallbackRoots {
+		command += " --system-roots " + string(c.SystemRoots)
 	}
 	if c.Config != "" && c.Config != DefaultConfig {
 		command += " --config " + shellWord(c.Config)

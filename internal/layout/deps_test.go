@@ -19,8 +19,8 @@ var imports = map[string][]string{
 	"v1compat":        {"internal/bounded", "internal/jsonwords", "internal/safetext", "internal/weblink"},
 	"v1compat/v1test": nil,
 	"resolver": {
-		"certsd", "certsd/hostname", "certsd/hoststoml", "internal/bounded", "internal/discreet", "internal/jsonwords",
-		"internal/manifest", "internal/weblink", "keys", "v1compat",
+		"certsd", "certsd/hostdir", "certsd/hostname", "certsd/hoststoml", "internal/bounded", "internal/discreet",
+		"internal/jsonwords", "internal/manifest", "internal/weblink", "keys", "v1compat",
 	},
 	"plugin": {
 		"certsd", "certsd/hostdir", "certsd/hostname", "internal/blobs", "internal/dockerconfig", "internal/status",
@@ -32,9 +32,9 @@ var imports = map[string][]string{
 		"internal/statuspage", "internal/stranger", "internal/telemetry", "internal/wholefile", "resolver",
 	},
 	"imageservice": {
-		"certsd", "certsd/hostdir", "certsd/hostname", "internal/daemon", "internal/dockerconfig", "internal/jsonwords",
-		"internal/safepath", "internal/settings", "internal/status", "internal/statuspage", "internal/statusrpc",
-		"internal/stranger", "internal/telemetry", "resolver", "v1compat",
+		"certsd", "certsd/hostname", "internal/daemon", "internal/dockerconfig", "internal/jsonwords", "internal/safepath",
+		"internal/settings", "internal/status", "internal/statuspage", "internal/statusrpc", "internal/stranger",
+		"internal/telemetry", "resolver", "v1compat",
 	},
 
 	"cmd/certsd": {

@@ -27,10 +27,14 @@ type Text interface {
 }
 
 // Of are all keys of a struct that config points to, in the order of the fields.
+// The keys of an embedded struct stand in its place.
 func Of(config any) []Setting {
 	v := reflect.ValueOf(config).Elem()
 	list := make([]Setting, 0, v.NumField())
 	for _, field := range reflect.VisibleFields(v.Type()) {
+		if field.Anonymous {
+			continue // its fields follow
+		}
 		list = append(list, Setting{
 			Key:   field.Tag.Get("toml"),
 			Usage: strings.ReplaceAll(field.Tag.Get("usage"), "'", "`"),
