@@ -299,3 +299,29 @@ func TestRepositoryOf(t *testing.T) {
 		})
 	}
 }
+
+// Nobody waits for an upload that may take hours.
+func TestUploadIsNoDiscovery(t *testing.T) {
+	t.Parallel()
+	pulled := make(chan struct{})
+	uploading := make(chan struct{})
+	s := newTLSServer(t, serverOptions{auth: tls.RequestClientCert, handle: func(_ http.ResponseWriter, r *http.Request, _ string) {
+		if r.Method == http.MethodPut {
+			close(uploading)
+			<-pulled
+		}
+	}})
+	dir := newCertsDir(t)
+	dir.add(t, s.host, "a", "b")
+	rt := view(t, dir.transport(t), s.host, nil)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if _, err := send(t, rt, newRequest(t.Context(), t, "PUT", s.URL+"/v2/app/blobs/uploads/1", "layer")); err != nil {
+			t.Error(err)
+		}
+	})
+	<-uploading
+	get(t, rt, s.URL+"/v2/app/manifests/1")
+	close(pulled)
+	wg.Wait()
+}

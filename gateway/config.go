@@ -202,7 +202,7 @@ func (c *Config) graceOfSecret() time.Duration {
 
 // hosts are the registries as configured.
 func (c *Config) hosts(hooks resolver.Hooks) (*resolver.Hosts, error) {
-	hosts, err := c.Settings.Hosts("root", c.Root)
+	hosts, err := c.Hosts("root", c.Root)
 	if err != nil {
 		return nil, err
 	}

@@ -559,23 +559,24 @@ func TestRotatedSecretKeepsItsOwner(t *testing.T) {
 	}
 }
 
-func TestStopLetsBlobsFinish(t *testing.T) {
-	t.Parallel()
-	b := newBlobServer(1 << 20)
-	more := make(chan struct{})
-	b.handler = func(w http.ResponseWriter, _ *http.Request) {
-		b.half(w)
-		<-more
-		_, _ = w.Write(b.content[len(b.content)/2:])
-	}
-	u := newUpstream(t, b)
-	r := run(t, func(c *Config) { u.dir(t, c.Root) })
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+r.address+b.path(u), nil)
+// download makes a request with the secret, on a connection of its own.
+func (r *running) download(t *testing.T, path string) (*http.Response, error) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+r.address+path, nil)
 	must(t, err)
 	req.Header.Set(tokenHeader, r.secret(t))
 	transport := &http.Transport{}
-	defer transport.CloseIdleConnections()
-	resp, err := transport.RoundTrip(req)
+	t.Cleanup(transport.CloseIdleConnections)
+	return transport.RoundTrip(req)
+}
+
+func TestStopLetsBlobsFinish(t *testing.T) {
+	t.Parallel()
+	b := newBlobServer(1 << 20)
+	more := b.pause()
+	u := newUpstream(t, b)
+	r := run(t, func(c *Config) { u.dir(t, c.Root) })
+	resp, err := r.download(t, b.path(u))
 	must(t, err)
 	defer resp.Body.Close()
 	head := make([]byte, 1000)
@@ -608,12 +609,7 @@ func TestStopDoesNotWaitForever(t *testing.T) {
 	}
 	u := newUpstream(t, b)
 	r := run(t, func(c *Config) { u.dir(t, c.Root); c.StopTimeout = Duration(50 * time.Millisecond) })
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+r.address+b.path(u), nil)
-	must(t, err)
-	req.Header.Set(tokenHeader, r.secret(t))
-	transport := &http.Transport{}
-	defer transport.CloseIdleConnections()
-	resp, err := transport.RoundTrip(req)
+	resp, err := r.download(t, b.path(u))
 	must(t, err)
 	defer resp.Body.Close()
 	must(t, r.stop())

@@ -77,15 +77,22 @@ func (b *blobServer) half(w http.ResponseWriter) {
 	_ = http.NewResponseController(w).Flush()
 }
 
-func TestClientsShareADownload(t *testing.T) {
-	t.Parallel()
-	b := newBlobServer(1 << 20)
-	more := make(chan struct{})
+// pause has the server send half of the content, and the rest when the channel is
+// closed.
+func (b *blobServer) pause() (more chan struct{}) {
+	more = make(chan struct{})
 	b.handler = func(w http.ResponseWriter, _ *http.Request) {
 		b.half(w)
 		<-more
 		_, _ = w.Write(b.content[len(b.content)/2:])
 	}
+	return more
+}
+
+func TestClientsShareADownload(t *testing.T) {
+	t.Parallel()
+	b := newBlobServer(1 << 20)
+	more := b.pause()
 	u := newUpstream(t, b)
 	g := newGateway(t, nil, u)
 	const clients = 8
@@ -124,12 +131,7 @@ func TestClientsShareADownload(t *testing.T) {
 func TestRequestsByOthersShareNothing(t *testing.T) {
 	t.Parallel()
 	b := newBlobServer(1 << 20)
-	more := make(chan struct{})
-	b.handler = func(w http.ResponseWriter, _ *http.Request) {
-		b.half(w)
-		<-more
-		_, _ = w.Write(b.content[len(b.content)/2:])
-	}
+	more := b.pause()
 	u := newUpstream(t, b)
 	g := newGateway(t, nil, u)
 	for _, header := range [][]string{nil, {"Via", "1.1 other"}} {
@@ -514,12 +516,7 @@ func TestLogTellsOfDamagedBlobs(t *testing.T) {
 	}
 	u := newUpstream(t, b)
 	r := run(t, func(c *Config) { u.dir(t, c.Root) })
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+r.address+b.path(u), nil)
-	must(t, err)
-	req.Header.Set(tokenHeader, r.secret(t))
-	transport := &http.Transport{}
-	defer transport.CloseIdleConnections()
-	if resp, err := transport.RoundTrip(req); err == nil {
+	if resp, err := r.download(t, b.path(u)); err == nil {
 		_, err = io.Copy(io.Discard, resp.Body)
 		must(t, resp.Body.Close())
 		if err == nil {

@@ -207,7 +207,7 @@ func (c *Config) pullSettings() (Settings, error) {
 
 // hosts are the registries as configured.
 func (c *Config) hosts(hooks resolver.Hooks) (*resolver.Hosts, error) {
-	hosts, err := c.Settings.Hosts("root", c.Root)
+	hosts, err := c.Hosts("root", c.Root)
 	if err != nil {
 		return nil, err
 	}

@@ -67,7 +67,7 @@ func newSettings(ic *plugin.InitContext) (any, error) {
 // configure checks every value, so that a mistake is found when containerd
 // starts and not in the middle of the night.
 func configure(ctx context.Context, c Config) (*settings, error) {
-	template, err := c.Settings.Hosts("config_path", c.ConfigPath)
+	template, err := c.Hosts("config_path", c.ConfigPath)
 	if err != nil {
 		return nil, err
 	}

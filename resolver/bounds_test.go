@@ -77,20 +77,27 @@ func TestContentThatStopsIsResumed(t *testing.T) {
 	}
 }
 
+// begins answers each GET with the header for data, and leaves the rest to serve.
+func begins(data []byte, serve func(http.ResponseWriter, *http.Request)) func(http.ResponseWriter, *http.Request, string) bool {
+	return func(w http.ResponseWriter, req *http.Request, _ string) bool {
+		if req.Method != http.MethodGet {
+			return false
+		}
+		w.Header().Set("Content-Length", strconv.Itoa(len(data)))
+		serve(w, req)
+		return true
+	}
+}
+
 // TestContentThatNeverComesFails and says so.
 func TestContentThatNeverComesFails(t *testing.T) {
 	t.Parallel()
 	data, desc := layer(1 << 16)
 	r := newRegistry(t, blobs(data))
-	r.Guard(func(w http.ResponseWriter, req *http.Request, _ string) bool {
-		if req.Method != http.MethodGet {
-			return false
-		}
-		w.Header().Set("Content-Length", strconv.Itoa(len(data)))
+	r.Guard(begins(data, func(w http.ResponseWriter, req *http.Request) {
 		_ = http.NewResponseController(w).Flush()
 		<-req.Context().Done()
-		return true
-	})
+	}))
 	root := t.TempDir()
 	r.Dir(t, root)
 	f := newFetcher(t, resolver.Options{Hosts: impatient(t, root)}, r.Host+"/app:1")
@@ -106,25 +113,21 @@ func TestContentThatDripsEnds(t *testing.T) {
 	t.Parallel()
 	data, desc := layer(1 << 16)
 	r := newRegistry(t, blobs(data))
-	r.Guard(func(w http.ResponseWriter, req *http.Request, _ string) bool {
-		if req.Method != http.MethodGet {
-			return false
-		}
-		w.Header().Set("Content-Length", strconv.Itoa(len(data)))
+	r.Guard(begins(data, func(w http.ResponseWriter, req *http.Request) {
 		for i := range 1000 {
 			if _, err := w.Write(data[i : i+1]); err != nil {
-				return true
+				return
 			}
 			_ = http.NewResponseController(w).Flush()
 			select {
 			case <-time.After(50 * time.Millisecond):
 			case <-req.Context().Done():
-				return true
+				return
 			}
 		}
 		t.Error("it is read for as long as it drips")
 		panic(http.ErrAbortHandler)
-	})
+	}))
 	root := t.TempDir()
 	r.Dir(t, root)
 	hosts := impatient(t, root)

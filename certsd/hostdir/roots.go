@@ -90,9 +90,9 @@ func defaultRoots(goos string, euid int, getenv func(string) string) Roots {
 type SystemRoots string
 
 const (
-	// FallbackRoots: where no others are configured.
+	// FallbackRoots is where no others are configured.
 	FallbackRoots SystemRoots = "fallback"
-	// AppendRoots: beside the configured ones, too.
+	// AppendRoots is beside the configured ones, too.
 	AppendRoots SystemRoots = "append"
 )
 
