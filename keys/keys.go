@@ -8,6 +8,8 @@ import (
 	"crypto"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/keys/pkcs11uri"
+	"github.com/certsd/containerd-certsd/keys/signer"
 	"github.com/certsd/containerd-certsd/keys/tpmkey"
 )
 
@@ -18,7 +20,17 @@ import (
 type Devices struct {
 	// TPM signs for keys of a TPM.
 	TPM tpmkey.TPM
+	// Helpers sign for keys in PKCS #11 tokens.
+	Helpers signer.Helpers
 }
+
+// New are devices with the command of a helper for tokens, empty for none.
+func New(command []string) *Devices {
+	return &Devices{Helpers: signer.Helpers{Command: command}}
+}
+
+// Close ends the helpers.
+func (d *Devices) Close() error { return d.Helpers.Close() }
 
 // Default are the devices for whoever names none.
 var Default = &Devices{}
@@ -27,6 +39,13 @@ var Default = &Devices{}
 func (d *Devices) Open(f certsd.KeyFile) (crypto.Signer, error) {
 	if tpmkey.IsKey(f.Data) {
 		key, err := d.TPM.Open(f.Data)
+		if err != nil {
+			return nil, err
+		}
+		return key, nil
+	}
+	if pkcs11uri.Is(f.Data) {
+		key, err := d.Helpers.Open(f.Path, f.Data, f.Certificate)
 		if err != nil {
 			return nil, err
 		}

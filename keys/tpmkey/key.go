@@ -11,6 +11,8 @@ import (
 	"sync"
 
 	"github.com/google/go-tpm/tpm2"
+
+	"github.com/certsd/containerd-certsd/keys/verify"
 )
 
 // Key is a key of a TPM. It implements certsd's DeviceKey.
@@ -131,28 +133,7 @@ func (k *Key) schemeFor(digest []byte, opts crypto.SignerOpts) (tpm2.TPMTSigSche
 	return tpm2.TPMTSigScheme{Scheme: scheme, Details: tpm2.NewTPMUSigScheme(scheme, &tpm2.TPMSSchemeHash{HashAlg: hash})}, nil
 }
 
-// errSignature tells that a TPM made a signature that is none.
-var errSignature = errors.New("its signature is not right")
-
+// verify looks at a signature: a TPM may make others than TLS wants.
 func (k *Key) verify(digest, signature []byte, opts crypto.SignerOpts) error {
-	good := false
-	switch key := k.key.(type) {
-	case *ecdsa.PublicKey:
-		good = ecdsa.VerifyASN1(key, digest, signature)
-	case *rsa.PublicKey:
-		pss, is := opts.(*rsa.PSSOptions)
-		if !is {
-			good = rsa.VerifyPKCS1v15(key, opts.HashFunc(), digest, signature) == nil
-			break
-		}
-		good = rsa.VerifyPSS(key, opts.HashFunc(), digest, signature, pss) == nil
-		anySalt := &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthAuto, Hash: pss.Hash}
-		if !good && rsa.VerifyPSS(key, opts.HashFunc(), digest, signature, anySalt) == nil {
-			return errSalt
-		}
-	}
-	if !good {
-		return errSignature
-	}
-	return nil
+	return verify.Signature(k.key, digest, signature, opts)
 }

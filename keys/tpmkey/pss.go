@@ -6,10 +6,13 @@ import (
 	"crypto/rsa"
 	"encoding/binary"
 	"errors"
+	"fmt"
+
+	"github.com/certsd/containerd-certsd/keys/verify"
 )
 
 // errSalt tells that a TPM signs by RSA-PSS with another salt than TLS 1.3 wants.
-var errSalt = errors.New("its RSA-PSS signatures have a salt of another length than TLS 1.3 wants: make the key with the attribute decrypt, too, or an ECDSA one")
+var errSalt = fmt.Errorf("%w: make the key with the attribute decrypt, too, or an ECDSA one", verify.ErrSalt)
 
 // pad is EMSA-PSS of RFC 8017, 9.1.1, with a salt as long as the hash, which is
 // what the key is applied to.

@@ -13,6 +13,8 @@ import (
 	keyfile "github.com/foxboron/go-tpm-keyfiles"
 	"github.com/google/go-tpm/tpm2"
 	"github.com/google/go-tpm/tpm2/transport"
+
+	"github.com/certsd/containerd-certsd/keys/verify"
 )
 
 // session is the TPM while it is ours.
@@ -82,7 +84,7 @@ func (k *Key) signIn(s *session, digest []byte, opts crypto.SignerOpts, scheme t
 		return nil, fmt.Errorf("cannot sign: %w", err)
 	}
 	signature, err := bytesOf(&rsp.Signature)
-	if err != nil || scheme.Scheme != tpm2.TPMAlgRSAPSS || !errors.Is(k.verify(digest, signature, opts), errSalt) {
+	if err != nil || scheme.Scheme != tpm2.TPMAlgRSAPSS || !errors.Is(k.verify(digest, signature, opts), verify.ErrSalt) {
 		return signature, err
 	}
 	return k.signRaw(s, key, digest, opts.HashFunc())
@@ -206,7 +208,7 @@ func bytesOf(s *tpm2.TPMTSignature) ([]byte, error) {
 		}
 		return sig.Sig.Buffer, nil
 	}
-	return nil, fmt.Errorf("%w: it is of the kind %#x", errSignature, uint16(s.SigAlg))
+	return nil, fmt.Errorf("%w: it is of the kind %#x", verify.ErrWrong, uint16(s.SigAlg))
 }
 
 // signRaw signs by RSA-PSS with the salt that TLS wants, where the TPM's own has

@@ -1,0 +1,101 @@
+// Command certsd-pkcs11 signs with a key in a PKCS #11 token, for certsd, for
+// containerd with its plugin, and for whoever speaks the protocol of Google's
+// enterprise-certificate-proxy. It is started by them, with a configuration file as
+// its argument, and ends when its standard input does.
+//
+// It is a program of its own because libraries for tokens are of C.
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/rpc"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/certsd/containerd-certsd/keys/pkcs11uri"
+	"github.com/certsd/containerd-certsd/keys/signer"
+)
+
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "certsd-pkcs11:", err)
+		os.Exit(1)
+	}
+}
+
+// maxConfig bounds the configuration in bytes.
+const maxConfig = 64 << 10
+
+func run(args []string) error {
+	if len(args) != 1 {
+		return errors.New(`it is started by the programs that need it: name it in their settings, signer = ["certsd-pkcs11"]`)
+	}
+	file, err := os.Open(args[0])
+	if err != nil {
+		return err
+	}
+	// A PIN is to be known from now on: nobody is to read it from here, nor from what
+	// would be left of a crash.
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		return err
+	}
+	config, err := readConfig(file)
+	if err != nil {
+		return fmt.Errorf("%s: %w", args[0], err)
+	}
+	if err := file.Close(); err != nil {
+		return err
+	}
+	server := rpc.NewServer()
+	if err := server.RegisterName(signer.Service, &service{key: config}); err != nil {
+		return err
+	}
+	server.ServeConn(stdio{os.Stdin, os.Stdout})
+	return config.close()
+}
+
+// stdio is the connection to who started the process.
+type stdio struct {
+	io.ReadCloser
+	io.WriteCloser
+}
+
+// Close implements io.Closer.
+func (s stdio) Close() error { return errors.Join(s.ReadCloser.Close(), s.WriteCloser.Close()) }
+
+// readConfig reads what key it is about. A configuration of another client of the
+// protocol has no URI.
+func readConfig(r io.Reader) (*key, error) {
+	data, err := io.ReadAll(io.LimitReader(r, maxConfig))
+	if err != nil {
+		return nil, err
+	}
+	var config signer.Config
+	if err := json.Unmarshal(data, &config); err != nil {
+		return nil, errors.New("it is no configuration of a signer: JSON with cert_configs.pkcs11")
+	}
+	p := config.CertConfigs.PKCS11
+	if p.Module == "" {
+		return nil, errors.New("it names no module: cert_configs.pkcs11.module")
+	}
+	k := &key{module: p.Module, pin: p.UserPIN}
+	if config.Certsd.URI != "" {
+		if k.uri, err = pkcs11uri.Parse([]byte(config.Certsd.URI)); err != nil {
+			return nil, err
+		}
+		return k, nil
+	}
+	k.uri = &pkcs11uri.URI{Object: p.Label}
+	if p.Slot != "" {
+		var slot uint64
+		if _, err := fmt.Sscanf(p.Slot, "0x%x", &slot); err != nil {
+			return nil, errors.New("cert_configs.pkcs11.slot is no hexadecimal number")
+		}
+		k.uri.SlotID = &slot
+	}
+	return k, nil
+}

@@ -1,0 +1,36 @@
+package main
+
+import (
+	"crypto/x509"
+	"errors"
+
+	"github.com/certsd/containerd-certsd/keys/signer"
+)
+
+// service are the calls of the protocol.
+type service struct{ key *key }
+
+// CertificateChain returns the certificate beside the key, if there is one.
+func (s *service) CertificateChain(_ struct{}, chain *[][]byte) (err error) {
+	*chain, err = s.key.chain()
+	return err
+}
+
+// Public returns the public key.
+func (s *service) Public(_ struct{}, public *[]byte) error {
+	key, err := s.key.publicKey()
+	if err != nil {
+		return err
+	}
+	*public, err = x509.MarshalPKIXPublicKey(key)
+	return err
+}
+
+// Sign signs a digest.
+func (s *service) Sign(args signer.SignArgs, signature *[]byte) (err error) {
+	if args.Opts == nil {
+		return errors.New("nothing says how to sign")
+	}
+	*signature, err = s.key.sign(args.Digest, args.Opts)
+	return err
+}

@@ -1,0 +1,45 @@
+package pkcs11uri
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// proxy is the library that knows all modules that are registered on the machine.
+const proxy = "p11-kit-proxy"
+
+// moduleDirs are where distributions have modules; * stands for an architecture.
+var moduleDirs = []string{
+	"/usr/lib/*/pkcs11", "/usr/lib64/pkcs11", "/usr/lib/pkcs11",
+	"/usr/lib/*", "/usr/lib64", "/usr/lib", "/usr/lib/softhsm", "/usr/local/lib",
+}
+
+// Module is the path of the library that speaks to the token: that of the URI, the
+// one of its name, or that of p11-kit, which knows all of the machine.
+func (u *URI) Module() (string, error) {
+	if u.ModulePath != "" {
+		if _, err := os.Stat(u.ModulePath); err != nil {
+			return "", fmt.Errorf("module-path: %w", err)
+		}
+		return u.ModulePath, nil
+	}
+	names := []string{proxy + ".so"}
+	if u.ModuleName != "" {
+		names = []string{u.ModuleName + ".so", "lib" + u.ModuleName + ".so"}
+	}
+	for _, dir := range moduleDirs {
+		for _, name := range names {
+			// The pattern is well-formed, and what is odd in the name matches nothing.
+			found, _ := filepath.Glob(filepath.Join(dir, name))
+			if len(found) > 0 {
+				return found[0], nil
+			}
+		}
+	}
+	if u.ModuleName != "" {
+		return "", fmt.Errorf("there is no library of the name that module-name gives: name its path: ?module-path=/usr/lib/.../%s", names[0])
+	}
+	return "", errors.New("the URI names no module, and p11-kit's is not installed: add ?module-path=/usr/lib/....so")
+}

@@ -1,0 +1,87 @@
+// Package signer signs by a helper process, which has a token's key at hand: it
+// keeps libraries of C out of daemons. The protocol is that of Google's
+// enterprise-certificate-proxy: net/rpc over the helper's standard input and
+// output, with a configuration file as its argument.
+package signer
+
+import (
+	"bufio"
+	"crypto"
+	"crypto/rsa"
+	"encoding/gob"
+	"errors"
+	"fmt"
+	"io"
+	"net/rpc"
+)
+
+// The calls of the protocol.
+const (
+	// Service is the name of the service.
+	Service = "EnterpriseCertSigner"
+
+	callPublic = Service + ".Public"
+	callSign   = Service + ".Sign"
+)
+
+// SignArgs are the arguments of Sign.
+type SignArgs struct {
+	Digest []byte
+	Opts   crypto.SignerOpts
+}
+
+// Register tells encoding/gob of the options that SignArgs may have.
+func Register() {
+	gob.Register(crypto.SHA256)
+	gob.Register(crypto.SHA384)
+	gob.Register(crypto.SHA512)
+	gob.Register(&rsa.PSSOptions{})
+}
+
+func init() { Register() }
+
+// maxAnswer bounds an answer of a helper, descriptions of types included: an RSA
+// signature of 16,384 bits has 2 KiB.
+const maxAnswer = 64 << 10
+
+// codec is net/rpc's own for gob, with bounds: that one would take a gigabyte.
+type codec struct {
+	conn io.ReadWriteCloser
+	left *io.LimitedReader
+	dec  *gob.Decoder
+	enc  *gob.Encoder
+	out  *bufio.Writer
+}
+
+func newCodec(conn io.ReadWriteCloser) *codec {
+	c := &codec{conn: conn, left: &io.LimitedReader{R: conn, N: maxAnswer}, out: bufio.NewWriter(conn)}
+	c.dec, c.enc = gob.NewDecoder(c.left), gob.NewEncoder(c.out)
+	return c
+}
+
+// WriteRequest implements rpc.ClientCodec.
+func (c *codec) WriteRequest(r *rpc.Request, args any) error {
+	return errors.Join(c.enc.Encode(r), c.enc.Encode(args), c.out.Flush())
+}
+
+// ReadResponseHeader implements rpc.ClientCodec.
+func (c *codec) ReadResponseHeader(r *rpc.Response) error {
+	c.left.N = maxAnswer
+	return c.decode(r)
+}
+
+// ReadResponseBody implements rpc.ClientCodec.
+func (c *codec) ReadResponseBody(body any) error { return c.decode(body) }
+
+// decode reads one value. encoding/gob says of itself that it is not hardened.
+func (c *codec) decode(v any) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("the helper's answer cannot be read: %v", r)
+		}
+	}()
+	return c.dec.Decode(v)
+}
+
+// Close implements rpc.ClientCodec.
+func (c *codec) Close() error { return c.conn.Close() }

@@ -1,0 +1,50 @@
+// Package verify looks at signatures that somebody else made. A device may make
+// others than TLS wants, or with another key, and a server would only say that it
+// does not like them.
+package verify
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
+	"errors"
+	"fmt"
+)
+
+// What may be wrong with a signature.
+var (
+	// ErrWrong tells that a signature was not made with the key.
+	ErrWrong = errors.New("its signature is not one of the certificate's key")
+	// ErrSalt tells that one by RSA-PSS has a salt of another length than was asked
+	// for.
+	ErrSalt = errors.New("its RSA-PSS signatures have a salt of another length than TLS 1.3 wants")
+)
+
+// Signature reports what is wrong with the signature of a digest, nil for nothing.
+func Signature(public crypto.PublicKey, digest, signature []byte, opts crypto.SignerOpts) error {
+	good := false
+	switch key := public.(type) {
+	case *ecdsa.PublicKey:
+		good = ecdsa.VerifyASN1(key, digest, signature)
+	case ed25519.PublicKey:
+		good = ed25519.Verify(key, digest, signature)
+	case *rsa.PublicKey:
+		pss, is := opts.(*rsa.PSSOptions)
+		if !is {
+			good = rsa.VerifyPKCS1v15(key, opts.HashFunc(), digest, signature) == nil
+			break
+		}
+		good = rsa.VerifyPSS(key, opts.HashFunc(), digest, signature, pss) == nil
+		anySalt := &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthAuto, Hash: pss.Hash}
+		if !good && rsa.VerifyPSS(key, opts.HashFunc(), digest, signature, anySalt) == nil {
+			return ErrSalt
+		}
+	default:
+		return fmt.Errorf("TLS takes keys of ECDSA, RSA and Ed25519, and not %T", public)
+	}
+	if !good {
+		return ErrWrong
+	}
+	return nil
+}
