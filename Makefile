@@ -48,11 +48,11 @@ ifneq ($(words $(CONTAINERD)) $(filter $(LINES),$(LINE)),$(words $(CONTAINERD)) 
 $(error CONTAINERD=$(CONTAINERD) is no release line; there are $(LINES))
 endif
 BIN        := bin$(addprefix /,$(CONTAINERD))
-BINARIES   := $(addprefix $(BIN)/,containerd ctr containerd-shim-runc-v2 certsd)
+BINARIES   := $(addprefix $(BIN)/,containerd ctr containerd-shim-runc-v2 certsd certsd-pkcs11)
 # The versions of Kubernetes that the chart is for, beside that of packaging/helm/go.mod.
 KUBERNETES := 1.32 1.35
 # The modules with code, the root first.
-MODULES    := . $(addprefix cmd/containerd/,$(LINES)) packaging/helm
+MODULES    := . cmd/certsd-pkcs11 $(addprefix cmd/containerd/,$(LINES)) packaging/helm
 TOOLS      := $(CURDIR)/.cache/bin
 ACTIONLINT := $(TOOLS)/actionlint-$(ACTIONLINT_VERSION)
 APIDIFF    := $(TOOLS)/apidiff-$(APIDIFF_VERSION)
@@ -117,11 +117,16 @@ $(BIN)/ctr:
 $(BIN)/containerd-shim-runc-v2:
 	CGO_ENABLED=0 $(BUILD) -ldflags '$(LDFLAGS)' $(UPSTREAM)/cmd/containerd-shim-runc-v2
 
+# Libraries for tokens are of C: the only program that needs a compiler for it.
+$(BIN)/certsd-pkcs11:
+	CGO_ENABLED=1 $(GO) -C cmd/certsd-pkcs11 build -buildvcs=false -o $(CURDIR)/$@ .
+
 test: missing unit cross integration lines chart check-packages ## run all tests; the scenarios need root and Debian's servers, and are skipped without
 
 unit:
 	@test -n "$(RACE)" || echo "no C compiler: testing without the race detector"
 	$(GO) test $(RACE) $(UNITS)
+	$(GO) -C cmd/certsd-pkcs11 test $(RACE) .
 
 cross:
 	@for os in windows darwin; do \

@@ -1,10 +1,13 @@
 package resolver
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/certsd/containerd-certsd/certsd"
 	"github.com/certsd/containerd-certsd/certsd/hostdir"
+	"github.com/certsd/containerd-certsd/keys"
 )
 
 // Settings are those of [Hosts] as people write them, in all configuration files
@@ -25,6 +28,10 @@ type Settings struct {
 
 	// Schema1 converts schema 1 manifests, the default, instead of refusing them.
 	Schema1 bool `toml:"schema1" usage:"convert schema 1 manifests; --schema1=false refuses them"`
+
+	// Signer is the command of the helper that signs for keys in PKCS #11 tokens.
+	// Default: none.
+	Signer []string `toml:"signer" usage:"have keys in PKCS #11 tokens sign by helper 'COMMAND', given once more for each argument"`
 }
 
 // DefaultSettings are what holds where nobody says otherwise.
@@ -34,6 +41,7 @@ func DefaultSettings() Settings {
 		RotateOn:    []string{"403", "5xx"},
 		RegistryV1:  string(V1Configured),
 		Schema1:     true,
+		Signer:      []string{}, // as it is written, and not nil
 	}
 }
 
@@ -60,5 +68,22 @@ func (s Settings) Hosts(key, list string) (*Hosts, error) {
 		}
 		roots = certsd.ParseRoots(list)
 	}
-	return &Hosts{Roots: roots, SystemRoots: system, RotateOn: rotateOn, RegistryV1: v1, NoSchema1: !s.Schema1}, nil
+	open, err := OpenKeys(s.Signer)
+	if err != nil {
+		return nil, err
+	}
+	return &Hosts{Roots: roots, SystemRoots: system, Keys: open, RotateOn: rotateOn, RegistryV1: v1, NoSchema1: !s.Schema1}, nil
+}
+
+// OpenKeys opens keys of the machine's TPM, and those in PKCS #11 tokens by the
+// command of a helper, empty for none. An error begins with the key of the
+// settings. Helpers end with the process.
+func OpenKeys(signer []string) (certsd.KeyOpener, error) {
+	if len(signer) == 0 {
+		return keys.Default.Open, nil
+	}
+	if slices.Contains(signer[:1], "") {
+		return nil, errors.New("signer: the command is empty")
+	}
+	return keys.New(signer).Open, nil
 }

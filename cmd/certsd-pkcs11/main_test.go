@@ -16,6 +16,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -196,7 +197,7 @@ func TestKeysInAToken(t *testing.T) {
 	for _, kind := range []string{"rsa:2048", "EC:prime256v1", "EC:secp384r1"} {
 		for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 			s := newServer(t, os.Args[0])
-			label := strings.NewReplacer(":", "", " ", "").Replace(kind) + fmt.Sprint(version)
+			label := strings.NewReplacer(":", "", " ", "").Replace(kind) + strconv.Itoa(int(version))
 			public := tok.key(label, kind)
 			s.write(t, "alpha.cert", s.clients.Certify("alpha", public), 0o600)
 			s.write(t, "alpha.key", []byte(tok.uri(label)), 0o600)

@@ -67,7 +67,7 @@ func (k *key) sign(digest []byte, opts crypto.SignerOpts) (signature []byte, err
 func saltOf(pss *rsa.PSSOptions, hash crypto.Hash) (uint, error) {
 	switch n := pss.SaltLength; {
 	case n == rsa.PSSSaltLengthEqualsHash, n == rsa.PSSSaltLengthAuto:
-		return uint(hash.Size()), nil //nolint:gosec // it is at most 64
+		return uint(hash.Size()), nil
 	case n > 0 && n <= 64:
 		return uint(n), nil
 	}

@@ -3,6 +3,8 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"slices"
+	"sync"
 
 	"github.com/urfave/cli/v3"
 
@@ -14,6 +16,10 @@ import (
 // hostFlags are the flags of every command that reads host directories.
 type hostFlags struct {
 	root, systemRoots string
+	signer            []string
+
+	once sync.Once
+	open certsd.KeyOpener
 }
 
 func (f *hostFlags) flags() []cli.Flag {
@@ -30,6 +36,11 @@ func (f *hostFlags) flags() []cli.Flag {
 			Value:       "fallback",
 			Destination: &f.systemRoots,
 			Validator:   systemRootsMode,
+		},
+		&cli.StringSliceFlag{
+			Name:        "signer",
+			Usage:       "have keys in PKCS #11 tokens sign by helper `COMMAND`, given once more for each argument",
+			Destination: &f.signer,
 		},
 	}
 }
@@ -53,7 +64,16 @@ func (f *hostFlags) roots() certsd.Roots {
 
 // hosts are the registries of this process.
 func (f *hostFlags) hosts(hooks resolver.Hooks) *resolver.Hosts {
-	return &resolver.Hosts{Roots: f.roots(), SystemRoots: certsd.SystemRoots(f.systemRoots), Hooks: hooks}
+	return &resolver.Hosts{Roots: f.roots(), SystemRoots: certsd.SystemRoots(f.systemRoots), Keys: f.keys(), Hooks: hooks}
+}
+
+// keys opens keys that are no files.
+func (f *hostFlags) keys() certsd.KeyOpener {
+	f.once.Do(func() {
+		// An empty command is none.
+		f.open, _ = resolver.OpenKeys(slices.DeleteFunc(f.signer, func(s string) bool { return s == "" }))
+	})
+	return f.open
 }
 
 // showHosts shows what there is to say beside the layers.

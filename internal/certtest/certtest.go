@@ -186,3 +186,11 @@ func (ca *CA) KeyPEM() []byte {
 	check(err)
 	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
 }
+
+// Certificate is the one in PEM.
+func Certificate(data []byte) *x509.Certificate {
+	block, _ := pem.Decode(data)
+	cert, err := x509.ParseCertificate(block.Bytes)
+	check(err)
+	return cert
+}

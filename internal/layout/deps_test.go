@@ -100,8 +100,11 @@ var imports = map[string][]string{
 	"internal/tpmtest":    {"internal/citest"},
 	"internal/weblink":    nil,
 	"internal/wholefile":  nil,
-	"keys":                {"certsd", "keys/tpmkey"},
-	"keys/tpmkey":         nil,
+	"keys":                {"certsd", "keys/pkcs11uri", "keys/signer", "keys/tpmkey"},
+	"keys/pkcs11uri":      nil,
+	"keys/signer":         {"internal/plainfile", "internal/safetext", "keys/pkcs11uri", "keys/verify"},
+	"keys/tpmkey":         {"keys/verify"},
+	"keys/verify":         nil,
 	"packaging/ociimage":  nil,
 }
 

@@ -44,7 +44,7 @@ func Parse(data []byte) (*URI, error) {
 	rest, is := strings.CutPrefix(text, Scheme)
 	switch {
 	case !is:
-		return nil, errors.New("it does not begin with " + Scheme)
+		return nil, errors.New("it is no URI of the scheme pkcs11")
 	case len(text) > maxURI:
 		return nil, fmt.Errorf("the URI has more than %d characters", maxURI)
 	case strings.ContainsAny(text, "\r\n\x00"):
@@ -132,7 +132,7 @@ func (u *URI) pathAttribute(name, value string) error {
 	case "object":
 		u.Object = value
 	case "id":
-		u.ID = []byte(value)
+		u.ID = append(u.ID, value...)
 	case "slot-id":
 		n, err := strconv.ParseUint(value, 10, 64)
 		if err != nil {

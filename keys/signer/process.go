@@ -59,8 +59,8 @@ func start(command []string, config []byte) (*process, error) {
 		if read, write, err = os.Pipe(); err != nil {
 			return nil, err
 		}
-		defer read.Close()  //nolint:errcheck // the helper has its own
-		defer write.Close() //nolint:errcheck // what was written is written
+		defer read.Close()
+		defer write.Close()
 		args = append(append([]string(nil), args...), configArg)
 	}
 	p := &process{cmd: exec.Command(name, args...), stderr: new(tail), ended: make(chan struct{})} //nolint:gosec,noctx // the administrator's command; it lives as long as it is needed
