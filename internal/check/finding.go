@@ -66,6 +66,7 @@ const (
 	ServerExpiresSoon   Code = "server-expires-soon"
 	ContainerdConfig    Code = "containerd-config"
 	StockTwoRoots       Code = "stock-two-roots"
+	StockHostsFile      Code = "stock-hosts-toml"
 	OtherRoots          Code = "other-roots"
 	CertsdStaysOut      Code = "certsd-stays-out"
 	DeprecatedKeys      Code = "deprecated-keys"

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net/http"
+	"path/filepath"
 	"slices"
 
 	"github.com/containerd/containerd/v2/core/remotes/docker"
@@ -12,6 +13,8 @@ import (
 	"github.com/containerd/errdefs"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/internal/discreet"
+	"github.com/certsd/containerd-certsd/internal/plainfile"
 	"github.com/certsd/containerd-certsd/resolver"
 )
 
@@ -43,7 +46,10 @@ func inRoots(roots certsd.Roots) func(string) (string, error) {
 // its client certificate there, too.
 func (r *run) byStock(ctx context.Context, p plan) (Verdict, string) {
 	name := r.inspection.Name
-	hosts, err := stockHosts(ctx, name, p.dirs)
+	silent, kept := discreet.Kept(ctx)
+	hosts, err := stockHosts(silent, name, p.dirs)
+	dir, _ := p.dirs(name)
+	passes := err == nil && dir != "" && r.passedOver(filepath.Join(dir, kindHosts), kept())
 	if err != nil {
 		return Refused, "stock containerd cannot use the directory: " + printable(err.Error())
 	}
@@ -56,10 +62,12 @@ func (r *run) byStock(ctx context.Context, p plan) (Verdict, string) {
 	case r.converted == resolver.ProtocolSchema1:
 		return Refused, "stock containerd cannot pull schema 1 images"
 	}
-	dir, _ := p.dirs(name)
 	where := "it reads " + dir
-	if dir == "" {
+	switch {
+	case dir == "":
 		where = "it finds no directory"
+	case passes:
+		where += " without its hosts.toml"
 	}
 	var problems []string
 	for _, host := range hosts {
@@ -76,6 +84,25 @@ func (r *run) byStock(ctx context.Context, p plan) (Verdict, string) {
 		return Refused, "stock containerd has no server to pull from: " + where
 	}
 	return Refused, fmt.Sprintf("a pull by stock containerd would fail: %s, and %s", where, joined(problems))
+}
+
+// passedOver finds that containerd cannot read a hosts.toml, which it logs as an
+// error and does without, and reports whether that is so.
+func (r *run) passedOver(file string, errs []error) bool {
+	if len(errs) == 0 {
+		return false
+	}
+	f := Finding{
+		Severity: isWarning, Code: StockHostsFile, Where: file,
+		Message: "stock containerd cannot read it, and passes it over: " + printable(errs[0].Error()),
+		Next:    "correct it, or let certsd pull: see https://github.com/certsd/containerd-certsd/blob/main/config.toml.example",
+	}
+	if data, err := plainfile.Read(file); err == nil && plainfile.HasMark(data) {
+		f.Message = "stock containerd cannot read it, and passes it over: it begins with a byte order mark"
+		f.Next = "take it out: " + plainfile.WithoutMark(file)
+	}
+	r.find(f)
+	return true
 }
 
 // stockHosts are the servers that containerd would ask. A registry on this

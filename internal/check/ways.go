@@ -131,7 +131,9 @@ func (r *run) ways(ctx context.Context, plans []plan) {
 		case p.dirs == nil:
 			way.By, way.Verdict = byContainerd, Unasked
 			way.Reason = "CRI pulls by its deprecated keys, which are not checked: see certsd migrate"
-		case v.Verdict != Unusable:
+		case v.Verdict == Unusable:
+			way.By = byContainerd
+		default:
 			way.By = byContainerd
 			way.Verdict, way.Reason = r.byStock(ctx, p)
 		}
