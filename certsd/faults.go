@@ -56,11 +56,27 @@ func (rd *round) localFaults(last Attempt, o reply) []*Problem {
 			}
 		}
 	}
+	if refused {
+		faults = append(faults, rd.notInUse(faults)...)
+	}
 	slices.SortStableFunc(faults, func(a, b *Problem) int { return cmp.Compare(a.File, b.File) })
 	if refused || o.err != nil && last.blamed() != "proxy" && !errors.Is(o.err, context.Canceled) {
 		faults = append(faults, rd.transport.hosts().NearMisses(rd.route.at.Bare())...)
 	}
 	return faults
+}
+
+// notInUse is what keeps the files of the host of the request from being used
+// as they are now: they may have what the server wants. It is what is not among
+// the other faults.
+func (rd *round) notInUse(others []*Problem) []*Problem {
+	name := rd.route.registry
+	if rd.route.foreign || name == "" {
+		name = rd.route.at.Bare()
+	}
+	return slices.DeleteFunc(rd.transport.hosts().NotInUse(name), func(p *Problem) bool {
+		return slices.ContainsFunc(others, func(other *Problem) bool { return other.Error() == p.Error() })
+	})
 }
 
 // identityFault is what can be seen to be wrong with an identity, nil for

@@ -22,6 +22,42 @@ func (h *Host) Kept() error {
 	return errors.Join(kept...)
 }
 
+// NotInUse are the problems for which what was read earlier of a registry's
+// directories is in use, in place of what they hold now.
+func (h *Hosts) NotInUse(name string) []*Problem {
+	c, err := h.entry(name)
+	if err != nil {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.host == nil {
+		return nil
+	}
+	problems := problemsIn(c.failure)
+	for _, warning := range c.host.Warnings {
+		if p := (*Problem)(nil); errors.As(warning, &p) && p.kept {
+			problems = append(problems, p)
+		}
+	}
+	return problems
+}
+
+// problemsIn are the problems that an error joins.
+func problemsIn(err error) []*Problem {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		var problems []*Problem
+		for _, err := range joined.Unwrap() {
+			problems = append(problems, problemsIn(err)...)
+		}
+		return problems
+	}
+	if p := (*Problem)(nil); errors.As(err, &p) {
+		return []*Problem{p}
+	}
+	return nil
+}
+
 // Unusable are the problems because of which client certificates of one of the
 // host's endpoints cannot be presented.
 func (h *Host) Unusable(e *Endpoint) []*Problem {
