@@ -66,15 +66,8 @@ func stall(w http.ResponseWriter, r *http.Request, layer []byte, mu *sync.Mutex,
 // image answers for an OCI image of one layer.
 func image(w http.ResponseWriter, r *http.Request, name string, serveLayer func([]byte)) {
 	layer := layerOf(name)
-	config := fmt.Appendf(nil, `{"architecture":"amd64","os":"linux","config":{},"rootfs":{"type":"layers","diff_ids":[%q]}}`, digest.FromBytes(layer))
-	described := func(mediaType string, b []byte) map[string]any {
-		return map[string]any{"mediaType": mediaType, "digest": digest.FromBytes(b), "size": len(b)}
-	}
-	manifest, _ := json.Marshal(map[string]any{
-		"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
-		"config": described("application/vnd.oci.image.config.v1+json", config),
-		"layers": []any{described("application/vnd.oci.image.layer.v1.tar", layer)},
-	})
+	config := configOf(layer)
+	manifest := imageManifest(name)
 	switch {
 	case strings.Contains(r.URL.Path, "/manifests/"):
 		w.Header().Set("Content-Type", "application/vnd.oci.image.manifest.v1+json")
@@ -87,6 +80,25 @@ func image(w http.ResponseWriter, r *http.Request, name string, serveLayer func(
 	default:
 		http.NotFound(w, r)
 	}
+}
+
+// configOf is the configuration of an image of one layer.
+func configOf(layer []byte) []byte {
+	return fmt.Appendf(nil, `{"architecture":"amd64","os":"linux","config":{},"rootfs":{"type":"layers","diff_ids":[%q]}}`, digest.FromBytes(layer))
+}
+
+// imageManifest is the manifest of an OCI image of one layer.
+func imageManifest(name string) []byte {
+	layer := layerOf(name)
+	described := func(mediaType string, b []byte) map[string]any {
+		return map[string]any{"mediaType": mediaType, "digest": digest.FromBytes(b), "size": len(b)}
+	}
+	manifest, _ := json.Marshal(map[string]any{
+		"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+		"config": described("application/vnd.oci.image.config.v1+json", configOf(layer)),
+		"layers": []any{described("application/vnd.oci.image.layer.v1.tar", layer)},
+	})
+	return manifest
 }
 
 // layerOf is a layer with one file of a megabyte.

@@ -46,6 +46,7 @@ func hostileMain() {
 		stalling(mux)
 		echoing(mux, args[0])
 		deceiving(mux, args[0])
+		paging(mux)
 		listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", args[0])
 		if err != nil {
 			return err
