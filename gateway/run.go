@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/containerd/log"
@@ -53,6 +54,11 @@ func (c *Config) Run(ctx context.Context, credentials func(host, repository stri
 	lasting := context.WithoutCancel(ctx)
 	store.tidy(lasting)
 	defer every(time.Hour, func() { store.tidy(lasting) })()
+	watching, stopWatching := context.WithCancel(lasting)
+	var watch sync.WaitGroup
+	watch.Go(func() { telemetry.WatchEnds(watching) })
+	defer watch.Wait()
+	defer stopWatching()
 	certs, err := c.readCertificates(ctx)
 	if err != nil {
 		return err

@@ -22,6 +22,7 @@ import (
 
 	"github.com/certsd/containerd-certsd/internal/status"
 	"github.com/certsd/containerd-certsd/internal/statusrpc"
+	"github.com/certsd/containerd-certsd/internal/telemetry"
 )
 
 // service is the stock gRPC transfer service that additionally hands the
@@ -56,6 +57,7 @@ func newService(ic *plugin.InitContext, settings *settings, stock any) (any, err
 	}
 	warnOfCRI(ic.Context, registry.Graph(func(*plugin.Registration) bool { return false }))
 	tellVersions()
+	go telemetry.WatchEnds(ic.Context) // it ends with containerd
 	cri := criIn(ic)
 	return &service{stock: t, streams: streams, status: func() *status.Status { return settings.status(cri) }}, nil
 }

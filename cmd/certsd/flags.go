@@ -86,6 +86,7 @@ func showHosts(report *progress.Reporter, debug bool) resolver.Hooks {
 		}
 		report.Printf("warning: %s: %v", host, problem)
 	}}
+	warnOfEnds(&hooks, report.Printf)
 	if debug {
 		hooks.Transport.OnAttempt = func(a certsd.Attempt) {
 			report.Printf("debug: %s %s: %s: %s", a.Method, a.URL, cmp.Or(a.Identity, "without a certificate"), answerOf(a))

@@ -18,7 +18,7 @@ func State() *status.State { return state }
 // ends are when certificates of servers and CAs expire, and when client
 // certificates were accepted last.
 type ends struct {
-	server, ca, accepted *prometheus.Desc
+	server, ca, accepted, memory *prometheus.Desc
 }
 
 var _ prometheus.Collector = ends{}
@@ -31,6 +31,8 @@ func newEnds() ends {
 			"When the CA that vouched for a server last expires, by file; system for one of the system's", []string{"host", "ca"}, nil),
 		accepted: prometheus.NewDesc("certsd_identity_accepted_timestamp_seconds",
 			"When a client certificate was last accepted", []string{"host", "identity"}, nil),
+		memory: prometheus.NewDesc("certsd_from_memory_since_timestamp_seconds",
+			"Since when what was read earlier is in use, because the files of a host are broken", []string{"host"}, nil),
 	}
 }
 
@@ -39,6 +41,7 @@ func (e ends) Describe(ch chan<- *prometheus.Desc) {
 	ch <- e.server
 	ch <- e.ca
 	ch <- e.accepted
+	ch <- e.memory
 }
 
 // Collect implements prometheus.Collector. Hosts that share a label share a series:
@@ -63,6 +66,13 @@ func (e ends) Collect(ch chan<- prometheus.Metric) {
 				accepted[k] = at
 			}
 		}
+	}
+	memory := map[string]time.Time{}
+	for host, t := range state.Memories() {
+		earliest(memory, hostLabels.of(host), t)
+	}
+	for host, t := range memory {
+		ch <- prometheus.MustNewConstMetric(e.memory, prometheus.GaugeValue, float64(t.Unix()), host)
 	}
 	for host, t := range servers {
 		ch <- prometheus.MustNewConstMetric(e.server, prometheus.GaugeValue, float64(t.Unix()), host)

@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,8 +18,10 @@ import (
 type expiries struct {
 	desc *prometheus.Desc
 
-	mu    sync.Mutex // guards hosts
+	mu    sync.Mutex // guards the rest
 	hosts map[hostKey]*certsd.Host
+	// looked is when each was looked up last.
+	looked map[hostKey]time.Time
 }
 
 // hostKey tells hosts apart that are looked up in different ways; one that
@@ -46,7 +49,7 @@ func newExpiries() *expiries {
 	return &expiries{
 		desc: prometheus.NewDesc("certsd_identity_expiry_timestamp_seconds",
 			"When a client certificate expires", []string{"host", "identity"}, nil),
-		hosts: map[hostKey]*certsd.Host{},
+		hosts: map[hostKey]*certsd.Host{}, looked: map[hostKey]time.Time{},
 	}
 }
 
@@ -105,11 +108,13 @@ func (e *expiries) Collect(ch chan<- prometheus.Metric) {
 // current returns the hosts as they are configured now. One that cannot be
 // used any more, or has no certificates left, is forgotten.
 func (e *expiries) current() []*certsd.Host {
-	e.mu.Lock()
-	known := maps.Clone(e.hosts)
-	e.mu.Unlock()
+	known, due := e.due()
 	var hosts []*certsd.Host
 	for key, host := range known {
+		if !due[key] {
+			hosts = append(hosts, host)
+			continue
+		}
 		// A lookup that meets a change calls use.
 		now, err := host.Current()
 		if err != nil || now == nil || !hasIdentities(now) || keyOf(now) != key {
@@ -121,6 +126,31 @@ func (e *expiries) current() []*certsd.Host {
 		}
 	}
 	return hosts
+}
+
+// maxLooks bounds how many hosts are looked up for one look at the metrics, each
+// with a stat of each of its files. Where there are more, it is the turn of those that
+// were not looked at for longest.
+const maxLooks = 250
+
+// due are the hosts, and those of them whose turn it is.
+func (e *expiries) due() (known map[hostKey]*certsd.Host, due map[hostKey]bool) {
+	now := time.Now()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	known = maps.Clone(e.hosts)
+	keys := slices.Collect(maps.Keys(known))
+	if len(keys) > maxLooks {
+		slices.SortFunc(keys, func(a, b hostKey) int { return e.looked[a].Compare(e.looked[b]) })
+		keys = keys[:maxLooks]
+	}
+	due = make(map[hostKey]bool, len(keys))
+	for _, key := range keys {
+		due[key] = true
+		e.looked[key] = now
+	}
+	maps.DeleteFunc(e.looked, func(key hostKey, _ time.Time) bool { return known[key] == nil })
+	return known, due
 }
 
 // forget drops a host unless another one has taken its place.

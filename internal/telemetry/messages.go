@@ -31,6 +31,11 @@ const (
 	msgPlainHTTP   = "certsd: plain HTTP is spoken"
 	msgV1          = "certsd: Registry v1 is spoken, which has no digests to verify an image by"
 
+	// Of what ends soon.
+	msgClientEnds = "certsd: a client certificate expires soon"
+	msgServerEnds = "certsd: the certificate of a server expires soon"
+	msgCAEnds     = "certsd: a CA expires soon"
+
 	// Of conversions.
 	msgConverted    = "certsd: an image was converted"
 	msgNotConverted = "certsd: an image could not be converted"

@@ -1,0 +1,69 @@
+package telemetry
+
+import (
+	"context"
+	"time"
+
+	"github.com/containerd/log"
+
+	"github.com/certsd/containerd-certsd/internal/status"
+)
+
+const (
+	// lookEvery is the time between two looks at what ends, sayEvery that between two
+	// lines about the same certificate.
+	lookEvery = time.Hour
+	sayEvery  = 24 * time.Hour
+)
+
+// WatchEnds says once a day of each certificate that ends soon that it does, until
+// ctx ends: of client certificates, of servers and of CAs.
+func WatchEnds(ctx context.Context) {
+	w := &endsWatch{logger: log.G(ctx), state: state}
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			w.look(time.Now())
+		}
+	}
+}
+
+// endsWatch remembers what was said.
+type endsWatch struct {
+	logger *log.Entry
+	state  *status.State
+	// said is when it was said last, by file or name and serial number.
+	said map[string]time.Time
+}
+
+// look says what is due.
+func (w *endsWatch) look(now time.Time) {
+	before := w.said
+	w.said = map[string]time.Time{}
+	for _, e := range w.state.Ends() {
+		if !status.EndsSoon(e.Certificate.NotBefore, e.Certificate.NotAfter, now) {
+			continue
+		}
+		key := e.Kind + " " + e.Who + " " + e.Certificate.SerialNumber.Text(16)
+		last, ok := before[key]
+		if w.said[key] = last; ok && now.Sub(last) < sayEvery {
+			continue
+		}
+		w.said[key] = now
+		entry := w.logger.WithFields(log.Fields{
+			"host": e.Host, "identity": e.Identity, "of": e.Who, "expires": e.Certificate.NotAfter.UTC().Format(time.RFC3339),
+		})
+		switch e.Kind {
+		case status.EndOfClient:
+			entry.Warn(msgClientEnds)
+		case status.EndOfServer:
+			entry.Warn(msgServerEnds)
+		default:
+			entry.Warn(msgCAEnds)
+		}
+	}
+}
