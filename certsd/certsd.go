@@ -21,7 +21,7 @@
 // endpoint.go, where it enters; route.go, which settings are those of its host
 // (chain.go, header.go, plain.go); round.go, one certificate after another
 // (policy.go decides, memory.go remembers); try.go, one of them on a connection of
-// its own (state.go, dial.go, supply.go); answer.go, what is passed on. What is told
+// its own (state.go, dial.go); answer.go, what is passed on. What is told
 // of it is in trail.go and in errors.go, and why it failed in faults.go and fault.go.
 //
 // Directories are read in [github.com/certsd/containerd-certsd/certsd/hostdir], their

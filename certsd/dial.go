@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/certsd/containerd-certsd/certsd/hostdir"
+	"github.com/certsd/containerd-certsd/internal/supply"
 )
 
 // The times are those of containerd's docker.DefaultHTTPTransport.
@@ -80,7 +81,7 @@ func newHTTPTransport(to target, id *Identity) *connections {
 // connections are those of one identity.
 type connections struct {
 	*http.Transport
-	supply *supply
+	supply *supply.Supply
 }
 
 // refuseStranger is called with each address before it is connected to, when
@@ -127,7 +128,7 @@ type dialer struct {
 	// them, too.
 	cas []CA
 	// supply says which connections are needed.
-	supply supply
+	supply supply.Supply
 }
 
 // conn is a connection to a server, below TLS.
@@ -144,20 +145,22 @@ type conn struct {
 	// unsigned is why the key of the client certificate did not sign.
 	unsigned atomic.Pointer[KeyError]
 
-	// supply is where the connection is counted, nil for nowhere. It guards
-	// what follows: at is nil once the connection is closed, users are the
-	// requests on it. For a moment that may be two.
-	supply *supply
-	at     *addressSupply
-	users  int
+	// counted is what its supply knows of it.
+	counted supply.Conn
 }
 
 // Close implements net.Conn.
 func (c *conn) Close() error {
-	if c.supply != nil {
-		c.supply.closed(c)
-	}
+	c.counted.Closed()
 	return c.Conn.Close()
+}
+
+// count is what is counted of a connection, nil for one that is not ours.
+func (c *conn) count() *supply.Conn {
+	if c == nil {
+		return nil
+	}
+	return &c.counted
 }
 
 type connKey struct{}
@@ -200,15 +203,15 @@ func (d *dialer) dialTLS(ctx context.Context, network, addr string) (net.Conn, e
 	if x == nil {
 		return d.handshake(ctx, network, addr, d.tls.Clone())
 	}
-	if err := d.supply.begin(ctx, x, addr); err != nil {
+	if err := d.supply.Begin(ctx, &x.counted, addr); err != nil {
 		return nil, err
 	}
 	c, err := d.handshake(ctx, network, addr, d.tls.Clone())
 	if err != nil {
-		d.supply.end(addr, nil)
+		d.supply.End(addr, nil)
 		return nil, err
 	}
-	d.supply.end(addr, connOf(c))
+	d.supply.End(addr, connOf(c).count())
 	return c, nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -199,4 +200,56 @@ func TestLeftOverConnection(t *testing.T) {
 	close(answer)
 	check(<-third)
 	check(<-fourth)
+}
+
+// Requests that are all in work at one time have a connection each, also where
+// there were fewer before.
+func TestConnectionsHaveNoLimit(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{1, 3, 10} {
+		var all sync.WaitGroup
+		s := newTLSServer(t, serverOptions{handle: func(_ http.ResponseWriter, r *http.Request, _ string) {
+			if r.URL.Path == "/v2/" {
+				return
+			}
+			all.Done()
+			all.Wait()
+		}})
+		dir := newCertsDir(t)
+		dir.add(t, s.host, "client")
+		rt := view(t, dir.transport(t), s.host, nil)
+		get(t, rt, s.URL+"/v2/")
+		for range 2 {
+			all.Add(n)
+			var wg sync.WaitGroup
+			for range n {
+				wg.Go(func() { get(t, rt, s.URL+"/v2/app/manifests/1") })
+			}
+			wg.Wait()
+			n += 2
+		}
+		if got := len(s.shaken()); got < n-2 {
+			t.Errorf("%d handshakes for %d requests at a time", got, n-2)
+		}
+	}
+}
+
+// A dial that is refused is the error of the request that it was made for, and
+// those that counted on it make their own.
+func TestConnectionsThatFail(t *testing.T) {
+	t.Parallel()
+	s := newTLSServer(t, serverOptions{tls: func(c *tls.Config) { c.MaxVersion = tls.VersionTLS11 }})
+	dir := newCertsDir(t)
+	dir.add(t, s.host, "client")
+	tr := dir.transport(t)
+	rt := view(t, tr, s.host, nil)
+	var wg sync.WaitGroup
+	for range 10 {
+		wg.Go(func() {
+			if _, err := send(t, rt, newRequest(t.Context(), t, "GET", s.URL+"/v2/", "")); err == nil {
+				t.Error("no error")
+			}
+		})
+	}
+	wg.Wait()
 }

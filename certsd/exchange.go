@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"github.com/certsd/containerd-certsd/certsd/hostname"
+	"github.com/certsd/containerd-certsd/internal/supply"
 )
 
 // exchange is one try of a request with one identity, and what was seen of its
@@ -34,12 +35,10 @@ type exchange struct {
 	// that the first byte of an answer arrived.
 	fresh, answered atomic.Bool
 
-	// supply is where the request gets its connection from. It guards what
-	// follows: at is set while the request waits, user is the connection that
-	// it has.
-	supply *supply
-	at     *addressSupply
-	user   *conn
+	// supply is where the request gets its connection from, counted what that
+	// knows of it.
+	supply  *supply.Supply
+	counted supply.Request
 }
 
 type exchangeKey struct{}
@@ -59,7 +58,7 @@ func (x *exchange) context(ctx context.Context) context.Context {
 		GotConn: x.take,
 		PutIdleConn: func(err error) {
 			if err == nil {
-				x.supply.giveBack(x)
+				x.supply.GiveBack(&x.counted)
 			}
 		},
 		GotFirstResponseByte: func() { x.answered.Store(true) },
@@ -71,7 +70,7 @@ func (x *exchange) context(ctx context.Context) context.Context {
 func (x *exchange) want(address string) {
 	x.connect(nil, false)
 	if x.origin.Scheme == "https" && x.proxy.Load() == nil {
-		x.supply.want(x, address)
+		x.supply.Want(&x.counted, address)
 	}
 }
 
@@ -79,7 +78,7 @@ func (x *exchange) take(info httptrace.GotConnInfo) {
 	x.fresh.Store(!info.Reused)
 	c := connOf(info.Conn)
 	x.connect(c, true)
-	x.supply.take(x, c)
+	x.supply.Take(&x.counted, c.count())
 }
 
 func (x *exchange) handshake(state tls.ConnectionState, err error) {

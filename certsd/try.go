@@ -11,7 +11,7 @@ func (rd *round) try(req *http.Request, id *Identity) (*http.Response, reply, *e
 	kept := to.state.connections(*to, id)
 	x := &exchange{transport: rd.transport, origin: rd.route.at, host: req.URL.Host, identity: id, supply: kept.supply, targets: [2]*target{to, rd.route.home}}
 	resp, err := kept.RoundTrip(x.request(req, rd.header, rd.reqHost))
-	kept.supply.leave(x)
+	kept.supply.Leave(&x.counted)
 	o := reply{
 		method: req.Method, path: req.URL.Path, err: err,
 		fresh: x.fresh.Load(), answered: x.answered.Load(),

@@ -15,7 +15,7 @@ const module = "github.com/certsd/containerd-certsd/"
 // v1compat know nothing of each other, resolver joins them, plugin, gateway
 // and imageservice are ways to offer it and know nothing of each other either.
 var imports = map[string][]string{
-	"certsd":          {"certsd/hostdir", "certsd/hostname", "certsd/hoststoml", "internal/safetext"},
+	"certsd":          {"certsd/hostdir", "certsd/hostname", "certsd/hoststoml", "internal/safetext", "internal/supply"},
 	"v1compat":        {"internal/bounded", "internal/jsonwords", "internal/safetext", "internal/weblink"},
 	"v1compat/v1test": nil,
 	"resolver": {
@@ -94,6 +94,7 @@ var imports = map[string][]string{
 	"internal/statuspage": {"internal/safetext", "internal/status"},
 	"internal/statusrpc":  {"internal/status"},
 	"internal/stranger":   nil,
+	"internal/supply":     nil,
 	"internal/takeover":   {"internal/wholefile"},
 	"internal/telemetry":  {"certsd", "internal/status", "resolver", "v1compat"},
 	"internal/tomlpos":    nil,

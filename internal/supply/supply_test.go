@@ -1,12 +1,8 @@
-package certsd
+package supply
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
-	"net"
-	"net/http"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,7 +12,7 @@ import (
 // time passes when nothing else happens.
 type supplyTest struct {
 	*testing.T
-	supply supply
+	supply Supply
 	start  time.Time
 }
 
@@ -36,35 +32,33 @@ func inSupply(t *testing.T, f func(s *supplyTest)) {
 
 // want is a request that found no idle connection: it waits, and its dial
 // begins. The result of begin arrives in the channel.
-func (s *supplyTest) want(ctx context.Context) (*exchange, chan error) {
-	x := &exchange{supply: &s.supply}
-	s.supply.want(x, supplyAddress)
+func (s *supplyTest) want(ctx context.Context) (*Request, chan error) {
+	x := new(Request)
+	s.supply.Want(x, supplyAddress)
 	return x, s.dial(ctx, x)
 }
 
-func (s *supplyTest) dial(ctx context.Context, x *exchange) chan error {
+func (s *supplyTest) dial(ctx context.Context, x *Request) chan error {
 	begun := make(chan error, 1)
-	go func() { begun <- s.supply.begin(ctx, x, supplyAddress) }()
+	go func() { begun <- s.supply.Begin(ctx, x, supplyAddress) }()
 	synctest.Wait()
 	return begun
 }
 
 // made is the end of a dial that succeeds.
-func (s *supplyTest) made() *conn {
-	server, client := net.Pipe()
-	s.Cleanup(func() { _ = server.Close() })
-	c := &conn{Conn: client}
-	s.supply.end(supplyAddress, c)
+func (s *supplyTest) made() *Conn {
+	c := new(Conn)
+	s.supply.End(supplyAddress, c)
 	return c
 }
 
 // connect makes a connection in use.
-func (s *supplyTest) connect() (*exchange, *conn) {
+func (s *supplyTest) connect() (*Request, *Conn) {
 	s.Helper()
 	x, begun := s.want(s.Context())
 	s.expect(begun, nil)
 	c := s.made()
-	s.supply.take(x, c)
+	s.supply.Take(x, c)
 	return x, c
 }
 
@@ -92,9 +86,9 @@ func (s *supplyTest) held(begun chan error) {
 	}
 }
 
-func (s *supplyTest) close(conns ...*conn) {
+func (s *supplyTest) close(conns ...*Conn) {
 	for _, c := range conns {
-		_ = c.Close()
+		c.Closed()
 	}
 }
 
@@ -103,7 +97,7 @@ func (s *supplyTest) close(conns ...*conn) {
 func TestSupplyHasNoLimit(t *testing.T) {
 	t.Parallel()
 	inSupply(t, func(s *supplyTest) {
-		var conns []*conn
+		var conns []*Conn
 		for range 20 {
 			_, c := s.connect()
 			conns = append(conns, c)
@@ -122,15 +116,15 @@ func TestSupplyHandsADialOn(t *testing.T) {
 		first, c1 := s.connect()
 		second, dial := s.want(s.Context())
 		s.expect(dial, nil)
-		s.supply.giveBack(first)
-		s.supply.take(second, c1)
+		s.supply.GiveBack(first)
+		s.supply.Take(second, c1)
 
 		third, held := s.want(s.Context())
 		s.held(held)
 		c2 := s.made()
 		s.held(held)
-		s.supply.take(third, c2)
-		s.expect(held, errNotNeeded)
+		s.supply.Take(third, c2)
+		s.expect(held, ErrNotNeeded)
 		s.close(c1, c2)
 	})
 }
@@ -142,8 +136,8 @@ func TestSupplyTakenBeforeItIsGivenBack(t *testing.T) {
 		first, c1 := s.connect()
 		second, dial := s.want(s.Context())
 		s.expect(dial, nil)
-		s.supply.take(second, c1)
-		s.supply.giveBack(first)
+		s.supply.Take(second, c1)
+		s.supply.GiveBack(first)
 
 		// There is one dial to be had, for one request.
 		third, held := s.want(s.Context())
@@ -152,9 +146,9 @@ func TestSupplyTakenBeforeItIsGivenBack(t *testing.T) {
 		s.expect(held, nil)
 		s.held(more)
 		c2, c3 := s.made(), s.made()
-		s.supply.take(third, c2)
-		s.supply.take(fourth, c3)
-		s.expect(more, errNotNeeded)
+		s.supply.Take(third, c2)
+		s.supply.Take(fourth, c3)
+		s.expect(more, ErrNotNeeded)
 		s.close(c1, c2, c3)
 	})
 }
@@ -164,7 +158,7 @@ func TestSupplyTakenBeforeItIsGivenBack(t *testing.T) {
 func TestSupplyIsMadeGood(t *testing.T) {
 	t.Parallel()
 	for name, lose := range map[string]func(s *supplyTest){
-		"dial":       func(s *supplyTest) { s.supply.end(supplyAddress, nil) },
+		"dial":       func(s *supplyTest) { s.supply.End(supplyAddress, nil) },
 		"connection": func(s *supplyTest) { s.close(s.made()) },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -173,14 +167,14 @@ func TestSupplyIsMadeGood(t *testing.T) {
 				first, c1 := s.connect()
 				second, dial := s.want(s.Context())
 				s.expect(dial, nil)
-				s.supply.giveBack(first)
-				s.supply.take(second, c1)
+				s.supply.GiveBack(first)
+				s.supply.Take(second, c1)
 				third, held := s.want(s.Context())
 				s.held(held)
 				lose(s)
 				s.expect(held, nil)
 				c3 := s.made()
-				s.supply.take(third, c3)
+				s.supply.Take(third, c3)
 				s.close(c1, c3)
 			})
 		})
@@ -194,8 +188,8 @@ func TestSupplyIsPatientForASecond(t *testing.T) {
 		first, c1 := s.connect()
 		second, dial := s.want(s.Context())
 		s.expect(dial, nil)
-		s.supply.giveBack(first)
-		s.supply.take(second, c1)
+		s.supply.GiveBack(first)
+		s.supply.Take(second, c1)
 		third, held := s.want(s.Context())
 		ctx, cancel := context.WithCancel(s.Context())
 		fourth := s.dial(ctx, third)
@@ -207,7 +201,7 @@ func TestSupplyIsPatientForASecond(t *testing.T) {
 		time.Sleep(time.Nanosecond)
 		s.expect(held, nil)
 		c3 := s.made()
-		s.supply.take(third, c3)
+		s.supply.Take(third, c3)
 		s.close(c1, c3, s.made())
 	})
 }
@@ -219,12 +213,12 @@ func TestSupplyOfARequestThatEnds(t *testing.T) {
 		first, c1 := s.connect()
 		second, dial := s.want(s.Context())
 		s.expect(dial, nil)
-		s.supply.giveBack(first)
-		s.supply.take(second, c1)
+		s.supply.GiveBack(first)
+		s.supply.Take(second, c1)
 		third, held := s.want(s.Context())
-		s.supply.leave(third)
-		s.expect(held, errNotNeeded)
-		s.expect(s.dial(s.Context(), third), errNotNeeded)
+		s.supply.Leave(third)
+		s.expect(held, ErrNotNeeded)
+		s.expect(s.dial(s.Context(), third), ErrNotNeeded)
 		s.close(c1, s.made())
 	})
 }
@@ -236,20 +230,20 @@ func TestSupplyThatWasEnough(t *testing.T) {
 	t.Parallel()
 	inSupply(t, func(s *supplyTest) {
 		first, c1 := s.connect()
-		s.supply.giveBack(first)
-		s.supply.take(first, c1)
+		s.supply.GiveBack(first)
+		s.supply.Take(first, c1)
 		second, c2 := s.connect()
-		s.supply.giveBack(first)
-		s.supply.giveBack(second)
+		s.supply.GiveBack(first)
+		s.supply.GiveBack(second)
 
-		s.supply.take(first, c1)
-		s.supply.take(second, c2)
+		s.supply.Take(first, c1)
+		s.supply.Take(second, c2)
 		third, held := s.want(s.Context())
 		time.Sleep(grace - 1)
 		s.held(held)
-		s.supply.giveBack(first)
-		s.supply.take(third, c1)
-		s.expect(held, errNotNeeded)
+		s.supply.GiveBack(first)
+		s.supply.Take(third, c1)
+		s.expect(held, ErrNotNeeded)
 
 		fourth, late := s.want(s.Context())
 		time.Sleep(grace - 1)
@@ -257,67 +251,15 @@ func TestSupplyThatWasEnough(t *testing.T) {
 		time.Sleep(time.Nanosecond)
 		s.expect(late, nil)
 		c3 := s.made()
-		s.supply.take(fourth, c3)
+		s.supply.Take(fourth, c3)
 
-		s.supply.giveBack(second)
-		s.supply.giveBack(third)
-		s.supply.giveBack(fourth)
-		s.supply.take(first, c1)
-		s.supply.take(second, c2)
+		s.supply.GiveBack(second)
+		s.supply.GiveBack(third)
+		s.supply.GiveBack(fourth)
+		s.supply.Take(first, c1)
+		s.supply.Take(second, c2)
 		s.close(c3)
 		_, c4 := s.connect()
 		s.close(c1, c2, c4)
 	})
-}
-
-// Requests that are all in work at one time have a connection each, also where
-// there were fewer before.
-func TestConnectionsHaveNoLimit(t *testing.T) {
-	t.Parallel()
-	for _, n := range []int{1, 3, 10} {
-		var all sync.WaitGroup
-		s := newTLSServer(t, serverOptions{handle: func(_ http.ResponseWriter, r *http.Request, _ string) {
-			if r.URL.Path == "/v2/" {
-				return
-			}
-			all.Done()
-			all.Wait()
-		}})
-		dir := newCertsDir(t)
-		dir.add(t, s.host, "client")
-		rt := view(t, dir.transport(t), s.host, nil)
-		get(t, rt, s.URL+"/v2/")
-		for range 2 {
-			all.Add(n)
-			var wg sync.WaitGroup
-			for range n {
-				wg.Go(func() { get(t, rt, s.URL+"/v2/app/manifests/1") })
-			}
-			wg.Wait()
-			n += 2
-		}
-		if got := len(s.shaken()); got < n-2 {
-			t.Errorf("%d handshakes for %d requests at a time", got, n-2)
-		}
-	}
-}
-
-// A dial that is refused is the error of the request that it was made for, and
-// those that counted on it make their own.
-func TestConnectionsThatFail(t *testing.T) {
-	t.Parallel()
-	s := newTLSServer(t, serverOptions{tls: func(c *tls.Config) { c.MaxVersion = tls.VersionTLS11 }})
-	dir := newCertsDir(t)
-	dir.add(t, s.host, "client")
-	tr := dir.transport(t)
-	rt := view(t, tr, s.host, nil)
-	var wg sync.WaitGroup
-	for range 10 {
-		wg.Go(func() {
-			if _, err := send(t, rt, newRequest(t.Context(), t, "GET", s.URL+"/v2/", "")); err == nil {
-				t.Error("no error")
-			}
-		})
-	}
-	wg.Wait()
 }
