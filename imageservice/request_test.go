@@ -29,11 +29,13 @@ func TestWhichPullsShareADownload(t *testing.T) {
 	}
 	first := request(func(*runtime.PullImageRequest) {})
 	for what, change := range map[string]func(*runtime.PullImageRequest){
-		"nothing":               func(*runtime.PullImageRequest) {},
-		"the pod":               func(m *runtime.PullImageRequest) { m.SandboxConfig = &runtime.PodSandboxConfig{Hostname: "other"} },
-		"another spelling":      func(m *runtime.PullImageRequest) { m.Image.UserSpecifiedImage = "other" },
-		"what metadata it has":  func(m *runtime.PullImageRequest) { m.Image.Annotations = map[string]string{"a": "b"} },
-		"labels of its sandbox": func(m *runtime.PullImageRequest) { m.SandboxConfig = &runtime.PodSandboxConfig{Labels: map[string]string{"a": "b"}} },
+		"nothing":              func(*runtime.PullImageRequest) {},
+		"the pod":              func(m *runtime.PullImageRequest) { m.SandboxConfig = &runtime.PodSandboxConfig{Hostname: "other"} },
+		"another spelling":     func(m *runtime.PullImageRequest) { m.Image.UserSpecifiedImage = "other" },
+		"what metadata it has": func(m *runtime.PullImageRequest) { m.Image.Annotations = map[string]string{"a": "b"} },
+		"labels of its sandbox": func(m *runtime.PullImageRequest) {
+			m.SandboxConfig = &runtime.PodSandboxConfig{Labels: map[string]string{"a": "b"}}
+		},
 	} {
 		if request(change) != first {
 			t.Errorf("two pulls do not share a download for %s", what)
