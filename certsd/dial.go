@@ -175,7 +175,11 @@ func connIn(ctx context.Context) *conn {
 }
 
 func (d *dialer) dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	c, err := d.net.DialContext(ctx, network, addr)
+	connect := d.net.DialContext
+	if x := exchangeOf(ctx); x != nil && x.transport.connect != nil {
+		connect = x.transport.connect
+	}
+	c, err := connect(ctx, network, addr)
 	if err != nil {
 		return nil, err
 	}

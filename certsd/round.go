@@ -92,6 +92,16 @@ func (rd *round) run(identities []*Identity) (*http.Response, error) {
 			return rd.finish(a, resp, o)
 		}
 		if i+1 == len(identities) {
+			if next := rd.renewed(id, o); next != nil {
+				if req = rd.again(); req != nil {
+					a.Reason = reason
+					if resp != nil {
+						a.Answer = discard(resp, rd.secrets()...)
+					}
+					rd.record(a)
+					return rd.transport.rotate(next, req)
+				}
+			}
 			if len(identities) > 1 {
 				rd.route.to.state.memory.failed(rd.repo, rd.sick, time.Now())
 			}

@@ -14,6 +14,10 @@ import (
 type route struct {
 	// registry is the name the endpoint was looked up by, for messages.
 	registry string
+	// by is the view of an endpoint that made it, nil for none, and renewed reports
+	// that the request is made a second time: see [round.renewed].
+	by      *EndpointTransport
+	renewed bool
 	// to has the settings for the host of the request.
 	to *target
 	// at is the origin of the request.
@@ -35,7 +39,7 @@ type route struct {
 // route finds the settings for a request. The errors are about the
 // configuration of its host: it fails closed.
 func (t *Transport) route(b *EndpointTransport, req *http.Request) (*route, error) {
-	r := &route{chain: chainOf(req), at: hostname.OriginOf(req.URL)}
+	r := &route{by: b, chain: chainOf(req), at: hostname.OriginOf(req.URL)}
 	scheme, host := r.at.Scheme, req.URL.Host
 	var err error
 	if r.home, err = t.findHome(b, r, req); err != nil {

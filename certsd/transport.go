@@ -1,7 +1,9 @@
 package certsd
 
 import (
+	"context"
 	"errors"
+	"net"
 	"net/http"
 	"net/netip"
 )
@@ -44,6 +46,9 @@ type Transport struct {
 	RefuseStranger func(host string, addr netip.AddrPort) error
 	// Hooks observe what happens.
 	Hooks Hooks
+
+	// connect is what a test has in the place of the network.
+	connect func(ctx context.Context, network, address string) (net.Conn, error)
 
 	// bare has the connections to hosts for which nothing is configured, states
 	// those to endpoints.

@@ -3,6 +3,8 @@
 package integration
 
 import (
+	"crypto/x509"
+	"encoding/pem"
 	"os"
 	"path/filepath"
 	"time"
@@ -60,6 +62,23 @@ func (r *rig) pairCmd(ts *testscript.TestScript, neg bool, args []string) {
 	dir, name := filepath.Split(ts.MkAbs(args[2]))
 	ts.Check(os.MkdirAll(dir, 0o755))
 	ts.Check(r.ca(args[0]).Issue(req).Write(dir, name))
+}
+
+// certifyCmd issues a certificate for a key that is elsewhere: certify CA NAME
+// PUBLIC FILE, of which PUBLIC is the public key, in PEM or DER.
+func (r *rig) certifyCmd(ts *testscript.TestScript, neg bool, args []string) {
+	const usage = "certify CA NAME PUBLIC FILE"
+	noNeg(ts, neg, usage)
+	if len(args) != 4 {
+		ts.Fatalf("usage: %s", usage)
+	}
+	der := []byte(ts.ReadFile(args[2]))
+	if block, _ := pem.Decode(der); block != nil {
+		der = block.Bytes
+	}
+	public, err := x509.ParsePKIXPublicKey(der)
+	ts.Check(err)
+	ts.Check(writeFile(ts.MkAbs(args[3]), r.ca(args[0]).Certify(args[1], public), 0o644))
 }
 
 // serverPair writes a server certificate for host, of the authority

@@ -31,7 +31,7 @@ const containerdUsage = "containerd start CONFIG|restart|stop"
 func (r *rig) containerdCmd(ts *testscript.TestScript, neg bool, args []string) {
 	noNeg(ts, neg, containerdUsage)
 	r.ways = nil
-	for _, name := range []string{"PATH", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE"} {
+	for _, name := range []string{"PATH", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE", "TPM2TOOLS_TCTI", "SOFTHSM2_CONF"} {
 		if value := ts.Getenv(name); value != "" {
 			r.ways = append(r.ways, name+"="+value)
 		}

@@ -46,6 +46,7 @@ func params(script string) testscript.Params {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"alerts":     r.alertsCmd,
 			"ca":         r.caCmd,
+			"certify":    r.certifyCmd,
 			"pair":       r.pairCmd,
 			"registry":   r.registryCmd,
 			"image":      r.imageCmd,

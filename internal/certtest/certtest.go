@@ -53,9 +53,12 @@ type Pair struct {
 }
 
 // NewCA makes an authority with the given common name.
-func NewCA(name string) *CA {
+func NewCA(name string) *CA { return NewLongCA(name, time.Time{}) }
+
+// NewLongCA makes one that is valid until a time; zero is a day.
+func NewLongCA(name string, end time.Time) *CA {
 	key := newKey()
-	tmpl := template(Request{CommonName: name})
+	tmpl := template(Request{CommonName: name, NotAfter: end})
 	tmpl.IsCA = true
 	tmpl.KeyUsage = x509.KeyUsageCertSign | x509.KeyUsageCRLSign
 	tmpl.ExtKeyUsage = nil
