@@ -120,6 +120,11 @@ func mapKeys(m map[string]string) func(func(string) bool) {
 func typed(ctx context.Context, line string) error {
 	line = regexp.MustCompile(`%(\[\d\])?[a-z]`).ReplaceAllString(line, "x.test")
 	line = strings.NewReplacer("REGISTRY", "x.test", "REPOSITORY", "team/app", "'", "").Replace(line)
+	return parsed(ctx, strings.Fields(line))
+}
+
+// parsed reports what is wrong with the words of a command line.
+func parsed(ctx context.Context, line []string) error {
 	root := command(io.Discard, io.Discard)
 	for _, sub := range root.Commands {
 		sub.Action = func(_ context.Context, c *cli.Command) error {
@@ -133,7 +138,7 @@ func typed(ctx context.Context, line string) error {
 			return nil
 		}
 	}
-	return root.Run(ctx, strings.Fields(line))
+	return root.Run(ctx, line)
 }
 
 // A document that a text names is found by who has installed the programs alone:

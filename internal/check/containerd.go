@@ -165,7 +165,7 @@ func nextForConfig(file string, err error) string {
 		return "convert it: " + encoding.Command()
 	}
 	if errors.Is(err, fs.ErrPermission) {
-		return "make it readable for the user that pulls: ls -l " + file
+		return "make it readable for the user that pulls: ls -l " + plainfile.Quote(file)
 	}
 	return "put a file of configuration there"
 }

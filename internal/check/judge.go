@@ -82,7 +82,7 @@ func (r *run) page(resp *http.Response, body []byte, f Finding) {
 	}
 	f.Severity, f.Code = isWarning, NoRegistry
 	f.Message = statusWords(resp.StatusCode, "") + " for /v2/ with something that is no JSON: it may not be a registry"
-	f.Next = fmt.Sprintf("name a repository, which tells: certsd check %s/REPOSITORY", r.given)
+	f.Next = "name a repository, which tells: " + r.command(r.given+"/REPOSITORY")
 	r.find(f)
 }
 
@@ -228,7 +228,7 @@ func (r *run) unauthorized(e *certsd.Endpoint, resp *http.Response, f Finding) {
 	case !basic && r.repository.name == "":
 		f.Severity, f.Code = isWarning, CredentialsUnknown
 		f.Message = "401 Unauthorized for an anonymous token: whether one may pull without credentials depends on the repository"
-		f.Next = fmt.Sprintf("name one: certsd check %s/REPOSITORY", r.given)
+		f.Next = "name one: " + r.command(r.given+"/REPOSITORY")
 	case !basic:
 		// The pull tells.
 		return

@@ -103,7 +103,7 @@ func TestWhatServersSay(t *testing.T) {
 		}, {
 			name: "a page", in: files{"ca": serverCA}, server: server{handle: status(200, "<html>Welcome</html>")},
 			want: []string{
-				"warning no-registry REG: 200 OK for /v2/ with something that is no JSON: it may not be a registry -> name a repository, which tells: certsd check REG/REPOSITORY",
+				"warning no-registry REG: 200 OK for /v2/ with something that is no JSON: it may not be a registry -> name a repository, which tells: certsd check --root ROOT REG/REPOSITORY",
 				"works: a pull would work: https://REG/v2 answers, without a client certificate",
 			},
 		}, {

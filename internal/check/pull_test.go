@@ -366,7 +366,7 @@ func TestPull(t *testing.T) {
 				return bearer(auth)(w, r, c)
 			}, in: pairs, root: of(auth, pairs),
 			want: []string{
-				"warning credentials-unknown REG: 401 Unauthorized for an anonymous token: whether one may pull without credentials depends on the repository -> name one: certsd check REG/REPOSITORY",
+				"warning credentials-unknown REG: 401 Unauthorized for an anonymous token: whether one may pull without credentials depends on the repository -> name one: certsd check --root ROOT REG/REPOSITORY",
 				"works: a pull would work: https://REG/v2 answers, with alpha.cert",
 			},
 		},

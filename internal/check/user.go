@@ -36,8 +36,11 @@ func (c *Checker) ofHidden(f Finding, target string) Finding {
 
 // asRoot is the command that checks the same as root. What is configured for
 // root is found by itself, and a target that is empty is all.
-func (c *Checker) asRoot(target string) string {
-	command := "sudo certsd check"
+func (c *Checker) asRoot(target string) string { return "sudo " + c.command(target) }
+
+// command is the one that checks a target as this checker does.
+func (c *Checker) command(target string) string {
+	command := "certsd check"
 	if c.Roots != nil {
 		command += " --root " + shellWord(c.Roots.String())
 	}
