@@ -42,6 +42,7 @@ func (r *run) configuration() {
 		r.find(f)
 	}
 	if i.Host == nil {
+		r.unusableEndings()
 		return
 	}
 	for _, e := range i.Host.Endpoints {

@@ -3,10 +3,12 @@ package check
 import (
 	"crypto/x509"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"time"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/certsd/hostdir"
 )
 
 // soon is how long before its end a certificate is worth a warning, unless it
@@ -56,18 +58,35 @@ func (c *Checker) endings(path, kind string, certs []*x509.Certificate) []Findin
 
 // configuredEndings finds what ends soon of what counts for an endpoint.
 func (r *run) configuredEndings(e *certsd.Endpoint) {
-	look := func(path, kind string, certs []*x509.Certificate) {
-		for _, f := range r.endings(path, kind, certs) {
-			r.find(f)
-		}
-		r.report.Expiring = r.report.Expiring || slices.ContainsFunc(certs, r.expiring)
-	}
 	for _, ca := range e.CAs {
-		look(ca.File, kindCA, ca.Certificates)
+		r.fileEndings(ca.File, kindCA, ca.Certificates)
 	}
 	for _, id := range e.Identities {
-		look(id.CertFile, kindClient, r.examine(id.CertFile).Certificates)
+		r.fileEndings(id.CertFile, kindClient, r.examine(id.CertFile).Certificates)
 	}
+}
+
+// unusableEndings finds what ends soon in directories of which nothing counts,
+// because something else is wrong with them: the next renewal is due all the same.
+func (r *run) unusableEndings() {
+	for _, c := range r.inspection.Candidates {
+		if c.State != hostdir.Used {
+			continue
+		}
+		for _, name := range c.Files {
+			path := filepath.Join(c.Path, name)
+			if kind := r.kind(path); kind == kindCA || kind == kindClient {
+				r.fileEndings(path, kind, r.examine(path).Certificates)
+			}
+		}
+	}
+}
+
+func (r *run) fileEndings(path, kind string, certs []*x509.Certificate) {
+	for _, f := range r.endings(path, kind, certs) {
+		r.find(f)
+	}
+	r.report.Expiring = r.report.Expiring || slices.ContainsFunc(certs, r.expiring)
 }
 
 // serverEndings finds the certificates that a server showed and that end soon.

@@ -95,3 +95,25 @@ func TestEndingsOfChains(t *testing.T) {
 		"works: a pull would work: https://REG/v2 answers, without a client certificate",
 	}, lines(r, root, map[string]string{"REG": host}))
 }
+
+// What ends soon is said of a directory, too, of which nothing can be used.
+func TestEndingsOfWhatCannotBeUsed(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	write(t, root, files{"reg.test/ca": serverCA, "reg.test/alpha": alpha, "reg.test/hosts.toml": "sever = 1\n"})
+	now := alpha.TLS.Leaf.NotAfter.Add(-3*time.Hour - time.Minute)
+	c := &Checker{Roots: certsd.Roots{root}, Offline: true, Expiring: 4 * time.Hour, Now: func() time.Time { return now }}
+	r, err := c.Registry(t.Context(), "reg.test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	compare(t, []string{
+		`error hosts-toml-key ROOT/reg.test/hosts.toml:1: sever: unknown key; did you mean "server"? -> correct line 1`,
+		"warning expires-soon ROOT/reg.test/alpha.cert: CN=alpha expires in 3 hours -> renew it",
+		"warning ca-expires-soon ROOT/reg.test/ca.crt: CN=servers expires in 3 hours" + nextCA,
+		"unusable: nothing can be done with this configuration",
+	}, lines(r, root, nil))
+	if !r.Expiring {
+		t.Error("nothing ends")
+	}
+}
