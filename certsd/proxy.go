@@ -45,7 +45,7 @@ func ProxyAnswered(_ context.Context, proxy *url.URL, req *http.Request, resp *h
 	if resp.StatusCode == http.StatusOK {
 		return nil
 	}
-	return &ProxyError{Proxy: (&url.URL{Scheme: proxy.Scheme, Host: proxy.Host}).String(), Host: safetext.Line(req.Host, maxName), Status: resp.StatusCode}
+	return &ProxyError{Proxy: safetext.Origin(proxy), Host: safetext.Line(req.Host, maxName), Status: resp.StatusCode}
 }
 
 // proxyFailed reports whether a proxy could not be reached.

@@ -3,7 +3,6 @@ package certsd
 import (
 	"context"
 	"crypto/x509"
-	"net/url"
 	"sync"
 	"time"
 
@@ -187,7 +186,7 @@ func (rd *round) record(a Attempt) int {
 // attempt returns an attempt with what is known before.
 func (rd *round) attempt(id *Identity) Attempt {
 	a := Attempt{
-		Registry: rd.route.registry, Host: rd.req.URL.Host, URL: redact(rd.req.URL), Method: rd.req.Method,
+		Registry: rd.route.registry, Host: rd.req.URL.Host, URL: safetext.URL(rd.req.URL), Method: rd.req.Method,
 		Dir: rd.route.to.ConfigDir(), Identity: nameOf(id),
 	}
 	if a.Method == "" {
@@ -219,10 +218,4 @@ func (rd *round) result(id *Identity, x *exchange, o reply) Attempt {
 	a.Fresh, a.Status, a.Err = o.fresh, o.status, o.err
 	a.Refused = o.certificateRefused() && (a.Identity != "" || a.Asked || a.Resumed)
 	return a
-}
-
-// redact returns a URL as it may be shown: signed URLs have secrets in their
-// queries.
-func redact(u *url.URL) string {
-	return safetext.Line((&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath}).String(), maxURL)
 }

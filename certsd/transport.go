@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+
+	"github.com/certsd/containerd-certsd/internal/safetext"
 )
 
 // Transport is an http.RoundTripper that reads certs.d directories: it
@@ -95,7 +97,7 @@ func (t *Transport) roundTrip(b *EndpointTransport, req *http.Request) (*http.Re
 // notMade records a request that was not made: others may be asked in its place,
 // and what they answer must not hide why.
 func notMade(r *route, req *http.Request, err error) {
-	a := Attempt{Registry: req.URL.Host, Host: req.URL.Host, URL: redact(req.URL), Method: req.Method, Err: err}
+	a := Attempt{Registry: req.URL.Host, Host: req.URL.Host, URL: safetext.URL(req.URL), Method: req.Method, Err: err}
 	if r != nil {
 		a.Registry, a.Dir = r.registry, r.to.Dir
 	}

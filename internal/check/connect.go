@@ -19,6 +19,7 @@ import (
 
 	"github.com/certsd/containerd-certsd/certsd"
 	"github.com/certsd/containerd-certsd/certsd/hostdir"
+	"github.com/certsd/containerd-certsd/internal/safetext"
 )
 
 // maxNamed bounds the CAs of a server's list that are reported.
@@ -184,7 +185,7 @@ func (p *probe) trace() *httptrace.ClientTrace {
 
 func (p *probe) report(live *Live) {
 	if p.proxy != nil {
-		live.Proxy = (&url.URL{Scheme: p.proxy.Scheme, Host: p.proxy.Host}).String()
+		live.Proxy = safetext.Origin(p.proxy)
 	}
 	live.Addresses, live.Connected = p.addresses, p.connected
 }

@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/internal/safetext"
 	"github.com/certsd/containerd-certsd/resolver"
 )
 
@@ -362,7 +363,7 @@ func withoutSecrets(raw string) string {
 	if err != nil {
 		return "(not a URL)"
 	}
-	return printable((&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String())
+	return safetext.URL(u)
 }
 
 var anyURL = regexp.MustCompile(`https?://[^\s"'<>]+`)

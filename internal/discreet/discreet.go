@@ -8,13 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
-	"regexp"
 	"strings"
 	"sync/atomic"
 
 	"github.com/containerd/log"
 	"github.com/sirupsen/logrus" //nolint:depguard // containerd's package has no way to see a line before it is written
+
+	"github.com/certsd/containerd-certsd/internal/safetext"
 )
 
 // left is in the place of what is left out.
@@ -114,23 +114,5 @@ func known(header string) bool {
 	return plain[name]
 }
 
-// urls finds URLs, and paths with a query.
-var urls = regexp.MustCompile(`(?:https?://|/)[^\s"'<>\x60]*`)
-
 // Text is a text without the queries and users of the URLs in it.
-func Text(s string) string {
-	if !strings.Contains(s, "?") && !strings.Contains(s, "@") {
-		return s
-	}
-	return urls.ReplaceAllStringFunc(s, func(raw string) string {
-		before, query, found := strings.Cut(raw, "?")
-		if u, err := url.Parse(before); err == nil && u.User != nil {
-			u.User = nil
-			before = u.String()
-		}
-		if found && query != "" {
-			before += "?" + left
-		}
-		return before
-	})
-}
+func Text(s string) string { return safetext.URLs(s, left) }

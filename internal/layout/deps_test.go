@@ -63,7 +63,7 @@ var imports = map[string][]string{
 	"internal/clidoc":        nil,
 	"internal/daemon":        {"internal/safepath"},
 	"internal/daemons":       {"gateway", "internal/safetext", "internal/status", "internal/statusrpc"},
-	"internal/discreet":      nil,
+	"internal/discreet":      {"internal/safetext"},
 	"internal/dockerconfig":  {"certsd/hostname", "internal/plainfile", "internal/safetext"},
 	"internal/gatewayconfig": {"certsd/hostname", "internal/safepath", "internal/wholefile"},
 	"internal/imagecopy": {
@@ -75,7 +75,7 @@ var imports = map[string][]string{
 	"internal/manifest":  {"internal/jsonwords"},
 	"internal/migrate": {
 		"certsd", "certsd/hostdir", "certsd/hostname", "internal/jsonwords", "internal/pemfile", "internal/plainfile",
-		"internal/safepath", "internal/tomlpos", "internal/wholefile", "keys",
+		"internal/safepath", "internal/safetext", "internal/tomlpos", "internal/wholefile", "keys",
 	},
 	"internal/ocilayout": {"internal/checkedstore", "internal/jsonwords", "internal/safepath", "internal/wholefile"},
 	"internal/pemfile":   {"internal/plainfile"},
@@ -97,7 +97,7 @@ var imports = map[string][]string{
 	"internal/supply":     nil,
 	"internal/takeover":   {"internal/wholefile"},
 	"internal/telemetry":  {"certsd", "internal/status", "resolver", "v1compat"},
-	"internal/tomlpos":    nil,
+	"internal/tomlpos":    {"internal/safetext"},
 	"internal/tpmtest":    {"internal/citest"},
 	"internal/weblink":    nil,
 	"internal/wholefile":  nil,

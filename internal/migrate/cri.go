@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/certsd/containerd-certsd/certsd/hostname"
+	"github.com/certsd/containerd-certsd/internal/safetext"
 )
 
 // criConfig is what containerd's configuration says about registries.
@@ -172,7 +173,7 @@ func parseEndpoint(address string) (*endpoint, error) {
 	if err != nil {
 		return nil, errors.New("an endpoint is not a URL")
 	}
-	shown := &url.URL{Scheme: scheme, Host: u.Host, Path: u.Path}
+	shown := safetext.URL(&url.URL{Scheme: scheme, Host: u.Host, Path: u.Path})
 	host, err := hostname.Canonical(u.Host)
 	if err != nil {
 		return nil, fmt.Errorf("endpoint %q: %w", shown, errors.Unwrap(err))

@@ -11,6 +11,7 @@ import (
 
 	"github.com/certsd/containerd-certsd/certsd/hostname"
 	"github.com/certsd/containerd-certsd/internal/jsonwords"
+	"github.com/certsd/containerd-certsd/internal/safetext"
 )
 
 // daemonConfig is what a daemon.json says about registries.
@@ -132,7 +133,7 @@ func (r daemonReader) mirror(d *daemonConfig, address string) {
 		r.notes.add(Lost, at, "a mirror is not a URL")
 		return
 	}
-	shown := &url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}
+	shown := safetext.URL(u)
 	host, err := hostname.Canonical(u.Host)
 	if err != nil {
 		r.notes.add(Lost, at, "mirror %q: %v", shown, errors.Unwrap(err))

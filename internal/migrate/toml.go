@@ -42,9 +42,7 @@ func parseTOML(file string, data []byte) (*document, error) {
 func dotted(path []string) string {
 	path = slices.Clone(path)
 	for i, part := range path {
-		if _, rest, found := strings.Cut(part, "://"); found && strings.Contains(rest, "@") {
-			path[i] = rest
-		}
+		path[i] = shown(part)
 	}
 	return tomlpos.Dotted(path)
 }

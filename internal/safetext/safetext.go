@@ -4,7 +4,7 @@
 // logged or passed on to a client goes through here.
 //
 // [Line] and [Text] are for control characters, [Hide] is for secrets, and
-// [JSON] is both for a document.
+// [JSON] is both for a document, and [URL] and [Address] are for where to.
 package safetext
 
 import (

@@ -221,7 +221,7 @@ func proxyOf(ep *certsd.Endpoint) string {
 	if err != nil || u == nil {
 		return ""
 	}
-	return safetext.Line(u.Scheme+"://"+u.Host, maxText)
+	return safetext.Origin(u)
 }
 
 // withoutUser is the address of a proxy as people write it: with or without a scheme.

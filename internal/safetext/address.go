@@ -1,0 +1,53 @@
+package safetext
+
+import (
+	"net/url"
+	"regexp"
+	"strings"
+)
+
+// URL is a URL as it may be shown, in one line: without a user, and without query and
+// fragment, where signed URLs have their signature.
+func URL(u *url.URL) string {
+	return Line((&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath}).String(), MaxURL)
+}
+
+// Origin is scheme and host of a URL: what is to be known of a proxy.
+func Origin(u *url.URL) string {
+	return Line((&url.URL{Scheme: u.Scheme, Host: u.Host}).String(), MaxURL)
+}
+
+// An address with a user, and perhaps a password.
+var (
+	withUser   = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9+.-]*://)?[^/?#]*@`)
+	userInText = regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*://)?[^\s"'/?#]+@`)
+)
+
+// Address is what somebody wrote for an address, without user and password.
+func Address(address string) string { return withUser.ReplaceAllString(address, "${1}…@") }
+
+// Addresses is a text without the users and passwords of addresses in it, of which
+// nobody knows where they begin and end.
+func Addresses(text string) string { return userInText.ReplaceAllString(text, "${1}…@") }
+
+// urls finds URLs, and paths with a query.
+var urls = regexp.MustCompile(`(?:https?://|/)[^\s"'<>\x60]*`)
+
+// URLs is a text without the queries and users of the URLs in it: left stands in
+// the place of a query.
+func URLs(text, left string) string {
+	if !strings.Contains(text, "?") && !strings.Contains(text, "@") {
+		return text
+	}
+	return urls.ReplaceAllStringFunc(text, func(raw string) string {
+		before, query, found := strings.Cut(raw, "?")
+		if u, err := url.Parse(before); err == nil && u.User != nil {
+			u.User = nil
+			before = u.String()
+		}
+		if found && query != "" {
+			before += "?" + left
+		}
+		return before
+	})
+}

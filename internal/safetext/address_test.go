@@ -1,0 +1,28 @@
+package safetext
+
+import (
+	"net/url"
+	"testing"
+)
+
+func TestAddresses(t *testing.T) {
+	t.Parallel()
+	u, err := url.Parse("https://user:p4ss@reg:5000/v2/a%2Fb?sig=p4ss#x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for got, want := range map[string]string{
+		URL(u):                              "https://reg:5000/v2/a%2Fb",
+		Origin(u):                           "https://reg:5000",
+		Address("https://user:p4ss@reg/@x"): "https://…@reg/@x",
+		Address("user:p4ss@reg"):            "…@reg",
+		Address("reg:5000"):                 "reg:5000",
+		Addresses(`table "https://user:p4ss@reg" is there`):       `table "https://…@reg" is there`,
+		URLs("GET https://u:p4ss@reg/b?sig=p4ss&x, /c?y ok", "…"): "GET https://reg/b?… /c?… ok",
+		URLs("nothing to hide: /v2/", "…"):                        "nothing to hide: /v2/",
+	} {
+		if got != want {
+			t.Errorf("got  %s\nwant %s", got, want)
+		}
+	}
+}
