@@ -25,6 +25,9 @@ HELM_VERSION        := v4.3.1
 
 # What the scenarios run beside Debian's: clients of the gateway, and what
 # Kubernetes is made of.
+AXE_VERSION         := 4.14.1
+AXE_SHA256          := e6b0ce02b84d892e2e33e403485e7f3d6c29e2be6df65daf44d89ba564139745
+BROWSE_VERSION      := $(shell cat integration/browse/*.go integration/browse/go.* | sha256sum | cut -c1-12)
 BUILDKIT_VERSION    := v0.34.2
 CONFORMANCE_VERSION := v0.0.0-20260831232431-97274622c111
 CONTAINERD1_VERSION := v1.7.35
@@ -52,7 +55,7 @@ BINARIES   := $(addprefix $(BIN)/,containerd ctr containerd-shim-runc-v2 certsd 
 # The versions of Kubernetes that the chart is for, beside that of packaging/helm/go.mod.
 KUBERNETES := 1.32 1.35
 # The modules with code, the root first.
-MODULES    := . cmd/certsd-pkcs11 $(addprefix cmd/containerd/,$(LINES)) packaging/helm
+MODULES    := . cmd/certsd-pkcs11 $(addprefix cmd/containerd/,$(LINES)) packaging/helm integration/browse
 TOOLS      := $(CURDIR)/.cache/bin
 ACTIONLINT := $(TOOLS)/actionlint-$(ACTIONLINT_VERSION)
 APIDIFF    := $(TOOLS)/apidiff-$(APIDIFF_VERSION)
@@ -62,7 +65,7 @@ GOLANGCI   := $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION)
 NFPM       := $(TOOLS)/nfpm-$(NFPM_VERSION)
 CYCLONEDX  := $(TOOLS)/cyclonedx-gomod-$(CYCLONEDX_VERSION)
 HELM       := $(TOOLS)/helm-$(HELM_VERSION)
-CLIENTS    := buildctl-$(BUILDKIT_VERSION) buildkitd-$(BUILDKIT_VERSION) conformance-$(CONFORMANCE_VERSION) \
+CLIENTS    := axe-$(AXE_VERSION) browse-$(BROWSE_VERSION) buildctl-$(BUILDKIT_VERSION) buildkitd-$(BUILDKIT_VERSION) conformance-$(CONFORMANCE_VERSION) \
 	containerd1-cri-$(CONTAINERD1_VERSION) containerd23-$(CONTAINERD23_VERSION) crane-$(CRANE_VERSION) \
 	crictl-$(CRICTL_VERSION) ctddecoder-$(IMGCRYPT_VERSION) ctr1-$(CONTAINERD1_VERSION) ctr23-$(CONTAINERD23_VERSION) \
 	dockerd-$(MOBY_VERSION) kubelet-$(KUBELET_VERSION) oras-$(ORAS_VERSION) regctl-$(REGCTL_VERSION) \
@@ -346,6 +349,17 @@ $(TOOLS)/buildkitd-%:
 
 $(TOOLS)/buildctl-%:
 	$(call client,github.com/moby/buildkit,$*,cmd/buildctl)
+
+# What drives Debian's chromium, a module of its own: nothing else needs it.
+$(TOOLS)/browse-%:
+	mkdir -p $(TOOLS)/new
+	CGO_ENABLED=0 $(GO) -C integration/browse build -buildvcs=false -ldflags -w -o $(TOOLS)/new/$(notdir $@) .
+	mv $(TOOLS)/new/$(notdir $@) $@
+
+# What checks whether everybody can use a page, a script from npm.
+$(TOOLS)/axe-%:
+	set -e; dir=$$(mktemp -d); trap 'rm -r "$$dir"' EXIT; cd "$$dir"; npm pack --silent axe-core@$* >/dev/null; \
+	echo '$(AXE_SHA256)  '"axe-core-$*.tgz" | sha256sum --check --quiet; tar xzf axe-core-$*.tgz package/axe.min.js; mv package/axe.min.js $@
 
 # client builds a package of a module at a version, with build tags, where the
 # module cache has it: as the main module, with the versions that its authors
