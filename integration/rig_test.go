@@ -45,6 +45,7 @@ func params(script string) testscript.Params {
 		Condition:           condition,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"alerts":     r.alertsCmd,
+			"grafana":    r.grafanaCmd,
 			"ca":         r.caCmd,
 			"certify":    r.certifyCmd,
 			"pair":       r.pairCmd,
