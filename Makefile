@@ -27,7 +27,7 @@ HELM_VERSION        := v4.3.1
 # Kubernetes is made of.
 AXE_VERSION         := 4.14.1
 AXE_SHA256          := e6b0ce02b84d892e2e33e403485e7f3d6c29e2be6df65daf44d89ba564139745
-BROWSE_VERSION      := $(shell cat integration/browse/*.go integration/browse/go.* | sha256sum | cut -c1-12)
+BROWSE_VERSION      := $(shell cat integration/testdata/browse/*.go integration/testdata/browse/go.* | sha256sum | cut -c1-12)
 BUILDKIT_VERSION    := v0.34.2
 CONFORMANCE_VERSION := v0.0.0-20260831232431-97274622c111
 CONTAINERD1_VERSION := v1.7.35
@@ -55,7 +55,7 @@ BINARIES   := $(addprefix $(BIN)/,containerd ctr containerd-shim-runc-v2 certsd 
 # The versions of Kubernetes that the chart is for, beside that of packaging/helm/go.mod.
 KUBERNETES := 1.32 1.35
 # The modules with code, the root first.
-MODULES    := . cmd/certsd-pkcs11 $(addprefix cmd/containerd/,$(LINES)) packaging/helm integration/browse
+MODULES    := . cmd/certsd-pkcs11 $(addprefix cmd/containerd/,$(LINES)) packaging/helm integration/testdata/browse
 TOOLS      := $(CURDIR)/.cache/bin
 ACTIONLINT := $(TOOLS)/actionlint-$(ACTIONLINT_VERSION)
 APIDIFF    := $(TOOLS)/apidiff-$(APIDIFF_VERSION)
@@ -353,7 +353,7 @@ $(TOOLS)/buildctl-%:
 # What drives Debian's chromium, a module of its own: nothing else needs it.
 $(TOOLS)/browse-%:
 	mkdir -p $(TOOLS)/new
-	CGO_ENABLED=0 $(GO) -C integration/browse build -buildvcs=false -ldflags -w -o $(TOOLS)/new/$(notdir $@) .
+	CGO_ENABLED=0 $(GO) -C integration/testdata/browse build -buildvcs=false -ldflags -w -o $(TOOLS)/new/$(notdir $@) .
 	mv $(TOOLS)/new/$(notdir $@) $@
 
 # What checks whether everybody can use a page, a script from npm.

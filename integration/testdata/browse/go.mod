@@ -1,4 +1,4 @@
-module github.com/certsd/containerd-certsd/integration/browse
+module github.com/certsd/containerd-certsd/integration/testdata/browse
 
 go 1.26.0
 
