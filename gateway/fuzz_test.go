@@ -79,9 +79,10 @@ func FuzzLabels(f *testing.F) {
 	}
 	d := digest.FromString("blob")
 	f.Fuzz(func(t *testing.T, text []byte, key string) {
-		l := &labelFiles{dir: t.TempDir()}
-		must(t, os.MkdirAll(filepath.Dir(l.path(d)), 0o700))
-		must(t, os.WriteFile(l.path(d), text, 0o600))
+		dir := t.TempDir()
+		l := newLabels(dir)
+		must(t, os.MkdirAll(filepath.Dir(labelFiles{dir}.path(d)), 0o700))
+		must(t, os.WriteFile(labelFiles{dir}.path(d), text, 0o600))
 		before, err := l.Get(d)
 		must(t, err)
 		key = strings.ToValidUTF8(key, "?")

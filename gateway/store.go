@@ -17,6 +17,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/certsd/containerd-certsd/internal/bloblabels"
 	"github.com/certsd/containerd-certsd/internal/safepath"
 )
 
@@ -29,7 +30,7 @@ import (
 // for in the last minutes: its client is still fetching the layers.
 type Store struct {
 	content.Store
-	labels *labelFiles
+	labels *bloblabels.Store
 	dir    string
 	limit  int64
 	lock   *os.File
@@ -64,7 +65,7 @@ func OpenStore(dir string, limit int64) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{
-		labels: &labelFiles{dir: filepath.Join(dir, "labels")},
+		labels: newLabels(filepath.Join(dir, "labels")),
 		dir:    dir, limit: limit, lock: lock,
 		pins: map[digest.Digest]int{}, used: map[digest.Digest]time.Time{}, verified: map[digest.Digest]bool{},
 		readers: map[digest.Digest]int{}, writing: map[string]int{},
@@ -311,7 +312,7 @@ func (w *storeWriter) Sync() error {
 func (s *Store) Delete(ctx context.Context, d digest.Digest) error {
 	err := s.Store.Delete(ctx, d)
 	if err == nil || errdefs.IsNotFound(err) {
-		err = errors.Join(err, s.labels.remove(d))
+		err = errors.Join(err, s.labels.Remove(d))
 	}
 	return err
 }

@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -21,6 +20,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 	boltErrors "go.etcd.io/bbolt/errors"
 
+	"github.com/certsd/containerd-certsd/internal/bloblabels"
 	"github.com/certsd/containerd-certsd/internal/checkedstore"
 	"github.com/certsd/containerd-certsd/internal/jsonwords"
 	"github.com/certsd/containerd-certsd/internal/safepath"
@@ -55,7 +55,8 @@ type store struct {
 	content.Store
 	cache  *Cache
 	dir    string
-	labels *labelStore
+	labels *bloblabels.Store
+	db     *bolt.DB
 }
 
 // open makes or opens the store of a repository and locks it.
@@ -68,12 +69,13 @@ func (c *Cache) open(locator string) (*store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cache: %w", err)
 	}
-	if s.labels, err = openLabels(filepath.Join(s.dir, labelsFile)); err != nil {
+	if s.db, err = openLabels(filepath.Join(s.dir, labelsFile)); err != nil {
 		return nil, fmt.Errorf("cache: %w", err)
 	}
+	s.labels = &bloblabels.Store{Keeper: labelDB{s.db}, Merge: joinLists}
 	inner, err := local.NewLabeledStore(s.dir, s.labels)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("cache: %w", err), s.labels.db.Close())
+		return nil, errors.Join(fmt.Errorf("cache: %w", err), s.db.Close())
 	}
 	s.Store = checkedstore.New(inner)
 	return s, nil
@@ -97,10 +99,10 @@ func (s *store) close(complete bool) error {
 	if complete && !s.cache.Keep {
 		// Removed while it is locked: who opens it now waits for the lock of a
 		// file that is gone, and nobody writes into what is being deleted.
-		return errors.Join(os.RemoveAll(s.dir), s.labels.db.Close())
+		return errors.Join(os.RemoveAll(s.dir), s.db.Close())
 	}
 	s.trim()
-	return s.labels.db.Close()
+	return s.db.Close()
 }
 
 // contents lists what is in the store, and how many bytes it takes.
@@ -127,21 +129,19 @@ func (s *store) trim() {
 			return
 		}
 		if s.Delete(context.Background(), info.Digest) == nil {
-			_ = s.labels.remove(info.Digest)
+			_ = s.labels.Remove(info.Digest)
 			size -= info.Size
 		}
 	}
 }
 
-// labelStore keeps the labels by which layers are known again. Its file is the
-// lock of the directory, too.
-type labelStore struct{ db *bolt.DB }
-
-var _ local.LabelStore = (*labelStore)(nil)
+// labelDB keeps the labels by which layers are known again. Its file is the lock of
+// the directory, too.
+type labelDB struct{ db *bolt.DB }
 
 var labelsBucket = []byte("labels")
 
-func openLabels(path string) (*labelStore, error) {
+func openLabels(path string) (*bolt.DB, error) {
 	db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: lockTimeout})
 	if errors.Is(err, boltErrors.ErrTimeout) {
 		return nil, fmt.Errorf("%s: another copy from this repository is using it", filepath.Dir(path))
@@ -156,11 +156,11 @@ func openLabels(path string) (*labelStore, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), db.Close())
 	}
-	return &labelStore{db}, nil
+	return db, nil
 }
 
-// Get implements local.LabelStore.
-func (l *labelStore) Get(d digest.Digest) (set map[string]string, err error) {
+// Load implements bloblabels.Keeper.
+func (l labelDB) Load(d digest.Digest) (set map[string]string, err error) {
 	err = l.db.View(func(tx *bolt.Tx) error {
 		set, err = get(tx, d)
 		return err
@@ -168,47 +168,13 @@ func (l *labelStore) Get(d digest.Digest) (set map[string]string, err error) {
 	return set, err
 }
 
-// Set implements local.LabelStore. The store calls it for content that has just
-// come, when whoever has the same content may have set labels already: lists
-// are added to.
-func (l *labelStore) Set(d digest.Digest, set map[string]string) error {
-	_, err := l.change(d, func(all map[string]string) {
-		for key, value := range set {
-			if old := all[key]; old != "" && old != value {
-				value = joinLists(old, value)
-			}
-			all[key] = value
-		}
-	})
-	return err
+// Save implements bloblabels.Keeper.
+func (l labelDB) Save(d digest.Digest, set map[string]string) error {
+	return l.db.Update(func(tx *bolt.Tx) error { return put(tx, d, set) })
 }
 
-// Update implements local.LabelStore.
-func (l *labelStore) Update(d digest.Digest, set map[string]string) (map[string]string, error) {
-	return l.change(d, func(all map[string]string) { maps.Copy(all, set) })
-}
-
-// remove forgets the labels of content that is deleted.
-func (l *labelStore) remove(d digest.Digest) error {
-	_, err := l.change(d, func(all map[string]string) { clear(all) })
-	return err
-}
-
-func (l *labelStore) change(d digest.Digest, edit func(map[string]string)) (all map[string]string, err error) {
-	err = l.db.Update(func(tx *bolt.Tx) error {
-		if all, err = get(tx, d); err != nil {
-			return err
-		}
-		if all == nil {
-			all = map[string]string{}
-		}
-		edit(all)
-		maps.DeleteFunc(all, func(_, value string) bool { return value == "" })
-		return put(tx, d, all)
-	})
-	return all, err
-}
-
+// joinLists is what becomes of a label that is set again, by whoever has the same
+// content.
 func joinLists(a, b string) string {
 	items := strings.Split(a+","+b, ",")
 	slices.Sort(items)
