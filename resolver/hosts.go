@@ -27,6 +27,9 @@ type Hosts struct {
 	// Keys opens the keys of client certificates that are no files. nil opens those
 	// of the machine's TPM: [keys.Default].
 	Keys certsd.KeyOpener
+	// SuffixDirectories lets a directory _.example.com serve the hosts below
+	// example.com: see certsd.Hosts.SuffixDirectories.
+	SuffixDirectories bool
 	// RotateOn are the statuses that lead to the next certificate; the zero
 	// value is 403 and 5xx.
 	RotateOn certsd.RotateOn
@@ -58,16 +61,17 @@ var DefaultHosts = &Hosts{}
 // WithRoots returns fresh hosts with the same settings below other roots.
 func (h *Hosts) WithRoots(roots certsd.Roots) *Hosts {
 	return &Hosts{
-		Roots:          roots,
-		SystemRoots:    h.SystemRoots,
-		Keys:           h.Keys,
-		RotateOn:       h.RotateOn,
-		RegistryV1:     h.RegistryV1,
-		NoSchema1:      h.NoSchema1,
-		Cooldown:       h.Cooldown,
-		RefuseStranger: h.RefuseStranger,
-		Patience:       h.Patience,
-		Hooks:          h.Hooks,
+		Roots:             roots,
+		SystemRoots:       h.SystemRoots,
+		SuffixDirectories: h.SuffixDirectories,
+		Keys:              h.Keys,
+		RotateOn:          h.RotateOn,
+		RegistryV1:        h.RegistryV1,
+		NoSchema1:         h.NoSchema1,
+		Cooldown:          h.Cooldown,
+		RefuseStranger:    h.RefuseStranger,
+		Patience:          h.Patience,
+		Hooks:             h.Hooks,
 	}
 }
 
@@ -94,7 +98,7 @@ func (h *Hosts) roundTripper() *certsd.Transport {
 		if open == nil {
 			open = keys.Default.Open
 		}
-		directories := &certsd.Hosts{Roots: h.Roots, SystemRoots: h.SystemRoots, Keys: open}
+		directories := &certsd.Hosts{Roots: h.Roots, SystemRoots: h.SystemRoots, SuffixDirectories: h.SuffixDirectories, Keys: open}
 		h.transport = &certsd.Transport{Hosts: directories, RotateOn: h.RotateOn, RefuseStranger: h.RefuseStranger}
 		h.Hooks.observe(directories, h.transport)
 		h.dead.period = h.Cooldown

@@ -29,6 +29,10 @@ type Settings struct {
 	// Schema1 converts schema 1 manifests, the default, instead of refusing them.
 	Schema1 bool `toml:"schema1" usage:"convert schema 1 manifests; --schema1=false refuses them"`
 
+	// SuffixDirectories lets a directory _.example.com serve every host below
+	// example.com that has no directory of its own. Default: no.
+	SuffixDirectories bool `toml:"suffix_directories" usage:"let a directory _.example.com serve every host below example.com that has no directory of its own"`
+
 	// Signer is the command of the helper that signs for keys in PKCS #11 tokens.
 	// Default: none.
 	Signer []string `toml:"signer" usage:"have keys in PKCS #11 tokens sign by helper 'COMMAND', given once more for each argument"`
@@ -72,7 +76,7 @@ func (s Settings) Hosts(key, list string) (*Hosts, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Hosts{Roots: roots, SystemRoots: system, Keys: open, RotateOn: rotateOn, RegistryV1: v1, NoSchema1: !s.Schema1}, nil
+	return &Hosts{Roots: roots, SystemRoots: system, Keys: open, RotateOn: rotateOn, RegistryV1: v1, NoSchema1: !s.Schema1, SuffixDirectories: s.SuffixDirectories}, nil
 }
 
 // OpenKeys opens keys of the machine's TPM, and those in PKCS #11 tokens by the

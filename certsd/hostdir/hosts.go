@@ -25,6 +25,10 @@ type Hosts struct {
 	// SystemRoots says when a server is verified against the system's CA roots.
 	// The system_roots of a hosts.toml goes before it.
 	SystemRoots SystemRoots
+	// SuffixDirectories lets a directory _.example.com serve every host below
+	// example.com that has no directory of its own, before _default. Like that it is
+	// nobody's own: see [Hosts.Own].
+	SuffixDirectories bool
 	// Keys opens keys that are no files: of TPMs and tokens. nil opens none.
 	Keys KeyOpener
 
@@ -90,7 +94,8 @@ type Loaded struct {
 }
 
 // Lookup returns what is configured for a registry, host or host:port: its own
-// directory in any root, else a _default directory, else a Host that is just
+// directory in any root, else with SuffixDirectories the one for the longest domain
+// that it is below, else a _default directory, else a Host that is just
 // the registry itself with the system's CA roots and an empty Dir.
 //
 // Of several directories named after the registry, the first with a hosts.toml

@@ -29,7 +29,8 @@ type Inspection struct {
 // Candidate is a directory that was looked for.
 type Candidate struct {
 	Path string
-	// For is the host the directory is named after, empty for _default.
+	// For is the host the directory is named after, _.example.com[:port] of one for
+	// every host below a domain, empty for _default.
 	For string
 	// State says what came of it.
 	State CandidateState
@@ -60,7 +61,7 @@ const (
 // about the name alone.
 func (h *Hosts) Inspect(name string) (*Inspection, error) {
 	h.init()
-	fresh := &Hosts{Roots: h.Roots, SystemRoots: h.SystemRoots, Keys: h.Keys, disk: h.disk, system: h.system, listings: h.listings}
+	fresh := &Hosts{Roots: h.Roots, SystemRoots: h.SystemRoots, SuffixDirectories: h.SuffixDirectories, Keys: h.Keys, disk: h.disk, system: h.system, listings: h.listings}
 	c, err := fresh.entry(name)
 	if err != nil {
 		return nil, err
@@ -85,12 +86,28 @@ func (i *Inspection) candidates(h *Hosts, c *cachedHost) {
 		}
 	}
 	add(i.Name, h.paths(c.place))
+	suffixes := func(registry string) {
+		if !h.SuffixDirectories {
+			return
+		}
+		for _, p := range hostname.SuffixPlaces(registry) {
+			add(p.Suffix, h.existing(p))
+		}
+	}
+	suffixes(i.Name)
 	add("", h.paths(hostname.DefaultPlace))
 	for _, p := range c.endpoints {
 		if p != nil {
 			add(p.Registry, h.paths(*p))
+			suffixes(p.Registry)
 		}
 	}
+}
+
+// existing are the directories of a place that are there: there may be many domains
+// to look for.
+func (h *Hosts) existing(p hostname.Place) []string {
+	return slices.DeleteFunc(h.paths(p), func(path string) bool { return !exists(h, path) })
 }
 
 func candidate(h *Hosts, name, path string, used []*Directory) Candidate {

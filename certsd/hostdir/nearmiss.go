@@ -14,7 +14,11 @@ import (
 // registry's.
 func (i *Inspection) nearMisses(h *Hosts) []*Problem {
 	own := i.Host == nil || i.Host.Own
-	return slices.DeleteFunc(h.nearMisses(i.Name, own), func(p *Problem) bool {
+	problems := h.nearMisses(i.Name, own)
+	if i.Host == nil || i.Host.Dir == "" || i.Host.Fallback {
+		problems = append(problems, h.uncounted(i.Name)...)
+	}
+	return slices.DeleteFunc(problems, func(p *Problem) bool {
 		return slices.ContainsFunc(i.Candidates, func(c Candidate) bool { return c.Path == p.File })
 	})
 }
@@ -56,6 +60,28 @@ func (h *Hosts) nearMisses(name string, own bool) []*Problem {
 	}
 	return problems
 }
+
+// uncounted are the directories for every host below a domain that would serve a
+// registry, and do not since that is not asked for.
+func (h *Hosts) uncounted(name string) []*Problem {
+	if h.SuffixDirectories {
+		return nil
+	}
+	var problems []*Problem
+	for _, p := range hostname.SuffixPlaces(name) {
+		for _, path := range h.existing(p) {
+			problems = append(problems, &Problem{
+				Severity: Warning, Code: DirectorySuffix, File: path,
+				Err:  fmt.Errorf("is for every host below %s, and does not count: suffix_directories is not set", hostname.DomainOf(p.Suffix)),
+				next: NextForSuffix,
+			})
+		}
+	}
+	return problems
+}
+
+// NextForSuffix is how a directory for the hosts below a domain counts.
+const NextForSuffix = `set suffix_directories = true in the settings of what pulls (certsd check, pull and copy: --suffix-directories), or name a directory after the host`
 
 // nearMiss says what is wrong with the name of a directory, nil if it has nothing
 // to do with this registry.

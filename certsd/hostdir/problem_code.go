@@ -23,6 +23,9 @@ const (
 	// DirectoryTwice: two directories of one root are named after the same
 	// registry, in different spellings.
 	DirectoryTwice ProblemCode = "directory-twice"
+	// DirectorySuffix: a directory for every host below a domain would serve the
+	// registry, and does not count since that is not asked for.
+	DirectorySuffix ProblemCode = "directory-suffix"
 	// DirectoryPort: the only directory with a registry's name is for another
 	// port.
 	DirectoryPort ProblemCode = "directory-port"

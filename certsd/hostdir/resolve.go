@@ -20,8 +20,8 @@ func (h *Hosts) paths(p hostname.Place) []string {
 // of each. Two that are equal give the same Host.
 type resolution struct {
 	// exact are the directories named after the registry, in the order of the
-	// roots, and main those that count: exact, or the _default ones if exact
-	// have nothing to say.
+	// roots, and main those that count: exact, or if exact have nothing
+	// to say, those for a domain that it is below, or the _default ones.
 	exact, main []*Directory
 	fallback    bool
 	// config is the directory in main of which hosts.toml is used, nil if
@@ -56,14 +56,20 @@ func (h *Hosts) resolve(c *cachedHost) *resolution {
 	r.main = r.exact
 	var defaults []*Directory
 	looked := false
-	fallback := func() []*Directory {
+	// fallback are the directories for a registry, or an endpoint, without its own.
+	fallback := func(registry string) []*Directory {
+		if dirs := h.findSuffix(r, registry); dirs != nil {
+			return dirs
+		}
 		if !looked {
 			defaults, looked = h.find(r, hostname.DefaultPlace), true
 		}
 		return defaults
 	}
-	if !says(r.exact) && says(fallback()) {
-		r.main, r.fallback = defaults, true
+	if !says(r.exact) {
+		if dirs := fallback(c.place.Registry); says(dirs) {
+			r.main, r.fallback = dirs, true
+		}
 	}
 	for _, dir := range r.main {
 		if dir.hosts {
@@ -73,14 +79,14 @@ func (h *Hosts) resolve(c *cachedHost) *resolution {
 	}
 	if r.config != nil && r.config.config != nil {
 		for i, e := range r.config.config.endpoints {
-			own := r.exact
+			own, name := r.exact, c.place.Registry
 			if p := c.endpointPlace(r.config.config, i); p != nil {
-				own = h.find(r, *p)
+				own, name = h.find(r, *p), p.Registry
 			}
 			if !says(own) && e.Scheme != "http" {
 				// Plain HTTP is asked for in so many words: what is for any
 				// registry does not turn it into HTTPS.
-				own = fallback()
+				own = fallback(name)
 			}
 			r.endpoints = append(r.endpoints, own)
 		}
@@ -101,11 +107,20 @@ func (h *Hosts) find(r *resolution, p hostname.Place) []*Directory {
 		// The root is looked at before what is in it.
 		absent := r.absences.enter(h.disk, root)
 		var spelt map[string][]string
+		at := p
 		if len(p.Keys) > 0 && absent.root.err == nil {
-			spelt = h.listings.get(root).spelt
+			listing := h.listings.get(root)
+			spelt = listing.spelt
 			absent.listed = true
+			if p.Suffix != "" && listing.err == nil {
+				// The list has them all: there may be many domains to look for.
+				at, spelt = listed(p, spelt), nil
+			}
 		}
-		for _, path := range p.In(root, spelt) {
+		if p.Suffix != "" && isAbsent(absent.root.err) {
+			continue
+		}
+		for _, path := range at.In(root, spelt) {
 			info, err := h.disk.Stat(path)
 			if err == nil && info.IsDir() {
 				dir, stamps, read := h.dirs.get(path, info)
@@ -118,6 +133,37 @@ func (h *Hosts) find(r *resolution, p hostname.Place) []*Directory {
 		}
 	}
 	return dirs
+}
+
+// listed are the directories of a place among the names in a root, in the order in
+// which they count.
+func listed(p hostname.Place, spelt map[string][]string) hostname.Place {
+	var there hostname.Place
+	for _, key := range p.Keys {
+		there.Names = append(there.Names, spelt[key]...)
+	}
+	rank := func(name string) int {
+		if i := slices.Index(p.Names, name); i >= 0 {
+			return i
+		}
+		return len(p.Names)
+	}
+	slices.SortStableFunc(there.Names, func(a, b string) int { return rank(a) - rank(b) })
+	return there
+}
+
+// findSuffix returns the directories for the longest domain that a registry is
+// below and for which something is said, nil if there is none or they do not count.
+func (h *Hosts) findSuffix(r *resolution, registry string) []*Directory {
+	if !h.SuffixDirectories {
+		return nil
+	}
+	for _, p := range hostname.SuffixPlaces(registry) {
+		if dirs := h.find(r, p); says(dirs) {
+			return dirs
+		}
+	}
+	return nil
 }
 
 // missed notes that there is no directory at a path.

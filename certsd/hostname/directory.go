@@ -45,6 +45,9 @@ type Place struct {
 	// Registry is the canonical name, empty for the directories of registries
 	// without their own.
 	Registry string
+	// Suffix is that of the directories for every host below a domain,
+	// _.example.com[:port]; empty for others.
+	Suffix string
 	// Names are the canonical names of the directory, in the order in which they
 	// count; Keys those of its other spellings: see [SpellingKey].
 	Names, Keys []string
@@ -126,14 +129,19 @@ func unique(names []string) []string {
 }
 
 // Spellings finds among the names in a root those that are no canonical spelling
-// of the registry they mean, by [SpellingKey]. There are few, if any. Those with
+// of the registry they mean, by [SpellingKey], and all that serve every host below a
+// domain. There are few, if any. Those with
 // a port after an underscore come first, as among the canonical ones; each kind
 // is in the order of bytes.
 func Spellings(names []string) map[string][]string {
 	var spelt map[string][]string
 	for _, name := range names {
 		registry, err := OfDirectory(name)
-		if err != nil || slices.Contains(directories("", registry), name) {
+		if err != nil {
+			// Of these none is canonical: they are found here alone.
+			registry, _ = OfSuffixDirectory(name)
+		}
+		if registry == "" || err == nil && slices.Contains(directories("", registry), name) {
 			continue
 		}
 		if spelt == nil {

@@ -58,7 +58,7 @@ func checkCommand(stdout, stderr io.Writer) *cli.Command {
 			if err != nil {
 				return &usageError{err}
 			}
-			checker := &check.Checker{Roots: hosts.roots(), SystemRoots: certsd.SystemRoots(hosts.systemRoots), Keys: hosts.keys(), Offline: offline, Push: push, Config: config, DockerConfig: docker, Expiring: expiring}
+			checker := &check.Checker{Roots: hosts.roots(), SystemRoots: certsd.SystemRoots(hosts.systemRoots), SuffixDirectories: hosts.suffixes, Keys: hosts.keys(), Offline: offline, Push: push, Config: config, DockerConfig: docker, Expiring: expiring}
 			logins, err := dockerCredentials(stderr)
 			if err != nil {
 				fmt.Fprintf(stderr, "certsd: going on without credentials: %v\n", err)

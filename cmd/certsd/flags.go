@@ -16,6 +16,7 @@ import (
 // hostFlags are the flags of every command that reads host directories.
 type hostFlags struct {
 	root, systemRoots string
+	suffixes          bool
 	signer            []string
 
 	once sync.Once
@@ -36,6 +37,11 @@ func (f *hostFlags) flags() []cli.Flag {
 			Value:       "fallback",
 			Destination: &f.systemRoots,
 			Validator:   systemRootsMode,
+		},
+		&cli.BoolFlag{
+			Name:        "suffix-directories",
+			Usage:       "let a directory _.example.com serve every host below example.com that has no directory of its own",
+			Destination: &f.suffixes,
 		},
 		&cli.StringSliceFlag{
 			Name:        "signer",
@@ -64,7 +70,7 @@ func (f *hostFlags) roots() certsd.Roots {
 
 // hosts are the registries of this process.
 func (f *hostFlags) hosts(hooks resolver.Hooks) *resolver.Hosts {
-	return &resolver.Hosts{Roots: f.roots(), SystemRoots: certsd.SystemRoots(f.systemRoots), Keys: f.keys(), Hooks: hooks}
+	return &resolver.Hosts{Roots: f.roots(), SystemRoots: certsd.SystemRoots(f.systemRoots), SuffixDirectories: f.suffixes, Keys: f.keys(), Hooks: hooks}
 }
 
 // keys opens keys that are no files.

@@ -87,6 +87,11 @@ func (c *Checker) general() (findings []Finding, expiring bool) {
 		found, ends := c.defaults(filepath.Join(root, "_default"))
 		findings, expiring = append(findings, found...), expiring || ends
 		for _, entry := range entries {
+			if _, ok := hostname.OfSuffixDirectory(entry.Name()); ok && c.suffixes() {
+				found, ends := c.defaults(filepath.Join(root, entry.Name()))
+				findings, expiring = append(findings, found...), expiring || ends
+				continue
+			}
 			if f, ok := misspelt(root, entry.Name()); ok && isDir(f.Where) {
 				findings = append(findings, f)
 			}
@@ -95,7 +100,8 @@ func (c *Checker) general() (findings []Finding, expiring bool) {
 	return findings, expiring
 }
 
-// defaults finds what is wrong with a _default directory, which is nobody's own.
+// defaults finds what is wrong with a _default directory, or one for a domain, which
+// are nobody's own.
 func (c *Checker) defaults(path string) (findings []Finding, expiring bool) {
 	if !isDir(path) {
 		return nil, false
@@ -126,6 +132,12 @@ var (
 func misspelt(root, name string) (Finding, bool) {
 	f := Finding{Severity: isWarning, Code: Code(hostdir.DirectoryName), Where: filepath.Join(root, name)}
 	_, err := hostname.OfDirectory(name)
+	if suffix, ok := hostname.OfSuffixDirectory(name); ok {
+		f.Code = Code(hostdir.DirectorySuffix)
+		f.Message = "is for every host below " + hostname.DomainOf(suffix) + ", and does not count: suffix_directories is not set"
+		f.Next = hostdir.NextForSuffix
+		return f, true
+	}
 	switch {
 	case name == "_default" || name[0] == '.':
 		return f, false

@@ -36,6 +36,10 @@ type Checker struct {
 	SystemRoots certsd.SystemRoots
 	// Keys opens keys that are no files; nil opens those of the machine's TPM.
 	Keys certsd.KeyOpener
+	// SuffixDirectories lets a directory _.example.com serve the hosts below
+	// example.com: see certsd.Hosts.SuffixDirectories. So does the plugin's
+	// suffix_directories in Config.
+	SuffixDirectories bool
 	// Offline leaves the network alone.
 	Offline bool
 	// Push tries whether a repository may be pushed to, too, and leaves nothing
@@ -129,7 +133,9 @@ func (c *Checker) Registry(ctx context.Context, target string) (*Registry, error
 }
 
 func (c *Checker) hosts() *certsd.Hosts {
-	c.once.Do(func() { c.directories = &certsd.Hosts{Roots: c.Roots, SystemRoots: c.SystemRoots, Keys: c.keys()} })
+	c.once.Do(func() {
+		c.directories = &certsd.Hosts{Roots: c.Roots, SystemRoots: c.SystemRoots, SuffixDirectories: c.suffixes(), Keys: c.keys()}
+	})
 	return c.directories
 }
 
@@ -138,6 +144,15 @@ func (c *Checker) keys() certsd.KeyOpener {
 		return c.Keys
 	}
 	return keys.Default.Open
+}
+
+// suffixes reports whether directories for every host below a domain count.
+func (c *Checker) suffixes() bool {
+	if c.SuffixDirectories {
+		return true
+	}
+	config, _ := c.containerdConfig()
+	return config != nil && config.Plugins.Certsd != nil && config.Plugins.Certsd.SuffixDirectories
 }
 
 func (c *Checker) roots() certsd.Roots {

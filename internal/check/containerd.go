@@ -25,7 +25,8 @@ type containerdConfig struct {
 		CRI2     criConfig  `toml:"io.containerd.grpc.v1.cri"`
 		Transfer pathConfig `toml:"io.containerd.transfer.v1.local"`
 		Certsd   *struct {
-			ConfigPath string `toml:"config_path"`
+			ConfigPath        string `toml:"config_path"`
+			SuffixDirectories bool   `toml:"suffix_directories"`
 		} `toml:"io.containerd.internal.v1.certsd"`
 	} `toml:"plugins"`
 

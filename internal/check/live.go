@@ -35,7 +35,7 @@ func (r *run) live(ctx context.Context) {
 		defer r.mu.Unlock()
 		r.seen = append(r.seen, a)
 	}
-	r.shared = &resolver.Hosts{Roots: r.Roots, SystemRoots: r.SystemRoots, Keys: r.keys(), Hooks: resolver.Hooks{Transport: shared, OnConvert: r.isConverted}}
+	r.shared = &resolver.Hosts{Roots: r.Roots, SystemRoots: r.SystemRoots, SuffixDirectories: r.suffixes(), Keys: r.keys(), Hooks: resolver.Hooks{Transport: shared, OnConvert: r.isConverted}}
 	defer r.shared.CloseIdleConnections()
 
 	options := resolver.Options{Hosts: r.shared, Credentials: r.Credentials, Begin: true}

@@ -89,6 +89,10 @@ func (p *planner) trees(roots certsd.Roots) {
 func (p *planner) tree(root, name string, output bool) {
 	path := filepath.Join(root, name)
 	host, err := hostname.OfDirectory(name)
+	if suffix, ok := hostname.OfSuffixDirectory(name); ok {
+		p.notes.add(Left, place{file: path}, "is for every host below %s: stock containerd knows no such directories", hostname.DomainOf(suffix))
+		return
+	}
 	if name == defaultDir {
 		host = name
 	} else if err != nil {

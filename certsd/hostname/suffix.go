@@ -1,0 +1,72 @@
+package hostname
+
+import (
+	"net/netip"
+	"strings"
+)
+
+// suffixMark begins the name of a directory that serves every host below a domain.
+// No registry's name begins with it: see [Canonical].
+const suffixMark = "_."
+
+// SuffixPlaces are the places of the directories that serve a registry since it is
+// below a domain, the longest domain first: of a.b.example:5000 _.b.example:5000
+// and _.example:5000. An address is below none, nor is a name without a dot.
+func SuffixPlaces(registry string) []Place {
+	name, port, err := Split(registry)
+	if err != nil || strings.HasPrefix(name, "[") {
+		return nil
+	}
+	if _, err := netip.ParseAddr(name); err == nil {
+		return nil
+	}
+	var places []Place
+	for {
+		_, domain, found := strings.Cut(name, ".")
+		if !found {
+			return places
+		}
+		name = domain
+		suffix := suffixMark + joinPort(domain, port)
+		places = append(places, Place{Suffix: suffix, Names: suffixNames(domain, port), Keys: []string{SpellingKey(suffix)}})
+	}
+}
+
+// OfSuffixDirectory is the domain below which a directory of a root serves every
+// host, as _.example.com[:port] in canonical form; ok is false for a directory of
+// another kind.
+func OfSuffixDirectory(dir string) (suffix string, ok bool) {
+	rest, ok := strings.CutPrefix(dir, suffixMark)
+	if !ok {
+		return "", false
+	}
+	canonical, err := OfDirectory(rest)
+	if err != nil || strings.HasPrefix(canonical, "[") {
+		return "", false
+	}
+	name, _, _ := strings.Cut(canonical, ":")
+	if _, err := netip.ParseAddr(name); err == nil {
+		return "", false
+	}
+	return suffixMark + canonical, true
+}
+
+// DomainOf is the domain of what [OfSuffixDirectory] returns, with the port.
+func DomainOf(suffix string) string { return strings.TrimPrefix(suffix, suffixMark) }
+
+// suffixNames are the names of a directory for a domain, in the order in which
+// they count: those of a directory for a host.
+func suffixNames(domain, port string) []string {
+	names := Directories(joinPort(domain, port))
+	for i := range names {
+		names[i] = suffixMark + names[i]
+	}
+	return names
+}
+
+func joinPort(name, port string) string {
+	if port == "" {
+		return name
+	}
+	return name + ":" + port
+}
