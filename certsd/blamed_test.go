@@ -50,6 +50,7 @@ func TestProxyAnswersAreTheProxys(t *testing.T) {
 	for status, next := range map[int]string{
 		http.StatusForbidden:         "-> correct HTTPS_PROXY, put 127.0.0.1 into NO_PROXY, or have the proxy PROXY let this through",
 		http.StatusProxyAuthRequired: "-> the proxy PROXY wants a user and a password: write them into HTTPS_PROXY (http://USER:PASSWORD@HOST:PORT), or put 127.0.0.1 into NO_PROXY",
+		http.StatusUnauthorized:      "-> the proxy PROXY wants a user and a password: write them into HTTPS_PROXY",
 		http.StatusBadGateway:        "-> correct HTTPS_PROXY",
 	} {
 		connects := 0
@@ -78,11 +79,11 @@ func TestProxyAnswersAreTheProxys(t *testing.T) {
 		}
 	}
 	secret := &url.URL{Scheme: "http", Host: "proxy.test:3128", User: url.UserPassword("jo", "hush")}
-	err := ProxyAnswered(t.Context(), secret, &http.Request{Host: "r.test:443"}, &http.Response{StatusCode: 407})
+	err := ProxyAnswered(nil)(t.Context(), secret, &http.Request{Host: "r.test:443"}, &http.Response{StatusCode: 407})
 	if err == nil || strings.Contains(err.Error(), "hush") || !strings.Contains(err.Error(), "proxy http://proxy.test:3128 answers 407 Proxy Authentication Required to CONNECT r.test:443") {
 		t.Errorf("%v", err)
 	}
-	if err := ProxyAnswered(t.Context(), secret, &http.Request{}, &http.Response{StatusCode: 200}); err != nil {
+	if err := ProxyAnswered(nil)(t.Context(), secret, &http.Request{}, &http.Response{StatusCode: 200}); err != nil {
 		t.Error(err)
 	}
 }

@@ -62,8 +62,8 @@ func newHTTPTransport(to target, id *Identity) *connections {
 		d.net.Timeout = to.DialTimeout
 	}
 	return &connections{supply: &d.supply, Transport: &http.Transport{
-		Proxy:                  proxy,
-		OnProxyConnectResponse: ProxyAnswered,
+		Proxy:                  proxyFor(to.Proxy),
+		OnProxyConnectResponse: ProxyAnswered(to.Proxy),
 		DialContext:            d.dial,
 		DialTLSContext:         d.dialTLS,
 		TLSClientConfig:        d.tls,
@@ -272,14 +272,16 @@ func (handshakeTimeoutError) Temporary() bool { return true }
 
 var errHandshakeTimeout error = handshakeTimeoutError{}
 
-// proxy is http.ProxyFromEnvironment and notes what it says: it is asked before
-// the connection is made, with the same context.
-func proxy(req *http.Request) (*url.URL, error) {
-	u, err := http.ProxyFromEnvironment(req)
-	if x := exchangeOf(req.Context()); x != nil {
-		x.proxy.Store(u)
+// proxyFor is the way to an endpoint, nil for that of the environment, and notes
+// what it says: it is asked before the connection is made, with the same context.
+func proxyFor(way *hostdir.Proxy) func(*http.Request) (*url.URL, error) {
+	return func(req *http.Request) (*url.URL, error) {
+		u, err := way.For(req)
+		if x := exchangeOf(req.Context()); x != nil {
+			x.proxy.Store(u)
+		}
+		return u, err
 	}
-	return u, err
 }
 
 // connOf returns the connection below TLS, nil if it is not one of ours.

@@ -144,7 +144,7 @@ func (rd *round) hint(a Attempt, o reply) string {
 	case errors.As(o.err, &proxy):
 		return proxy.Hint()
 	case proxyFailed(o.err):
-		return "see that the proxy runs, correct HTTPS_PROXY, or put the registry's host into NO_PROXY"
+		return ProxyUnreachable(rd.route.to.Proxy, rd.req.URL.Hostname())
 	case beforeCertificates(a):
 		return NothingInCommon
 	case refusesRenegotiation(o.err):

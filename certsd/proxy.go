@@ -8,17 +8,20 @@ import (
 	"net/http"
 	"net/url"
 
+	"github.com/certsd/containerd-certsd/certsd/hostdir"
 	"github.com/certsd/containerd-certsd/internal/safetext"
 )
 
-// ProxyError tells that the proxy of the environment does not lead to a server:
-// what it answers is not the server's answer.
+// ProxyError tells that a proxy does not lead to a server: what it answers is not
+// the server's answer.
 type ProxyError struct {
 	// Proxy is its URL without user and password, Host the host:port that it was
 	// to connect to.
 	Proxy, Host string
 	// Status is what it answered.
 	Status int
+	// From is the hosts.toml that names the proxy, nil for the environment.
+	From *hostdir.Proxy
 }
 
 // Error names the proxy and what to do.
@@ -32,26 +35,47 @@ func (e *ProxyError) Hint() string {
 	if err != nil {
 		host = e.Host
 	}
-	if e.Status == http.StatusProxyAuthRequired {
+	// Tinyproxy answers a wrong password with 401.
+	switch wanted := e.Status == http.StatusProxyAuthRequired || e.Status == http.StatusUnauthorized; {
+	case e.From != nil && wanted:
+		return fmt.Sprintf("the proxy %s wants another user or password: write them into %s in %s (http://USER:PASSWORD@HOST:PORT)", e.Proxy, e.From.Key, e.From.File)
+	case e.From != nil:
+		return fmt.Sprintf("have the proxy %s let %s through, or correct %s in %s", e.Proxy, host, e.From.Key, e.From.File)
+	case wanted:
 		return fmt.Sprintf("the proxy %s wants a user and a password: write them into HTTPS_PROXY (http://USER:PASSWORD@HOST:PORT), or put %s into NO_PROXY", e.Proxy, host)
 	}
 	return fmt.Sprintf("correct HTTPS_PROXY, put %s into NO_PROXY, or have the proxy %s let this through", host, e.Proxy)
 }
 
-// ProxyAnswered is for OnProxyConnectResponse of an http.Transport. It makes a
+// ProxyAnswered returns an OnProxyConnectResponse for an http.Transport whose
+// proxy is from a hosts.toml, or from nil, the environment. It makes a
 // [ProxyError] of what a proxy answers to CONNECT, which net/http would reduce
 // to its reason phrase.
-func ProxyAnswered(_ context.Context, proxy *url.URL, req *http.Request, resp *http.Response) error {
-	if resp.StatusCode == http.StatusOK {
-		return nil
+func ProxyAnswered(from *hostdir.Proxy) func(context.Context, *url.URL, *http.Request, *http.Response) error {
+	return func(_ context.Context, proxy *url.URL, req *http.Request, resp *http.Response) error {
+		if resp.StatusCode == http.StatusOK {
+			return nil
+		}
+		return &ProxyError{
+			Proxy: safetext.Origin(proxy), Host: safetext.Line(req.Host, maxName),
+			Status: resp.StatusCode, From: from,
+		}
 	}
-	return &ProxyError{Proxy: safetext.Origin(proxy), Host: safetext.Line(req.Host, maxName), Status: resp.StatusCode}
+}
+
+// ProxyUnreachable is what to do about a proxy that cannot be reached, or leads
+// nowhere.
+func ProxyUnreachable(from *hostdir.Proxy, host string) string {
+	if from != nil {
+		return fmt.Sprintf("see that the proxy runs and lets %s through, or correct %s in %s", host, from.Key, from.File)
+	}
+	return fmt.Sprintf("see that the proxy runs, correct HTTPS_PROXY, or put %s into NO_PROXY", host)
 }
 
 // proxyFailed reports whether a proxy could not be reached.
 func proxyFailed(err error) bool {
 	var op *net.OpError
-	return errors.As(err, &op) && op.Op == "proxyconnect"
+	return errors.As(err, &op) && (op.Op == "proxyconnect" || op.Op == "socks connect")
 }
 
 // notConnected reports whether no connection came about: the name, the address

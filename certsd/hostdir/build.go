@@ -152,6 +152,7 @@ func (b *builder) endpoint(c *endpointConfig, dirs []*Directory) *Endpoint {
 		Capabilities: c.Capabilities,
 		Header:       c.Header,
 		DialTimeout:  c.DialTimeout,
+		Proxy:        b.proxy(c),
 		life:         new(Life),
 	}
 	if c.SkipVerify != nil {
@@ -194,14 +195,7 @@ func (b *builder) endpoint(c *endpointConfig, dirs []*Directory) *Endpoint {
 // for a mirror is thus used when the same server comes again as the registry
 // itself.
 func (b *builder) sameOrigin(c *endpointConfig) (ca, client *endpointConfig) {
-	tables := []*endpointConfig{c}
-	if b.found.config != nil && b.found.config.config != nil {
-		tables = append(tables, b.found.config.config.endpoints...)
-	}
-	for _, other := range tables {
-		if b.origin(other) != b.origin(c) {
-			continue
-		}
+	for _, other := range b.sameServer(c) {
 		if ca == nil && other.CA != nil {
 			ca = other
 		}
@@ -210,6 +204,20 @@ func (b *builder) sameOrigin(c *endpointConfig) (ca, client *endpointConfig) {
 		}
 	}
 	return ca, client
+}
+
+// sameServer are the table and those for the same scheme, host and port.
+func (b *builder) sameServer(c *endpointConfig) []*endpointConfig {
+	tables := []*endpointConfig{c}
+	if b.found.config == nil || b.found.config.config == nil {
+		return tables
+	}
+	for _, other := range b.found.config.config.endpoints {
+		if other != c && b.origin(other) == b.origin(c) {
+			tables = append(tables, other)
+		}
+	}
+	return tables
 }
 
 // tlsElsewhere tells whether another table has a CA or a pair for TLS on the same

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path"
 	"path/filepath"
@@ -34,6 +35,8 @@ type compared struct {
 	// DialExpires tells that the time to connect is over at once: how long it
 	// is cannot be seen in a function.
 	DialExpires bool
+	// Proxy is the way to it where the environment has none.
+	Proxy string
 	// HTTPFallback tells that plain HTTP may follow. containerd hides the TLS
 	// settings behind it.
 	HTTPFallback bool
@@ -110,6 +113,8 @@ var rows = []row{
 	{about: "a time to connect", text: "[host.m]\ndial_timeout = '30s'"},
 	{about: "next to no time to connect", text: "[host.m]\ndial_timeout = '1ns'\n[host.n]"},
 	{about: "an empty time to connect", text: "dial_timeout = ''"},
+	{about: "an empty proxy", text: "[host.m]\nproxy = ''"},
+	{about: "no proxy", text: "proxy = 'none'\n[host.m]\nproxy = 'none'"},
 	{about: "plain HTTP without verification", text: "[host.'http://m:5000']\nskip_verify = true"},
 	{about: "plain HTTP without verification at the default port", text: "[host.'http://m']\nskip_verify = true"},
 	{about: "plain HTTP without verification at port 80", text: "[host.'http://m:80']\nskip_verify = true"},
@@ -121,6 +126,18 @@ var rows = []row{
 	{about: "Docker files alone", text: "", more: map[string][]byte{"ca.crt": ca.PEM, "a.cert": alpha.CertPEM, "a.key": alpha.KeyPEM, "b.cert": bothPEM(beta)}},
 
 	// Where the two are meant to differ.
+	{
+		about: "a proxy of a mirror", text: "[host.m]\nproxy = 'http://jo:hush@proxy.example:3128'",
+		differs: "containerd has no proxy in hosts.toml before its pull request 13359",
+	},
+	{
+		about: "a proxy of the registry itself", text: "proxy = 'socks5://proxy.example'",
+		differs: "containerd has no proxy in hosts.toml before its pull request 13359",
+	},
+	{
+		about: "a proxy without scheme", text: "proxy = 'proxy.example:3128'",
+		refused: `/hosts.toml:1: proxy: is no URL of a proxy, such as "http://proxy.example:3128", and not "none"`,
+	},
 	{
 		about: "Docker files beside a hosts.toml", text: "server = 'https://reg.example:5000'",
 		more:    map[string][]byte{"ca.crt": ca.PEM, "a.cert": alpha.CertPEM, "a.key": alpha.KeyPEM},
@@ -295,6 +312,7 @@ func containerds(t *testing.T, root, registry string, system *x509.CertPool) ([]
 			c.Certificates = append(c.Certificates, certName(t, cert.Certificate))
 		}
 		c.DialExpires = expires(t, transport.DialContext)
+		c.Proxy = proxyText(t, transport.Proxy)
 		all = append(all, c)
 	}
 	return all, nil
@@ -326,9 +344,22 @@ func own(t *testing.T, root, registry string, system *x509.CertPool) ([]compared
 		}
 		dialer := &net.Dialer{Timeout: e.DialTimeout}
 		c.DialExpires = expires(t, dialer.DialContext)
+		c.Proxy = proxyText(t, e.Proxy.For)
 		all = append(all, c)
 	}
 	return all, nil
+}
+
+func proxyText(t *testing.T, proxy func(*http.Request) (*url.URL, error)) string {
+	t.Helper()
+	u, err := proxy(&http.Request{URL: &url.URL{Scheme: "https", Host: "127.0.0.1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if u == nil {
+		return ""
+	}
+	return u.String()
 }
 
 // apiRoot is a path as containerd's resolver uses it: joined behind a slash.

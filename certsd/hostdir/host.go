@@ -23,7 +23,8 @@ type Host struct {
 	// Dir is the directory the configuration was found in, empty if there is
 	// none for this registry.
 	Dir string
-	// Fallback tells that Dir is a _default directory.
+	// Fallback tells that Dir is not named after the registry: it is a _default
+	// directory, or one for the hosts below a domain.
 	Fallback bool
 	// Own tells that a directory named after the registry exists, even if it
 	// is empty.
@@ -96,6 +97,8 @@ type Endpoint struct {
 	SkipVerify bool
 	// DialTimeout bounds a connection attempt. Zero means 30 seconds.
 	DialTimeout time.Duration
+	// Proxy is the way to it, nil for that of the environment.
+	Proxy *Proxy
 	// CAs are the roots configured for the endpoint, file by file. Empty means
 	// that the system's are used.
 	CAs []CA

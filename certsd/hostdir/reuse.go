@@ -92,7 +92,7 @@ func sameEndpoint(a, b *Endpoint) bool {
 		a.Capabilities == b.Capabilities && a.SkipVerify == b.SkipVerify &&
 		a.DialTimeout == b.DialTimeout && a.Dir == b.Dir && a.hostsDir == b.hostsDir &&
 		a.TLSConfigured == b.TLSConfigured && a.Localhost == b.Localhost && a.HTTPFallback == b.HTTPFallback &&
-		a.system == b.system && sameHeader(a.Header, b.Header) &&
+		a.system == b.system && sameProxy(a.Proxy, b.Proxy) && sameHeader(a.Header, b.Header) &&
 		slices.EqualFunc(a.CAs, b.CAs, sameCA) &&
 		slices.EqualFunc(a.Identities, b.Identities, sameIdentity)
 }

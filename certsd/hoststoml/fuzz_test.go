@@ -17,7 +17,7 @@ func FuzzHostsTOML(f *testing.F) {
 		"ca = 'a'\n[host.'https://m']\nclient = [['a', 'b'], 'c']\ncapabilities = ['pull']\n[host.'https://m'.header]\nx = ['1', '2']\n",
 		"host.a.b = 1\nhost = { x = { ca = 1 } }",
 		"[[host]]\n[[host]]",
-		"registry_v1 = 'always'\nrotate_on = ['5xx']\ndial_timeout = '1s'",
+		"proxy = 'http://u:p@h:1'\n[host.m]\nproxy = 'none'", "registry_v1 = 'always'\nrotate_on = ['5xx']\ndial_timeout = '1s'",
 		"\"\\u0000\" = 1\n['']\n'' = ''",
 	} {
 		f.Add(seed)

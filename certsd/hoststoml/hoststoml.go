@@ -25,8 +25,12 @@ import (
 
 // File is the content of a hosts.toml.
 //
-// It takes everything containerd 2.4 takes (core/remotes/docker/config), and
-// at the root three keys of our own, which containerd passes over:
+// It takes everything containerd 2.4 takes (core/remotes/docker/config), in each
+// table
+//
+//	proxy = "http://[USER:PASSWORD@]HOST[:PORT]" | "https://…" | "socks5://…" | "none"
+//
+// and at the root three more keys of our own. containerd passes over all four:
 //
 //	registry_v1  = "never" | "configured" | "always"
 //	rotate_on    = ["403", "5xx"]
@@ -66,6 +70,8 @@ type Endpoint struct {
 	SkipVerify  *bool
 	Header      http.Header
 	DialTimeout time.Duration
+	// Proxy is the way to the server, nil for that of the environment.
+	Proxy *Proxy
 	// Key is where the table is, in TOML's dotted form; the lines are those of
 	// its ca and client.
 	Key                string
@@ -124,7 +130,7 @@ const (
 func (p *Problem) Fatal() bool { return p.Kind != NoEffect }
 
 var (
-	endpointKeys = []string{"capabilities", "ca", "client", "skip_verify", "header", "override_path", "dial_timeout"}
+	endpointKeys = []string{"capabilities", "ca", "client", "skip_verify", "header", "override_path", "dial_timeout", "proxy"}
 	rootKeys     = append([]string{"server", "host", "registry_v1", "rotate_on", "system_roots"}, endpointKeys...)
 )
 
@@ -177,6 +183,7 @@ func (t table) endpoint(parent table, name, address string) *Endpoint {
 		SkipVerify:   t.bool("skip_verify"),
 		Header:       t.header("header"),
 		DialTimeout:  t.duration("dial_timeout"),
+		Proxy:        t.proxy("proxy"),
 		Key:          tomlpos.Dotted(t.path),
 		CALine:       t.doc.Line(t.key("ca")),
 		ClientLine:   t.doc.Line(t.key("client")),

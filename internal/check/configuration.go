@@ -50,7 +50,7 @@ func (r *run) configuration() {
 		r.configuredEndings(e)
 	}
 	r.pullable()
-	if i.Host.Dir == "" && !r.hides && !r.has(Code(hostdir.DirectoryName)) && !r.has(Code(hostdir.DirectoryPort)) && !r.has(Code(hostdir.RootName)) {
+	if i.Host.Dir == "" && !r.hides && !r.has(Code(hostdir.DirectoryName)) && !r.has(Code(hostdir.DirectoryPort)) && !r.has(Code(hostdir.DirectorySuffix)) && !r.has(Code(hostdir.RootName)) {
 		f := Finding{
 			Severity: isWarning, Code: NoDirectory, Where: i.Name,
 			Message: "no root has a directory for it: no client certificate is presented, and the system's CA roots count",
@@ -101,6 +101,7 @@ func rootState(root string) string {
 func endpoint(e *certsd.Endpoint) *Endpoint {
 	d := &Endpoint{
 		URL: e.Scheme + "://" + e.Host + e.Path, Directory: e.Dir, SkipVerify: e.SkipVerify,
+		Proxy:   proxyOf(e),
 		Headers: slices.Sorted(maps.Keys(e.Header)), CAMode: caMode(e),
 	}
 	for _, c := range []struct {
@@ -118,6 +119,14 @@ func endpoint(e *certsd.Endpoint) *Endpoint {
 		d.Identities = append(d.Identities, id.CertFile)
 	}
 	return d
+}
+
+// proxyOf is what hosts.toml says about the way to an endpoint, empty for nothing.
+func proxyOf(e *certsd.Endpoint) string {
+	if e.Proxy == nil {
+		return ""
+	}
+	return e.Proxy.String()
 }
 
 // caMode says which CA roots count.
@@ -164,8 +173,12 @@ func (r *run) tooLarge(path string) bool {
 func (r *run) why(c hostdir.Candidate) string {
 	host := r.inspection.Host
 	named := "named after " + c.For
-	if c.For == "" {
+	suffix, isSuffix := hostname.OfSuffixDirectory(c.For)
+	switch {
+	case c.For == "":
 		named = "for registries without a directory"
+	case isSuffix:
+		named = "for every host below " + hostname.DomainOf(suffix) + " without a directory"
 	}
 	switch c.State {
 	case hostdir.Used:
@@ -176,6 +189,9 @@ func (r *run) why(c hostdir.Candidate) string {
 	case hostdir.Unused:
 		if c.For == "" {
 			return "_default is for registries without a directory"
+		}
+		if isSuffix {
+			return named + ": one named after the host, or for a longer domain, comes first"
 		}
 		return "nothing uses it"
 	case hostdir.Empty:

@@ -42,8 +42,8 @@ type probe struct {
 	tlsErr  error
 }
 
-// connect looks up the name, connects and shakes hands, by way of the proxy of
-// the environment if there is one, and reports it. It tells whether there is a
+// connect looks up the name, connects and shakes hands, by way of its
+// proxy if there is one, and reports it. It tells whether there is a
 // server to ask.
 func (r *run) connect(ctx context.Context, e *certsd.Endpoint, live *Live) bool {
 	r.waiting(ctx, "a connection to %s", e.Host)
@@ -51,9 +51,9 @@ func (r *run) connect(ctx context.Context, e *certsd.Endpoint, live *Live) bool 
 	defer cancel()
 	p := &probe{}
 	transport := &http.Transport{
-		OnProxyConnectResponse: certsd.ProxyAnswered,
+		OnProxyConnectResponse: certsd.ProxyAnswered(e.Proxy),
 		Proxy: func(req *http.Request) (*url.URL, error) {
-			u, err := http.ProxyFromEnvironment(req)
+			u, err := e.Proxy.For(req)
 			p.mu.Lock()
 			defer p.mu.Unlock()
 			p.proxy, p.toProxy = u, u != nil && u.Scheme == "https"
@@ -128,7 +128,7 @@ func (r *run) onlyRSA(ctx context.Context, e *certsd.Endpoint, err error) bool {
 	}
 	shaken := false
 	transport := &http.Transport{
-		Proxy: http.ProxyFromEnvironment,
+		Proxy: e.Proxy.For,
 		TLSClientConfig: &tls.Config{
 			MinVersion: tls.VersionTLS12, MaxVersion: tls.VersionTLS12, CipherSuites: suites,
 			InsecureSkipVerify: true, //nolint:gosec // nothing is sent: the handshake is given up
@@ -204,7 +204,9 @@ func (r *run) reached(e *certsd.Endpoint, live *Live, p *probe, err error) bool 
 		return true
 	case p.proxy != nil && p.connected == "":
 		f.Code, f.Message = ProxyFailed, fmt.Sprintf("the proxy %s cannot be reached: %s", live.Proxy, wordsOf(err))
-		f.Next = "correct HTTPS_PROXY, or put " + (&url.URL{Host: e.Host}).Hostname() + " into NO_PROXY"
+		if f.Next = certsd.ProxyUnreachable(e.Proxy, (&url.URL{Host: e.Host}).Hostname()); e.Proxy == nil {
+			f.Next = "correct HTTPS_PROXY, or put " + (&url.URL{Host: e.Host}).Hostname() + " into NO_PROXY"
+		}
 	case errors.As(err, &dns):
 		f.Code, f.Message = NameUnknown, fmt.Sprintf("the name %s cannot be looked up: %s", dns.Name, dnsWords(dns))
 		f.Next = "correct the name, or the DNS of this machine (/etc/resolv.conf, /etc/hosts)"
@@ -223,6 +225,9 @@ func (r *run) reached(e *certsd.Endpoint, live *Live, p *probe, err error) bool 
 	case p.proxy != nil && !alerted(err):
 		f.Code, f.Message = ProxyFailed, fmt.Sprintf("the proxy %s does not lead there: %s", live.Proxy, wordsOf(err))
 		f.Next = "look into the proxy's log, or put " + (&url.URL{Host: e.Host}).Hostname() + " into NO_PROXY"
+		if e.Proxy != nil {
+			f.Next = "look into the proxy's log, or correct " + e.Proxy.Key + " in " + e.Proxy.File
+		}
 	default:
 		f.Code, f.Message = TLSFailed, "no TLS: "+wordsOf(err)
 		if alert, _ := certsd.ServerAlert(err); alert == alertHandshakeFailure && !p.asked {

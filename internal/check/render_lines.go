@@ -199,6 +199,9 @@ func endpointWords(e *Endpoint) []string {
 	} else {
 		words = append(words, "no client certificate")
 	}
+	if e.Proxy != "" {
+		words = append(words, "proxy "+e.Proxy)
+	}
 	if len(e.Headers) > 0 {
 		words = append(words, "headers "+strings.Join(e.Headers, " "))
 	}

@@ -126,7 +126,11 @@ func (p *printer) files(d Directory) {
 
 func (p *printer) endpoint(e *Endpoint) {
 	p.printf("\n%s\n", e.URL)
-	rows := [][]string{{"for", strings.Join(e.Capabilities, ", ")}, {"CA roots", e.CAMode}}
+	rows := [][]string{{"for", strings.Join(e.Capabilities, ", ")}}
+	if e.Proxy != "" {
+		rows = append(rows, []string{"proxy", e.Proxy})
+	}
+	rows = append(rows, []string{"CA roots", e.CAMode})
 	for _, ca := range e.CAs {
 		rows = append(rows, []string{"", ca})
 	}

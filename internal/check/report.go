@@ -133,6 +133,9 @@ type Endpoint struct {
 	CAs        []string `json:"cas"`
 	Identities []string `json:"identities"`
 	SkipVerify bool     `json:"skip_verify,omitempty"`
+	// Proxy is what hosts.toml says about the way to it, without user and
+	// password; "none" is none, empty that of the environment.
+	Proxy string `json:"proxy,omitempty"`
 	// Headers are the names of the configured header fields. Values may be
 	// secret.
 	Headers []string `json:"headers"`

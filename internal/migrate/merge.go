@@ -31,7 +31,7 @@ func merge(old []byte, want *host, name, output string) ([]byte, []*file, error)
 	if len(m.lines) == 0 && m.tables == "" {
 		return nil, nil, nil
 	}
-	if doc.has("header") || userInURL.Match(old) {
+	if doc.has("header") || userInURL.Match(old) || m.hasProxyUser() {
 		// A diff would show the values, which may be secrets.
 		return nil, nil, fmt.Errorf("has header fields or a user name: add by hand what is missing: %s", strings.Join(m.missing(), ", "))
 	}
@@ -44,6 +44,16 @@ func merge(old []byte, want *host, name, output string) ([]byte, []*file, error)
 
 // userInURL is a user name, and perhaps a password, in an address.
 var userInURL = regexp.MustCompile(`://[^/\s"']*@`)
+
+// hasProxyUser reports whether a proxy of the file has a user, in whatever way
+// TOML writes it.
+func (m *merger) hasProxyUser() bool {
+	if strings.Contains(m.root.string("proxy"), "@") {
+		return true
+	}
+	hosts := m.root.table("host")
+	return slices.ContainsFunc(m.doc.order(hosts), func(name string) bool { return strings.Contains(hosts.table(name).string("proxy"), "@") })
+}
 
 // files are all files that the host's tables name.
 func (h *host) files() []*file {

@@ -217,7 +217,7 @@ func proxies(getenv func(string) string) map[string]string {
 
 // proxyOf is the proxy that leads to an endpoint, empty for none.
 func proxyOf(ep *certsd.Endpoint) string {
-	u, err := http.ProxyFromEnvironment(&http.Request{URL: &url.URL{Scheme: ep.Scheme, Host: ep.Host}})
+	u, err := ep.Proxy.For(&http.Request{URL: &url.URL{Scheme: ep.Scheme, Host: ep.Host}})
 	if err != nil || u == nil {
 		return ""
 	}
