@@ -15,7 +15,8 @@ import (
 
 const migrateDescription = `Reads certs.d directories of Docker's layout, Podman's too, the deprecated registry keys of containerd's CRI plugin
 (mirrors, configs) and Docker's daemon.json (registry-mirrors, insecure-registries), and prints the hosts.toml files that
-say the same, as a diff against what is there. What hosts.toml cannot say, and what is left to do, is listed on standard error.
+say the same, as a diff against what is there. What hosts.toml cannot say, and what is left to do, is listed on standard
+error.
 
 Nothing is written without --write, and nothing is ever removed. A hosts.toml that is there is added to where that is
 unambiguous, and left as it is and listed otherwise. Certificates and keys of Docker's directories are copied, files that
