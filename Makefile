@@ -246,6 +246,10 @@ packages: $(NFPM) $(CYCLONEDX) ## build what is installed into dist: deb, rpm, a
 image: ## build the container image of certsd alone into dist, an archive of the OCI image layout for two architectures
 	$(MAKE) -f $(firstword $(MAKEFILE_LIST)) packages LINES= FORMATS=oci
 
+.PHONY: release
+release: $(APIDIFF) $(NFPM) $(CYCLONEDX) ## make a release of what is committed, VERSION=v1.2.3, and push nothing; DRY_RUN=yes shows it; see docs/releasing.md
+	@MAKE="$(MAKE)" DRY_RUN="$(DRY_RUN)" SIGNING_KEY="$(SIGNING_KEY)" packaging/release.sh "$(if $(filter command line environment,$(origin VERSION)),$(VERSION))"
+
 clean: ## remove what was built, tools included
 	rm -rf bin .cache share dist
 

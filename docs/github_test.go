@@ -223,8 +223,9 @@ func requirements(t *testing.T, file string) []string {
 }
 
 // TestWorkflows holds that CI is what .ci/run does and no more than that, with
-// nothing but its pinned actions beside it, and with a Go that builds all lines.
-// The syntax is checked by "make lint".
+// nothing but its pinned actions beside it, and with a Go that builds all lines;
+// that a release is tested first, and that nothing but its draft may write. The
+// syntax is checked by "make lint".
 func TestWorkflows(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("../.github/workflows/*")
@@ -235,8 +236,10 @@ func TestWorkflows(t *testing.T) {
 		var w struct {
 			Permissions map[string]string
 			Jobs        map[string]struct {
-				Container struct{ Image string }
-				Steps     []struct{ Run, Uses string }
+				Needs       string
+				Permissions map[string]string
+				Container   struct{ Image string }
+				Steps       []struct{ Run, Uses string }
 			}
 		}
 		if err := yaml.Unmarshal([]byte(read(t, file)), &w); err != nil {
@@ -255,8 +258,13 @@ func TestWorkflows(t *testing.T) {
 					t.Errorf("%s: %s: %s is not pinned to a commit", file, name, step.Uses)
 				}
 			}
-			if runs != 1 {
-				t.Errorf("%s: %s runs .ci/run %d times", file, name, runs)
+			switch {
+			case path.Base(file) == "release.yml" && name == "draft":
+				if runs != 0 || job.Needs != "test" || len(job.Permissions) != 1 || job.Permissions["contents"] != "write" {
+					t.Errorf("%s: %s needs %q and may %v", file, name, job.Needs, job.Permissions)
+				}
+			case runs != 1 || len(job.Permissions) > 0:
+				t.Errorf("%s: %s runs .ci/run %d times, and may %v", file, name, runs, job.Permissions)
 			}
 			tag := strings.TrimSuffix(path.Base(job.Container.Image), "-bookworm")
 			has := "go" + strings.TrimPrefix(tag, "golang:")

@@ -107,7 +107,7 @@ exec 3<>/dev/tcp/127.0.0.1/5999
 printf 'GET /readyz HTTP/1.0\r\n\r\n' >&3
 head -n 1 <&3
 exec 3<>/dev/tcp/127.0.0.1/5999
-printf 'GET /v2/ HTTP/1.0\r\nX-Certsd-Token: a-secret-of-the-cluster\r\n\r\n' >&3
+printf 'GET /v2/ HTTP/1.0\r\nHost: 127.0.0.1:5999\r\nX-Certsd-Token: a-secret-of-the-cluster\r\n\r\n' >&3
 echo "with the secret: $(head -n 1 <&3)"
 grep ^Uid: /proc/$(ctr tasks ls | awk '$1 == "gateway" { print $2 }')/status
 ctr tasks kill gateway
