@@ -26,6 +26,8 @@ capabilities = ["pull", "resolve"]
 
 [header]
   X-Certsd-Token = ["0123456789abcdef"]
+
+[host]
 `
 	guessed := "certsd: no gateway runs with the state directory " + state + ": http://127.0.0.1:5999 is where it is configured to listen\n"
 	for _, test := range []struct {
@@ -61,6 +63,8 @@ capabilities = ["pull", "resolve"]
 server = "https://gateway.example"
 capabilities = ["pull", "resolve"]
 ca = "/etc/ca.crt"
+
+[host]
 `, ""},
 		{"a shared one", []string{"--allow-any-local", "--client-url", "https://gateway.example", "--print-registries-conf"}, exitDone, `# --- certsd.conf
 # Written by certsd gateway --print-registries-conf.

@@ -74,6 +74,8 @@ func (g Gateway) Hosts() ([]File, error) {
 	if g.Secret != "" {
 		fmt.Fprintf(&b, "\n[header]\n  %s = [%q]\n", TokenHeader, g.Secret)
 	}
+	// containerd 1.6, and the first of 1.7, refuse a file without this table.
+	b.WriteString("\n[host]\n")
 	var files []File
 	for _, host := range g.upstreams() {
 		files = append(files, File{Path: host + "/hosts.toml", Text: b.String(), Secret: true})

@@ -44,6 +44,8 @@ func TestFiles(t *testing.T) {
 server = "https://gateway.example"
 capabilities = ["pull", "resolve"]
 ca = "/etc/certsd/ca.crt"
+
+[host]
 `, true}}},
 		{"BuildKit", plain.BuildKit, []File{
 			{"buildkitd.toml", `# Written by certsd gateway --print-buildkit.
@@ -124,6 +126,8 @@ capabilities = ["pull", "resolve"]
 
 [header]
   X-Certsd-Token = ["s3cret"]
+
+[host]
 `
 
 // The word is certsd:s3cret.

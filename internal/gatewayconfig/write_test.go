@@ -74,6 +74,8 @@ capabilities = ["pull", "resolve"]
 
 [header]
   X-Certsd-Token = ["new"]
+
+[host]
 `,
 		"buildkitd.toml": `-rw-r--r-- # Written by certsd gateway --print-buildkit.
 [registry."registry.example"]
