@@ -43,22 +43,30 @@ $(echo "$2" | fold -s -w 76 | sed 's/^/  /; s/ *$//')
 disable_globbing: true
 mtime: $(date -u -d "@$SOURCE_DATE_EPOCH" +%Y-%m-%dT%H:%M:%SZ)
 umask: 0o022
-rpm: {buildhost: localhost, summary: "$1", group: System/Base, compression: "gzip:9"}
+rpm: {buildhost: localhost, summary: "$(echo "$1" | sed 's/^./\U&/')", group: System/Base, compression: "gzip:9"}
 deb: {compression: "gzip:9"}
 YAML
     # In Debian the license is in the file copyright.
     [ "$format" = deb ] || echo "license: Apache-2.0"
     [ "$name" = certsd ] || echo "depends: [certsd]"
+    [ "$format" != rpm ] || echo "changelog: $stage/changelog.yaml"
     echo "contents:"
     while read -r mode path from formats; do
         case " $formats " in *" $format "*) ;; *) continue ;; esac
         case $mode in
         dir) echo "  - {dst: '$path', type: dir, file_info: {mode: 0755}}" ;;
         config) echo "  - {src: '$from', dst: '$path', type: 'config|noreplace', file_info: {mode: 0644}}" ;;
-        *) echo "  - {src: '$from', dst: '$path', file_info: {mode: 0$mode}}" ;;
+        *) echo "  - {src: '$from', dst: '$path', $(kind "$path")file_info: {mode: 0$mode}}" ;;
         esac
     done <"$list"
     scripts
+}
+
+# kind says which files rpm can leave out where documents are not wanted.
+kind() {
+    case $format$1 in
+    rpm/usr/share/doc/* | rpm/usr/share/man/*) echo "type: doc, " ;;
+    esac
 }
 
 # scripts names what dpkg and rpm run. apk has nothing to run.

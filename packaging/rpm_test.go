@@ -72,3 +72,11 @@ func TestRPM(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestRPMLint looks for what rpm's checker finds wrong. What is no fault here is in
+// rpm/rpmlint.toml, with the reason.
+func TestRPMLint(t *testing.T) {
+	t.Parallel()
+	out := output(t, "rpmlint", append([]string{"-c", "rpm/rpmlint.toml"}, packages(t, "a", "*.x86_64.rpm")...)...)
+	expect(t, "rpmlint", out, " 0 errors, 0 warnings")
+}

@@ -32,6 +32,8 @@ common() {
     printf '%s (%s-1) stable; urgency=medium\n\n  * %s\n\n -- %s  %s\n' "$name" "$version" \
         "Release $source: the changes are in the notes of the release." "$maintainer" "$(date -u -R -d "@$SOURCE_DATE_EPOCH")" |
         gzip -9n >"$stage/changelog.gz"
+    printf -- '- semver: "%s-1"\n  date: %s\n  packager: %s\n  changes:\n    - note: "Release %s: the changes are in the notes of the release."\n' "$version" \
+        "$(date -u -d "@$SOURCE_DATE_EPOCH" +%Y-%m-%dT%H:%M:%SZ)" "$maintainer" "$source" >"$stage/changelog.yaml"
     into 644 "$doc/copyright" "$stage/copyright"
     into 644 "$doc/changelog.Debian.gz" "$stage/changelog.gz" deb
     into 644 "$doc/LICENSE" LICENSE "rpm apk tar"

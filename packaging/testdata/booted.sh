@@ -2,7 +2,13 @@
 # unit; what is marked DOC are commands of the documents. $REF is an image behind client
 # certificates, through a proxy that holds a download for as long as /hold is there.
 set -eEuo pipefail
-trap 'echo "FAILED at line $LINENO: $BASH_COMMAND"; systemctl --no-pager --failed; journalctl --no-pager -u certsd-gateway -u certsd-cri -u by-gateway -u by-plugin -u kubelet -u demo-proxy -n 60 | cut -c1-300; journalctl --no-pager -n 12 | cut -c1-300' ERR
+report() {
+	echo "FAILED at line $1: $2"
+	systemctl --no-pager --failed
+	journalctl --no-pager -u 'certsd-*' -u by-gateway -u by-plugin -u kubelet -u demo-proxy -u containerd -n 300 |
+		grep -v -e ' ctr\[.*[|:] ' -e 'loading plugin' | tail -n 50 | cut -c1-300
+}
+trap 'report $LINENO "$BASH_COMMAND"' ERR
 export DEBIAN_FRONTEND=noninteractive HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 umask 022
 
@@ -59,7 +65,7 @@ say "a pull through the image service"
 @DOC install.md: The image service@
 ctr -n k8s.io images ls -q | grep -v @ | grep "$REF"
 journalctl -u certsd-cri | grep -o "certsd cri: pulled" | tail -n 1
-test -z "$(journalctl -u certsd-gateway | grep containerd/2)"
+if journalctl -u certsd-gateway | grep "agent=containerd/2"; then false; fi
 
 say "a container of Debian's containerd"
 ctr images import /packages/a/certsd_*_oci.tar >/dev/null
@@ -79,6 +85,9 @@ forget "$REF"
 # upgrade DIR: with a pull through the gateway, one through the plugin, and a
 # container.
 upgrade() {
+	# Namespaces share what one of them has.
+	$new -n k8s.io images ls -q | xargs -r $new -n k8s.io images rm --sync >/dev/null
+	rm -rf /run/held/*
 	touch /hold
 	certsd gateway --config /etc/certsd/gateway.toml --print-hosts /run/gateway-hosts >/dev/null 2>&1
 	systemd-run -q --unit by-gateway -p RemainAfterExit=yes $new -n by-gateway images pull --local --hosts-dir /run/gateway-hosts "$REF"
@@ -89,7 +98,6 @@ upgrade() {
 	apt-get install -y --allow-downgrades "$1"/certsd_*_amd64.deb "$1"/containerd-certsd-2.4_*_amd64.deb 2>&1 | grep '^containerd-certsd' &
 	install=$!
 	# The gateway is asked to stop, and has a download under way.
-	await test "$(systemctl show -p ActiveState --value certsd-gateway)" = deactivating || true
 	await sh -c 'test "$(systemctl show -p ActiveState --value certsd-gateway)" = deactivating'
 	test -e "/proc/$old"
 	rm /hold

@@ -1,6 +1,6 @@
 # proxy.pl PORT passes connections on to a registry on this machine, byte by byte.
-# As long as there is a file /hold, it passes the first MiB of an answer, says so by
-# a file in /run/held, and waits.
+# As long as there is a file /hold, it passes one MiB more, says so by a file in
+# /run/held, and waits.
 use strict;
 use IO::Socket::INET;
 use IO::Select;
@@ -19,7 +19,7 @@ while (my $client = $listen->accept) {
 		for my $from ($select->can_read) {
 			my $to = $from == $client ? $server : $client;
 			exit unless sysread($from, my $data, 65536);
-			$passed += length $data if $from == $server;
+			$passed = -e "/hold" ? $passed + ($from == $server ? length $data : 0) : 0;
 			while ($passed > 1048576 and -e "/hold") {
 				open(my $held, ">", "/run/held/$$");
 				select(undef, undef, undef, 0.05);
