@@ -116,14 +116,14 @@ upgrade() {
 	echo "pulls finished, containerd was not restarted, the container goes on"
 
 	# Whoever restarts containerd during a pull has it repeated, as the kubelet does.
-	rm -rf /run/held/*
 	touch /hold
-	systemd-run -q --unit kubelet sh -c "until crictl -i unix:///run/certsd/cri.sock -r unix:///run/containerd/containerd.sock pull $REF; do sleep 0.2; done; touch /run/repeated"
-	crictl -i unix:///run/containerd/containerd.sock -r unix:///run/containerd/containerd.sock rmi "$REF" >/dev/null 2>&1 || true
+	(until crictl -i unix:///run/certsd/cri.sock -r unix:///run/containerd/containerd.sock pull "$REF"; do sleep 0.2; done >/run/kubelet.log 2>&1) &
+	kubelet=$!
+	await sh -c 'test -n "$(ls /run/held)"'
 	systemctl restart containerd
 	rm /hold
-	await test -e /run/repeated
-	rm /run/repeated
+	wait $kubelet
+	grep -c "pulling image\|rpc error" /run/kubelet.log | sed 's/^/the pull was repeated after failures: /'
 	await alive
 	echo "$(program containerd) of $(dpkg-query -W -f '${Version}' containerd-certsd-2.4) is used, the container goes on"
 }
