@@ -22,7 +22,7 @@
 // (chain.go, header.go, plain.go); round.go, one certificate after another
 // (policy.go decides, memory.go remembers); try.go, one of them on a connection of
 // its own (state.go, dial.go); answer.go, what is passed on. What is told
-// of it is in trail.go and in errors.go, and why it failed in faults.go and fault.go.
+// of it is in trail.go and in errors.go, and why it failed in faults.go.
 //
 // Directories are read in [github.com/certsd/containerd-certsd/certsd/hostdir], their
 // names in certsd/hostname, and hosts.toml in certsd/hoststoml.

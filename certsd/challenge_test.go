@@ -7,32 +7,6 @@ import (
 	"testing"
 )
 
-// TestUnanswerable is about which 401 a password or a token can follow.
-func TestUnanswerable(t *testing.T) {
-	t.Parallel()
-	for name, row := range map[string]struct {
-		challenges []string
-		want       string
-	}{
-		"none":                       {nil, "without a challenge"},
-		"basic":                      {[]string{`Basic realm="x"`}, ""},
-		"basic without a realm":      {[]string{"BASIC"}, ""},
-		"bearer":                     {[]string{`bearer Realm="https://auth.test/token"`}, ""},
-		"a realm without quotes":     {[]string{"Bearer realm=https://auth.test/token"}, ""},
-		"bearer without a realm":     {[]string{`Bearer service="x"`}, `"Bearer" without the realm of a token server`},
-		"another":                    {[]string{"Negotiate"}, `do not answer: "Negotiate"`},
-		"two others":                 {[]string{"Negotiate", `Digest realm="x", nonce="y"`}, `"Negotiate", "Digest"`},
-		"another beside basic":       {[]string{"Negotiate", `Basic realm="x"`}, ""},
-		"what does not print":        {[]string{"\x1b[31mN"}, `"[31mN"`},
-		"nothing in the header line": {[]string{""}, `""`},
-	} {
-		reason, next := Unanswerable(http.Header{"Www-Authenticate": row.challenges})
-		if (row.want == "") != (reason == "") || !strings.Contains(reason, row.want) || (reason == "") != (next == "") || strings.Contains(reason, "\x1b") {
-			t.Errorf("%s: %q -> %q", name, reason, next)
-		}
-	}
-}
-
 // A 401 that no password can follow says so in what a pull tells, behind what is
 // wrong with the client certificates.
 func TestChallengesThatNobodyAnswersAreTold(t *testing.T) {

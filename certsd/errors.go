@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/certsd/containerd-certsd/internal/safetext"
+	"github.com/certsd/containerd-certsd/internal/serverfault"
 )
 
 // VerificationError tells that the certificate of a server was not accepted.
@@ -127,7 +128,7 @@ func (rd *round) verificationHint(err error) string {
 		return ""
 	}
 	dir, exists := rd.belongs()
-	f := ServerChain{Chain: unverified.UnverifiedCertificates, Err: unverified.Err, Host: rd.req.URL.Hostname(), CAs: rd.route.to.CAs, Dir: dir, NoDir: !exists}.Fault()
+	f := serverfault.Chain{Chain: unverified.UnverifiedCertificates, Err: unverified.Err, Host: rd.req.URL.Hostname(), CAs: rd.route.to.CAs, Dir: dir, NoDir: !exists}.Fault()
 	if f.Next == "" {
 		return f.Message
 	}
@@ -146,12 +147,12 @@ func (rd *round) hint(a Attempt, o reply) string {
 	case proxyFailed(o.err):
 		return ProxyUnreachable(rd.route.to.Proxy, rd.req.URL.Hostname())
 	case beforeCertificates(a):
-		return NothingInCommon
+		return serverfault.NothingInCommon
 	case refusesRenegotiation(o.err):
 		return fmt.Sprintf("server %s asks for a client certificate in the middle of a connection, which Go does not support: "+
 			"it has to ask for it on each connection (Apache: SSLVerifyClient outside of Location and Directory)", a.Host)
 	case o.err == nil && o.status == http.StatusUnauthorized:
-		reason, next := Unanswerable(o.header)
+		reason, next := serverfault.Unanswerable(o.header)
 		if reason == "" {
 			return ""
 		}
@@ -184,11 +185,6 @@ func (rd *round) hint(a Attempt, o reply) string {
 	}
 	return hint
 }
-
-// NothingInCommon is what to do about a server that ends a handshake before it
-// asks for a client certificate.
-const NothingInCommon = "it has no cipher suite or version of TLS in common with Go, and did not get as far as a client certificate: servers that offer only " +
-	"RSA key exchange are so: let the server offer ECDHE and TLS 1.2 or 1.3 (meanwhile GODEBUG=tlsrsakex=1)"
 
 // enoughBits is the length of an RSA key that security level 2 of OpenSSL, the
 // default of Debian and others, asks for.

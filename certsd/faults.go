@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/certsd/containerd-certsd/certsd/hostdir"
+	"github.com/certsd/containerd-certsd/internal/serverfault"
 )
 
 // unpresented records the client certificates that cannot be presented.
@@ -45,7 +46,7 @@ func (rd *round) localFaults(last Attempt, o reply) []*Problem {
 	var faults []*Problem
 	refused := refusal(o)
 	if o.status == http.StatusUnauthorized {
-		reason, _ := Unanswerable(o.header)
+		reason, _ := serverfault.Unanswerable(o.header)
 		refused = refused || reason != ""
 	}
 	if refused {

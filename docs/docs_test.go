@@ -201,7 +201,7 @@ func TestConfigurationIsComplete(t *testing.T) {
 func TestMessages(t *testing.T) {
 	t.Parallel()
 	var all strings.Builder
-	for _, dir := range []string{"certsd", "certsd/hostdir", "certsd/hostname", "certsd/hoststoml", "resolver", "v1compat", "internal/pemfile", "internal/telemetry", "plugin"} {
+	for _, dir := range []string{"certsd", "certsd/hostdir", "certsd/hostname", "certsd/hoststoml", "resolver", "v1compat", "internal/pemfile", "internal/serverfault", "internal/telemetry", "plugin"} {
 		files, err := filepath.Glob("../" + dir + "/*.go")
 		if err != nil {
 			t.Fatal(err)

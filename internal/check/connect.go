@@ -20,6 +20,7 @@ import (
 	"github.com/certsd/containerd-certsd/certsd"
 	"github.com/certsd/containerd-certsd/certsd/hostdir"
 	"github.com/certsd/containerd-certsd/internal/safetext"
+	"github.com/certsd/containerd-certsd/internal/serverfault"
 )
 
 // maxNamed bounds the CAs of a server's list that are reported.
@@ -316,7 +317,7 @@ func (r *run) verify(e *certsd.Endpoint, s *tls.ConnectionState) error {
 // unverified says what is wrong with a server's certificate.
 func (r *run) unverified(e *certsd.Endpoint, s *tls.ConnectionState, err error) Finding {
 	dir := r.directoryOf(e)
-	fault := certsd.ServerChain{
+	fault := serverfault.Chain{
 		Chain: s.PeerCertificates, Err: err, Host: (&url.URL{Host: e.Host}).Hostname(), CAs: e.CAs, Dir: dir,
 		NoDir: e.Dir == "" && !isDir(dir), Now: r.now(),
 	}.Fault()

@@ -16,6 +16,7 @@ import (
 
 	"github.com/certsd/containerd-certsd/certsd"
 	"github.com/certsd/containerd-certsd/internal/safetext"
+	"github.com/certsd/containerd-certsd/internal/serverfault"
 	"github.com/certsd/containerd-certsd/resolver"
 )
 
@@ -215,7 +216,7 @@ func (r *run) unauthorized(e *certsd.Endpoint, resp *http.Response, f Finding) {
 	if r.Credentials != nil {
 		user, secret, err = r.Credentials(e.Host)
 	}
-	reason, next := certsd.Unanswerable(resp.Header)
+	reason, next := serverfault.Unanswerable(resp.Header)
 	switch basic := realmOf(resp) == ""; {
 	case reason != "":
 		// No password answers what is not asked.

@@ -1,4 +1,4 @@
-package certsd_test
+package serverfault_test
 
 import (
 	"crypto/ecdsa"
@@ -13,7 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/certsd/hostdir"
+	"github.com/certsd/containerd-certsd/internal/serverfault"
 )
 
 // maker makes certificates with faults, which certtest has none of.
@@ -127,76 +128,76 @@ func TestServerFault(t *testing.T) {
 		chain             []*maker
 		roots             []*maker
 		host              string
-		kind              certsd.ServerFaultKind
+		kind              serverfault.Kind
 		says, next, never string
 	}{
 		"a CA of the same name": {
-			chain: []*maker{leaf}, roots: []*maker{again}, kind: certsd.UnknownAuthority,
+			chain: []*maker{leaf}, roots: []*maker{again}, kind: serverfault.UnknownAuthority,
 			says: `its certificate is signed by "CN=Root": a CA of this name is known, which is in DIR/ca.crt, and its key has not signed this certificate`,
 			next: "get the present certificate of that CA", never: "not among",
 		},
 		"a CA of the same name in another encoding": {
-			chain: []*maker{leaf}, roots: []*maker{otherwise}, kind: certsd.UnknownAuthority,
+			chain: []*maker{leaf}, roots: []*maker{otherwise}, kind: serverfault.UnknownAuthority,
 			says: `its certificate is signed by "CN=Root": a CA of this name is known, which is in DIR/ca.crt, and its key has not signed this certificate`, never: "not among",
 		},
 		"the CA itself with its name in another encoding": {
-			chain: []*maker{leaf}, roots: []*maker{twin}, kind: certsd.ServerUnverified,
+			chain: []*maker{leaf}, roots: []*maker{twin}, kind: serverfault.ServerUnverified,
 			says: `its certificate is signed by "CN=Root", which is in DIR/ca.crt, but writes that name in another encoding`, next: "at the server", never: "not among",
 		},
 		"an intermediate CA of the same name": {
-			chain: []*maker{below, interAgain}, roots: []*maker{root}, kind: certsd.UnknownAuthority,
+			chain: []*maker{below, interAgain}, roots: []*maker{root}, kind: serverfault.UnknownAuthority,
 			says: `its certificate is signed by "CN=Inter": a CA of this name is known, which the server sends, and its key has not signed`,
 		},
 		"SHA-1": {
-			chain: []*maker{{cert: &weak}}, roots: []*maker{root}, kind: certsd.ServerUnverified,
+			chain: []*maker{{cert: &weak}}, roots: []*maker{root}, kind: serverfault.ServerUnverified,
 			says: "its certificate is signed with ECDSA-SHA1, which nobody accepts any more", next: "at the server", never: "not among",
 		},
 		"CA:FALSE in the directory": {
-			chain: []*maker{noCA.issue(t, "leaf", named("r.test"))}, roots: []*maker{noCA}, kind: certsd.ServerUnverified,
+			chain: []*maker{noCA.issue(t, "leaf", named("r.test"))}, roots: []*maker{noCA}, kind: serverfault.ServerUnverified,
 			says: `its certificate is signed by "CN=Not A CA", which is in DIR/ca.crt and may sign no certificates: its basic constraints say CA:FALSE`, never: "not among",
 		},
 		"CA:FALSE at the server": {
-			chain: []*maker{notCA.issue(t, "leaf", named("r.test")), notCA}, roots: []*maker{root}, kind: certsd.ServerUnverified,
+			chain: []*maker{notCA.issue(t, "leaf", named("r.test")), notCA}, roots: []*maker{root}, kind: serverfault.ServerUnverified,
 			says: `its certificate is signed by "CN=Not A CA", which the server sends and may sign no certificates`,
 		},
 		"a CA that may not sign": {
 			chain: []*maker{none.issue(t, "R", func(c *x509.Certificate) { c.IsCA, c.KeyUsage = true, x509.KeyUsageCRLSign }).issue(t, "leaf", named("r.test"))},
-			roots: []*maker{root}, kind: certsd.UnknownAuthority, says: `signed by "CN=R", which is not among`,
+			roots: []*maker{root}, kind: serverfault.UnknownAuthority, says: `signed by "CN=R", which is not among`,
 		},
 		"an expired CA": {
-			chain: []*maker{late.issue(t, "leaf", named("r.test"))}, roots: []*maker{late}, kind: certsd.ServerExpired,
+			chain: []*maker{late.issue(t, "leaf", named("r.test"))}, roots: []*maker{late}, kind: serverfault.ServerExpired,
 			says: `the CA certificate in DIR/ca.crt, "CN=Late" expired `, next: "put the CA's renewed certificate into DIR in place of ca.crt",
 		},
 		"without the intermediate CA": {
-			chain: []*maker{below}, roots: []*maker{root}, kind: certsd.UnknownAuthority,
+			chain: []*maker{below}, roots: []*maker{root}, kind: serverfault.UnknownAuthority,
 			says: `the server does not send the certificate of "CN=Inter"`, next: "if it is an intermediate CA, mend it at the server",
 		},
 		"with all but the root": {
-			chain: []*maker{below, inter}, roots: []*maker{again.issue(t, "Other", authority)}, kind: certsd.UnknownAuthority,
+			chain: []*maker{below, inter}, roots: []*maker{again.issue(t, "Other", authority)}, kind: serverfault.UnknownAuthority,
 			says: `signed by "CN=Root", which is not among the CA roots in DIR`, next: "put that CA's certificate into DIR as NAME.crt", never: "intermediate",
 		},
 		"signed by itself": {
-			chain: []*maker{none.issue(t, "self", named("r.test"))}, roots: []*maker{root}, kind: certsd.UnknownAuthority,
+			chain: []*maker{none.issue(t, "self", named("r.test"))}, roots: []*maker{root}, kind: serverfault.UnknownAuthority,
 			says: `its certificate "CN=self" is signed by itself`,
 		},
 		"an address as a DNS name": {
-			chain: []*maker{root.issue(t, "leaf", named("192.0.2.1", "r"))}, roots: []*maker{root}, host: "192.0.2.1", kind: certsd.WrongName,
+			chain: []*maker{root.issue(t, "leaf", named("192.0.2.1", "r"))}, roots: []*maker{root}, host: "192.0.2.1", kind: serverfault.WrongName,
 			says: "its certificate names 192.0.2.1 as a DNS name (DNS:192.0.2.1); an address has to be there as IP:192.0.2.1", next: "subjectAltName=IP:192.0.2.1",
 		},
 		"an IPv6 address as a DNS name": {
-			chain: []*maker{root.issue(t, "leaf", named("2001:DB8::1"))}, roots: []*maker{root}, host: "2001:db8::1", kind: certsd.WrongName,
+			chain: []*maker{root.issue(t, "leaf", named("2001:DB8::1"))}, roots: []*maker{root}, host: "2001:db8::1", kind: serverfault.WrongName,
 			says: "an address has to be there as IP:2001:db8::1",
 		},
 		"an address that it is not for": {
-			chain: []*maker{root.issue(t, "leaf", named("r", "IP:192.0.2.2"))}, roots: []*maker{root}, host: "192.0.2.1", kind: certsd.WrongName,
+			chain: []*maker{root.issue(t, "leaf", named("r", "IP:192.0.2.2"))}, roots: []*maker{root}, host: "192.0.2.1", kind: serverfault.WrongName,
 			says: "its certificate is for r, 192.0.2.2, not for 192.0.2.1", next: "use one of these names for the registry, or have it issued anew with 192.0.2.1 among its subject alternative names: subjectAltName=IP:192.0.2.1",
 		},
 		"a name with a port": {
-			chain: []*maker{root.issue(t, "leaf", named("R.test:5000"))}, roots: []*maker{root}, kind: certsd.WrongName,
+			chain: []*maker{root.issue(t, "leaf", named("R.test:5000"))}, roots: []*maker{root}, kind: serverfault.WrongName,
 			says: `has the name "R.test:5000"; the name of a host has to be there alone`,
 		},
 		"a common name alone": {
-			chain: []*maker{root.issue(t, "r.test", nil)}, roots: []*maker{root}, kind: certsd.WrongName,
+			chain: []*maker{root.issue(t, "r.test", nil)}, roots: []*maker{root}, kind: serverfault.WrongName,
 			says: `no subject alternative names, and its common name "r.test" does not count`, next: "subjectAltName=DNS:r.test",
 		},
 		"for clients": {
@@ -204,19 +205,19 @@ func TestServerFault(t *testing.T) {
 				named("r.test")(c)
 				c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
 			})},
-			roots: []*maker{root}, kind: certsd.ServerUnverified, says: `its certificate "CN=leaf" is not for servers`,
+			roots: []*maker{root}, kind: serverfault.ServerUnverified, says: `its certificate "CN=leaf" is not for servers`,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := certsd.ServerChain{Host: tt.host, Dir: "DIR"}
+			c := serverfault.Chain{Host: tt.host, Dir: "DIR"}
 			if c.Host == "" {
 				c.Host = "r.test"
 			}
 			o := x509.VerifyOptions{Roots: x509.NewCertPool(), Intermediates: x509.NewCertPool(), DNSName: c.Host}
 			for _, m := range tt.roots {
 				o.Roots.AddCert(m.cert)
-				c.CAs = append(c.CAs, certsd.CA{File: "DIR/ca.crt", Certificates: []*x509.Certificate{m.cert}})
+				c.CAs = append(c.CAs, hostdir.CA{File: "DIR/ca.crt", Certificates: []*x509.Certificate{m.cert}})
 			}
 			for i, m := range tt.chain {
 				c.Chain = append(c.Chain, m.cert)

@@ -1,4 +1,6 @@
-package certsd
+// Package serverfault says what is wrong at a server, in words for whoever may mend
+// it: with its certificate, or with what it asks a client for. It makes no request.
+package serverfault
 
 import (
 	"bytes"
@@ -15,32 +17,32 @@ import (
 	"github.com/certsd/containerd-certsd/internal/safetext"
 )
 
-// ServerFault is what is wrong with the certificate of a server, in words for
+// Fault is what is wrong with the certificate of a server, in words for
 // whoever may mend it.
-type ServerFault struct {
-	Kind ServerFaultKind
+type Fault struct {
+	Kind Kind
 	// Message says what is wrong, Next what to do, and where: at the server or
 	// in the directory.
 	Message, Next string
 }
 
-// ServerFaultKind says what a fault is about.
-type ServerFaultKind string
+// Kind says what a fault is about.
+type Kind string
 
 // The kinds of faults.
 const (
 	// UnknownAuthority: no CA root that counts has signed it.
-	UnknownAuthority ServerFaultKind = "unknown-authority"
+	UnknownAuthority Kind = "unknown-authority"
 	// WrongName: it is for other names.
-	WrongName ServerFaultKind = "wrong-name"
+	WrongName Kind = "wrong-name"
 	// ServerExpired: it, or a CA above it, is outside of its validity.
-	ServerExpired ServerFaultKind = "server-expired"
+	ServerExpired Kind = "server-expired"
 	// ServerUnverified: anything else.
-	ServerUnverified ServerFaultKind = "server-unverified"
+	ServerUnverified Kind = "server-unverified"
 )
 
-// ServerChain is a server's certificate that was not accepted.
-type ServerChain struct {
+// Chain is a server's certificate that was not accepted.
+type Chain struct {
 	// Chain is what the server sent, its own certificate first.
 	Chain []*x509.Certificate
 	// Err is what crypto/x509 says.
@@ -48,7 +50,7 @@ type ServerChain struct {
 	// Host is the host that was asked, without a port.
 	Host string
 	// CAs are the CA roots of the directory; none means the system's.
-	CAs []CA
+	CAs []hostdir.CA
 	// Dir is the directory that CA roots belong in. NoDir tells that it is not
 	// there.
 	Dir   string
@@ -59,7 +61,7 @@ type ServerChain struct {
 
 // Fault finds out what is wrong. crypto/x509 calls every CA unknown that has
 // not signed; here it is looked at why.
-func (c ServerChain) Fault() ServerFault {
+func (c Chain) Fault() Fault {
 	if c.Now.IsZero() {
 		c.Now = time.Now()
 	}
@@ -74,12 +76,12 @@ func (c ServerChain) Fault() ServerFault {
 	case errors.As(c.Err, new(x509.UnknownAuthorityError)):
 		return c.unknown()
 	}
-	return ServerFault{Kind: ServerUnverified, Message: "its certificate is not accepted: " + safetext.Line(c.Err.Error(), maxURL)}
+	return Fault{Kind: ServerUnverified, Message: "its certificate is not accepted: " + safetext.Line(c.Err.Error(), safetext.MaxURL)}
 }
 
 // unknown follows the chain from the server's certificate to the first that
 // nothing vouches for.
-func (c ServerChain) unknown() ServerFault {
+func (c Chain) unknown() Fault {
 	cert := c.Chain[0]
 	var broken *link
 	for range c.Chain {
@@ -119,7 +121,7 @@ var errEncoding = errors.New("the name is encoded otherwise")
 // parents are the certificates with the name of the issuer of one. OpenSSL
 // writes names as UTF8String where others use PrintableString: people see no
 // difference.
-func (c ServerChain) parents(cert *x509.Certificate) []link {
+func (c Chain) parents(cert *x509.Certificate) []link {
 	var links []link
 	add := func(parent *x509.Certificate, file string) {
 		same := bytes.Equal(parent.RawSubject, cert.RawIssuer)
@@ -145,8 +147,8 @@ func (c ServerChain) parents(cert *x509.Certificate) []link {
 	return links
 }
 
-func (c ServerChain) brokenLink(l *link) ServerFault {
-	f := ServerFault{Kind: ServerUnverified}
+func (c Chain) brokenLink(l *link) Fault {
+	f := Fault{Kind: ServerUnverified}
 	issuer, where := name(l.parent), "which the server sends"
 	if l.file != "" {
 		where = "which is in " + l.file
@@ -183,8 +185,8 @@ func mayNotSign(cert *x509.Certificate) string {
 }
 
 // missing is for a certificate whose issuer is not known.
-func (c ServerChain) missing(cert *x509.Certificate) ServerFault {
-	issuer := safetext.Line(cert.Issuer.String(), maxName)
+func (c Chain) missing(cert *x509.Certificate) Fault {
+	issuer := safetext.Line(cert.Issuer.String(), safetext.MaxName)
 	roots := "the system's CA roots"
 	switch {
 	case len(c.CAs) > 0 && c.NoDir:
@@ -193,7 +195,7 @@ func (c ServerChain) missing(cert *x509.Certificate) ServerFault {
 	case len(c.CAs) > 0:
 		roots = "the CA roots in " + c.Dir
 	}
-	f := ServerFault{Kind: UnknownAuthority, Message: fmt.Sprintf("its certificate is signed by %q, which is not among %s", issuer, roots), Next: c.put("that CA's certificate")}
+	f := Fault{Kind: UnknownAuthority, Message: fmt.Sprintf("its certificate is signed by %q, which is not among %s", issuer, roots), Next: c.put("that CA's certificate")}
 	switch {
 	case cert == c.Chain[0] && bytes.Equal(cert.RawSubject, cert.RawIssuer):
 		f.Message = fmt.Sprintf("its certificate %q is signed by itself, and is not among %s", issuer, roots)
@@ -202,14 +204,14 @@ func (c ServerChain) missing(cert *x509.Certificate) ServerFault {
 		f.Message += fmt.Sprintf(", and the server does not send the certificate of %q", issuer)
 		f.Next += ", if it is a root CA; if it is an intermediate CA, mend it at the server, which has to send it, too: after its own certificate in the same file"
 		if len(cert.IssuingCertificateURL) > 0 {
-			f.Next += fmt.Sprintf(" (its certificate says that one is at %s)", safetext.Line(cert.IssuingCertificateURL[0], maxName))
+			f.Next += fmt.Sprintf(" (its certificate says that one is at %s)", safetext.Line(cert.IssuingCertificateURL[0], safetext.MaxName))
 		}
 	}
 	return f
 }
 
 // put says how something gets into the directory.
-func (c ServerChain) put(what string) string {
+func (c Chain) put(what string) string {
 	if c.NoDir {
 		return fmt.Sprintf("create the directory %s with %s as NAME.crt", c.Dir, what)
 	}
@@ -217,17 +219,19 @@ func (c ServerChain) put(what string) string {
 }
 
 // which says which certificate of the server one is.
-func (c ServerChain) which(cert *x509.Certificate) string {
+func (c Chain) which(cert *x509.Certificate) string {
 	if cert == c.Chain[0] {
 		return "its certificate"
 	}
 	return fmt.Sprintf("the CA certificate %q that it sends", name(cert))
 }
 
-func name(cert *x509.Certificate) string { return safetext.Line(cert.Subject.String(), maxName) }
+func name(cert *x509.Certificate) string {
+	return safetext.Line(cert.Subject.String(), safetext.MaxName)
+}
 
 // fileOf is the CA file that a certificate is in.
-func (c ServerChain) fileOf(cert *x509.Certificate) string {
+func (c Chain) fileOf(cert *x509.Certificate) string {
 	for _, ca := range c.CAs {
 		if slices.ContainsFunc(ca.Certificates, cert.Equal) {
 			return ca.File
@@ -237,8 +241,8 @@ func (c ServerChain) fileOf(cert *x509.Certificate) string {
 }
 
 // invalid is for a certificate of the path, or a CA root, that is not valid.
-func (c ServerChain) invalid(err x509.CertificateInvalidError) ServerFault {
-	f := ServerFault{Kind: ServerUnverified}
+func (c Chain) invalid(err x509.CertificateInvalidError) Fault {
+	f := Fault{Kind: ServerUnverified}
 	cert, who := err.Cert, "its certificate"
 	if !cert.Equal(c.Chain[0]) {
 		who = "the CA certificate it sends,"
@@ -262,16 +266,16 @@ func (c ServerChain) invalid(err x509.CertificateInvalidError) ServerFault {
 		f.Message = who + " is not for servers: its extended key usage lacks serverAuth"
 		f.Next = "have it issued anew at the server, with serverAuth"
 	default:
-		f.Message = fmt.Sprintf("%s is not accepted: %s", who, safetext.Line(err.Error(), maxURL))
+		f.Message = fmt.Sprintf("%s is not accepted: %s", who, safetext.Line(err.Error(), safetext.MaxURL))
 		f.Next = "have it issued anew at the server"
 	}
 	return f
 }
 
 // wrongName compares the names in the certificate with that of the host.
-func (c ServerChain) wrongName() ServerFault {
+func (c Chain) wrongName() Fault {
 	cert, host := c.Chain[0], c.Host
-	f := ServerFault{Kind: WrongName}
+	f := Fault{Kind: WrongName}
 	entry := "DNS:" + host
 	address := net.ParseIP(strings.Trim(host, "[]"))
 	if address != nil {
@@ -280,7 +284,7 @@ func (c ServerChain) wrongName() ServerFault {
 	anew := fmt.Sprintf("have it issued anew with %s among its subject alternative names: subjectAltName=%s", host, entry)
 	var names []string
 	for _, dns := range cert.DNSNames {
-		names = append(names, safetext.Line(dns, maxName))
+		names = append(names, safetext.Line(dns, safetext.MaxName))
 	}
 	for _, ip := range cert.IPAddresses {
 		names = append(names, ip.String())
@@ -289,17 +293,17 @@ func (c ServerChain) wrongName() ServerFault {
 	case len(names) == 0:
 		f.Message = "its certificate has no subject alternative names"
 		if cert.Subject.CommonName != "" {
-			f.Message += fmt.Sprintf(", and its common name %q does not count", safetext.Line(cert.Subject.CommonName, maxName))
+			f.Message += fmt.Sprintf(", and its common name %q does not count", safetext.Line(cert.Subject.CommonName, safetext.MaxName))
 		}
 		f.Next = anew
 	case odd != "" && address != nil:
-		f.Message = fmt.Sprintf("its certificate names %s as a DNS name (DNS:%s); an address has to be there as %s", host, safetext.Line(odd, maxName), entry)
+		f.Message = fmt.Sprintf("its certificate names %s as a DNS name (DNS:%s); an address has to be there as %s", host, safetext.Line(odd, safetext.MaxName), entry)
 		f.Next = anew
 	case odd != "":
-		f.Message = fmt.Sprintf("its certificate has the name %q; the name of a host has to be there alone, without scheme and port", safetext.Line(odd, maxName))
+		f.Message = fmt.Sprintf("its certificate has the name %q; the name of a host has to be there alone, without scheme and port", safetext.Line(odd, safetext.MaxName))
 		f.Next = anew
 	default:
-		f.Message = fmt.Sprintf("its certificate is for %s, not for %s", safetext.Line(strings.Join(names, ", "), maxURL), host)
+		f.Message = fmt.Sprintf("its certificate is for %s, not for %s", safetext.Line(strings.Join(names, ", "), safetext.MaxURL), host)
 		f.Next = "use one of these names for the registry, or " + anew
 	}
 	return f

@@ -1,4 +1,4 @@
-package certsd
+package serverfault
 
 import (
 	"fmt"
@@ -27,13 +27,18 @@ func Unanswerable(header http.Header) (reason, next string) {
 		case strings.EqualFold(scheme, "Basic"):
 			return "", ""
 		case !strings.EqualFold(scheme, "Bearer"):
-			schemes = append(schemes, fmt.Sprintf("%q", safetext.Line(scheme, maxName)))
+			schemes = append(schemes, fmt.Sprintf("%q", safetext.Line(scheme, safetext.MaxName)))
 		case strings.Contains(strings.ToLower(rest), "realm="):
 			return "", ""
 		default:
 			schemes = append(schemes, `"Bearer" without the realm of a token server`)
 		}
 	}
-	return "with a challenge that clients of registries do not answer: " + safetext.Line(strings.Join(schemes, ", "), maxURL),
+	return "with a challenge that clients of registries do not answer: " + safetext.Line(strings.Join(schemes, ", "), safetext.MaxURL),
 		"ask the registry's owner: it, or what is in front of it, has to ask by Basic, or by Bearer with a realm"
 }
+
+// NothingInCommon is what to do about a server that ends a handshake before it
+// asks for a client certificate.
+const NothingInCommon = "it has no cipher suite or version of TLS in common with Go, and did not get as far as a client certificate: servers that offer only " +
+	"RSA key exchange are so: let the server offer ECDHE and TLS 1.2 or 1.3 (meanwhile GODEBUG=tlsrsakex=1)"
