@@ -70,6 +70,9 @@ func checkCommand(stdout, stderr io.Writer) *cli.Command {
 					_, _ = io.WriteString(stderr, safetext.Text(fmt.Sprintf("debug: "+format+"\n", args...)))
 				}
 			}
+			if !offline {
+				checker.Daemons = askedDaemons(ctx)
+			}
 			stop := func() {}
 			if isTerminal(stderr) {
 				checker.Waiting, stop = showWaiting(stderr)

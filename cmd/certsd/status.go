@@ -14,6 +14,7 @@ import (
 
 	"github.com/certsd/containerd-certsd/gateway"
 	"github.com/certsd/containerd-certsd/imageservice"
+	"github.com/certsd/containerd-certsd/internal/check"
 	"github.com/certsd/containerd-certsd/internal/daemons"
 	"github.com/certsd/containerd-certsd/internal/safetext"
 	"github.com/certsd/containerd-certsd/internal/status"
@@ -54,7 +55,7 @@ func statusCommand(stdout io.Writer) *cli.Command {
 			if c.Args().Present() {
 				return &usageError{fmt.Errorf("status takes no arguments, not %q", c.Args().First())}
 			}
-			finder, err := f.finder(c)
+			finder, err := f.finder(c.IsSet)
 			if err != nil {
 				return &configError{err}
 			}
@@ -73,12 +74,12 @@ type statusFlags struct {
 
 // finder says where to look: where the flags say or, without, the files that the
 // daemons are started with.
-func (f *statusFlags) finder(c *cli.Command) (*daemons.Finder, error) {
+func (f *statusFlags) finder(isSet func(string) bool) (*daemons.Finder, error) {
 	g, cri := gateway.DefaultConfig(), imageservice.DefaultConfig()
-	if err := loadIfThere(f.gatewayConfig, c.IsSet("gateway-config"), g.Load); err != nil {
+	if err := loadIfThere(f.gatewayConfig, isSet("gateway-config"), g.Load); err != nil {
 		return nil, err
 	}
-	if err := loadIfThere(f.criConfig, c.IsSet("cri-config"), cri.Load); err != nil {
+	if err := loadIfThere(f.criConfig, isSet("cri-config"), cri.Load); err != nil {
 		return nil, err
 	}
 	if f.state != "" {
@@ -88,7 +89,7 @@ func (f *statusFlags) finder(c *cli.Command) (*daemons.Finder, error) {
 	if f.cri != "" {
 		finder.ImageService = f.cri
 	}
-	if !c.IsSet("containerd") && cri.Containerd != "" {
+	if !isSet("containerd") && cri.Containerd != "" {
 		finder.Containerd = cri.Containerd
 	}
 	return finder, nil
@@ -209,4 +210,25 @@ func silentTitle(daemon string) string {
 		return "containerd"
 	}
 	return status.Title(daemon)
+}
+
+// daemonPatience is how long check waits for daemons: it has other things to say.
+const daemonPatience = 3 * time.Second
+
+// askedDaemons are the daemons of this machine that run, for check. Those that may not
+// be asked are as if they did not.
+func askedDaemons(ctx context.Context) []check.Daemon {
+	finder, err := (&statusFlags{containerd: imageservice.DefaultContainerd, gatewayConfig: gatewayFile, criConfig: criFile}).finder(func(string) bool { return false })
+	if err != nil {
+		return nil // it is a matter of status
+	}
+	ctx, cancel := context.WithTimeout(ctx, daemonPatience)
+	defer cancel()
+	var asked []check.Daemon
+	for _, a := range finder.Ask(ctx) {
+		if a.Status != nil || a.Stock {
+			asked = append(asked, check.Daemon{Kind: a.Daemon, Status: a.Status, Why: a.Why})
+		}
+	}
+	return asked
 }

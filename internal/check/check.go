@@ -58,6 +58,8 @@ type Checker struct {
 	DockerConfig string
 	// ImageService is the socket of "certsd cri". Empty means its default.
 	ImageService string
+	// Daemons are those of this machine, as they were asked.
+	Daemons []Daemon
 	// Debug, if set, is told each step. It may be called concurrently.
 	Debug func(format string, args ...any)
 	// Expiring, if set, is within which the end of a certificate is a finding,
@@ -123,6 +125,7 @@ func (c *Checker) Registry(ctx context.Context, target string) (*Registry, error
 	}
 	r.staleCopies()
 	r.asPodman()
+	r.byDaemons()
 	r.conclude()
 	r.asDocker()
 	config, _ := c.containerdConfig()

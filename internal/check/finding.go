@@ -77,6 +77,9 @@ const (
 	DockerInsecure      Code = "docker-insecure"
 	DockerMirror        Code = "docker-mirror"
 	PodmanDirectory     Code = "podman-directory"
+	DaemonOtherFile     Code = "daemon-other-file"
+	DaemonProxy         Code = "daemon-proxy"
+	DaemonUnusable      Code = "daemon-unusable"
 )
 
 const (

@@ -137,6 +137,7 @@ func (r *run) ways(ctx context.Context, plans []plan) {
 			way.By = byContainerd
 			way.Verdict, way.Reason = r.byStock(ctx, p)
 		}
+		r.asked(&way)
 		v.Ways = append(v.Ways, way)
 	}
 	v.Ways = append(v.Ways, own)

@@ -43,6 +43,8 @@ type Answer struct {
 	Status *status.Status `json:"-"`
 	// Runs reports whether there is somebody at the address.
 	Runs bool `json:"runs"`
+	// Stock reports whether it is one that knows nothing of the service.
+	Stock bool `json:"-"`
 	// Why says why there is no status.
 	Why string `json:"why"`
 }
@@ -131,7 +133,7 @@ func askSocket(ctx context.Context, kind, address, absent string, unknown func(c
 	case err == nil:
 		a.Status, a.Runs = st, true
 	case code == codes.Unimplemented:
-		a.Runs, a.Why = true, unknown(ctx, conn)
+		a.Runs, a.Stock, a.Why = true, true, unknown(ctx, conn)
 	case code == codes.Unavailable && strings.Contains(err.Error(), syscall.ECONNREFUSED.Error()):
 		a.Why = absent
 	case code == codes.Unavailable && strings.Contains(err.Error(), syscall.EACCES.Error()):

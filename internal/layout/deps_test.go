@@ -60,7 +60,7 @@ var imports = map[string][]string{
 	"internal/check": {
 		"certsd", "certsd/hostdir", "certsd/hostname", "certsd/hoststoml", "internal/choice", "internal/discreet",
 		"internal/imageref", "internal/manifest", "internal/migrate", "internal/plainfile", "internal/safetext",
-		"internal/serverfault", "keys", "resolver", "v1compat",
+		"internal/serverfault", "internal/status", "keys", "resolver", "v1compat",
 	},
 	"internal/checkedstore":  nil,
 	"internal/choice":        {"internal/jsonwords", "internal/manifest"},

@@ -95,7 +95,7 @@ func (d *descriptions) of(c *x509.Certificate) Certificate {
 	if !ok {
 		described = Certificate{
 			Subject: safetext.Line(c.Subject.String(), maxText), Issuer: safetext.Line(c.Issuer.String(), maxText),
-			Serial: serial(c), NotBefore: c.NotBefore, NotAfter: c.NotAfter,
+			Serial: Serial(c), NotBefore: c.NotBefore, NotAfter: c.NotAfter,
 		}
 	}
 	if d.used == nil {

@@ -175,8 +175,8 @@ func (s *State) Servers() []Seen {
 	return all
 }
 
-// serial is a serial number as openssl x509 -serial prints it.
-func serial(c *x509.Certificate) string {
+// Serial is a serial number as openssl x509 -serial prints it.
+func Serial(c *x509.Certificate) string {
 	text := strings.ToUpper(c.SerialNumber.Text(16))
 	if len(text)%2 == 1 {
 		text = "0" + text

@@ -235,7 +235,7 @@ func (s *State) Round(r certsd.Round, result func(certsd.Attempt) string) {
 		repo.host = r.Host
 		repo.accepted, repo.refused = &Accepted{Identity: last.Identity, At: now}, nil
 		if last.Leaf != nil {
-			repo.accepted.Serial = serial(last.Leaf)
+			repo.accepted.Serial = Serial(last.Leaf)
 		}
 	case refusal(last):
 		repo.host = r.Host

@@ -1,0 +1,129 @@
+package check
+
+import (
+	"cmp"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	inuse "github.com/certsd/containerd-certsd/internal/status"
+)
+
+// Daemon is a daemon of this machine, and what it says that it uses.
+type Daemon struct {
+	// Kind is inuse.Plugin, inuse.Gateway or inuse.ImageService.
+	Kind string
+	// Status is what it uses, nil if it does not say, for the reason Why.
+	Status *inuse.Status
+	Why    string
+}
+
+// byDaemons compares what daemons use with what is on the disk: files that cannot be
+// read, a proxy of theirs and an old configuration are seen by nobody else.
+func (r *run) byDaemons() {
+	for _, d := range r.Daemons {
+		if d.Status == nil {
+			continue
+		}
+		i := slices.IndexFunc(d.Status.Registries, func(reg inuse.Registry) bool { return reg.Name == r.report.Registry })
+		if i < 0 {
+			continue // nobody has asked for it yet
+		}
+		reg := &d.Status.Registries[i]
+		if reg.Error != "" {
+			r.find(Finding{isWarning, DaemonUnusable, inuse.Title(d.Kind), "uses nothing for this registry: " + reg.Error, "mend what it names: nothing has to be restarted"})
+		}
+		r.otherFiles(d, reg)
+		r.otherProxy(d, reg)
+	}
+}
+
+// otherFiles finds client certificates that a daemon has otherwise than the disk.
+func (r *run) otherFiles(d Daemon, reg *inuse.Registry) {
+	if r.inspection.Host == nil && reg.Memory == nil {
+		return
+	}
+	onDisk := map[string]string{}
+	if r.inspection.Host != nil {
+		for _, ep := range r.inspection.Host.Endpoints {
+			for _, id := range ep.Identities {
+				if leaf := id.Leaf(); leaf != nil {
+					onDisk[id.CertFile] = inuse.Serial(leaf)
+				}
+			}
+		}
+	}
+	for _, e := range reg.Endpoints {
+		for _, id := range e.Identities {
+			if id.Certificate == nil || onDisk[id.File] == id.Serial {
+				continue
+			}
+			message := fmt.Sprintf("uses another certificate than the file holds now: %s, serial %s, until %s", id.Subject, id.Serial, id.NotAfter.UTC().Format(time.DateOnly))
+			next := "certsd status"
+			if reg.Memory != nil {
+				message += ", from memory, because the files are broken since " + reg.Memory.Since.UTC().Format("2006-01-02 15:04 MST") + ": " + reg.Memory.Cause
+				next = "mend the files before the next restart, which would find nothing to fall back on"
+			}
+			r.find(Finding{isWarning, DaemonOtherFile, id.File, inuse.Title(d.Kind) + " " + message, next})
+		}
+	}
+}
+
+// otherProxy finds a daemon that goes to an endpoint another way than this command.
+func (r *run) otherProxy(d Daemon, reg *inuse.Registry) {
+	for _, e := range reg.Endpoints {
+		ours := ""
+		if u, err := url.Parse(e.URL); err == nil {
+			if proxy, err := http.ProxyFromEnvironment(&http.Request{URL: u}); err == nil && proxy != nil {
+				ours = proxy.Scheme + "://" + proxy.Host
+			}
+		}
+		if ours == e.Proxy {
+			continue
+		}
+		here := "goes straight there"
+		if ours != "" {
+			here = "goes through the proxy " + ours
+		}
+		there := "goes there without a proxy"
+		if e.Proxy != "" {
+			there = "goes through the proxy " + e.Proxy
+		}
+		r.find(Finding{
+			isWarning, DaemonProxy, e.Host, fmt.Sprintf("%s %s, and this command %s: what is said here of the server may not hold for it", inuse.Title(d.Kind), there, here),
+			"set HTTPS_PROXY and NO_PROXY alike for both",
+		})
+	}
+}
+
+// asked corrects the verdict of a way by what the daemon says that has it.
+func (r *run) asked(way *Way) {
+	kinds := map[string][]string{WayCtr: {inuse.Plugin}, WayCRI: {inuse.ImageService, inuse.Plugin}}[way.Way]
+	for _, kind := range kinds {
+		i := slices.IndexFunc(r.Daemons, func(d Daemon) bool { return d.Kind == kind })
+		if i < 0 || way.By != byCertsd {
+			continue
+		}
+		d := r.Daemons[i]
+		switch {
+		case d.Status == nil && d.Why != "":
+			way.Reason = cmp.Or(strings.TrimSuffix(way.Reason, "."), "as configured") + "; but " + d.Why
+		case d.Status == nil:
+			continue
+		case kind == inuse.Plugin && way.Way == WayCRI && d.Status.CRI == inuse.CRIItself:
+			way.Reason += "; but the containerd that runs has CRI pull by itself"
+		default:
+			for _, reg := range d.Status.Registries {
+				if reg.Name == r.report.Registry && reg.Error != "" {
+					way.Verdict, way.Reason = Unusable, inuse.Title(kind)+" uses nothing for this registry: "+reg.Error
+				} else if reg.Name == r.report.Registry && reg.Memory != nil {
+					way.Reason += "; " + inuse.Title(kind) + " uses what it read before the files were broken"
+				}
+			}
+		}
+		return
+	}
+}
