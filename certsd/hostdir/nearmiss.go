@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/certsd/containerd-certsd/certsd/hostname"
+	"github.com/certsd/containerd-certsd/internal/plainfile"
 )
 
 // nearMisses are directories whose names look like another spelling of this
@@ -89,11 +90,11 @@ func nearMiss(path, registry string, own bool) *Problem {
 	dir, name := filepath.Base(path), hostname.Directories(registry)[0]
 	switch port, same := hostname.OtherPort(dir, registry); {
 	case hostname.LooksLike(dir, registry):
-		return &Problem{Code: DirectoryName, File: path, Err: fmt.Errorf("is not read for %s: rename it to %s", registry, name), next: "rename it to " + name}
+		return &Problem{Code: DirectoryName, File: path, Err: fmt.Errorf("is not read for %s: rename it to %s", registry, name), next: "rename it to " + name + ": " + plainfile.Rename(path, name)}
 	case same && !own:
 		return &Problem{
 			Code: DirectoryPort, File: path, Err: fmt.Errorf("is for port %s, and is not read for %s", port, registry),
-			next: fmt.Sprintf("rename it to %s, if it is meant for this one", name),
+			next: fmt.Sprintf("rename it to %s, if it is meant for this one: %s", name, plainfile.Rename(path, name)),
 		}
 	}
 	return nil

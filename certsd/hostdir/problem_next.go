@@ -42,11 +42,12 @@ func (p *Problem) Next() string {
 		return "put what is in it into the first one, and remove it"
 	case WrongSuffix:
 		if base == "tls" {
-			return fmt.Sprintf("rename %s to client.cert, and tls.key to client.key", name)
+			key := filepath.Join(filepath.Dir(p.File), "tls.key")
+			return fmt.Sprintf("rename %s to client.cert, and tls.key to client.key: %s && %s", name, plainfile.Rename(p.File, "client.cert"), plainfile.Rename(key, "client.key"))
 		}
-		return fmt.Sprintf("rename %s to %s.cert", name, base)
+		return fmt.Sprintf("rename %s to %s.cert: %s", name, base, plainfile.Rename(p.File, base+".cert"))
 	case CAWithKey:
-		return fmt.Sprintf("if it is a client certificate, rename %s to %s.cert", name, base)
+		return fmt.Sprintf("if it is a client certificate, rename %s to %s.cert: %s", name, base, plainfile.Rename(p.File, base+".cert"))
 	case CAUnusable:
 		return "replace it by a CA root in PEM, or remove it"
 	case CAPartlyUnusable, PairPartlyUnusable:
@@ -126,17 +127,21 @@ var meant = regexp.MustCompile(`did you mean (\S+)\?`)
 // nextForName is what to do about a file with a name that is not read.
 func nextForName(p *Problem, name string) string {
 	if m := meant.FindStringSubmatch(p.Err.Error()); m != nil {
-		return "rename it to " + m[1]
+		return renameIt(p, m[1])
 	}
 	ext := filepath.Ext(name)
 	base := strings.TrimSuffix(name, ext)
 	switch lower := strings.ToLower(ext); lower {
 	case ".crt", ".cert", ".key":
-		return "rename it to " + base + lower
+		return renameIt(p, base+lower)
 	case ".toml":
-		return "rename it to " + strings.ToLower(name)
+		return renameIt(p, strings.ToLower(name))
 	}
 	return fmt.Sprintf("rename it to %[1]s.crt or %[1]s.cert", base)
+}
+
+func renameIt(p *Problem, name string) string {
+	return "rename it to " + name + ": " + plainfile.Rename(p.File, name)
 }
 
 // unclosed is the name of a directory that lacks the underscore behind a port.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/certsd/containerd-certsd/certsd/hostdir"
 	"github.com/certsd/containerd-certsd/certsd/hostname"
+	"github.com/certsd/containerd-certsd/internal/plainfile"
 )
 
 // maxAtOnce bounds how many registries are asked side by side.
@@ -143,7 +144,8 @@ func misspelt(root, name string) (Finding, bool) {
 		return f, false
 	case unclosed.MatchString(name):
 		f.Message = "is read for a registry of this very name: it lacks the closing underscore of a port"
-		f.Next = "rename it to " + unclosed.ReplaceAllString(name, "${1}_${2}_") + ", if the number is a port"
+		closed := unclosed.ReplaceAllString(name, "${1}_${2}_")
+		f.Next = "rename it to " + closed + ", if the number is a port: " + plainfile.Rename(f.Where, closed)
 	case schemed.MatchString(name):
 		f.Message, f.Next = "is not read: a directory is named after the host, without the scheme", "rename it to HOST or HOST_PORT_"
 	case err != nil:

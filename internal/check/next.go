@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/internal/plainfile"
 )
 
 var meant = regexp.MustCompile(`did you mean (\S+)\?`)
@@ -21,13 +22,17 @@ func (r *run) nextForContent(p *certsd.Problem) string {
 	case meant.MatchString(p.Err.Error()):
 		return ""
 	case len(x.Certificates) > 0 && x.Certificates[0].IsCA:
-		return "rename it to " + base + ".crt"
+		return renameIt(p, base+".crt")
 	case len(x.Certificates) > 0:
-		return "rename it to " + base + ".cert"
+		return renameIt(p, base+".cert")
 	case x.Key != "":
-		return "rename it to " + keyName(filepath.Dir(p.File), base) + ".key"
+		return renameIt(p, keyName(filepath.Dir(p.File), base)+".key")
 	}
 	return ""
+}
+
+func renameIt(p *certsd.Problem, name string) string {
+	return "rename it to " + name + ": " + plainfile.Rename(p.File, name)
 }
 
 // keyName is what the key in a file is to be named: after the certificate that

@@ -48,15 +48,15 @@ func TestMistakesOnDisk(t *testing.T) {
 			usable,
 		}},
 		{name: "a client certificate named as a CA", in: files{"client.crt": alpha.CertPEM, "client.key": alpha.KeyPEM}, want: []string{
-			"error wrong-suffix " + dir + "/client.crt: looks like a client certificate -> rename client.crt to client.cert",
+			"error wrong-suffix " + dir + "/client.crt: looks like a client certificate -> rename client.crt to client.cert: mv -n " + dir + "/client.crt " + dir + "/client.cert",
 			useless,
 		}},
 		{name: "the names of a Kubernetes secret", in: files{"ca": serverCA, "tls.crt": alpha.CertPEM, "tls.key": alpha.KeyPEM}, want: []string{
-			"error wrong-suffix " + dir + "/tls.crt: looks like a client certificate -> rename tls.crt to client.cert, and tls.key to client.key",
+			"error wrong-suffix " + dir + "/tls.crt: looks like a client certificate -> rename tls.crt to client.cert, and tls.key to client.key: mv -n " + dir + "/tls.crt " + dir + "/client.cert && mv -n " + dir + "/tls.key " + dir + "/client.key",
 			useless,
 		}},
 		{name: "a CA with its key", in: files{"ca": serverCA, "ca.key": serverCA.KeyPEM()}, want: []string{
-			"warning ca-with-key " + dir + "/ca.crt: is used as a CA although ca.key beside it is its key -> if it is a client certificate, rename ca.crt to ca.cert",
+			"warning ca-with-key " + dir + "/ca.crt: is used as a CA although ca.key beside it is its key -> if it is a client certificate, rename ca.crt to ca.cert: mv -n " + dir + "/ca.crt " + dir + "/ca.cert",
 			usable,
 		}},
 		{name: "no key", in: files{"alpha.cert": alpha.CertPEM}, want: []string{
@@ -153,19 +153,19 @@ func TestMistakesOnDisk(t *testing.T) {
 			usable,
 		}},
 		{name: "host.toml", in: files{"ca": serverCA, "host.toml": ""}, want: []string{
-			"warning file-name " + dir + "/host.toml: is not read: did you mean hosts.toml? -> rename it to hosts.toml",
+			"warning file-name " + dir + "/host.toml: is not read: did you mean hosts.toml? -> rename it to hosts.toml: mv -n " + dir + "/host.toml " + dir + "/hosts.toml",
 			usable,
 		}},
 		{name: "a suffix in capitals", in: files{"ca": serverCA, "CA2.CRT": serverCA.PEM}, want: []string{
-			"warning file-name " + dir + "/CA2.CRT: is not read: the suffix must be .crt, in lower case -> rename it to CA2.crt",
+			"warning file-name " + dir + "/CA2.CRT: is not read: the suffix must be .crt, in lower case -> rename it to CA2.crt: mv -n " + dir + "/CA2.CRT " + dir + "/CA2.crt",
 			usable,
 		}},
 		{name: "another suffix of a CA", in: files{"root.pem": serverCA.PEM}, want: []string{
-			"warning file-name " + dir + "/root.pem: is not read: name it NAME.crt for a CA root, NAME.cert and NAME.key for a client certificate -> rename it to root.crt",
+			"warning file-name " + dir + "/root.pem: is not read: name it NAME.crt for a CA root, NAME.cert and NAME.key for a client certificate -> rename it to root.crt: mv -n " + dir + "/root.pem " + dir + "/root.crt",
 			usable,
 		}},
 		{name: "another suffix of a key", in: files{"ca": serverCA, "alpha": alpha, "other-key.pem": bravo.KeyPEM}, want: []string{
-			"warning file-name " + dir + "/other-key.pem: is not read: name it NAME.crt for a CA root, NAME.cert and NAME.key for a client certificate -> rename it to other.key",
+			"warning file-name " + dir + "/other-key.pem: is not read: name it NAME.crt for a CA root, NAME.cert and NAME.key for a client certificate -> rename it to other.key: mv -n " + dir + "/other-key.pem " + dir + "/other.key",
 			usable,
 		}},
 		{name: "nobody to pull from", in: files{"ca": serverCA, "hosts.toml": "server = \"https://reg\"\ncapabilities = [\"push\"]\n"}, want: []string{
@@ -173,23 +173,23 @@ func TestMistakesOnDisk(t *testing.T) {
 			useless,
 		}},
 		{name: "another suffix", in: files{"ca": serverCA, "client.pem": alpha.CertPEM}, want: []string{
-			"warning file-name " + dir + "/client.pem: is not read: name it NAME.crt for a CA root, NAME.cert and NAME.key for a client certificate -> rename it to client.cert",
+			"warning file-name " + dir + "/client.pem: is not read: name it NAME.crt for a CA root, NAME.cert and NAME.key for a client certificate -> rename it to client.cert: mv -n " + dir + "/client.pem " + dir + "/client.cert",
 			usable,
 		}},
 		{name: "no closing underscore", root: files{"reg.test_5000/ca": serverCA}, want: []string{
-			"warning directory-name ROOT/reg.test_5000: lacks the closing underscore, and is not read for REG -> rename it to REG_",
+			"warning directory-name ROOT/reg.test_5000: lacks the closing underscore, and is not read for REG -> rename it to REG_: mv -n ROOT/reg.test_5000 ROOT/REG_",
 			usable,
 		}},
 		{name: "a dash before the port", root: files{"reg.test-5000/ca": serverCA}, want: []string{
-			"warning directory-name ROOT/reg.test-5000: is not read for REG -> rename it to REG_",
+			"warning directory-name ROOT/reg.test-5000: is not read for REG -> rename it to REG_: mv -n ROOT/reg.test-5000 ROOT/REG_",
 			usable,
 		}},
 		{name: "another port", root: files{"reg.test_5001_/ca": serverCA}, want: []string{
-			"warning directory-port ROOT/reg.test_5001_: is for port 5001, and is not read for REG -> rename it to REG_, if it is meant for this one",
+			"warning directory-port ROOT/reg.test_5001_: is for port 5001, and is not read for REG -> rename it to REG_, if it is meant for this one: mv -n ROOT/reg.test_5001_ ROOT/REG_",
 			usable,
 		}},
 		{name: "no port", root: files{"reg.test/ca": serverCA}, want: []string{
-			"warning directory-port ROOT/reg.test: is for port 443, and is not read for REG -> rename it to REG_, if it is meant for this one",
+			"warning directory-port ROOT/reg.test: is for port 443, and is not read for REG -> rename it to REG_, if it is meant for this one: mv -n ROOT/reg.test ROOT/REG_",
 			usable,
 		}},
 	}
@@ -344,10 +344,10 @@ func TestAll(t *testing.T) {
 	got = append(got, lines(general, root, nil)...)
 	compare(t, []string{
 		"a.test unasked", "b.test:5000 unusable", "registry_5000 unasked",
-		"warning file-name ROOT/_default/host.toml: is not read: did you mean hosts.toml? -> rename it to hosts.toml",
+		"warning file-name ROOT/_default/host.toml: is not read: did you mean hosts.toml? -> rename it to hosts.toml: mv -n ROOT/_default/host.toml ROOT/_default/hosts.toml",
 		`warning directory-name ROOT/-d: is not read: this is no registry's name: host "-d": begins or ends with '-' -> rename it to HOST or HOST_PORT_`,
 		"warning directory-name ROOT/https:__c.test: is not read: a directory is named after the host, without the scheme -> rename it to HOST or HOST_PORT_",
-		"warning directory-name ROOT/registry_5000: is read for a registry of this very name: it lacks the closing underscore of a port -> rename it to registry_5000_, if the number is a port",
+		"warning directory-name ROOT/registry_5000: is read for a registry of this very name: it lacks the closing underscore of a port -> rename it to registry_5000_, if the number is a port: mv -n ROOT/registry_5000 ROOT/registry_5000_",
 		"error root-unreadable ROOT/note: cannot list the certs.d directory: not a directory -> name a directory in its place",
 		": ",
 	}, got)
@@ -387,7 +387,7 @@ func TestNameOfAKey(t *testing.T) {
 	write(t, root, of("reg", files{"ca": serverCA, "bravo": bravo, "client.cert": alpha.CertPEM, "client-key.pem": alpha.KeyPEM}))
 	r := run1(t, &Checker{Offline: true}, root, "reg")
 	for _, f := range r.Findings {
-		if f.Code == Code(hostdir.FileName) && f.Next == "rename it to client.key" {
+		if f.Code == Code(hostdir.FileName) && strings.HasPrefix(f.Next, "rename it to client.key: ") {
 			return
 		}
 	}

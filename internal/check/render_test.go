@@ -48,7 +48,7 @@ asks REG https://REG/v2: for a client certificate of CN=clients
 answer REG https://REG/v2: no certificate, /v2/ 403 Forbidden, /v1/_ping 403 Forbidden
 answer REG https://REG/v2: alpha.cert offered, /v2/ 200 OK, /v1/_ping 200 OK
 uses REG https://REG/v2: alpha.cert, answered with 200, v2
-warning REG file-name ROOT/REG_/host.toml: is not read: did you mean hosts.toml? -> rename it to hosts.toml
+warning REG file-name ROOT/REG_/host.toml: is not read: did you mean hosts.toml? -> rename it to hosts.toml: mv -n ROOT/REG_/host.toml ROOT/REG_/hosts.toml
 verdict REG works: a pull would work: https://REG/v2 answers, with alpha.cert
 `, got); diff != "" {
 		t.Errorf("lines (-want +got):\n%s", diff)
@@ -92,7 +92,7 @@ https://REG/v2
 Findings
   warning: ROOT/REG_/host.toml (file-name)
       is not read: did you mean hosts.toml?
-      -> rename it to hosts.toml
+      -> rename it to hosts.toml: mv -n ROOT/REG_/host.toml ROOT/REG_/hosts.toml
 
 REG: a pull would work: https://REG/v2 answers, with alpha.cert
 `, strings.ReplaceAll(got, "                       ROOT", "  ROOT")); diff != "" {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 	"regexp"
 	"strings"
 )
@@ -103,6 +104,12 @@ func withoutMark(data []byte) string {
 		}
 	}
 	return ""
+}
+
+// Rename is the command that gives a file another name in its directory, where
+// there is none of that name.
+func Rename(path, name string) string {
+	return "mv -n " + Quote(path) + " " + Quote(filepath.Join(filepath.Dir(path), name))
 }
 
 // plainWord is a word that a shell takes as it stands.
