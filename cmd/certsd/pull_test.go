@@ -101,7 +101,7 @@ func TestPullFails(t *testing.T) {
 		{"two targets", []string{"--output", "x", "--containerd", "y", d.ref}, exitUsage, "certsd: --output and --containerd exclude each other" + usage},
 		{"no layout", []string{"--output", "full", d.ref}, exitUsage, "certsd: full: is neither empty nor an OCI image layout (no oci-layout file): name another directory" + usage},
 		{"no containerd", []string{"--containerd", "none.sock", d.ref}, exitFailed, "certsd: containerd at none.sock: connect: no such file or directory: is it running there, and may this user speak to it?\n"},
-		{"not there", []string{d.ref + "-1"}, exitFinal, "certsd: " + d.ref + "-1: not found\n" + d.host + " ("},
+		{"not there", []string{d.ref + "-1"}, exitFinal, "certsd: " + d.ref + "-1: the repository is there, but has no tag \"1-1\": name another tag: not found\n" + d.host + " ("},
 		{"a broken directory", []string{"--root", filepath.Dir(broken), d.ref}, exitUsage, "certsd: " + d.ref + ": registry " + d.host + ": " + broken + `/hosts.toml:1: sever: unknown key; did you mean "server"?`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
