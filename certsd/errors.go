@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/certsd/containerd-certsd/internal/safetext"
@@ -169,6 +170,8 @@ func (rd *round) hint(a Attempt, o reply) string {
 			a.Host, a.Dir, rd.shortKey(a.Identity, o.err), enoughBits)
 	case a.Identity != "" && rd.allFaulty(a.Faults):
 		return "" // what is wrong with them is said
+	case rd.letIn():
+		return "" // what was asked for is not there, and another one may ask for it
 	case a.Identity != "":
 		return fmt.Sprintf("server %s refused what it was offered from %s: compare issuer and subject with what it accepts", a.Host, a.Dir)
 	case !a.Asked && !(a.Resumed && rd.route.to.state.asks.Load()):
@@ -184,6 +187,12 @@ func (rd *round) hint(a Attempt, o reply) string {
 		hint += ", and with the CA root that signed its certificate as NAME.crt unless the system has it"
 	}
 	return hint
+}
+
+// letIn reports whether an identity was told in this round that something is not
+// there: it was not refused, whatever the others after it were told.
+func (rd *round) letIn() bool {
+	return slices.ContainsFunc(rd.attempts, func(a Attempt) bool { return a.Skipped == "" && a.Err == nil && a.Status == http.StatusNotFound })
 }
 
 // enoughBits is the length of an RSA key that security level 2 of OpenSSL, the
