@@ -162,9 +162,14 @@ CORE := cri-alone metrics reload rotate schema1 v1-apache v1-rotate
 empty :=
 # Lines share a cache and the two or more cores of the machine: one is built
 # after the other, scenarios run side by side.
-lines: missing $(if $(SCENARIOS),$(addprefix core-,$(if $(CONTAINERD),,$(filter-out $(NEWEST),$(LINES))))) ## run the core scenarios with the other release lines
+lines: missing units-$(NEWEST) $(if $(SCENARIOS),$(addprefix core-,$(if $(CONTAINERD),,$(filter-out $(NEWEST),$(LINES))))) ## run the core scenarios with the other release lines
 
-core-%:
+# The unit tests of what meets containerd are run with the root module's pins, which are
+# those of the oldest line, and here with each other line's.
+units-%:
+	$(GO) -C cmd/containerd/$* test $(MODULE)/imageservice $(MODULE)/plugin
+
+core-%: units-%
 	$(MAKE) -f $(firstword $(MAKEFILE_LIST)) build CONTAINERD=$*
 	CERTSD_CONTAINERD=$* $(GO) test -count=1 -timeout 15m -run 'TestScripts/^($(subst $(empty) ,|,$(strip $(CORE))))$$' ./integration
 
