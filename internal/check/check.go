@@ -111,8 +111,9 @@ func (c *Checker) Registry(ctx context.Context, target string) (*Registry, error
 	if err != nil {
 		return nil, err
 	}
-	r := &run{Checker: c, hosts: hosts, given: name, target: target, repository: repository, inspection: inspection, files: map[string]hostdir.File{}, realms: map[string]bool{}, accepts: map[string][][]byte{}}
+	r := &run{Checker: c, hosts: hosts, given: name, target: target, repository: repository, inspection: inspection, files: drawer{hosts: hosts, inspection: inspection, read: map[string]hostdir.File{}}, realms: map[string]bool{}, accepts: map[string][][]byte{}}
 	r.report = &Registry{Registry: inspection.Name, Repository: repository.String()}
+	r.ledger = ledger{registry: r.report, said: map[Finding]bool{}, log: c.debug}
 	r.configuration()
 	all := r.share(r.whole())
 	switch {
@@ -181,19 +182,15 @@ func (c *Checker) debug(format string, args ...any) {
 // run is the check of one registry.
 type run struct {
 	*Checker
+	ledger
 	hosts *certsd.Hosts
 	// given is the registry as it was spelt, target with what follows it.
 	given, target string
 	repository    repository
 	inspection    *hostdir.Inspection
 	report        *Registry
-	// files are those that were read, by path.
-	files map[string]hostdir.File
-	// roles are what files are read as, by path, nil until one is asked for; a
-	// directory may have very many.
-	roles map[string]role
-	// said are the findings there are, without severity and next step.
-	said map[Finding]bool
+	// files are those of the directories.
+	files drawer
 	// slow is how long the answers took that came.
 	slow time.Duration
 	// hides tells that something is hidden from this user.

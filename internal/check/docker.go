@@ -102,12 +102,6 @@ func dockerAt(said migrate.Said) string {
 	return fmt.Sprintf("%s:%d", said.File, said.Line)
 }
 
-// failedFor tells whether there is a finding of a code about a host, a warning
-// or not: another endpoint may do instead.
-func (r *run) failedFor(host string, code Code) bool {
-	return slices.ContainsFunc(r.report.Findings, func(f Finding) bool { return f.Code == code && f.Where == host })
-}
-
 // hostsFile is the hosts.toml that says, or is to say, how the registry is asked.
 func (r *run) hostsFile() string {
 	dir := r.inspection.Host.Dir

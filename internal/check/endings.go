@@ -62,7 +62,7 @@ func (r *run) configuredEndings(e *certsd.Endpoint) {
 		r.fileEndings(ca.File, kindCA, ca.Certificates)
 	}
 	for _, id := range e.Identities {
-		r.fileEndings(id.CertFile, kindClient, r.examine(id.CertFile).Certificates)
+		r.fileEndings(id.CertFile, kindClient, r.files.examine(id.CertFile).Certificates)
 	}
 }
 
@@ -75,8 +75,8 @@ func (r *run) unusableEndings() {
 		}
 		for _, name := range c.Files {
 			path := filepath.Join(c.Path, name)
-			if kind := r.kind(path); kind == kindCA || kind == kindClient {
-				r.fileEndings(path, kind, r.examine(path).Certificates)
+			if kind := r.files.kind(path); kind == kindCA || kind == kindClient {
+				r.fileEndings(path, kind, r.files.examine(path).Certificates)
 			}
 		}
 	}

@@ -2,7 +2,6 @@ package check
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/certsd/containerd-certsd/certsd"
 )
@@ -97,29 +96,4 @@ func ofProblem(p *certsd.Problem) Finding {
 		f.Message = p.Key + ": " + f.Message
 	}
 	return f
-}
-
-// find adds a finding, once.
-func (r *run) find(f Finding) {
-	key := Finding{Code: f.Code, Where: f.Where, Message: f.Message}
-	if r.said == nil {
-		r.said = map[Finding]bool{}
-	}
-	if !r.said[key] {
-		r.said[key] = true
-		r.debug("%s %s %s: %s", f.Severity, f.Code, f.Where, f.Message)
-		r.report.Findings = append(r.report.Findings, f)
-	}
-}
-
-// has tells whether there is a finding of a code.
-func (r *run) has(code Code) bool {
-	return slices.ContainsFunc(r.report.Findings, func(f Finding) bool { return f.Code == code })
-}
-
-// failedAt tells whether there is an error of a code about a host.
-func (r *run) failedAt(host string, code Code) bool {
-	return slices.ContainsFunc(r.report.Findings, func(f Finding) bool {
-		return f.Code == code && f.Where == host && f.Severity == isError
-	})
 }

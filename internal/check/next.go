@@ -16,7 +16,7 @@ var meant = regexp.MustCompile(`did you mean (\S+)\?`)
 // nextForContent is what to do about a file with a name that is not read, by
 // what is in it; empty if that does not tell.
 func (r *run) nextForContent(p *certsd.Problem) string {
-	x := r.examine(p.File)
+	x := r.files.examine(p.File)
 	base := strings.TrimSuffix(filepath.Base(p.File), filepath.Ext(p.File))
 	switch {
 	case meant.MatchString(p.Err.Error()):

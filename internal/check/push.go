@@ -134,12 +134,3 @@ func (r *run) byPush() (Verdict, string) {
 		return Refused, "a pull would fail, and a push would begin" + with(push.Identity)
 	}
 }
-
-// soften makes errors of these codes warnings.
-func (r *run) soften(codes ...Code) {
-	for i, f := range r.report.Findings {
-		if slices.Contains(codes, f.Code) {
-			r.report.Findings[i].Severity = isWarning
-		}
-	}
-}

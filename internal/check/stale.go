@@ -70,7 +70,7 @@ func (r *run) staleCopy(path, source string) {
 	if _, err := os.Stat(source); err != nil {
 		return
 	}
-	here, there := newest(r.examine(path).Certificates), newest(r.examine(source).Certificates)
+	here, there := newest(r.files.examine(path).Certificates), newest(r.files.examine(source).Certificates)
 	if here.IsZero() || !there.After(here) {
 		return
 	}

@@ -1,0 +1,51 @@
+package check
+
+import (
+	"slices"
+)
+
+// ledger has the findings about one registry, each once.
+type ledger struct {
+	registry *Registry
+	// said are the findings there are, without severity and next step.
+	said map[Finding]bool
+	// log is told of each.
+	log func(format string, args ...any)
+}
+
+// find adds a finding, once.
+func (l *ledger) find(f Finding) {
+	key := Finding{Code: f.Code, Where: f.Where, Message: f.Message}
+	if !l.said[key] {
+		l.said[key] = true
+		l.log("%s %s %s: %s", f.Severity, f.Code, f.Where, f.Message)
+		l.registry.Findings = append(l.registry.Findings, f)
+	}
+}
+
+// has tells whether there is a finding of a code.
+func (l *ledger) has(code Code) bool {
+	return slices.ContainsFunc(l.registry.Findings, func(f Finding) bool { return f.Code == code })
+}
+
+// failedAt tells whether there is an error of a code about a host.
+func (l *ledger) failedAt(host string, code Code) bool {
+	return slices.ContainsFunc(l.registry.Findings, func(f Finding) bool {
+		return f.Code == code && f.Where == host && f.Severity == isError
+	})
+}
+
+// failedFor tells whether there is a finding of a code about a host, a warning
+// or not: another endpoint may do instead.
+func (l *ledger) failedFor(host string, code Code) bool {
+	return slices.ContainsFunc(l.registry.Findings, func(f Finding) bool { return f.Code == code && f.Where == host })
+}
+
+// soften makes errors of these codes warnings.
+func (l *ledger) soften(codes ...Code) {
+	for i, f := range l.registry.Findings {
+		if slices.Contains(codes, f.Code) {
+			l.registry.Findings[i].Severity = isWarning
+		}
+	}
+}
