@@ -364,6 +364,7 @@ func withoutSecrets(raw string) string {
 	if err != nil {
 		return "(not a URL)"
 	}
+	u.RawPath = "" // as people write it
 	return safetext.URL(u)
 }
 

@@ -133,7 +133,7 @@ func (r daemonReader) mirror(d *daemonConfig, address string) {
 		r.notes.add(Lost, at, "a mirror is not a URL")
 		return
 	}
-	shown := safetext.URL(u)
+	shown := safetext.URL(&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path})
 	host, err := hostname.Canonical(u.Host)
 	if err != nil {
 		r.notes.add(Lost, at, "mirror %q: %v", shown, errors.Unwrap(err))
