@@ -246,3 +246,27 @@ func TestEndsSoon(t *testing.T) {
 		}
 	}
 }
+
+// TestProxiesAreNamedWithoutTheirPasswords: that of hosts.toml goes before that of
+// the environment.
+func TestProxiesAreNamedWithoutTheirPasswords(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	dir := filepath.Join(root, "reg.test")
+	must(t, os.Mkdir(dir, 0o700))
+	must(t, os.WriteFile(filepath.Join(dir, "hosts.toml"), []byte("proxy = \"http://jo:s3cr3t@proxy.test:3128\"\n"), 0o600))
+	state := status.New()
+	hosts := &certsd.Hosts{Roots: certsd.Roots{root}, OnLoad: state.Load}
+	if _, err := hosts.Lookup("reg.test"); err != nil {
+		t.Fatal(err)
+	}
+	st := state.Snapshot(status.Daemon{Roots: certsd.Roots{root}})
+	if got := st.Registries[0].Endpoints[0].Proxy; got != "http://proxy.test:3128" {
+		t.Errorf("the proxy is %q", got)
+	}
+	text, err := json.Marshal(st)
+	must(t, err)
+	if strings.Contains(string(text), "s3cr3t") || strings.Contains(string(text), "jo") {
+		t.Errorf("a password is in %s", text)
+	}
+}
