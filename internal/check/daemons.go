@@ -3,12 +3,11 @@ package check
 import (
 	"cmp"
 	"fmt"
-	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/certsd/containerd-certsd/certsd"
 	inuse "github.com/certsd/containerd-certsd/internal/status"
 )
 
@@ -74,13 +73,15 @@ func (r *run) otherFiles(d Daemon, reg *inuse.Registry) {
 
 // otherProxy finds a daemon that goes to an endpoint another way than this command.
 func (r *run) otherProxy(d Daemon, reg *inuse.Registry) {
+	if r.inspection.Host == nil {
+		return
+	}
 	for _, e := range reg.Endpoints {
-		ours := ""
-		if u, err := url.Parse(e.URL); err == nil {
-			if proxy, err := http.ProxyFromEnvironment(&http.Request{URL: u}); err == nil && proxy != nil {
-				ours = proxy.Scheme + "://" + proxy.Host
-			}
+		i := slices.IndexFunc(r.inspection.Host.Endpoints, func(ep *certsd.Endpoint) bool { return ep.Host == e.Host })
+		if i < 0 {
+			continue
 		}
+		ours := inuse.ProxyOf(r.inspection.Host.Endpoints[i])
 		if ours == e.Proxy {
 			continue
 		}

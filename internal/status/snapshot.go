@@ -85,7 +85,7 @@ func (s *State) describeEndpoint(host *certsd.Host, ep *certsd.Endpoint, now tim
 	v := s.servers[ep.Host]
 	e := Endpoint{
 		URL: safetext.Line(ep.Scheme+"://"+ep.Host+ep.Path, maxText), Host: safetext.Line(ep.Host, maxText),
-		Directory: safetext.Line(ep.Dir, 0), SkipVerify: ep.SkipVerify, Proxy: proxyOf(ep),
+		Directory: safetext.Line(ep.Dir, 0), SkipVerify: ep.SkipVerify, Proxy: ProxyOf(ep),
 	}
 	for _, file := range ep.CAs {
 		for _, cert := range file.Certificates {
@@ -215,8 +215,9 @@ func proxies(getenv func(string) string) map[string]string {
 	return set
 }
 
-// proxyOf is the proxy that leads to an endpoint, empty for none.
-func proxyOf(ep *certsd.Endpoint) string {
+// ProxyOf is the proxy that leads to an endpoint, without user and password, empty
+// for none.
+func ProxyOf(ep *certsd.Endpoint) string {
 	u, err := ep.Proxy.For(&http.Request{URL: &url.URL{Scheme: ep.Scheme, Host: ep.Host}})
 	if err != nil || u == nil {
 		return ""
