@@ -51,6 +51,19 @@ compile() {
     GOARCH=$2 $GO -C "cmd/containerd/$1" build -buildvcs=false -ldflags "-s -w $5" -o "$4" "$3"
 }
 
+# compile_c ARCH builds the helper for tokens, if there is a C compiler for it.
+compile_c() {
+    case $1 in
+    "$($GO env GOHOSTARCH)") cc=${CC:-gcc} ;;
+    arm64) cc=aarch64-linux-gnu-gcc ;;
+    amd64) cc=x86_64-linux-gnu-gcc ;;
+    esac
+    command -v "$cc" >/dev/null || { echo "  $1 certsd-pkcs11 is not built: there is no $cc" >&2 && return 1; }
+    echo "  $1 certsd-pkcs11"
+    CC=$cc CGO_ENABLED=1 CGO_CFLAGS="-O2 -g0 -fstack-protector-strong -D_FORTIFY_SOURCE=2" CGO_LDFLAGS="-Wl,-z,relro,-z,now" GOARCH=$1 \
+        $GO -C cmd/certsd-pkcs11 build -buildvcs=false -buildmode=pie -ldflags "-s -w -linkmode=external" -o "$work/$1/certsd-pkcs11" .
+}
+
 # bom FILE OUTPUT writes what a program is made of, read from the program itself.
 bom() {
     "$CYCLONEDX" bin -json -noserial -notimestamp -version "$source" -output "$2" "$1"
@@ -65,6 +78,10 @@ for arch in $ARCHES; do
     compile "$newest" "$arch" $module/cmd/certsd "$work/$arch/certsd" "-X main.version=$source"
     bom "$work/$arch/certsd" "$work/$arch/certsd.cdx.json"
     stage_certsd "$arch"
+    if compile_c "$arch"; then
+        bom "$work/$arch/certsd-pkcs11" "$work/$arch/certsd-pkcs11.cdx.json"
+        stage_pkcs11 "$arch"
+    fi
     for line in $LINES; do
         containerd=$($GO -C "cmd/containerd/$line" list -m -f '{{.Version}}' $upstream)
         echo "containerd-certsd-$line $version $arch: containerd $containerd"

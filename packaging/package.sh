@@ -2,9 +2,10 @@
 
 package() {
     for format in $FORMATS; do
-        case $format in
-        oci) ;; # of the program alone: image.sh
-        tar) archive ;;
+        case $format-$name in
+        apk-certsd-pkcs11) ;; # for glibc
+        oci-*) ;; # of the program alone: image.sh
+        tar-*) archive ;;
         *)
             describe "$1" "$2" >"$stage/$format.yaml"
             "$NFPM" package --config "$stage/$format.yaml" --packager "$format" --target "$dist/$(filename "$format")" >/dev/null
@@ -48,7 +49,11 @@ deb: {compression: "gzip:9"}
 YAML
     # In Debian the license is in the file copyright.
     [ "$format" = deb ] || echo "license: Apache-2.0"
-    [ "$name" = certsd ] || echo "depends: [certsd]"
+    case $name-$format in
+    certsd-pkcs11-deb) echo 'depends: [certsd, "libc6 (>= 2.34)"]' ;;
+    certsd-pkcs11-rpm) echo 'depends: [certsd, "libc.so.6(GLIBC_2.34)(64bit)"]' ;;
+    certsd-[a-z]*-* | containerd-*) echo "depends: [certsd]" ;;
+    esac
     [ "$format" != rpm ] || echo "changelog: $stage/changelog.yaml"
     echo "contents:"
     while read -r mode path from formats; do

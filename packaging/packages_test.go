@@ -131,6 +131,9 @@ func TestContents(t *testing.T) {
 				name, list = "containerd-certsd", strings.ReplaceAll(list, line[1]+"/", "LINE/")
 				list = strings.ReplaceAll(list, "-"+line[1], "-LINE")
 			}
+			if strings.HasPrefix(filepath.Base(file), "certsd-pkcs11") {
+				name = "certsd-pkcs11"
+			}
 			golden(t, name+"."+format, list)
 		}
 	}
@@ -140,7 +143,7 @@ func TestContents(t *testing.T) {
 // distribution, or an administrator, has theirs.
 func TestNothingOfAnotherPackage(t *testing.T) {
 	t.Parallel()
-	ours := regexp.MustCompile(`^(/etc/certsd/|/usr/bin/certsd$|/usr/lib/containerd-certsd/|/usr/lib/systemd/system/certsd-|/usr/share/)`)
+	ours := regexp.MustCompile(`^(/etc/certsd/|/usr/bin/certsd(-pkcs11)?$|/usr/lib/containerd-certsd/|/usr/lib/systemd/system/certsd-|/usr/share/)`)
 	for _, file := range append(packages(t, "a", "*.deb"), packages(t, "a", "*.rpm")...) {
 		for line := range strings.Lines(listing(t, file)) {
 			fields := strings.Fields(line)

@@ -86,6 +86,38 @@ func TestPrograms(t *testing.T) {
 	}
 }
 
+// TestPKCS11 looks at the program that is linked with C: it needs libc and nothing
+// else, of a version that the package asks for, and cannot be written to while it
+// runs. It is installed and started.
+func TestPKCS11(t *testing.T) {
+	t.Parallel()
+	for arch, machine := range map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64} {
+		dir := t.TempDir()
+		output(t, "tar", "-xzf", one(t, "a", "certsd-pkcs11_*_linux_"+arch+".tar.gz"), "-C", dir, "--strip-components=1")
+		f, err := elf.Open(filepath.Join(dir, "usr/bin/certsd-pkcs11"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		if f.Machine != machine || f.Type != elf.ET_DYN {
+			t.Errorf("for %s it is for %s, and %s", arch, f.Machine, f.Type)
+		}
+		symbols, err := f.ImportedSymbols()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range symbols {
+			if minor, ok := strings.CutPrefix(s.Version, "GLIBC_2."); ok && len(minor) == 2 && minor > "34" || strings.HasPrefix(s.Library, "libp11") {
+				t.Errorf("for %s it needs %s of %s %s", arch, s.Name, s.Library, s.Version)
+			}
+		}
+	}
+	m := newDebian(t)
+	out := m.run(t, "apt-get install -y /packages/a/"+filepath.Base(one(t, "a", "certsd_*_amd64.deb"))+
+		" /packages/a/"+filepath.Base(one(t, "a", "certsd-pkcs11_*_amd64.deb"))+" 2>&1\ncertsd-pkcs11 2>&1 || true")
+	expect(t, "certsd-pkcs11", out, `signer = ["certsd-pkcs11"]`)
+}
+
 // TestSBOM reads what lies in the packages and beside them.
 func TestSBOM(t *testing.T) {
 	t.Parallel()

@@ -31,8 +31,8 @@ func TestRPM(t *testing.T) {
 	rpm := func(args ...string) string {
 		return output(t, "rpm", append([]string{"--root", root, "--nosignature"}, args...)...)
 	}
-	first := append(packages(t, "a", "certsd-*.x86_64.rpm"), one(t, "a", "containerd-certsd-2.4-*.x86_64.rpm"))
-	later := []string{one(t, "later", "certsd-*.x86_64.rpm"), one(t, "later", "containerd-certsd-2.4-*.x86_64.rpm")}
+	first := append(packages(t, "a", "certsd-[0-9]*.x86_64.rpm"), one(t, "a", "containerd-certsd-2.4-*.x86_64.rpm"))
+	later := []string{one(t, "later", "certsd-[0-9]*.x86_64.rpm"), one(t, "later", "containerd-certsd-2.4-*.x86_64.rpm")}
 	config := filepath.Join(root, "etc/certsd/gateway.toml")
 
 	out := rpm(append([]string{"-i"}, first...)...)

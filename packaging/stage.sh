@@ -105,3 +105,17 @@ stage_containerd() {
     package "containerd $3 with the certsd plugin" \
         "The binaries of containerd $3 with the plugin that presents client certificates as certs.d directories configure them. They lie beside the containerd of this machine; certsd plugin enable starts them in its place, and certsd plugin disable goes back."
 }
+
+# stage_pkcs11 ARCH makes the package of the helper for tokens: with C, for glibc, so
+# without a package for Alpine.
+stage_pkcs11() {
+    begin certsd-pkcs11 "$1"
+    into 755 /usr/bin/certsd-pkcs11 "$work/$arch/certsd-pkcs11" "deb rpm tar"
+    gzip -9n <packaging/man/certsd-pkcs11.1 >"$stage/certsd-pkcs11.1.gz"
+    into 644 /usr/share/man/man1/certsd-pkcs11.1.gz "$stage/certsd-pkcs11.1.gz" "deb rpm tar"
+    common
+    into 644 "$doc/sbom/certsd-pkcs11.cdx.json" "$work/$arch/certsd-pkcs11.cdx.json" "deb rpm tar"
+    cp "$work/$arch/certsd-pkcs11.cdx.json" "$dist/certsd-pkcs11_${version}_$arch.cdx.json"
+    package "helper of certsd for keys in PKCS #11 tokens" \
+        "Signs with keys in smart cards, YubiKeys and HSMs for certsd and for containerd with its plugin. Of all their programs it alone is linked with C."
+}
