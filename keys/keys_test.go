@@ -43,7 +43,7 @@ type rig struct {
 	conns atomic.Int32
 }
 
-func newRig(t *testing.T, open certsd.KeyOpener) *rig {
+func newRig(t testing.TB, open certsd.KeyOpener) *rig {
 	t.Helper()
 	clients, servers := certtest.NewCA("clients"), certtest.NewCA("servers")
 	r := &rig{clients: clients}
@@ -57,7 +57,8 @@ func newRig(t *testing.T, open certsd.KeyOpener) *rig {
 		}
 	}))
 	s.TLS = &tls.Config{
-		ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: clients.Pool(), Certificates: []tls.Certificate{servers.Server("127.0.0.1").TLS},
+		SessionTicketsDisabled: true, // each connection needs a signature
+		ClientAuth:             tls.RequireAndVerifyClientCert, ClientCAs: clients.Pool(), Certificates: []tls.Certificate{servers.Server("127.0.0.1").TLS},
 		VerifyConnection: func(tls.ConnectionState) error { r.conns.Add(1); return nil },
 	}
 	s.Config.ErrorLog = log.New(io.Discard, "", 0)
@@ -78,7 +79,7 @@ func newRig(t *testing.T, open certsd.KeyOpener) *rig {
 	return r
 }
 
-func (r *rig) write(t *testing.T, name string, data []byte) {
+func (r *rig) write(t testing.TB, name string, data []byte) {
 	t.Helper()
 	if err := os.WriteFile(filepath.Join(r.dir, name), data, 0o600); err != nil {
 		t.Fatal(err)
@@ -86,13 +87,13 @@ func (r *rig) write(t *testing.T, name string, data []byte) {
 }
 
 // certificate writes a certificate of a key, by the name of the client.
-func (r *rig) certificate(t *testing.T, name string, public crypto.PublicKey) {
+func (r *rig) certificate(t testing.TB, name string, public crypto.PublicKey) {
 	t.Helper()
 	r.write(t, name+".cert", r.clients.Certify(name, public))
 }
 
 // tpmPair writes a pair whose key is in a TPM.
-func (r *rig) tpmPair(t *testing.T, tpm *tpmtest.TPM, name string, o tpmtest.Options) {
+func (r *rig) tpmPair(t testing.TB, tpm *tpmtest.TPM, name string, o tpmtest.Options) {
 	t.Helper()
 	file, public := tpm.Key(o)
 	r.write(t, name+".key", file)
@@ -100,7 +101,7 @@ func (r *rig) tpmPair(t *testing.T, tpm *tpmtest.TPM, name string, o tpmtest.Opt
 }
 
 // get asks for a path, and returns the status and who was seen.
-func (r *rig) get(t *testing.T, path string) (int, string, error) {
+func (r *rig) get(t testing.TB, path string) (int, string, error) {
 	t.Helper()
 	r.mu.Lock()
 	r.seen = nil

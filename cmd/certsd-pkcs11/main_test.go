@@ -46,12 +46,12 @@ const pin = "p1n-of-the-token"
 
 // token is a token of SoftHSM.
 type token struct {
-	t      *testing.T
+	t      testing.TB
 	dir    string
 	module string
 }
 
-func newToken(t *testing.T) *token {
+func newToken(t testing.TB) *token {
 	t.Helper()
 	module := ""
 	for _, pattern := range []string{"/usr/lib/softhsm/libsofthsm2.so", "/usr/lib/*/softhsm/libsofthsm2.so"} {
@@ -117,7 +117,7 @@ type server struct {
 	seen     []string
 }
 
-func newServer(t *testing.T, command ...string) *server {
+func newServer(t testing.TB, command ...string) *server {
 	t.Helper()
 	clients, servers := certtest.NewCA("clients"), certtest.NewCA("servers")
 	s := &server{clients: clients, devices: keys.New(command)}
@@ -143,7 +143,7 @@ func newServer(t *testing.T, command ...string) *server {
 	return s
 }
 
-func (s *server) write(t *testing.T, name string, data []byte, mode os.FileMode) {
+func (s *server) write(t testing.TB, name string, data []byte, mode os.FileMode) {
 	t.Helper()
 	path := filepath.Join(s.dir, name)
 	if err := errors.Join(os.WriteFile(path, data, mode), os.Chmod(path, mode)); err != nil {
@@ -152,7 +152,7 @@ func (s *server) write(t *testing.T, name string, data []byte, mode os.FileMode)
 }
 
 // get makes a request on a connection of its own.
-func (s *server) get(t *testing.T) error {
+func (s *server) get(t testing.TB) error {
 	t.Helper()
 	s.CloseIdleConnections()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+"/v2/", nil)
@@ -168,7 +168,7 @@ func (s *server) get(t *testing.T) error {
 }
 
 // helpers are the processes of this one.
-func helpers(t *testing.T) (pids []int) {
+func helpers(t testing.TB) (pids []int) {
 	t.Helper()
 	stats, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {

@@ -27,6 +27,8 @@ type process struct {
 	ended chan struct{}
 	// public is the key it has, nil if it does not say.
 	public crypto.PublicKey
+	// proven are the manners in which a signature was right.
+	proven sync.Map
 }
 
 // configArg is what a helper is given as the path of its configuration: a pipe,

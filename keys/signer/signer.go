@@ -92,16 +92,29 @@ func (k *Key) Device() string { return "token with " + k.uri.String() }
 // SignatureSchemes are all of the key's type.
 func (k *Key) SignatureSchemes() []tls.SignatureScheme { return nil }
 
-// Sign implements crypto.Signer.
+// Sign implements crypto.Signer. The first signature of its manner that a helper makes
+// is verified: what may be wrong with one is so with each.
 func (k *Key) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
-	signature, err := k.helper.sign(k.cert.PublicKey, SignArgs{Digest: digest, Opts: plain(opts)})
+	_, pss := opts.(*rsa.PSSOptions)
+	as := manner{opts.HashFunc(), pss}
+	signature, p, err := k.helper.sign(k.cert.PublicKey, SignArgs{Digest: digest, Opts: plain(opts)})
 	if err != nil {
 		return nil, err
+	}
+	if _, proven := p.proven.Load(as); proven {
+		return signature, nil
 	}
 	if err := verify.Signature(k.cert.PublicKey, digest, signature, opts); err != nil {
 		return nil, err
 	}
+	p.proven.Store(as, true)
 	return signature, nil
+}
+
+// manner is one to sign in.
+type manner struct {
+	hash crypto.Hash
+	pss  bool
 }
 
 // plain are options as encoding/gob was told of.
@@ -129,24 +142,24 @@ type helper struct {
 }
 
 // sign lets the helper sign, and starts it where it does not run or has died.
-func (h *helper) sign(public crypto.PublicKey, args SignArgs) ([]byte, error) {
+func (h *helper) sign(public crypto.PublicKey, args SignArgs) ([]byte, *process, error) {
 	for again := false; ; again = true {
 		p, err := h.running(public)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		var signature []byte
 		err = p.call(callSign, args, &signature, patience)
 		var said rpc.ServerError
 		switch {
 		case err == nil:
-			return signature, nil
+			return signature, p, nil
 		case errors.As(err, &said):
-			return nil, fmt.Errorf("the helper says: %s", h.clean(string(said)))
+			return nil, nil, fmt.Errorf("the helper says: %s", h.clean(string(said)))
 		}
 		died := h.drop(p, err)
 		if again || errors.Is(err, errSlow) {
-			return nil, died
+			return nil, nil, died
 		}
 	}
 }

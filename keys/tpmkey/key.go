@@ -28,6 +28,11 @@ type Key struct {
 	// locked tells that the key has a password: the TPM is not asked again, since
 	// it counts what it takes for guesses, and stops to answer anybody.
 	locked bool
+	// proven are the ways to sign in which a signature was right: what may be wrong
+	// is so each time.
+	proven map[manner]bool
+	// raw reports that RSA-PSS is done here, for its salt.
+	raw bool
 }
 
 // Open reads a key file. A key that is refused is an error; so is one with a
@@ -37,7 +42,7 @@ func (t *TPM) Open(data []byte) (*Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	k := &Key{tpm: t, parsed: p}
+	k := &Key{tpm: t, parsed: p, proven: map[manner]bool{}}
 	if k.doubtful {
 		// Debian's tpm2_encodeobject says so of keys without a password, and the
 		// provider of OpenSSL of those with one: only the TPM knows.
@@ -88,8 +93,15 @@ func (k *Key) SignatureSchemes() []tls.SignatureScheme {
 	return schemes
 }
 
-// Sign implements crypto.Signer. The signature is verified: a TPM may make others
-// than TLS wants, and a server would only say that it does not like them.
+// manner is one to sign in.
+type manner struct {
+	scheme tpm2.TPMAlgID
+	hash   crypto.Hash
+}
+
+// Sign implements crypto.Signer. The first signature of its manner is verified: a TPM
+// may make others than TLS wants, and a server would only say that it does not like
+// them.
 func (k *Key) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
 	scheme, err := k.schemeFor(digest, opts)
 	if err != nil {
@@ -105,8 +117,10 @@ func (k *Key) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, 
 		var made []byte
 		made, err = k.signIn(s, digest, opts, scheme)
 		k.locked = errors.Is(err, ErrPassword)
-		if err == nil {
-			err = k.verify(digest, made, opts)
+		if as := (manner{scheme.Scheme, opts.HashFunc()}); err == nil && !k.proven[as] {
+			if err = k.verify(digest, made, opts); err == nil {
+				k.proven[as] = true
+			}
 		}
 		signature = made
 		return err

@@ -18,7 +18,11 @@ import (
 )
 
 // session is the TPM while it is ours.
-type session struct{ tpm transport.TPM }
+type session struct {
+	tpm transport.TPM
+	// left is what is loaded in it.
+	left []tpm2.TPMHandle
+}
 
 // patient asks again where a TPM has not begun yet: it may first have to write down
 // that a key was used, or to test itself.
@@ -69,8 +73,11 @@ func (k *Key) signIn(s *session, digest []byte, opts crypto.SignerOpts, scheme t
 			return nil, err
 		}
 	}
-	defer s.flush(handle)
+	s.left = append(s.left, handle)
 	key := tpm2.AuthHandle{Handle: handle, Name: *k.name, Auth: empty}
+	if k.raw && scheme.Scheme == tpm2.TPMAlgRSAPSS {
+		return k.signRaw(s, key, digest, opts.HashFunc())
+	}
 	rsp, err := tpm2.Sign{
 		KeyHandle:  key,
 		Digest:     tpm2.TPM2BDigest{Buffer: digest},
@@ -84,9 +91,11 @@ func (k *Key) signIn(s *session, digest []byte, opts crypto.SignerOpts, scheme t
 		return nil, fmt.Errorf("cannot sign: %w", err)
 	}
 	signature, err := bytesOf(&rsp.Signature)
-	if err != nil || scheme.Scheme != tpm2.TPMAlgRSAPSS || !errors.Is(k.verify(digest, signature, opts), verify.ErrSalt) {
+	if err != nil || scheme.Scheme != tpm2.TPMAlgRSAPSS || k.proven[manner{scheme.Scheme, opts.HashFunc()}] ||
+		!errors.Is(k.verify(digest, signature, opts), verify.ErrSalt) {
 		return signature, err
 	}
+	k.raw = true
 	return k.signRaw(s, key, digest, opts.HashFunc())
 }
 

@@ -73,7 +73,7 @@ func (t *TPM) do(work func(*session) error) error {
 	done := make(chan error, 1)
 	go func() {
 		defer func() { <-t.turn }()
-		done <- t.open(work)
+		t.open(work, done)
 	}()
 	select {
 	case err := <-done:
@@ -83,17 +83,24 @@ func (t *TPM) do(work func(*session) error) error {
 	}
 }
 
-// open connects to the TPM for some work.
-func (t *TPM) open(work func(*session) error) error {
+// open connects to the TPM for some work. What came of it is told before the TPM is
+// tidied up.
+func (t *TPM) open(work func(*session) error, done chan<- error) {
 	where, err := parseTCTI(t.Name())
 	if err != nil {
-		return err
+		done <- err
+		return
 	}
 	deadline := time.Now().Add(hardLimit)
 	conn, err := where.open(deadline)
 	if err != nil {
-		return withNext(err)
+		done <- withNext(err)
+		return
 	}
-	err = work(&session{tpm: patient{conn, deadline}})
-	return withNext(errors.Join(err, conn.Close()))
+	s := &session{tpm: patient{conn, deadline}}
+	done <- withNext(work(s))
+	for _, handle := range s.left {
+		s.flush(handle)
+	}
+	_ = conn.Close()
 }
