@@ -73,9 +73,12 @@ func (f *hostFlags) hosts(hooks resolver.Hooks) *resolver.Hosts {
 	return &resolver.Hosts{Roots: f.roots(), SystemRoots: certsd.SystemRoots(f.systemRoots), SuffixDirectories: f.suffixes, Keys: f.keys(), Hooks: hooks}
 }
 
-// keys opens keys that are no files.
+// keys opens keys that are no files, nil where no flag says more than the default.
 func (f *hostFlags) keys() certsd.KeyOpener {
 	f.once.Do(func() {
+		if len(f.signer) == 0 {
+			return
+		}
 		// An empty command is none.
 		f.open, _ = resolver.OpenKeys(slices.DeleteFunc(f.signer, func(s string) bool { return s == "" }))
 	})

@@ -34,7 +34,8 @@ type Checker struct {
 	Roots certsd.Roots
 	// SystemRoots says when the system's CA roots count.
 	SystemRoots certsd.SystemRoots
-	// Keys opens keys that are no files; nil opens those of the machine's TPM.
+	// Keys opens keys that are no files; nil opens those of the machine's TPM, and
+	// those in tokens by the signer that the containerd of Config has.
 	Keys certsd.KeyOpener
 	// SuffixDirectories lets a directory _.example.com serve the hosts below
 	// example.com: see certsd.Hosts.SuffixDirectories. So does the plugin's
@@ -83,6 +84,8 @@ type Checker struct {
 	once        sync.Once
 	directories *certsd.Hosts
 	read        sync.Once
+	open        sync.Once
+	opener      certsd.KeyOpener
 	// config is what Config says, nil for nothing.
 	config   *containerdConfig
 	findings []Finding
@@ -144,10 +147,17 @@ func (c *Checker) hosts() *certsd.Hosts {
 }
 
 func (c *Checker) keys() certsd.KeyOpener {
-	if c.Keys != nil {
-		return c.Keys
-	}
-	return keys.Default.Open
+	c.open.Do(func() {
+		c.opener = c.Keys
+		if config, _ := c.containerdConfig(); c.opener == nil && config != nil && config.Plugins.Certsd != nil {
+			// Those that cannot be used are told of by containerd.
+			c.opener, _ = resolver.OpenKeys(config.Plugins.Certsd.Signer)
+		}
+		if c.opener == nil {
+			c.opener = keys.Default.Open
+		}
+	})
+	return c.opener
 }
 
 // suffixes reports whether directories for every host below a domain count.

@@ -25,8 +25,9 @@ type containerdConfig struct {
 		CRI2     criConfig  `toml:"io.containerd.grpc.v1.cri"`
 		Transfer pathConfig `toml:"io.containerd.transfer.v1.local"`
 		Certsd   *struct {
-			ConfigPath        string `toml:"config_path"`
-			SuffixDirectories bool   `toml:"suffix_directories"`
+			ConfigPath        string   `toml:"config_path"`
+			SuffixDirectories bool     `toml:"suffix_directories"`
+			Signer            []string `toml:"signer"`
 		} `toml:"io.containerd.internal.v1.certsd"`
 	} `toml:"plugins"`
 

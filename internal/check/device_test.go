@@ -1,6 +1,7 @@
 package check_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +14,35 @@ import (
 	"github.com/certsd/containerd-certsd/keys"
 	"github.com/certsd/containerd-certsd/keys/tpmkey"
 )
+
+// TestTheSignerIsContainerds: the settings of the daemon count, where no flag says
+// otherwise.
+func TestTheSignerIsContainerds(t *testing.T) {
+	t.Parallel()
+	root, ca := t.TempDir(), certtest.NewCA("clients")
+	dir, config := filepath.Join(root, "reg.test"), filepath.Join(t.TempDir(), "config.toml")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for path, data := range map[string][]byte{
+		filepath.Join(dir, "alpha.key"):  []byte("pkcs11:object=alpha?module-path=/dev/null"),
+		filepath.Join(dir, "alpha.cert"): ca.Client("alpha").CertPEM,
+		config:                           []byte("version = 3\n[plugins.\"io.containerd.internal.v1.certsd\"]\nsigner = [\"certsd-no-helper\"]\n"),
+	} {
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for file, want := range map[string]string{config: `"certsd-no-helper": executable file not found`, "": `signer = ["certsd-pkcs11"]`} {
+		report, err := (&check.Checker{Roots: certsd.Roots{root}, Config: file, Offline: true}).Registry(t.Context(), "reg.test")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text := fmt.Sprint(report.Findings); !strings.Contains(text, want) {
+			t.Errorf("with %q: %s", file, text)
+		}
+	}
+}
 
 func TestAKeyOfATPMIsNamed(t *testing.T) {
 	t.Parallel()

@@ -115,9 +115,13 @@ func (p *planner) tree(root, name string, output bool) {
 	}
 	// What the error joins is in the problems, too: what it means is decided
 	// when all directories for the host are known.
-	dir, _ := hostdir.Load(os.DirFS(path), hostdir.LoadOptions{Path: path, Keys: keys.Default.Open})
+	dir, _ := hostdir.Load(os.DirFS(path), hostdir.LoadOptions{Path: path, Keys: named.Open})
 	p.dockerFiles(host, path, dir, output)
 }
+
+// named opens keys that are no files as far as to tell that they are such: nothing is
+// asked of a device, and no helper is started.
+var named = keys.New([]string{"certsd-pkcs11"})
 
 // dockerFiles adds what a directory says to what is known of the host.
 func (p *planner) dockerFiles(host, path string, dir *hostdir.Directory, output bool) {

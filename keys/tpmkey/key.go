@@ -22,9 +22,9 @@ type Key struct {
 
 	// mu guards what follows.
 	mu sync.Mutex
-	// saved is the key as the TPM has loaded it once, encrypted by the TPM for
-	// itself: nil before that.
-	saved *tpm2.TPMSContext
+	// saved is the command that loads the key as the TPM had loaded it once,
+	// encrypted by the TPM for itself: nil before that.
+	saved []byte
 	// locked tells that the key has a password: the TPM is not asked again, since
 	// it counts what it takes for guesses, and stops to answer anybody.
 	locked bool

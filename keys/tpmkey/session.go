@@ -104,13 +104,23 @@ func (k *Key) resume(s *session) (tpm2.TPMHandle, error) {
 	if k.saved == nil {
 		return 0, errNotLoaded
 	}
-	rsp, err := tpm2.ContextLoad{Context: *k.saved}.Execute(s.tpm)
-	if err != nil {
+	answer, err := s.tpm.Send(k.saved)
+	if err != nil || len(answer) < headerSize+4 || binary.BigEndian.Uint32(answer[6:]) != 0 {
 		// It was reset, or is another one.
 		k.saved = nil
-		return 0, err
+		return 0, errors.Join(err, errNotLoaded)
 	}
-	return rsp.LoadedHandle, nil
+	return tpm2.TPMHandle(binary.BigEndian.Uint32(answer[headerSize:])), nil
+}
+
+// contextLoad is the command that loads a saved key, made once: it is sent before
+// each signature.
+func contextLoad(saved tpm2.TPMSContext) []byte {
+	body := tpm2.Marshal(saved)
+	command := binary.BigEndian.AppendUint16(nil, uint16(tpm2.TPMSTNoSessions))
+	command = binary.BigEndian.AppendUint32(command, uint32(headerSize+len(body))) //nolint:gosec // it has some KiB
+	command = binary.BigEndian.AppendUint32(command, uint32(tpm2.TPMCCContextLoad))
+	return append(command, body...)
 }
 
 var errNotLoaded = errors.New("was not loaded before")
@@ -138,7 +148,7 @@ func (k *Key) load(s *session) (tpm2.TPMHandle, error) {
 		return 0, fmt.Errorf("cannot load the key: %w", k.strange(err))
 	}
 	if saved, err := (tpm2.ContextSave{SaveHandle: rsp.ObjectHandle}).Execute(s.tpm); err == nil {
-		k.saved = &saved.Context
+		k.saved = contextLoad(saved.Context)
 	}
 	return rsp.ObjectHandle, nil
 }
