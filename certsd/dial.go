@@ -243,9 +243,6 @@ func (d *dialer) handshake(ctx context.Context, network, addr string, config *tl
 	c := tls.Client(raw, config)
 	if err := c.HandshakeContext(ctx); err != nil {
 		_ = raw.Close()
-		if failed := tracked.unsigned.Load(); failed != nil {
-			return nil, failed
-		}
 		if context.Cause(ctx) == errHandshakeTimeout { //nolint:errorlint // identity is meant
 			err = fmt.Errorf("%s: %w", addr, errHandshakeTimeout)
 		}

@@ -19,7 +19,7 @@ func (rd *round) try(req *http.Request, id *Identity) (*http.Response, reply, *e
 	if c := x.connection(); c != nil {
 		o.asked = c.asked.Load()
 		if failed := c.unsigned.Load(); failed != nil && err != nil {
-			// Through a proxy net/http shakes hands, and crypto/tls has its text alone.
+			// crypto/tls passes on no more than its text.
 			err, o.err = failed, failed
 		}
 	}
