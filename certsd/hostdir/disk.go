@@ -184,6 +184,10 @@ func (r *recorder) read(name string) ([]byte, error) {
 		r.distrust(err)
 	}
 	r.note([]byte(name), nil)
+	if s.info != nil && s.info.Mode()&0o004 != 0 {
+		// A key file that tells of a PIN is refused for that.
+		r.note([]byte("for all to read"), nil)
+	}
 	r.note(data, err)
 	return data, err
 }

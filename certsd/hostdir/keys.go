@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"regexp"
 	"slices"
 )
@@ -98,15 +99,29 @@ func openKey(f *file, cert *x509.Certificate, open KeyOpener) (crypto.Signer, er
 	}
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("the key: %w", err)
+		return nil, &elsewhereError{fmt.Errorf("%s: %w", filepath.Base(f.path), err)}
 	case key == nil:
-		return nil, fmt.Errorf("%w: it is %s", errKeyElsewhere, what)
+		return nil, &elsewhereError{fmt.Errorf("%w: it is %s", errKeyElsewhere, what)}
 	}
 	return key, nil
 }
 
+// elsewhereError is about a key that is no file, and says itself what to do.
+type elsewhereError struct{ error }
+
+func (e *elsewhereError) Unwrap() error { return e.error }
+
 // errKeyElsewhere tells that there is no way to a key.
 var errKeyElsewhere = errors.New("the private key is no file, and nothing here can ask where it is")
+
+// nextForDevice is what to do about a key that is no file.
+func nextForDevice(err error) string {
+	var with interface{ Next() string }
+	if errors.As(err, &with) {
+		return with.Next()
+	}
+	return "put right what the key file says, or what it speaks of"
+}
 
 // reference tells apart what files say about keys that are elsewhere; it is
 // zero for a key in the file.

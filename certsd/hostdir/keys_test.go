@@ -100,7 +100,7 @@ func TestKeysThatAreElsewhere(t *testing.T) {
 		"a TPM key":              {fstest.MapFS{"a.cert": {Data: pair.CertPEM}, "a.key": {Data: []byte(tpmFile)}}, open, ""},
 		"a URI":                  {fstest.MapFS{"a.cert": {Data: pair.CertPEM}, "a.key": {Data: []byte("\npkcs11:object=a\n")}}, open, ""},
 		"a TPM key in a bundle":  {fstest.MapFS{"a.cert": {Data: slices.Concat([]byte(tpmFile), pair.CertPEM)}}, open, ""},
-		"refused":                {fstest.MapFS{"a.cert": {Data: pair.CertPEM}, "a.key": {Data: []byte("pkcs11:refused")}}, open, "/d/a.cert: the key: is refused here"},
+		"refused":                {fstest.MapFS{"a.cert": {Data: pair.CertPEM}, "a.key": {Data: []byte("pkcs11:refused")}}, open, "/d/a.cert: a.key: is refused here"},
 		"of no kind":             {fstest.MapFS{"a.cert": {Data: pair.CertPEM}, "a.key": {Data: []byte("pkcs11:unknown")}}, open, "is no file, and nothing here can ask where it is: it is in a PKCS #11 token"},
 		"nobody to ask":          {fstest.MapFS{"a.cert": {Data: pair.CertPEM}, "a.key": {Data: []byte(tpmFile)}}, nil, "is no file, and nothing here can ask where it is: it is in a TPM"},
 		"another's certificate":  {fstest.MapFS{"a.cert": {Data: certtest.NewCA("x").Client("x").CertPEM}, "a.key": {Data: []byte(tpmFile)}}, open, "does not belong to the certificate"},
@@ -171,6 +171,22 @@ func TestAnotherReferenceIsAnotherKey(t *testing.T) {
 		}
 	}
 	put("a.cert", pair.CertPEM)
+	put("a.key", []byte("pkcs11:object=one\n"))
+	refuse := hosts.Keys
+	hosts.Keys = func(f KeyFile) (crypto.Signer, error) {
+		if info, err := os.Stat(f.Path); err != nil || info.Mode()&0o004 != 0 {
+			return nil, errors.New("for all to read")
+		}
+		return refuse(f)
+	}
+	for _, mode := range []os.FileMode{0o644, 0o600} {
+		if err := os.Chmod(filepath.Join(dir, "a.key"), mode); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := hosts.Lookup("reg.test"); (err == nil) != (mode == 0o600) {
+			t.Errorf("with the mode %o: %v", mode, err)
+		}
+	}
 	for _, uri := range []string{"pkcs11:object=one", "pkcs11:object=another"} {
 		put("a.key", []byte(uri+"\n"))
 		host, err := hosts.Lookup("reg.test")

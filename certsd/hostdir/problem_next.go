@@ -65,6 +65,9 @@ func (p *Problem) Next() string {
 		}
 		return decrypt(key)
 	case PairUnusable:
+		if errors.As(p.Err, new(*elsewhereError)) {
+			return nextForDevice(p.Err)
+		}
 		if errors.Is(p.Err, ErrKeyType) {
 			return "make a key of one of these, and have a certificate issued for it"
 		}
@@ -174,6 +177,9 @@ func (p *Problem) Message() string {
 	}
 	if hint := hints[p.Code]; hint != "" {
 		text, _, _ = strings.Cut(text, hint)
+	}
+	if errors.As(p.Err, new(*elsewhereError)) {
+		text = strings.TrimSuffix(text, ": "+nextForDevice(p.Err))
 	}
 	return text
 }

@@ -79,7 +79,7 @@ func (r *run) matchDevice(f *File, id *certsd.Identity) {
 	if errors.As(err, &failed) {
 		r.find(Finding{
 			Severity: isWarning, Code: KeyDoesNotSign, Where: f.KeyFile,
-			Message: fmt.Sprintf("the %s did not sign: %v", failed.Device, failed.Err),
+			Message: fmt.Sprintf("the %s did not sign: %s", failed.Device, strings.TrimSuffix(failed.Err.Error(), ": "+failed.Next())),
 			Next:    cmp.Or(failed.Next(), "see that it is there and ready, and check again"),
 		})
 	}

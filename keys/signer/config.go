@@ -108,12 +108,8 @@ func keyFile(path string, data []byte) (*pkcs11uri.URI, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, errors.New("the URI has a PIN, and who can read the file cannot be told")
 	}
-	if err == nil && u.PinSource != "" {
-		// A file that is not there yet is told of when it is needed.
-		if err = private(u.PinSource, "the file of pin-source, "+u.PinSource+","); errors.Is(err, fs.ErrNotExist) {
-			err = nil
-		}
-	}
+	// The file of pin-source is looked at when it is read: it is not part of the
+	// directory, and may be put right meanwhile.
 	return u, err
 }
 

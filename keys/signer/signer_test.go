@@ -221,7 +221,7 @@ func TestKeyFilesThatAreRefused(t *testing.T) {
 	}{
 		"pin-value for all to see":      {"pkcs11:object=a?pin-value=" + pin, 0o644, 0o600, "a PIN is not taken from there: the key file can be read by everybody: chmod o= ", true},
 		"pin-source for all to see":     {"pkcs11:object=a?pin-source=" + pinFile, 0o604, 0o600, "the key file can be read by everybody", true},
-		"the file of pin-source, too":   {"pkcs11:object=a?pin-source=file:" + pinFile, 0o600, 0o644, "the file of pin-source, " + pinFile + ", can be read by everybody", true},
+		"the file of pin-source, too":   {"pkcs11:object=a?module-path=/dev/null&pin-source=file:" + pinFile, 0o600, 0o644, "the file of pin-source, " + pinFile + ", can be read by everybody", false},
 		"no helper is named":            {"pkcs11:object=a", 0o644, 0o600, `signer = ["certsd-pkcs11"]`, true},
 		"a PIN that only a group reads": {"pkcs11:object=a?pin-source=" + pinFile, 0o640, 0o640, "", false},
 		"no PIN":                        {"pkcs11:object=a", 0o644, 0o600, "", false},
@@ -234,7 +234,10 @@ func TestKeyFilesThatAreRefused(t *testing.T) {
 			if !tc.withoutASignerToo {
 				helpers.Command = []string{"nothing"}
 			}
-			_, err := helpers.Open(tok.file, []byte(tc.uri), tok.cert)
+			key, err := helpers.Open(tok.file, []byte(tc.uri), tok.cert)
+			if err == nil && strings.Contains(name, "file of pin-source") {
+				_, err = key.Sign(nil, make([]byte, 32), crypto.SHA256)
+			}
 			if (err == nil) != (tc.want == "") || err != nil && (!strings.Contains(err.Error(), tc.want) || strings.Contains(err.Error(), pin)) {
 				t.Errorf("got %v", err)
 			}

@@ -23,11 +23,11 @@ const maxKey = 16 << 10
 // Reasons for which a key is refused.
 var (
 	// ErrPassword tells that a key has a password. A daemon has nobody to ask.
-	ErrPassword = errors.New("the TPM key has a password, and there is nobody to ask for it: make one without, or take it away: tpm2_changeauth")
+	ErrPassword error = &nextError{errors.New("the TPM key has a password, and there is nobody to ask for it"), "make one without, or take it away: tpm2_changeauth"}
 	// ErrPolicy tells that a key may only be used under conditions.
-	ErrPolicy = errors.New("the TPM key may only be used by a policy, which is not done here: make a key that its empty password opens")
+	ErrPolicy error = &nextError{errors.New("the TPM key may only be used by a policy, which is not done here"), "make a key that its empty password opens"}
 	// ErrNotForSigning tells that a key is not one to sign with.
-	ErrNotForSigning = errors.New("the TPM key is not for signing: make one with the attributes sign and userwithauth, and not restricted")
+	ErrNotForSigning error = &nextError{errors.New("the TPM key is not for signing"), "make one with the attributes sign and userwithauth, and not restricted"}
 )
 
 // IsKey reports whether data is a PEM file with a key of a TPM.
