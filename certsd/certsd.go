@@ -47,8 +47,6 @@ type (
 	Endpoint = hostdir.Endpoint
 	// Identity is a client certificate with its key.
 	Identity = hostdir.Identity
-	// CA is one file of CA roots.
-	CA = hostdir.CA
 	// KeyOpener makes signers of keys that are no files: see [hostdir.KeyOpener].
 	KeyOpener = hostdir.KeyOpener
 	// KeyFile is a file that says where a key is.

@@ -126,7 +126,7 @@ type dialer struct {
 	tls *tls.Config
 	// cas are the CA roots of the endpoint: a proxy may be verified against
 	// them, too.
-	cas []CA
+	cas []hostdir.CA
 	// supply says which connections are needed.
 	supply supply.Supply
 }

@@ -76,7 +76,7 @@ func TestKeyOfAnUnsupportedType(t *testing.T) {
 	odd.SupportedSignatureAlgorithms = []tls.SignatureScheme{tls.PSSWithSHA256}
 	tr := newCertsDir(t).transport(t)
 	rt := tr.ForEndpoint(s.host, &Endpoint{
-		Scheme: "https", Host: s.host, Path: "/v2", CAs: []CA{{Certificates: []*x509.Certificate{serverCA.Cert}}},
+		Scheme: "https", Host: s.host, Path: "/v2", CAs: []hostdir.CA{{Certificates: []*x509.Certificate{serverCA.Cert}}},
 		Identities: []*Identity{{Name: "a.cert", Certificate: &odd}, {Name: "b.cert", Certificate: &pairOf("b").TLS}},
 	}, nil)
 	var reasons []string

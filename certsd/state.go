@@ -144,7 +144,7 @@ func (s *endpointState) connections(to target, id *Identity) *connections {
 
 // forStrangers returns the CA roots and the state for hosts the endpoint leads
 // to. Both change with the system's roots.
-func (s *endpointState) forStrangers(system *x509.CertPool, cas []CA) (*x509.CertPool, *endpointState) {
+func (s *endpointState) forStrangers(system *x509.CertPool, cas []hostdir.CA) (*x509.CertPool, *endpointState) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.strangers != nil && s.strangers.system == system {

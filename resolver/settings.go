@@ -61,7 +61,7 @@ func (s Settings) Hosts(key, list string) (*Hosts, error) {
 	if err != nil {
 		return nil, err // it names rotate_on
 	}
-	v1, err := ParseV1Policy(s.RegistryV1)
+	v1, err := parseV1Policy(s.RegistryV1)
 	if err != nil {
 		return nil, fmt.Errorf("registry_v1: %w", err)
 	}

@@ -31,8 +31,8 @@ const (
 	V1Always = hoststoml.V1Always
 )
 
-// ParseV1Policy reads a policy from a configuration.
-func ParseV1Policy(s string) (V1Policy, error) {
+// parseV1Policy reads a policy from a configuration.
+func parseV1Policy(s string) (V1Policy, error) {
 	switch p := V1Policy(s); p {
 	case "":
 		return V1Configured, nil

@@ -216,12 +216,12 @@ func (h *hints) would(ctx context.Context, server string, ping func() bool) bool
 // pings reports whether a registry says that it speaks v1.
 func (r *Resolver) pings(ctx context.Context, spec reference.Spec, rh docker.RegistryHost) bool {
 	a, err := r.ask(ctx, spec, rh, question{at: &url.URL{Path: "/v1/_ping"}, limit: 64 << 10})
-	return err == nil && AnswersPing(a.status, a.header, a.body)
+	return err == nil && answersPing(a.status, a.header, a.body)
 }
 
-// AnswersPing reports whether an answer to /v1/_ping is a registry's. A front
+// answersPing reports whether an answer to /v1/_ping is a registry's. A front
 // end has a page for every path.
-func AnswersPing(status int, header http.Header, body []byte) bool {
+func answersPing(status int, header http.Header, body []byte) bool {
 	if status != http.StatusOK {
 		return false
 	}

@@ -157,11 +157,11 @@ func TestDockerHubIsNeverAskedInV1(t *testing.T) {
 func TestRegistryV1PoliciesAreReadFromTheConfiguration(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]V1Policy{"": V1Configured, "never": V1Never, "configured": V1Configured, "always": V1Always} {
-		if got, err := ParseV1Policy(text); got != want || err != nil {
+		if got, err := parseV1Policy(text); got != want || err != nil {
 			t.Errorf("%q: %q %v", text, got, err)
 		}
 	}
-	if _, err := ParseV1Policy("sometimes"); err == nil || err.Error() != `"sometimes" is none of "never", "configured" and "always"` {
+	if _, err := parseV1Policy("sometimes"); err == nil || err.Error() != `"sometimes" is none of "never", "configured" and "always"` {
 		t.Errorf("got %v", err)
 	}
 }
