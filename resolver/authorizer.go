@@ -110,6 +110,16 @@ func (c credentials) name(host string) string {
 // nothing to add. After an error there is a new one: it asks for the
 // credentials, which may have been corrected, and for a token once more.
 func (a *authorizer) Authorize(ctx context.Context, req *http.Request) error {
+	err := a.authorize(ctx, req)
+	if err != nil && req.Body != nil {
+		// The request is not made, and whoever writes its body would wait for ever
+		// for somebody to read it: containerd's pusher leaves it open.
+		_ = req.Body.Close()
+	}
+	return err
+}
+
+func (a *authorizer) authorize(ctx context.Context, req *http.Request) error {
 	if !a.ours(req.URL) {
 		return a.strangers.authorize(ctx, req)
 	}

@@ -40,26 +40,29 @@ func newPusher(inner remotes.Pusher, ref, repository string) (*pusher, error) {
 // Push implements remotes.Pusher.
 func (p *pusher) Push(ctx context.Context, desc ocispec.Descriptor) (content.Writer, error) {
 	ctx, trail := p.begin(ctx)
+	ctx, cancel := context.WithCancel(ctx)
 	w, err := p.inner.Push(ctx, desc)
-	return p.writer(w, err, trail)
+	return p.writer(w, err, trail, cancel)
 }
 
 // Writer implements content.Ingester.
 func (p *pusher) Writer(ctx context.Context, opts ...content.WriterOpt) (content.Writer, error) {
 	ctx, trail := p.begin(ctx)
+	ctx, cancel := context.WithCancel(ctx)
 	w, err := p.inner.Writer(ctx, opts...)
-	return p.writer(w, err, trail)
+	return p.writer(w, err, trail, cancel)
 }
 
 func (p *pusher) begin(ctx context.Context) (context.Context, *certsd.Trail) {
 	return account(withAbsence(withoutCooldown(certsd.WithRepository(discreet.Context(ctx), p.repository))))
 }
 
-func (p *pusher) writer(w content.Writer, err error, trail *certsd.Trail) (content.Writer, error) {
+func (p *pusher) writer(w content.Writer, err error, trail *certsd.Trail, cancel context.CancelFunc) (content.Writer, error) {
 	if err != nil {
+		cancel()
 		return nil, p.explain(err, trail)
 	}
-	return &upload{Writer: w, pusher: p, trail: trail}, nil
+	return &upload{Writer: w, pusher: p, trail: trail, cancel: cancel}, nil
 }
 
 // explain leaves the answers alone that are none of failure, and those that
@@ -76,6 +79,15 @@ type upload struct {
 	content.Writer
 	pusher *pusher
 	trail  *certsd.Trail
+	// cancel ends the request.
+	cancel context.CancelFunc
+}
+
+// Close implements io.Closer. It ends the request, which would otherwise wait for
+// its body as long as the caller's context lives.
+func (u *upload) Close() error {
+	defer u.cancel()
+	return u.Writer.Close()
 }
 
 func (u *upload) Write(b []byte) (int, error) {

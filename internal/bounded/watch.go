@@ -59,19 +59,27 @@ func (c *clock) end() {
 // watchSending watches the body of a request: the time in which the transport
 // does not ask for more of it is the server's. That the body itself has nothing
 // to give is not the server's fault. The function returned ends it.
+//
+// The body ends with the request, whoever else forgets it. http.Transport waits
+// for a Read of it as long as that takes, also when the request was given up or
+// answered long ago: the other end of a pipe may be nobody's by then.
 func (w *watch) watchSending(req *http.Request) (end func()) {
 	if req.Body == nil || req.Body == http.NoBody {
 		return func() {}
 	}
 	c := w.clock("took nothing of what was sent to it", w.limit)
-	req.Body = &sending{req.Body, c}
+	wrap := func(body io.ReadCloser) io.ReadCloser {
+		context.AfterFunc(w.ctx, func() { _ = body.Close() })
+		return &sending{body, c, w.ctx}
+	}
+	req.Body = wrap(req.Body)
 	if get := req.GetBody; get != nil {
 		req.GetBody = func() (io.ReadCloser, error) {
 			body, err := get()
 			if err != nil {
 				return nil, err
 			}
-			return &sending{body, c}, nil
+			return wrap(body), nil
 		}
 	}
 	return c.end
@@ -81,11 +89,16 @@ func (w *watch) watchSending(req *http.Request) (end func()) {
 type sending struct {
 	io.ReadCloser
 	clock *clock
+	//nolint:containedctx // of the request, to tell why it ended
+	ctx context.Context
 }
 
 func (s *sending) Read(p []byte) (int, error) {
 	s.clock.pause()
 	n, err := s.ReadCloser.Read(p)
 	s.clock.start()
+	if err != nil && err != io.EOF && s.ctx.Err() != nil {
+		err = context.Cause(s.ctx) // http.Transport takes it for the cause of all
+	}
 	return n, err
 }
