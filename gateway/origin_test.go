@@ -6,8 +6,10 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/containerd/containerd/v2/pkg/labels"
 	"github.com/opencontainers/go-digest"
@@ -45,6 +47,25 @@ func TestAnotherPortIsAnotherRegistry(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestConversionOfAnotherPortIsNotWaitedFor: the same image by name, which one
+// server does not come to an end with.
+func TestConversionOfAnotherPortIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	stalled, sound := newArchive(t), newArchive(t)
+	stalled.add("library/app", "1")
+	sound.add("library/app", "1")
+	hold := make(chan struct{})
+	stalled.Fail(v1test.Failure{Path: regexp.MustCompile(`/layer$`), Wait: hold, Times: -1})
+	g := newGateway(t, func(o *Options) { o.Patience = time.Second }, stalled, sound)
+	path := "/v2/library/app/manifests/1?ns="
+	if got := g.do(t, http.MethodGet, path+stalled.Host); got.status != http.StatusTooManyRequests {
+		t.Errorf("got %d %s", got.status, got.body)
+	}
+	g.pull(t, sound.Host, "library/app", desc(t, g, path+sound.Host).String())
+	close(hold)
+	g.handler.flights.wait.Wait()
 }
 
 // TestAnotherSchemeIsAnotherRegistry: what came in plain HTTP is forgotten once

@@ -127,21 +127,25 @@ func TestClientsShareADownload(t *testing.T) {
 }
 
 // TestRequestsByOthersShareNothing: two gateways that lead to each other would
-// wait for each other's downloads.
+// wait for each other's downloads. Nor does another port of the host share one.
 func TestRequestsByOthersShareNothing(t *testing.T) {
 	t.Parallel()
 	b := newBlobServer(1 << 20)
 	more := b.pause()
-	u := newUpstream(t, b)
-	g := newGateway(t, nil, u)
-	for _, header := range [][]string{nil, {"Via", "1.1 other"}} {
-		resp := g.open(t, b.path(u), header...)
+	u, port := newUpstream(t, b), newUpstream(t, b)
+	g := newGateway(t, nil, u, port)
+	requests := []struct {
+		to     *upstream
+		header []string
+	}{{to: u}, {u, []string{"Via", "1.1 other"}}, {to: port}}
+	for _, r := range requests {
+		resp := g.open(t, b.path(r.to), r.header...)
 		defer resp.Body.Close()
 		_, err := io.ReadFull(resp.Body, make([]byte, 1000))
 		must(t, err)
 	}
-	if n := len(b.asked()); n != 2 {
-		t.Errorf("the registry was asked %d times, want once for each", n)
+	if n := len(b.asked()); n != len(requests) {
+		t.Errorf("the registries were asked %d times, want once for each", n)
 	}
 	close(more)
 }

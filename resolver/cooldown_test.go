@@ -190,6 +190,32 @@ func TestOutageConcernsTheEndpointAlone(t *testing.T) {
 	})
 }
 
+// TestOutageConcernsItsSchemeAlone: TLS and plain HTTP of one name are two
+// endpoints, and each may be a mirror.
+func TestOutageConcernsItsSchemeAlone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := newMirrored(t.Context(), 0)
+		m.mirror.err = errRefused
+		if !m.ask(m.mirrorRequest) || m.ask(m.mirrorRequest) {
+			t.Error("the mirror is not passed over")
+		}
+		guarded, _ := m.viaMirror.(*guarded)
+		var plain scripted
+		for _, others := range [][]string{{"https://mirror.test", "https://registry.test"}, {"https://registry.test"}} {
+			before := plain.asked
+			resp, err := guarded.dead.guard(&plain, "http://mirror.test", others).RoundTrip(httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://mirror.test/v2/", nil))
+			if err != nil || plain.asked != before+1 {
+				t.Fatalf("not asked in plain HTTP: %v", err)
+			}
+			_ = resp.Body.Close()
+		}
+		if m.ask(m.mirrorRequest) {
+			t.Error("the mirror is asked again because of another server")
+		}
+	})
+}
+
 func TestCooldownCanBeSwitchedOff(t *testing.T) {
 	t.Parallel()
 	m := newMirrored(t.Context(), -1)

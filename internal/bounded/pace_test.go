@@ -40,6 +40,7 @@ func TestRetryAfterIsWaitedFor(t *testing.T) {
 		{"now, again and again", []func(*http.Request) *http.Response{busy("0"), busy("0"), says(200, "")}, 200, 3, 750 * time.Millisecond},
 		{"nothing said", []func(*http.Request) *http.Response{busy(""), busy(""), says(200, "")}, 200, 3, 3 * time.Second},
 		{"nonsense", []func(*http.Request) *http.Response{busy("soon"), busy("-5"), says(200, "")}, 200, 3, 3 * time.Second},
+		{"more than a minute", []func(*http.Request) *http.Response{busy("61")}, 429, 1, 0},
 		{"an hour", []func(*http.Request) *http.Response{busy("3600")}, 429, 1, 0},
 		{"an age", []func(*http.Request) *http.Response{busy("99999999999999999999")}, 429, 8, 0},
 		{"for ever, nothing said", []func(*http.Request) *http.Response{busy("")}, 429, 5, 15 * time.Second},
@@ -139,6 +140,38 @@ func TestOthersWaitToo(t *testing.T) {
 		if early != 1 {
 			t.Errorf("%d requests while it was to be left alone", early)
 		}
+	})
+}
+
+// TestOnlyTheServerIsWaitedFor, and neither another port nor the other scheme of
+// its host.
+func TestOnlyTheServerIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		rt := &Transport{Next: roundTripper(func(req *http.Request) (*http.Response, error) {
+			if req.URL.Scheme == "https" && req.URL.Host == "reg.test" {
+				return busy("30")(req), nil
+			}
+			return says(200, "")(req), nil
+		})}
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			if _, _, err := get(t, rt, request(t, "", "/v2/app/manifests/1").WithContext(ctx)); !errors.Is(err, context.Canceled) {
+				t.Errorf("got %v", err)
+			}
+		})
+		synctest.Wait()
+		begun := time.Now()
+		for _, server := range []string{"https://reg.test:5000", "http://reg.test", "https://other.test"} {
+			req := request(t, "", "/v2/app/manifests/1")
+			req.URL.Scheme, req.URL.Host, _ = strings.Cut(server, "://")
+			if status, _, err := get(t, rt, req); status != 200 || err != nil || time.Since(begun) > 0 {
+				t.Errorf("%s: %d %v after %s", server, status, err, time.Since(begun))
+			}
+		}
+		cancel()
+		wg.Wait()
 	})
 }
 

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"os"
 	"os/signal"
 	"syscall"
 	"testing"
@@ -8,6 +9,11 @@ import (
 
 func TestHangupEndsNothing(t *testing.T) {
 	t.Cleanup(func() { signal.Reset(syscall.SIGHUP) })
+	// Below nohup it is ignored from the start.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
+	if signal.Ignored(syscall.SIGHUP) {
+		t.Fatal("SIGHUP is ignored whatever is done")
+	}
 	if IgnoreHangup(); !signal.Ignored(syscall.SIGHUP) {
 		t.Error("SIGHUP ends the process")
 	}

@@ -134,6 +134,16 @@ func TestDir(t *testing.T) {
 			t.Errorf("%s was read: %v", name, err)
 		}
 	}
+	// What was written is not there any more if somebody puts another in its place.
+	must(t, d.Replace("other", "file", []byte("mine")))
+	mine, err := d.Stat("other")
+	must(t, err)
+	must(t, d.arrived("other", mine))
+	must(t, os.Rename(dir+"/file", dir+"/other"))
+	if err := d.arrived("other", mine); err == nil || !strings.Contains(err.Error(), "was exchanged") {
+		t.Errorf("exchanged: %v", err)
+	}
+	must(t, os.Rename(dir+"/other", dir+"/file"))
 	// A name that has been exchanged leads the descriptor nowhere.
 	must(t, os.Rename(dir, dir+".away"))
 	other := below(t)
