@@ -97,7 +97,7 @@ SCENARIOS  = $(if $(ROOT),$(if $(strip $(MISSING)),,yes))
 RACE      := $(if $(shell command -v $${CC:-gcc} 2>/dev/null),-race)
 
 .DEFAULT_GOAL := help
-.PHONY: help build $(BINARIES) clients test unit cross integration missing stock lines bump outdated upstream lint fmt apidiff bench demo man install clean
+.PHONY: help build $(BINARIES) clients pictures test unit cross integration missing stock lines bump outdated upstream lint fmt apidiff bench demo man install clean
 
 help: ## explain the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1|\2/p' $(firstword $(MAKEFILE_LIST)) | column -t -s '|' 2>/dev/null || \
@@ -285,6 +285,14 @@ $(CYCLONEDX):
 # bin/clients has each under its name: bin/clients/kubelet, bin/clients/crictl.
 # A stock containerd with its ctr and its shim is in a directory of its own, to
 # be put into PATH: bin/stock/1.7 and bin/stock/2.3.
+pictures: bin/certsd ## draw the pictures of the documents anew, with recordings of a terminal
+	PATH="$(CURDIR)/bin:$$PATH" TMPDIR=/var/tmp sh docs/pictures/record.sh 'certsd demo' 'certsd demo' >docs/pictures/demo.txt
+	PATH="$(CURDIR)/bin:$$PATH" sh docs/pictures/record.sh 'certsd check, of a directory as people leave it' \
+		'certsd check --offline --root certs.d registry.example:5000' >docs/pictures/check.txt
+	@set -e; for text in docs/pictures/*.txt; do \
+		sed 1d $$text | $(GO) run ./internal/picture -title "$$(head -n 1 $$text)" >$${text%.txt}.svg; done
+	@cp .cache/screenshots/status.png docs/pictures/status.png 2>/dev/null || echo "the page's picture is made by its scenario, status-page"
+
 clients: $(addprefix $(TOOLS)/,$(CLIENTS)) ## build the clients and stock daemons that the scenarios use into .cache/bin
 	@mkdir -p bin/clients bin/stock/1.7 bin/stock/2.3
 	@for client in $(CLIENTS); do ln -sfn $(TOOLS)/$$client bin/clients/$${client%%-*}; done

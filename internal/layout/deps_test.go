@@ -87,6 +87,7 @@ var imports = map[string][]string{
 		"internal/bloblabels", "internal/checkedstore", "internal/jsonwords", "internal/safepath", "internal/wholefile",
 	},
 	"internal/pemfile":   {"internal/plainfile"},
+	"internal/picture":   {"internal/safetext"},
 	"internal/plainfile": nil,
 	"internal/progress":  {"internal/safetext"},
 	"internal/pull": {
