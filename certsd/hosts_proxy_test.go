@@ -21,6 +21,8 @@ import (
 type connectProxy struct {
 	*httptest.Server
 	auth string
+	// names are the addresses of hosts.
+	names map[string]string
 
 	mu sync.Mutex
 	// asked are the methods and the hosts of the requests, headers theirs.
@@ -61,7 +63,11 @@ func (p *connectProxy) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		w.WriteHeader(http.StatusProxyAuthRequired)
 		return
 	}
-	server, err := net.Dial("tcp", req.Host) //nolint:noctx // of no duration
+	address := req.Host
+	if known := p.names[address]; known != "" {
+		address = known
+	}
+	server, err := net.Dial("tcp", address) //nolint:noctx // of no duration
 	if err != nil {
 		w.WriteHeader(http.StatusBadGateway)
 		return

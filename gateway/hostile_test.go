@@ -167,6 +167,29 @@ func TestOtherUpstreamsAreRefusedWithoutTouchingTheNetwork(t *testing.T) {
 	}
 }
 
+// TestSuffixDirectoryMakesNothingAnUpstream, where it serves registries.
+func TestSuffixDirectoryMakesNothingAnUpstream(t *testing.T) {
+	lookups := countLookups(t)
+	u := newUpstream(t, nil)
+	g := newGateway(t, func(o *Options) { o.Hosts.SuffixDirectories = true }, u, suffixDir{u})
+	for _, ns := range []string{"registry.corp.test", "corp.test", "_.corp.test"} {
+		if a := g.do(t, http.MethodGet, "/v2/app/manifests/1?ns="+ns); a.status != http.StatusForbidden && a.status != http.StatusBadRequest {
+			t.Errorf("%s: %d %s", ns, a.status, a.body)
+		}
+	}
+	if n := lookups(); n != 0 {
+		t.Errorf("%d names were looked up", n)
+	}
+}
+
+type suffixDir struct{ *upstream }
+
+func (d suffixDir) dir(tb testing.TB, root string) {
+	tb.Helper()
+	must(tb, os.MkdirAll(filepath.Join(root, "_.corp.test"), 0o755))
+	must(tb, d.servers.Write(filepath.Join(root, "_.corp.test"), "ca"))
+}
+
 type defaultDir struct{ *upstream }
 
 func (d defaultDir) dir(tb testing.TB, root string) {

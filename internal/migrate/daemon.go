@@ -184,7 +184,7 @@ func (r daemonReader) rest(j daemonJSON) {
 			`max_concurrent_downloads = %d below [plugins."io.containerd.transfer.v1.local"], or …v1.certsd`, *j.MaxConcurrentDownloads)
 	}
 	if j.Proxies.HTTP+j.Proxies.HTTPS != "" {
-		r.notes.add(Lost, r.at("proxies"), "belongs into the environment of containerd: HTTP_PROXY, HTTPS_PROXY, NO_PROXY")
+		r.notes.add(Lost, r.at("proxies"), "belongs into the environment of containerd: HTTP_PROXY, HTTPS_PROXY, NO_PROXY; with certsd also into hosts.toml, as proxy")
 	}
 }
 
