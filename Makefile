@@ -167,7 +167,7 @@ lines: missing units-$(NEWEST) $(if $(SCENARIOS),$(addprefix core-,$(if $(CONTAI
 # The unit tests of what meets containerd are run with the root module's pins, which are
 # those of the oldest line, and here with each other line's.
 units-%:
-	$(GO) -C cmd/containerd/$* test $(MODULE)/imageservice $(MODULE)/plugin
+	$(GO) -C cmd/containerd/$* test $(MODULE)/imageservice $(MODULE)/plugin $(MODULE)/resolver
 
 core-%: units-%
 	$(MAKE) -f $(firstword $(MAKEFILE_LIST)) build CONTAINERD=$*

@@ -262,9 +262,10 @@ func TestCodingsOfLargeBlobs(t *testing.T) {
 						o := resolver.Options{Hosts: newHosts(t, root)}
 						desc := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayerGzip, Digest: digest.FromBytes(content), Size: int64(len(content))}
 						fetched, err := readAll(t, newFetcher(t, o, r.Host+"/app:1"), desc)
-						// What looks like a layer in gzip is taken for one: it fails by its digest.
+						// What looks like a layer in gzip is taken for one: it fails by its
+						// digest, and with containerd 2.3 and later by its size before that.
 						guessed := packed && name == "noise"
-						if err != nil || bytes.Equal(fetched, content) == (guessed && !length) {
+						if got := err == nil && bytes.Equal(fetched, content); got == (guessed && !length) {
 							t.Errorf("fetched %d bytes of %d: %v", len(fetched), len(content), err)
 						}
 						resp, err := resolver.New(o).Open(t.Context(), r.Host+"/app", http.MethodGet, nil, "blobs", desc.Digest.String())
