@@ -120,6 +120,14 @@ func TestForeignStateIsRefused(t *testing.T) {
 			if !errors.As(err, &foreign) || foreign.Path != path || !strings.Contains(foreign.Reason, "ch") {
 				t.Errorf("got %v, want a word about %s", err, path)
 			}
+			// The store refuses it before: the secret does, too.
+			s, err := OpenSecret(dir)
+			if name == "labels" || name == "the secret" { // which root has put there
+				must(t, err)
+				must(t, s.Close())
+			} else if !errors.As(err, &foreign) || foreign.Path != path {
+				t.Errorf("the secret is used, %v, want a word about %s", err, path)
+			}
 		})
 	}
 }

@@ -200,6 +200,9 @@ func TestOutageConcernsItsSchemeAlone(t *testing.T) {
 		if !m.ask(m.mirrorRequest) || m.ask(m.mirrorRequest) {
 			t.Error("the mirror is not passed over")
 		}
+		if !m.ask(httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://mirror.test/v2/", nil)) {
+			t.Error("the mirror's name in plain HTTP is passed over, too")
+		}
 		guarded, _ := m.viaMirror.(*guarded)
 		var plain scripted
 		for _, others := range [][]string{{"https://mirror.test", "https://registry.test"}, {"https://registry.test"}} {
