@@ -24,7 +24,7 @@ const (
 	maxText = 500
 	// maxLooks bounds how many registries are looked up for each reader. Where there
 	// are more, those come first that were not looked at for longest.
-	maxLooks = 250
+	maxLooks = 100
 )
 
 // State is what is kept. Use [New].

@@ -131,7 +131,7 @@ func (e *expiries) current() []*certsd.Host {
 // maxLooks bounds how many hosts are looked up for one look at the metrics, each
 // with a stat of each of its files. Where there are more, it is the turn of those that
 // were not looked at for longest.
-const maxLooks = 250
+const maxLooks = 100
 
 // due are the hosts, and those of them whose turn it is.
 func (e *expiries) due() (known map[hostKey]*certsd.Host, due map[hostKey]bool) {
