@@ -81,6 +81,7 @@ stage_certsd() {
 
     common
     into 644 /usr/share/certsd/alerts.yaml docs/alerts.yaml
+    into 644 /usr/share/certsd/grafana.json docs/grafana.json
     into 644 "$doc/README.md" README.md
     for text in docs/*.md; do
         into 644 "$doc/$text" "$text"
