@@ -77,6 +77,18 @@ func TestRPM(t *testing.T) {
 // rpm/rpmlint.toml, with the reason.
 func TestRPMLint(t *testing.T) {
 	t.Parallel()
-	out := output(t, "rpmlint", append([]string{"-c", "rpm/rpmlint.toml"}, packages(t, "a", "*.x86_64.rpm")...)...)
+	built(t)
+	// It unpacks by cpio, and nfpm's names begin with a slash: without the option
+	// they would be unpacked over this machine's own files.
+	dir := t.TempDir()
+	called := filepath.Join(dir, "called")
+	cpio := "#!/bin/sh\necho \"$@\" >>" + called + "\nexec /usr/bin/cpio --no-absolute-filenames \"$@\"\n"
+	if err := os.WriteFile(filepath.Join(dir, "cpio"), []byte(cpio), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	out := output(t, "env", append([]string{"PATH=" + dir + ":" + os.Getenv("PATH"), "rpmlint", "-c", "rpm/rpmlint.toml"}, packages(t, "a", "*.x86_64.rpm")...)...)
 	expect(t, "rpmlint", out, " 0 errors, 0 warnings")
+	if _, err := os.Stat(called); err != nil {
+		t.Errorf("rpmlint unpacks by something else than this test's cpio: %v", err)
+	}
 }
