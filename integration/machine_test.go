@@ -59,7 +59,7 @@ func setUpMachine(dir string) error {
 			return fmt.Errorf("mounting %s on %s: %w", m.source, m.target, err)
 		}
 	}
-	for _, old := range []string{"/etc/containerd", "/etc/docker"} {
+	for _, old := range []string{"/etc/containerd", "/etc/docker", "/etc/certsd"} {
 		if err := os.RemoveAll(old); err != nil {
 			return err
 		}
