@@ -124,11 +124,11 @@ func TestSuffixOfAMirror(t *testing.T) {
 	}
 	var got []string
 	for _, e := range host.Endpoints {
-		names := ""
+		var names []string
 		for _, id := range e.Identities {
-			names += id.Name
+			names = append(names, id.Name)
 		}
-		got = append(got, e.Host+" "+names)
+		got = append(got, e.Host+" "+strings.Join(names, "+"))
 	}
 	if want := "m.two.test beta.cert,m.three.test ,r.one.test alpha.cert"; strings.Join(got, ",") != want {
 		t.Errorf("got %q", got)
