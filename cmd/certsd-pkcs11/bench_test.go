@@ -32,7 +32,7 @@ func BenchmarkHandshakeWithAToken(b *testing.B) {
 				}
 			}
 			bare := &key{module: tok.module, pin: pin, uri: &pkcs11uri.URI{Object: "k"}}
-			defer bare.close() //nolint:errcheck // it is over
+			defer bare.close()
 			digest := make([]byte, crypto.SHA256.Size())
 			_, _ = rand.Read(digest)
 			var opts crypto.SignerOpts = crypto.SHA256
