@@ -27,7 +27,7 @@ HELM_VERSION        := v4.3.1
 # Kubernetes is made of.
 AXE_VERSION         := 4.14.1
 AXE_SHA256          := e6b0ce02b84d892e2e33e403485e7f3d6c29e2be6df65daf44d89ba564139745
-BROWSE_VERSION      := $(shell cat integration/testdata/browse/*.go integration/testdata/browse/go.* | sha256sum | cut -c1-12)
+BROWSE_VERSION      := $(shell cat $(wildcard integration/testdata/browse/*.go integration/testdata/browse/go.*) </dev/null | sha256sum | cut -c1-12)
 BUILDKIT_VERSION    := v0.34.2
 CONFORMANCE_VERSION := v0.0.0-20260831232431-97274622c111
 CONTAINERD1_VERSION := v1.7.35

@@ -72,7 +72,7 @@ func TestPush(t *testing.T) {
 		"an upload that is not taken back": {
 			uploads: &uploads{begin: 202, end: 405},
 			want: []string{
-				"warning upload-left REG: it let an upload begin and did not take it back: unexpected status from DELETE request to https://REG/v2/team/app/blobs/uploads/session%2F1 405 Method Not Allowed -> nothing: the upload is empty, and the registry removes it some time",
+				"warning upload-left REG: it let an upload begin and did not take it back: unexpected status from DELETE request to https://REG/v2/team/app/blobs/uploads/session/1 405 Method Not Allowed -> nothing: the upload is empty, and the registry removes it some time",
 				"works: a push would work, with alpha.cert",
 			},
 			asked: []string{begun + " alpha", ended + " alpha"},
