@@ -56,7 +56,7 @@ func TestInstallBuildsNothing(t *testing.T) {
 	if out, err := made(t, dir, nil, "install", "DESTDIR="+dest); err == nil || !strings.Contains(out, "no bin/containerd: run make build first\n") {
 		t.Errorf("without bin: %v\n%s", err, out)
 	}
-	for _, name := range []string{"containerd", "ctr", "containerd-shim-runc-v2", "certsd"} {
+	for _, name := range []string{"containerd", "ctr", "containerd-shim-runc-v2", "certsd", "certsd-pkcs11"} {
 		program(t, filepath.Join(dir, "bin", name), "echo $*")
 	}
 	if out, err := made(t, dir, nil, "install", "DESTDIR="+dest); err != nil {
