@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -81,9 +82,9 @@ func TestAWeekOfPullsWithPairsOfAnHour(t *testing.T) {
 		go func() { served <- server.ServeTLS(listener, "", "") }()
 		tr := &Transport{Hosts: &Hosts{Roots: Roots{string(root)}}, connect: listener.dial}
 
-		pulls := 0
+		var pulls atomic.Int64
 		pull := func(path string) {
-			pulls++
+			n := pulls.Add(1)
 			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Hour)
 			defer cancel()
 			req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://registry.test"+path, nil)
@@ -92,12 +93,12 @@ func TestAWeekOfPullsWithPairsOfAnHour(t *testing.T) {
 			}
 			resp, err := tr.RoundTrip(req)
 			if err != nil {
-				t.Fatalf("pull %d: %v", pulls, err)
+				t.Fatalf("pull %d: %v", n, err)
 			}
 			body, err := io.ReadAll(resp.Body)
 			_ = resp.Body.Close()
 			if err != nil || resp.StatusCode != http.StatusOK || string(body) != "firstsecond" {
-				t.Fatalf("pull %d: %d %q %v", pulls, resp.StatusCode, body, err)
+				t.Fatalf("pull %d: %d %q %v", n, resp.StatusCode, body, err)
 			}
 		}
 		h := &hourly{t: t, ca: clients, dir: dir}
@@ -121,8 +122,8 @@ func TestAWeekOfPullsWithPairsOfAnHour(t *testing.T) {
 				<-long
 			}
 		}
-		if pulls < 7*24*2*3 {
-			t.Errorf("%d pulls in a week", pulls)
+		if n := pulls.Load(); n < 7*24*2*3 {
+			t.Errorf("%d pulls in a week", n)
 		}
 		if h.n < 7*24*2 {
 			t.Errorf("%d pairs in a week", h.n)
