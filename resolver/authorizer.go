@@ -128,7 +128,7 @@ func (a *authorizer) authorize(ctx context.Context, req *http.Request) error {
 	if s == nil {
 		return nil
 	}
-	return s.authorize(ctx, req, func() { a.forget(identity, s) })
+	return s.authorize(ctx, req, func() bool { return a.forget(identity, s) })
 }
 
 // AddResponses implements docker.Authorizer. A token that is answered 401 is
@@ -142,7 +142,7 @@ func (a *authorizer) AddResponses(ctx context.Context, responses []*http.Respons
 	}
 	identity := a.preferred(last.Request)
 	if s := a.challenged(identity); s != nil {
-		if again, err := s.refused(responses, func() { a.forget(identity, s) }); again || err != nil {
+		if again, err := s.refused(responses, func() bool { return a.forget(identity, s) }); again || err != nil {
 			return err
 		}
 	}
@@ -153,6 +153,9 @@ func (a *authorizer) AddResponses(ctx context.Context, responses []*http.Respons
 		a.byIdentity[identity] = s
 	}
 	a.mu.Unlock()
+	if ok && last.Request.Header.Get("Authorization") != "" {
+		return nil // replaced meanwhile by a request that was refused with this one
+	}
 	return s.inner.AddResponses(ctx, responses)
 }
 
@@ -163,10 +166,13 @@ func (a *authorizer) challenged(identity *certsd.Identity) *shared {
 	return a.byIdentity[identity]
 }
 
-func (a *authorizer) forget(identity *certsd.Identity, s *shared) {
+// forget reports whether it was there to be forgotten.
+func (a *authorizer) forget(identity *certsd.Identity, s *shared) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.byIdentity[identity] == s {
-		delete(a.byIdentity, identity)
+	if a.byIdentity[identity] != s {
+		return false
 	}
+	delete(a.byIdentity, identity)
+	return true
 }

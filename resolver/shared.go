@@ -34,7 +34,7 @@ func newShared(inner docker.Authorizer) *shared {
 
 // authorize adds a token, or a password, to a request. After an error nobody is to
 // begin with it any more: forget is called before others have their turn.
-func (s *shared) authorize(ctx context.Context, req *http.Request, forget func()) error {
+func (s *shared) authorize(ctx context.Context, req *http.Request, forget func() bool) error {
 	select {
 	case s.turn <- struct{}{}:
 	case <-ctx.Done():
@@ -60,8 +60,9 @@ func (s *shared) authorize(ctx context.Context, req *http.Request, forget func()
 
 // refused looks at what the last answer, a 401, was given for. What came from here
 // is forgotten, by forget, the first time, and the end of it the second. What did
-// not has been replaced by now: the request is to be made again.
-func (s *shared) refused(responses []*http.Response, forget func()) (again bool, err error) {
+// not has been replaced by now, as has what somebody else forgets at the same time:
+// the request is to be made again.
+func (s *shared) refused(responses []*http.Response, forget func() bool) (again bool, err error) {
 	last := responses[len(responses)-1].Request
 	authorization := last.Header.Get("Authorization")
 	switch {
@@ -72,8 +73,7 @@ func (s *shared) refused(responses []*http.Response, forget func()) (again bool,
 	case challenges(responses) > 1:
 		return false, fmt.Errorf("%s refuses what it asked for: %w", last.URL.Host, errdefs.ErrNotImplemented)
 	}
-	forget()
-	return false, nil
+	return !forget(), nil
 }
 
 // challenges counts the answers of 401 by the server of the last.

@@ -42,7 +42,7 @@ func (s *strangers) authorize(ctx context.Context, req *http.Request) error {
 		return nil
 	}
 	req.Header.Del("Authorization")
-	if err := a.authorize(ctx, req, func() { s.forget(req.URL, a) }); err != nil {
+	if err := a.authorize(ctx, req, func() bool { return s.forget(req.URL, a) }); err != nil {
 		return fmt.Errorf("token of %s, where a redirect leads: %w", req.URL.Host, err)
 	}
 	if strings.HasPrefix(req.Header.Get("Authorization"), "Bearer ") {
@@ -57,12 +57,15 @@ func (s *strangers) challenged(target *url.URL) *shared {
 	return s.byOrigin[originText(target)]
 }
 
-func (s *strangers) forget(target *url.URL, a *shared) {
+// forget reports whether it was there to be forgotten.
+func (s *strangers) forget(target *url.URL, a *shared) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.byOrigin[originText(target)] == a {
-		delete(s.byOrigin, originText(target))
+	if s.byOrigin[originText(target)] != a {
+		return false
 	}
+	delete(s.byOrigin, originText(target))
+	return true
 }
 
 // addResponses takes the challenge of the target of a redirect, as authorizer does
@@ -72,7 +75,7 @@ func (s *strangers) addResponses(ctx context.Context, responses []*http.Response
 	last := responses[len(responses)-1]
 	target := last.Request.URL
 	if a := s.challenged(target); a != nil {
-		if again, err := a.refused(responses, func() { s.forget(target, a) }); again || err != nil {
+		if again, err := a.refused(responses, func() bool { return s.forget(target, a) }); again || err != nil {
 			return err
 		}
 	}
@@ -94,6 +97,9 @@ func (s *strangers) addResponses(ctx context.Context, responses []*http.Response
 		s.byOrigin[originText(target)] = a
 	}
 	s.mu.Unlock()
+	if seen && a != nil && last.Request.Header.Get("Authorization") != "" {
+		return nil // replaced meanwhile, as in authorizer
+	}
 	if a == nil && realm != nil && realm.Scheme == "http" && target.Scheme == "https" {
 		return refusedRealm(ctx, last, realm)
 	}
