@@ -268,3 +268,37 @@ func TestDryRunEstimatesWhatIsConverted(t *testing.T) {
 		})
 	}
 }
+
+// TestDamagedBlobOfACacheIsFetchedAgain: what an earlier copy left is read before
+// it is relied on.
+func TestDamagedBlobOfACacheIsFetchedAgain(t *testing.T) {
+	t.Parallel()
+	target := newRegistry(t)
+	c, a := converting(t, target)
+	c.Cache.Keep, c.Tags = true, 1
+	copied(t, c, imagecopy.Request{Source: a.Host + "/app", Target: target.Host + "/app", AllTags: true})
+	asked := 0
+	a.layers(&asked)
+	damaged := 0
+	for _, file := range cached(t, c) {
+		if !strings.Contains(file, "/blobs/sha256/") {
+			continue
+		}
+		content, err := os.ReadFile(file)
+		ok(t, err)
+		content[len(content)/2] ^= 1
+		ok(t, os.Chmod(file, 0o600))
+		ok(t, os.WriteFile(file, content, 0o600))
+		damaged++
+	}
+	if damaged == 0 {
+		t.Fatal("nothing is in the cache")
+	}
+	copied(t, c, imagecopy.Request{Source: a.Host + "/app", Target: target.Host + "/again", AllTags: true})
+	for _, tag := range []string{"1", "2", "3"} {
+		ok(t, target.whole("again", tag))
+	}
+	if n := a.layers(&asked); n != 4 {
+		t.Errorf("%d layers were fetched again, want 4", n)
+	}
+}
