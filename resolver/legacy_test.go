@@ -248,6 +248,32 @@ func TestWhereV1WasNotAsked(t *testing.T) {
 	}
 }
 
+// TestWhoSpeaksV1IsKnownByPort: what one port of a host answers says nothing of
+// another.
+func TestWhoSpeaksV1IsKnownByPort(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	a := newArchive(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadRequest) })
+	a.dir(t, root)
+	b := newRegistry(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/v1/_ping" {
+			w.WriteHeader(http.StatusForbidden)
+			return
+		}
+		w.WriteHeader(http.StatusBadRequest)
+	}))
+	b.Dir(t, root)
+	res := resolver.New(resolver.Options{Hosts: newHosts(t, root), Store: newStore(t)})
+	for range 2 {
+		for host, speaks := range map[string]bool{a.Host: true, b.Host: false} {
+			_, _, err := res.Resolve(t.Context(), host+"/other:1")
+			if err == nil || strings.Contains(err.Error(), "answers /v1/_ping") != speaks {
+				t.Errorf("%s, which speaks v1 %t: %v", host, speaks, err)
+			}
+		}
+	}
+}
+
 func TestPullFromRegistryV1BehindCertificates(t *testing.T) {
 	t.Parallel()
 	a := newArchive(t, nil, "bravo")
