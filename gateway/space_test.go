@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"io"
 	"math/rand/v2"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+	"github.com/ulikunitz/xz"
 
 	"github.com/certsd/containerd-certsd/v1compat/v1test"
 )
@@ -42,20 +44,39 @@ func TestConversionThatDoesNotFit(t *testing.T) {
 	t.Parallel()
 	a := newArchive(t)
 	a.Add("library/large", "1", noise(40<<10), noise(200<<10), noise(40<<10))
+	// Of xz the plain layer is stored: a hundred times what comes.
+	a.Add("library/bomb", "1", v1test.Layer{Data: xzOfZeros(t, 8<<20)})
 	a.add("library/small", "1")
 	g := newGateway(t, nil, a)
 	g.store.limit = 100 << 10
-	for range 2 {
-		got := g.do(t, http.MethodGet, "/v2/library/large/manifests/1?ns="+a.Host)
+	for _, name := range []string{"large", "bomb", "large", "bomb"} {
+		got := g.do(t, http.MethodGet, "/v2/library/"+name+"/manifests/1?ns="+a.Host)
 		if got.status != http.StatusInsufficientStorage || !strings.Contains(string(got.body), "raise store_size") {
-			t.Errorf("got %d %s", got.status, got.body)
+			t.Errorf("%s: got %d %s", name, got.status, got.body)
 		}
 		g.handler.flights.wait.Wait()
 		if size := g.onDisk(t); size != 0 {
-			t.Errorf("%d bytes are left", size)
+			t.Errorf("%s: %d bytes are left", name, size)
 		}
 	}
 	g.pull(t, a.Host, "library/small", "1")
+}
+
+// xzOfZeros is a layer in xz that is all zeros when it is unpacked.
+func xzOfZeros(t *testing.T, size int) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w, err := xz.NewWriter(&b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write(make([]byte, size)); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
 }
 
 // TestRoomIsMadeForAConversion by what nobody has asked for in a while: the limit
