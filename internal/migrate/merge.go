@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/certsd/containerd-certsd/internal/safetext"
 	"github.com/certsd/containerd-certsd/internal/tomlpos"
 )
 
@@ -263,10 +264,11 @@ func endLine(text string) string {
 	return text
 }
 
-// shown is an address without what may be a secret.
+// shown is an address without what may be a secret, and without its scheme then.
 func shown(address string) string {
-	if i := strings.LastIndexByte(address, '@'); i >= 0 {
-		return "…" + address[i:]
+	safe := safetext.Address(address)
+	if _, host, found := strings.Cut(safe, "…@"); found {
+		return "…@" + host
 	}
-	return address
+	return safe
 }

@@ -1,6 +1,7 @@
 package safetext
 
 import (
+	"cmp"
 	"net/url"
 	"regexp"
 	"strings"
@@ -17,10 +18,12 @@ func Origin(u *url.URL) string {
 	return Line((&url.URL{Scheme: u.Scheme, Host: u.Host}).String(), MaxURL)
 }
 
-// An address with a user, and perhaps a password.
+// An address with a user, and perhaps a password. Where none ends before the first
+// slash, what has a colon there may be a user whose password has the slash.
 var (
-	withUser   = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9+.-]*://)?[^/?#]*@`)
-	userInText = regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*://)?[^\s"'/?#]+@`)
+	withUser   = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9+.-]*://)?(?:[^/?#]*@|[^/?#:]*:/?[^/].*@)`)
+	userInText = regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*://)(?:[^\s"'/?#]*@|[^\s"'/?#:]*:[^\s"']*@)|[^\s"'/?#]+@`)
+	proxy      = regexp.MustCompile(`^(?:([A-Za-z][A-Za-z0-9+.-]*)://)?(?:.*@)?([^/?#]*)`)
 )
 
 // Address is what somebody wrote for an address, without user and password.
@@ -29,6 +32,13 @@ func Address(address string) string { return withUser.ReplaceAllString(address, 
 // Addresses is a text without the users and passwords of addresses in it, of which
 // nobody knows where they begin and end.
 func Addresses(text string) string { return userInText.ReplaceAllString(text, "${1}…@") }
+
+// Proxy is scheme and host of what somebody wrote for the address of a proxy, http
+// without a scheme.
+func Proxy(address string) string {
+	parts := proxy.FindStringSubmatch(address)
+	return Line(cmp.Or(parts[1], "http")+"://"+parts[2], MaxURL)
+}
 
 // urls finds URLs, and paths with a query.
 var urls = regexp.MustCompile(`(?:https?://|/)[^\s"'<>\x60]*`)

@@ -209,7 +209,7 @@ func proxies(getenv func(string) string) map[string]string {
 		case name == "NO_PROXY":
 			set[name] = safetext.Line(value, maxText)
 		default:
-			set[name] = withoutUser(value)
+			set[name] = safetext.Proxy(value)
 		}
 	}
 	return set
@@ -223,17 +223,4 @@ func ProxyOf(ep *certsd.Endpoint) string {
 		return ""
 	}
 	return safetext.Origin(u)
-}
-
-// withoutUser is the address of a proxy as people write it: with or without a scheme.
-func withoutUser(address string) string {
-	scheme, rest, found := strings.Cut(address, "://")
-	if !found {
-		scheme, rest = "http", address
-	}
-	rest, _, _ = strings.Cut(rest, "/")
-	if i := strings.LastIndex(rest, "@"); i >= 0 {
-		rest = rest[i+1:]
-	}
-	return safetext.Line(scheme+"://"+rest, maxText)
 }
