@@ -25,15 +25,14 @@ func BenchmarkHandshakeWithATPM(b *testing.B) {
 			tpm := tpmtest.Start(b)
 			devices := &keys.Devices{TPM: tpmkey.TPM{TCTI: tpm.TCTI}}
 			file, device := newRig(b, devices.Open), newRig(b, devices.Open)
-			file.accepts, device.accepts = "alpha", "alpha"
-			if err := file.clients.Client("alpha").Write(file.dir, "alpha"); err != nil {
+			if err := file.Clients.Client("alpha").Write(file.Dir, "alpha"); err != nil {
 				b.Fatal(err)
 			}
 			device.tpmPair(b, tpm, "alpha", o)
 			connect := func(r *rig) func() {
 				return func() {
 					r.CloseIdleConnections()
-					if status, _, err := r.get(b, "/v2/"); err != nil || status != http.StatusOK {
+					if status, err := r.Get(b, "/v2/"); err != nil || status != http.StatusOK {
 						b.Fatal(status, err)
 					}
 				}

@@ -19,11 +19,10 @@ func BenchmarkHandshakeWithAToken(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			tok := newToken(b)
 			file, device := newServer(b, "nothing"), newServer(b, os.Args[0])
-			if err := file.clients.Client("alpha").Write(file.dir, "alpha"); err != nil {
+			if err := file.Clients.Client("alpha").Write(file.Dir, "alpha"); err != nil {
 				b.Fatal(err)
 			}
-			device.write(b, "alpha.cert", device.clients.Certify("alpha", tok.key("k", kind)), 0o600)
-			device.write(b, "alpha.key", []byte(tok.uri("k")), 0o600)
+			device.tokenPair(b, tok, "k", kind)
 			connect := func(s *server) func() {
 				return func() {
 					if err := s.get(b); err != nil {

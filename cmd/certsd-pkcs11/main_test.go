@@ -8,10 +8,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
-	"log"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,8 +18,8 @@ import (
 	"testing"
 
 	"github.com/certsd/containerd-certsd/certsd"
-	"github.com/certsd/containerd-certsd/internal/certtest"
 	"github.com/certsd/containerd-certsd/internal/citest"
+	"github.com/certsd/containerd-certsd/internal/keytest"
 	"github.com/certsd/containerd-certsd/keys"
 	"github.com/certsd/containerd-certsd/keys/pkcs11uri"
 )
@@ -110,60 +106,39 @@ func (tok *token) uri(label string) string {
 
 // server accepts any client of a CA.
 type server struct {
-	*certsd.Transport
-	devices  *keys.Devices
-	dir, url string
-	clients  *certtest.CA
-	seen     []string
+	*keytest.Server
+	devices *keys.Devices
 }
 
 func newServer(t testing.TB, command ...string) *server {
 	t.Helper()
-	clients, servers := certtest.NewCA("clients"), certtest.NewCA("servers")
-	s := &server{clients: clients, devices: keys.New(command)}
-	h := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
-		s.seen = append(s.seen, req.TLS.PeerCertificates[0].Subject.CommonName)
-	}))
-	// Each connection is to need a signature.
-	h.TLS = &tls.Config{SessionTicketsDisabled: true, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: clients.Pool(), Certificates: []tls.Certificate{servers.Server("127.0.0.1").TLS}}
-	h.Config.ErrorLog = log.New(io.Discard, "", 0)
-	h.StartTLS()
-	t.Cleanup(h.Close)
-	root := t.TempDir()
-	s.url = h.URL
-	s.dir = filepath.Join(root, strings.TrimPrefix(h.URL, "https://"))
-	if err := errors.Join(os.Mkdir(s.dir, 0o700), servers.Write(s.dir, "ca")); err != nil {
-		t.Fatal(err)
-	}
-	s.Transport = &certsd.Transport{Hosts: &certsd.Hosts{Roots: certsd.Roots{root}, Keys: s.devices.Open}}
+	devices := keys.New(command)
+	s := &server{keytest.NewServer(t, &certsd.Hosts{Keys: devices.Open}), devices}
 	t.Cleanup(func() {
 		s.CloseIdleConnections()
-		_ = s.devices.Close()
+		_ = devices.Close()
 	})
 	return s
 }
 
-func (s *server) write(t testing.TB, name string, data []byte, mode os.FileMode) {
+// pair writes a certificate, and the URI of its key.
+func (s *server) pair(t testing.TB, certificate []byte, uri string) {
 	t.Helper()
-	path := filepath.Join(s.dir, name)
-	if err := errors.Join(os.WriteFile(path, data, mode), os.Chmod(path, mode)); err != nil {
-		t.Fatal(err)
-	}
+	s.Write(t, "alpha.cert", certificate)
+	s.Write(t, "alpha.key", []byte(uri))
+}
+
+// tokenPair makes a key in a token and writes the pair for it.
+func (s *server) tokenPair(t testing.TB, tok *token, label, kind string) {
+	t.Helper()
+	s.pair(t, s.Clients.Certify("alpha", tok.key(label, kind)), tok.uri(label))
 }
 
 // get makes a request on a connection of its own.
 func (s *server) get(t testing.TB) error {
 	t.Helper()
 	s.CloseIdleConnections()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+"/v2/", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp, err := s.RoundTrip(req)
-	if err == nil {
-		_, _ = io.Copy(io.Discard, resp.Body)
-		_ = resp.Body.Close()
-	}
+	_, err := s.Get(t, "/v2/")
 	return err
 }
 
@@ -198,16 +173,14 @@ func TestKeysInAToken(t *testing.T) {
 		for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 			s := newServer(t, os.Args[0])
 			label := strings.NewReplacer(":", "", " ", "").Replace(kind) + strconv.Itoa(int(version))
-			public := tok.key(label, kind)
-			s.write(t, "alpha.cert", s.clients.Certify("alpha", public), 0o600)
-			s.write(t, "alpha.key", []byte(tok.uri(label)), 0o600)
+			s.tokenPair(t, tok, label, kind)
 			for range 3 {
 				if err := s.get(t); err != nil {
 					t.Fatalf("%s: %v", kind, err)
 				}
 			}
-			if !slices.Equal(s.seen, []string{"alpha", "alpha", "alpha"}) {
-				t.Errorf("%s: seen were %v", kind, s.seen)
+			if !slices.Equal(s.Seen(), []string{"alpha", "alpha", "alpha"}) {
+				t.Errorf("%s: seen were %v", kind, s.Seen())
 			}
 			pids := helpers(t)
 			if len(pids) != 1 {
@@ -226,9 +199,8 @@ func TestKeysInAToken(t *testing.T) {
 func TestHelperIsStartedAgain(t *testing.T) {
 	tok := newToken(t)
 	s := newServer(t, os.Args[0])
-	s.write(t, "alpha.cert", s.clients.Certify("alpha", tok.key("k", "EC:prime256v1")), 0o600)
-	s.write(t, "alpha.key", []byte(tok.uri("k")), 0o600)
-	if _, err := s.Hosts.Lookup(filepath.Base(s.dir)); err != nil {
+	s.tokenPair(t, tok, "k", "EC:prime256v1")
+	if _, err := s.Hosts.Lookup(filepath.Base(s.Dir)); err != nil {
 		t.Fatal(err)
 	}
 	if pids := helpers(t); len(pids) > 0 {
@@ -256,8 +228,7 @@ func TestHelperIsStartedAgain(t *testing.T) {
 func TestPINIsNowhere(t *testing.T) {
 	tok := newToken(t)
 	s := newServer(t, os.Args[0])
-	s.write(t, "alpha.cert", s.clients.Certify("alpha", tok.key("k", "rsa:2048")), 0o600)
-	s.write(t, "alpha.key", []byte(tok.uri("k")), 0o600)
+	s.tokenPair(t, tok, "k", "rsa:2048")
 	if err := s.get(t); err != nil {
 		t.Fatal(err)
 	}
@@ -302,8 +273,7 @@ func TestPINIsNowhere(t *testing.T) {
 func TestATokenThatIsPulledOut(t *testing.T) {
 	tok := newToken(t)
 	s := newServer(t, os.Args[0])
-	s.write(t, "alpha.cert", s.clients.Certify("alpha", tok.key("k", "EC:prime256v1")), 0o600)
-	s.write(t, "alpha.key", []byte(tok.uri("k")), 0o600)
+	s.tokenPair(t, tok, "k", "EC:prime256v1")
 	if err := s.get(t); err != nil {
 		t.Fatal(err)
 	}
@@ -334,8 +304,7 @@ func TestATokenThatIsPulledOut(t *testing.T) {
 func TestWrongPINIsTriedOnce(t *testing.T) {
 	tok := newToken(t)
 	s := newServer(t, os.Args[0])
-	s.write(t, "alpha.cert", s.clients.Certify("alpha", tok.key("k", "EC:prime256v1")), 0o600)
-	s.write(t, "alpha.key", []byte(strings.Replace(tok.uri("k"), "pin-source="+tok.pin(), "pin-value=wrong-pin-1", 1)), 0o600)
+	s.pair(t, s.Clients.Certify("alpha", tok.key("k", "EC:prime256v1")), strings.Replace(tok.uri("k"), "pin-source="+tok.pin(), "pin-value=wrong-pin-1", 1))
 	for range 3 {
 		err := s.get(t)
 		if err == nil || !strings.Contains(err.Error(), "does not take the PIN, which is not tried again") || strings.Contains(err.Error(), "wrong-pin-1") {
@@ -348,8 +317,7 @@ func TestAnotherKeyThanTheCertificates(t *testing.T) {
 	tok := newToken(t)
 	s := newServer(t, os.Args[0])
 	tok.key("k", "EC:prime256v1")
-	s.write(t, "alpha.cert", s.clients.Client("alpha").CertPEM, 0o600)
-	s.write(t, "alpha.key", []byte(tok.uri("k")), 0o600)
+	s.pair(t, s.Clients.Client("alpha").CertPEM, tok.uri("k"))
 	if err := s.get(t); err == nil || !strings.Contains(err.Error(), "is not one of the certificate's key") {
 		t.Errorf("got %v", err)
 	}
@@ -372,17 +340,16 @@ func TestSignerOfEnterpriseCertificateProxy(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newServer(t, command...)
-			cert := s.clients.Certify("alpha", public)
+			cert := s.Clients.Certify("alpha", public)
 			tok.store("k", cert)
-			s.write(t, "alpha.cert", cert, 0o600)
-			s.write(t, "alpha.key", fmt.Appendf(nil, "pkcs11:slot-id=%d;object=k?module-path=%s&pin-source=%s\n", slot, tok.module, tok.pin()), 0o600)
+			s.pair(t, cert, fmt.Sprintf("pkcs11:slot-id=%d;object=k?module-path=%s&pin-source=%s\n", slot, tok.module, tok.pin()))
 			for range 2 {
 				if err := s.get(t); err != nil {
 					t.Fatal(err)
 				}
 			}
-			if len(s.seen) != 2 {
-				t.Errorf("seen were %v", s.seen)
+			if len(s.Seen()) != 2 {
+				t.Errorf("seen were %v", s.Seen())
 			}
 		})
 	}
@@ -425,13 +392,8 @@ func (tok *token) store(label string, certPEM []byte) {
 func TestTrySigning(t *testing.T) {
 	tok := newToken(t)
 	s := newServer(t, os.Args[0])
-	s.write(t, "alpha.cert", s.clients.Certify("alpha", tok.key("k", "rsa:2048")), 0o600)
-	s.write(t, "alpha.key", []byte(tok.uri("k")), 0o600)
-	host, err := s.Hosts.Lookup(filepath.Base(s.dir))
-	if err != nil {
-		t.Fatal(err)
-	}
-	id := host.Endpoints[0].Identities[0]
+	s.tokenPair(t, tok, "k", "rsa:2048")
+	id := s.Identity(t)
 	if err := id.TrySigning(rand.Reader); err != nil || id.Device() != "token with pkcs11:token=certsd%20token;object=k" {
 		t.Errorf("%s: %v", id.Device(), err)
 	}

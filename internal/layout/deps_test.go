@@ -77,6 +77,7 @@ var imports = map[string][]string{
 	},
 	"internal/imageref":  {"certsd/hostname"},
 	"internal/jsonwords": nil,
+	"internal/keytest":   {"certsd", "internal/certtest"},
 	"internal/layout":    nil,
 	"internal/manifest":  {"internal/jsonwords"},
 	"internal/migrate": {

@@ -1,0 +1,125 @@
+// Package keytest has a server that wants client certificates, and the directory
+// for it, for tests of keys that are no files.
+package keytest
+
+import (
+	"crypto/tls"
+	"errors"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/internal/certtest"
+)
+
+// Server is a server that wants a client certificate for each connection, and the
+// transport that presents those of its directory.
+type Server struct {
+	*certsd.Transport
+	// Dir is the server's directory. It has its CA.
+	Dir string
+	// URL is where the server is.
+	URL string
+	// Clients is the CA of the certificates that the server takes.
+	Clients *certtest.CA
+	// Handshakes counts those that succeeded.
+	Handshakes atomic.Int32
+
+	mu      sync.Mutex
+	accepts string
+	seen    []string
+}
+
+// NewServer starts a server, which ends with the test. Its directory is added to
+// the roots of the hosts.
+func NewServer(t testing.TB, hosts *certsd.Hosts) *Server {
+	t.Helper()
+	servers, root := certtest.NewCA("servers"), t.TempDir()
+	s := &Server{Clients: certtest.NewCA("clients")}
+	server := httptest.NewUnstartedServer(s)
+	server.TLS = &tls.Config{
+		MinVersion:             tls.VersionTLS12,
+		SessionTicketsDisabled: true, // each connection needs a signature
+		ClientAuth:             tls.RequireAndVerifyClientCert, ClientCAs: s.Clients.Pool(), Certificates: []tls.Certificate{servers.Server("127.0.0.1").TLS},
+		VerifyConnection: func(tls.ConnectionState) error { s.Handshakes.Add(1); return nil },
+	}
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	s.URL = server.URL
+	s.Dir = filepath.Join(root, strings.TrimPrefix(server.URL, "https://"))
+	if err := errors.Join(os.Mkdir(s.Dir, 0o700), servers.Write(s.Dir, "ca")); err != nil {
+		t.Fatal(err)
+	}
+	hosts.Roots = append(hosts.Roots, root)
+	s.Transport = &certsd.Transport{Hosts: hosts}
+	t.Cleanup(s.CloseIdleConnections)
+	return s
+}
+
+// ServeHTTP implements http.Handler.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	client := r.TLS.PeerCertificates[0].Subject.CommonName
+	s.seen = append(s.seen, client)
+	if s.accepts != "" && client != s.accepts {
+		w.WriteHeader(http.StatusForbidden)
+	}
+}
+
+// Accept has the server answer 403 to all clients but one, whose common name it is.
+func (s *Server) Accept(client string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.accepts = client
+}
+
+// Seen returns the common names of the clients that came, in order.
+func (s *Server) Seen() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.seen)
+}
+
+// Write writes a file of the directory.
+func (s *Server) Write(t testing.TB, name string, data []byte) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(s.Dir, name), data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Get asks for a path, and returns the status.
+func (s *Server) Get(t testing.TB, path string) (int, error) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := s.RoundTrip(req)
+	if err != nil {
+		return 0, err
+	}
+	_, _ = io.Copy(io.Discard, resp.Body)
+	return resp.StatusCode, resp.Body.Close()
+}
+
+// Identity returns the first client certificate of the directory.
+func (s *Server) Identity(t testing.TB) *certsd.Identity {
+	t.Helper()
+	host, err := s.Hosts.Lookup(filepath.Base(s.Dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return host.Endpoints[0].Identities[0]
+}
