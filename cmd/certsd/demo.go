@@ -15,6 +15,7 @@ import (
 	"github.com/certsd/containerd-certsd/certsd"
 	"github.com/certsd/containerd-certsd/internal/imageref"
 	"github.com/certsd/containerd-certsd/internal/pull"
+	"github.com/certsd/containerd-certsd/internal/wholefile"
 	"github.com/certsd/containerd-certsd/resolver"
 )
 
@@ -115,12 +116,8 @@ func demoServe(ctx context.Context, out io.Writer, dir string) (err error) {
 	if err := d.pushGreeter(); err != nil {
 		return err
 	}
-	// The reference appears last and whole: it tells that all is ready.
-	tmp := filepath.Join(dir, "ref.tmp")
-	if err := os.WriteFile(tmp, []byte(d.ref+"\n"), 0o600); err != nil {
-		return err
-	}
-	if err := os.Rename(tmp, filepath.Join(dir, "ref")); err != nil {
+	// The reference appears last and whole: then all is ready.
+	if err := wholefile.WritePath(filepath.Join(dir, "ref"), []byte(d.ref+"\n"), wholefile.Options{}); err != nil {
 		return err
 	}
 	fmt.Fprintf(out, "serving %s; certs.d is %s\n", d.ref, d.root)

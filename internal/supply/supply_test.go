@@ -62,6 +62,18 @@ func (s *supplyTest) connect() (*Request, *Conn) {
 	return x, c
 }
 
+// spare leaves a dial under way that nobody needs: its request has got the connection
+// c of another.
+func (s *supplyTest) spare() (c *Conn) {
+	s.Helper()
+	first, c := s.connect()
+	second, dial := s.want(s.Context())
+	s.expect(dial, nil)
+	s.supply.GiveBack(first)
+	s.supply.Take(second, c)
+	return c
+}
+
 // expect waits for the end of begin.
 func (s *supplyTest) expect(begun chan error, want error) {
 	s.Helper()
@@ -113,11 +125,7 @@ func TestSupplyHasNoLimit(t *testing.T) {
 func TestSupplyHandsADialOn(t *testing.T) {
 	t.Parallel()
 	inSupply(t, func(s *supplyTest) {
-		first, c1 := s.connect()
-		second, dial := s.want(s.Context())
-		s.expect(dial, nil)
-		s.supply.GiveBack(first)
-		s.supply.Take(second, c1)
+		c1 := s.spare()
 
 		third, held := s.want(s.Context())
 		s.held(held)
@@ -164,11 +172,7 @@ func TestSupplyIsMadeGood(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			inSupply(t, func(s *supplyTest) {
-				first, c1 := s.connect()
-				second, dial := s.want(s.Context())
-				s.expect(dial, nil)
-				s.supply.GiveBack(first)
-				s.supply.Take(second, c1)
+				c1 := s.spare()
 				third, held := s.want(s.Context())
 				s.held(held)
 				lose(s)
@@ -185,11 +189,7 @@ func TestSupplyIsMadeGood(t *testing.T) {
 func TestSupplyIsPatientForASecond(t *testing.T) {
 	t.Parallel()
 	inSupply(t, func(s *supplyTest) {
-		first, c1 := s.connect()
-		second, dial := s.want(s.Context())
-		s.expect(dial, nil)
-		s.supply.GiveBack(first)
-		s.supply.Take(second, c1)
+		c1 := s.spare()
 		third, held := s.want(s.Context())
 		ctx, cancel := context.WithCancel(s.Context())
 		fourth := s.dial(ctx, third)
@@ -210,11 +210,7 @@ func TestSupplyIsPatientForASecond(t *testing.T) {
 func TestSupplyOfARequestThatEnds(t *testing.T) {
 	t.Parallel()
 	inSupply(t, func(s *supplyTest) {
-		first, c1 := s.connect()
-		second, dial := s.want(s.Context())
-		s.expect(dial, nil)
-		s.supply.GiveBack(first)
-		s.supply.Take(second, c1)
+		c1 := s.spare()
 		third, held := s.want(s.Context())
 		s.supply.Leave(third)
 		s.expect(held, ErrNotNeeded)

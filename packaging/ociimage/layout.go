@@ -2,9 +2,9 @@ package main
 
 import (
 	"archive/tar"
+	"bytes"
 	"encoding/json"
-	"errors"
-	"os"
+	"maps"
 	"slices"
 
 	"github.com/opencontainers/go-digest"
@@ -33,38 +33,32 @@ func (a archive) addJSON(mediaType string, v any) (ocispec.Descriptor, error) {
 	return a.add(mediaType, data), nil
 }
 
-// write writes the archive, in the order of its paths.
-func (i *image) write(file string) (err error) {
+// pack is the archive, in the order of its paths.
+func (i *image) pack() ([]byte, error) {
 	layout := archive{}
 	if err := i.compose(layout); err != nil {
-		return err
+		return nil, err
 	}
-	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644) //nolint:gosec // an image is public
-	if err != nil {
-		return err
-	}
-	t := tar.NewWriter(f)
-	defer func() { err = errors.Join(err, t.Close(), f.Close()) }()
+	var packed bytes.Buffer
+	t := tar.NewWriter(&packed)
 	for _, dir := range []string{"blobs/", "blobs/sha256/"} {
 		if err := t.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: dir, Mode: 0o755, ModTime: i.created, Format: tar.FormatUSTAR}); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	names := make([]string, 0, len(layout))
-	for name := range layout {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
+	for _, name := range slices.Sorted(maps.Keys(layout)) {
 		h := &tar.Header{Name: name, Mode: 0o644, Size: int64(len(layout[name])), ModTime: i.created, Format: tar.FormatUSTAR}
 		if err := t.WriteHeader(h); err != nil {
-			return err
+			return nil, err
 		}
 		if _, err := t.Write(layout[name]); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return nil
+	if err := t.Close(); err != nil {
+		return nil, err
+	}
+	return packed.Bytes(), nil
 }
 
 // compose makes an index of a manifest for each architecture.

@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/certsd/containerd-certsd/internal/wholefile"
 )
 
 // image is what an image is made of.
@@ -66,12 +68,9 @@ func run(args []string) error {
 		return fmt.Errorf("SOURCE_DATE_EPOCH is no time: %w", err)
 	}
 	i.created = time.Unix(seconds, 0).UTC()
-
-	// Nothing that looks complete is left by a failure.
-	partial := output + ".new"
-	defer os.Remove(partial)
-	if err := i.write(partial); err != nil {
+	packed, err := i.pack()
+	if err != nil {
 		return err
 	}
-	return os.Rename(partial, output)
+	return wholefile.WritePath(output, packed, wholefile.Options{Mode: 0o644}) // an image is public
 }
