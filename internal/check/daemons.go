@@ -2,12 +2,17 @@ package check
 
 import (
 	"cmp"
+	"crypto/x509"
+	"errors"
 	"fmt"
+	"io/fs"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/certsd/hostdir"
 	inuse "github.com/certsd/containerd-certsd/internal/status"
 )
 
@@ -57,7 +62,7 @@ func (r *run) otherFiles(d Daemon, reg *inuse.Registry) {
 	}
 	for _, e := range reg.Endpoints {
 		for _, id := range e.Identities {
-			if id.Certificate == nil || onDisk[id.File] == id.Serial {
+			if id.Certificate == nil || onDisk[id.File] == id.Serial || r.heldElsewhere(id) {
 				continue
 			}
 			message := fmt.Sprintf("uses another certificate than the file holds now: %s, serial %s, until %s", id.Subject, id.Serial, id.NotAfter.UTC().Format(time.DateOnly))
@@ -69,6 +74,16 @@ func (r *run) otherFiles(d Daemon, reg *inuse.Registry) {
 			r.find(Finding{isWarning, DaemonOtherFile, id.File, inuse.Title(d.Kind) + " " + message, next})
 		}
 	}
+}
+
+// heldElsewhere reports whether a file of a directory that is not looked at here, as a
+// daemon may have other roots, holds what the daemon uses, or may not be read.
+func (r *run) heldElsewhere(id inuse.Identity) bool {
+	if slices.ContainsFunc(r.inspection.Candidates, func(c hostdir.Candidate) bool { return c.State == hostdir.Used && c.Path == filepath.Dir(id.File) }) {
+		return false
+	}
+	f := r.files.examine(id.File)
+	return errors.Is(f.Err, fs.ErrPermission) || slices.ContainsFunc(f.Certificates, func(c *x509.Certificate) bool { return inuse.Serial(c) == id.Serial })
 }
 
 // otherProxy finds a daemon that goes to an endpoint another way than this command.

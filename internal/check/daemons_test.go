@@ -27,6 +27,14 @@ func TestDaemonsAreAsked(t *testing.T) {
 	}
 	cert := &inuse.Certificate{Subject: "CN=before", Serial: "0A", NotAfter: time.Date(2027, 1, 2, 0, 0, 0, 0, time.UTC)}
 	same := &inuse.Certificate{Serial: inuse.Serial(pair.Cert)}
+	// The daemon may have other roots than this command.
+	elsewhere := filepath.Join(t.TempDir(), "reg.test")
+	if err := os.Mkdir(elsewhere, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := pair.Write(elsewhere, "alpha"); err != nil {
+		t.Fatal(err)
+	}
 	daemon := func(change func(*inuse.Registry)) []Daemon {
 		reg := inuse.Registry{Name: "reg.test", Endpoints: []inuse.Endpoint{{
 			URL: "https://reg.test/v2", Host: "reg.test", Identities: []inuse.Identity{{Name: "alpha.cert", File: filepath.Join(dir, "alpha.cert"), Certificate: same}},
@@ -47,6 +55,15 @@ func TestDaemonsAreAsked(t *testing.T) {
 		"another file": {
 			daemons: daemon(func(r *inuse.Registry) { r.Endpoints[0].Identities[0].Certificate = cert }),
 			want:    "daemon-other-file " + filepath.Join(dir, "alpha.cert") + ": containerd with the plugin uses another certificate than the file holds now: CN=before, serial 0A, until 2027-01-02",
+		},
+		"a file in another root": {
+			daemons: daemon(func(r *inuse.Registry) { r.Endpoints[0].Identities[0].File = filepath.Join(elsewhere, "alpha.cert") }),
+		},
+		"another one in another root": {
+			daemons: daemon(func(r *inuse.Registry) {
+				r.Endpoints[0].Identities[0] = inuse.Identity{File: filepath.Join(elsewhere, "alpha.cert"), Certificate: cert}
+			}),
+			want: "daemon-other-file " + filepath.Join(elsewhere, "alpha.cert") + ": containerd with the plugin uses another certificate",
 		},
 		"from memory": {
 			daemons: daemon(func(r *inuse.Registry) {
