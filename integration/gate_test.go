@@ -31,7 +31,7 @@ type gate struct {
 // held is what a gate does not let through.
 type held struct {
 	path  *regexp.Regexp
-	came  func()        // tells that there is one
+	came  func()        // is called when there is one
 	first chan struct{} // is closed when the first one has come
 	open  chan struct{} // is closed to let them all through
 }

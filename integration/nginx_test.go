@@ -68,7 +68,7 @@ func (r *rig) reloadNginx(name string) error {
 	})
 }
 
-// idle tells that a process has ended or waits for something to happen.
+// idle reports whether a process has ended or waits for something to happen.
 func idle(pid string) bool {
 	stat, err := os.ReadFile("/proc/" + pid + "/stat")
 	// The state follows the name: "20 (nginx) S 19 ...".

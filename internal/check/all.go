@@ -64,7 +64,7 @@ func (c *Checker) atOnce() int {
 }
 
 // general finds what is wrong with the roots and with names in them.
-// It tells whether a certificate of a _default directory ends within the time
+// It reports whether a certificate of a _default directory ends within the time
 // that was asked for.
 func (c *Checker) general() (findings []Finding, expiring bool) {
 	for _, root := range c.roots() {

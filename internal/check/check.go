@@ -203,7 +203,7 @@ type run struct {
 	files drawer
 	// slow is how long the answers took that came.
 	slow time.Duration
-	// hides tells that something is hidden from this user.
+	// hides reports whether something is hidden from this user.
 	hides bool
 	// realms are the token servers that were named, host[:port].
 	realms map[string]bool

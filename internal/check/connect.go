@@ -36,7 +36,7 @@ type probe struct {
 	connected string
 	dialErr   error
 	state     *tls.ConnectionState
-	// toProxy tells that the next handshake is with a proxy that speaks TLS.
+	// toProxy reports whether the next handshake is with a proxy that speaks TLS.
 	toProxy bool
 	asked   bool
 	cas     [][]byte
@@ -44,7 +44,7 @@ type probe struct {
 }
 
 // connect looks up the name, connects and shakes hands, by way of its
-// proxy if there is one, and reports it. It tells whether there is a
+// proxy if there is one, and notes all of it. It reports whether there is a
 // server to ask.
 func (r *run) connect(ctx context.Context, e *certsd.Endpoint, live *Live) bool {
 	r.waiting(ctx, "a connection to %s", e.Host)
@@ -191,7 +191,7 @@ func (p *probe) report(live *Live) {
 	live.Addresses, live.Connected = p.addresses, p.connected
 }
 
-// reached tells whether there is a server that can be asked, and finds what is
+// reached reports whether there is a server that can be asked, and finds what is
 // wrong if not.
 func (r *run) reached(e *certsd.Endpoint, live *Live, p *probe, err error) bool {
 	f := Finding{Severity: r.severity(e), Where: e.Host}
@@ -241,7 +241,7 @@ func (r *run) reached(e *certsd.Endpoint, live *Live, p *probe, err error) bool 
 	return false
 }
 
-// alerted tells that it was a server of TLS who ended the connection.
+// alerted reports whether it was a server of TLS who ended the connection.
 func alerted(err error) bool {
 	_, ok := certsd.ServerAlert(err)
 	return ok

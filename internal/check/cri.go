@@ -68,7 +68,7 @@ func (c *criConfig) deprecated() []string {
 	return keys
 }
 
-// withoutCRI tells that the configuration switches CRI off.
+// withoutCRI reports whether the configuration switches CRI off.
 func (c *containerdConfig) withoutCRI() bool {
 	return slices.ContainsFunc(c.Disabled, func(plugin string) bool {
 		return plugin == "io.containerd.grpc.v1.cri" || plugin == "io.containerd.cri.v1.images"

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/certsd/containerd-certsd/certsd"
 	"github.com/certsd/containerd-certsd/certsd/hostdir"
@@ -65,10 +64,10 @@ func (r *run) otherFiles(d Daemon, reg *inuse.Registry) {
 			if id.Certificate == nil || onDisk[id.File] == id.Serial || r.heldElsewhere(id) {
 				continue
 			}
-			message := fmt.Sprintf("uses another certificate than the file holds now: %s, serial %s, until %s", id.Subject, id.Serial, id.NotAfter.UTC().Format(time.DateOnly))
+			message := fmt.Sprintf("uses another certificate than the file holds now: %s, serial %s, until %s", id.Subject, id.Serial, hostdir.Day(id.NotAfter))
 			next := "certsd status"
 			if reg.Memory != nil {
-				message += ", from memory, because the files are broken since " + reg.Memory.Since.UTC().Format("2006-01-02 15:04 MST") + ": " + reg.Memory.Cause
+				message += ", from memory, because the files are broken since " + inuse.Clock(reg.Memory.Since) + ": " + reg.Memory.Cause
 				next = "mend the files before the next restart, which would find nothing to fall back on"
 			}
 			r.find(Finding{isWarning, DaemonOtherFile, id.File, inuse.Title(d.Kind) + " " + message, next})

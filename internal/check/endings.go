@@ -5,15 +5,11 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
-	"time"
 
 	"github.com/certsd/containerd-certsd/certsd"
 	"github.com/certsd/containerd-certsd/certsd/hostdir"
+	inuse "github.com/certsd/containerd-certsd/internal/status"
 )
-
-// soon is how long before its end a certificate is worth a warning, unless it
-// is a short-lived one that is still fresh.
-const soon = 14 * 24 * time.Hour
 
 // endsSoon reports whether the end of a certificate, which has not come yet, is
 // worth a warning.
@@ -22,7 +18,7 @@ func (c *Checker) endsSoon(cert *x509.Certificate) bool {
 	if c.Expiring > 0 {
 		return left > 0 && left < c.Expiring
 	}
-	return left > 0 && left < soon && left < cert.NotAfter.Sub(cert.NotBefore)/5
+	return left > 0 && inuse.EndsSoon(cert.NotBefore, cert.NotAfter, c.now())
 }
 
 // expiring reports whether a certificate ends within the time that was asked

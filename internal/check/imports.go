@@ -74,7 +74,7 @@ func (c *containerdConfig) read(file string) (marked []string, at string, err er
 
 func isPattern(path string) bool { return slices.Contains([]byte(path), '*') }
 
-// tomlError tells that a file is no TOML, or has a value of a wrong type.
+// tomlError is why a file is no TOML, or that it has a value of a wrong type.
 type tomlError struct{ error }
 
 func (e *tomlError) Unwrap() error { return e.error }

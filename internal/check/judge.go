@@ -199,7 +199,7 @@ func (r *run) allFaulty(e *certsd.Endpoint) bool {
 // at this time.
 const alertExpired tls.AlertError = 45
 
-// outdated tells that certificates are refused for their validity, or that it
+// outdated reports whether certificates are refused for their validity, or whether it
 // has ended for all of them.
 func (r *run) outdated(e *certsd.Endpoint, last certsd.Attempt) bool {
 	if alert, ok := certsd.ServerAlert(last.Err); ok && alert == alertExpired {

@@ -23,19 +23,19 @@ func (l *ledger) find(f Finding) {
 	}
 }
 
-// has tells whether there is a finding of a code.
+// has reports whether there is a finding of a code.
 func (l *ledger) has(code Code) bool {
 	return slices.ContainsFunc(l.registry.Findings, func(f Finding) bool { return f.Code == code })
 }
 
-// failedAt tells whether there is an error of a code about a host.
+// failedAt reports whether there is an error of a code about a host.
 func (l *ledger) failedAt(host string, code Code) bool {
 	return slices.ContainsFunc(l.registry.Findings, func(f Finding) bool {
 		return f.Code == code && f.Where == host && f.Severity == isError
 	})
 }
 
-// failedFor tells whether there is a finding of a code about a host, a warning
+// failedFor reports whether there is a finding of a code about a host, a warning
 // or not: another endpoint may do instead.
 func (l *ledger) failedFor(host string, code Code) bool {
 	return slices.ContainsFunc(l.registry.Findings, func(f Finding) bool { return f.Code == code && f.Where == host })

@@ -120,7 +120,7 @@ func (r *run) answer(ctx context.Context, e *certsd.Endpoint, id *certsd.Identit
 	return a
 }
 
-// mightSpeakV1 tells that the registry may be asked in the v1 protocol, or might
+// mightSpeakV1 reports whether the registry may be asked in the v1 protocol, or might
 // be if it had a directory of its own.
 func (r *run) mightSpeakV1() bool {
 	host := r.inspection.Host
@@ -232,7 +232,7 @@ func (r *run) authorized(ctx context.Context, host docker.RegistryHost, url stri
 	return client.Do(req)
 }
 
-// tokenError tells that no token was to be had.
+// tokenError is why no token was to be had.
 type tokenError struct {
 	error
 	// realm is the host[:port] of the token server, challenge what named it.
@@ -241,13 +241,13 @@ type tokenError struct {
 
 func (e *tokenError) Unwrap() error { return e.error }
 
-// presented tells that the server got to see the identity of an attempt: many
+// presented reports whether the server got to see the identity of an attempt: many
 // do not ask.
 func (r *run) presented(a certsd.Attempt) bool {
 	return a.Identity != "" && (a.Offered || a.Resumed && !r.asksNobody(a.Host))
 }
 
-// asksNobody tells that an endpoint shook hands without asking for a
+// asksNobody reports whether an endpoint shook hands without asking for a
 // certificate, which a session that was taken up again does not show.
 func (r *run) asksNobody(host string) bool {
 	for i, e := range r.inspection.Host.Endpoints {

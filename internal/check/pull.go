@@ -100,12 +100,12 @@ func (r *run) attempts(err error) []certsd.Attempt {
 	return attempts
 }
 
-// anyReached tells that there is a server to ask.
+// anyReached reports whether there is a server to ask.
 func (r *run) anyReached() bool {
 	return slices.ContainsFunc(r.report.Endpoints, func(e *Endpoint) bool { return e.Live != nil && len(e.Live.Answers) > 0 })
 }
 
-// v1 tells that v1 is spoken, and v2 is not.
+// v1 reports whether v1 is spoken, and v2 is not.
 func (r *run) v1() bool {
 	speaks := func(protocol string) bool {
 		return slices.ContainsFunc(r.report.Endpoints, func(e *Endpoint) bool { return e.Live != nil && e.Live.Protocol == protocol })
@@ -320,13 +320,13 @@ func hintOf(text string) string {
 	return text
 }
 
-// refuses tells that a server did not accept the client certificate it was
+// refuses reports whether a server did not accept the client certificate it was
 // shown, by an alert or by the statuses that some have for it.
 func refuses(a certsd.Attempt) bool {
 	return alerted(a.Err) || strings.Contains(statusWords(a.Status, a.Answer), "does not accept the client certificate")
 }
 
-// tags tells whether a repository shows that it has some. The error is that
+// tags reports whether a repository shows that it has some. The error is that
 // nobody can tell.
 func (r *run) tags(ctx context.Context, options resolver.Options) (bool, error) {
 	tags, err := resolver.New(options).Tags(ctx, r.given+"/"+r.repository.name)

@@ -13,7 +13,7 @@ type Report struct {
 	Version int `json:"version"`
 	// Verdict is that of [Report.Overall], which WriteJSON fills in.
 	Verdict Verdict `json:"verdict"`
-	// Expiring tells that something ends within [Checker.Expiring].
+	// Expiring reports whether something ends within [Checker.Expiring].
 	Expiring   bool        `json:"expiring,omitempty"`
 	Registries []*Registry `json:"registries"`
 	// Findings are those about no registry in particular.
@@ -48,7 +48,7 @@ type Registry struct {
 	Ways []Way `json:"ways"`
 	// Directory is the one that counts, with an empty path if there is none.
 	Directory string `json:"directory"`
-	// Fallback tells that it is a _default directory.
+	// Fallback reports whether it is a _default directory.
 	Fallback bool `json:"fallback,omitempty"`
 	// Roots and Directories are all that were looked at, in order.
 	Roots       []Root      `json:"roots"`
@@ -60,7 +60,7 @@ type Registry struct {
 	// Push is the attempt to begin a push, if that was asked for.
 	Push     *Push     `json:"push,omitempty"`
 	Findings []Finding `json:"findings"`
-	// Expiring tells that something ends within [Checker.Expiring].
+	// Expiring reports whether something ends within [Checker.Expiring].
 	Expiring bool `json:"expiring,omitempty"`
 }
 
@@ -151,7 +151,7 @@ type Live struct {
 	// Connected is the address that took the connection.
 	Connected string `json:"connected,omitempty"`
 	TLS       *TLS   `json:"tls,omitempty"`
-	// PlainHTTP tells that the server speaks no TLS, where that is put up with.
+	// PlainHTTP reports whether the server speaks no TLS, where that is put up with.
 	PlainHTTP bool `json:"plain_http,omitempty"`
 	// Error is why no connection came about.
 	Error string `json:"error,omitempty"`
@@ -172,10 +172,10 @@ type TLS struct {
 	Cipher  string `json:"cipher,omitempty"`
 	// Chain is what the server sent.
 	Chain []Certificate `json:"chain"`
-	// Verified tells that it was accepted, Error why it was not.
+	// Verified reports whether it was accepted, Error why it was not.
 	Verified bool   `json:"verified"`
 	Error    string `json:"error,omitempty"`
-	// Asked tells that the server asked for a client certificate, AcceptableCAs
+	// Asked reports whether the server asked for a client certificate, AcceptableCAs
 	// those it says it accepts; a server may name none.
 	Asked         bool     `json:"asked"`
 	AcceptableCAs []string `json:"acceptable_cas"`
@@ -185,7 +185,7 @@ type TLS struct {
 type Answer struct {
 	// Identity is the certificate's file name, empty for none.
 	Identity string `json:"identity"`
-	// Offered tells that the certificate was presented.
+	// Offered reports whether the certificate was presented.
 	Offered bool `json:"offered"`
 	// V2 is the answer to /v2/. V1 is that to /v1/_ping, which is not asked
 	// where the registry is not to be spoken to in v1, or under another path.

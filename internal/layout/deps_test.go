@@ -46,7 +46,7 @@ var imports = map[string][]string{
 		"internal/daemon", "internal/daemons", "internal/dockerconfig", "internal/gatewayconfig", "internal/imagecopy",
 		"internal/imageref", "internal/migrate", "internal/ocilayout", "internal/plainfile", "internal/progress",
 		"internal/pull", "internal/quiet", "internal/safetext", "internal/settings", "internal/status",
-		"internal/takeover", "internal/telemetry", "resolver", "v1compat",
+		"internal/takeover", "internal/telemetry", "internal/wholefile", "resolver", "v1compat",
 	},
 
 	"certsd/hostdir":      {"certsd/hostname", "certsd/hoststoml", "internal/pemfile", "internal/plainfile", "internal/safetext"},
@@ -101,8 +101,8 @@ var imports = map[string][]string{
 	"internal/serverfault": {"certsd/hostdir", "internal/safetext"},
 	"internal/settings":    {"internal/plainfile", "internal/spelling", "internal/tomlpos"},
 	"internal/spelling":    nil,
-	"internal/status":      {"certsd", "internal/safetext", "resolver", "v1compat"},
-	"internal/statuspage":  {"internal/safetext", "internal/status"},
+	"internal/status":      {"certsd", "certsd/hostdir", "internal/safetext", "resolver", "v1compat"},
+	"internal/statuspage":  {"certsd/hostdir", "internal/safetext", "internal/status"},
 	"internal/statusrpc":   {"internal/status"},
 	"internal/stranger":    nil,
 	"internal/supply":      nil,
@@ -117,7 +117,7 @@ var imports = map[string][]string{
 	"keys/signer":          {"internal/plainfile", "internal/safetext", "keys/pkcs11uri", "keys/verify"},
 	"keys/tpmkey":          {"keys/verify"},
 	"keys/verify":          nil,
-	"packaging/ociimage":   nil,
+	"packaging/ociimage":   {"internal/wholefile"},
 }
 
 // TestImports holds the direction of dependency within the module.

@@ -150,7 +150,7 @@ func (r criReader) again(at, first place) {
 	r.notes.add(Left, at, "not used: it is another spelling of %s, which counts", first)
 }
 
-// usable is the canonical name of a registry, and tells whether a name can be
+// usable is the canonical name of a registry, and reports whether a name can be
 // one's, and so a directory's.
 func (r criReader) usable(name string, at place) (string, bool) {
 	canonical, err := hostname.Canonical(name)

@@ -188,7 +188,7 @@ func (r daemonReader) rest(j daemonJSON) {
 	}
 }
 
-// isLocal tells whether a host is this machine, by containerd's rule:
+// isLocal reports whether a host is this machine, by containerd's rule:
 // docker.MatchLocalhost.
 func isLocal(hostport string) bool {
 	name := hostport

@@ -15,7 +15,7 @@ type host struct {
 	hosts []entry
 	// server has no address in _default, where it is any registry.
 	server entry
-	// plain tells that the server is the registry itself, by HTTPS: what a
+	// plain reports whether the server is the registry itself, by HTTPS: what a
 	// hosts.toml without one says as well.
 	plain bool
 	// from are the sources.
@@ -73,7 +73,7 @@ func (p *planner) desire(registry string) *host {
 	return h
 }
 
-// matters tells whether the file says more than none would.
+// matters reports whether the file says more than none would.
 func (p *planner) matters(h *host) bool {
 	if len(h.hosts) > 0 || !h.server.empty() || !h.plain && h.registry != defaultDir {
 		return true
@@ -151,7 +151,7 @@ func (p *planner) itself(registry string) entry {
 	return e
 }
 
-// isInsecureOnly tells that nothing is said about a host but that it need not
+// isInsecureOnly reports whether nothing is said about a host but that it need not
 // be verified, by Docker's configuration.
 func (p *planner) isInsecureOnly(host string, t trust) bool {
 	_, insecure := p.insecure(host)

@@ -33,7 +33,7 @@ type asked struct {
 	SkipVerify         bool
 	Roots              string
 	Certificates       []string
-	// HTTPFallback tells that plain HTTP may follow.
+	// HTTPFallback reports whether plain HTTP may follow.
 	HTTPFallback bool
 }
 
@@ -52,10 +52,10 @@ type row struct {
 	registries []string
 	// differs is what is meant to be another: nil if nothing.
 	differs func(old []asked) []asked
-	// docker tells that CA roots are from Docker's files: for certsd the
+	// docker reports whether CA roots are from Docker's files: for certsd the
 	// system's do not count beside them.
 	docker bool
-	// warned tells that certsd finds two files for one registry.
+	// warned reports whether certsd finds two files for one registry.
 	warned bool
 }
 

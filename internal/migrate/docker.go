@@ -42,11 +42,11 @@ type file struct {
 	// dir and name are where it belongs in the new tree; dir is empty for a
 	// file that stays where it is.
 	dir, name string
-	// present tells that it is there already, inWay which other file is in its
+	// present reports whether it is there already, inWay which other file is in its
 	// place.
 	present bool
 	inWay   string
-	// stale tells that inWay is older.
+	// stale reports whether inWay is older.
 	stale bool
 }
 
@@ -228,7 +228,7 @@ func (h *dockerHost) certs() []*file {
 	return certs
 }
 
-// hidden tells whether an earlier root has a file of the same name. If it is
+// hidden reports whether an earlier root has a file of the same name. If it is
 // another file, that is noted.
 func (p *planner) hidden(f *file, earlier ...*file) bool {
 	i := slices.IndexFunc(earlier, func(e *file) bool { return e.name == f.name })

@@ -34,7 +34,7 @@ type Said struct {
 	// Entry is a registry, a range of addresses, or the address of a mirror as
 	// hosts.toml names it.
 	Entry string
-	// Override tells that the address of a mirror is one with override_path.
+	// Override reports whether the address of a mirror is one with override_path.
 	Override bool
 }
 

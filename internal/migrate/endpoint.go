@@ -13,9 +13,9 @@ type endpoint struct {
 	scheme, host string
 	// path is the API's root as in a URL, empty for /v2.
 	path string
-	// below tells that /v2 comes below path.
+	// below reports whether /v2 comes below path.
 	below bool
-	// dropped tells that the address had parts that are never sent.
+	// dropped reports whether the address had parts that are never sent.
 	dropped bool
 }
 
@@ -25,7 +25,7 @@ func (e *endpoint) address() string { return e.scheme + "://" + e.host + e.path 
 // asked is the URL below which the endpoint is asked.
 func (e *endpoint) asked() string { return asked(e.address(), e.override()) }
 
-// override tells that the path is the API's root as it is, where hosts.toml
+// override reports whether the path is the API's root as it is, where hosts.toml
 // would put /v2 below it.
 func (e *endpoint) override() bool {
 	return !e.below && e.path != "" && !strings.HasSuffix(path.Clean(e.path), "/v2")

@@ -85,7 +85,7 @@ func swallows(patterns []imported, output string) error {
 	return nil
 }
 
-// below tells whether a pattern may match something in a directory.
+// below reports whether a pattern may match something in a directory.
 func below(pattern, dir string) bool {
 	depth := strings.Count(dir, string(filepath.Separator))
 	parts := strings.Split(pattern, string(filepath.Separator))

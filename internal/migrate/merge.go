@@ -78,7 +78,7 @@ type merger struct {
 	lines  []string
 	tables string
 	files  []*file
-	// system tells that one of the CA roots to add counts beside the system's.
+	// system reports whether one of the CA roots to add counts beside the system's.
 	system bool
 }
 
@@ -148,7 +148,7 @@ func (m *merger) tls(t table, want trust, of string) ([]string, error) {
 	return tlsSettings(missing, m.name), nil
 }
 
-// sameFiles tells whether the files of a key have the wanted content.
+// sameFiles reports whether the files of a key have the wanted content.
 func (m *merger) sameFiles(t table, key string, want []*file) bool {
 	var paths []string
 	flatten(t.values[key], &paths)
@@ -250,7 +250,7 @@ func (m *merger) text(old []byte) []byte {
 	return []byte(text)
 }
 
-// isComment tells that a line says nothing.
+// isComment reports whether a line says nothing.
 func isComment(line string) bool {
 	line = strings.TrimSpace(line)
 	return line == "" || line[0] == '#'

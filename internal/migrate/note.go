@@ -75,7 +75,7 @@ func (p place) errorf(format string, args ...any) error {
 // notes collects notes.
 type notes struct {
 	all []Note
-	// denied tells that one is about what this user may not read.
+	// denied reports whether one is about what this user may not read.
 	denied bool
 }
 

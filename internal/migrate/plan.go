@@ -19,7 +19,7 @@ type Plan struct {
 	Directories []*Directory
 	// Notes are sorted by kind, file and line.
 	Notes []Note
-	// Denied tells that there is something to read which this user may not.
+	// Denied reports whether there is something to read which this user may not.
 	Denied bool
 }
 
@@ -38,7 +38,7 @@ type Directory struct {
 type Copy struct {
 	// From is the file, Name the name it gets in the directory.
 	From, Name string
-	// Secret tells that it holds a private key: only its owner may read it.
+	// Secret reports whether it holds a private key: only its owner may read it.
 	Secret bool
 
 	data []byte
@@ -55,7 +55,7 @@ type planner struct {
 	copied  map[*file]bool
 	// others are the directories to be written that have a hosts.toml now.
 	others []string
-	// says tells that there is something to say about a registry.
+	// says reports whether there is something to say about a registry.
 	says bool
 }
 
@@ -157,7 +157,7 @@ func (p *planner) directory(t *tree, want *host) {
 	}
 }
 
-// alreadyDocker tells that a directory of Docker's layout says it all.
+// alreadyDocker reports whether a directory of Docker's layout says it all.
 func (p *planner) alreadyDocker(want *host, old []byte) bool {
 	if len(old) > 0 || len(want.hosts) > 0 || want.server.skipVerify || want.server.address != "" && !want.plain {
 		return false

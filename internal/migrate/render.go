@@ -37,7 +37,7 @@ func oneLine(text string) string {
 // systemRoots says what is a matter of course for containerd.
 const systemRoots = `system_roots = "append"`
 
-// appendsRoots tells that the system's CA roots count beside those named, by
+// appendsRoots reports whether the system's CA roots count beside those named, by
 // the rule of who named them: containerd's CRI plugin does not know another.
 func (h *host) appendsRoots() bool {
 	for _, e := range append(slices.Clip(h.hosts), h.server) {

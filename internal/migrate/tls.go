@@ -15,13 +15,13 @@ type trust struct {
 	ca         []*file
 	client     []pair
 	skipVerify bool
-	// system tells that the system's CA roots count beside ca.
+	// system reports whether the system's CA roots count beside ca.
 	system bool
 	// from are the directories and configurations that say so.
 	from []string
 }
 
-// empty tells that nothing is configured.
+// empty reports whether nothing is configured.
 func (t trust) empty() bool { return len(t.ca) == 0 && len(t.client) == 0 && !t.skipVerify }
 
 // trustOf is what all sources say about a host, host[:port] as in an address.

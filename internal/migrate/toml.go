@@ -57,7 +57,7 @@ func (d *document) at(path []string) place {
 	return place{file: d.file, key: dotted(path)}
 }
 
-// has tells whether a key of this name is anywhere in the file.
+// has reports whether a key of this name is anywhere in the file.
 func (d *document) has(name string) bool {
 	for key := range d.places {
 		if slices.Contains(strings.Split(key, "\x00"), name) {

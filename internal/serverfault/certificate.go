@@ -51,7 +51,7 @@ type Chain struct {
 	Host string
 	// CAs are the CA roots of the directory; none means the system's.
 	CAs []hostdir.CA
-	// Dir is the directory that CA roots belong in. NoDir tells that it is not
+	// Dir is the directory that CA roots belong in. NoDir reports whether it is not
 	// there.
 	Dir   string
 	NoDir bool

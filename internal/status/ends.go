@@ -24,14 +24,16 @@ type End struct {
 	Certificate         *x509.Certificate
 }
 
+// Key tells it from all others.
+func (e End) Key() string { return e.Kind + " " + e.Who + " " + Serial(e.Certificate) }
+
 // Ends are the certificates in use, each once, in the order in which they end:
 // client certificates, those of servers, and the CAs that vouch for these.
 func (s *State) Ends() []End {
 	var all []End
 	seen := map[string]bool{}
 	add := func(e End) {
-		key := e.Kind + " " + e.Who + " " + e.Certificate.SerialNumber.Text(16)
-		if !seen[key] {
+		if key := e.Key(); !seen[key] {
 			seen[key] = true
 			all = append(all, e)
 		}

@@ -9,18 +9,18 @@ import (
 	"github.com/certsd/containerd-certsd/internal/safetext"
 )
 
-// maxJSON bounds what a daemon may answer, in bytes.
-const maxJSON = 64 << 20
+// MaxJSON bounds what a daemon may answer, in bytes.
+const MaxJSON = 64 << 20
 
 // Read reads what a daemon has answered. Whatever it is, nothing in it does more
 // than print.
 func Read(r io.Reader) (*Status, error) {
-	text, err := io.ReadAll(io.LimitReader(r, maxJSON+1))
+	text, err := io.ReadAll(io.LimitReader(r, MaxJSON+1))
 	if err != nil {
 		return nil, err
 	}
-	if len(text) > maxJSON {
-		return nil, fmt.Errorf("the status has more than %d MiB", maxJSON>>20)
+	if len(text) > MaxJSON {
+		return nil, fmt.Errorf("the status has more than %d MiB", MaxJSON>>20)
 	}
 	var version struct {
 		Schema int `json:"schema"`

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/certsd/containerd-certsd/certsd/hostdir"
 )
 
 // soon is the time before the end of a certificate at which a person is told, for
@@ -56,7 +58,7 @@ func needsOf(r *Registry, now time.Time, told map[string]bool) (all []Need) {
 		add(NeedUnusable, "certsd check "+r.Name, "%s", r.Error)
 	}
 	if r.Memory != nil {
-		add(NeedMemory, "mend it before the next restart", "what was read last is in use from memory, because the files are broken since %s: %s", clock(r.Memory.Since), r.Memory.Cause)
+		add(NeedMemory, "mend it before the next restart", "what was read last is in use from memory, because the files are broken since %s: %s", Clock(r.Memory.Since), r.Memory.Cause)
 	}
 	for _, e := range r.Endpoints {
 		for _, id := range e.Identities {
@@ -68,9 +70,9 @@ func needsOf(r *Registry, now time.Time, told map[string]bool) (all []Need) {
 			case id.Certificate == nil:
 				add(NeedPair, "mend it, or remove both files", "%s cannot be used: %s", id.File, id.Why)
 			case now.After(id.NotAfter):
-				add(NeedExpired, "renew it, or remove both files", "%s has expired on %s", id.File, day(id.NotAfter))
+				add(NeedExpired, "renew it, or remove both files", "%s has expired on %s", id.File, hostdir.Day(id.NotAfter))
 			case EndsSoon(id.NotBefore, id.NotAfter, now):
-				add(NeedExpires, "renew it: nothing has to be restarted", "%s expires in %s, on %s", id.File, Span(id.NotAfter.Sub(now)), day(id.NotAfter))
+				add(NeedExpires, "renew it: nothing has to be restarted", "%s expires in %s, on %s", id.File, Span(id.NotAfter.Sub(now)), hostdir.Day(id.NotAfter))
 			}
 		}
 		for _, ca := range e.CAs {
@@ -99,7 +101,7 @@ func needOfRefusal(registry string, repo Repository) Need {
 	case result == "error", strings.HasPrefix(result, "5"):
 		n.Code, n.What = NeedAnswer, fmt.Sprintf("%s fails for repository %s (%s)", repo.Host, repo.Name, answers)
 	default:
-		n.What = fmt.Sprintf("repository %s is refused since %s (%s)", repo.Name, clock(repo.Refused.At), answers)
+		n.What = fmt.Sprintf("repository %s is refused since %s (%s)", repo.Name, Clock(repo.Refused.At), answers)
 	}
 	return n
 }
@@ -117,14 +119,13 @@ func needsOfServer(v Server, now time.Time) (all []Need) {
 // Ends says when something expires, or has.
 func Ends(at, now time.Time) string {
 	if now.After(at) {
-		return "has expired on " + day(at)
+		return "has expired on " + hostdir.Day(at)
 	}
-	return fmt.Sprintf("expires in %s, on %s", Span(at.Sub(now)), day(at))
+	return fmt.Sprintf("expires in %s, on %s", Span(at.Sub(now)), hostdir.Day(at))
 }
 
-func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }
-
-func clock(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 MST") }
+// Clock is a time for people.
+func Clock(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 MST") }
 
 // Span is a time in its largest unit of which there are two at least.
 func Span(d time.Duration) string {

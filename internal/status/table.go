@@ -104,7 +104,7 @@ func (p *printer) daemon(st *Status) {
 	if st.Address != "" {
 		head += " at " + line(st.Address)
 	}
-	p.wrapped("", "  ", fmt.Sprintf("%s, since %s", head, clock(st.Since)))
+	p.wrapped("", "  ", fmt.Sprintf("%s, since %s", head, Clock(st.Since)))
 	p.facts(st)
 	if len(st.Registries) == 0 {
 		p.wrapped("  ", "  ", Nothing(st))
@@ -119,7 +119,7 @@ func (p *printer) daemon(st *Status) {
 		p.wrapped("  not asked for yet: ", "    ", line(list(st.Idle, 20)))
 	}
 	for _, o := range st.Resting {
-		p.wrapped("  passed over for now: ", "    ", line(fmt.Sprintf("%s, until %s: %s", o.Endpoint, clock(o.Until), o.Cause)))
+		p.wrapped("  passed over for now: ", "    ", line(fmt.Sprintf("%s, until %s: %s", o.Endpoint, Clock(o.Until), o.Cause)))
 	}
 	for _, w := range st.Work {
 		p.wrapped("  under way: ", "    ", w.words(st.Now))
@@ -190,7 +190,7 @@ func (p *printer) registry(st *Status, r Registry) {
 		p.wrapped("    cannot be used: ", "      ", line(r.Error))
 	}
 	if r.Memory != nil {
-		p.wrapped("    ", "      ", line("from memory, because the files are broken since "+clock(r.Memory.Since)+": "+r.Memory.Cause))
+		p.wrapped("    ", "      ", line("from memory, because the files are broken since "+Clock(r.Memory.Since)+": "+r.Memory.Cause))
 	}
 	for _, e := range r.Endpoints {
 		p.endpoint(st, r, e)

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/certsd/containerd-certsd/certsd/hostdir"
 	"github.com/certsd/containerd-certsd/internal/safetext"
 	"github.com/certsd/containerd-certsd/internal/status"
 )
@@ -27,7 +28,7 @@ const (
 )
 
 var page = template.Must(template.New("page.html.tmpl").Funcs(template.FuncMap{
-	"ago": func(t, now time.Time) string { return status.Span(now.Sub(t)) }, "day": day, "clock": clock, "size": status.Size,
+	"ago": func(t, now time.Time) string { return status.Span(now.Sub(t)) }, "day": hostdir.Day, "clock": clock, "size": status.Size,
 	"title": status.Title, "nothing": status.Nothing, "ends": status.Ends, "plain": plain, "percent": percent,
 }).ParseFS(assets, "page.html.tmpl"))
 
@@ -67,20 +68,7 @@ func (h *Handler) servePage(w http.ResponseWriter, r *http.Request) {
 func Render(w *bytes.Buffer, st *status.Status, query, number string) error {
 	query = safetext.Line(query[:min(len(query), maxQuery)], maxQuery)
 	v := view{Status: st, Query: query, Ends: timelineOf(st), NeedsAll: len(st.Needs), Needs: st.Needs[:min(len(st.Needs), maxNeeds)], Refusals: refusals(st)}
-	var matching []status.Registry
-	for _, r := range st.Registries {
-		if strings.Contains(r.Name, strings.ToLower(query)) {
-			matching = append(matching, r)
-		}
-	}
-	// What needs a person is on the first page.
-	needy := map[string]bool{}
-	for _, n := range st.Needs {
-		needy[n.Registry] = true
-	}
-	slices.SortStableFunc(matching, func(a, b status.Registry) int {
-		return cmp.Compare(b2i(needy[b.Name]), b2i(needy[a.Name]))
-	})
+	matching := matching(st, strings.ToLower(query))
 	v.Matching = len(matching)
 	v.Pages = max(1, (len(matching)+perPage-1)/perPage)
 	v.Page, _ = strconv.Atoi(number) // no number is the first
@@ -92,6 +80,26 @@ func Render(w *bytes.Buffer, st *status.Status, query, number string) error {
 	from := (v.Page - 1) * perPage
 	v.Shown = matching[from:min(from+perPage, len(matching))]
 	return page.Execute(w, v)
+}
+
+// matching are the registries with query in their names. What needs a person comes
+// first.
+func matching(st *status.Status, query string) []status.Registry {
+	needy := map[string]bool{}
+	for _, n := range st.Needs {
+		needy[n.Registry] = true
+	}
+	var first, rest []status.Registry
+	for _, r := range st.Registries {
+		switch {
+		case !strings.Contains(r.Name, query):
+		case needy[r.Name]:
+			first = append(first, r)
+		default:
+			rest = append(rest, r)
+		}
+	}
+	return append(first, rest...)
 }
 
 // refusals are those of all servers, the most frequent first.
@@ -118,8 +126,6 @@ func (v view) ServerOf(host string) *status.Server {
 // plain is text of others: it prints, and does nothing else.
 func plain(text string) string { return safetext.Line(text, 0) }
 
-func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }
-
 func clock(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 MST") }
 
 func percent(part, whole int64) string {
@@ -127,11 +133,4 @@ func percent(part, whole int64) string {
 		return ""
 	}
 	return fmt.Sprintf("%d %%", min(100, part*100/whole))
-}
-
-func b2i(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
 }

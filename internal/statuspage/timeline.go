@@ -40,20 +40,13 @@ const (
 	barWidth  = 300
 )
 
-// The kinds of certificates.
-const (
-	kindClient = "client"
-	kindServer = "server"
-	kindCA     = "CA"
-)
-
 // timelineOf has the certificates that end first: of clients, servers and CAs.
 func timelineOf(st *status.Status) timeline {
 	var all []end
 	seen := map[string]bool{}
 	add := func(kind, host, who string, c status.Certificate) {
 		key := kind + " " + who + " " + c.Serial
-		if kind == kindCA {
+		if kind == status.EndOfCA {
 			key = kind + " " + c.Issuer + " " + c.Serial
 		}
 		if seen[key] {
@@ -69,17 +62,17 @@ func timelineOf(st *status.Status) timeline {
 		for _, e := range r.Endpoints {
 			for _, id := range e.Identities {
 				if id.Certificate != nil {
-					add(kindClient, e.Host, id.File, *id.Certificate)
+					add(status.EndOfClient, e.Host, id.File, *id.Certificate)
 				}
 			}
 		}
 	}
 	for _, s := range st.Servers {
 		if s.Certificate != nil {
-			add(kindServer, s.Host, s.Host, *s.Certificate)
+			add(status.EndOfServer, s.Host, s.Host, *s.Certificate)
 		}
 		if s.CA != nil {
-			add(kindCA, s.Host, s.CA.Subject, *s.CA)
+			add(status.EndOfCA, s.Host, s.CA.Subject, *s.CA)
 		}
 	}
 	slices.SortStableFunc(all, func(a, b end) int { return a.At.Compare(b.At) })

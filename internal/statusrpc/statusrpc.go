@@ -22,8 +22,6 @@ const (
 	Service = "certsd.status.v1.Status"
 	// Method is the full name of its method.
 	Method = "/" + Service + "/Get"
-	// maxStatus bounds what a daemon may answer.
-	maxStatus = 64 << 20
 )
 
 // Snapshot says what is in use now.
@@ -66,7 +64,7 @@ func Encode(st *status.Status) (*structpb.Struct, error) {
 // codes.Unimplemented.
 func Get(ctx context.Context, conn grpc.ClientConnInterface) (*status.Status, error) {
 	answer := new(structpb.Struct)
-	if err := conn.Invoke(ctx, Method, new(emptypb.Empty), answer, grpc.MaxCallRecvMsgSize(maxStatus)); err != nil {
+	if err := conn.Invoke(ctx, Method, new(emptypb.Empty), answer, grpc.MaxCallRecvMsgSize(status.MaxJSON)); err != nil {
 		return nil, err
 	}
 	text, err := protojson.Marshal(answer)

@@ -96,7 +96,7 @@ type Conn struct {
 type heldDial struct {
 	request *Request
 	needed  chan bool
-	// ripe tells that it has waited for its grace.
+	// ripe reports whether it has waited for its grace.
 	ripe bool
 }
 
@@ -137,7 +137,7 @@ func (s *Supply) settle(l *address) {
 	}
 }
 
-// lacks tells that another connection is needed. Where several were enough
+// lacks reports whether another connection is needed. Where several were enough
 // before, one more is needed only if none of them becomes free for a moment.
 func (l *address) lacks(ripe bool) bool {
 	if l.waiting <= l.dialling+l.free {

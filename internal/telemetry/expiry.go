@@ -92,11 +92,7 @@ func (e *expiries) Collect(ch chan<- prometheus.Metric) {
 	for _, host := range e.current() {
 		for _, ep := range host.Endpoints {
 			for _, id := range ep.Identities {
-				s := identity{ep.Host, id.Name}
-				expires := id.Certificate.Leaf.NotAfter
-				if before, ok := at[s]; !ok || expires.Before(before) {
-					at[s] = expires
-				}
+				earliest(at, identity{ep.Host, id.Name}, id.Certificate.Leaf.NotAfter)
 			}
 		}
 	}

@@ -12,7 +12,7 @@ type changes struct {
 	said map[string]string
 }
 
-// is tells whether text is new for the key.
+// is reports whether text is new for the key.
 func (c *changes) is(key, text string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -48,7 +48,7 @@ func (w *endsWatch) look(now time.Time) {
 		if !status.EndsSoon(e.Certificate.NotBefore, e.Certificate.NotAfter, now) {
 			continue
 		}
-		key := e.Kind + " " + e.Who + " " + e.Certificate.SerialNumber.Text(16)
+		key := e.Key()
 		last, ok := before[key]
 		if w.said[key] = last; ok && now.Sub(last) < sayEvery {
 			continue

@@ -30,7 +30,7 @@ type Document struct {
 	order map[string][]string // by joined key of a table: its keys as they come
 }
 
-// SyntaxError tells that a file is not TOML.
+// SyntaxError is why a file is not TOML.
 type SyntaxError struct {
 	// Line is zero if it cannot be said.
 	Line int
