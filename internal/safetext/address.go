@@ -51,7 +51,9 @@ func URLs(text, left string) string {
 	}
 	return urls.ReplaceAllStringFunc(text, func(raw string) string {
 		before, query, found := strings.Cut(raw, "?")
-		if u, err := url.Parse(before); err == nil && u.User != nil {
+		if u, err := url.Parse(before); err != nil {
+			before = Address(before)
+		} else if u.User != nil {
 			u.User = nil
 			before = u.String()
 		}

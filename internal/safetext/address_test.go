@@ -27,6 +27,7 @@ func TestAddresses(t *testing.T) {
 		Addresses(`table "https://user:p4ss@reg" is there`):       `table "https://…@reg" is there`,
 		URLs("GET https://u:p4ss@reg/b?sig=p4ss&x, /c?y ok", "…"): "GET https://reg/b?… /c?… ok",
 		URLs("nothing to hide: /v2/", "…"):                        "nothing to hide: /v2/",
+		URLs("GET https://u:p4/ss@reg/b?sig=p4ss", "…"):           "GET https://…@reg/b?…",
 	} {
 		if got != want {
 			t.Errorf("got  %s\nwant %s", got, want)
