@@ -2,19 +2,18 @@ package hostdir
 
 import (
 	"crypto"
-	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
-	"errors"
-	"fmt"
 	"io"
+
+	"github.com/certsd/containerd-certsd/internal/verify"
 )
 
-// ErrSignature tells that a device signed, and not with the key of the
+// ErrSignature reports that a device signed, and not with the key of the
 // certificate.
-var ErrSignature = errors.New("its signature is not one of the certificate's key")
+var ErrSignature = verify.ErrWrong
 
 // trySigning lets a key sign a hash of noise, as TLS 1.3 would.
 func trySigning(rand io.Reader, key crypto.Signer, cert *x509.Certificate) error {
@@ -24,10 +23,9 @@ func trySigning(rand io.Reader, key crypto.Signer, cert *x509.Certificate) error
 	}
 	sum := sha256.Sum256(noise)
 	var opts crypto.SignerOpts = crypto.SHA256
-	pss := &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: crypto.SHA256}
 	switch key.Public().(type) {
 	case *rsa.PublicKey:
-		opts = pss
+		opts = &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: crypto.SHA256}
 	case ed25519.PublicKey:
 		opts = crypto.Hash(0)
 	}
@@ -35,19 +33,5 @@ func trySigning(rand io.Reader, key crypto.Signer, cert *x509.Certificate) error
 	if err != nil {
 		return err
 	}
-	good := false
-	switch pub := cert.PublicKey.(type) {
-	case *rsa.PublicKey:
-		good = rsa.VerifyPSS(pub, crypto.SHA256, sum[:], signature, pss) == nil
-	case *ecdsa.PublicKey:
-		good = ecdsa.VerifyASN1(pub, sum[:], signature)
-	case ed25519.PublicKey:
-		good = ed25519.Verify(pub, sum[:], signature)
-	default:
-		return fmt.Errorf("%w: %T", ErrKeyType, pub)
-	}
-	if !good {
-		return ErrSignature
-	}
-	return nil
+	return verify.Signature(cert.PublicKey, sum[:], signature, opts)
 }

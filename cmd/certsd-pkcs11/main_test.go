@@ -18,6 +18,7 @@ import (
 	"testing"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/certsd/hostdir"
 	"github.com/certsd/containerd-certsd/internal/citest"
 	"github.com/certsd/containerd-certsd/internal/keytest"
 	"github.com/certsd/containerd-certsd/keys"
@@ -319,6 +320,9 @@ func TestAnotherKeyThanTheCertificates(t *testing.T) {
 	tok.key("k", "EC:prime256v1")
 	s.pair(t, s.Clients.Client("alpha").CertPEM, tok.uri("k"))
 	if err := s.get(t); err == nil || !strings.Contains(err.Error(), "is not one of the certificate's key") {
+		t.Errorf("got %v", err)
+	}
+	if err := s.Identity(t).TrySigning(rand.Reader); !errors.Is(err, hostdir.ErrSignature) {
 		t.Errorf("got %v", err)
 	}
 }

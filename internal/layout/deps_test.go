@@ -49,7 +49,10 @@ var imports = map[string][]string{
 		"internal/takeover", "internal/telemetry", "internal/wholefile", "resolver", "v1compat",
 	},
 
-	"certsd/hostdir":      {"certsd/hostname", "certsd/hoststoml", "internal/pemfile", "internal/plainfile", "internal/safetext"},
+	"certsd/hostdir": {
+		"certsd/hostname", "certsd/hoststoml", "internal/pemfile", "internal/plainfile", "internal/safetext",
+		"internal/verify",
+	},
 	"certsd/hostname":     nil,
 	"certsd/hoststoml":    {"certsd/hostname", "internal/plainfile", "internal/spelling", "internal/tomlpos"},
 	"internal/benchtest":  nil,
@@ -110,13 +113,13 @@ var imports = map[string][]string{
 	"internal/telemetry":   {"certsd", "internal/status", "resolver", "v1compat"},
 	"internal/tomlpos":     {"internal/safetext"},
 	"internal/tpmtest":     {"internal/citest"},
+	"internal/verify":      nil,
 	"internal/weblink":     nil,
 	"internal/wholefile":   nil,
 	"keys":                 {"certsd", "keys/pkcs11uri", "keys/signer", "keys/tpmkey"},
 	"keys/pkcs11uri":       nil,
-	"keys/signer":          {"internal/plainfile", "internal/safetext", "keys/pkcs11uri", "keys/verify"},
-	"keys/tpmkey":          {"keys/verify"},
-	"keys/verify":          nil,
+	"keys/signer":          {"internal/plainfile", "internal/safetext", "internal/verify", "keys/pkcs11uri"},
+	"keys/tpmkey":          {"internal/verify"},
 	"packaging/ociimage":   {"internal/wholefile"},
 }
 

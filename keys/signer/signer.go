@@ -14,8 +14,8 @@ import (
 	"time"
 
 	"github.com/certsd/containerd-certsd/internal/safetext"
+	"github.com/certsd/containerd-certsd/internal/verify"
 	"github.com/certsd/containerd-certsd/keys/pkcs11uri"
-	"github.com/certsd/containerd-certsd/keys/verify"
 )
 
 // The bounds for a helper.

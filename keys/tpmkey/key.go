@@ -12,7 +12,7 @@ import (
 
 	"github.com/google/go-tpm/tpm2"
 
-	"github.com/certsd/containerd-certsd/keys/verify"
+	"github.com/certsd/containerd-certsd/internal/verify"
 )
 
 // Key is a key of a TPM. It implements certsd's DeviceKey.

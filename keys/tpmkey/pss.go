@@ -8,7 +8,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/certsd/containerd-certsd/keys/verify"
+	"github.com/certsd/containerd-certsd/internal/verify"
 )
 
 // errSalt tells that a TPM signs by RSA-PSS with another salt than TLS 1.3 wants.

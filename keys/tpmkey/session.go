@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-tpm/tpm2"
 	"github.com/google/go-tpm/tpm2/transport"
 
-	"github.com/certsd/containerd-certsd/keys/verify"
+	"github.com/certsd/containerd-certsd/internal/verify"
 )
 
 // session is the TPM while it is ours.

@@ -14,9 +14,9 @@ import (
 
 // What may be wrong with a signature.
 var (
-	// ErrWrong tells that a signature was not made with the key.
+	// ErrWrong reports that a signature was not made with the key.
 	ErrWrong = errors.New("its signature is not one of the certificate's key")
-	// ErrSalt tells that one by RSA-PSS has a salt of another length than was asked
+	// ErrSalt reports that one by RSA-PSS has a salt of another length than was asked
 	// for.
 	ErrSalt = errors.New("its RSA-PSS signatures have a salt of another length than TLS 1.3 wants")
 )
