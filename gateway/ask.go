@@ -1,11 +1,9 @@
 package gateway
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -13,11 +11,12 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"os"
 	"strings"
 	"time"
 
+	"github.com/certsd/containerd-certsd/certsd/hostdir"
 	"github.com/certsd/containerd-certsd/internal/daemon"
+	"github.com/certsd/containerd-certsd/internal/plainfile"
 	"github.com/certsd/containerd-certsd/internal/safetext"
 	"github.com/certsd/containerd-certsd/internal/status"
 	"github.com/certsd/containerd-certsd/internal/statuspage"
@@ -114,24 +113,30 @@ func (r listening) tls() *tls.Config {
 		MinVersion:         tls.VersionTLS12,
 		InsecureSkipVerify: true, //nolint:gosec // the certificate itself is compared
 		VerifyConnection: func(state tls.ConnectionState) error {
-			text, err := os.ReadFile(r.Certificate)
+			own, err := r.certificate()
 			if err != nil {
 				return fmt.Errorf("the gateway's certificate: %w", err)
 			}
-			block, _ := pem.Decode(text)
-			if block == nil {
-				return fmt.Errorf("%s has no certificate", r.Certificate)
-			}
-			cert, err := x509.ParseCertificate(block.Bytes)
-			if err != nil {
-				return err
-			}
-			if len(state.PeerCertificates) == 0 || !bytes.Equal(cert.Raw, state.PeerCertificates[0].Raw) {
+			if len(state.PeerCertificates) == 0 || !own.Equal(state.PeerCertificates[0]) {
 				return fmt.Errorf("whoever listens there has another certificate than %s", r.Certificate)
 			}
 			return nil
 		},
 	}
+}
+
+// certificate reads the gateway's own, as the gateway does: the first of its file,
+// where its key may be, too.
+func (r listening) certificate() (*x509.Certificate, error) {
+	data, err := plainfile.Read(r.Certificate)
+	if err != nil {
+		return nil, err
+	}
+	certs, _, err := hostdir.ParseCertificates(r.Certificate, data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", r.Certificate, err)
+	}
+	return certs[0], nil
 }
 
 // reachable is an address that is listened on as one to connect to.

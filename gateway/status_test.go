@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -10,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -132,12 +134,15 @@ func TestARunningGatewayIsAsked(t *testing.T) {
 	ca := certtest.NewCA("gateways")
 	pair := ca.Server("gateway.test")
 	must(t, pair.Write(dir, "gw"))
+	bundle := filepath.Join(dir, "bundle.pem")
+	must(t, os.WriteFile(bundle, append(bytes.Clone(pair.KeyPEM), pair.CertPEM...), 0o600))
 	socket := filepath.Join(dir, "s")
 	for name, change := range map[string]func(*Config){
 		"loopback":    func(*Config) {},
 		"all":         func(c *Config) { c.Listen, c.AllowRemote = []string{"0.0.0.0:0"}, true },
 		"unix":        func(c *Config) { c.Listen = []string{"unix:" + socket} },
 		"certificate": func(c *Config) { c.TLSCert, c.TLSKey = filepath.Join(dir, "gw.cert"), filepath.Join(dir, "gw.key") },
+		"bundle":      func(c *Config) { c.TLSCert, c.TLSKey = bundle, bundle },
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := DefaultConfig()

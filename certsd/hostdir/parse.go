@@ -21,15 +21,20 @@ func ParsePair(certFile string, cert []byte, keyFile string, key []byte) (pair *
 // the rules for those of host directories. The path is for messages. lost says
 // what of the file cannot be used, nil for nothing.
 func ParseCAs(path string, data []byte) (cas []*x509.Certificate, lost, err error) {
-	return parseCAs(path, data, serverAuth)
+	return parseCertificates(path, data, serverAuth)
+}
+
+// ParseCertificates is [ParseCAs] for certificates that need not vouch for anybody.
+func ParseCertificates(path string, data []byte) (certs []*x509.Certificate, lost, err error) {
+	return parseCertificates(path, data, nil)
 }
 
 // ParseClientCAs is [ParseCAs] for roots that are to vouch for clients.
 func ParseClientCAs(path string, data []byte) (cas []*x509.Certificate, lost, err error) {
-	return parseCAs(path, data, clientAuth)
+	return parseCertificates(path, data, clientAuth)
 }
 
-func parseCAs(path string, data []byte, use asn1.ObjectIdentifier) (cas []*x509.Certificate, lost, err error) {
+func parseCertificates(path string, data []byte, use asn1.ObjectIdentifier) (cas []*x509.Certificate, lost, err error) {
 	read, err := (&file{path: path, data: data, vouches: use}).certificates()
 	if err != nil {
 		return nil, nil, err
