@@ -27,15 +27,19 @@ func (f *frames) Send(command []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if size < headerSize || size > maxAnswer {
-		return nil, fmt.Errorf("its answer says that it has %d bytes", size)
+	if err := checkSize(size); err != nil {
+		return nil, err
 	}
 	answer := make([]byte, size)
 	if _, err := io.ReadFull(f, answer); err != nil {
 		return nil, cut(err)
 	}
-	if code, err := f.number(); err != nil || code != 0 {
-		return nil, fmt.Errorf("it ended the answer with %d: %w", code, err)
+	code, err := f.number()
+	if err != nil {
+		return nil, err
+	}
+	if code != 0 {
+		return nil, fmt.Errorf("it ended the answer with %d", code)
 	}
 	return answer, nil
 }

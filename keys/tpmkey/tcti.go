@@ -1,6 +1,7 @@
 package tpmkey
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -131,11 +132,11 @@ func (s *stream) Send(command []byte) ([]byte, error) {
 	if err != nil {
 		return nil, cut(err)
 	}
-	size, err := sizeOf(answer)
-	if err != nil {
+	size := binary.BigEndian.Uint32(answer[2:])
+	if err := checkSize(size); err != nil {
 		return nil, err
 	}
-	if n < size {
+	if n < int(size) {
 		m, err := io.ReadFull(s, answer[n:size])
 		if err != nil {
 			return nil, cut(err)
@@ -145,13 +146,12 @@ func (s *stream) Send(command []byte) ([]byte, error) {
 	return answer[:n], nil
 }
 
-// sizeOf is the size that the header of an answer gives.
-func sizeOf(header []byte) (int, error) {
-	size := int(uint32(header[2])<<24 | uint32(header[3])<<16 | uint32(header[4])<<8 | uint32(header[5]))
+// checkSize finds a size that an answer cannot have.
+func checkSize(size uint32) error {
 	if size < headerSize || size > maxAnswer {
-		return 0, fmt.Errorf("its answer says that it has %d bytes", size)
+		return fmt.Errorf("its answer says that it has %d bytes", size)
 	}
-	return size, nil
+	return nil
 }
 
 // cut says what the end of a connection means.
