@@ -1,7 +1,10 @@
 package dockerconfig
 
 import (
+	"cmp"
 	"fmt"
+	"iter"
+	"maps"
 	"slices"
 	"strings"
 
@@ -67,13 +70,13 @@ func (k key) covers(repository string) bool {
 // matching are the keys for a host and a repository, the most specific first: a
 // longer namespace before a shorter one, then the key that Docker itself uses,
 // then the host as it is, and other spellings of it in their order.
-func matching(keys []string, host, repository string) []string {
+func matching(keys iter.Seq[string], host, repository string) []string {
 	canonical, err := hostname.Canonical(host)
 	if err != nil {
 		return nil
 	}
 	var found []key
-	for _, text := range keys {
+	for text := range keys {
 		if k, ok := parseKey(text); ok && k.host == serverKey(canonical) && k.covers(repository) {
 			found = append(found, k)
 		}
@@ -91,13 +94,7 @@ func matching(keys []string, host, repository string) []string {
 		}
 	}
 	slices.SortFunc(found, func(a, b key) int {
-		if d := len(b.path) - len(a.path); d != 0 {
-			return d
-		}
-		if d := rank(a) - rank(b); d != 0 {
-			return d
-		}
-		return strings.Compare(a.text, b.text)
+		return cmp.Or(len(b.path)-len(a.path), rank(a)-rank(b), strings.Compare(a.text, b.text))
 	})
 	texts := make([]string, 0, len(found))
 	for _, k := range found {
@@ -109,7 +106,7 @@ func matching(keys []string, host, repository string) []string {
 // helperFor is the helper that has a host's credentials, and what to ask it for;
 // empty where the entries have them.
 func (c *config) helperFor(host string) (helper, name string) {
-	for _, text := range matching(keysOf(c.CredHelpers), host, "") {
+	for _, text := range matching(maps.Keys(c.CredHelpers), host, "") {
 		return c.CredHelpers[text], text
 	}
 	return c.CredsStore, nameFor(host)
@@ -117,7 +114,7 @@ func (c *config) helperFor(host string) (helper, name string) {
 
 // entryFor are the credentials of the first entry that has some.
 func (c *config) entryFor(host, repository string) (user, secret string, err error) {
-	for _, text := range matching(keysOf(c.Auths), host, repository) {
+	for _, text := range matching(maps.Keys(c.Auths), host, repository) {
 		e := c.Auths[text]
 		if e.empty() {
 			continue
@@ -129,12 +126,4 @@ func (c *config) entryFor(host, repository string) (user, secret string, err err
 		return user, secret, nil
 	}
 	return "", "", nil
-}
-
-func keysOf[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	return keys
 }
