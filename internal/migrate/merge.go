@@ -44,7 +44,7 @@ func merge(old []byte, want *host, name, output string) ([]byte, []*file, error)
 }
 
 // userInURL is a user name, and perhaps a password, in an address.
-var userInURL = regexp.MustCompile(`://[^/\s"']*@`)
+var userInURL = regexp.MustCompile(`://[^\s"']*@`)
 
 // hasProxyUser reports whether a proxy of the file has a user, in whatever way
 // TOML writes it.
