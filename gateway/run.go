@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/containerd/log"
@@ -54,11 +53,7 @@ func (c *Config) Run(ctx context.Context, credentials func(host, repository stri
 	lasting := context.WithoutCancel(ctx)
 	store.tidy(lasting)
 	defer every(time.Hour, func() { store.tidy(lasting) })()
-	watching, stopWatching := context.WithCancel(lasting)
-	var watch sync.WaitGroup
-	watch.Go(func() { telemetry.WatchEnds(watching) })
-	defer watch.Wait()
-	defer stopWatching()
+	defer telemetry.StartWatchEnds(lasting)()
 	certs, err := c.readCertificates(ctx)
 	if err != nil {
 		return err
@@ -98,7 +93,7 @@ func (c *Config) Run(ctx context.Context, credentials func(host, repository stri
 	return c.serve(ctx, server, listeners, ready)
 }
 
-// warnOfNothing tells that every request is going to be refused.
+// warnOfNothing reports whether every request is going to be refused.
 func (c *Config) warnOfNothing(ctx context.Context) {
 	names, err := c.upstreams()
 	if err == nil && len(names) > 0 {

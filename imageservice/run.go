@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
-	"sync"
 	"time"
 
 	"github.com/containerd/log"
@@ -53,11 +52,7 @@ func (c *Config) Run(ctx context.Context, ready func(net.Addr)) error {
 		return errors.Join(err, listener.Close())
 	}
 	defer metrics()
-	watching, stopWatching := context.WithCancel(ctx)
-	var watch sync.WaitGroup
-	watch.Go(func() { telemetry.WatchEnds(watching) })
-	defer watch.Wait()
-	defer stopWatching()
+	defer telemetry.StartWatchEnds(ctx)()
 	return c.serve(ctx, server, listener, ready)
 }
 

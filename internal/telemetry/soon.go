@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/containerd/log"
@@ -29,6 +30,18 @@ func WatchEnds(ctx context.Context) {
 		case <-tick.C:
 			w.look(time.Now())
 		}
+	}
+}
+
+// StartWatchEnds has [WatchEnds] run until ctx ends or stop is called, which waits
+// for it.
+func StartWatchEnds(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var watch sync.WaitGroup
+	watch.Go(func() { WatchEnds(ctx) })
+	return func() {
+		cancel()
+		watch.Wait()
 	}
 }
 

@@ -30,15 +30,13 @@ type SignArgs struct {
 	Opts   crypto.SignerOpts
 }
 
-// Register tells encoding/gob of the options that SignArgs may have.
-func Register() {
+// encoding/gob has to know the options that SignArgs may have.
+func init() {
 	gob.Register(crypto.SHA256)
 	gob.Register(crypto.SHA384)
 	gob.Register(crypto.SHA512)
 	gob.Register(&rsa.PSSOptions{})
 }
-
-func init() { Register() }
 
 // maxAnswer bounds an answer of a helper, descriptions of types included: an RSA
 // signature of 16,384 bits has 2 KiB.
