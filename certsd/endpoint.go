@@ -78,7 +78,7 @@ func (b *EndpointTransport) CloseIdleConnections() { b.transport.CloseIdleConnec
 // It does not look for changed files: the request itself does.
 func (b *EndpointTransport) Preferred(repository string) *Identity {
 	to := b.current()
-	usable, _ := byValidity(to.Identities, time.Now())
+	usable, _ := to.ByValidity(time.Now())
 	return first(usable, to.state.memory.known(repository))
 }
 

@@ -11,9 +11,10 @@ func (rd *round) identities() []*Identity {
 	if rd.route.at.Scheme == "http" {
 		return nil
 	}
-	usable, passed := byValidity(rd.route.to.Identities, time.Now())
+	now := time.Now()
+	usable, passed := rd.route.to.ByValidity(now)
 	for _, id := range passed {
-		why := id.Invalid(time.Now())
+		why := id.Invalid(now)
 		a := rd.attempt(id)
 		a.Skipped = why
 		rd.record(a)
@@ -22,24 +23,6 @@ func (rd *round) identities() []*Identity {
 		}
 	}
 	return usable
-}
-
-// byValidity splits identities into those to use and those to pass over.
-func byValidity(ids []*Identity, now time.Time) (usable, passed []*Identity) {
-	if !slices.ContainsFunc(ids, func(id *Identity) bool { return id.Invalid(now) != "" }) {
-		return ids, nil
-	}
-	for _, id := range ids {
-		if id.Invalid(now) == "" {
-			usable = append(usable, id)
-		} else {
-			passed = append(passed, id)
-		}
-	}
-	if len(usable) == 0 {
-		return ids, nil
-	}
-	return usable, passed
 }
 
 // first is the identity to begin with: the known one if it is still there.

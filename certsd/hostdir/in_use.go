@@ -12,14 +12,18 @@ func (h *Host) From() *Hosts { return h.from }
 // Kept is why something that was read earlier is still in use in place of what
 // the files hold now; nil if all is as the files say.
 func (h *Host) Kept() error {
-	var kept []error
+	kept, _ := h.kept()
+	return errors.Join(kept...)
+}
+
+// kept are the warnings of which that is so, and the problems in them.
+func (h *Host) kept() (warnings []error, problems []*Problem) {
 	for _, warning := range h.Warnings {
-		var p *Problem
-		if errors.As(warning, &p) && p.kept {
-			kept = append(kept, warning)
+		if p := (*Problem)(nil); errors.As(warning, &p) && p.kept {
+			warnings, problems = append(warnings, warning), append(problems, p)
 		}
 	}
-	return errors.Join(kept...)
+	return warnings, problems
 }
 
 // NotInUse are the problems for which what was read earlier of a registry's
@@ -34,13 +38,8 @@ func (h *Hosts) NotInUse(name string) []*Problem {
 	if c.host == nil {
 		return nil
 	}
-	problems := problemsIn(c.failure)
-	for _, warning := range c.host.Warnings {
-		if p := (*Problem)(nil); errors.As(warning, &p) && p.kept {
-			problems = append(problems, p)
-		}
-	}
-	return problems
+	_, kept := c.host.kept()
+	return append(problemsIn(c.failure), kept...)
 }
 
 // problemsIn are the problems that an error joins.
@@ -70,13 +69,31 @@ func (h *Host) Unusable(e *Endpoint) []*Problem {
 	return unusable
 }
 
-// PassedOver says why an identity of the endpoint is not presented at a time,
-// empty if it is: because it has expired or is not yet valid, and another one is
-// left.
-func (e *Endpoint) PassedOver(id *Identity, at time.Time) string {
-	why := id.Invalid(at)
-	if why == "" || !slices.ContainsFunc(e.Identities, func(other *Identity) bool { return other.Invalid(at) == "" }) {
-		return ""
+// ByValidity splits the identities of the endpoint into those that are presented at
+// a time and those that are passed over: expired ones, and those not yet valid, while
+// another one is left.
+func (e *Endpoint) ByValidity(at time.Time) (presented, passed []*Identity) {
+	if !slices.ContainsFunc(e.Identities, func(id *Identity) bool { return id.Invalid(at) != "" }) {
+		return e.Identities, nil
 	}
-	return why
+	for _, id := range e.Identities {
+		if id.Invalid(at) == "" {
+			presented = append(presented, id)
+		} else {
+			passed = append(passed, id)
+		}
+	}
+	if len(presented) == 0 {
+		return e.Identities, nil
+	}
+	return presented, passed
+}
+
+// PassedOver says why an identity of the endpoint is not presented at a time,
+// empty if it is.
+func (e *Endpoint) PassedOver(id *Identity, at time.Time) string {
+	if _, passed := e.ByValidity(at); slices.Contains(passed, id) {
+		return id.Invalid(at)
+	}
+	return ""
 }
