@@ -53,7 +53,7 @@ func ServerAlert(err error) (tls.AlertError, bool) {
 	return tls.AlertError(a), ok
 }
 
-// refusesRenegotiation tells whether the server wanted to renegotiate.
+// refusesRenegotiation reports whether the server wanted to renegotiate.
 func refusesRenegotiation(err error) bool {
 	if a, ok := alertOf(err, "local error"); ok && a == alertNoRenegotiation {
 		return true
@@ -88,7 +88,7 @@ func alertByText(text string) (alert, bool) {
 	return 0, false
 }
 
-// cut tells whether a connection ended without a word: closed or reset by the
+// cut reports whether a connection ended without a word: closed or reset by the
 // server. Timeouts are not meant.
 func cut(err error) bool {
 	var netErr net.Error
@@ -107,7 +107,7 @@ func cut(err error) bool {
 	return strings.Contains(err.Error(), "server closed idle connection")
 }
 
-// unusableError tells that a client certificate cannot be used with a server:
+// unusableError reports that a client certificate cannot be used with a server:
 // it accepts none of the signature algorithms of its key.
 type unusableError struct{ err error }
 

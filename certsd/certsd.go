@@ -51,7 +51,7 @@ type (
 	KeyOpener = hostdir.KeyOpener
 	// KeyFile is a file that says where a key is.
 	KeyFile = hostdir.KeyFile
-	// KeyError tells that a key that is no file did not sign.
+	// KeyError reports that a key that is no file did not sign.
 	KeyError = hostdir.KeyError
 	// Problem is something wrong in a directory.
 	Problem = hostdir.Problem

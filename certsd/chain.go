@@ -14,11 +14,11 @@ type chain struct {
 	// first is the request somebody asked for; the request itself unless it
 	// follows a redirect.
 	first *http.Request
-	// redirected tells that it follows a redirect, crossed that another origin
+	// redirected reports whether it follows a redirect, crossed that another origin
 	// lies on the way: nothing private goes along any more, not even after a
 	// redirect led back.
 	redirected, crossed bool
-	// downgraded tells that the way led from https to http.
+	// downgraded reports whether the way led from https to http.
 	downgraded bool
 }
 

@@ -134,7 +134,7 @@ type dialer struct {
 // conn is a connection to a server, below TLS.
 type conn struct {
 	net.Conn
-	// asked tells that the server asked for a client certificate, offered that
+	// asked reports whether the server asked for a client certificate, offered that
 	// one was presented, resumed that neither happened since an earlier session
 	// was taken up.
 	asked, offered, resumed atomic.Bool

@@ -13,7 +13,7 @@ import (
 	"github.com/certsd/containerd-certsd/internal/serverfault"
 )
 
-// VerificationError tells that the certificate of a server was not accepted.
+// VerificationError reports that the certificate of a server was not accepted.
 // It wraps the error of crypto/x509.
 type VerificationError struct {
 	// Host is the host[:port] of the request, Dir the directory its settings
@@ -21,7 +21,7 @@ type VerificationError struct {
 	Host, Dir string
 	// CAFiles are the files of CA roots looked at.
 	CAFiles []string
-	// SystemRoots tells that the system's were among the roots.
+	// SystemRoots reports whether the system's were among the roots.
 	SystemRoots bool
 	// Hint is what to do.
 	Hint string
@@ -44,7 +44,7 @@ func (e *VerificationError) Error() string {
 // Unwrap is the cause.
 func (e *VerificationError) Unwrap() error { return e.Err }
 
-// RefusedError tells that a server refused each client certificate, or wants
+// RefusedError reports that a server refused each client certificate, or wants
 // one and there is none. It wraps what came back last: an alert of crypto/tls,
 // or the error of a connection that was cut.
 type RefusedError struct {

@@ -31,7 +31,7 @@ type exchange struct {
 	got  bool
 	// proxy is the proxy on the way.
 	proxy atomic.Pointer[url.URL]
-	// fresh tells that the request was the first on its connection, answered
+	// fresh reports whether the request was the first on its connection, answered
 	// that the first byte of an answer arrived.
 	fresh, answered atomic.Bool
 

@@ -51,7 +51,7 @@ type Round struct {
 	// came back for the last one is what came back for the request. There is at
 	// least one.
 	Attempts []Attempt
-	// Learnt tells that the last identity was not refused and will be presented
+	// Learnt reports whether the last identity was not refused and will be presented
 	// first for the repository from now on, in the place of another or none.
 	Learnt bool
 	// Downgrade says in what the request trusted more than was configured.
@@ -81,10 +81,10 @@ const (
 	SpokePlainHTTP
 )
 
-// Has tells whether all of some are in the set.
+// Has reports whether all of some are in the set.
 func (d Downgrade) Has(some Downgrade) bool { return d&some == some }
 
-// PassedOverError tells that a certificate is not presented while another one
+// PassedOverError reports that a certificate is not presented while another one
 // is left, because it has expired or is not yet valid.
 type PassedOverError struct {
 	// Host is the host[:port], Identity the name of the identity, File its file.
@@ -102,7 +102,7 @@ type Handshake struct {
 	// Host is the host[:port] connected to, Identity the name of the identity
 	// at hand, empty if there was none.
 	Host, Identity string
-	// Resumed tells that an earlier session was taken up.
+	// Resumed reports whether an earlier session was taken up.
 	Resumed bool
 	// Server is the server's certificate and CA the root that vouches for it, nil
 	// where it was not verified. They must not be changed.

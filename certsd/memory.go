@@ -36,7 +36,7 @@ type recollection struct {
 // discovery is a first round for a repository, which others wait for.
 type discovery struct {
 	done chan struct{}
-	// abandoned tells that the request was cancelled before it ended.
+	// abandoned reports whether the request was cancelled before it ended.
 	abandoned bool
 }
 
@@ -54,7 +54,7 @@ func (m *memory) known(repo string) *Identity {
 type plan struct {
 	// identity goes first, nil if none is known.
 	identity *Identity
-	// sick tells that a 5xx is the end of it.
+	// sick reports whether a 5xx is the end of it.
 	sick bool
 	// leave ends the discovery that the round is, if it is one. It must be
 	// called once.

@@ -56,7 +56,7 @@ func (t *Transport) spokenTLS() *tlsMemory {
 
 var defaultTLS tlsMemory
 
-// PlainHTTPError tells that a request was not made because it would have gone
+// PlainHTTPError reports that a request was not made because it would have gone
 // over plain HTTP where TLS is due.
 type PlainHTTPError struct {
 	// Host is the host[:port] of the request.

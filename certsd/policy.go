@@ -18,7 +18,7 @@ type reply struct {
 	page   string
 	// err is set if there is no answer.
 	err error
-	// asked tells that the server asked for a client certificate on the
+	// asked reports whether the server asked for a client certificate on the
 	// connection, fresh that the request was the first one on it, answered
 	// that at least a byte of an answer arrived.
 	asked, fresh, answered bool
@@ -26,7 +26,7 @@ type reply struct {
 	version uint16
 }
 
-// sick tells that the server has a problem of its own.
+// sick reports whether the server has a problem of its own.
 func (o reply) sick() bool { return o.status >= 500 && o.status <= 599 }
 
 // nginx answers a refused certificate with its own statuses in the log and the
@@ -86,7 +86,7 @@ func movesOnError(o reply) string {
 	return ""
 }
 
-// refuses tells whether a request without an answer may have failed for its
+// refuses reports whether a request without an answer may have failed for its
 // certificate, or for the want of one, whatever its method.
 func refuses(o reply) bool {
 	o.method = http.MethodGet
@@ -105,7 +105,7 @@ func (o reply) certificateRefused() bool {
 	return o.status == statusCertificateError || o.status == statusCertificateRequired
 }
 
-// nginx tells whether a 400 is nginx's for a refused or missing certificate.
+// nginx reports whether a 400 is nginx's for a refused or missing certificate.
 // An answer to HEAD has no page to recognise it by: there a registry's own 400
 // is told apart by its JSON.
 func (o reply) nginx() bool {
@@ -115,7 +115,7 @@ func (o reply) nginx() bool {
 	return slices.ContainsFunc(nginxPages, func(s string) bool { return strings.Contains(o.page, s) })
 }
 
-// safe tells whether a method changes nothing on the server: RFC 9110, 9.2.1.
+// safe reports whether a method changes nothing on the server: RFC 9110, 9.2.1.
 func safe(method string) bool {
 	switch method {
 	case "", http.MethodGet, http.MethodHead, http.MethodOptions:

@@ -12,7 +12,7 @@ import (
 	"github.com/certsd/containerd-certsd/internal/safetext"
 )
 
-// ProxyError tells that a proxy does not lead to a server: what it answers is not
+// ProxyError reports that a proxy does not lead to a server: what it answers is not
 // the server's answer.
 type ProxyError struct {
 	// Proxy is its URL without user and password, Host the host:port that it was

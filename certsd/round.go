@@ -19,7 +19,7 @@ type round struct {
 	trail   *Trail
 	// attempts are those of this round, for an error.
 	attempts []Attempt
-	// sick tells that each answer so far was a 5xx, spared that the server met
+	// sick reports whether each answer so far was a 5xx, spared that the server met
 	// nothing else a moment ago, and is not asked again after the first one.
 	sick, spared bool
 	// start and learnt are as in Round.

@@ -25,14 +25,14 @@ type route struct {
 	// home is the endpoint on whose behalf the request is made; to itself
 	// unless foreign. nil if nobody said and no redirect tells.
 	home *target
-	// foreign tells that the request is for another origin than home's.
+	// foreign reports whether the request is for another origin than home's.
 	foreign bool
 	// statuses are those on which the next identity is presented.
 	statuses RotateOn
 	chain    chain
 	// scoped are headers meant for home only, beside home.Header.
 	scoped http.Header
-	// addHeader tells that nobody else adds to.Header to the request.
+	// addHeader reports whether nobody else adds to.Header to the request.
 	addHeader bool
 }
 

@@ -103,7 +103,7 @@ type endpointState struct {
 	mu         sync.Mutex
 	transports map[transportKey]*connections
 	strangers  *strangers
-	// retired tells that the endpoint's life has ended.
+	// retired reports whether the endpoint's life has ended.
 	retired bool
 	// warned are the identities about whose validity a warning was given.
 	warned map[*Identity]bool
@@ -186,7 +186,7 @@ func (s *endpointState) closeIdle() {
 	}
 }
 
-// warnOnce tells whether a warning about id is due.
+// warnOnce reports whether a warning about id is due.
 func (s *endpointState) warnOnce(id *Identity) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

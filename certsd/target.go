@@ -13,9 +13,9 @@ type target struct {
 	// roots are what its server is verified against, state has its connections.
 	roots *x509.CertPool
 	state *endpointState
-	// configured tells that the scheme is not just assumed or wished for.
+	// configured reports whether the scheme is not just assumed or wished for.
 	configured bool
-	// stranger tells that no configuration names the host, only a server.
+	// stranger reports whether no configuration names the host, only a server.
 	stranger bool
 	// rotateOn is that of the endpoint's host, nil for none.
 	rotateOn *RotateOn

@@ -23,16 +23,16 @@ type Attempt struct {
 	NotBefore, NotAfter time.Time
 	// Leaf is the certificate itself, nil for none. It must not be changed.
 	Leaf *x509.Certificate
-	// Asked tells that the server asked for a client certificate on this
+	// Asked reports whether the server asked for a client certificate on this
 	// connection, Offered that the identity was presented. Both are false on a
 	// connection that takes up an earlier TLS session, for which Resumed is
 	// true: what was presented then counts.
 	Asked, Offered, Resumed bool
-	// Fresh tells that the request was the first on its connection.
+	// Fresh reports whether the request was the first on its connection.
 	Fresh bool
 	// Skipped says why the identity was passed over, empty if it was not.
 	Skipped string
-	// Unusable tells that there is no such identity to present: something is
+	// Unusable reports whether there is no such identity to present: something is
 	// wrong with its files, and Skipped says what. Identity is the file's name.
 	Unusable bool
 	// Status is the answer's status, zero if there was none. Answer is what its

@@ -24,7 +24,7 @@ type refusals struct {
 
 const refusalPeriod = 10 * time.Second
 
-// tell tells whether to log a refusal, and how many were not logged before it.
+// tell reports whether to log a refusal, and how many were not logged before it.
 func (f *refusals) tell(now time.Time) (before int, tell bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -38,7 +38,7 @@ func (s *Server) admit(r *http.Request) error {
 	}
 }
 
-// hasCertificate tells whether the client has shown a certificate of those CAs
+// hasCertificate reports whether the client has shown a certificate of those CAs
 // that the listener lets in. A connection lives longer than a CA may.
 func (s *Server) hasCertificate(r *http.Request) bool {
 	if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 {
@@ -47,7 +47,7 @@ func (s *Server) hasCertificate(r *http.Request) bool {
 	return s.options.StillTrusts == nil || s.options.StillTrusts(r.Context(), r.TLS.PeerCertificates)
 }
 
-// knowsName tells whether a request is meant for this gateway. A page in a
+// knowsName reports whether a request is meant for this gateway. A page in a
 // browser whose name was made to point to this machine says its own name
 // ("DNS rebinding"). With TLS the client has checked the name, and no page can
 // connect to a unix socket.
@@ -68,7 +68,7 @@ func (s *Server) knowsName(r *http.Request) bool {
 	return err == nil && (addr.Unmap().IsLoopback() || local != nil && isAddress(local, addr))
 }
 
-// isAddress tells whether a connection was made to an address.
+// isAddress reports whether a connection was made to an address.
 func isAddress(local net.Addr, addr netip.Addr) bool {
 	at, err := netip.ParseAddrPort(local.String())
 	return err == nil && at.Addr().Unmap().WithZone("") == addr.Unmap()

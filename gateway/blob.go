@@ -252,7 +252,7 @@ func wantedRange(r *http.Request, etag string) string {
 	return ranges[0]
 }
 
-// answersRange tells whether a Content-Range begins where the Range asked for
+// answersRange reports whether a Content-Range begins where the Range asked for
 // does. Where that counts from the end nobody knows the beginning.
 func answersRange(contentRange, wanted string) bool {
 	part, ok := bounded.ParseContentRange(contentRange)
@@ -267,7 +267,7 @@ func answersRange(contentRange, wanted string) bool {
 	return err == nil && first == part.Start
 }
 
-// etagMatches tells whether the client has the content already: RFC 9110,
+// etagMatches reports whether the client has the content already: RFC 9110,
 // 13.1.2. The list is bounded by the size of a header.
 func etagMatches(r *http.Request, etag string) bool {
 	for tag := range strings.SplitSeq(r.Header.Get("If-None-Match"), ",") {

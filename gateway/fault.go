@@ -128,7 +128,7 @@ func registrysAnswer(err error) (status int, ok bool) {
 	return answer.StatusCode, true
 }
 
-// notThere tells that a registry has said that there is no such thing. Other
+// notThere reports whether a registry has said that there is no such thing. Other
 // errors of this class are about the storage that a registry leads to, or about
 // what this machine lacks.
 func notThere(err error) bool {

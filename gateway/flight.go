@@ -31,7 +31,7 @@ type flight struct {
 	desc ocispec.Descriptor
 	err  error
 
-	// begun tells that it is a conversion, bytes and blobs count what that has
+	// begun reports whether it is a conversion, bytes and blobs count what that has
 	// stored.
 	begun atomic.Bool
 	bytes atomic.Int64
@@ -93,7 +93,7 @@ func flightIn(ctx context.Context) *flight {
 	return fl
 }
 
-// begin tells that a conversion is about to store something.
+// begin reports whether a conversion is about to store something.
 func (fl *flight) begin() {
 	if fl != nil {
 		fl.begun.Store(true)
@@ -113,7 +113,7 @@ func (fl *flight) stored() {
 	}
 }
 
-// converting tells that the registry's own answer was not enough.
+// converting reports whether the registry's own answer was not enough.
 func (fl *flight) converting() bool { return fl != nil && fl.begun.Load() }
 
 // result waits for the end, but no longer than ctx.

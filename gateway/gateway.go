@@ -39,7 +39,7 @@ type Options struct {
 	// password for the registry in Authorization, and asks for them where the
 	// registry wants some.
 	PassCredentials bool
-	// StillTrusts tells whether a client certificate that a handshake has verified
+	// StillTrusts reports whether a client certificate that a handshake has verified
 	// lets in now, with those that were shown beside it. nil means it does.
 	StillTrusts func(ctx context.Context, shown []*x509.Certificate) bool
 	// Upstreams are registries, host[:port], that may be asked without a
@@ -83,7 +83,7 @@ type Server struct {
 	slots *shares
 	// serving is held by requests, and by Close to wait for them.
 	serving sync.RWMutex
-	// stopping tells that no new clients are wanted.
+	// stopping reports whether no new clients are wanted.
 	stopping atomic.Bool
 
 	// mu guards resolvers.

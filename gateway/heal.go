@@ -46,7 +46,7 @@ func (s *Server) tagOf(t *target) string {
 	return ""
 }
 
-// complete tells whether all blobs of a manifest are there.
+// complete reports whether all blobs of a manifest are there.
 func (s *Store) complete(ctx context.Context, manifest content.Info) bool {
 	for _, child := range children(manifest) {
 		if _, err := s.Store.Info(ctx, child); errdefs.IsNotFound(err) {

@@ -58,7 +58,7 @@ func (s *Server) mayWatch(w http.ResponseWriter, r *http.Request) bool {
 	return true
 }
 
-// fromHere tells whether a client is on this machine.
+// fromHere reports whether a client is on this machine.
 func fromHere(r *http.Request) bool {
 	if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok && local.Network() == "unix" {
 		return true

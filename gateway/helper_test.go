@@ -41,7 +41,7 @@ type upstream struct {
 	// alone makes a directory with the right certificate only: with others, each
 	// 5xx is one request for each.
 	alone bool
-	// wholeOnly tells that images knows no ranges without an end.
+	// wholeOnly reports whether images knows no ranges without an end.
 	wholeOnly bool
 
 	// mu guards what follows.

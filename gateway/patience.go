@@ -42,7 +42,7 @@ func hurry(ctx context.Context, host string, patience time.Duration) (_ context.
 	}
 }
 
-// isLate tells whether a context has ended because of a registry.
+// isLate reports whether a context has ended because of a registry.
 func isLate(ctx context.Context) (*lateError, bool) {
 	var late *lateError
 	ok := errors.As(context.Cause(ctx), &late)

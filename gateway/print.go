@@ -110,7 +110,7 @@ func (r listening) url() (string, error) {
 	return "", fmt.Errorf("clients reach no gateway at %s: say where with --client-url", strings.Join(r.Addresses, ", "))
 }
 
-// Reads tells whether dir is, or is below, one of the certs.d directories that
+// Reads reports whether dir is, or is below, one of the certs.d directories that
 // the gateway itself goes by. What is written there for clients would lead the
 // gateway to itself.
 func (c *Config) Reads(dir string) bool {

@@ -65,13 +65,13 @@ type secretState struct {
 	failed failure
 }
 
-// failure tells whether there is something new to say.
+// failure reports whether there is something new to say.
 type failure struct {
 	stamp stamp
 	text  string
 }
 
-// stamp tells whether a file is still the same.
+// stamp reports whether a file is still the same.
 type stamp struct {
 	size    int64
 	changed time.Time
@@ -161,7 +161,7 @@ func (s *Secret) changed() time.Time {
 	return s.now.stamp.changed
 }
 
-// presentedBy tells whether a request has the secret. It takes the same time
+// presentedBy reports whether a request has the secret. It takes the same time
 // whatever was presented.
 func (s *Secret) presentedBy(r *http.Request) bool {
 	presented := r.Header.Get(tokenHeader)

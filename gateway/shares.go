@@ -28,7 +28,7 @@ type turn struct {
 
 func newShares(size int) *shares { return &shares{size: size, held: map[string]int{}} }
 
-// free tells that a registry may take a place. The caller holds mu.
+// free reports whether a registry may take a place. The caller holds mu.
 func (s *shares) free(who string) bool {
 	mine := s.held[who]
 	share := max(1, (s.size-(s.all-mine)+1)/2)

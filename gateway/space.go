@@ -15,7 +15,7 @@ import (
 type space struct {
 	// mu guards the rest, and is held while room is made.
 	mu sync.Mutex
-	// looked tells that total is what was stored at the last look, and written what
+	// looked reports whether total is what was stored at the last look, and written what
 	// has come since.
 	looked         bool
 	total, written int64

@@ -61,7 +61,7 @@ type spool struct {
 	written int64
 	done    bool
 	err     error
-	// grown tells that one of these has changed.
+	// grown reports whether one of these has changed.
 	grown *sync.Cond
 }
 
@@ -257,7 +257,7 @@ func (s *spools) download(ctx context.Context, sp *spool, resp *http.Response) e
 	}
 }
 
-// isFinal tells that asking again will not help.
+// isFinal reports whether asking again will not help.
 func isFinal(err error) bool {
 	if errors.As(err, new(*diskError)) || errors.As(err, new(*bounded.SlowError)) {
 		return true

@@ -225,7 +225,7 @@ func (e *storeError) status() int {
 	}
 }
 
-// isFull tells that there was no room.
+// isFull reports whether there was no room.
 func isFull(err error) bool {
 	return errors.Is(err, errNoRoom) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }

@@ -125,7 +125,7 @@ func (t *target) parsePath(rest string) (name string, err error) {
 	return strings.Join(parts[:n-2], "/"), err
 }
 
-// isEmpty tells that nothing is asked for, by the digest of nothing.
+// isEmpty reports whether nothing is asked for, by the digest of nothing.
 func (t *target) isEmpty() bool {
 	return t.digest != "" && t.digest.Algorithm().FromBytes(nil) == t.digest
 }

@@ -33,7 +33,7 @@ type cachedResolver struct {
 	refused atomic.Pointer[refusal]
 }
 
-// mayAsk tells whether a registry may be asked at all. It looks at the disk and
+// mayAsk reports whether a registry may be asked at all. It looks at the disk and
 // at no network, not even for an address.
 func (s *Server) mayAsk(host string) error {
 	own, err := s.options.Hosts.Own(host)

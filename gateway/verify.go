@@ -8,7 +8,7 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// digestError tells that content is not what its name says.
+// digestError reports that content is not what its name says.
 type digestError struct {
 	ref       string
 	want, got digest.Digest

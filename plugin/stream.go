@@ -94,7 +94,7 @@ type authStream struct {
 	// mu keeps question and answer together: it guards what follows.
 	mu     sync.Mutex
 	stream *memoryStream
-	// listening tells that the other end is known to be receiving.
+	// listening reports whether the other end is known to be receiving.
 	listening bool
 }
 

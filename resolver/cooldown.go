@@ -125,7 +125,7 @@ func (c *cooldowns) note(endpoint string, req *http.Request, err error) {
 	c.seen[endpoint] = outage{at: time.Now(), err: err}
 }
 
-// waitedEnough tells whether a caller has given up because of the endpoint, and
+// waitedEnough reports whether a caller has given up because of the endpoint, and
 // says so by a cause of its own: a deadline may be any.
 func waitedEnough(ctx context.Context) bool {
 	cause := context.Cause(ctx)

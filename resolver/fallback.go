@@ -10,7 +10,7 @@ import (
 	"github.com/certsd/containerd-certsd/certsd"
 )
 
-// mayFallBack tells whether plain HTTP may be spoken after an answer that is
+// mayFallBack reports whether plain HTTP may be spoken after an answer that is
 // none of TLS: where hosts.toml leaves both open, and by a loopback registry
 // without a directory on a port that says nothing about the protocol. Stock
 // containerd has the same rule, but also falls back on a slow handshake.

@@ -33,7 +33,7 @@ type fetcher struct {
 	store content.Store
 	// elsewhere is for URLs in descriptors, which belong to no registry.
 	elsewhere *http.Client
-	// plain tells that the registry is spoken to in plain HTTP only.
+	// plain reports whether the registry is spoken to in plain HTTP only.
 	plain      bool
 	resolver   *Resolver
 	spec       reference.Spec

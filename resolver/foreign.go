@@ -22,7 +22,7 @@ type foreign struct {
 	ctx    context.Context
 	client *http.Client
 	urls   []string
-	// plain tells that the registry itself is spoken to in plain HTTP, so that
+	// plain reports whether the registry itself is spoken to in plain HTTP, so that
 	// its URLs may be of that kind, too.
 	plain bool
 	size  int64

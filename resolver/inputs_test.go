@@ -25,9 +25,9 @@ import (
 var parts = []struct {
 	// header is the Content-Range.
 	header string
-	// none tells that no byte comes with it.
+	// none reports whether no byte comes with it.
 	none bool
-	// over tells that all of it has to be asked for.
+	// over reports whether all of it has to be asked for.
 	over bool
 }{
 	{header: "bytes {at}-{last}/{total}"},

@@ -81,7 +81,7 @@ func compare(spec reference.Spec, desc ocispec.Descriptor) error {
 	return nil
 }
 
-// DigestError tells that a converted image is not the one the reference names.
+// DigestError reports that a converted image is not the one the reference names.
 type DigestError struct {
 	Ref       string
 	Want, Got digest.Digest

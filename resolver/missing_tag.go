@@ -65,7 +65,7 @@ func (r *Resolver) listsTags(ctx context.Context, spec reference.Spec, rh docker
 	return err == nil && len(tags) > 0
 }
 
-// missingTagError tells that a repository is there, and one tag of it is not.
+// missingTagError reports that a repository is there, and one tag of it is not.
 type missingTagError struct {
 	ref, tag string
 	err      error

@@ -222,7 +222,7 @@ func (o *objects) again(first *http.Request, page *NotManifestError) (*http.Resp
 	return resp, err
 }
 
-// NotManifestError tells that what a server has for a manifest is none.
+// NotManifestError reports that what a server has for a manifest is none.
 type NotManifestError struct {
 	// URL is what was asked for, Page where a redirect led, empty without one.
 	// Neither has a query.
@@ -230,7 +230,7 @@ type NotManifestError struct {
 	// Status and MediaType are the answer's.
 	Status    int
 	MediaType string
-	// HTML tells that it is a page for people.
+	// HTML reports whether it is a page for people.
 	HTML bool
 	// Identities are the client certificates with which that came, as far as
 	// known.

@@ -180,7 +180,7 @@ func (q *question) url(spec reference.Spec, rh docker.RegistryHost) *url.URL {
 	return u
 }
 
-// mirrors tells whether an endpoint stands for a registry of another name, as
+// mirrors reports whether an endpoint stands for a registry of another name, as
 // docker's resolver has it.
 func mirrors(rh docker.RegistryHost, registry string) bool {
 	return rh.Host != registry && (registry != hostname.DockerHub || rh.Host != hostname.DockerHubServer)

@@ -149,7 +149,7 @@ func (r *Resolver) Resolve(ctx context.Context, ref string) (string, ocispec.Des
 // errUnusable is a manifest that is there.
 var errUnusable = errors.New("what the registry has cannot be used")
 
-// found tells whether a registry has answered with a manifest.
+// found reports whether a registry has answered with a manifest.
 func found(trail *certsd.Trail) bool {
 	return slices.ContainsFunc(trail.Attempts(), func(a certsd.Attempt) bool {
 		return a.Status == http.StatusOK && strings.Contains(a.URL, "/manifests/")
@@ -174,7 +174,7 @@ func (r *Resolver) Fetcher(ctx context.Context, ref string) (remotes.Fetcher, er
 	return newFetcher(r, inner, elsewhere, spec, ref)
 }
 
-// onlyPlain tells whether all of them are spoken to in plain HTTP.
+// onlyPlain reports whether all of them are spoken to in plain HTTP.
 func onlyPlain(hosts []docker.RegistryHost) bool {
 	return !slices.ContainsFunc(hosts, func(rh docker.RegistryHost) bool { return rh.Scheme != "http" })
 }

@@ -24,10 +24,10 @@ const (
 	mediaTypeSchema1Unsigned = "application/vnd.docker.distribution.manifest.v1+json"
 )
 
-// errNotSchema1 tells that the manifest is of another kind after all.
+// errNotSchema1 reports that the manifest is of another kind after all.
 var errNotSchema1 = errors.New("no schema 1 manifest")
 
-// maybeSchema1 tells whether a manifest of this media type has to be looked at.
+// maybeSchema1 reports whether a manifest of this media type has to be looked at.
 // The first v2 registries, docker/distribution 2.0, called every manifest
 // application/json.
 func maybeSchema1(mediaType string) bool {

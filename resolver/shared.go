@@ -19,7 +19,7 @@ type shared struct {
 	inner docker.Authorizer
 	// turn is held by one request.
 	turn chan struct{}
-	// over tells that there is no token, err why. They are guarded by turn.
+	// over reports whether there is no token, err why. They are guarded by turn.
 	over bool
 	err  error
 

@@ -56,7 +56,7 @@ func TestNobodyLeadsToStrangers(t *testing.T) {
 	for name, row := range map[string]struct {
 		// lead makes a registry name the host, and pulls from it or pushes to it.
 		lead func(t *testing.T, hosts *resolver.Hosts, root, host string) error
-		// works tells that there is another way.
+		// works reports whether there is another way.
 		works bool
 	}{
 		"a redirect": {lead: func(t *testing.T, hosts *resolver.Hosts, root, host string) error {

@@ -28,7 +28,7 @@ type ending struct {
 	// good are the tokens that are accepted, none that no new one is.
 	good map[string]bool
 	none bool
-	// down tells that there is no token for anybody.
+	// down reports whether there is no token for anybody.
 	down bool
 	// hold, if set, keeps refusals back until so many are due.
 	hold *sync.WaitGroup

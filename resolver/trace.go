@@ -76,7 +76,7 @@ func traceLookup(ctx context.Context, l certsd.Loaded) {
 	end(span, l.Err)
 }
 
-// unrecorded tells that the provider at hand was asked for a span around this one
+// unrecorded reports whether the provider at hand was asked for a span around this one
 // and makes nothing of spans, as where none was set up: there is a round for each
 // request.
 func unrecorded(ctx context.Context) bool {

@@ -85,7 +85,7 @@ func (r *Resolver) endpointForPush(spec reference.Spec) (docker.RegistryHost, er
 	return hosts[at], nil
 }
 
-// UploadLeftError tells that a registry let an upload begin, and did not let it
+// UploadLeftError reports that a registry let an upload begin, and did not let it
 // be taken back.
 type UploadLeftError struct {
 	// Host is the endpoint's.

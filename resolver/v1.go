@@ -63,7 +63,7 @@ func (r *Resolver) registryV1(ctx context.Context, spec reference.Spec) (ocispec
 	})
 }
 
-// SpeaksV1Error tells that an image is to be asked for in Registry v1, by a
+// SpeaksV1Error reports that an image is to be asked for in Registry v1, by a
 // client that has no content store to convert it into.
 type SpeaksV1Error struct {
 	// Host is the endpoint to ask.
@@ -131,7 +131,7 @@ func (t *headerTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return t.next.RoundTrip(with)
 }
 
-// strays tells whether a request is for another server than the registry, or
+// strays reports whether a request is for another server than the registry, or
 // was redirected by one: that is followed with nothing private, even where it
 // leads back.
 func (t *headerTransport) strays(req *http.Request) bool {

@@ -19,7 +19,7 @@ import (
 	"github.com/certsd/containerd-certsd/certsd/hostname"
 )
 
-// errNotRegistryV1 tells that the v2 answer stands.
+// errNotRegistryV1 reports that the v2 answer stands.
 var errNotRegistryV1 = errors.New("not a case for Registry v1")
 
 // notAskedInV1 is errNotRegistryV1 of a registry that says it speaks v1, with
@@ -48,7 +48,7 @@ func (h *Hosts) PolicyV1(host *certsd.Host) V1Policy {
 	}
 }
 
-// AllowsV1 tells whether a registry that knows no v2 may be spoken to in the v1
+// AllowsV1 reports whether a registry that knows no v2 may be spoken to in the v1
 // protocol.
 func (h *Hosts) AllowsV1(host *certsd.Host) bool {
 	policy := h.PolicyV1(host)

@@ -14,7 +14,7 @@ type absence struct {
 	// for in it.
 	root  stamp
 	paths []stamp
-	// listed tells that other spellings were looked for among all its names.
+	// listed reports whether other spellings were looked for among all its names.
 	listed bool
 }
 
@@ -65,7 +65,7 @@ func (a *absence) tells(d disk) bool {
 	return true
 }
 
-// isAbsent tells that an error means that there is no such path. A name may be
+// isAbsent reports whether an error means that there is no such path. A name may be
 // longer than the file system allows.
 func isAbsent(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENAMETOOLONG)

@@ -15,7 +15,7 @@ const (
 	maxBytes = 64 << 20
 )
 
-// errTooMuch tells that no more files of a directory are read.
+// errTooMuch reports that no more files of a directory are read.
 var errTooMuch = errors.New("is not read: the directory holds too much")
 
 // tooMany reports whether a directory holds more files than are read.

@@ -220,7 +220,7 @@ func (b *builder) sameServer(c *endpointConfig) []*endpointConfig {
 	return tables
 }
 
-// tlsElsewhere tells whether another table has a CA or a pair for TLS on the same
+// tlsElsewhere reports whether another table has a CA or a pair for TLS on the same
 // host and port. They are not for this one, but nobody gets there in plain HTTP.
 func (b *builder) tlsElsewhere(c *endpointConfig) bool {
 	if b.found.config == nil || b.found.config.config == nil {

@@ -32,12 +32,12 @@ type compared struct {
 	SkipVerify         bool
 	Roots              string
 	Certificates       []string
-	// DialExpires tells that the time to connect is over at once: how long it
+	// DialExpires reports whether the time to connect is over at once: how long it
 	// is cannot be seen in a function.
 	DialExpires bool
 	// Proxy is the way to it where the environment has none.
 	Proxy string
-	// HTTPFallback tells that plain HTTP may follow. containerd hides the TLS
+	// HTTPFallback reports whether plain HTTP may follow. containerd hides the TLS
 	// settings behind it.
 	HTTPFallback bool
 }
@@ -400,7 +400,7 @@ func certName(t *testing.T, chain [][]byte) string {
 	return cert.Subject.CommonName
 }
 
-// expires tells whether a connection attempt runs out of time at once.
+// expires reports whether a connection attempt runs out of time at once.
 func expires(t *testing.T, dial func(context.Context, string, string) (net.Conn, error)) bool {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // of no duration

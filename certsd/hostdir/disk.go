@@ -75,7 +75,7 @@ type stamp struct {
 	// info is nil if the path could not be examined because of err.
 	info fs.FileInfo
 	err  error
-	// fresh tells that the path had just changed: it may change again without
+	// fresh reports whether the path had just changed: it may change again without
 	// looking different.
 	fresh bool
 }
@@ -100,7 +100,7 @@ func (d disk) stampOf(path string, info fs.FileInfo, err error) stamp {
 	return stamp{path: path, info: info, fresh: -limit < age && age < limit}
 }
 
-// current tells that the path still looks the same.
+// current reports whether the path still looks the same.
 func (d disk) current(s *stamp) bool {
 	if d.stat == nil {
 		if same, known := s.matchesNow(); known {
@@ -111,7 +111,7 @@ func (d disk) current(s *stamp) bool {
 	return s.matches(info, err)
 }
 
-// allCurrent tells that all paths still look the same.
+// allCurrent reports whether all paths still look the same.
 func (d disk) allCurrent(stamps []stamp) bool {
 	for i := range stamps {
 		if !d.current(&stamps[i]) {
@@ -152,7 +152,7 @@ type recorder struct {
 	dir    string
 	stamps []stamp
 	sum    hash.Hash
-	// unread tells that there was such a thing.
+	// unread reports whether there was such a thing.
 	unread bool
 }
 
@@ -200,7 +200,7 @@ func (r *recorder) distrust(err error) {
 	}
 }
 
-// mayPass tells that an error is one of the system, and not of the path as it
+// mayPass reports whether an error is one of the system, and not of the path as it
 // is: a file that may not be read looks different once it may.
 func mayPass(err error) bool {
 	var no syscall.Errno

@@ -86,7 +86,7 @@ func (l *loader) disguised(r *pairResult, base string) bool {
 	return true
 }
 
-// ownKey tells that NAME.key belongs to NAME.crt, which is reported already.
+// ownKey reports whether NAME.key belongs to NAME.crt, which is reported already.
 func (l *loader) ownKey(base string) bool {
 	_, _, err := l.readPair(base+".crt", base+".key")
 	return err == nil

@@ -57,7 +57,7 @@ func (h *Hosts) Examine(path string) File {
 	return f
 }
 
-// HasKeyOf tells that the file's private key is that of a certificate.
+// HasKeyOf reports whether the file's private key is that of a certificate.
 func (f File) HasKeyOf(cert *x509.Certificate) bool {
 	return f.signer != nil && matches(cert, f.signer)
 }

@@ -233,7 +233,7 @@ func (l *loader) settlePairs(r pairResult) []*Identity {
 	return r.identities
 }
 
-// vanished tells that a Docker file was removed after the directory was
+// vanished reports whether a Docker file was removed after the directory was
 // listed, or is a link to a directory. A link to nothing is another matter.
 func (l *loader) vanished(name string, at *Problem, err error) bool {
 	switch {
@@ -250,7 +250,7 @@ func (l *loader) vanished(name string, at *Problem, err error) bool {
 	return !l.links[name] && errors.Is(err, fs.ErrNotExist)
 }
 
-// readError tells that a file could not be read, as opposed to not used.
+// readError reports that a file could not be read, as opposed to not used.
 type readError struct {
 	name string
 	err  error

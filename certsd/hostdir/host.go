@@ -23,10 +23,10 @@ type Host struct {
 	// Dir is the directory the configuration was found in, empty if there is
 	// none for this registry.
 	Dir string
-	// Fallback tells that Dir is not named after the registry: it is a _default
+	// Fallback reports whether Dir is not named after the registry: it is a _default
 	// directory, or one for the hosts below a domain.
 	Fallback bool
-	// Own tells that a directory named after the registry exists, even if it
+	// Own reports whether a directory named after the registry exists, even if it
 	// is empty.
 	Own bool
 	// Endpoints are where to send requests for the registry, in the order in
@@ -108,16 +108,16 @@ type Endpoint struct {
 	// Dir is the directory the TLS settings are from, for messages; empty if
 	// there are none.
 	Dir string
-	// TLSConfigured tells that a CA, a pair or an explicit skip_verify was
+	// TLSConfigured reports whether a CA, a pair or an explicit skip_verify was
 	// configured: such an endpoint is never spoken to in plain HTTP unless
 	// Scheme or HTTPFallback say so.
 	TLSConfigured bool
-	// Localhost tells that the endpoint is a registry on this machine for which
+	// Localhost reports whether the endpoint is a registry on this machine for which
 	// nothing is configured. Docker and containerd do not verify such a
 	// registry and fall back to plain HTTP: whether to do so is up to the
 	// caller.
 	Localhost bool
-	// HTTPFallback tells that plain HTTP may follow where the server speaks no
+	// HTTPFallback reports whether plain HTTP may follow where the server speaks no
 	// TLS: hosts.toml says "http://" together with skip_verify, and neither a
 	// CA nor a pair is configured.
 	HTTPFallback bool

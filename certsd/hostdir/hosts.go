@@ -64,7 +64,7 @@ type Hosts struct {
 type Reload struct {
 	// Host is the canonical name, Dir the directory.
 	Host, Dir string
-	// Changed tells that another value is in use than before.
+	// Changed reports whether another value is in use than before.
 	Changed bool
 	// Err is what could not be taken over: the last good content stays in use
 	// for it as long as its files are there.

@@ -42,7 +42,7 @@ type DeviceKey interface {
 	SignatureSchemes() []tls.SignatureScheme
 }
 
-// KeyError tells that a key that is no file did not sign.
+// KeyError reports that a key that is no file did not sign.
 type KeyError struct {
 	// File says where the key is, Device is what it is in.
 	File, Device string
@@ -111,7 +111,7 @@ type elsewhereError struct{ error }
 
 func (e *elsewhereError) Unwrap() error { return e.error }
 
-// errKeyElsewhere tells that there is no way to a key.
+// errKeyElsewhere reports that there is no way to a key.
 var errKeyElsewhere = errors.New("the private key is no file, and nothing here can ask where it is")
 
 // nextForDevice is what to do about a key that is no file.

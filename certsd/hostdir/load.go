@@ -30,9 +30,9 @@ type Directory struct {
 
 	// config is the hosts.toml, nil if there is none or an empty one.
 	config *hostsFile
-	// hosts tells that there is a hosts.toml that is not empty.
+	// hosts reports whether there is a hosts.toml that is not empty.
 	hosts bool
-	// says tells that there is something in the directory that counts: an
+	// says reports whether there is something in the directory that counts: an
 	// empty directory does not hide another.
 	says bool
 	// loaded is everything that could be read, by file: what a later load may

@@ -20,12 +20,12 @@ import (
 // Reasons for which a certificate or key cannot be used. They are the cause
 // inside a [Problem].
 var (
-	// ErrEncryptedKey tells that a key needs a pass phrase. A daemon has nobody
+	// ErrEncryptedKey reports that a key needs a pass phrase. A daemon has nobody
 	// to ask for it.
 	ErrEncryptedKey = errors.New("the private key is encrypted: decrypt it with openssl pkey -in KEY -out KEY.new && mv KEY.new KEY")
-	// ErrKeyType tells that a key is of a type that TLS here does not sign with.
+	// ErrKeyType reports that a key is of a type that TLS here does not sign with.
 	ErrKeyType = errors.New("TLS takes keys of ECDSA, RSA and Ed25519")
-	// ErrKeyMismatch tells that key and certificate do not belong together.
+	// ErrKeyMismatch reports that key and certificate do not belong together.
 	ErrKeyMismatch = errors.New("the private key does not belong to the certificate")
 )
 

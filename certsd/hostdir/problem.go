@@ -40,7 +40,7 @@ type Problem struct {
 	kind problemKind
 	// next is what to do, where the kind of the problem does not tell.
 	next string
-	// kept tells that what was last read from the file stays in use.
+	// kept reports whether what was last read from the file stays in use.
 	kept bool
 }
 

@@ -21,12 +21,12 @@ type cachedHost struct {
 	// host is the last usable value; with err it must not be used any more.
 	host *Host
 	err  error
-	// kept tells that host is older than found, which cannot be used because
+	// kept reports whether host is older than found, which cannot be used because
 	// of failure. hostsFile is the hosts.toml of host, empty for none.
 	kept      bool
 	failure   error
 	hostsFile string
-	// noSystem tells that the system's CA roots are of no concern.
+	// noSystem reports whether the system's CA roots are of no concern.
 	noSystem bool
 	// endpoints are the places of the endpoints of config.
 	config    *hostsFile
@@ -88,7 +88,7 @@ func (h *Hosts) refresh(c *cachedHost) *report {
 	return r
 }
 
-// unchanged tells that everything on the disk looks as it did when it was last
+// unchanged reports whether everything on the disk looks as it did when it was last
 // looked at. Where something older than that is in use it says nothing.
 func (h *Hosts) unchanged(c *cachedHost) bool {
 	if c.found == nil || c.kept || !h.disk.allCurrent(c.found.stamps) {
@@ -155,7 +155,7 @@ func (c *cachedHost) files() []string {
 	return files
 }
 
-// removed tells that a file of the host is gone.
+// removed reports whether a file of the host is gone.
 func (c *cachedHost) removed(d disk) bool {
 	return slices.ContainsFunc(c.files(), func(path string) bool {
 		_, err := d.Stat(path)

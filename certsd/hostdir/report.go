@@ -25,7 +25,7 @@ func (h *Hosts) report(r *report) {
 	}
 }
 
-// audience tells whether a warning is still to be told, and about which host:
+// audience reports whether a warning is still to be told, and about which host:
 // one about a root is told once for all hosts.
 func (h *Hosts) audience(host string, warning error) (string, bool) {
 	var p *Problem
@@ -63,7 +63,7 @@ func (h *Hosts) loaded(ctx context.Context, r *report, own bool, start time.Time
 type report struct {
 	Reload
 	first bool
-	// silent tells that nobody needs to hear of it: the files say what they
+	// silent reports whether nobody needs to hear of it: the files say what they
 	// said before.
 	silent bool
 	// files is how many files were read.

@@ -199,7 +199,7 @@ func (h *Hosts) rootProblem(root string, err error) *Problem {
 	return p
 }
 
-// says tells whether there is anything that counts in the directories.
+// says reports whether there is anything that counts in the directories.
 func says(dirs []*Directory) bool {
 	return slices.ContainsFunc(dirs, func(d *Directory) bool { return d.says })
 }

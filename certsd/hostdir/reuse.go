@@ -54,7 +54,7 @@ func keepEndpoints(known []*Endpoint, host *Host) bool {
 	return all
 }
 
-// sameSettings tells that two hosts differ in their warnings at most.
+// sameSettings reports whether two hosts differ in their warnings at most.
 func sameSettings(a, b *Host) bool {
 	return a.Dir == b.Dir && a.Fallback == b.Fallback && a.Own == b.Own && a.RegistryV1 == b.RegistryV1 &&
 		sameRotateOn(a.RotateOn, b.RotateOn) && slices.Equal(a.Endpoints, b.Endpoints)
@@ -86,7 +86,7 @@ func retire(old, host *Host) {
 	}
 }
 
-// sameEndpoint tells that two endpoints are configured alike.
+// sameEndpoint reports whether two endpoints are configured alike.
 func sameEndpoint(a, b *Endpoint) bool {
 	return a.Scheme == b.Scheme && a.Host == b.Host && a.Path == b.Path &&
 		a.Capabilities == b.Capabilities && a.SkipVerify == b.SkipVerify &&

@@ -143,7 +143,7 @@ func absolute(path string) string {
 	return path
 }
 
-// isAlias tells that an entry is a link to another one in the same directory:
+// isAlias reports whether an entry is a link to another one in the same directory:
 // the hash names that OpenSSL looks for.
 func isAlias(dir string, entry fs.DirEntry) bool {
 	if entry.Type()&fs.ModeSymlink == 0 {

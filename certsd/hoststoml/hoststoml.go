@@ -334,7 +334,7 @@ func (t table) header(name string) http.Header {
 
 var fieldName = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$") // RFC 9110, 5.6.2
 
-// validField tells whether a header field may be configured: those that frame
+// validField reports whether a header field may be configured: those that frame
 // a request are made by net/http alone.
 func validField(name string) bool {
 	switch textproto.CanonicalMIMEHeaderKey(name) {

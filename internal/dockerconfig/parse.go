@@ -15,7 +15,7 @@ type config struct {
 	CredHelpers map[string]string `json:"credHelpers"`
 	CredsStore  string            `json:"credsStore"`
 
-	// exposed tells that others may read it.
+	// exposed is that others may read it, nil if they may not.
 	exposed error
 }
 

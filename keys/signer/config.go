@@ -92,7 +92,7 @@ func private(path, what string) error {
 	return nil
 }
 
-// ErrPINPublic tells that a PIN, or where it is, stands where all can read it.
+// ErrPINPublic reports that a PIN, or where it is, stands where all can read it.
 var ErrPINPublic = errors.New("a PIN is not taken from there")
 
 // keyFile reads a key file, and refuses one that is careless.

@@ -28,7 +28,7 @@ const (
 	pause = time.Second
 )
 
-// errSlow tells that a helper did not answer in time.
+// errSlow reports that a helper did not answer in time.
 var errSlow = fmt.Errorf("the helper did not answer within %s", patience)
 
 // Helpers are the helper processes of a process, one for each key. They are started

@@ -25,7 +25,7 @@ type Key struct {
 	// saved is the command that loads the key as the TPM had loaded it once,
 	// encrypted by the TPM for itself: nil before that.
 	saved []byte
-	// locked tells that the key has a password: the TPM is not asked again, since
+	// locked reports whether the key has a password: the TPM is not asked again, since
 	// it counts what it takes for guesses, and stops to answer anybody.
 	locked bool
 	// proven are the ways to sign in which a signature was right: what may be wrong

@@ -22,11 +22,11 @@ const maxKey = 16 << 10
 
 // Reasons for which a key is refused.
 var (
-	// ErrPassword tells that a key has a password. A daemon has nobody to ask.
+	// ErrPassword reports that a key has a password. A daemon has nobody to ask.
 	ErrPassword error = &nextError{errors.New("the TPM key has a password, and there is nobody to ask for it"), "make one without, or take it away: tpm2_changeauth"}
-	// ErrPolicy tells that a key may only be used under conditions.
+	// ErrPolicy reports that a key may only be used under conditions.
 	ErrPolicy error = &nextError{errors.New("the TPM key may only be used by a policy, which is not done here"), "make a key that its empty password opens"}
-	// ErrNotForSigning tells that a key is not one to sign with.
+	// ErrNotForSigning reports that a key is not one to sign with.
 	ErrNotForSigning error = &nextError{errors.New("the TPM key is not for signing"), "make one with the attributes sign and userwithauth, and not restricted"}
 )
 
@@ -56,9 +56,9 @@ type parsed struct {
 	public *tpm2.TPMTPublic
 	name   *tpm2.TPM2BName
 	key    crypto.PublicKey
-	// doubtful tells that the file does not say that the key has no password.
+	// doubtful reports whether the file does not say that the key has no password.
 	doubtful bool
-	// rsaParent tells that the parent to make is an RSA key.
+	// rsaParent reports whether the parent to make is an RSA key.
 	rsaParent bool
 	// scheme and hash are what the key is bound to, zero for nothing.
 	scheme, hash tpm2.TPMAlgID

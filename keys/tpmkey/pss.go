@@ -11,7 +11,7 @@ import (
 	"github.com/certsd/containerd-certsd/internal/verify"
 )
 
-// errSalt tells that a TPM signs by RSA-PSS with another salt than TLS 1.3 wants.
+// errSalt reports that a TPM signs by RSA-PSS with another salt than TLS 1.3 wants.
 var errSalt = fmt.Errorf("%w: make the key with the attribute decrypt, too, or an ECDSA one", verify.ErrSalt)
 
 // pad is EMSA-PSS of RFC 8017, 9.1.1, with a salt as long as the hash, which is

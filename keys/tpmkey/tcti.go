@@ -22,7 +22,7 @@ const defaultDevice = "/dev/tpmrm0"
 type place struct {
 	device           string
 	network, address string
-	// framed tells that commands go in the frames of Microsoft's simulator.
+	// framed reports whether commands go in the frames of Microsoft's simulator.
 	framed bool
 }
 

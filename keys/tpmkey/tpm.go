@@ -55,7 +55,7 @@ func (t *TPM) Name() string {
 
 func (t *TPM) patience() time.Duration { return cmp.Or(t.Patience, defaultPatience) }
 
-// errSlow tells that a TPM did not answer in time.
+// errSlow reports that a TPM did not answer in time.
 var errSlow = errors.New("it does not answer")
 
 // do lets work speak to the TPM, when it is free. Whoever waits longer than the
