@@ -36,18 +36,18 @@ type PKCS11 struct {
 	UserPIN string `json:"user_pin,omitempty"`
 }
 
-// configOf is what a helper is told of a key. The PIN is read now: it may be
-// another one than before.
-func configOf(u *pkcs11uri.URI) ([]byte, error) {
+// configOf is what a helper is told of a key, and the PIN in it. That is read now:
+// it may be another one than before.
+func configOf(u *pkcs11uri.URI) (config []byte, pin string, err error) {
 	var c Config
 	module, err := u.Module()
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	pin := u.PinValue
+	pin = u.PinValue
 	if u.PinSource != "" {
 		if pin, err = readPIN(u.PinSource); err != nil {
-			return nil, err
+			return nil, "", err
 		}
 	}
 	c.CertConfigs.PKCS11 = PKCS11{Label: u.Object, Module: module, UserPIN: pin}
@@ -55,7 +55,8 @@ func configOf(u *pkcs11uri.URI) ([]byte, error) {
 		c.CertConfigs.PKCS11.Slot = fmt.Sprintf("%#x", *u.SlotID)
 	}
 	c.Certsd.URI = u.String()
-	return json.Marshal(c)
+	config, err = json.Marshal(c)
+	return config, pin, err
 }
 
 // maxPIN bounds a PIN: PKCS #11 has no limit, and tokens have some dozens.
@@ -113,16 +114,10 @@ func keyFile(path string, data []byte) (*pkcs11uri.URI, error) {
 	return u, err
 }
 
-// hidden takes the PIN of a configuration out of a text.
-func hidden(text string, config []byte) string {
-	var c Config
-	if json.Unmarshal(config, &c) == nil && c.CertConfigs.PKCS11.UserPIN != "" {
-		text = strings.ReplaceAll(text, c.CertConfigs.PKCS11.UserPIN, "***")
+// hidden takes a PIN out of a text.
+func hidden(text, pin string) string {
+	if pin == "" {
+		return text
 	}
-	return text
-}
-
-// wipe forgets what a helper was told.
-func wipe(config []byte) {
-	clear(config[:cap(config)])
+	return strings.ReplaceAll(text, pin, "***")
 }

@@ -27,6 +27,8 @@ type process struct {
 	ended chan struct{}
 	// public is the key it has, nil if it does not say.
 	public crypto.PublicKey
+	// pin is taken out of what it says.
+	pin string
 	// proven are the manners in which a signature was right.
 	proven sync.Map
 }
@@ -50,7 +52,7 @@ func hasConfig(command []string) bool {
 }
 
 // start starts a helper and tells it of the key.
-func start(command []string, config []byte) (*process, error) {
+func start(command []string, config []byte, pin string) (*process, error) {
 	name, err := exec.LookPath(command[0])
 	if err != nil {
 		return nil, fmt.Errorf("the helper cannot be started: %w", err)
@@ -65,7 +67,7 @@ func start(command []string, config []byte) (*process, error) {
 		defer write.Close()
 		args = append(append([]string(nil), args...), configArg)
 	}
-	p := &process{cmd: exec.Command(name, args...), stderr: new(tail), ended: make(chan struct{})} //nolint:gosec,noctx // the administrator's command; it lives as long as it is needed
+	p := &process{cmd: exec.Command(name, args...), stderr: new(tail), ended: make(chan struct{}), pin: pin} //nolint:gosec,noctx // the administrator's command; it lives as long as it is needed
 	p.cmd.Stderr, p.cmd.WaitDelay = p.stderr, time.Second
 	p.cmd.SysProcAttr = ownGroup()
 	if read != nil {
@@ -145,16 +147,21 @@ func (p *process) close() {
 const closing = time.Second
 
 // last is what the helper said last, without the PIN.
-func (p *process) last(config []byte) string {
+func (p *process) last() string {
 	select {
 	case <-p.ended:
 	case <-time.After(100 * time.Millisecond):
 	}
-	text := safetext.Line(hidden(strings.TrimSpace(p.stderr.String()), config), 300)
+	text := p.clean(p.stderr.String())
 	if text == "" {
 		return "it said nothing"
 	}
 	return "it said: " + text
+}
+
+// clean is a text of the helper's that may be shown.
+func (p *process) clean(text string) string {
+	return safetext.Line(hidden(strings.TrimSpace(text), p.pin), 300)
 }
 
 // tail keeps the end of what is written to it.

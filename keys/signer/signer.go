@@ -13,7 +13,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/certsd/containerd-certsd/internal/safetext"
 	"github.com/certsd/containerd-certsd/internal/verify"
 	"github.com/certsd/containerd-certsd/keys/pkcs11uri"
 )
@@ -131,11 +130,9 @@ type helper struct {
 	uri     *pkcs11uri.URI
 
 	// mu guards what follows: a helper is started, and ended, by one at a time.
-	mu  sync.Mutex
-	now *process
-	// config is what now was told, for its PIN to be taken out of texts.
-	config []byte
-	rest   *time.Timer
+	mu   sync.Mutex
+	now  *process
+	rest *time.Timer
 	// failed is why it did not start, until retry.
 	failed error
 	retry  time.Time
@@ -155,7 +152,7 @@ func (h *helper) sign(public crypto.PublicKey, args SignArgs) ([]byte, *process,
 		case err == nil:
 			return signature, p, nil
 		case errors.As(err, &said):
-			return nil, nil, fmt.Errorf("the helper says: %s", h.clean(string(said)))
+			return nil, nil, fmt.Errorf("the helper says: %s", p.clean(string(said)))
 		}
 		died := h.drop(p, err)
 		if again || errors.Is(err, errSlow) {
@@ -204,23 +201,24 @@ func (h *helper) begin() error {
 }
 
 func (h *helper) launch() error {
-	config, err := configOf(h.uri)
+	config, pin, err := configOf(h.uri)
 	if err != nil {
 		return err
 	}
-	p, err := start(h.command, config)
+	defer clear(config)
+	p, err := start(h.command, config, pin)
 	if err != nil {
 		return err
 	}
 	if err := p.identify(patience); err != nil {
-		said := p.last(config)
+		said := p.last()
 		p.close()
 		if errors.Is(err, errSlow) {
 			return err
 		}
 		return fmt.Errorf("the helper %s ended: %s", h.command[0], said)
 	}
-	h.now, h.config = p, config
+	h.now = p
 	h.rest = time.AfterFunc(idle, h.stop)
 	return nil
 }
@@ -229,7 +227,7 @@ func (h *helper) launch() error {
 func (h *helper) drop(p *process, err error) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	said := p.last(h.config)
+	said := p.last()
 	if h.now == p {
 		h.end()
 	}
@@ -246,8 +244,7 @@ func (h *helper) end() {
 	}
 	h.rest.Stop()
 	h.now.close()
-	wipe(h.config)
-	h.now, h.config = nil, nil
+	h.now = nil
 }
 
 // stop ends the process, if there is one.
@@ -255,11 +252,4 @@ func (h *helper) stop() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.end()
-}
-
-// clean is a text of the helper's that may be shown.
-func (h *helper) clean(text string) string {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return safetext.Line(hidden(text, h.config), 300)
 }
