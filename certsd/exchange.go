@@ -25,7 +25,7 @@ type exchange struct {
 
 	// mu guards conn, the connection of the request, or until it has one the
 	// last that was dialled for it. net/http goes on with a dial when another
-	// connection becomes free for the request; got tells that it has its own.
+	// connection becomes free for the request; got reports that it has its own.
 	mu   sync.Mutex
 	conn *conn
 	got  bool

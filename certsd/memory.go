@@ -103,7 +103,7 @@ func (m *memory) look(repo string, now time.Time, lead, wait bool) (plan, *disco
 	return p, nil
 }
 
-// works remembers that an identity was not refused, and tells whether that is
+// works remembers that an identity was not refused, and reports whether that is
 // news. Unless the answer proves that it was accepted, it does not take the
 // place of another.
 func (m *memory) works(repo string, id *Identity, proven bool) (news bool) {

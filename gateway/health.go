@@ -9,7 +9,7 @@ import (
 	"github.com/certsd/containerd-certsd/internal/telemetry"
 )
 
-// serveHealth answers what is not part of the registry API, and tells whether
+// serveHealth answers what is not part of the registry API, and reports whether
 // it did. Health is for everybody who can connect, as it tells nothing; metrics
 // name registries and certificates, so they are for this machine and for those
 // who have the secret.

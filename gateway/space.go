@@ -24,7 +24,7 @@ type space struct {
 // errNoRoom ends a conversion.
 var errNoRoom = errors.New("converted images may not take more")
 
-// reserve makes room for n bytes more of a conversion, or tells that there is none:
+// reserve makes room for n bytes more of a conversion, or reports that there is none:
 // what does not fit is given up before it is there. Images go that no client has
 // asked for in a minute, those of conversions under way stay.
 func (s *Store) reserve(ctx context.Context, n int64) error {

@@ -57,7 +57,7 @@ func newMirrored(ctx context.Context, period time.Duration) *mirrored {
 	return m
 }
 
-// ask makes a request and tells whether it reached the mirror.
+// ask makes a request and reports whether it reached the mirror.
 func (m *mirrored) ask(req *http.Request) bool {
 	before := m.mirror.asked
 	_, _ = m.viaMirror.RoundTrip(req)

@@ -136,7 +136,7 @@ func (o *objects) blob(req *http.Request, object string) (*http.Response, error)
 const maxTried = 1 << 20
 
 // unpacked undoes the codings of a blob if they were done on the way. packed
-// tells that the length says so.
+// reports that the length says so.
 func unpacked(resp *http.Response, codings []string, want digest.Digest, packed bool) (*http.Response, error) {
 	body := resp.Body
 	begin, err := io.ReadAll(io.LimitReader(body, maxTried))

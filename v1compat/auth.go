@@ -15,11 +15,11 @@ const maxToken = 8 << 10
 // the answers. It never sees a redirect to another origin.
 type signer struct {
 	s *session
-	// own tells that the request goes to the registry's own origin; only there
+	// own reports that the request goes to the registry's own origin; only there
 	// are the credentials for. Other endpoints get the token and, as the jar is
 	// the registry's, no cookies.
 	own bool
-	// index tells that the request is the index call.
+	// index reports that the request is the index call.
 	index bool
 }
 

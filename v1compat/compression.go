@@ -102,9 +102,9 @@ type plan struct {
 	peel []compression
 	// kind is the compression in which it is stored.
 	kind compression
-	// large tells that undoing them needs more memory than maxWindow.
+	// large reports that undoing them needs more memory than maxWindow.
 	large bool
-	// content tells that the beginning is not only zeros when decompressed, so
+	// content reports that the beginning is not only zeros when decompressed, so
 	// the layer is not empty.
 	content bool
 }
@@ -147,7 +147,7 @@ func begin(c compression, head []byte) []byte {
 	return out[:n]
 }
 
-// zeros tells whether all bytes are zero.
+// zeros reports whether all bytes are zero.
 func zeros(p []byte) bool {
 	return len(p) == 0 || p[0] == 0 && bytes.Equal(p[1:], p[:len(p)-1])
 }

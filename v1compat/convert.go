@@ -64,7 +64,7 @@ type Limiter interface {
 
 // LayerEnd is what came of the work on a layer.
 type LayerEnd struct {
-	// Known tells that the layer was in the store already.
+	// Known reports that the layer was in the store already.
 	Known bool
 	// Descriptor is that of the layer as the manifest has it, zero for a layer
 	// without content.

@@ -68,11 +68,11 @@ func (i *Image) Source() Source {
 	return Source{Scheme: i.Scheme, Registry: i.Registry, Repository: i.Repository, Reader: i.Reader}
 }
 
-// Left tells whether a blob in a store was left there by a conversion from the
+// Left reports whether a blob in a store was left there by a conversion from the
 // source.
 func (s Source) Left(info content.Info) bool { return info.Labels[newSource(s).fromLabel()] != "" }
 
-// Made tells whether a blob in a store is the manifest of an image that was
+// Made reports whether a blob in a store is the manifest of an image that was
 // converted from the source.
 func (s Source) Made(info content.Info) bool { return info.Labels[newSource(s).imageLabel()] != "" }
 

@@ -12,7 +12,7 @@ import (
 
 // outcome is what became of an entry's layer.
 type outcome struct {
-	// empty tells that the entry has no layer, or one without content; the rest
+	// empty reports that the entry has no layer, or one without content; the rest
 	// is unset then.
 	empty bool
 	// desc has media type, digest and size as in the manifest.

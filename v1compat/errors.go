@@ -31,10 +31,10 @@ type Error struct {
 	// Err is the cause, or the class of the answer.
 	Err error
 
-	// retry tells that the same request may succeed a moment later, final that
+	// retry reports that the same request may succeed a moment later, final that
 	// it never will: the client refuses what the server wants of it.
 	retry, final bool
-	// refresh tells that the credentials are a refresh token without a user.
+	// refresh reports that the credentials are a refresh token without a user.
 	refresh bool
 }
 
@@ -123,7 +123,7 @@ func statusError(resp *http.Response, target string, secrets ...string) *Error {
 	return e
 }
 
-// mayPass tells whether an answer is worth asking again.
+// mayPass reports whether an answer is worth asking again.
 func mayPass(status int) bool {
 	switch status {
 	case http.StatusRequestTimeout, http.StatusTooManyRequests:

@@ -32,7 +32,7 @@ func (f *feed) version() string {
 	return strconv.FormatInt(f.total, 10) + "-" + string(newFingerprint("validator", f.validator))
 }
 
-// partOf tells whether so many bytes can be the beginning of the layer that an
+// partOf reports whether so many bytes can be the beginning of the layer that an
 // ingest reference names.
 func (f *fetch) partOf(ref string, n int64) bool {
 	version, ok := strings.CutPrefix(ref, refLayer+string(f.fp)+"-")
@@ -159,7 +159,7 @@ func (f *fetch) openAt(ctx context.Context, offset int64) (*LayerStream, error) 
 	}
 }
 
-// final tells that asking again will not help: none of the endpoints, if there
+// final reports that asking again will not help: none of the endpoints, if there
 // were several.
 func final(err error) bool {
 	var all endpointsError

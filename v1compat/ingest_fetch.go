@@ -66,7 +66,7 @@ func (f *fetch) blame(err error) error {
 	return f.wrap(err)
 }
 
-// mayRefetch tells whether an error may come from damage on the way, for which
+// mayRefetch reports whether an error may come from damage on the way, for which
 // a layer is fetched a second time.
 func (f *fetch) mayRefetch(err error) bool {
 	if !errors.As(err, new(*corruptError)) {

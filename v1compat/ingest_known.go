@@ -48,7 +48,7 @@ type memory struct {
 	mu     sync.Mutex // guards the rest
 	layers knownLayers
 	at     time.Time
-	// busy tells that another conversion was met that fetches the same layers.
+	// busy reports that another conversion was met that fetches the same layers.
 	busy bool
 }
 
@@ -56,7 +56,7 @@ type memory struct {
 // goes through all blobs of the store.
 const stale = 2 * time.Second
 
-// lookUp finds an entry among the known layers; again tells that another
+// lookUp finds an entry among the known layers; again reports that another
 // conversion has just had it.
 func (v *conversion) lookUp(ctx context.Context, fp fingerprint, again bool) (info *content.Info, ok bool, err error) {
 	m := &v.known

@@ -19,7 +19,7 @@ const (
 )
 
 // lock keeps other conversions, also of other processes with the same store,
-// from fetching the layer at the same time. waited tells that one did.
+// from fetching the layer at the same time. waited reports that one did.
 func (f *fetch) lock(ctx context.Context) (release func(), waited bool, err error) {
 	ref := refLock + string(f.fp)
 	for pause := 20 * time.Millisecond; ; pause = min(2*pause, time.Second) {

@@ -13,7 +13,7 @@ import (
 )
 
 // resume continues what an earlier conversion has left of the layer. done
-// tells that this is the end of it; otherwise the layer is to be fetched from
+// reports that this is the end of it; otherwise the layer is to be fetched from
 // the beginning.
 //
 // A store does not show what it has of an unfinished blob, so the layer is
@@ -83,7 +83,7 @@ func (f *fetch) carryOn(ctx context.Context, b *blobWriter) (outcome, error) {
 	return f.verify(ctx, ocispec.Descriptor{Digest: dgst, Size: b.size}, b.existed)
 }
 
-// sound tells whether parts of the layer from different answers can be held
+// sound reports whether parts of the layer from different answers can be held
 // together: the server names the version, or the whole can be checked.
 func (f *fetch) sound() bool {
 	return f.total > 0 && (f.validator != "" || newVerifier(f.entry).writer() != nil)

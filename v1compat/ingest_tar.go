@@ -23,7 +23,7 @@ type tarScan struct {
 	inPax   bool
 	size    int64 // from a pax header, or -1
 	headers int
-	// ended tells that the archive's end was seen, strange that there is
+	// ended reports that the archive's end was seen, strange that there is
 	// something else than a header.
 	ended, strange bool
 	// aufs is the first name that AUFS left.

@@ -46,7 +46,7 @@ func TestResume(t *testing.T) {
 	rows := []struct {
 		name   string
 		quirks v1test.Quirks
-		// first tells that the layer has been asked for before, whole, so that
+		// first reports that the layer has been asked for before, whole, so that
 		// its size is known.
 		first  bool
 		offset int64

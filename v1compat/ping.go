@@ -14,7 +14,7 @@ type Ping struct {
 	Status int
 	// Version is the registry's, empty if it does not say: python 0.9 does not.
 	Version string
-	// Standalone tells that the registry does without an index: credentials
+	// Standalone reports that the registry does without an index: credentials
 	// are for itself and tokens mean nothing. It is assumed unless denied.
 	Standalone bool
 }

@@ -152,7 +152,7 @@ func explain(err error, u *url.URL) error {
 	return err
 }
 
-// unverified tells whether the server is not the one it should be, or speaks no
+// unverified reports whether the server is not the one it should be, or speaks no
 // TLS at all.
 func unverified(err error) bool {
 	verification := errors.As(err, new(*tls.CertificateVerificationError))
@@ -160,7 +160,7 @@ func unverified(err error) bool {
 	return verification || plain
 }
 
-// transient tells whether a request without an answer is worth repeating: the
+// transient reports whether a request without an answer is worth repeating: the
 // connection was cut or timed out. A host that cannot be reached or verified
 // is not.
 func transient(ctx context.Context, err error) bool {

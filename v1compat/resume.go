@@ -67,7 +67,7 @@ func (l *layer) nothing(at int64, now seen) *LayerStream {
 	return &LayerStream{ReadCloser: http.NoBody, Start: at, Total: at, Validator: now.validator}
 }
 
-// differs tells that two answers are of different versions of the layer.
+// differs reports that two answers are of different versions of the layer.
 func (s seen) differs(now seen) bool {
 	return s.total >= 0 && now.total >= 0 && s.total != now.total ||
 		s.validator != "" && now.validator != "" && s.validator != now.validator

@@ -39,7 +39,7 @@ type Schema1 struct {
 	Architecture string
 	// Digest is that of the payload, which is the manifest without signatures.
 	Digest digest.Digest
-	// Signed tells that there was a signature, which was verified. The key is
+	// Signed reports that there was a signature, which was verified. The key is
 	// in the manifest, so it proves nothing about who made it.
 	Signed bool
 	// Layers are the history, base first.
@@ -52,7 +52,7 @@ type Schema1Layer struct {
 	Blob digest.Digest
 	// JSON is the v1 image JSON.
 	JSON []byte
-	// Throwaway tells that the step has no content; its blob is a stand-in.
+	// Throwaway reports that the step has no content; its blob is a stand-in.
 	Throwaway bool
 }
 

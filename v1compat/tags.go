@@ -79,7 +79,7 @@ func (s *session) resolveIn(ctx context.Context, ep endpoint, name, tag string) 
 	})
 }
 
-// absent tells whether a server does not have what was asked for, or does not
+// absent reports whether a server does not have what was asked for, or does not
 // know how to answer.
 func absent(err error) bool {
 	switch status(err) {
@@ -151,7 +151,7 @@ func (s *session) tagsOf(ctx context.Context, ep endpoint, name string) (map[str
 	return tags, nil
 }
 
-// whole tells whether a list ends here: the protocol knows no parts, and who
+// whole reports whether a list ends here: the protocol knows no parts, and who
 // leads to more has not sent all.
 func whole(header http.Header) error {
 	next, err := weblink.Next(header)

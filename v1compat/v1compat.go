@@ -39,7 +39,7 @@ type Entry struct {
 	ID string
 	// JSON is the v1 image JSON exactly as received.
 	JSON []byte
-	// Throwaway tells that the entry has no layer (schema 1 only).
+	// Throwaway reports that the entry has no layer (schema 1 only).
 	Throwaway bool
 	// Digest is what the layer's bytes must hash to, where the front end knows
 	// it (schema 1); empty for v1.
@@ -79,7 +79,7 @@ type Progress struct {
 	ID, Ref string
 	// Offset counts the bytes received so far, Total is -1 if unknown.
 	Offset, Total int64
-	// Done tells that the layer is in the store; Known that it was there
+	// Done reports that the layer is in the store; Known that it was there
 	// before and nothing was fetched.
 	Done, Known bool
 	// Digest is the layer's descriptor digest, known once Done.

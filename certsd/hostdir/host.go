@@ -51,7 +51,7 @@ type Host struct {
 	own    *Host
 	ownErr error
 
-	// from is where it was looked up, and alone tells that it was with Hosts.Own.
+	// from is where it was looked up, and alone reports that it was with Hosts.Own.
 	from  *Hosts
 	alone bool
 }

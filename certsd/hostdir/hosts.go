@@ -202,7 +202,7 @@ func (h *Hosts) entry(name string) (*cachedHost, error) {
 	return c, nil
 }
 
-// lookup brings what is known about a host up to date. own tells that its own
+// lookup brings what is known about a host up to date. own reports that its own
 // directory alone is asked for.
 func (h *Hosts) lookup(ctx context.Context, c *cachedHost, own bool) (*Host, error) {
 	start := h.disk.Now()

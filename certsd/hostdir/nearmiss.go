@@ -39,7 +39,7 @@ func (h *Hosts) NearMisses(name string) []*Problem {
 }
 
 // nearMisses are directories whose names look like another spelling of the one
-// that a registry's would have; own tells that there is such a one.
+// that a registry's would have; own reports that there is such a one.
 func (h *Hosts) nearMisses(name string, own bool) []*Problem {
 	var problems []*Problem
 	for _, root := range h.roots() {

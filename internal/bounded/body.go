@@ -136,7 +136,7 @@ func (b *body) judge(err error) error {
 	return io.ErrUnexpectedEOF
 }
 
-// cut tells whether an error is of the connection, and not of what came by it.
+// cut reports whether an error is of the connection, and not of what came by it.
 func cut(err error) bool {
 	var timeout net.Error
 	if errors.As(err, &timeout) && timeout.Timeout() && !errors.Is(err, context.DeadlineExceeded) {

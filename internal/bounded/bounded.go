@@ -32,7 +32,7 @@ type Transport struct {
 	pace pace
 }
 
-// StalledError tells that a server neither sent nor took a byte for too long,
+// StalledError reports that a server neither sent nor took a byte for too long,
 // or sent so slowly that a small answer was not there in time.
 type StalledError struct {
 	// Host is the host[:port] of the request.
@@ -47,7 +47,7 @@ func (e *StalledError) Error() string {
 	return fmt.Sprintf("%s %s for %s: the request was given up", e.Host, e.Doing, e.After)
 }
 
-// SlowError tells that content came so slowly that it would not have been there
+// SlowError reports that content came so slowly that it would not have been there
 // in any useful time. To ask for the rest would be more of the same.
 type SlowError struct {
 	// Host is the host[:port] of the request.
@@ -68,7 +68,7 @@ func (e *StalledError) Timeout() bool { return true }
 // Temporary completes net.Error.
 func (e *StalledError) Temporary() bool { return true }
 
-// TooLargeError tells that an answer has more bytes than its kind may have.
+// TooLargeError reports that an answer has more bytes than its kind may have.
 type TooLargeError struct {
 	// Host is the host[:port] of the request, What the kind of answer.
 	Host, What string

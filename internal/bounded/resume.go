@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// resumption tells whether a request asks for the rest of something, from an
+// resumption reports whether a request asks for the rest of something, from an
 // offset on.
 func resumption(req *http.Request) (offset int64, ok bool) {
 	if req.Method != "" && req.Method != http.MethodGet {
@@ -27,7 +27,7 @@ func resumption(req *http.Request) (offset int64, ok bool) {
 	return offset, ok && offset > 0
 }
 
-// GoesOn tells whether an answer to a request for the rest of something is
+// GoesOn reports whether an answer to a request for the rest of something is
 // that, as far as it can be told, or an error, or all of it; the Content-Range of
 // a part is put into the form of RFC 9110 then. Otherwise the
 // server cannot go on: its part is of another place, of unknown place or of no

@@ -144,7 +144,7 @@ func Names(entries []ocispec.Descriptor) []string {
 	return list
 }
 
-// MissingPlatformError tells that an image is not there for a platform.
+// MissingPlatformError reports that an image is not there for a platform.
 type MissingPlatformError struct {
 	// Ref is the image, Want the platform.
 	Ref  string

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// NothingSkipped tells that all tests have to run: CI is set, to anything but
+// NothingSkipped reports that all tests have to run: CI is set, to anything but
 // "false" or "0".
 func NothingSkipped() bool {
 	switch os.Getenv("CI") {

@@ -31,7 +31,7 @@ type Flag struct {
 	// Usage says what it does, Default what it is if it is not given, empty for
 	// nothing worth mentioning.
 	Usage, Default string
-	// Repeated tells that it may be given several times.
+	// Repeated reports that it may be given several times.
 	Repeated bool
 }
 

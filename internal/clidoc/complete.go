@@ -66,7 +66,7 @@ type position struct {
 	// one whose value comes next.
 	flags map[string]string
 	value string
-	// arguments counts those of the command; noFlags tells that there was a "--".
+	// arguments counts those of the command; noFlags reports that there was a "--".
 	arguments int
 	noFlags   bool
 }

@@ -108,7 +108,7 @@ var plain = map[string]bool{
 	"warning": true, "www-authenticate": true, "x-content-type-options": true,
 }
 
-// known tells whether a header is plain; a number may follow its name.
+// known reports whether a header is plain; a number may follow its name.
 func known(header string) bool {
 	name, _, _ := strings.Cut(header, ".")
 	return plain[name]

@@ -134,7 +134,7 @@ func (f File) write(root *os.Root) error {
 	return wholefile.Write(root, name, []byte(f.Text), wholefile.Options{Mode: mode})
 }
 
-// replaceable tells that a file is not there or was written by a gateway.
+// replaceable reports that a file is not there or was written by a gateway.
 func replaceable(root *os.Root, path string) (bool, error) {
 	name := filepath.FromSlash(path)
 	info, err := root.Lstat(name)

@@ -155,7 +155,7 @@ func send(w io.Writer, r io.Reader, desc ocispec.Descriptor, sent func(int64)) e
 	return pass()
 }
 
-// mismatchError tells that content is not what its descriptor says.
+// mismatchError reports that content is not what its descriptor says.
 type mismatchError struct {
 	desc ocispec.Descriptor
 	// size is how much of it there is.

@@ -61,7 +61,7 @@ type Blob struct {
 	Descriptor ocispec.Descriptor
 	// Offset counts the bytes sent so far.
 	Offset int64
-	// Done tells that the target has it, and How how it got there.
+	// Done reports that the target has it, and How how it got there.
 	Done bool
 	How  How
 }

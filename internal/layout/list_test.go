@@ -33,7 +33,7 @@ func (p goPackage) files() []string {
 	return files
 }
 
-// in tells whether the package belongs to a module.
+// in reports whether the package belongs to a module.
 func (p goPackage) in(module string) bool {
 	return p.ImportPath == module || strings.HasPrefix(p.ImportPath, module+"/")
 }

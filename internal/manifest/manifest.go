@@ -1,4 +1,4 @@
-// Package manifest tells whether a document is a manifest, and of which kind.
+// Package manifest reports whether a document is a manifest, and of which kind.
 // Whatever is pulled, copied or served as one passes through [Parse].
 package manifest
 

@@ -44,7 +44,7 @@ type entry struct {
 func (e entry) tag() string   { return e.Annotations[ocispec.AnnotationRefName] }
 func (e entry) image() string { return e.Annotations[images.AnnotationImageName] }
 
-// Check tells whether an image of this name can be added. It cannot if its tag
+// Check reports whether an image of this name can be added. It cannot if its tag
 // is that of another repository's image: who asks for oci:DIR:TAG must know
 // which one that is.
 func (l *Layout) Check(n Name) error {
@@ -64,7 +64,7 @@ func (l *Layout) Check(n Name) error {
 	return nil
 }
 
-// belongs tells whether a reference is one of the repository.
+// belongs reports whether a reference is one of the repository.
 func belongs(ref, repository string) bool {
 	rest, ok := strings.CutPrefix(ref, repository)
 	return ok && (rest == "" || rest[0] == ':' || rest[0] == '@')

@@ -80,7 +80,7 @@ func waitForLock(ctx context.Context, f *os.File, onWait func()) error {
 	}
 }
 
-// sameFile tells whether a file is still where it was opened.
+// sameFile reports whether a file is still where it was opened.
 func sameFile(f *os.File) bool {
 	there, err := os.Stat(f.Name())
 	if err != nil {

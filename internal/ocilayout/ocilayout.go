@@ -58,7 +58,7 @@ type Layout struct {
 	dir   string
 	lock  *os.File
 	store content.Store
-	// made tells that Open made the directory, fresh that it made the layout.
+	// made reports that Open made the directory, fresh that it made the layout.
 	made, fresh bool
 }
 
@@ -146,7 +146,7 @@ func (l *Layout) Dir() string { return l.dir }
 // damaged blob is not there.
 func (l *Layout) Store() content.Store { return l.store }
 
-// Unfinished tells whether there is anything that a further pull finds of an
+// Unfinished reports whether there is anything that a further pull finds of an
 // image that is not yet in the index: parts of blobs, or blobs in a layout that
 // has no index.
 func (l *Layout) Unfinished(ctx context.Context) bool {

@@ -19,7 +19,7 @@ type Foreign struct {
 	// Convert is the command that makes a PEM file of it, with %s in the places
 	// of the file's name, empty if none does.
 	Convert string
-	// Certificates tells that it may hold certificates: to pass it over loses
+	// Certificates reports that it may hold certificates: to pass it over loses
 	// them.
 	Certificates bool
 }

@@ -56,7 +56,7 @@ type scanner struct {
 	// start is where the line that was read last begins.
 	start int
 	// text is the line that was read last without what surrounds it, line its
-	// number, and last tells that nothing follows it, not even a line break.
+	// number, and last reports that nothing follows it, not even a line break.
 	text   string
 	line   int
 	last   bool

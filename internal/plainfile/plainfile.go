@@ -19,9 +19,9 @@ const Most = 4 << 20
 // Reasons for which a file is not read. They are the cause in a
 // [fs.PathError].
 var (
-	// ErrDirectory tells that a name belongs to a directory.
+	// ErrDirectory reports that a name belongs to a directory.
 	ErrDirectory = errors.New("is a directory")
-	// ErrIrregular tells that it belongs to a device, a pipe or a socket.
+	// ErrIrregular reports that it belongs to a device, a pipe or a socket.
 	ErrIrregular = errors.New("is not a regular file")
 )
 

@@ -13,7 +13,7 @@ import (
 // with. It means nothing.
 var mark = []byte("\xef\xbb\xbf")
 
-// EncodingError tells that a text is not in UTF-8, which is all that anything
+// EncodingError reports that a text is not in UTF-8, which is all that anything
 // reads here.
 type EncodingError struct {
 	// Name is the encoding's, as iconv knows it, and Path the file.

@@ -61,7 +61,7 @@ func interrupted(ctx context.Context, layout *ocilayout.Layout, err error) error
 	return i
 }
 
-// cut tells whether an error is one of the network, or of a full disk: the same
+// cut reports whether an error is one of the network, or of a full disk: the same
 // may work the next time.
 func cut(err error) bool {
 	network := errors.As(err, new(net.Error))
@@ -221,7 +221,7 @@ func unlessNotFound(err error) error {
 	return err
 }
 
-// there tells whether the store has a blob, in its full length. Its content is
+// there reports whether the store has a blob, in its full length. Its content is
 // verified by the store.
 func (in *intake) there(ctx context.Context, desc ocispec.Descriptor) (bool, error) {
 	info, err := in.store.Info(ctx, desc.Digest)

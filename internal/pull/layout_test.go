@@ -253,7 +253,7 @@ func resumes(calls []call) bool {
 	return false
 }
 
-// isLayer tells whether a request is for a large blob.
+// isLayer reports whether a request is for a large blob.
 func isLayer(r *testRegistry, req *http.Request) bool {
 	if req.Method != http.MethodGet || !strings.Contains(req.URL.Path, "/blobs/") {
 		return false

@@ -30,7 +30,7 @@ var ociTypes = map[string]string{
 	images.MediaTypeDockerSchema2LayerForeignGzip: ocispec.MediaTypeImageLayerNonDistributableGzip, //nolint:staticcheck // what old images have
 }
 
-// isDocker tells whether a media type is one of Docker's.
+// isDocker reports whether a media type is one of Docker's.
 func isDocker(mediaType string) bool { _, ok := ociTypes[mediaType]; return ok }
 
 // ociForm writes Docker's manifests a second time, as OCI's, and returns the

@@ -43,7 +43,7 @@ func (p Platforms) wanted() []ocispec.Platform {
 	return []ocispec.Platform{choice.Host()}
 }
 
-// MissingPlatformError tells that an image is not there for a platform.
+// MissingPlatformError reports that an image is not there for a platform.
 type MissingPlatformError = choice.MissingPlatformError
 
 // DigestError is content that is not what its digest says.

@@ -51,7 +51,7 @@ type Result struct {
 type InterruptedError struct {
 	// Dir has what has arrived; it is empty if nothing has.
 	Dir string
-	// Canceled tells that the context ended the pull.
+	// Canceled reports that the context ended the pull.
 	Canceled bool
 	// Err is what ended the pull.
 	Err error

@@ -25,7 +25,7 @@ type watch struct {
 	told map[digest.Digest]bool
 }
 
-// shown tells whether a blob is large enough to be interesting.
+// shown reports whether a blob is large enough to be interesting.
 func shown(desc ocispec.Descriptor) bool {
 	return !images.IsManifestType(desc.MediaType) && !images.IsIndexType(desc.MediaType) && !images.IsConfigType(desc.MediaType)
 }
@@ -37,7 +37,7 @@ func nameOf(desc ocispec.Descriptor) string {
 	return "blob " + progress.Short(desc.Digest.String())
 }
 
-// first tells whether a layer's end was not yet told.
+// first reports whether a layer's end was not yet told.
 func (w *watch) first(d digest.Digest) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -51,7 +51,7 @@ func (w *watch) first(d digest.Digest) bool {
 	return true
 }
 
-// done tells that a blob is complete.
+// done reports that a blob is complete.
 func (w *watch) done(desc ocispec.Descriptor, action string) {
 	if shown(desc) && w.first(desc.Digest) {
 		w.report.Update(progress.Item{Name: nameOf(desc), Action: action, Offset: desc.Size, Total: desc.Size, Done: true})

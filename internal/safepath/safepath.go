@@ -1,4 +1,4 @@
-// Package safepath tells whether a path is in the right hands. Whoever owns a
+// Package safepath reports whether a path is in the right hands. Whoever owns a
 // directory decides what its names lead to, now and in the next moment: what
 // root writes below a path of another user ends up where that user likes, and
 // what root reads there is what that user says. So the way to a directory, and

@@ -59,7 +59,7 @@ type Plan struct {
 	Unit, Config Change
 	// program is what the configuration is for, none where it goes back.
 	program string
-	// restores tells that Config is the kept file, which then goes.
+	// restores reports that Config is the kept file, which then goes.
 	restores bool
 }
 
@@ -99,7 +99,7 @@ func nonNil(data []byte) []byte {
 
 func (c Change) none() bool { return (c.Old == nil) == (c.New == nil) && bytes.Equal(c.Old, c.New) }
 
-// Nothing tells that all is as it is to be.
+// Nothing reports that all is as it is to be.
 func (p *Plan) Nothing() bool { return p.Unit.none() && p.Config.none() }
 
 // Diff shows the plan.

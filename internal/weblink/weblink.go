@@ -22,7 +22,7 @@ type Link struct {
 	Anchored bool
 }
 
-// errForm tells that a header cannot be read.
+// errForm reports that a header cannot be read.
 var errForm = errors.New("it is none of RFC 8288's form")
 
 // Next returns the link that leads to the next part, nil if there is none. Its
