@@ -11,8 +11,10 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/containerd/containerd/v2/core/images"
 	"github.com/klauspost/compress/zstd"
 	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/certsd/containerd-certsd/internal/bounded"
 	"github.com/certsd/containerd-certsd/internal/manifest"
@@ -112,7 +114,8 @@ func (o *objects) blob(req *http.Request, object string) (*http.Response, error)
 		resp.Header.Del("Content-Encoding") // identity
 		return resp, nil
 	}
-	size, known := sizeIn(req.Context())
+	desc, known := blobIn(req.Context())
+	size := desc.Size
 	total := resp.ContentLength
 	if resp.StatusCode == http.StatusPartialContent {
 		part, _ := bounded.ParseContentRange(resp.Header.Get("Content-Range"))
@@ -129,15 +132,26 @@ func (o *objects) blob(req *http.Request, object string) (*http.Response, error)
 	if resp.StatusCode == http.StatusPartialContent || known && total == size {
 		return resp, nil
 	}
-	return unpacked(resp, codings, digest.Digest(object), known && total >= 0)
+	return unpacked(resp, codings, digest.Digest(object), known && total >= 0, isPlainLayer(desc.MediaType))
 }
 
 // maxTried is how much of a blob is kept to see which of two its digest is of.
 const maxTried = 1 << 20
 
+// isPlainLayer reports whether layers of a media type are kept as they are: one
+// that begins as compressed ones do was packed on the way.
+func isPlainLayer(mediaType string) bool {
+	switch mediaType {
+	case ocispec.MediaTypeImageLayer, images.MediaTypeDockerSchema2Layer,
+		ocispec.MediaTypeImageLayerNonDistributable, images.MediaTypeDockerSchema2LayerForeign: //nolint:staticcheck // old images have them
+		return true
+	}
+	return false
+}
+
 // unpacked undoes the codings of a blob if they were done on the way. packed
-// reports that the length says so.
-func unpacked(resp *http.Response, codings []string, want digest.Digest, packed bool) (*http.Response, error) {
+// reports that the length says so, plainLayer that the blob is no compressed layer.
+func unpacked(resp *http.Response, codings []string, want digest.Digest, packed, plainLayer bool) (*http.Response, error) {
 	body := resp.Body
 	begin, err := io.ReadAll(io.LimitReader(body, maxTried))
 	if err != nil {
@@ -153,7 +167,11 @@ func unpacked(resp *http.Response, codings []string, want digest.Digest, packed 
 	if err != nil {
 		return resp, nil // a label
 	}
-	if !packed && len(begin) == maxTried && !compressed(plain) {
+	switch {
+	case packed || len(begin) < maxTried:
+	case plainLayer && !begins(plain):
+		return resp, nil
+	case !plainLayer && !compressed(plain):
 		// What would come out is no layer as registries keep them.
 		return resp, nil
 	}
@@ -167,6 +185,12 @@ func unpacked(resp *http.Response, codings []string, want digest.Digest, packed 
 	resp.Body, resp.ContentLength = &joined{plain, body}, -1
 	resp.Header.Del("Content-Length")
 	return resp, nil
+}
+
+// begins reports whether something can be read up to where the beginning of it ends.
+func begins(r io.Reader) bool {
+	_, err := io.Copy(io.Discard, io.LimitReader(r, maxTried*maxRatio))
+	return err == nil || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 // isOf reports whether a digest is that of what comes out.

@@ -69,7 +69,7 @@ func (f *fetcher) Fetch(ctx context.Context, desc ocispec.Descriptor) (io.ReadCl
 	ctx, tried := f.begin(ctx)
 	urls := desc.URLs
 	desc.URLs = nil
-	rc, err := f.fetch(withSize(ctx, desc.Size), desc)
+	rc, err := f.fetch(withBlob(ctx, desc), desc)
 	if err == nil && len(urls) > 0 {
 		rc = f.newForeign(ctx, urls, desc.Size, rc)
 	}

@@ -277,6 +277,16 @@ func TestCodingsOfLargeBlobs(t *testing.T) {
 						if err != nil || bytes.Equal(opened, content) == guessed {
 							t.Errorf("opened %d bytes of %d: %v", len(opened), len(content), err)
 						}
+						if name != "noise" {
+							return
+						}
+						// Layers of a media type for plain ones do not look like layers in
+						// gzip.
+						desc.MediaType = ocispec.MediaTypeImageLayer
+						fetched, err = readAll(t, newFetcher(t, o, r.Host+"/app:1"), desc)
+						if err != nil || !bytes.Equal(fetched, content) {
+							t.Errorf("fetched %d bytes of a plain layer of %d: %v", len(fetched), len(content), err)
+						}
 					})
 				}
 			}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/certsd/containerd-certsd/certsd"
 	"github.com/certsd/containerd-certsd/internal/manifest"
@@ -321,14 +322,16 @@ func withAbsence(ctx context.Context) context.Context {
 
 func absenceStands(ctx context.Context) bool { return ctx.Value(absenceKey{}) != nil }
 
-type sizeKey struct{}
+type blobKey struct{}
 
-// withSize says how long the blob is that is asked for.
-func withSize(ctx context.Context, size int64) context.Context {
-	return context.WithValue(ctx, sizeKey{}, size)
+// withBlob says what the blob is that is asked for.
+func withBlob(ctx context.Context, desc ocispec.Descriptor) context.Context {
+	return context.WithValue(ctx, blobKey{}, desc)
 }
 
-func sizeIn(ctx context.Context) (int64, bool) {
-	size, ok := ctx.Value(sizeKey{}).(int64)
-	return size, ok
+// blobIn is the descriptor of the blob that is asked for, and whether there is one:
+// a gateway's clients ask by a digest alone.
+func blobIn(ctx context.Context) (ocispec.Descriptor, bool) {
+	desc, ok := ctx.Value(blobKey{}).(ocispec.Descriptor)
+	return desc, ok
 }
