@@ -34,7 +34,8 @@ func checkCommand(stdout, stderr io.Writer) *cli.Command {
 			"   certsd check --all --offline\n" +
 			"   certsd check --all --expiring 30d\n\n" +
 			"The exit code is 0 if a pull, and with --push a push, would work, 1 if the server or the network says no, or\n" +
-			"something ends within the time given with --expiring, and 2 if nothing can be done with the configuration.",
+			"something ends within the time given with --expiring, 2 if nothing can be done with the configuration, and 130\n" +
+			"after Ctrl-C.",
 		OnUsageError: usage,
 		Flags: append(hosts.flags(),
 			&cli.BoolFlag{Name: "json", Usage: "print the findings and all else as JSON", Destination: &asJSON},
@@ -81,7 +82,7 @@ func checkCommand(stdout, stderr io.Writer) *cli.Command {
 			stop()
 			switch {
 			case ctx.Err() != nil:
-				return errors.New("interrupted")
+				return &outcome{errors.New("interrupted"), exitInterrupted}
 			case err != nil:
 				return &usageError{err}
 			}

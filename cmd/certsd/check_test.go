@@ -137,7 +137,7 @@ func TestInterruptedCheck(t *testing.T) {
 			t.Fatal(err)
 		}
 		code := run(ctx, []string{"certsd", "check", "--root", root, target}, &out, &errs)
-		if code != exitFailed || errs.String() != "certsd: interrupted\n" || out.Len() > 0 {
+		if code != exitInterrupted || errs.String() != "certsd: interrupted\n" || out.Len() > 0 {
 			t.Errorf("%s: exit code %d: %s%s", target, code, &out, &errs)
 		}
 	}
