@@ -12,6 +12,7 @@ import (
 	"github.com/containerd/errdefs"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/certsd/hostdir"
 	"github.com/certsd/containerd-certsd/internal/imagecopy"
 	"github.com/certsd/containerd-certsd/internal/pull"
 	"github.com/certsd/containerd-certsd/resolver"
@@ -50,6 +51,9 @@ func final(err error) bool {
 	}
 	if errors.As(err, new(*imagecopy.ReferrersError)) {
 		return false
+	}
+	if p := (*certsd.Problem)(nil); errors.As(err, &p) && p.Severity == hostdir.Failure {
+		return true // until somebody mends the configuration
 	}
 	var status remoteserrors.ErrUnexpectedStatus
 	if errors.As(err, &status) && mayPass(status.StatusCode) {

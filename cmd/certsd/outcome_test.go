@@ -103,6 +103,32 @@ func TestExitCodeOfAnInterruption(t *testing.T) {
 	}
 }
 
+// A directory that cannot be used is no reason to try again.
+func TestCopyFromADirectoryThatCannotBeUsed(t *testing.T) {
+	t.Parallel()
+	host, root := plainRegistry(t, http.NotFoundHandler())
+	target, _ := plainRegistry(t, http.NotFoundHandler())
+	if err := os.WriteFile(filepath.Join(root, host, "hosts.toml"), []byte("sever = 1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var out, errs bytes.Buffer
+	code := run(t.Context(), []string{"certsd", "copy", "--root", root, "--cache", t.TempDir(), host + "/app:1", "localhost:" + portOf(target) + "/app:1"}, &out, &errs)
+	if want := "certsd: 1 of 1 tag failed, and the same command will not do better:\n"; code != exitUsage || !strings.HasPrefix(errs.String(), want) {
+		t.Errorf("exit code %d: %s", code, &errs)
+	}
+}
+
+// What is ended by a signal is no failure, whichever command it is.
+func TestExitCodeOfAnInterruptedDemo(t *testing.T) {
+	t.Parallel()
+	ctx, interrupt := context.WithCancel(t.Context())
+	interrupt()
+	var out, errs bytes.Buffer
+	if code := run(ctx, []string{"certsd", "demo"}, &out, &errs); code != exitInterrupted {
+		t.Errorf("exit code %d: %s", code, &errs)
+	}
+}
+
 // TestReferrersThatAreRefusedAreAskedForAgain holds that an image whose list of
 // referrers is refused is not given up: it is there, and who may see the list
 // may change.

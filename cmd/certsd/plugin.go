@@ -116,9 +116,12 @@ func (s *pluginSwitch) enable(ctx context.Context, c *cli.Command, o takeover.Op
 		fmt.Fprintln(s.stderr, "containerd runs with the plugin")
 		return nil
 	}
+	// The way back is gone to its end, also after Ctrl-C.
+	lasting := context.WithoutCancel(ctx)
+	o.Reload = func() error { return systemctl(lasting, "daemon-reload") }
 	back, e := takeover.Disable(o)
 	if e == nil {
-		e = errors.Join(back.Write(), systemctl(ctx, "restart", "containerd.service"))
+		e = errors.Join(back.Write(), systemctl(lasting, "restart", "containerd.service"))
 	}
 	return errors.Join(fmt.Errorf("%w: all is put back; journalctl -u containerd says why", err), e)
 }
