@@ -32,13 +32,19 @@ func (r *run) conclude() {
 		v.Verdict, v.Reason = Refused, "a push would fail"
 	case v.Push != nil:
 		v.Verdict, v.Reason = r.byPush()
-	case v.Pull != nil && v.Pull.Error == "", v.Pull != nil && r.has(TagMissing):
+	case v.Pull != nil && (v.Pull.Error == "" || r.lacksUnnamedTag()):
 		v.Verdict, v.Reason = Works, "a pull would work"+with(v.Pull.Identity)
 	case v.Pull != nil:
 		v.Verdict, v.Reason = Refused, "a pull would fail"
 	default:
 		v.Verdict, v.Reason = r.byEndpoints()
 	}
+}
+
+// lacksUnnamedTag reports whether a pull failed only because the repository has no
+// tag "latest", and nobody asked for that one: a pull by another tag would work.
+func (r *run) lacksUnnamedTag() bool {
+	return slices.ContainsFunc(r.report.Findings, func(f Finding) bool { return f.Code == TagMissing && f.Severity == isWarning })
 }
 
 // unreadable are the findings about what is there and cannot be read.

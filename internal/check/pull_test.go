@@ -173,6 +173,13 @@ func TestPull(t *testing.T) {
 			},
 		},
 		{
+			name: "no such tag as was named", in: pairs, target: "/team/tagged:2.0",
+			want: []string{
+				"error tag-missing REG/team/tagged:2.0: the repository is there, but has no tag 2.0 -> name the tag: REG/team/tagged:TAG",
+				fails,
+			},
+		},
+		{
 			name: "no such tag, and a list of tags that is refused", guard: repository("/tags/list", 403), in: files{"ca": serverCA, "alpha": alpha}, target: "/team/tagged",
 			want: []string{
 				"error not-found REG/team/tagged:latest: 404 Not Found -> correct the name or the tag: which one it is, the repository's list of tags would tell, and it was not to be had " +
