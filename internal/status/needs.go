@@ -137,5 +137,8 @@ func Span(d time.Duration) string {
 			return fmt.Sprintf("%d %s", n, unit.name)
 		}
 	}
-	return fmt.Sprintf("%d seconds", max(d, 0)/time.Second)
+	if n := max(d, 0) / time.Second; n != 1 {
+		return fmt.Sprintf("%d seconds", n)
+	}
+	return "1 second"
 }

@@ -101,6 +101,18 @@ func TestTell(t *testing.T) {
 	}
 }
 
+func TestSpan(t *testing.T) {
+	t.Parallel()
+	for d, want := range map[time.Duration]string{
+		-time.Second: "0 seconds", 0: "0 seconds", time.Second: "1 second", 1900 * time.Millisecond: "1 second", 2 * time.Second: "2 seconds",
+		119 * time.Second: "119 seconds", 2 * time.Minute: "2 minutes", 47 * time.Hour: "47 hours", 48 * time.Hour: "2 days",
+	} {
+		if got := status.Span(d); got != want {
+			t.Errorf("%s is %q, want %q", d, got, want)
+		}
+	}
+}
+
 func TestTellOfNothing(t *testing.T) {
 	t.Parallel()
 	var out strings.Builder
