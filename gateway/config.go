@@ -11,6 +11,7 @@ import (
 
 	"github.com/certsd/containerd-certsd/certsd"
 	"github.com/certsd/containerd-certsd/internal/dockerconfig"
+	"github.com/certsd/containerd-certsd/internal/settings"
 	"github.com/certsd/containerd-certsd/internal/stranger"
 	"github.com/certsd/containerd-certsd/resolver"
 )
@@ -151,6 +152,9 @@ func (c *Config) Check() error {
 	}
 	if c.State == "" {
 		return errors.New("state: no directory is given, and there is no home directory")
+	}
+	if err := settings.CheckLogLevel(c.LogLevel); err != nil {
+		return err
 	}
 	if err := dockerconfig.CheckPath(c.DockerConfig); err != nil {
 		return fmt.Errorf("docker_config: %w", err)

@@ -147,6 +147,9 @@ func (c *Config) Check() error {
 			return fmt.Errorf("containerd_config: %w", err)
 		}
 	}
+	if err := settings.CheckLogLevel(c.LogLevel); err != nil {
+		return err
+	}
 	if err := dockerconfig.CheckPath(c.DockerConfig); err != nil {
 		return fmt.Errorf("docker_config: %w", err)
 	}

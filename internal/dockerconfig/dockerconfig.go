@@ -95,6 +95,9 @@ func (f *File) Begin() {
 	if err == nil {
 		f.good, err = c, c.exposed
 	}
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("docker_config: %w: registries get no credentials from the node until the file is there", err)
+	}
 	f.warn(err)
 }
 

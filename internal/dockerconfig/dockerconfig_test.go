@@ -120,6 +120,19 @@ func TestEntries(t *testing.T) {
 	}
 }
 
+// A daemon that starts says which setting names a file that is not there, and
+// what follows.
+func TestBeginWithoutTheFile(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "config.json")
+	var warnings []string
+	f := &File{Path: path, OnWarning: func(err error) { warnings = append(warnings, err.Error()) }}
+	f.Begin()
+	if want := "docker_config: open " + path + ": no such file or directory: registries get no credentials from the node until the file is there"; len(warnings) != 1 || warnings[0] != want {
+		t.Errorf("warnings %q, want %q", warnings, want)
+	}
+}
+
 // TestReread changes the file between two questions.
 func TestReread(t *testing.T) {
 	t.Parallel()

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -87,13 +89,41 @@ func Parse(file string, data []byte, config any) error {
 	var decode *toml.DecodeError
 	if errors.As(err, &decode) {
 		wrong := tomlpos.Syntax(err)
-		line, text := wrong.Line, wrong.Text
+		line, text := wrong.Line, ofWrongType(wrong.Text)
 		if key := strings.Join(decode.Key(), "."); key != "" {
 			return fmt.Errorf("%s:%d: %s: %s", file, line, key, text)
 		}
 		return fmt.Errorf("%s:%d: %s", file, line, text)
 	}
 	return fmt.Errorf("%s: %s", file, tomlpos.Syntax(err).Text)
+}
+
+// wrongType is how go-toml tells of a value of another type: by those of Go.
+var wrongType = regexp.MustCompile(`^cannot decode TOML (\w+) into struct field \S+ of type (\S+)$`)
+
+// typeNames are the types of settings as people call them.
+var typeNames = map[string]string{
+	"[]string": `a list of strings, such as ["a", "b"]`, "string": `a string, such as "a"`, "bool": "true or false", "int": "a number",
+}
+
+// ofWrongType is a text of go-toml in the words of a file's author.
+func ofWrongType(text string) string {
+	m := wrongType.FindStringSubmatch(text)
+	if m == nil || typeNames[m[2]] == "" {
+		return text
+	}
+	return fmt.Sprintf("must be %s, and is of type %s", typeNames[m[2]], m[1])
+}
+
+// LogLevels are the values of a setting log_level.
+var LogLevels = []string{"debug", "info", "warn", "error"}
+
+// CheckLogLevel finds a value of log_level that is none of [LogLevels].
+func CheckLogLevel(level string) error {
+	if !slices.Contains(LogLevels, level) {
+		return fmt.Errorf("log_level: %q is none of %s", level, strings.Join(LogLevels, ", "))
+	}
+	return nil
 }
 
 func unknownKey(file string, e *toml.DecodeError, config any) error {
