@@ -53,8 +53,9 @@ func ServerAlert(err error) (tls.AlertError, bool) {
 	return tls.AlertError(a), ok
 }
 
-// refusesRenegotiation reports whether the server wanted to renegotiate.
-func refusesRenegotiation(err error) bool {
+// AskedLate reports whether an error is that a server asked for a client certificate in
+// the middle of a connection, which crypto/tls does not support.
+func AskedLate(err error) bool {
 	if a, ok := alertOf(err, "local error"); ok && a == alertNoRenegotiation {
 		return true
 	}

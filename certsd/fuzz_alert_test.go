@@ -32,7 +32,7 @@ func FuzzServerAlert(f *testing.F) {
 		if a, ok := ServerAlert(&net.OpError{Op: "proxyconnect", Err: said}); ok {
 			t.Errorf("%q of a proxy was taken for the server's", a)
 		}
-		if refusesRenegotiation(said) && !strings.HasSuffix(op, "error") {
+		if AskedLate(said) && !strings.HasSuffix(op, "error") {
 			t.Errorf("%q, %q refuses a renegotiation", op, text)
 		}
 	})

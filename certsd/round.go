@@ -207,7 +207,7 @@ func (rd *round) report() {
 // about the network stay as they are.
 func (rd *round) explain(o reply, last Attempt) error {
 	switch {
-	case refuses(o), refusesRenegotiation(o.err):
+	case refuses(o), AskedLate(o.err):
 		return rd.refused(o.err, last)
 	case isVerification(o.err):
 		return rd.unverified(o.err)

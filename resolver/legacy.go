@@ -34,8 +34,8 @@ func (r *Resolver) legacy(ctx context.Context, spec reference.Spec, name string,
 			if converted, cerr = (ocispec.Descriptor{}), err; errdefs.IsNotFound(err) {
 				converted, cerr = r.pinnedSchema1(ctx, spec, err)
 			}
-			if cerr != nil && errors.As(hint, new(*notAskedInV1)) {
-				cerr = fmt.Errorf("%w (%s)", cerr, hint.Error())
+			if cerr != nil && errors.As(hint, new(*V1UnaskedError)) {
+				cerr = fmt.Errorf("%w (%w)", cerr, hint)
 			}
 		}
 		if cerr != nil && ctx.Err() != nil && !errors.Is(cerr, ctx.Err()) {

@@ -57,8 +57,8 @@ func (r *Resolver) Tags(ctx context.Context, repo string) ([]string, error) {
 		switch {
 		case !errors.Is(oerr, errNotRegistryV1):
 			tags, err = old, oerr
-		case errors.As(oerr, new(*notAskedInV1)):
-			err = fmt.Errorf("%w (%s)", err, oerr.Error())
+		case errors.As(oerr, new(*V1UnaskedError)):
+			err = fmt.Errorf("%w (%w)", err, oerr)
 		}
 	}
 	if err != nil {

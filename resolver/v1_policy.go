@@ -22,17 +22,20 @@ import (
 // errNotRegistryV1 reports that the v2 answer stands.
 var errNotRegistryV1 = errors.New("not a case for Registry v1")
 
-// notAskedInV1 is errNotRegistryV1 of a registry that says it speaks v1, with
-// what would have it asked.
-type notAskedInV1 struct{ host, setting string }
-
-// Error implements error.
-func (e *notAskedInV1) Error() string {
-	return fmt.Sprintf("%s answers /v1/_ping, and was not asked in Registry v1: %s", e.host, e.setting)
+// V1UnaskedError reports that a registry says it speaks v1, and was not asked.
+type V1UnaskedError struct {
+	Host string
+	// Setting is what would have it asked.
+	Setting string
 }
 
-// Unwrap makes it errNotRegistryV1.
-func (e *notAskedInV1) Unwrap() error { return errNotRegistryV1 }
+// Error implements error.
+func (e *V1UnaskedError) Error() string {
+	return fmt.Sprintf("%s answers /v1/_ping, and was not asked in Registry v1: %s", e.Host, e.Setting)
+}
+
+// Is makes it errNotRegistryV1.
+func (e *V1UnaskedError) Is(target error) bool { return target == errNotRegistryV1 }
 
 // PolicyV1 is what a registry's directory says of v1, else what all have.
 func (h *Hosts) PolicyV1(host *certsd.Host) V1Policy {
@@ -124,7 +127,7 @@ func (b BaseOf) speaks(policy V1Policy, own bool) bool {
 
 // v1Endpoint finds the endpoint to ask in v1, by what its v2 root says: neither
 // a failed connection, nor 403 or 5xx says anything of the kind. Where it is not
-// to be asked and would answer, the error is a *notAskedInV1.
+// to be asked and would answer, the error is a *V1UnaskedError.
 func (r *Resolver) v1Endpoint(ctx context.Context, spec reference.Spec) (docker.RegistryHost, error) {
 	none := docker.RegistryHost{}
 	host, err := r.hosts.directories().Lookup(spec.Hostname())
@@ -164,9 +167,9 @@ func (r *Resolver) v1Endpoint(ctx context.Context, spec reference.Spec) (docker.
 			continue
 		}
 		if base == BaseNone {
-			hint = &notAskedInV1{rh.Host, "a directory of its own in certs.d has it asked, or registry_v1 = \"always\""}
+			hint = &V1UnaskedError{rh.Host, "a directory of its own in certs.d has it asked, or registry_v1 = \"always\""}
 		} else {
-			hint = &notAskedInV1{rh.Host, SettingForV1(host)}
+			hint = &V1UnaskedError{rh.Host, SettingForV1(host)}
 		}
 	}
 	return none, hint

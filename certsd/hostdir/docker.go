@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/certsd/containerd-certsd/internal/nextstep"
 	"github.com/certsd/containerd-certsd/internal/plainfile"
 )
 
@@ -72,16 +73,21 @@ func (l *loader) disguised(r *pairResult, base string) bool {
 	leaf := id.Certificate.Leaf
 	if string(leaf.RawIssuer) == string(leaf.RawSubject) || leaf.IsCA {
 		p.Code = CAWithKey
-		p.Err = fmt.Errorf("is used as a CA although %[1]s.key beside it is its key: if it is a client certificate, rename to %[1]s.cert", base)
+		p.Err = nextstep.Told(fmt.Errorf("is used as a CA although %s.key beside it is its key", base),
+			fmt.Sprintf("if it is a client certificate, rename to %s.cert", base),
+			fmt.Sprintf("if it is a client certificate, rename %[1]s.crt to %[1]s.cert: %[2]s", base, plainfile.Rename(p.File, base+".cert")))
 		l.add(p)
 		return false
 	}
-	hint := fmt.Sprintf("rename to %s.cert", base)
+	told := fmt.Sprintf("rename to %s.cert", base)
+	next := fmt.Sprintf("rename %[1]s.crt to %[1]s.cert: %[2]s", base, plainfile.Rename(p.File, base+".cert"))
 	if base == "tls" {
 		// The names in a Kubernetes secret of type kubernetes.io/tls.
-		hint = "rename to client.cert, and tls.key to client.key"
+		told = "rename to client.cert, and tls.key to client.key"
+		next = fmt.Sprintf("rename tls.crt to client.cert, and tls.key to client.key: %s && %s",
+			plainfile.Rename(p.File, "client.cert"), plainfile.Rename(l.path("tls.key"), "client.key"))
 	}
-	p.Code, p.Err = WrongSuffix, errors.New("looks like a client certificate: "+hint)
+	p.Code, p.Err = WrongSuffix, nextstep.Told(errors.New("looks like a client certificate"), told, next)
 	r.bad = append(r.bad, p)
 	return true
 }
@@ -112,6 +118,7 @@ func (l *loader) directory(name string) {
 	}
 	p := l.about(name, ofDirectory)
 	p.Code, p.Err = FileName, errors.New("is not read: it is a directory")
+	p.next = "remove the directory, which container runtimes make where a file to mount is not there, and put the file in its place"
 	l.add(p)
 }
 
@@ -124,33 +131,37 @@ func extract(path, command, ext string) string {
 // nearMisses warns about files that are not read although their names suggest
 // that somebody wanted them to be.
 func (l *loader) nearMisses(names []string) {
-	warn := func(name, format string, args ...any) {
-		p := l.about(name, ofDirectory)
-		p.Code, p.Err = FileName, fmt.Errorf(format, args...)
-		l.add(p)
-	}
-	unread := func(name, next, format string, args ...any) {
-		p := l.about(name, ofDirectory)
-		p.Code, p.next, p.Err = FileName, next, fmt.Errorf(format, args...)
-		l.add(p)
-	}
 	for _, name := range names {
+		if l.named[name] {
+			continue
+		}
+		p := l.about(name, ofDirectory)
+		p.Code = FileName
 		lower := strings.ToLower(name)
 		ext := filepath.Ext(lower)
 		switch {
-		case l.named[name]:
 		case misnamed[lower] != "":
-			warn(name, "is not read: did you mean %s?", misnamed[lower])
+			p.Meant = misnamed[lower]
+			p.Err, p.next = fmt.Errorf("is not read: did you mean %s?", p.Meant), renameIt(p.File, p.Meant)
 		case lower == hostsTOML && name != hostsTOML:
-			warn(name, "is not read: the name must be in lower case")
+			p.Err, p.next = errors.New("is not read: the name must be in lower case"), renameIt(p.File, lower)
 		case name != lower && slices.Contains([]string{".crt", ".cert", ".key"}, ext) && filepath.Ext(name) != ext:
-			warn(name, "is not read: the suffix must be %s, in lower case", ext)
+			p.Err = fmt.Errorf("is not read: the suffix must be %s, in lower case", ext)
+			p.next = renameIt(p.File, strings.TrimSuffix(name, filepath.Ext(name))+ext)
 		case ext == ".p12" || ext == ".pfx":
-			unread(name, extract(l.path(name), "openssl pkcs12 -nodes -in %s -out %s", ".cert"), "is not read: PKCS #12 has to be made PEM")
+			p.Err, p.next = errors.New("is not read: PKCS #12 has to be made PEM"), extract(p.File, "openssl pkcs12 -nodes -in %s -out %s", ".cert")
 		case ext == ".p7b" || ext == ".p7c":
-			unread(name, extract(l.path(name), "openssl pkcs7 -print_certs -in %s -out %s", ".crt"), "is not read: PKCS #7 has to be made PEM")
+			p.Err, p.next = errors.New("is not read: PKCS #7 has to be made PEM"), extract(p.File, "openssl pkcs7 -print_certs -in %s -out %s", ".crt")
 		case ext == ".pem" || ext == ".cer":
-			warn(name, "is not read: name it NAME.crt for a CA root, NAME.cert and NAME.key for a client certificate")
+			p.Err = errors.New("is not read: name it NAME.crt for a CA root, NAME.cert and NAME.key for a client certificate")
+			p.next = fmt.Sprintf("rename it to %[1]s.crt or %[1]s.cert", strings.TrimSuffix(name, filepath.Ext(name)))
+		default:
+			continue
 		}
+		l.add(p)
 	}
+}
+
+func renameIt(path, name string) string {
+	return "rename it to " + name + ": " + plainfile.Rename(path, name)
 }

@@ -2,6 +2,7 @@ package hostdir
 
 import (
 	"bytes"
+	"cmp"
 	"crypto"
 	"crypto/sha256"
 	"crypto/tls"
@@ -12,6 +13,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+
+	"github.com/certsd/containerd-certsd/internal/nextstep"
 )
 
 // KeyFile is the file in the place of a private key's that says where the key
@@ -56,11 +59,7 @@ func (e *KeyError) Error() string {
 
 // Next is what to do about it, empty if nothing can be said.
 func (e *KeyError) Next() string {
-	var with interface{ Next() string }
-	if errors.As(e.Err, &with) {
-		return with.Next()
-	}
-	return ""
+	return nextstep.Of(e.Err)
 }
 
 // Unwrap is the cause.
@@ -106,22 +105,18 @@ func openKey(f *file, cert *x509.Certificate, open KeyOpener) (crypto.Signer, er
 	return key, nil
 }
 
-// elsewhereError is about a key that is no file, and says itself what to do.
+// elsewhereError is about a key that is no file.
 type elsewhereError struct{ error }
 
 func (e *elsewhereError) Unwrap() error { return e.error }
 
+// next is what to do about it.
+func (e *elsewhereError) next() string {
+	return cmp.Or(nextstep.Of(e.error), "put right what the key file says, or what it speaks of")
+}
+
 // errKeyElsewhere reports that there is no way to a key.
 var errKeyElsewhere = errors.New("the private key is no file, and nothing here can ask where it is")
-
-// nextForDevice is what to do about a key that is no file.
-func nextForDevice(err error) string {
-	var with interface{ Next() string }
-	if errors.As(err, &with) {
-		return with.Next()
-	}
-	return "put right what the key file says, or what it speaks of"
-}
 
 // reference tells apart what files say about keys that are elsewhere; it is
 // zero for a key in the file.

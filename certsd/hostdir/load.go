@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/certsd/containerd-certsd/certsd/hoststoml"
+	"github.com/certsd/containerd-certsd/internal/nextstep"
 	"github.com/certsd/containerd-certsd/internal/plainfile"
 )
 
@@ -176,7 +177,7 @@ func (l *loader) hosts() {
 		l.dir.says, l.dir.hosts = false, false
 		return
 	case len(data) == 0:
-		l.unusableHosts(lastConfig, &Problem{Code: HostsFileEmpty, File: file, Err: errors.New("is empty: remove it to use none")})
+		l.unusableHosts(lastConfig, &Problem{Code: HostsFileEmpty, File: file, Err: nextstep.With(errors.New("is empty"), "remove it to use none")})
 	default:
 		config, problems := parseHosts(file, data)
 		if config == nil && l.last != nil {

@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 
 	"github.com/certsd/containerd-certsd/certsd/hostname"
+	"github.com/certsd/containerd-certsd/internal/nextstep"
 	"github.com/certsd/containerd-certsd/internal/plainfile"
 )
 
@@ -47,7 +49,11 @@ func (h *Hosts) nearMisses(name string, own bool) []*Problem {
 		names, err := l.names, l.err
 		if errors.Is(err, os.ErrNotExist) && filepath.Base(root) == "certs.d" {
 			if other := filepath.Join(filepath.Dir(root), "cert.d"); exists(h, other) {
-				problems = append(problems, &Problem{Code: RootName, File: other, Err: fmt.Errorf("is not read: the name is %s", root)})
+				problems = append(problems, &Problem{
+					Code: RootName, File: other, Err: fmt.Errorf("is not read: the name is %s", root),
+					message: "the directory is cert.d, not certs.d: nothing in it is read",
+					next:    fmt.Sprintf("mv %s %s", plainfile.Quote(other), plainfile.Quote(root)),
+				})
 			}
 		}
 		for _, dir := range names {
@@ -90,7 +96,11 @@ func nearMiss(path, registry string, own bool) *Problem {
 	dir, name := filepath.Base(path), hostname.Directories(registry)[0]
 	switch port, same := hostname.OtherPort(dir, registry); {
 	case hostname.LooksLike(dir, registry):
-		return &Problem{Code: DirectoryName, File: path, Err: fmt.Errorf("is not read for %s: rename it to %s", registry, name), next: "rename it to " + name + ": " + plainfile.Rename(path, name)}
+		p := &Problem{Code: DirectoryName, File: path, Err: nextstep.Told(fmt.Errorf("is not read for %s", registry), "rename it to "+name, renameIt(path, name))}
+		if unclosed.MatchString(dir) {
+			p.message = "lacks the closing underscore, and " + nextstep.Cause(p.Err)
+		}
+		return p
 	case same && !own:
 		return &Problem{
 			Code: DirectoryPort, File: path, Err: fmt.Errorf("is for port %s, and is not read for %s", port, registry),
@@ -99,6 +109,9 @@ func nearMiss(path, registry string, own bool) *Problem {
 	}
 	return nil
 }
+
+// unclosed is the name of a directory that lacks the underscore behind a port.
+var unclosed = regexp.MustCompile(`^(.+[^:])_([0-9]+)$`)
 
 func exists(h *Hosts, path string) bool {
 	_, err := h.disk.Stat(path)

@@ -14,6 +14,7 @@ import (
 	"math/big"
 	"strings"
 
+	"github.com/certsd/containerd-certsd/internal/nextstep"
 	"github.com/certsd/containerd-certsd/internal/pemfile"
 )
 
@@ -22,12 +23,15 @@ import (
 var (
 	// ErrEncryptedKey reports that a key needs a pass phrase. A daemon has nobody
 	// to ask for it.
-	ErrEncryptedKey = errors.New("the private key is encrypted: decrypt it with openssl pkey -in KEY -out KEY.new && mv KEY.new KEY")
+	ErrEncryptedKey = nextstep.Told(errors.New("the private key is encrypted"), "decrypt it with "+decryption, "")
 	// ErrKeyType reports that a key is of a type that TLS here does not sign with.
 	ErrKeyType = errors.New("TLS takes keys of ECDSA, RSA and Ed25519")
 	// ErrKeyMismatch reports that key and certificate do not belong together.
 	ErrKeyMismatch = errors.New("the private key does not belong to the certificate")
 )
+
+// decryption is the command for an encrypted key that is not named.
+const decryption = "openssl pkey -in KEY -out KEY.new && mv KEY.new KEY"
 
 // maxKey is the size in DER of the largest private key that is read. One of RSA
 // with 16,384 bits has about 9,300 bytes; the time to check one grows with the
@@ -84,7 +88,7 @@ func parseKey(f *file) (crypto.Signer, error) {
 		case block.Err != nil && (block.Label == "" || isKey(block.Label)):
 			return nil, fmt.Errorf("the private key cannot be read: %w", block.Err)
 		case is && strings.HasSuffix(block.Label, "PRIVATE KEY"):
-			return nil, errors.New("the key file " + foreign.For(f.path))
+			return nil, fmt.Errorf("the key file %w", foreign.For(f.path))
 		case isKey(block.Label):
 			key, err := parseKeyDER(block.Bytes)
 			if err != nil {
@@ -92,7 +96,7 @@ func parseKey(f *file) (crypto.Signer, error) {
 			}
 			return key, nil
 		case is && others == nil:
-			others = errors.New("the key file " + foreign.For(f.path))
+			others = fmt.Errorf("the key file %w", foreign.For(f.path))
 		}
 	}
 	switch {
@@ -101,7 +105,7 @@ func parseKey(f *file) (crypto.Signer, error) {
 	case hasCertificate(f.blocks()):
 		return nil, errors.New("the key file has no private key, only a certificate")
 	}
-	return nil, errors.New("the key file " + pemfile.Recognise(f.data).For(f.path))
+	return nil, fmt.Errorf("the key file %w", pemfile.Recognise(f.data).For(f.path))
 }
 
 // parseKeyDER tries the three encodings whatever the block is called, as

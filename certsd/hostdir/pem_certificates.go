@@ -128,7 +128,7 @@ func (f *file) certificates() (*certificates, error) {
 			}
 			c.certs = append(c.certs, cert)
 		case is && foreign.Certificates:
-			lost(fmt.Errorf("line %d: %s", block.Line, foreign.For(f.path)))
+			lost(fmt.Errorf("line %d: %w", block.Line, foreign.For(f.path)))
 		}
 	}
 	switch {
@@ -136,18 +136,18 @@ func (f *file) certificates() (*certificates, error) {
 		return c, nil
 	case len(c.bad) == 1 && len(f.blocks()) == 1 && f.blocks()[0].Err == nil && !isCertificate(f.blocks()[0].Label):
 		foreign, _ := pemfile.Label(f.blocks()[0].Label)
-		return nil, errors.New(foreign.For(f.path))
+		return nil, foreign.For(f.path)
 	case len(c.bad) > 0:
 		return nil, fmt.Errorf("has no certificate that can be read: %w", c.note())
 	}
-	return nil, errors.New(f.withoutCertificate())
+	return nil, f.withoutCertificate()
 }
 
 // withoutCertificate says what a file without a certificate is instead.
-func (f *file) withoutCertificate() string {
+func (f *file) withoutCertificate() error {
 	for _, block := range f.blocks() {
 		if isKey(block.Label) {
-			return "has no certificate, only a private key"
+			return errors.New("has no certificate, only a private key")
 		}
 		if foreign, is := pemfile.Label(block.Label); is {
 			return foreign.For(f.path)

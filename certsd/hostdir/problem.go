@@ -34,12 +34,16 @@ type Problem struct {
 	File string
 	Line int
 	Key  string
+	// Meant is the name that a file was meant to have which is not read, where its
+	// own tells.
+	Meant string
 	// Err is the cause.
 	Err error
 
 	kind problemKind
-	// next is what to do, where the kind of the problem does not tell.
-	next string
+	// next is what to do, where neither the cause nor the kind of the problem tells,
+	// and message the cause without that, where the text of Err is of no use for it.
+	next, message string
 	// kept reports whether what was last read from the file stays in use.
 	kept bool
 }

@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"syscall"
 
+	"github.com/certsd/containerd-certsd/internal/nextstep"
 	"github.com/certsd/containerd-certsd/internal/plainfile"
 )
 
@@ -17,16 +17,15 @@ func (p *Problem) Next() string {
 	if p.next != "" {
 		return p.next
 	}
-	if _, command, found := strings.Cut(p.Err.Error(), converted); found && !strings.Contains(command, converted) {
-		// Of what was last read nothing is to be said here.
-		command, _, _ = strings.Cut(command, "; ")
-		return "convert it: " + command
+	var elsewhere *elsewhereError
+	if next := nextstep.Of(p.Err); next != "" && !errors.As(p.Err, &elsewhere) {
+		return next
 	}
-	name := filepath.Base(p.File)
-	base := strings.TrimSuffix(name, filepath.Ext(name))
 	if p.Key != "" {
 		return nextInHosts(p)
 	}
+	name := filepath.Base(p.File)
+	base := strings.TrimSuffix(name, filepath.Ext(name))
 	switch p.Code {
 	case RootUnreadable, DirectoryUnreadable:
 		return NextForUnreadable(p.File, p.Err)
@@ -34,20 +33,8 @@ func (p *Problem) Next() string {
 		return "leave in it what is for this registry; several CA roots may be in one *.crt"
 	case FileUnreadable:
 		return "make it readable for the user that pulls, or remove it: ls -l " + plainfile.Quote(p.File)
-	case FileName:
-		return nextForName(p, name)
-	case RootName:
-		return fmt.Sprintf("mv %s %s", plainfile.Quote(p.File), plainfile.Quote(filepath.Join(filepath.Dir(p.File), "certs.d")))
 	case DirectoryTwice:
 		return "put what is in it into the first one, and remove it"
-	case WrongSuffix:
-		if base == "tls" {
-			key := filepath.Join(filepath.Dir(p.File), "tls.key")
-			return fmt.Sprintf("rename %s to client.cert, and tls.key to client.key: %s && %s", name, plainfile.Rename(p.File, "client.cert"), plainfile.Rename(key, "client.key"))
-		}
-		return fmt.Sprintf("rename %s to %s.cert: %s", name, base, plainfile.Rename(p.File, base+".cert"))
-	case CAWithKey:
-		return fmt.Sprintf("if it is a client certificate, rename %s to %s.cert: %s", name, base, plainfile.Rename(p.File, base+".cert"))
 	case CAUnusable:
 		return "replace it by a CA root in PEM, or remove it"
 	case CAPartlyUnusable, PairPartlyUnusable:
@@ -65,8 +52,8 @@ func (p *Problem) Next() string {
 		}
 		return decrypt(key)
 	case PairUnusable:
-		if errors.As(p.Err, new(*elsewhereError)) {
-			return nextForDevice(p.Err)
+		if elsewhere != nil {
+			return elsewhere.next()
 		}
 		if errors.Is(p.Err, ErrKeyType) {
 			return "make a key of one of these, and have a certificate issued for it"
@@ -82,8 +69,6 @@ func (p *Problem) Next() string {
 		return fmt.Sprintf("correct line %d", p.Line)
 	case HostsFileHTTP:
 		return "write https://"
-	case HostsFileEmpty:
-		return "remove it to use none"
 	case HostsFileHidden:
 		return "put what it says into the first one, and remove it"
 	case SystemRootsUnreadable:
@@ -117,7 +102,7 @@ func nextInHosts(p *Problem) string {
 	case KeyMissing:
 		return `name its key, too: client = [["CERTIFICATE", "KEY"]]`
 	case KeyEncrypted:
-		return "decrypt it: openssl pkey -in KEY -out KEY.new && mv KEY.new KEY"
+		return "decrypt it: " + decryption
 	case HostsFileKey, HostsFileValue:
 		return fmt.Sprintf("correct line %d", p.Line)
 	default:
@@ -125,61 +110,10 @@ func nextInHosts(p *Problem) string {
 	}
 }
 
-var meant = regexp.MustCompile(`did you mean (\S+)\?`)
-
-// nextForName is what to do about a file with a name that is not read.
-func nextForName(p *Problem, name string) string {
-	if m := meant.FindStringSubmatch(p.Err.Error()); m != nil {
-		return renameIt(p, m[1])
-	}
-	ext := filepath.Ext(name)
-	base := strings.TrimSuffix(name, ext)
-	switch lower := strings.ToLower(ext); lower {
-	case ".crt", ".cert", ".key":
-		return renameIt(p, base+lower)
-	case ".toml":
-		return renameIt(p, strings.ToLower(name))
-	}
-	return fmt.Sprintf("rename it to %[1]s.crt or %[1]s.cert", base)
-}
-
-func renameIt(p *Problem, name string) string {
-	return "rename it to " + name + ": " + plainfile.Rename(p.File, name)
-}
-
-// unclosed is the name of a directory that lacks the underscore behind a port.
-var unclosed = regexp.MustCompile(`^(.+[^:])_([0-9]+)$`)
-
-// hints are how the texts of problems go on with what is the next step here.
-var hints = map[ProblemCode]string{
-	WrongSuffix:    ": rename to ",
-	CAWithKey:      ": if it is ",
-	KeyEncrypted:   ": decrypt it ",
-	DirectoryName:  ": rename it ",
-	HostsFileEmpty: ": remove it ",
-}
-
-// converted is how the text of a problem goes on where a command makes a file
-// of use out of one in another format.
-const converted = ": convert it with "
-
 // Message is the cause without the next step.
 func (p *Problem) Message() string {
-	text, name := p.Err.Error(), filepath.Base(p.File)
-	switch before, after, _ := strings.Cut(text, converted); {
-	case after != "" && !strings.Contains(after, converted):
-		return before
-	case p.Code == RootName:
-		return fmt.Sprintf("the directory is %s, not certs.d: nothing in it is read", name)
-	case p.Code == DirectoryName && unclosed.MatchString(name):
-		text, _, _ = strings.Cut(text, hints[p.Code])
-		return "lacks the closing underscore, and " + text
+	if p.message != "" {
+		return p.message
 	}
-	if hint := hints[p.Code]; hint != "" {
-		text, _, _ = strings.Cut(text, hint)
-	}
-	if errors.As(p.Err, new(*elsewhereError)) {
-		text = strings.TrimSuffix(text, ": "+nextForDevice(p.Err))
-	}
-	return text
+	return nextstep.Cause(p.Err)
 }

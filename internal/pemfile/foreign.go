@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/certsd/containerd-certsd/internal/nextstep"
 	"github.com/certsd/containerd-certsd/internal/plainfile"
 )
 
@@ -24,13 +25,14 @@ type Foreign struct {
 	Certificates bool
 }
 
-// For is the text about a file, with the command to type. It names the file
+// For is the error about a file, with the command to type. It names the file
 // there alone.
-func (f Foreign) For(path string) string {
+func (f Foreign) For(path string) error {
 	if f.Convert == "" {
-		return f.What
+		return errors.New(f.What)
 	}
-	return f.What + ": convert it with " + named(f.Convert, path)
+	command := named(f.Convert, path)
+	return nextstep.Told(errors.New(f.What), "convert it with "+command, "convert it: "+command)
 }
 
 // named puts a file's name into a command. It may be a part of a word there.

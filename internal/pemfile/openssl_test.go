@@ -10,6 +10,7 @@ import (
 
 	"github.com/certsd/containerd-certsd/internal/certtest"
 	"github.com/certsd/containerd-certsd/internal/citest"
+	"github.com/certsd/containerd-certsd/internal/nextstep"
 	"github.com/certsd/containerd-certsd/internal/pemfile"
 )
 
@@ -156,7 +157,7 @@ func TestConversions(t *testing.T) {
 			if f.What != test.what {
 				t.Errorf("it %s, want: %s", f.What, test.what)
 			}
-			_, command, _ := strings.Cut(f.For(path), ": convert it with ")
+			command, _ := strings.CutPrefix(nextstep.Of(f.For(path)), "convert it: ")
 			cmd := exec.CommandContext(t.Context(), "sh", "-c", strings.Replace(command, "-nodes", "-nodes -passin pass:", 1))
 			if out, err := cmd.CombinedOutput(); err != nil {
 				t.Fatalf("%s: %v\n%s", command, err, out)
@@ -171,11 +172,11 @@ func TestConversions(t *testing.T) {
 		dir := t.TempDir()
 		write(t, dir, "key", string(pair.KeyPEM))
 		openssl(t, dir, "req", "-new", "-key", "key", "-subj", "/CN=alpha", "-out", "csr", "-outform", "der")
-		if f := recognise(t, filepath.Join(dir, "csr")); !strings.HasPrefix(f.For("csr"), "is a request for a certificate (CSR)") {
+		if f := recognise(t, filepath.Join(dir, "csr")); !strings.HasPrefix(f.For("csr").Error(), "is a request for a certificate (CSR)") {
 			t.Error(f.For("csr"))
 		}
 		openssl(t, dir, "req", "-new", "-key", "key", "-subj", "/CN=alpha", "-out", "csr")
-		if f := recognise(t, filepath.Join(dir, "csr")); !strings.HasPrefix(f.For("csr"), "is a request for a certificate (CSR)") {
+		if f := recognise(t, filepath.Join(dir, "csr")); !strings.HasPrefix(f.For("csr").Error(), "is a request for a certificate (CSR)") {
 			t.Error(f.For("csr"))
 		}
 	})
@@ -231,7 +232,7 @@ func TestRecognise(t *testing.T) {
 		body(one):                              "is not PEM but looks like DER, in base64 without its BEGIN and END lines: convert it with base64 -d /d/f >/d/f.new && mv /d/f.new /d/f",
 		string(oneCA.Cert.Raw[:200]):           "is not PEM but looks like DER that is cut (data truncated)",
 	} {
-		if got := pemfile.Recognise([]byte(data)).For("/d/f"); got != want {
+		if got := pemfile.Recognise([]byte(data)).For("/d/f").Error(); got != want {
 			t.Errorf("%.20q %s\nwant: %s", data, got, want)
 		}
 	}

@@ -21,8 +21,14 @@ type EncodingError struct {
 }
 
 func (e *EncodingError) Error() string {
-	return fmt.Sprintf("is text in %s, not in UTF-8: convert it with %s", e.Name, e.Command())
+	return fmt.Sprintf("is text in %s, not in UTF-8: %s", e.Name, e.Told())
 }
+
+// Told is what to do, as the text ends: see package nextstep.
+func (e *EncodingError) Told() string { return "convert it with " + e.Command() }
+
+// Next is what to do.
+func (e *EncodingError) Next() string { return "convert it: " + e.Command() }
 
 // HasMark reports whether text begins with a byte order mark of UTF-8, which some
 // programs stumble over.

@@ -8,6 +8,8 @@ import (
 	"syscall"
 
 	"github.com/google/go-tpm/tpm2"
+
+	"github.com/certsd/containerd-certsd/internal/nextstep"
 )
 
 // withNext adds what to do about an error of a TPM, where something can be said.
@@ -38,17 +40,5 @@ func withNext(err error) error {
 	if next == "" {
 		return err
 	}
-	return &nextError{err, next}
+	return nextstep.With(err, next)
 }
-
-// nextError is an error with what to do about it.
-type nextError struct {
-	err  error
-	next string
-}
-
-func (e *nextError) Error() string { return e.err.Error() + ": " + e.next }
-func (e *nextError) Unwrap() error { return e.err }
-
-// Next is what to do.
-func (e *nextError) Next() string { return e.next }

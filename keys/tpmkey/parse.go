@@ -12,6 +12,8 @@ import (
 
 	keyfile "github.com/foxboron/go-tpm-keyfiles"
 	"github.com/google/go-tpm/tpm2"
+
+	"github.com/certsd/containerd-certsd/internal/nextstep"
 )
 
 // label is that of the PEM block.
@@ -23,11 +25,11 @@ const maxKey = 16 << 10
 // Reasons for which a key is refused.
 var (
 	// ErrPassword reports that a key has a password. A daemon has nobody to ask.
-	ErrPassword error = &nextError{errors.New("the TPM key has a password, and there is nobody to ask for it"), "make one without, or take it away: tpm2_changeauth"}
+	ErrPassword = nextstep.With(errors.New("the TPM key has a password, and there is nobody to ask for it"), "make one without, or take it away: tpm2_changeauth")
 	// ErrPolicy reports that a key may only be used under conditions.
-	ErrPolicy error = &nextError{errors.New("the TPM key may only be used by a policy, which is not done here"), "make a key that its empty password opens"}
+	ErrPolicy = nextstep.With(errors.New("the TPM key may only be used by a policy, which is not done here"), "make a key that its empty password opens")
 	// ErrNotForSigning reports that a key is not one to sign with.
-	ErrNotForSigning error = &nextError{errors.New("the TPM key is not for signing"), "make one with the attributes sign and userwithauth, and not restricted"}
+	ErrNotForSigning = nextstep.With(errors.New("the TPM key is not for signing"), "make one with the attributes sign and userwithauth, and not restricted")
 )
 
 // IsKey reports whether data is a PEM file with a key of a TPM.
