@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/containerd/log"
+
+	"github.com/certsd/containerd-certsd/internal/safetext"
 )
 
 // refusals bounds the lines about requests without the secret: one per period,
@@ -104,7 +106,7 @@ func (s *Server) logAccess(r *http.Request, rec *recorder, began time.Time) {
 		fields["reason"] = clip(rec.reason)
 	}
 	if errors.Is(rec.err, os.ErrDeadlineExceeded) {
-		fields["error"] = fmt.Sprintf("the client took nothing for %s", s.options.WriteStall)
+		fields["error"] = fmt.Sprintf("the client took nothing for %s", s.stall)
 	} else if rec.err != nil {
 		fields["error"] = rec.err
 	}
@@ -119,10 +121,4 @@ func (s *Server) logAccess(r *http.Request, rec *recorder, began time.Time) {
 }
 
 // clip bounds what a client chose.
-func clip(text string) string {
-	const most = 512
-	if len(text) > most {
-		return text[:most] + "…"
-	}
-	return text
-}
+func clip(text string) string { return safetext.Clip(text, 512) }

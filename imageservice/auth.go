@@ -95,8 +95,7 @@ func serverOf(address string) string {
 		return ""
 	}
 	host = hostname.SpellingKey(host)
-	switch host {
-	case "index.docker.io", hostname.DockerHubServer:
+	if hostname.IsDockerHub(host) {
 		return hostname.DockerHub
 	}
 	return host

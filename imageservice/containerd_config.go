@@ -5,10 +5,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
+	"slices"
 	"time"
 
 	"github.com/pelletier/go-toml/v2"
+
+	"github.com/certsd/containerd-certsd/internal/configfiles"
+	"github.com/certsd/containerd-certsd/internal/tomlpos"
 )
 
 const (
@@ -61,35 +64,41 @@ type imagesConfig struct {
 
 // readDaemonConfig reads containerd's configuration, and what it imports, over c.
 func (c *configuration) readDaemonConfig(file string) error {
-	files := []string{file}
-	seen := map[string]bool{}
-	for i := 0; i < len(files); i++ {
-		if len(files) > maxImports {
-			return fmt.Errorf("%s imports more than %d files", file, maxImports)
-		}
-		if seen[files[i]] {
-			continue
-		}
-		seen[files[i]] = true
-		config, err := parseDaemonConfig(files[i])
+	err := configfiles.Walk([]string{file}, maxImports, func(path string) ([]string, error) {
+		config, err := parseDaemonConfig(path)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if err := config.over(c); err != nil {
-			return fmt.Errorf("%s: %w", files[i], err)
+			return nil, fmt.Errorf("%s: %w", path, err)
 		}
+		var imports []string
 		for _, pattern := range config.Imports {
-			if !filepath.IsAbs(pattern) {
-				pattern = filepath.Join(filepath.Dir(files[i]), pattern)
-			}
-			imported, err := filepath.Glob(pattern)
+			found, err := importedBy(path, pattern)
 			if err != nil {
-				return fmt.Errorf("%s: imports: %q: %w", files[i], pattern, err)
+				return nil, fmt.Errorf("%s: imports: %w", path, err)
 			}
-			files = append(files, imported...)
+			imports = append(imports, found...)
 		}
+		return imports, nil
+	})
+	if errors.As(err, new(*configfiles.LimitError)) {
+		return fmt.Errorf("%s imports more than %d files", file, maxImports)
 	}
-	return nil
+	return err
+}
+
+// importedBy are the files that a pattern of a file imports. That one is not there
+// is for containerd to say.
+func importedBy(file, pattern string) ([]string, error) {
+	if _, err := filepath.Match(pattern, ""); err != nil {
+		return nil, fmt.Errorf("%q: %w", pattern, err)
+	}
+	files, _, err := configfiles.Resolve(file, []string{pattern})
+	return slices.DeleteFunc(files, func(file string) bool {
+		_, err := os.Stat(file)
+		return err != nil
+	}), err
 }
 
 func parseDaemonConfig(file string) (*daemonConfig, error) {
@@ -106,12 +115,8 @@ func parseDaemonConfig(file string) (*daemonConfig, error) {
 	}
 	var config daemonConfig
 	if err := toml.Unmarshal(data, &config); err != nil {
-		var decode *toml.DecodeError
-		if errors.As(err, &decode) {
-			line, _ := decode.Position()
-			return nil, fmt.Errorf("%s:%d: %s", file, line, strings.TrimPrefix(decode.Error(), "toml: "))
-		}
-		return nil, fmt.Errorf("%s: %s", file, strings.TrimPrefix(err.Error(), "toml: "))
+		wrong := tomlpos.Syntax(err)
+		return nil, fmt.Errorf("%s: %s", wrong.At(file), wrong.Text)
 	}
 	return &config, nil
 }

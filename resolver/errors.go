@@ -11,6 +11,7 @@ import (
 	remoteserrors "github.com/containerd/containerd/v2/core/remotes/errors"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/internal/safetext"
 )
 
 // Error tells what became of a reference, with everything that was tried for
@@ -118,10 +119,7 @@ func presentable(err error) string {
 	for _, u := range urlsIn(err) {
 		text = strings.ReplaceAll(text, u, withoutSecrets(u))
 	}
-	if len(text) > maxCause {
-		text = strings.ToValidUTF8(text[:maxCause], "") + "…"
-	}
-	return text
+	return safetext.Clip(text, maxCause)
 }
 
 // alone reports whether an error is one, and not several that were joined.
@@ -157,18 +155,4 @@ func urlsIn(err error) []string {
 	return urls
 }
 
-func withoutSecrets(raw string) string {
-	u, err := url.Parse(raw)
-	if err != nil {
-		before, _, found := strings.Cut(raw, "?")
-		if found {
-			before += "?…"
-		}
-		return before
-	}
-	u.User = nil
-	if u.RawQuery != "" {
-		u.RawQuery = "…"
-	}
-	return u.String()
-}
+func withoutSecrets(raw string) string { return safetext.RawURL(raw, "…") }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/certsd/containerd-certsd/certsd"
 	"github.com/certsd/containerd-certsd/internal/manifest"
+	"github.com/certsd/containerd-certsd/internal/safetext"
 )
 
 // objects holds what an endpoint answers for a manifest to being one, and undoes
@@ -287,10 +288,7 @@ func clipped(text string) string {
 	if text == "" {
 		return "nothing said"
 	}
-	if len(text) > 100 {
-		return text[:100] + "…"
-	}
-	return text
+	return safetext.Clip(text, 100)
 }
 
 // Unwrap makes the error one of errdefs.ErrDataLoss.

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/containerd/errdefs"
+
+	"github.com/certsd/containerd-certsd/internal/safetext"
 )
 
 // validID accepts what Docker accepts since 1.3.3: 64 lower-case hex digits.
@@ -57,10 +59,4 @@ func alnum(b byte) bool {
 func hexByte(b byte) bool { return '0' <= b && b <= '9' || 'a' <= b && b <= 'f' }
 
 // clip shortens what a server sent for an error text.
-func clip(s string) string {
-	const most = 80
-	if len(s) <= most {
-		return s
-	}
-	return strings.ToValidUTF8(s[:most], "") + "…"
-}
+func clip(s string) string { return safetext.Clip(s, 80) }

@@ -3,10 +3,11 @@ package main
 import (
 	"io"
 	"os"
-	"strings"
 	"unicode/utf8"
 
 	"golang.org/x/term"
+
+	"github.com/certsd/containerd-certsd/internal/paragraph"
 )
 
 // isTerminal reports whether somebody reads what is written to w as it comes.
@@ -34,19 +35,5 @@ func wrap(text string, columns int) []string {
 	if columns <= 0 || utf8.RuneCountInString(text) <= columns {
 		return []string{text}
 	}
-	const inset = "    "
-	var lines []string
-	line := ""
-	for word := range strings.FieldsSeq(text) {
-		switch {
-		case line == "":
-			line = word
-		case utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > columns:
-			lines = append(lines, line)
-			line = inset + word
-		default:
-			line += " " + word
-		}
-	}
-	return append(lines, line)
+	return paragraph.Lines("", "    ", text, columns)
 }

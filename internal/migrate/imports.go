@@ -2,10 +2,12 @@ package migrate
 
 import (
 	"cmp"
-	"fmt"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/certsd/containerd-certsd/internal/configfiles"
 )
 
 const (
@@ -35,30 +37,34 @@ var registryTables = [][]string{
 func loadRegistry(files []string) (*document, []imported, error) {
 	var merged *document
 	var patterns []imported
-	loaded := map[string]bool{}
-	var pending []imported
+	by := map[string]place{} // who imports a file, nobody for the first ones
 	for _, file := range files {
-		pending = append(pending, imported{file: file})
+		by[file] = place{}
 	}
-	for len(pending) > 0 {
-		next := pending[0]
-		pending = pending[1:]
-		if loaded[next.file] {
-			continue
-		}
-		if len(loaded) == maxConfigs {
-			return nil, nil, next.failed(fmt.Errorf("more than %d files are imported", maxConfigs))
-		}
-		loaded[next.file] = true
-		doc, imports, globs, err := loadFile(next)
+	err := configfiles.Walk(files, maxConfigs, func(path string) ([]string, error) {
+		doc, imports, globs, err := loadFile(imported{path, by[path]})
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		if doc != nil {
 			merged = doc.over(merged)
 		}
-		pending = append(pending, imports...)
 		patterns = append(patterns, globs...)
+		var paths []string
+		for _, i := range imports {
+			if _, known := by[i.file]; !known {
+				by[i.file] = i.by
+			}
+			paths = append(paths, i.file)
+		}
+		return paths, nil
+	})
+	var limit *configfiles.LimitError
+	if errors.As(err, &limit) {
+		err = imported{limit.Path, by[limit.Path]}.failed(limit)
+	}
+	if err != nil {
+		return nil, nil, err
 	}
 	return merged, patterns, nil
 }
@@ -127,7 +133,7 @@ func loadFile(i imported) (registry *document, imports, patterns []imported, err
 	if version < 0 || version > newestConfig {
 		return nil, nil, nil, root.at("version").errorf("%d is unknown: versions up to %d can be read", version, newestConfig)
 	}
-	paths, globs, err := resolveImports(file, root.strings("imports"))
+	paths, globs, err := configfiles.Resolve(file, root.strings("imports"))
 	if err != nil {
 		return nil, nil, nil, root.at("imports").errorf("%w", err)
 	}
@@ -147,25 +153,4 @@ func loadFile(i imported) (registry *document, imports, patterns []imported, err
 		return nil, nil, nil, doc.errs[0]
 	}
 	return registry, imports, patterns, nil
-}
-
-// resolveImports makes paths of what a file imports: relative ones begin at
-// the file's directory, and those with a star are patterns.
-func resolveImports(file string, imports []string) (files, patterns []string, err error) {
-	for _, path := range imports {
-		if path = filepath.Clean(path); !filepath.IsAbs(path) {
-			path = filepath.Join(filepath.Dir(file), path)
-		}
-		if !strings.Contains(path, "*") {
-			files = append(files, path)
-			continue
-		}
-		patterns = append(patterns, path)
-		matches, err := filepath.Glob(path)
-		if err != nil {
-			return nil, nil, fmt.Errorf("%q: %w", path, err)
-		}
-		files = append(files, matches...)
-	}
-	return files, patterns, nil
 }

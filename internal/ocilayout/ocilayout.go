@@ -29,6 +29,7 @@ import (
 	"github.com/containerd/containerd/v2/plugins/content/local"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/certsd/containerd-certsd/internal/bytesize"
 	"github.com/certsd/containerd-certsd/internal/checkedstore"
 	"github.com/certsd/containerd-certsd/internal/safepath"
 	"github.com/certsd/containerd-certsd/internal/wholefile"
@@ -218,7 +219,7 @@ func makeDir(dir string) (made bool, err error) {
 func readBounded(r io.Reader) ([]byte, error) {
 	data, err := io.ReadAll(io.LimitReader(r, maxFile+1))
 	if err == nil && len(data) > maxFile {
-		err = fmt.Errorf("is larger than %d MiB", maxFile>>20)
+		err = fmt.Errorf("is larger than %s", bytesize.Limit(maxFile))
 	}
 	return data, err
 }

@@ -10,6 +10,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
+
+	"github.com/certsd/containerd-certsd/internal/bytesize"
 )
 
 // Most is the size up to which a file is read where nothing else is said. The
@@ -91,7 +93,7 @@ func readAll(f fs.File, path string, most int64) ([]byte, error) {
 	case err != nil:
 		return nil, err
 	case int64(len(data)) > most:
-		return fail(fmt.Errorf("is larger than %s", size(most)))
+		return fail(fmt.Errorf("is larger than %s", bytesize.Limit(most)))
 	}
 	return data, nil
 }
@@ -114,14 +116,4 @@ func checkMode(info fs.FileInfo) error {
 		return ErrIrregular
 	}
 	return nil
-}
-
-func size(n int64) string {
-	switch {
-	case n >= 1<<20:
-		return fmt.Sprintf("%d MiB", n>>20)
-	case n >= 1<<10:
-		return fmt.Sprintf("%d KiB", n>>10)
-	}
-	return fmt.Sprintf("%d bytes", n)
 }

@@ -49,17 +49,21 @@ func URLs(text, left string) string {
 	if !strings.Contains(text, "?") && !strings.Contains(text, "@") {
 		return text
 	}
-	return urls.ReplaceAllStringFunc(text, func(raw string) string {
-		before, query, found := strings.Cut(raw, "?")
-		if u, err := url.Parse(before); err != nil {
-			before = Address(before)
-		} else if u.User != nil {
-			u.User = nil
-			before = u.String()
-		}
-		if found && query != "" {
-			before += "?" + left
-		}
-		return before
-	})
+	return urls.ReplaceAllStringFunc(text, func(raw string) string { return RawURL(raw, left) })
+}
+
+// RawURL is a URL as somebody wrote it, without user and query: left stands in the
+// place of that, and an empty one for nothing.
+func RawURL(raw, left string) string {
+	before, query, found := strings.Cut(raw, "?")
+	if u, err := url.Parse(before); err != nil {
+		before = Address(before)
+	} else if u.User != nil {
+		u.User = nil
+		before = u.String()
+	}
+	if found && query != "" && left != "" {
+		before += "?" + left
+	}
+	return before
 }

@@ -26,6 +26,8 @@ func TestAddresses(t *testing.T) {
 		Addresses(`key "https://user:p4/ss@reg" and user:p4ss@b`): `key "https://…@reg" and …@b`,
 		Addresses(`table "https://user:p4ss@reg" is there`):       `table "https://…@reg" is there`,
 		URLs("GET https://u:p4ss@reg/b?sig=p4ss&x, /c?y ok", "…"): "GET https://reg/b?… /c?… ok",
+		URLs("GET https://u:p4ss@reg/b?sig=p4ss&x ok", ""):        "GET https://reg/b ok",
+		RawURL("https://u:p4/ss@reg/%zz?sig=p4ss", "…"):           "https://…@reg/%zz?…",
 		URLs("nothing to hide: /v2/", "…"):                        "nothing to hide: /v2/",
 		URLs("GET https://u:p4/ss@reg/b?sig=p4ss", "…"):           "GET https://…@reg/b?…",
 	} {

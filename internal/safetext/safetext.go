@@ -53,6 +53,14 @@ func Line(text string, limit int) string {
 	return b.String()
 }
 
+// Clip is text of at most so many bytes, of which no character is cut.
+func Clip(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most], "") + "…"
+}
+
 // isLine reports whether Line has nothing to do, without looking at more than
 // ASCII.
 func isLine(text string, limit int) bool {

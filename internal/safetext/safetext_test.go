@@ -12,6 +12,15 @@ import (
 // evil is what terminals obey, and what turns text around.
 const evil = "\x1b]0;title\x07\x1b[31m\u009b31m\u202e\u2066\u200f\x00\x7f"
 
+func TestClip(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{"": "", "abcd": "abcd", "abcde": "abcd…", "abcö": "abc…"} {
+		if got := Clip(text, 4); got != want {
+			t.Errorf("%q: %q, not %q", text, got, want)
+		}
+	}
+}
+
 func TestLineAndText(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {

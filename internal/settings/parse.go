@@ -89,11 +89,11 @@ func Parse(file string, data []byte, config any) error {
 	var decode *toml.DecodeError
 	if errors.As(err, &decode) {
 		wrong := tomlpos.Syntax(err)
-		line, text := wrong.Line, ofWrongType(wrong.Text)
+		text := ofWrongType(wrong.Text)
 		if key := strings.Join(decode.Key(), "."); key != "" {
-			return fmt.Errorf("%s:%d: %s: %s", file, line, key, text)
+			return fmt.Errorf("%s: %s: %s", wrong.At(file), key, text)
 		}
-		return fmt.Errorf("%s:%d: %s", file, line, text)
+		return fmt.Errorf("%s: %s", wrong.At(file), text)
 	}
 	return fmt.Errorf("%s: %s", file, tomlpos.Syntax(err).Text)
 }

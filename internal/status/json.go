@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/certsd/containerd-certsd/internal/bytesize"
 	"github.com/certsd/containerd-certsd/internal/safetext"
 )
 
@@ -20,7 +21,7 @@ func Read(r io.Reader) (*Status, error) {
 		return nil, err
 	}
 	if len(text) > MaxJSON {
-		return nil, fmt.Errorf("the status has more than %d MiB", MaxJSON>>20)
+		return nil, fmt.Errorf("the status has more than %s", bytesize.Limit(MaxJSON))
 	}
 	var version struct {
 		Schema int `json:"schema"`

@@ -7,6 +7,9 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/certsd/containerd-certsd/internal/bytesize"
+	"github.com/certsd/containerd-certsd/internal/paragraph"
 )
 
 // DefaultColumns is the width of what is read by people.
@@ -43,21 +46,11 @@ func (p *printer) print(text string) {
 	}
 }
 
-// wrapped writes text behind first, and what has no room in the line below it,
-// behind rest. A word that is longer than the line stays whole, to be copied.
+// wrapped writes a paragraph: see [paragraph.Lines].
 func (p *printer) wrapped(first, rest, text string) {
-	line, empty := first, true
-	for word := range strings.FieldsSeq(text) {
-		if !empty && utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > p.columns {
-			p.print(strings.TrimRight(line, " ") + "\n")
-			line, empty = rest, true
-		}
-		if !empty {
-			line += " "
-		}
-		line, empty = line+word, false
+	for _, line := range paragraph.Lines(first, rest, text, p.columns) {
+		p.print(line + "\n")
 	}
-	p.print(strings.TrimRight(line, " ") + "\n")
 }
 
 func (p *printer) needs(st *Status, several bool) {
@@ -292,31 +285,18 @@ func (w Work) words(now time.Time) string {
 	if w.LayersBegun > 0 {
 		text += fmt.Sprintf(", %d of %d layers", w.Layers, w.LayersBegun)
 	}
-	text += ", " + Size(w.Bytes)
+	text += ", " + bytesize.Of(w.Bytes)
 	if w.Total > 0 {
-		text += " of " + Size(w.Total)
+		text += " of " + bytesize.Of(w.Total)
 	}
 	return line(text + ", for " + ago(w.Since, now))
 }
 
 func (u Usage) words() string {
 	if u.Limit <= 0 {
-		return Size(u.Used) + ", no limit"
+		return bytesize.Of(u.Used) + ", no limit"
 	}
-	return Size(u.Used) + " of " + Size(u.Limit)
-}
-
-// Size is a number of bytes for people.
-func Size(n int64) string {
-	for _, unit := range []struct {
-		name string
-		size int64
-	}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}} {
-		if n >= unit.size {
-			return fmt.Sprintf("%.1f %s", float64(n)/float64(unit.size), unit.name)
-		}
-	}
-	return fmt.Sprintf("%d bytes", n)
+	return bytesize.Of(u.Used) + " of " + bytesize.Of(u.Limit)
 }
 
 // ago is the time since something.

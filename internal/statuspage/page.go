@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/certsd/containerd-certsd/certsd/hostdir"
+	"github.com/certsd/containerd-certsd/internal/bytesize"
 	"github.com/certsd/containerd-certsd/internal/safetext"
 	"github.com/certsd/containerd-certsd/internal/status"
 )
@@ -28,7 +29,7 @@ const (
 )
 
 var page = template.Must(template.New("page.html.tmpl").Funcs(template.FuncMap{
-	"ago": func(t, now time.Time) string { return status.Span(now.Sub(t)) }, "day": hostdir.Day, "clock": clock, "size": status.Size,
+	"ago": func(t, now time.Time) string { return status.Span(now.Sub(t)) }, "day": hostdir.Day, "clock": clock, "size": bytesize.Of,
 	"title": status.Title, "nothing": status.Nothing, "ends": status.Ends, "plain": plain, "percent": percent,
 }).ParseFS(assets, "page.html.tmpl"))
 

@@ -7,7 +7,8 @@ import (
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
-	"github.com/pelletier/go-toml/v2/unstable"
+
+	"github.com/certsd/containerd-certsd/internal/tomlpos"
 )
 
 // stock are the plugins that certsd takes the place of.
@@ -65,7 +66,7 @@ func enabled(old []byte) ([]byte, error) {
 
 // disable adds names to the list of disabled plugins, which may be missing.
 func disable(text, names string) string {
-	if at := valueOf(text, "disabled_plugins"); at >= 0 {
+	if at := tomlpos.ValueOf([]byte(text), "disabled_plugins"); at >= 0 {
 		open := at + strings.IndexByte(text[at:], '[') + 1
 		if rest := strings.TrimLeft(text[open:], " \t\r\n"); !strings.HasPrefix(rest, "]") {
 			names += ", "
@@ -73,7 +74,7 @@ func disable(text, names string) string {
 		return text[:open] + names + text[open:]
 	}
 	line := "disabled_plugins = [" + names + "]\n"
-	if at := valueOf(text, "version"); at >= 0 {
+	if at := tomlpos.ValueOf([]byte(text), "version"); at >= 0 {
 		end := strings.IndexByte(text[at:], '\n')
 		if end < 0 {
 			return text + "\n" + line
@@ -83,28 +84,11 @@ func disable(text, names string) string {
 	return line + text
 }
 
-// valueOf is where the value of a key at the top begins, -1 if there is none.
-func valueOf(text, key string) int {
-	var p unstable.Parser
-	p.Reset([]byte(text))
-	for p.NextExpression() {
-		e := p.Expression()
-		if e.Kind != unstable.KeyValue {
-			return -1
-		}
-		k := e.Key()
-		if k.Next(); string(k.Node().Data) == key {
-			return int(k.Node().Raw.Offset + k.Node().Raw.Length)
-		}
-	}
-	return -1
-}
-
 // disabled takes out what enabled puts in, of a configuration that has been
 // changed since.
 func disabled(now []byte) []byte {
 	text := strings.Replace(string(now), section, "", 1)
-	at := valueOf(text, "disabled_plugins")
+	at := tomlpos.ValueOf([]byte(text), "disabled_plugins")
 	if at < 0 {
 		return []byte(text)
 	}

@@ -39,6 +39,14 @@ type SyntaxError struct {
 
 func (e *SyntaxError) Error() string { return "invalid TOML: " + e.Text }
 
+// At is the file with the line, if that is known.
+func (e *SyntaxError) At(file string) string {
+	if e.Line == 0 {
+		return file
+	}
+	return fmt.Sprintf("%s:%d", file, e.Line)
+}
+
 // Parse reads a file. The error is a *[SyntaxError].
 func Parse(data []byte) (*Document, error) {
 	d := &Document{lines: map[string]int{}, order: map[string][]string{}}
@@ -126,6 +134,24 @@ func Syntax(err error) *SyntaxError {
 		e.Line, _ = decode.Position()
 	}
 	return e
+}
+
+// ValueOf is where in a file the value of a key begins that stands before the first
+// table, -1 if there is none.
+func ValueOf(data []byte, key string) int {
+	var p unstable.Parser
+	p.Reset(data)
+	for p.NextExpression() {
+		e := p.Expression()
+		if e.Kind != unstable.KeyValue {
+			return -1
+		}
+		k := e.Key()
+		if k.Next(); string(k.Node().Data) == key {
+			return int(k.Node().Raw.Offset + k.Node().Raw.Length)
+		}
+	}
+	return -1
 }
 
 var bareKey = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
