@@ -22,26 +22,39 @@ const (
 
 func (c *Checker) whole() time.Duration { return cmp.Or(c.limit, wholeTimeout) }
 
+// clock bounds what is asked about one registry.
+type clock struct {
+	whole time.Duration
+	since func(time.Time) time.Duration
+	// slow is how long the answers took that came.
+	slow time.Duration
+}
+
+// clock begins with the bound for all.
+func (c *Checker) clock() *clock {
+	since := c.since
+	if since == nil {
+		since = time.Since
+	}
+	return &clock{whole: c.whole(), since: since}
+}
+
 // share is a bound that begins now. What an answer took that came does not count
 // in it, each time it is waited for: a registry that is slow for each of many
 // certificates is not one that never answers.
-func (r *run) share(d time.Duration) func(context.Context) (context.Context, context.CancelFunc) {
-	begun, before := time.Now(), r.extra()
+func (c *clock) share(d time.Duration) func(context.Context) (context.Context, context.CancelFunc) {
+	begun, before := time.Now(), c.extra()
 	return func(ctx context.Context) (context.Context, context.CancelFunc) {
-		return context.WithDeadline(ctx, begun.Add(d+r.extra()-before))
+		return context.WithDeadline(ctx, begun.Add(d+c.extra()-before))
 	}
 }
 
 // extra is what the answers that came took, each time they are waited for.
-func (r *run) extra() time.Duration { return min(waits*r.slow, (patience-1)*r.whole()) }
+func (c *clock) extra() time.Duration { return min(waits*c.slow, (patience-1)*c.whole) }
 
 // answered notes that an answer came to what was asked at a time.
-func (r *run) answered(at time.Time) {
-	since := time.Since
-	if r.since != nil {
-		since = r.since
-	}
-	r.slow += since(at)
+func (c *clock) answered(at time.Time) {
+	c.slow += c.since(at)
 }
 
 // waiting says what is waited for from now on, within the bounds of ctx.

@@ -8,17 +8,12 @@ package check
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/certsd/containerd-certsd/certsd"
-	"github.com/certsd/containerd-certsd/certsd/hostdir"
 	"github.com/certsd/containerd-certsd/internal/discreet"
-	"github.com/certsd/containerd-certsd/internal/imageref"
 	"github.com/certsd/containerd-certsd/internal/migrate"
 	"github.com/certsd/containerd-certsd/keys"
 	"github.com/certsd/containerd-certsd/resolver"
@@ -102,41 +97,47 @@ func (c *Checker) Registry(ctx context.Context, target string) (*Registry, error
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	name, repository, err := splitTarget(target)
-	if err == nil && c.Push && repository.name == "" {
-		err = fmt.Errorf("%q names no repository to push to: REGISTRY/REPOSITORY", target)
-	}
+	s, err := c.subject(target)
 	if err != nil {
 		return nil, err
 	}
-	hosts := c.hosts()
-	inspection, err := hosts.Inspect(name)
-	if err != nil {
-		return nil, err
-	}
-	r := &run{Checker: c, hosts: hosts, given: name, target: target, repository: repository, inspection: inspection, files: drawer{hosts: hosts, inspection: inspection, read: map[string]hostdir.File{}}, realms: map[string]bool{}, accepts: map[string][][]byte{}}
-	r.report = &Registry{Registry: inspection.Name, Repository: repository.String()}
-	r.ledger = ledger{registry: r.report, said: map[Finding]bool{}, log: c.debug}
-	r.configuration()
-	all := r.share(r.whole())
+	r := newRun(s)
+	disk := survey{r.dossier}
+	disk.configuration()
+	all := r.clock.share(c.whole())
 	switch {
-	case inspection.Host == nil, c.Offline, r.seesNothing():
+	case s.inspection.Host == nil, c.Offline, s.seesNothing():
 	default:
 		r.live(discreet.Context(ctx))
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
 	}
-	r.staleCopies()
-	r.asPodman()
-	r.byDaemons()
-	r.conclude()
-	r.asDocker()
+	disk.staleCopies()
+	podmanJudge{r.dossier}.asPodman()
+	daemonJudge{r.dossier}.byDaemons()
+	verdictJudge{r.dossier}.conclude()
+	dockerJudge{advice{r.dossier}}.asDocker()
 	config, _ := c.containerdConfig()
 	rest, cancel := all(discreet.Context(ctx))
 	defer cancel()
 	r.ways(rest, c.plans(config))
 	return r.report, ctx.Err()
+}
+
+// run is the check of one registry. Who takes part in it does one thing: survey
+// looks at the disk, prober, puller and pusher ask, and decide nothing; the judges
+// decide what it means, and ask nobody.
+type run struct {
+	dossier
+	clock *clock
+	tried recorder
+}
+
+func newRun(s *subject) *run {
+	report := &Registry{Registry: s.inspection.Name, Repository: s.repository.String()}
+	l := &ledger{report: report, said: map[Finding]bool{}, log: s.debug}
+	return &run{dossier: dossier{s, l}, clock: s.clock()}
 }
 
 func (c *Checker) hosts() *certsd.Hosts {
@@ -187,82 +188,6 @@ func (c *Checker) debug(format string, args ...any) {
 	if c.Debug != nil {
 		c.Debug(format, args...)
 	}
-}
-
-// run is the check of one registry.
-type run struct {
-	*Checker
-	ledger
-	hosts *certsd.Hosts
-	// given is the registry as it was spelt, target with what follows it.
-	given, target string
-	repository    repository
-	inspection    *hostdir.Inspection
-	report        *Registry
-	// files are those of the directories.
-	files drawer
-	// slow is how long the answers took that came.
-	slow time.Duration
-	// hides reports whether something is hidden from this user.
-	hides bool
-	// realms are the token servers that were named, host[:port].
-	realms map[string]bool
-	// accepts are the CAs that servers name, in DER, by host[:port].
-	accepts map[string][][]byte
-
-	// transport makes the requests with one certificate each, shared those a
-	// pull would make.
-	transport *certsd.Transport
-	shared    *resolver.Hosts
-
-	// mu guards what follows: what was tried through shared, and the protocol
-	// of what was converted, empty for nothing.
-	mu        sync.Mutex
-	seen      []certsd.Attempt
-	converted string
-}
-
-// repository is what is to be pulled; the zero value is nothing.
-type repository struct {
-	name string
-	// object is ":TAG" or "@DIGEST", empty if none was given.
-	object string
-}
-
-func (r repository) String() string { return r.name + r.object }
-
-// splitTarget splits REGISTRY[/REPOSITORY[:TAG|@DIGEST]]. A scheme in front is
-// dropped: it is pasted often enough.
-func splitTarget(target string) (registry string, repo repository, err error) {
-	for _, scheme := range []string{"https://", "http://", "docker://"} {
-		target = strings.TrimPrefix(target, scheme)
-	}
-	registry, path, _ := strings.Cut(target, "/")
-	path = strings.Trim(path, "/")
-	if path == "v2" || path == "v1" {
-		path = ""
-	}
-	if registry == "" {
-		return "", repo, fmt.Errorf("%q names no registry", target)
-	}
-	if path != "" {
-		repo, err = splitRepository(target, path)
-	}
-	return registry, repo, err
-}
-
-// splitRepository reads REPOSITORY[:TAG][@DIGEST] as certsd pull does, whatever
-// the registry's name is: it may be one without a dot.
-func splitRepository(target, path string) (repository, error) {
-	ref, err := imageref.Parse("registry.invalid/" + path)
-	var wrong *imageref.Error
-	if errors.As(err, &wrong) {
-		wrong.Text = target
-	}
-	if err != nil {
-		return repository{}, err
-	}
-	return repository{ref.Repository, strings.TrimPrefix(path, ref.Repository)}, nil
 }
 
 // closing closes a body of which no more is needed.

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"unicode/utf8"
+
+	"github.com/certsd/containerd-certsd/internal/paragraph"
 )
 
 const (
@@ -105,21 +107,11 @@ func columns(rows [][]string) []string {
 	return lines
 }
 
-// wrapped prints text behind first, and what has no room in the line below it,
-// behind rest. A word that is longer than the line stays whole.
+// wrapped prints a paragraph: see [paragraph.Lines].
 func (p *printer) wrapped(first, rest, text string) {
-	line, empty := first, true
-	for word := range strings.FieldsSeq(text) {
-		if !empty && utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > p.columns {
-			p.printf("%s\n", strings.TrimRight(line, " "))
-			line, empty = rest, true
-		}
-		if !empty {
-			line += " "
-		}
-		line, empty = line+word, false
+	for _, line := range paragraph.Lines(first, rest, text, p.columns) {
+		p.printf("%s\n", line)
 	}
-	p.printf("%s\n", strings.TrimRight(line, " "))
 }
 
 // command finds where a command begins that ends a next step.
@@ -139,8 +131,6 @@ func (p *printer) next(text string) {
 		p.wrapped(arrow, inset+"   ", text[:at[2]])
 		indent = inset + "   "
 	}
-	var out bytes.Buffer
-	q := &printer{w: &out, columns: p.columns - len(` \`)}
-	q.wrapped(indent, inset+"     ", text[at[2]:])
-	p.printf("%s\n", strings.ReplaceAll(strings.TrimSuffix(out.String(), "\n"), "\n", " \\\n"))
+	lines := paragraph.Lines(indent, inset+"     ", text[at[2]:], p.columns-len(` \`))
+	p.printf("%s\n", strings.Join(lines, " \\\n"))
 }

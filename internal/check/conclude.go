@@ -7,12 +7,15 @@ import (
 	"github.com/certsd/containerd-certsd/certsd/hostdir"
 )
 
+// verdictJudge decides whether a pull would work, or a push.
+type verdictJudge struct{ dossier }
+
 // conclude gives the verdict.
-func (r *run) conclude() {
-	v := r.report
-	refused := r.has(CertificateRefused) || r.has(AllRefused) || r.has(CertificateRequired)
+func (j verdictJudge) conclude() {
+	v := j.report
+	refused := j.has(CertificateRefused) || j.has(AllRefused) || j.has(CertificateRequired)
 	slices.SortStableFunc(v.Findings, func(a, b Finding) int {
-		if r.hides && unreadable[a.Code] != unreadable[b.Code] {
+		if j.hides() && unreadable[a.Code] != unreadable[b.Code] {
 			return order(!unreadable[a.Code]) // all else may be otherwise for root
 		}
 		if refused && ofPair[a.Code] != ofPair[b.Code] {
@@ -22,29 +25,29 @@ func (r *run) conclude() {
 		return severityOrder(a.Severity) - severityOrder(b.Severity)
 	})
 	switch {
-	case r.hides && r.inspection.Host == nil, r.seesNothing():
+	case j.hides() && j.inspection.Host == nil, j.seesNothing():
 		v.Verdict, v.Reason = Unusable, hiddenWords
-	case r.inspection.Host == nil || len(v.Endpoints) == 0, r.has(NoPull):
+	case j.inspection.Host == nil || len(v.Endpoints) == 0, j.has(NoPull):
 		v.Verdict, v.Reason = Unusable, "nothing can be done with this configuration"
-	case r.Offline:
+	case j.Offline:
 		v.Verdict, v.Reason = Unasked, "the configuration can be used; the server was not asked"
-	case r.Push && v.Push == nil:
+	case j.Push && v.Push == nil:
 		v.Verdict, v.Reason = Refused, "a push would fail"
 	case v.Push != nil:
-		v.Verdict, v.Reason = r.byPush()
-	case v.Pull != nil && (v.Pull.Error == "" || r.lacksUnnamedTag()):
+		v.Verdict, v.Reason = j.byPush()
+	case v.Pull != nil && (v.Pull.Error == "" || j.lacksUnnamedTag()):
 		v.Verdict, v.Reason = Works, "a pull would work"+with(v.Pull.Identity)
 	case v.Pull != nil:
 		v.Verdict, v.Reason = Refused, "a pull would fail"
 	default:
-		v.Verdict, v.Reason = r.byEndpoints()
+		v.Verdict, v.Reason = j.byEndpoints()
 	}
 }
 
 // lacksUnnamedTag reports whether a pull failed only because the repository has no
 // tag "latest", and nobody asked for that one: a pull by another tag would work.
-func (r *run) lacksUnnamedTag() bool {
-	return slices.ContainsFunc(r.report.Findings, func(f Finding) bool { return f.Code == TagMissing && f.Severity == isWarning })
+func (j verdictJudge) lacksUnnamedTag() bool {
+	return slices.ContainsFunc(j.report.Findings, func(f Finding) bool { return f.Code == TagMissing && f.Severity == isWarning })
 }
 
 // unreadable are the findings about what is there and cannot be read.
@@ -68,13 +71,13 @@ func order(last bool) int {
 }
 
 // byEndpoints is the verdict where no repository was named.
-func (r *run) byEndpoints() (Verdict, string) {
-	for _, e := range r.report.Endpoints {
+func (j verdictJudge) byEndpoints() (Verdict, string) {
+	for _, e := range j.report.Endpoints {
 		l := e.Live
 		if l == nil || l.Protocol == "" || !slices.Contains(e.Capabilities, "pull") || !slices.Contains(e.Capabilities, "resolve") {
 			continue
 		}
-		if l.Status < 400 || l.Protocol == "v1" && !r.has(V1Forbidden) || r.has(CredentialsUnknown) {
+		if l.Status < 400 || l.Protocol == "v1" && !j.has(V1Forbidden) || j.has(CredentialsUnknown) {
 			return Works, fmt.Sprintf("a pull would work: %s answers%s", e.URL, with(l.Identity))
 		}
 	}
@@ -134,4 +137,20 @@ func (r *Report) ExitCode() int {
 		return ExitRefused
 	}
 	return ExitWorks
+}
+
+// byPush is the verdict where a push was tried: it and a pull have to work, or
+// there is nothing yet to pull.
+func (j verdictJudge) byPush() (Verdict, string) {
+	push, pull := j.report.Push, j.report.Pull
+	switch {
+	case push.Error != "":
+		return Refused, "a push would fail"
+	case pull == nil || pull.Error == "":
+		return Works, "a push would work" + with(push.Identity)
+	case j.has(TagMissing) || j.has(NotFound):
+		return Works, "a push would work" + with(push.Identity) + "; there is nothing to pull yet"
+	default:
+		return Refused, "a pull would fail, and a push would begin" + with(push.Identity)
+	}
 }

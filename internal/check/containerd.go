@@ -6,12 +6,11 @@ import (
 	"io/fs"
 	"slices"
 	"strconv"
-	"strings"
-
-	"github.com/pelletier/go-toml/v2"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/internal/nextstep"
 	"github.com/certsd/containerd-certsd/internal/plainfile"
+	"github.com/certsd/containerd-certsd/internal/tomlpos"
 )
 
 // containerdConfig is what of containerd's config.toml decides which roots are
@@ -71,8 +70,8 @@ func (c *Checker) readContainerd(file string) (*containerdConfig, []Finding) {
 		return nil, nil
 	case errors.As(err, &syntax):
 		return nil, []Finding{{
-			Severity: isWarning, Code: ContainerdConfig, Where: where(at, err),
-			Message: "is not what containerd reads: " + strings.TrimPrefix(printable(err.Error()), "toml: "), Next: "correct it",
+			Severity: isWarning, Code: ContainerdConfig, Where: tomlpos.Syntax(err).At(at),
+			Message: "is not what containerd reads: " + printable(tomlpos.Syntax(err).Text), Next: "correct it",
 		}}
 	case err != nil:
 		return nil, []Finding{c.unreadConfig(file, at, err)}
@@ -91,8 +90,12 @@ func (c *Checker) readContainerd(file string) (*containerdConfig, []Finding) {
 // unreadConfig is about a file that cannot be read, which the first one may
 // import.
 func (c *Checker) unreadConfig(file, at string, err error) Finding {
-	// The command is the next step.
-	words, _, _ := strings.Cut(wordsOf(err), ": convert it with ")
+	words := wordsOf(err)
+	var encoding *plainfile.EncodingError
+	if errors.As(err, &encoding) {
+		// The command is the next step.
+		words = printable(nextstep.Cause(encoding))
+	}
 	f := Finding{
 		Severity: isWarning, Code: ContainerdConfig, Where: at, Message: "cannot be read: " + words,
 		Next: nextForConfig(at, err),
@@ -162,24 +165,13 @@ func (c *containerdConfig) hasPath(path string) bool {
 // nextForConfig is what to do about a file of configuration that cannot be
 // read.
 func nextForConfig(file string, err error) string {
-	var encoding *plainfile.EncodingError
-	if errors.As(err, &encoding) {
-		return "convert it: " + encoding.Command()
+	if next := nextstep.Of(err); next != "" {
+		return next
 	}
 	if errors.Is(err, fs.ErrPermission) {
 		return "make it readable for the user that pulls: ls -l " + plainfile.Quote(file)
 	}
 	return "put a file of configuration there"
-}
-
-// where is the file with the line of an error.
-func where(file string, err error) string {
-	var decode *toml.DecodeError
-	if errors.As(err, &decode) {
-		line, _ := decode.Position()
-		return fmt.Sprintf("%s:%d", file, line)
-	}
-	return file
 }
 
 // sameRoots compares two lists but for their order, which hardly anybody is

@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"net"
 	"net/url"
-	"path/filepath"
 	"slices"
 
 	"github.com/certsd/containerd-certsd/certsd"
@@ -36,21 +35,24 @@ func (c *Checker) dockerConfig() (*migrate.Docker, []Finding) {
 	return c.docker, c.dockerFindings
 }
 
+// dockerJudge compares with what Docker does.
+type dockerJudge struct{ advice }
+
 // asDocker finds that Docker reaches what a pull does not, because its
 // configuration says so: what works with Docker is what people compare with.
-func (r *run) asDocker() {
-	docker, _ := r.dockerConfig()
-	if docker == nil || r.inspection.Host == nil || r.report.Verdict == Works {
+func (j dockerJudge) asDocker() {
+	docker, _ := j.dockerConfig()
+	if docker == nil || j.inspection.Host == nil || j.report.Verdict == Works {
 		return
 	}
-	for i, e := range r.inspection.Host.Endpoints {
-		if live := r.report.Endpoints[i].Live; live != nil && e.Scheme == "https" && !e.SkipVerify {
-			r.asDockerAt(docker, e, live)
+	for i, e := range j.inspection.Host.Endpoints {
+		if live := j.report.Endpoints[i].Live; live != nil && e.Scheme == "https" && !e.SkipVerify {
+			j.asDockerAt(docker, e, live)
 		}
 	}
-	for _, said := range docker.Mirrors(r.inspection.Name) {
-		if !r.isEndpoint(hostOf(said.Entry)) {
-			r.find(r.mirrorOf(said))
+	for _, said := range docker.Mirrors(j.inspection.Name) {
+		if !j.isEndpoint(hostOf(said.Entry)) {
+			j.find(j.mirrorOf(said))
 		}
 	}
 }
@@ -65,7 +67,7 @@ func hostOf(address string) string {
 
 // asDockerAt finds that Docker takes the TLS of an endpoint for what it is, or
 // none.
-func (r *run) asDockerAt(docker *migrate.Docker, e *certsd.Endpoint, live *Live) {
+func (j dockerJudge) asDockerAt(docker *migrate.Docker, e *certsd.Endpoint, live *Live) {
 	var ips []net.IP
 	if live.Proxy == "" {
 		for _, address := range live.Addresses {
@@ -78,21 +80,21 @@ func (r *run) asDockerAt(docker *migrate.Docker, e *certsd.Endpoint, live *Live)
 	}
 	f := Finding{Severity: isWarning, Code: DockerInsecure, Where: dockerAt(said)}
 	because := ": insecure-registries has " + said.Entry
-	settings := r.hostsFile()
-	switch fails := func(code Code) bool { return r.failedFor(e.Host, code) }; {
+	settings := j.hostsFile()
+	switch fails := func(code Code) bool { return j.failedFor(e.Host, code) }; {
 	case slices.ContainsFunc([]Code{UnknownAuthority, WrongName, ServerExpired, ServerUnverified}, fails):
 		f.Message = fmt.Sprintf("Docker reaches %s without verifying it%s", e.Host, because)
-		f.Next = fmt.Sprintf("better than that is to mend its certificate, or the CA root here; to verify nothing, as Docker does, write %s into %s", r.tomlFor(e, "https", "skip_verify = true"), settings)
+		f.Next = fmt.Sprintf("better than that is to mend its certificate, or the CA root here; to verify nothing, as Docker does, write %s into %s", j.tomlFor(e, "https", "skip_verify = true"), settings)
 	case fails(NoTLS):
 		f.Message = fmt.Sprintf("Docker reaches %s in plain HTTP%s", e.Host, because)
-		f.Next = fmt.Sprintf("write %s into %s, without ca and client", r.tomlFor(e, "http", ""), settings)
+		f.Next = fmt.Sprintf("write %s into %s, without ca and client", j.tomlFor(e, "http", ""), settings)
 	case fails(NoConnection) && (&url.URL{Host: e.Host}).Port() == "":
 		f.Message = fmt.Sprintf("Docker goes on to ask %s in plain HTTP, at port 80%s", e.Host, because)
-		f.Next = fmt.Sprintf("if it answers there, write %s into %s, without ca and client", r.tomlFor(e, "http", ""), settings)
+		f.Next = fmt.Sprintf("if it answers there, write %s into %s, without ca and client", j.tomlFor(e, "http", ""), settings)
 	default:
 		return
 	}
-	r.find(f)
+	j.find(f)
 }
 
 func dockerAt(said migrate.Said) string {
@@ -102,52 +104,19 @@ func dockerAt(said migrate.Said) string {
 	return fmt.Sprintf("%s:%d", said.File, said.Line)
 }
 
-// hostsFile is the hosts.toml that says, or is to say, how the registry is asked.
-func (r *run) hostsFile() string {
-	dir := r.inspection.Host.Dir
-	if dir == "" || r.inspection.Host.Fallback {
-		dir = r.directoryFor(r.inspection.Name)
-	}
-	return filepath.Join(dir, kindHosts)
-}
-
-// tomlFor is what a hosts.toml says to have an endpoint asked in another way.
-func (r *run) tomlFor(e *certsd.Endpoint, scheme, setting string) string {
-	last := r.inspection.Host.Endpoints[len(r.inspection.Host.Endpoints)-1]
-	if e != last {
-		if setting == "" {
-			return fmt.Sprintf(`[host."%s://%s"] in place of its https://`, scheme, e.Host)
-		}
-		return fmt.Sprintf(`%s below [host."%s://%s%s"]`, setting, scheme, e.Host, withoutV2(e.Path))
-	}
-	line := fmt.Sprintf(`server = "%s://%s"`, scheme, e.Host)
-	if setting != "" {
-		line += " and " + setting
-	}
-	return line + " at the top"
-}
-
-// withoutV2 is the path of an endpoint as it is written: /v2 goes without saying.
-func withoutV2(path string) string {
-	if path == "/v2" {
-		return ""
-	}
-	return path
-}
-
 // mirrorOf is that Docker asks a mirror which no hosts.toml names.
-func (r *run) mirrorOf(said migrate.Said) Finding {
+func (j dockerJudge) mirrorOf(said migrate.Said) Finding {
 	table := fmt.Sprintf("[host.%q] and capabilities = [\"pull\", \"resolve\"]", said.Entry)
 	if said.Override {
 		table += " and override_path = true"
 	}
 	command := "certsd migrate --config " + shellWord(said.File)
-	if roots := r.roots(); len(roots) > 0 {
+	if roots := j.roots(); len(roots) > 0 {
 		command += " --output " + shellWord(roots[0])
 	}
 	return Finding{
 		Severity: isWarning, Code: DockerMirror, Where: dockerAt(said),
-		Message: fmt.Sprintf("Docker asks the mirror %s before %s, and nothing here does: registry-mirrors has it", said.Entry, r.inspection.Name),
-		Next:    fmt.Sprintf("write %s into %s, or: %s --write", table, r.hostsFile(), command),
+		Message: fmt.Sprintf("Docker asks the mirror %s before %s, and nothing here does: registry-mirrors has it", said.Entry, j.inspection.Name),
+		Next:    fmt.Sprintf("write %s into %s, or: %s --write", table, j.hostsFile(), command),
 	}
 }

@@ -2,7 +2,6 @@ package check
 
 import (
 	"crypto/x509"
-	"fmt"
 	"path/filepath"
 	"slices"
 
@@ -53,53 +52,34 @@ func (c *Checker) endings(path, kind string, certs []*x509.Certificate) []Findin
 }
 
 // configuredEndings finds what ends soon of what counts for an endpoint.
-func (r *run) configuredEndings(e *certsd.Endpoint) {
+func (s survey) configuredEndings(e *certsd.Endpoint) {
 	for _, ca := range e.CAs {
-		r.fileEndings(ca.File, kindCA, ca.Certificates)
+		s.fileEndings(ca.File, kindCA, ca.Certificates)
 	}
 	for _, id := range e.Identities {
-		r.fileEndings(id.CertFile, kindClient, r.files.examine(id.CertFile).Certificates)
+		s.fileEndings(id.CertFile, kindClient, s.files.examine(id.CertFile).Certificates)
 	}
 }
 
 // unusableEndings finds what ends soon in directories of which nothing counts,
 // because something else is wrong with them: the next renewal is due all the same.
-func (r *run) unusableEndings() {
-	for _, c := range r.inspection.Candidates {
+func (s survey) unusableEndings() {
+	for _, c := range s.inspection.Candidates {
 		if c.State != hostdir.Used {
 			continue
 		}
 		for _, name := range c.Files {
 			path := filepath.Join(c.Path, name)
-			if kind := r.files.kind(path); kind == kindCA || kind == kindClient {
-				r.fileEndings(path, kind, r.files.examine(path).Certificates)
+			if kind := s.files.kind(path); kind == kindCA || kind == kindClient {
+				s.fileEndings(path, kind, s.files.examine(path).Certificates)
 			}
 		}
 	}
 }
 
-func (r *run) fileEndings(path, kind string, certs []*x509.Certificate) {
-	for _, f := range r.endings(path, kind, certs) {
-		r.find(f)
+func (s survey) fileEndings(path, kind string, certs []*x509.Certificate) {
+	for _, f := range s.endings(path, kind, certs) {
+		s.find(f)
 	}
-	r.report.Expiring = r.report.Expiring || slices.ContainsFunc(certs, r.expiring)
-}
-
-// serverEndings finds the certificates that a server showed and that end soon.
-func (r *run) serverEndings(host string, chain []*x509.Certificate) {
-	for i, cert := range chain {
-		r.report.Expiring = r.report.Expiring || r.expiring(cert)
-		if !r.endsSoon(cert) {
-			continue
-		}
-		f := Finding{
-			Severity: isWarning, Code: ServerExpiresSoon, Where: host, Next: "have it renewed at the server",
-			Message: fmt.Sprintf("its certificate %q %s", printable(cert.Subject.String()), validity(cert, r.now())),
-		}
-		if i > 0 {
-			f.Message = fmt.Sprintf("the CA %q that it shows %s", printable(cert.Subject.String()), validity(cert, r.now()))
-			f.Next = "have its certificate issued anew, with the chain of the CA that follows"
-		}
-		r.find(f)
-	}
+	s.report.Expiring = s.report.Expiring || slices.ContainsFunc(certs, s.expiring)
 }

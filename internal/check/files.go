@@ -5,10 +5,10 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/certsd/containerd-certsd/certsd"
 	"github.com/certsd/containerd-certsd/certsd/hostdir"
+	"github.com/certsd/containerd-certsd/internal/nextstep"
 	"github.com/certsd/containerd-certsd/internal/plainfile"
 )
 
@@ -22,12 +22,12 @@ const (
 )
 
 // file describes a file of a host directory; not ok for a directory.
-func (r *run) file(path string) (f File, ok bool) {
-	x := r.files.examine(path)
+func (s survey) file(path string) (f File, ok bool) {
+	x := s.files.examine(path)
 	if x.Mode.IsDir() {
 		return f, false
 	}
-	f = File{Path: path, Kind: r.files.kind(path), Key: x.Key}
+	f = File{Path: path, Kind: s.files.kind(path), Key: x.Key}
 	if x.Mode != 0 {
 		f.Mode = fmt.Sprintf("%#o", x.Mode.Perm())
 	}
@@ -35,13 +35,13 @@ func (r *run) file(path string) (f File, ok bool) {
 		f.Error = x.Err.Error()
 	}
 	for _, cert := range x.Certificates {
-		f.Certificates = append(f.Certificates, r.certificate(cert))
+		f.Certificates = append(f.Certificates, s.certificate(cert))
 	}
 	if f.Kind == kindClient && len(x.Certificates) > 0 {
-		r.match(&f, x)
+		s.match(&f, x)
 	}
 	if x.Key != "" && !x.Elsewhere && x.Mode.Perm()&0o077 != 0 && f.Kind != kindUnread {
-		r.find(Finding{
+		s.find(Finding{
 			Severity: isWarning, Code: KeyPermissions, Where: path,
 			Message: "holds a private key that others than its owner can use: its mode is " + f.Mode,
 			Next:    "chmod 600 " + plainfile.Quote(path),
@@ -51,14 +51,14 @@ func (r *run) file(path string) (f File, ok bool) {
 }
 
 // match says which key belongs to a client certificate, and whether it does.
-func (r *run) match(f *File, x hostdir.File) {
-	if id := r.files.identity(x.Path); id != nil && id.Device() != "" {
-		r.matchDevice(f, id)
+func (s survey) match(f *File, x hostdir.File) {
+	if id := s.files.identity(x.Path); id != nil && id.Device() != "" {
+		s.matchDevice(f, id)
 		return
 	}
 	key := x
 	if x.Key == "" {
-		key = r.files.examine(r.files.keyFile(x.Path))
+		key = s.files.examine(s.files.keyFile(x.Path))
 	}
 	if key.Key == "" {
 		return
@@ -68,7 +68,7 @@ func (r *run) match(f *File, x hostdir.File) {
 }
 
 // matchDevice lets a key that is no file sign.
-func (r *run) matchDevice(f *File, id *certsd.Identity) {
+func (s survey) matchDevice(f *File, id *certsd.Identity) {
 	f.KeyFile, f.KeyDevice = id.KeyFile, id.Device()
 	err := id.TrySigning(rand.Reader)
 	signs := err == nil
@@ -78,19 +78,19 @@ func (r *run) matchDevice(f *File, id *certsd.Identity) {
 	}
 	var failed *certsd.KeyError
 	if errors.As(err, &failed) {
-		r.find(Finding{
+		s.find(Finding{
 			Severity: isWarning, Code: KeyDoesNotSign, Where: f.KeyFile,
-			Message: fmt.Sprintf("the %s did not sign: %s", failed.Device, strings.TrimSuffix(failed.Err.Error(), ": "+failed.Next())),
+			Message: fmt.Sprintf("the %s did not sign: %s", failed.Device, nextstep.Cause(failed.Err)),
 			Next:    cmp.Or(failed.Next(), "see that it is there and ready, and check again"),
 		})
 	}
 }
 
 // timeWords says how far the time is from a certificate's validity.
-func (r *run) timeWords(p *certsd.Problem) string {
-	for _, cert := range r.files.examine(p.File).Certificates {
-		if now := r.now(); now.After(cert.NotAfter) || now.Before(cert.NotBefore) {
-			return printable(cert.Subject.String()) + " " + validity(cert, r.now())
+func (s survey) timeWords(p *certsd.Problem) string {
+	for _, cert := range s.files.examine(p.File).Certificates {
+		if now := s.now(); now.After(cert.NotAfter) || now.Before(cert.NotBefore) {
+			return printable(cert.Subject.String()) + " " + validity(cert, s.now())
 		}
 	}
 	return p.Err.Error()

@@ -1,12 +1,13 @@
 package check
 
 import (
+	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 
 	"github.com/pelletier/go-toml/v2"
 
+	"github.com/certsd/containerd-certsd/internal/configfiles"
 	"github.com/certsd/containerd-certsd/internal/plainfile"
 )
 
@@ -20,59 +21,55 @@ type part struct {
 }
 
 // read reads a file of containerd's configuration over what c has, and what it
-// imports, as containerd does: breadth first, each file once, the later over the
-// earlier but for disabled_plugins, which come together. What it cannot read
-// keeps containerd from starting. It returns the files that begin with a byte
-// order mark, and in which file an error is.
+// imports, as containerd does: the later over the earlier but for disabled_plugins,
+// which come together. What it cannot read keeps containerd from starting. It
+// returns the files that begin with a byte order mark, and in which file an error is.
 func (c *containerdConfig) read(file string) (marked []string, at string, err error) {
-	for pending := []string{file}; len(pending) > 0; pending = pending[1:] {
-		at = pending[0]
-		if slices.ContainsFunc(c.parts, func(p part) bool { return p.file == at }) {
-			continue
-		}
-		if len(c.parts) == maxImports {
-			return marked, at, fmt.Errorf("more than %d files are imported", maxImports)
-		}
-		data, err := plainfile.Read(at)
+	err = configfiles.Walk([]string{file}, maxImports, func(path string) ([]string, error) {
+		at = path
+		data, err := plainfile.Read(path)
 		if err != nil {
-			return marked, at, err
+			return nil, err
 		}
 		if plainfile.HasMark(data) {
-			marked = append(marked, at)
+			marked = append(marked, path)
 		}
-		if data, err = plainfile.Text(at, data); err != nil {
-			return marked, at, err
+		if data, err = plainfile.Text(path, data); err != nil {
+			return nil, err
 		}
-		one := part{file: at}
-		if err := toml.Unmarshal(data, &one.config); err != nil {
-			return marked, at, &tomlError{err}
-		}
-		version, disabled := c.Version, c.Disabled
-		c.Disabled = nil
-		if err := toml.Unmarshal(data, c); err != nil {
-			return marked, at, &tomlError{err}
-		}
-		if c.Disabled = append(disabled, c.Disabled...); len(c.parts) > 0 {
-			c.Version = version
-		}
-		c.parts = append(c.parts, one)
-		for _, pattern := range one.config.Imports {
-			if !filepath.IsAbs(pattern) {
-				pattern = filepath.Join(filepath.Dir(at), pattern)
-			}
-			files := []string{filepath.Clean(pattern)}
-			if isPattern(pattern) {
-				if files, err = filepath.Glob(pattern); err != nil {
-					return marked, at, fmt.Errorf("imports: %q: %w", pattern, err)
-				}
-			}
-			pending = append(pending, files...)
-		}
+		return c.take(path, data)
+	})
+	var limit *configfiles.LimitError
+	switch {
+	case err == nil:
+		at = file
+	case errors.As(err, &limit):
+		at = limit.Path
 	}
-	return marked, file, nil
+	return marked, at, err
 }
 
-func isPattern(path string) bool { return slices.Contains([]byte(path), '*') }
+// take reads one file over what c has, and returns what it imports.
+func (c *containerdConfig) take(file string, data []byte) ([]string, error) {
+	one := part{file: file}
+	if err := toml.Unmarshal(data, &one.config); err != nil {
+		return nil, &tomlError{err}
+	}
+	version, disabled := c.Version, c.Disabled
+	c.Disabled = nil
+	if err := toml.Unmarshal(data, c); err != nil {
+		return nil, &tomlError{err}
+	}
+	if c.Disabled = append(disabled, c.Disabled...); len(c.parts) > 0 {
+		c.Version = version
+	}
+	c.parts = append(c.parts, one)
+	files, _, err := configfiles.Resolve(file, one.config.Imports)
+	if err != nil {
+		return nil, fmt.Errorf("imports: %w", err)
+	}
+	return files, nil
+}
 
 // tomlError is why a file is no TOML, or that it has a value of a wrong type.
 type tomlError struct{ error }

@@ -6,7 +6,7 @@ import (
 
 // ledger has the findings about one registry, each once.
 type ledger struct {
-	registry *Registry
+	report *Registry
 	// said are the findings there are, without severity and next step.
 	said map[Finding]bool
 	// log is told of each.
@@ -19,18 +19,18 @@ func (l *ledger) find(f Finding) {
 	if !l.said[key] {
 		l.said[key] = true
 		l.log("%s %s %s: %s", f.Severity, f.Code, f.Where, f.Message)
-		l.registry.Findings = append(l.registry.Findings, f)
+		l.report.Findings = append(l.report.Findings, f)
 	}
 }
 
 // has reports whether there is a finding of a code.
 func (l *ledger) has(code Code) bool {
-	return slices.ContainsFunc(l.registry.Findings, func(f Finding) bool { return f.Code == code })
+	return slices.ContainsFunc(l.report.Findings, func(f Finding) bool { return f.Code == code })
 }
 
 // failedAt reports whether there is an error of a code about a host.
 func (l *ledger) failedAt(host string, code Code) bool {
-	return slices.ContainsFunc(l.registry.Findings, func(f Finding) bool {
+	return slices.ContainsFunc(l.report.Findings, func(f Finding) bool {
 		return f.Code == code && f.Where == host && f.Severity == isError
 	})
 }
@@ -38,14 +38,14 @@ func (l *ledger) failedAt(host string, code Code) bool {
 // failedFor reports whether there is a finding of a code about a host, a warning
 // or not: another endpoint may do instead.
 func (l *ledger) failedFor(host string, code Code) bool {
-	return slices.ContainsFunc(l.registry.Findings, func(f Finding) bool { return f.Code == code && f.Where == host })
+	return slices.ContainsFunc(l.report.Findings, func(f Finding) bool { return f.Code == code && f.Where == host })
 }
 
 // soften makes errors of these codes warnings.
 func (l *ledger) soften(codes ...Code) {
-	for i, f := range l.registry.Findings {
+	for i, f := range l.report.Findings {
 		if slices.Contains(codes, f.Code) {
-			l.registry.Findings[i].Severity = isWarning
+			l.report.Findings[i].Severity = isWarning
 		}
 	}
 }

@@ -35,29 +35,32 @@ func sameFile(a, b string) bool {
 	return errX == nil && errY == nil && os.SameFile(x, y)
 }
 
+// podmanJudge compares with what Podman has.
+type podmanJudge struct{ dossier }
+
 // asPodman finds that Podman has a directory for the registry, or for an endpoint
 // of it, with certificates that no directory has which is searched.
-func (r *run) asPodman() {
-	hosts := []string{r.inspection.Name}
-	if r.inspection.Host != nil {
-		for _, e := range r.inspection.Host.Endpoints {
+func (j podmanJudge) asPodman() {
+	hosts := []string{j.inspection.Name}
+	if j.inspection.Host != nil {
+		for _, e := range j.inspection.Host.Endpoints {
 			if !slices.Contains(hosts, e.Host) {
 				hosts = append(hosts, e.Host)
 			}
 		}
 	}
-	for _, root := range r.podmans() {
+	for _, root := range j.podmans() {
 		for _, host := range hosts {
 			for _, name := range hostname.Directories(host) {
 				if dir := filepath.Join(root, name); isDir(dir) {
-					r.podmanHas(root, dir)
+					j.podmanHas(root, dir)
 				}
 			}
 		}
 	}
 }
 
-func (r *run) podmanHas(root, dir string) {
+func (j podmanJudge) podmanHas(root, dir string) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return
@@ -65,17 +68,17 @@ func (r *run) podmanHas(root, dir string) {
 	var only []string
 	for _, entry := range entries {
 		ext := filepath.Ext(entry.Name())
-		if (ext == ".crt" || ext == ".cert") && len(only) < maxSaid && !r.searchedHas(filepath.Join(dir, entry.Name())) {
+		if (ext == ".crt" || ext == ".cert") && len(only) < maxSaid && !j.searchedHas(filepath.Join(dir, entry.Name())) {
 			only = append(only, entry.Name())
 		}
 	}
 	if len(only) == 0 {
 		return
 	}
-	r.find(Finding{
+	j.find(Finding{
 		Severity: isWarning, Code: PodmanDirectory, Where: dir,
 		Message: "Podman, Skopeo and CRI-O read it for this registry; it is not searched, and no directory that is has its " + strings.Join(only, ", "),
-		Next:    r.nextForPodman(root),
+		Next:    j.nextForPodman(root),
 	})
 }
 
@@ -93,12 +96,12 @@ func (c *Checker) firstRoot() string {
 
 // searchedHas reports whether a directory that counts has a file of the same
 // content.
-func (r *run) searchedHas(path string) bool {
+func (j podmanJudge) searchedHas(path string) bool {
 	want, err := plainfile.Read(path)
 	if err != nil {
 		return false
 	}
-	for _, candidate := range r.inspection.Candidates {
+	for _, candidate := range j.inspection.Candidates {
 		if candidate.State != hostdir.Used {
 			continue
 		}

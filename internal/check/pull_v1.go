@@ -5,19 +5,18 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/certsd/containerd-certsd/resolver"
 	"github.com/certsd/containerd-certsd/v1compat"
 )
 
 // pullV1 reads the history of an image of a Registry v1, and the beginning of its
 // layers.
-func (r *run) pullV1(ctx context.Context, p *Pull, options resolver.Options) error {
-	hosts, err := r.shared.RegistryHostsFor(r.inspection.Name, options)
+func (p *puller) pullV1(ctx context.Context) error {
+	hosts, err := p.options.Hosts.RegistryHostsFor(p.inspection.Name, p.options)
 	if err != nil {
 		return err
 	}
 	host := hosts[len(hosts)-1]
-	for i, e := range r.report.Endpoints {
+	for i, e := range p.report.Endpoints {
 		if e.Live != nil && e.Live.Protocol == "v1" {
 			host = hosts[i]
 			break
@@ -27,19 +26,19 @@ func (r *run) pullV1(ctx context.Context, p *Pull, options resolver.Options) err
 		Scheme: host.Scheme, Host: host.Host,
 		HTTP: &http.Client{Transport: host.Client.Transport},
 	}
-	if r.Credentials != nil {
+	if p.Credentials != nil {
 		client.Credentials = func(_ context.Context, name string) (string, string, error) {
 			if name != host.Host {
 				return "", "", nil
 			}
-			return r.Credentials(name)
+			return p.Credentials(name)
 		}
 	}
 	tag := "latest"
-	if t, ok := strings.CutPrefix(r.repository.object, ":"); ok {
+	if t, ok := strings.CutPrefix(p.repository.object, ":"); ok {
 		tag, _, _ = strings.Cut(t, "@")
 	}
-	image, err := client.Image(ctx, r.repository.name, tag)
+	image, err := client.Image(ctx, p.repository.name, tag)
 	if err != nil {
 		return err
 	}

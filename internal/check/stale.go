@@ -16,15 +16,15 @@ import (
 
 // staleCopies finds the certificates that hide one of the same name which was
 // issued later: Docker's directory was copied, and is what somebody renews.
-func (r *run) staleCopies() {
-	candidates := r.inspection.Candidates
+func (s survey) staleCopies() {
+	candidates := s.inspection.Candidates
 	for i, c := range candidates {
 		if c.State != hostdir.Used {
 			continue
 		}
-		for _, source := range r.sources(c, candidates[i+1:]) {
+		for _, source := range s.sources(c, candidates[i+1:]) {
 			for _, name := range c.Files {
-				r.staleCopy(filepath.Join(c.Path, name), filepath.Join(source, name))
+				s.staleCopy(filepath.Join(c.Path, name), filepath.Join(source, name))
 			}
 		}
 	}
@@ -32,7 +32,7 @@ func (r *run) staleCopies() {
 
 // sources are the directories that the files of one may be copies of: those for
 // the same host in later roots, and those that its hosts.toml was made of.
-func (r *run) sources(c hostdir.Candidate, later []hostdir.Candidate) []string {
+func (s survey) sources(c hostdir.Candidate, later []hostdir.Candidate) []string {
 	var dirs []string
 	add := func(dir string) {
 		if dir != c.Path && !slices.Contains(dirs, dir) && len(dirs) < maxNamed {
@@ -62,7 +62,7 @@ func sameHost(a, b string) bool {
 	return a == b || errX == nil && errY == nil && x == y
 }
 
-func (r *run) staleCopy(path, source string) {
+func (s survey) staleCopy(path, source string) {
 	ext := filepath.Ext(path)
 	if ext != ".crt" && ext != ".cert" {
 		return
@@ -70,7 +70,7 @@ func (r *run) staleCopy(path, source string) {
 	if _, err := os.Stat(source); err != nil {
 		return
 	}
-	here, there := newest(r.files.examine(path).Certificates), newest(r.files.examine(source).Certificates)
+	here, there := newest(s.files.examine(path).Certificates), newest(s.files.examine(source).Certificates)
 	if here.IsZero() || !there.After(here) {
 		return
 	}
@@ -78,7 +78,7 @@ func (r *run) staleCopy(path, source string) {
 	if key := strings.TrimSuffix(source, ext) + ".key"; ext == ".cert" && exists(key) {
 		files += " " + shellWord(key)
 	}
-	r.find(Finding{
+	s.find(Finding{
 		Severity: isWarning, Code: CopyStale, Where: path,
 		Message: "is stale: " + source + ", of the same name, was issued later, and this one counts",
 		Next:    "if this one is its copy: cp " + files + " " + shellWord(filepath.Dir(path)+"/"),

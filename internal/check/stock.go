@@ -13,6 +13,7 @@ import (
 	"github.com/containerd/errdefs"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/certsd/hostdir"
 	"github.com/certsd/containerd-certsd/internal/discreet"
 	"github.com/certsd/containerd-certsd/internal/plainfile"
 	"github.com/certsd/containerd-certsd/resolver"
@@ -39,27 +40,34 @@ func inRoots(roots certsd.Roots) func(string) (string, error) {
 	}
 }
 
+// stockProber asks as stock containerd does.
+type stockProber struct {
+	dossier
+	// converted is the protocol of what the pull converted, empty for nothing.
+	converted string
+}
+
 // byStock is the verdict for a way in which containerd asks the registry without
 // certsd. It reads the directory by containerd's own code and asks for the API
 // root with what that yields: what is configured for a host goes to this host,
 // no redirect is followed and no token fetched, because containerd would show
 // its client certificate there, too.
-func (r *run) byStock(ctx context.Context, p plan) (Verdict, string) {
-	name := r.inspection.Name
+func (s stockProber) byStock(ctx context.Context, p plan) (Verdict, string) {
+	name := s.inspection.Name
 	silent, kept := discreet.Kept(ctx)
 	hosts, err := stockHosts(silent, name, p.dirs)
 	dir, _ := p.dirs(name)
-	passes := err == nil && dir != "" && r.passedOver(filepath.Join(dir, kindHosts), kept())
+	passes := err == nil && dir != "" && s.passedOver(filepath.Join(dir, kindHosts), kept())
 	if err != nil {
 		return Refused, "stock containerd cannot use the directory: " + printable(err.Error())
 	}
-	if r.Offline {
-		return r.report.Verdict, r.report.Reason
+	if s.Offline {
+		return s.report.Verdict, s.report.Reason
 	}
 	switch {
-	case r.v1():
+	case s.v1():
 		return Refused, "stock containerd cannot pull Registry v1"
-	case r.converted == resolver.ProtocolSchema1:
+	case s.converted == resolver.ProtocolSchema1:
 		return Refused, "stock containerd cannot pull schema 1 images"
 	}
 	where := "it reads " + dir
@@ -74,9 +82,9 @@ func (r *run) byStock(ctx context.Context, p plan) (Verdict, string) {
 		if !host.Capabilities.Has(docker.HostCapabilityPull) || !host.Capabilities.Has(docker.HostCapabilityResolve) {
 			continue
 		}
-		problem := r.askAsStock(ctx, host)
+		problem := s.askAsStock(ctx, host)
 		if problem == "" {
-			return r.report.Verdict, r.report.Reason
+			return s.report.Verdict, s.report.Reason
 		}
 		problems = append(problems, problem)
 	}
@@ -88,7 +96,7 @@ func (r *run) byStock(ctx context.Context, p plan) (Verdict, string) {
 
 // passedOver finds that containerd cannot read a hosts.toml, which it logs as an
 // error and does without, and reports whether that is so.
-func (r *run) passedOver(file string, errs []error) bool {
+func (s stockProber) passedOver(file string, errs []error) bool {
 	if len(errs) == 0 {
 		return false
 	}
@@ -101,7 +109,7 @@ func (r *run) passedOver(file string, errs []error) bool {
 		f.Message = "stock containerd cannot read it, and passes it over: it begins with a byte order mark"
 		f.Next = "take it out: " + plainfile.WithoutMark(file)
 	}
-	r.find(f)
+	s.find(f)
 	return true
 }
 
@@ -121,14 +129,14 @@ func stockHosts(ctx context.Context, name string, dirs func(string) (string, err
 
 // askAsStock asks one server as stock containerd does, and says why a pull would
 // fail, empty if it would not.
-func (r *run) askAsStock(ctx context.Context, host docker.RegistryHost) string {
+func (s stockProber) askAsStock(ctx context.Context, host docker.RegistryHost) string {
 	transport, ok := host.Client.Transport.(*http.Transport)
 	if !ok {
 		// A hosts.toml that says http:// and has TLS settings: see stockHosts.
 		return ""
 	}
 	defer transport.CloseIdleConnections()
-	r.waiting(ctx, "the answer of %s to stock containerd", host.Host)
+	s.waiting(ctx, "the answer of %s to stock containerd", host.Host)
 	var chosen stockChoice
 	if transport.TLSClientConfig != nil {
 		chosen.certificates = transport.TLSClientConfig.Certificates
@@ -139,20 +147,20 @@ func (r *run) askAsStock(ctx context.Context, host docker.RegistryHost) string {
 	url := host.Scheme + "://" + host.Host + host.Path + "/"
 	resp, err := send(ctx, &http.Client{Transport: transport, CheckRedirect: stay}, url, host.Header)
 	if err != nil {
-		return "at " + host.Host + ": " + wordsOf(err) + chosen.words(r)
+		return "at " + host.Host + ": " + wordsOf(err) + chosen.words(s.inspection)
 	}
 	drain(resp)
-	if status, refused := r.refusedAsStock(resp.StatusCode, chosen.identity(r)); refused {
-		return fmt.Sprintf("%s answers %d%s", host.Host, status, chosen.words(r))
+	if status, refused := s.refusedAsStock(resp.StatusCode, chosen.identity(s.inspection)); refused {
+		return fmt.Sprintf("%s answers %d%s", host.Host, status, chosen.words(s.inspection))
 	}
 	return ""
 }
 
 // refusedAsStock reports whether a status at the API root ends a pull, or what
 // the repository said to the same certificate in the pull that was tried.
-func (r *run) refusedAsStock(status int, identity string) (int, bool) {
-	if r.report.Pull != nil {
-		for _, reply := range slices.Backward(r.report.Pull.Requests) {
+func (s stockProber) refusedAsStock(status int, identity string) (int, bool) {
+	if s.report.Pull != nil {
+		for _, reply := range slices.Backward(s.report.Pull.Requests) {
 			if reply.Identity == identity && reply.Status != 0 && reply.Status != http.StatusUnauthorized {
 				return reply.Status, reply.Status >= 400 && reply.Status != http.StatusNotFound
 			}
@@ -181,11 +189,11 @@ func (s *stockChoice) choose(info *tls.CertificateRequestInfo) (*tls.Certificate
 }
 
 // identity is the file of the certificate that was presented, empty for none.
-func (s *stockChoice) identity(r *run) string {
+func (s *stockChoice) identity(i *hostdir.Inspection) string {
 	if s.presented == nil || len(s.presented.Certificate) == 0 {
 		return ""
 	}
-	for _, e := range r.inspection.Host.Endpoints {
+	for _, e := range i.Host.Endpoints {
 		for _, id := range e.Identities {
 			if id.Certificate != nil && len(id.Certificate.Certificate) > 0 && slices.Equal(id.Certificate.Certificate[0], s.presented.Certificate[0]) {
 				return id.Name
@@ -195,8 +203,8 @@ func (s *stockChoice) identity(r *run) string {
 	return "a client certificate"
 }
 
-func (s *stockChoice) words(r *run) string {
-	switch identity := s.identity(r); {
+func (s *stockChoice) words(i *hostdir.Inspection) string {
+	switch identity := s.identity(i); {
 	case identity != "" && len(s.certificates) > 1:
 		return fmt.Sprintf(" to %s, the one of %d certificates that it presents", identity, len(s.certificates))
 	case identity != "":

@@ -62,13 +62,6 @@ func (c *Checker) command(target string) string {
 	return command + " " + shellWord(target)
 }
 
-// seesNothing reports whether the directory that counts may be one of those that
-// this user cannot read. What the network would say to other settings than
-// those of the daemon is of no use.
-func (r *run) seesNothing() bool {
-	return r.hides && (r.inspection.Host == nil || r.inspection.Host.Dir == "")
-}
-
 // ofProblem is a problem of a directory as a finding.
 func (c *Checker) ofProblem(p *certsd.Problem, target string) Finding {
 	f := ofProblem(p)

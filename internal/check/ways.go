@@ -120,11 +120,12 @@ func (c *containerdConfig) criKeys() []string {
 func (r *run) ways(ctx context.Context, plans []plan) {
 	v := r.report
 	own := Way{Way: WayCertsd, By: byCertsd, InUse: true, Verdict: v.Verdict, Reason: v.Reason}
+	stock := stockProber{dossier: r.dossier, converted: r.tried.protocol()}
 	for _, p := range plans {
 		way := own
 		way.Way = p.way
 		switch {
-		case r.hides:
+		case r.hides():
 			// The daemon is root's.
 			way.By, way.Verdict, way.Reason = p.by, Unasked, hiddenWords
 		case p.by == byCertsd:
@@ -135,9 +136,9 @@ func (r *run) ways(ctx context.Context, plans []plan) {
 			way.By = byContainerd
 		default:
 			way.By = byContainerd
-			way.Verdict, way.Reason = r.byStock(ctx, p)
+			way.Verdict, way.Reason = stock.byStock(ctx, p)
 		}
-		r.asked(&way)
+		daemonJudge{r.dossier}.asked(&way)
 		v.Ways = append(v.Ways, way)
 	}
 	v.Ways = append(v.Ways, own)

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -49,32 +50,24 @@ func alertText(a tls.AlertError) string {
 	return strings.TrimPrefix(a.Error(), "tls: ")
 }
 
-// reply is what came of an attempt.
-func (r *run) reply(a certsd.Attempt) Reply {
-	said := Reply{Method: a.Method, URL: a.URL, Status: a.Status, Answer: a.Answer}
-	if r.presented(a) || a.Skipped != "" {
-		said.Identity = a.Identity
-	}
-	switch {
-	case a.Skipped != "":
-		said.Words = "passed over: it " + a.Skipped
-	case a.Err != nil:
-		said.Words = wordsOf(a.Err)
-		if alert, ok := certsd.ServerAlert(a.Err); ok {
-			said.Alert = int(alert)
-		}
-	default:
-		said.Words = statusWords(a.Status, a.Answer)
-	}
-	return said
+// refusesCertificate reports whether nginx does not accept the client certificate:
+// 495, which it sends as 400.
+func refusesCertificate(status int, answer string) bool {
+	return status == 495 || status == http.StatusBadRequest && strings.Contains(answer, "The SSL certificate error")
+}
+
+// wantsCertificate reports whether nginx was shown no client certificate: 496, which
+// it sends as 400.
+func wantsCertificate(status int, answer string) bool {
+	return status == 496 || status == http.StatusBadRequest && strings.Contains(answer, "No required SSL certificate was sent")
 }
 
 // statusWords says what a status means, nginx's own for certificates included.
 func statusWords(status int, answer string) string {
 	switch {
-	case status == 495 || status == http.StatusBadRequest && strings.Contains(answer, "The SSL certificate error"):
+	case refusesCertificate(status, answer):
 		return strconv.Itoa(status) + " The SSL certificate error: the server does not accept the client certificate"
-	case status == 496 || status == http.StatusBadRequest && strings.Contains(answer, "No required SSL certificate was sent"):
+	case wantsCertificate(status, answer):
 		return strconv.Itoa(status) + " No required SSL certificate was sent: the server wants a client certificate"
 	case http.StatusText(status) == "":
 		return strconv.Itoa(status)
@@ -126,3 +119,20 @@ func quoted(names []string) string {
 
 // shellWord is a word of a command that is to be typed.
 func shellWord(word string) string { return plainfile.Quote(word) }
+
+// withoutSecrets is a URL without user, query and fragment.
+func withoutSecrets(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return "(not a URL)"
+	}
+	u.RawPath = "" // as people write it
+	return safetext.URL(u)
+}
+
+var anyURL = regexp.MustCompile(`https?://[^\s"'<>]+`)
+
+// presentable is the text of an error, the URLs in it without secrets.
+func presentable(err error) string {
+	return printable(anyURL.ReplaceAllStringFunc(err.Error(), withoutSecrets))
+}

@@ -18,61 +18,63 @@ import (
 	"github.com/certsd/containerd-certsd/certsd/hoststoml"
 )
 
+// survey looks at what is on the disk.
+type survey struct{ dossier }
+
 // configuration reports what is on the disk.
-func (r *run) configuration() {
-	i := r.inspection
-	for _, root := range r.roots() {
-		r.report.Roots = append(r.report.Roots, Root{root, rootState(root)})
+func (s survey) configuration() {
+	i := s.inspection
+	for _, root := range s.roots() {
+		s.report.Roots = append(s.report.Roots, Root{root, rootState(root)})
 	}
 	if i.Host != nil {
-		r.report.Directory, r.report.Fallback = i.Host.Dir, i.Host.Fallback
+		s.report.Directory, s.report.Fallback = i.Host.Dir, i.Host.Fallback
 	}
 	for _, c := range i.Candidates {
-		r.report.Directories = append(r.report.Directories, r.directory(c))
+		s.report.Directories = append(s.report.Directories, s.directory(c))
 	}
 	for _, p := range i.Problems {
-		f := r.ofProblem(p, r.target)
-		r.hides = r.hides || r.hidden(p.Err)
+		f := s.ofProblem(p, s.target)
 		if p.Code == hostdir.Expired || p.Code == hostdir.NotYetValid {
-			f.Message = r.timeWords(p)
+			f.Message = s.timeWords(p)
 		}
 		if p.Code == hostdir.FileName {
-			f.Next = cmp.Or(r.nextForContent(p), f.Next)
+			f.Next = cmp.Or(s.nextForContent(p), f.Next)
 		}
-		r.find(f)
+		s.find(f)
 	}
 	if i.Host == nil {
-		r.unusableEndings()
+		s.unusableEndings()
 		return
 	}
 	for _, e := range i.Host.Endpoints {
-		r.report.Endpoints = append(r.report.Endpoints, endpoint(e))
-		r.configuredEndings(e)
+		s.report.Endpoints = append(s.report.Endpoints, endpoint(e))
+		s.configuredEndings(e)
 	}
-	r.pullable()
-	if i.Host.Dir == "" && !r.hides && !r.has(Code(hostdir.DirectoryName)) && !r.has(Code(hostdir.DirectoryPort)) && !r.has(Code(hostdir.DirectorySuffix)) && !r.has(Code(hostdir.RootName)) {
+	s.pullable()
+	if i.Host.Dir == "" && !s.hides() && !s.has(Code(hostdir.DirectoryName)) && !s.has(Code(hostdir.DirectoryPort)) && !s.has(Code(hostdir.DirectorySuffix)) && !s.has(Code(hostdir.RootName)) {
 		f := Finding{
 			Severity: isWarning, Code: NoDirectory, Where: i.Name,
 			Message: "no root has a directory for it: no client certificate is presented, and the system's CA roots count",
-			Next:    "if it needs certificates, create " + r.directoryFor(i.Name),
+			Next:    "if it needs certificates, create " + s.directoryFor(i.Name),
 		}
-		if dir := r.directoryFor(i.Name); isDir(dir) {
+		if dir := s.directoryFor(i.Name); isDir(dir) {
 			f.Message = "nothing in " + dir + " counts: no client certificate is presented, and the system's CA roots count"
 			f.Next = "if it needs certificates, put NAME.cert and NAME.key into it, and its CA root as NAME.crt"
 		}
-		r.find(f)
+		s.find(f)
 	}
 }
 
 // pullable finds that nobody may be pulled from.
-func (r *run) pullable() {
+func (s survey) pullable() {
 	var all hoststoml.Capabilities
-	for _, e := range r.inspection.Host.Endpoints {
+	for _, e := range s.inspection.Host.Endpoints {
 		all |= e.Capabilities
 	}
 	if wanted := hoststoml.Pull | hoststoml.Resolve; all&wanted != wanted {
-		r.find(Finding{
-			Severity: isError, Code: NoPull, Where: filepath.Join(r.inspection.Host.Dir, "hosts.toml"),
+		s.find(Finding{
+			Severity: isError, Code: NoPull, Where: filepath.Join(s.inspection.Host.Dir, "hosts.toml"),
 			Message: "capabilities: there is no server to pull from, which takes pull and resolve",
 			Next:    `add "pull" and "resolve" to the capabilities of one`,
 		})
@@ -148,13 +150,13 @@ func caMode(e *certsd.Endpoint) string {
 }
 
 // directory describes a directory that was looked for.
-func (r *run) directory(c hostdir.Candidate) Directory {
-	d := Directory{Path: c.Path, For: c.For, State: string(c.State), Why: r.why(c)}
-	if r.tooLarge(c.Path) {
+func (s survey) directory(c hostdir.Candidate) Directory {
+	d := Directory{Path: c.Path, For: c.For, State: string(c.State), Why: s.why(c)}
+	if s.tooLarge(c.Path) {
 		return d
 	}
 	for _, name := range c.Files {
-		if f, ok := r.file(filepath.Join(c.Path, name)); ok {
+		if f, ok := s.file(filepath.Join(c.Path, name)); ok {
 			d.Files = append(d.Files, f)
 		}
 	}
@@ -163,15 +165,15 @@ func (r *run) directory(c hostdir.Candidate) Directory {
 
 // tooLarge reports whether nothing of a directory is read since it holds too
 // much.
-func (r *run) tooLarge(path string) bool {
-	return slices.ContainsFunc(r.inspection.Problems, func(p *certsd.Problem) bool {
+func (s survey) tooLarge(path string) bool {
+	return slices.ContainsFunc(s.inspection.Problems, func(p *certsd.Problem) bool {
 		return p.Code == hostdir.DirectoryTooLarge && p.File == path
 	})
 }
 
 // why says why a directory counts or does not.
-func (r *run) why(c hostdir.Candidate) string {
-	host := r.inspection.Host
+func (s survey) why(c hostdir.Candidate) string {
+	host := s.inspection.Host
 	named := "named after " + c.For
 	suffix, isSuffix := hostname.OfSuffixDirectory(c.For)
 	switch {

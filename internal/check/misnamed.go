@@ -3,7 +3,6 @@ package check
 import (
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -11,15 +10,13 @@ import (
 	"github.com/certsd/containerd-certsd/internal/plainfile"
 )
 
-var meant = regexp.MustCompile(`did you mean (\S+)\?`)
-
 // nextForContent is what to do about a file with a name that is not read, by
 // what is in it; empty if that does not tell.
-func (r *run) nextForContent(p *certsd.Problem) string {
-	x := r.files.examine(p.File)
+func (s survey) nextForContent(p *certsd.Problem) string {
+	x := s.files.examine(p.File)
 	base := strings.TrimSuffix(filepath.Base(p.File), filepath.Ext(p.File))
 	switch {
-	case meant.MatchString(p.Err.Error()):
+	case p.Meant != "":
 		return ""
 	case len(x.Certificates) > 0 && x.Certificates[0].IsCA:
 		return renameIt(p, base+".crt")

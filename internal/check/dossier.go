@@ -1,0 +1,73 @@
+package check
+
+import (
+	"slices"
+
+	"github.com/certsd/containerd-certsd/certsd"
+)
+
+// dossier is what everybody who takes part in a check has: what is checked, and
+// what was found.
+type dossier struct {
+	*subject
+	*ledger
+}
+
+// presented reports whether the server got to see the identity of an attempt: many
+// do not ask.
+func (d dossier) presented(a certsd.Attempt) bool {
+	return a.Identity != "" && (a.Offered || a.Resumed && !d.asksNobody(a.Host))
+}
+
+// asksNobody reports whether an endpoint shook hands without asking for a
+// certificate, which a session that was taken up again does not show.
+func (d dossier) asksNobody(host string) bool {
+	for i, e := range d.inspection.Host.Endpoints {
+		if live := d.report.Endpoints[i].Live; e.Host == host && live != nil && live.TLS != nil {
+			return !live.TLS.Asked
+		}
+	}
+	return false
+}
+
+// reply is what came of an attempt.
+func (d dossier) reply(a certsd.Attempt) Reply {
+	said := Reply{Method: a.Method, URL: a.URL, Status: a.Status, Answer: a.Answer}
+	if d.presented(a) || a.Skipped != "" {
+		said.Identity = a.Identity
+	}
+	switch {
+	case a.Skipped != "":
+		said.Words = "passed over: it " + a.Skipped
+	case a.Err != nil:
+		said.Words = wordsOf(a.Err)
+		if alert, ok := certsd.ServerAlert(a.Err); ok {
+			said.Alert = int(alert)
+		}
+	default:
+		said.Words = statusWords(a.Status, a.Answer)
+	}
+	return said
+}
+
+// anyReached reports whether there is a server to ask.
+func (d dossier) anyReached() bool {
+	return slices.ContainsFunc(d.report.Endpoints, func(e *Endpoint) bool { return e.Live != nil && len(e.Live.Answers) > 0 })
+}
+
+// v1 reports whether v1 is spoken, and v2 is not.
+func (d dossier) v1() bool {
+	speaks := func(protocol string) bool {
+		return slices.ContainsFunc(d.report.Endpoints, func(e *Endpoint) bool { return e.Live != nil && e.Live.Protocol == protocol })
+	}
+	return speaks("v1") && !speaks("v2")
+}
+
+// speaksV1 notes the protocol of an endpoint that has the image in v1.
+func (d dossier) speaksV1(host string) {
+	for i, e := range d.inspection.Host.Endpoints {
+		if live := d.report.Endpoints[i].Live; e.Host == host && live != nil {
+			live.Protocol = "v1"
+		}
+	}
+}
