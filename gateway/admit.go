@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"context"
+	"crypto/x509"
 	"net"
 	"net/http"
 	"net/netip"
@@ -25,12 +27,30 @@ var (
 	}
 )
 
+// gate lets clients in.
+type gate struct {
+	secret *Secret
+	// open lets in everybody who can connect.
+	open        bool
+	stillTrusts func(ctx context.Context, shown []*x509.Certificate) bool
+	// names may be in Host beside those of the loopback interface.
+	names map[string]bool
+}
+
+func newGate(o *Options) *gate {
+	names := map[string]bool{}
+	for _, name := range o.Names {
+		names[strings.ToLower(name)] = true
+	}
+	return &gate{secret: o.Secret, open: o.AllowAnyLocal, stillTrusts: o.StillTrusts, names: names}
+}
+
 // admit lets a client in or not.
-func (s *Server) admit(r *http.Request) error {
+func (g *gate) admit(r *http.Request) error {
 	switch {
-	case !s.knowsName(r):
+	case !g.knowsName(r):
 		return errHost
-	case s.options.AllowAnyLocal, s.hasCertificate(r), s.options.Secret != nil && s.options.Secret.presentedBy(r):
+	case g.open, g.hasCertificate(r), g.secret != nil && g.secret.presentedBy(r):
 		letIn(connIn(r.Context()))
 		return nil
 	default:
@@ -40,18 +60,18 @@ func (s *Server) admit(r *http.Request) error {
 
 // hasCertificate reports whether the client has shown a certificate of those CAs
 // that the listener lets in. A connection lives longer than a CA may.
-func (s *Server) hasCertificate(r *http.Request) bool {
+func (g *gate) hasCertificate(r *http.Request) bool {
 	if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 {
 		return false
 	}
-	return s.options.StillTrusts == nil || s.options.StillTrusts(r.Context(), r.TLS.PeerCertificates)
+	return g.stillTrusts == nil || g.stillTrusts(r.Context(), r.TLS.PeerCertificates)
 }
 
 // knowsName reports whether a request is meant for this gateway. A page in a
 // browser whose name was made to point to this machine says its own name
 // ("DNS rebinding"). With TLS the client has checked the name, and no page can
 // connect to a unix socket.
-func (s *Server) knowsName(r *http.Request) bool {
+func (g *gate) knowsName(r *http.Request) bool {
 	local, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
 	if r.TLS != nil || local != nil && local.Network() == "unix" {
 		return true
@@ -61,7 +81,7 @@ func (s *Server) knowsName(r *http.Request) bool {
 		name = host
 	}
 	name = strings.ToLower(strings.Trim(name, "[]"))
-	if name == "localhost" || s.names[name] {
+	if name == "localhost" || g.names[name] {
 		return true
 	}
 	addr, err := netip.ParseAddr(name)

@@ -17,18 +17,26 @@ import (
 	"github.com/certsd/containerd-certsd/internal/bounded"
 )
 
-// serveBlob answers with a blob, or with one range of it. All of a blob is
+// blobs answers with blobs: stored ones, and those of registries, which requests for
+// the same one share.
+type blobs struct {
+	shelf     *shelf
+	upstreams *upstreams
+	spools    *spools
+}
+
+// serve answers with a blob, or with one range of it. All of a blob is
 // verified on the way; a range is not, as its digest is that of the whole, unless
 // the blob is stored.
-func (s *Server) serveBlob(w http.ResponseWriter, r *http.Request, t *target) error {
-	if _, ok := s.stored(r.Context(), t); ok {
-		return s.serveStored(w, r, t)
+func (b *blobs) serve(w http.ResponseWriter, r *http.Request, t *target) error {
+	if _, ok := b.shelf.stored(r.Context(), t); ok {
+		return b.serveStored(w, r, t)
 	}
 	unchanged := etagMatches(r, t.digest.String())
 	wanted := wantedRange(r, t.digest.String())
 	if r.Method == http.MethodGet && !unchanged {
 		// A range alone begins no download, but is taken from one.
-		if err := s.serveShared(w, r, t, wanted == ""); !errors.Is(err, errUnshared) {
+		if err := b.serveShared(w, r, t, wanted == ""); !errors.Is(err, errUnshared) {
 			return unknownBlob(err)
 		}
 	}
@@ -39,7 +47,7 @@ func (s *Server) serveBlob(w http.ResponseWriter, r *http.Request, t *target) er
 	} else if wanted != "" && method == http.MethodGet {
 		header.Set("Range", wanted)
 	}
-	resp, err := s.resolverFor(t).fetch.Open(r.Context(), t.ref(), method, header, "blobs", t.digest.String())
+	resp, err := b.upstreams.resolverFor(t).fetch.Open(r.Context(), t.ref(), method, header, "blobs", t.digest.String())
 	if err != nil {
 		return unknownBlob(unsatisfiable(err, wanted))
 	}
@@ -49,11 +57,11 @@ func (s *Server) serveBlob(w http.ResponseWriter, r *http.Request, t *target) er
 		w.WriteHeader(http.StatusNotModified)
 		return nil
 	}
-	return s.passOn(w, r, t, resp, wanted)
+	return b.passOn(w, r, t, resp, wanted)
 }
 
 // passOn answers as the registry did.
-func (s *Server) passOn(w http.ResponseWriter, r *http.Request, t *target, resp *http.Response, wanted string) error {
+func (b *blobs) passOn(w http.ResponseWriter, r *http.Request, t *target, resp *http.Response, wanted string) error {
 	h := w.Header()
 	body, err := bodyOf(h, resp, t, wanted)
 	if err != nil {
@@ -69,21 +77,21 @@ func (s *Server) passOn(w http.ResponseWriter, r *http.Request, t *target, resp 
 		return nil
 	}
 	_, err = io.Copy(w, body)
-	s.finish(w, r, t, err)
+	finish(w, r, t, err)
 	return nil
 }
 
 // serveShared answers from a download that others may read, too. It is
 // errUnshared if there is none and none is to be begun.
-func (s *Server) serveShared(w http.ResponseWriter, r *http.Request, t *target, begin bool) error {
-	sp, leave, err := s.spools.join(r.Context(), t, begin)
+func (b *blobs) serveShared(w http.ResponseWriter, r *http.Request, t *target, begin bool) error {
+	sp, leave, err := b.spools.join(r.Context(), t, begin)
 	if err != nil {
 		return err
 	}
 	defer leave()
 	if sp.direct != nil {
 		defer context.AfterFunc(r.Context(), leave)()
-		return s.passOn(w, r, t, sp.direct, "")
+		return b.passOn(w, r, t, sp.direct, "")
 	}
 	defer sp.wakeWith(r.Context())()
 	if sp.size == 0 {
@@ -91,28 +99,8 @@ func (s *Server) serveShared(w http.ResponseWriter, r *http.Request, t *target, 
 			return err
 		}
 	}
-	s.finish(w, r, t, serveSeekable(w, r, t, sp.size, func(offset int64) io.Reader { return sp.reader(r.Context(), offset) }))
+	finish(w, r, t, serveSeekable(w, r, t, sp.size, func(offset int64) io.Reader { return sp.reader(r.Context(), offset) }))
 	return nil
-}
-
-// openBlob is how downloads that are shared ask the registry.
-func (s *Server) openBlob(ctx context.Context, t *target, offset int64) (*http.Response, error) {
-	ctx = withVia(ctx, t.via)
-	get := func(ctx context.Context, header http.Header) (*http.Response, error) {
-		return s.resolverFor(t).fetch.Open(ctx, t.ref(), http.MethodGet, header, "blobs", t.digest.String())
-	}
-	if offset > 0 {
-		return get(unhurried(ctx), http.Header{"Range": {fmt.Sprintf("bytes=%d-", offset)}})
-	}
-	// Clients wait for it.
-	ctx, answered := hurry(ctx, t.host, s.options.Patience)
-	resp, err := get(ctx, http.Header{})
-	if !answered() && err == nil {
-		// Its body would be cut at once.
-		_ = resp.Body.Close()
-		return nil, context.Cause(ctx)
-	}
-	return resp, err
 }
 
 const blobType = "application/octet-stream"
@@ -137,7 +125,7 @@ func bodyOf(h http.Header, resp *http.Response, t *target, wanted string) (io.Re
 
 // finish ends the answer with a blob. Where that failed the connection is cut:
 // the client must not take what it has for all of it.
-func (s *Server) finish(w http.ResponseWriter, r *http.Request, t *target, err error) {
+func finish(w http.ResponseWriter, r *http.Request, t *target, err error) {
 	if err == nil {
 		return
 	}
@@ -152,22 +140,22 @@ func (s *Server) finish(w http.ResponseWriter, r *http.Request, t *target, err e
 }
 
 // serveStored answers with a blob of a converted image.
-func (s *Server) serveStored(w http.ResponseWriter, r *http.Request, t *target) error {
-	defer s.options.Store.reads(t.digest)()
-	at, err := s.options.Store.ReaderAt(r.Context(), ocispec.Descriptor{Digest: t.digest})
+func (b *blobs) serveStored(w http.ResponseWriter, r *http.Request, t *target) error {
+	defer b.shelf.store.reads(t.digest)()
+	at, err := b.shelf.store.ReaderAt(r.Context(), ocispec.Descriptor{Digest: t.digest})
 	if err != nil {
 		return fmt.Errorf("%s in the gateway's store: %w", t.digest, err)
 	}
 	defer at.Close()
 	if at.Size() == 0 && !t.isEmpty() {
 		err := verify(nil, t.named(), t.digest)
-		s.discard(r.Context(), t.digest, err)
+		b.shelf.discard(r.Context(), t.digest, err)
 		return err
 	}
 	if r.Method == http.MethodGet && wantedRange(r, t.digest.String()) != "" {
-		err = s.verifyStored(r.Context(), at, t)
+		err = b.shelf.verify(r.Context(), at, t)
 		if errors.As(err, new(*digestError)) {
-			s.discard(r.Context(), t.digest, err)
+			b.shelf.discard(r.Context(), t.digest, err)
 		}
 		if err != nil {
 			return err
@@ -181,9 +169,9 @@ func (s *Server) serveStored(w http.ResponseWriter, r *http.Request, t *target) 
 		return newVerifier(section, t.named(), t.digest)
 	})
 	if errors.As(err, new(*digestError)) {
-		s.discard(r.Context(), t.digest, err)
+		b.shelf.discard(r.Context(), t.digest, err)
 	}
-	s.finish(w, r, t, err)
+	finish(w, r, t, err)
 	return nil
 }
 

@@ -10,7 +10,6 @@ package gateway
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
 	"crypto/x509"
 	"net/http"
 	"strings"
@@ -69,26 +68,26 @@ type Options struct {
 }
 
 // Server is an http.Handler. It is safe for concurrent use; see [New].
+//
+// A request passes the gate and is answered by manifests, blobs or lists, which ask
+// registries by way of upstreams.
 type Server struct {
-	options   Options
-	upstreams map[string]bool
+	gate      *gate
+	logins    *logins
+	upstreams *upstreams
+	manifests *manifests
+	blobs     *blobs
+	lists     *lists
+	pages     *pages
 	flights   *flights
 	spools    *spools
-	downloads *shares
-	names     map[string]bool
 	refusals  refusals
-	logins    logins
-	id        string
-	// slots bounds the requests to registries.
-	slots *shares
+	stall     time.Duration
+	patience  time.Duration
 	// serving is held by requests, and by Close to wait for them.
 	serving sync.RWMutex
 	// stopping reports whether no new clients are wanted.
 	stopping atomic.Bool
-
-	// mu guards resolvers.
-	mu        sync.Mutex
-	resolvers map[string]*cachedResolver
 }
 
 var _ http.Handler = (*Server)(nil)
@@ -96,28 +95,28 @@ var _ http.Handler = (*Server)(nil)
 // New makes a Server, which is to be closed. ctx has the logger; its end ends
 // conversions, too. An error is about the options.
 func New(ctx context.Context, o Options) (*Server, error) {
-	upstreams, err := canonicalSet(o.Upstreams)
+	o.Patience = cmp.Or(o.Patience, DefaultPatience)
+	up, err := newUpstreams(&o)
 	if err != nil {
 		return nil, err
 	}
-	names := map[string]bool{}
-	for _, name := range o.Names {
-		names[strings.ToLower(name)] = true
-	}
-	o.Patience = cmp.Or(o.Patience, DefaultPatience)
-	o.WriteStall = cmp.Or(o.WriteStall, DefaultWriteStall)
+	g := newGate(&o)
+	kept := &shelf{store: o.Store, upstreams: up}
 	s := &Server{
-		id:        rand.Text(),
-		slots:     newShares(cmp.Or(o.MaxUpstream, 64)),
-		options:   o,
-		upstreams: upstreams,
-		names:     names,
-		logins:    newLogins(),
+		gate:      g,
+		logins:    newLogins(&o),
+		upstreams: up,
+		lists:     &lists{up},
 		flights:   newFlights(ctx),
-		downloads: newShares(cmp.Or(o.MaxDownloads, 6)),
-		resolvers: map[string]*cachedResolver{},
+		stall:     cmp.Or(o.WriteStall, DefaultWriteStall),
+		patience:  o.Patience,
 	}
-	s.spools = &spools{dir: o.SpoolDir, limit: o.SpoolSize, ctx: s.flights.ctx, open: s.openBlob, byName: map[string]*spool{}}
+	s.spools = &spools{dir: o.SpoolDir, limit: o.SpoolSize, ctx: s.flights.ctx, open: up.openBlob, byName: map[string]*spool{}}
+	s.blobs = &blobs{shelf: kept, upstreams: up, spools: s.spools}
+	s.manifests = &manifests{shelf: kept, upstreams: up, conversions: &conversions{shelf: kept, upstreams: up, flights: s.flights}}
+	s.pages = &pages{gate: g, hosts: o.Hosts, store: o.Store, spools: s.spools, stopping: func() bool {
+		return s.flights.ctx.Err() != nil || s.stopping.Load()
+	}}
 	return s, nil
 }
 
@@ -133,12 +132,12 @@ func (s *Server) Close() {
 
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if s.serveHealth(w, r) {
+	if s.pages.serve(w, r) {
 		return
 	}
 	s.serving.RLock()
 	defer s.serving.RUnlock()
-	rec := &recorder{ResponseWriter: w, deadline: deadline{control: http.NewResponseController(w), stall: s.options.WriteStall, conn: connIn(r.Context())}}
+	rec := &recorder{ResponseWriter: w, deadline: deadline{control: http.NewResponseController(w), stall: s.stall, conn: connIn(r.Context())}}
 	defer s.logAccess(r, rec, time.Now())
 	if err := s.serve(rec, r); err != nil {
 		f := faultOf(err)
@@ -149,10 +148,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // serve answers a request, or returns an error before anything was written.
 func (s *Server) serve(w *recorder, r *http.Request) error {
-	if err := s.admit(r); err != nil {
+	if err := s.gate.admit(r); err != nil {
 		return err
 	}
-	if strings.Contains(strings.Join(r.Header.Values("Via"), ","), s.id) {
+	if strings.Contains(strings.Join(r.Header.Values("Via"), ","), s.upstreams.id) {
 		return errLoop
 	}
 	if r.ContentLength != 0 {
@@ -171,15 +170,15 @@ func (s *Server) serve(w *recorder, r *http.Request) error {
 	if t.kind == kindBase {
 		return serveBase(w, r)
 	}
-	if err := s.mayAsk(t.host); err != nil {
+	if err := s.upstreams.mayAsk(t.host); err != nil {
 		return err
 	}
-	t.login = s.loginOf(r, t.host)
-	if err := s.wasRefused(t); err != nil {
+	t.login = s.logins.of(r, t.host)
+	if err := s.upstreams.wasRefused(t); err != nil {
 		return err
 	}
 	t.via = strings.Join(r.Header.Values("Via"), ", ")
-	ctx, answered := hurry(withVia(r.Context(), t.via), t.host, s.options.Patience)
+	ctx, answered := hurry(withVia(r.Context(), t.via), t.host, s.patience)
 	defer answered()
 	w.onHeader = func() { answered() }
 	return s.askForLogin(r, t, lateFault(ctx, s.serveTarget(w, r.WithContext(ctx), t)))
@@ -189,13 +188,13 @@ func (s *Server) serve(w *recorder, r *http.Request) error {
 func (s *Server) serveTarget(w http.ResponseWriter, r *http.Request, t *target) error {
 	switch t.kind {
 	case kindManifest:
-		return s.serveManifest(w, r, t)
+		return s.manifests.serve(w, r, t)
 	case kindBlob:
-		return s.serveBlob(w, r, t)
+		return s.blobs.serve(w, r, t)
 	case kindTags:
-		return s.serveTags(w, r, t)
+		return s.lists.serveTags(w, r, t)
 	case kindReferrers:
-		return s.serveReferrers(w, r, t)
+		return s.lists.serveReferrers(w, r, t)
 	default:
 		return errUnknownPath
 	}

@@ -3,10 +3,8 @@ package gateway
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"maps"
-	"net/http"
 	"strings"
 
 	"github.com/containerd/containerd/v2/core/content"
@@ -21,8 +19,27 @@ import (
 // what to ask for where the manifest is stored no more.
 const labelTag = "certsd/tag."
 
+// shelf is what is stored, for those whom their registries let have it.
+type shelf struct {
+	// store is nil where nothing is kept.
+	store     *Store
+	upstreams *upstreams
+}
+
+// stored finds what conversions of a target's repository have of its digest.
+func (s *shelf) stored(ctx context.Context, t *target) (content.Info, bool) {
+	if s.store == nil || t.digest == "" {
+		return content.Info{}, false
+	}
+	from, err := s.upstreams.resolverFor(t).fetch.Source(t.ref())
+	if err != nil {
+		return content.Info{}, false
+	}
+	return s.store.find(ctx, t.digest, from.Left)
+}
+
 // remember notes which tag a stored manifest is of.
-func (s *Server) remember(ctx context.Context, t *target, d digest.Digest) {
+func (s *shelf) remember(ctx context.Context, t *target, d digest.Digest) {
 	found := *t
 	found.digest = d
 	info, ok := s.stored(ctx, &found)
@@ -30,16 +47,16 @@ func (s *Server) remember(ctx context.Context, t *target, d digest.Digest) {
 		return
 	}
 	// Without it the image is converted again when it is pulled by tag.
-	_, _ = s.options.Store.Update(ctx, content.Info{Digest: d, Labels: map[string]string{labelTag + t.repositoryKey(): t.tag}}, "labels."+labelTag+t.repositoryKey())
+	_, _ = s.store.Update(ctx, content.Info{Digest: d, Labels: map[string]string{labelTag + t.repositoryKey(): t.tag}}, "labels."+labelTag+t.repositoryKey())
 }
 
 // tagOf is the tag that a digest of a repository was converted from, empty if
 // that is not known.
-func (s *Server) tagOf(t *target) string {
-	if s.options.Store == nil || t.digest == "" {
+func (s *shelf) tagOf(t *target) string {
+	if s.store == nil || t.digest == "" {
 		return ""
 	}
-	set, err := s.options.Store.labels.Get(t.digest)
+	set, err := s.store.labels.Get(t.digest)
 	if tag := set[labelTag+t.repositoryKey()]; err == nil && tagName.MatchString(tag) {
 		return tag
 	}
@@ -72,43 +89,29 @@ func (s *Store) discard(ctx context.Context, d digest.Digest) error {
 
 // discard removes a stored blob that is not what it was. The images that have it
 // are incomplete then, and are converted again when they are asked for.
-func (s *Server) discard(ctx context.Context, d digest.Digest, cause error) {
-	err := s.options.Store.discard(ctx, d)
+func (s *shelf) discard(ctx context.Context, d digest.Digest, cause error) {
+	err := s.store.discard(ctx, d)
 	log.G(ctx).WithError(errors.Join(cause, err)).Error("certsd gateway: a stored blob is damaged and was removed")
 }
 
-// storedManifest finds the manifest of a conversion that has all of its blobs.
-func (s *Server) storedManifest(ctx context.Context, t *target) (ocispec.Descriptor, bool) {
+// manifest finds the manifest of a conversion that has all of its blobs.
+func (s *shelf) manifest(ctx context.Context, t *target) (ocispec.Descriptor, bool) {
 	info, ok := s.stored(ctx, t)
 	if !ok || !isManifest(info) {
 		return ocispec.Descriptor{}, false
 	}
-	if !s.options.Store.complete(ctx, info) {
-		err := s.options.Store.discard(ctx, info.Digest)
+	if !s.store.complete(ctx, info) {
+		err := s.store.discard(ctx, info.Digest)
 		log.G(ctx).WithField("image", t.named()).WithError(err).Warn("certsd gateway: a stored image lacks a blob and is converted again")
 		return ocispec.Descriptor{}, false
 	}
 	return ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: info.Digest, Size: info.Size}, true
 }
 
-// resolveTag finds what was converted before by the tag that it was of.
-func (s *Server) resolveTag(ctx context.Context, t *target, tag string) (ocispec.Descriptor, error) {
-	tagged := *t
-	tagged.tag, tagged.digest = tag, ""
-	desc, err := s.resolve(ctx, &tagged)
-	if err == nil && desc.Digest != t.digest {
-		return desc, &fault{
-			status: http.StatusNotFound, code: codeManifestUnknown,
-			message: fmt.Sprintf("%s is not stored any more, and %s, which it was converted from, is now %s", t.named(), tagged.named(), desc.Digest),
-		}
-	}
-	return desc, err
-}
-
-// verifyStored reads a blob once in the life of the process: nothing can be
+// verify reads a blob once in the life of the process: nothing can be
 // said of a range alone.
-func (s *Server) verifyStored(ctx context.Context, at content.ReaderAt, t *target) error {
-	if s.options.Store.isVerified(t.digest) {
+func (s *shelf) verify(ctx context.Context, at content.ReaderAt, t *target) error {
+	if s.store.isVerified(t.digest) {
 		return nil
 	}
 	whole := newVerifier(io.NewSectionReader(at, 0, at.Size()), t.named(), t.digest)
@@ -118,7 +121,7 @@ func (s *Server) verifyStored(ctx context.Context, at content.ReaderAt, t *targe
 		_, err := whole.Read(*buf)
 		switch {
 		case err == io.EOF:
-			s.options.Store.setVerified(t.digest)
+			s.store.setVerified(t.digest)
 			return nil
 		case err != nil:
 			return err

@@ -7,13 +7,24 @@ import (
 
 	"github.com/certsd/containerd-certsd/internal/statuspage"
 	"github.com/certsd/containerd-certsd/internal/telemetry"
+	"github.com/certsd/containerd-certsd/resolver"
 )
 
-// serveHealth answers what is not part of the registry API, and reports whether
+// pages are what is not part of the registry API: health, metrics and status.
+type pages struct {
+	gate   *gate
+	hosts  *resolver.Hosts
+	store  *Store
+	spools *spools
+	// stopping reports whether no new clients are wanted.
+	stopping func() bool
+}
+
+// serve answers what is not part of the registry API, and reports whether
 // it did. Health is for everybody who can connect, as it tells nothing; metrics
 // name registries and certificates, so they are for this machine and for those
 // who have the secret.
-func (s *Server) serveHealth(w http.ResponseWriter, r *http.Request) (done bool) {
+func (p *pages) serve(w http.ResponseWriter, r *http.Request) (done bool) {
 	switch {
 	case r.URL.Path == "/healthz", r.URL.Path == "/readyz", r.URL.Path == "/metrics", statuspage.Serves(r.URL.Path):
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
@@ -25,18 +36,18 @@ func (s *Server) serveHealth(w http.ResponseWriter, r *http.Request) (done bool)
 	case path == "/healthz":
 		_ = writeJSON(w, r, http.StatusOK, "text/plain; charset=utf-8", []byte("ok\n"))
 	case path == "/readyz":
-		if s.flights.ctx.Err() != nil || s.stopping.Load() {
+		if p.stopping() {
 			_ = writeJSON(w, r, http.StatusServiceUnavailable, "text/plain; charset=utf-8", []byte("stopping\n"))
 			break
 		}
 		_ = writeJSON(w, r, http.StatusOK, "text/plain; charset=utf-8", []byte("ready\n"))
 	case path == "/metrics":
-		if s.mayWatch(w, r) {
+		if p.mayWatch(w, r) {
 			telemetry.Handler().ServeHTTP(w, r)
 		}
 	case statuspage.Serves(path):
-		if s.mayWatch(w, r) {
-			s.serveStatus(w, r)
+		if p.mayWatch(w, r) {
+			p.serveStatus(w, r)
 		}
 	default:
 		return false
@@ -46,12 +57,12 @@ func (s *Server) serveHealth(w http.ResponseWriter, r *http.Request) (done bool)
 
 // mayWatch reports whether a client may read what names registries and
 // certificates, and answers it otherwise.
-func (s *Server) mayWatch(w http.ResponseWriter, r *http.Request) bool {
-	if !s.knowsName(r) {
+func (p *pages) mayWatch(w http.ResponseWriter, r *http.Request) bool {
+	if !p.gate.knowsName(r) {
 		writeFault(w, r, errHost)
 		return false
 	}
-	if !fromHere(r) && s.admit(r) != nil {
+	if !fromHere(r) && p.gate.admit(r) != nil {
 		writeFault(w, r, errSecret)
 		return false
 	}

@@ -334,7 +334,7 @@ func TestTheGatewayKnowsItsOwnRequestsByWayOfAnother(t *testing.T) {
 		if a := first.do(t, http.MethodGet, "/v2/app"+path+"?ns="+u.host, "Via", "1.1 proxy"); a.status != http.StatusBadGateway {
 			t.Errorf("%s: %d %s", path, a.status, a.body)
 		}
-		if want := "1.1 proxy, 1.1 certsd-" + first.handler.id + ", 1.1 certsd-" + second.handler.id; len(via) == 0 || via[0] != want {
+		if want := "1.1 proxy, 1.1 certsd-" + first.handler.upstreams.id + ", 1.1 certsd-" + second.handler.upstreams.id; len(via) == 0 || via[0] != want {
 			t.Errorf("%s: Via %q, want %s", path, via, want)
 		}
 	}

@@ -13,13 +13,16 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
+// lists answers with lists of tags and referrers.
+type lists struct{ upstreams *upstreams }
+
 // serveTags lists tags: the distribution specification, "Listing Tags".
-func (s *Server) serveTags(w http.ResponseWriter, r *http.Request, t *target) error {
+func (l *lists) serveTags(w http.ResponseWriter, r *http.Request, t *target) error {
 	page, err := parsePage(t.query)
 	if err != nil {
 		return err
 	}
-	tags, err := s.resolverFor(t).fetch.Tags(r.Context(), t.ref())
+	tags, err := l.upstreams.resolverFor(t).fetch.Tags(r.Context(), t.ref())
 	if err != nil {
 		if f := faultOf(err); f.status == http.StatusNotFound {
 			f.code = codeNameUnknown
@@ -89,8 +92,8 @@ func (p page) of(list []string) ([]string, bool) {
 // serveReferrers lists what refers to a digest: the distribution specification,
 // "Listing Referrers". A registry without that API is asked for the tag of its
 // fallback, and one without either has none.
-func (s *Server) serveReferrers(w http.ResponseWriter, r *http.Request, t *target) error {
-	fetcher, err := s.resolverFor(t).fetch.Fetcher(r.Context(), t.ref())
+func (l *lists) serveReferrers(w http.ResponseWriter, r *http.Request, t *target) error {
+	fetcher, err := l.upstreams.resolverFor(t).fetch.Fetcher(r.Context(), t.ref())
 	if err != nil {
 		return err
 	}

@@ -31,16 +31,21 @@ type login struct {
 // means 60 seconds: the token authentication specification of distribution.
 const loginAge = time.Minute
 
-// logins makes ids.
-type logins struct{ key []byte }
-
-func newLogins() logins {
-	key := make([]byte, sha256.Size)
-	_, _ = rand.Read(key) // never fails
-	return logins{key}
+// logins finds them in requests, and makes their ids.
+type logins struct {
+	key []byte
+	// secret is the gateway's own, pass lets clients bring a login.
+	secret *Secret
+	pass   bool
 }
 
-func (l logins) id(parts ...string) string {
+func newLogins(o *Options) *logins {
+	key := make([]byte, sha256.Size)
+	_, _ = rand.Read(key) // never fails
+	return &logins{key: key, secret: o.Secret, pass: o.PassCredentials}
+}
+
+func (l *logins) id(parts ...string) string {
 	mac := hmac.New(sha256.New, l.key)
 	for _, part := range parts {
 		sum := sha256.Sum256([]byte(part))
@@ -49,25 +54,25 @@ func (l logins) id(parts ...string) string {
 	return hex.EncodeToString(mac.Sum(nil)[:16])
 }
 
-// loginOf is the login that a request brings for a registry, nil for none. The
+// of is the login that a request brings for a registry, nil for none. The
 // header must have let the client in: where Authorization does, it belongs to
 // the gateway.
-func (s *Server) loginOf(r *http.Request, host string) *login {
-	if !s.mayLogin(r) {
+func (l *logins) of(r *http.Request, host string) *login {
+	if !l.allowed(r) {
 		return nil
 	}
 	user, password, ok := r.BasicAuth()
-	if !ok || password == "" || s.options.Secret.matches(r.Context(), password) {
+	if !ok || password == "" || l.secret.matches(r.Context(), password) {
 		// Not even by mistake is the gateway's secret sent to a registry.
 		return nil
 	}
-	return &login{host: host, user: user, password: password, id: s.logins.id(host, user, password)}
+	return &login{host: host, user: user, password: password, id: l.id(host, user, password)}
 }
 
-// mayLogin reports whether a request may bring a login.
-func (s *Server) mayLogin(r *http.Request) bool {
+// allowed reports whether a request may bring a login.
+func (l *logins) allowed(r *http.Request) bool {
 	token := r.Header.Get(tokenHeader)
-	return s.options.PassCredentials && s.options.Secret != nil && token != "" && s.options.Secret.matches(r.Context(), token)
+	return l.pass && l.secret != nil && token != "" && l.secret.matches(r.Context(), token)
 }
 
 // credentials are for the registry itself, by its name in the reference: a
@@ -92,11 +97,11 @@ func (l *login) suffix() string {
 const refusedAge = 10 * time.Second
 
 // wasRefused returns the answer to a login that was refused a moment ago.
-func (s *Server) wasRefused(t *target) error {
+func (u *upstreams) wasRefused(t *target) error {
 	if t.login == nil {
 		return nil
 	}
-	refused := s.resolverFor(t).refused.Load()
+	refused := u.resolverFor(t).refused.Load()
 	if refused == nil || time.Since(refused.at) > refusedAge {
 		return nil
 	}
@@ -117,10 +122,10 @@ func (s *Server) askForLogin(r *http.Request, t *target, err error) error {
 		return err
 	}
 	if t.login != nil {
-		s.resolverFor(t).refused.Store(&refusal{time.Now(), err})
+		s.upstreams.resolverFor(t).refused.Store(&refusal{time.Now(), err})
 		return err
 	}
-	if !s.mayLogin(r) {
+	if !s.logins.allowed(r) {
 		return err
 	}
 	return &fault{

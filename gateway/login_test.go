@@ -168,13 +168,13 @@ func TestLoginIsForgotten(t *testing.T) {
 	u := newUpstream(t, nil)
 	g := newGateway(t, passing, u)
 	with := &target{kind: kindTags, host: u.host, repository: "app", login: &login{host: u.host, user: "jo", password: "pw", id: "1"}}
-	c := g.handler.resolverFor(with)
-	g.handler.forget(with.repositoryKey(), &cachedResolver{})
-	if g.handler.resolverFor(with) != c {
+	c := g.handler.upstreams.resolverFor(with)
+	g.handler.upstreams.forget(with.repositoryKey(), &cachedResolver{})
+	if g.handler.upstreams.resolverFor(with) != c {
 		t.Error("another resolver was forgotten")
 	}
-	g.handler.forget(with.repositoryKey(), c)
-	if g.handler.resolverFor(with) == c {
+	g.handler.upstreams.forget(with.repositoryKey(), c)
+	if g.handler.upstreams.resolverFor(with) == c {
 		t.Error("the resolver is still there")
 	}
 	if user, _, _ := with.login.credentials("other.example"); user != "" {

@@ -18,16 +18,23 @@ import (
 // maxManifest is the largest manifest in bytes: docker.MaxManifestSize.
 const maxManifest = 4 << 20
 
-// serveManifest answers with a manifest. Its bytes are verified before the
+// manifests answers with manifests.
+type manifests struct {
+	shelf       *shelf
+	upstreams   *upstreams
+	conversions *conversions
+}
+
+// serve answers with a manifest. Its bytes are verified before the
 // first of them is sent.
-func (s *Server) serveManifest(w http.ResponseWriter, r *http.Request, t *target) error {
-	desc, err := s.resolve(r.Context(), t)
+func (m *manifests) serve(w http.ResponseWriter, r *http.Request, t *target) error {
+	desc, err := m.conversions.resolve(r.Context(), t)
 	if err != nil {
 		return err
 	}
 	var body []byte
 	if r.Method == http.MethodGet {
-		if body, err = s.manifest(r.Context(), t, desc); err != nil {
+		if body, err = m.read(r.Context(), t, desc); err != nil {
 			return err
 		}
 	}
@@ -59,75 +66,21 @@ func describe(h http.Header, d digest.Digest, mediaType string) {
 	h.Set("X-Content-Type-Options", "nosniff")
 }
 
-// resolve finds the descriptor of a manifest, and converts what has to be.
-func (s *Server) resolve(ctx context.Context, t *target) (ocispec.Descriptor, error) {
-	if desc, ok := s.storedManifest(ctx, t); ok {
-		return desc, nil
-	}
-	if tag := s.tagOf(t); tag != "" {
-		return s.resolveTag(ctx, t, tag)
-	}
-	flight := s.flights.join(t.key(), t.named(), func(ctx context.Context) (ocispec.Descriptor, error) {
-		return s.resolveNow(ctx, t)
-	})
-	desc, err := flight.result(ctx)
-	if err == nil && t.digest != "" && desc.Digest != t.digest {
-		return desc, &fault{
-			status: http.StatusNotFound, code: codeManifestUnknown,
-			message: fmt.Sprintf("%s is a schema 1 manifest, which is served converted, under its own digest alone: ask for %s@%s", t.named(), t.ref(), desc.Digest),
-		}
-	}
-	return desc, err
-}
-
-func (s *Server) resolveNow(ctx context.Context, t *target) (_ ocispec.Descriptor, err error) {
-	if s.options.Store != nil {
-		var release func()
-		ctx, release = s.options.Store.withPins(ctx)
-		defer func() {
-			release()
-			s.flights.wait.Go(func() { s.evictAfter(ctx, err) })
-		}()
-	}
-	_, desc, err := s.resolverFor(t).resolve.Resolve(withVia(ctx, t.via), t.named())
-	if err != nil {
-		return ocispec.Descriptor{}, err
-	}
-	if desc.Size > maxManifest {
-		return ocispec.Descriptor{}, fmt.Errorf("%s: a manifest of %d bytes is larger than %d", t.named(), desc.Size, maxManifest)
-	}
-	if s.options.Store != nil && t.tag != "" {
-		s.remember(ctx, t, desc.Digest)
-	}
-	return desc, nil
-}
-
-// evictAfter makes room again after a conversion. Nothing is left to be continued
-// of one that had none.
-func (s *Server) evictAfter(ctx context.Context, err error) {
-	if isFull(err) {
-		s.options.Store.dropLeftovers(ctx)
-	}
-	if flightIn(ctx).converting() {
-		s.options.Store.tidy(ctx)
-	}
-}
-
-// manifest reads a manifest and verifies it.
-func (s *Server) manifest(ctx context.Context, t *target, desc ocispec.Descriptor) ([]byte, error) {
+// read reads a manifest and verifies it.
+func (m *manifests) read(ctx context.Context, t *target, desc ocispec.Descriptor) ([]byte, error) {
 	found := *t
 	found.digest = desc.Digest
-	if _, ok := s.stored(ctx, &found); ok {
-		body, err := content.ReadBlob(ctx, s.options.Store.Store, desc)
+	if _, ok := m.shelf.stored(ctx, &found); ok {
+		body, err := content.ReadBlob(ctx, m.shelf.store.Store, desc)
 		if err == nil {
 			err = verify(body, t.named(), desc.Digest)
 		}
 		if errors.As(err, new(*digestError)) {
-			s.discard(ctx, desc.Digest, err)
+			m.shelf.discard(ctx, desc.Digest, err)
 		}
 		return body, err
 	}
-	resp, err := s.resolverFor(t).fetch.Open(ctx, t.ref(), http.MethodGet,
+	resp, err := m.upstreams.resolverFor(t).fetch.Open(ctx, t.ref(), http.MethodGet,
 		http.Header{"Accept": {desc.MediaType + ", */*"}}, "manifests", desc.Digest.String())
 	if err != nil {
 		return nil, err

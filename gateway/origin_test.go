@@ -73,9 +73,9 @@ func TestConversionOfAnotherPortIsNotWaitedFor(t *testing.T) {
 func TestAnotherSchemeIsAnotherRegistry(t *testing.T) {
 	t.Parallel()
 	a, g, manifest := newConverted(t)
-	hosts := filepath.Join(g.handler.options.Hosts.Roots[0], a.Host, "hosts.toml")
+	hosts := filepath.Join(g.handler.upstreams.hosts.Roots[0], a.Host, "hosts.toml")
 	must(t, os.WriteFile(hosts, []byte("server = \"http://127.0.0.2:1\"\n"), 0o600))
-	from, err := g.handler.resolverFor(&target{host: a.Host, repository: "library/app"}).fetch.Source(a.Host + "/library/app")
+	from, err := g.handler.upstreams.resolverFor(&target{host: a.Host, repository: "library/app"}).fetch.Source(a.Host + "/library/app")
 	must(t, err)
 	info, err := g.store.Store.Info(t.Context(), manifest.Digest)
 	must(t, err)
@@ -123,7 +123,7 @@ func TestStoreOfBefore(t *testing.T) {
 		must(t, g.store.labels.Set(d, set))
 	}
 	g.pull(t, a.Host, "library/app", manifest.Digest.String())
-	from, err := g.handler.resolverFor(&target{host: a.Host, repository: "library/app"}).fetch.Source(a.Host + "/library/app")
+	from, err := g.handler.upstreams.resolverFor(&target{host: a.Host, repository: "library/app"}).fetch.Source(a.Host + "/library/app")
 	must(t, err)
 	for _, d := range g.contents(t, a.Host, "library/app", manifest.Digest) {
 		info, err := g.store.Store.Info(t.Context(), d)

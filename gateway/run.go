@@ -72,7 +72,7 @@ func (c *Config) Run(ctx context.Context, credentials func(host, repository stri
 		return err
 	}
 	defer handler.Close()
-	telemetry.Configured(slices.Collect(maps.Keys(handler.upstreams))...)
+	telemetry.Configured(slices.Collect(maps.Keys(handler.upstreams.named))...)
 	c.warnOfNothing(ctx)
 	listeners, err := c.listen(ctx, certs)
 	if err != nil {

@@ -10,27 +10,27 @@ import (
 )
 
 // serveStatus answers what the gateway uses. It is for whoever may read the metrics.
-func (s *Server) serveStatus(w http.ResponseWriter, r *http.Request) {
-	(&statuspage.Handler{Snapshot: s.status}).ServeHTTP(w, r)
+func (p *pages) serveStatus(w http.ResponseWriter, r *http.Request) {
+	(&statuspage.Handler{Snapshot: p.status}).ServeHTTP(w, r)
 }
 
 // status is what the gateway uses now.
-func (s *Server) status() *status.Status {
+func (p *pages) status() *status.Status {
 	d := status.Daemon{
-		Kind: status.Gateway, Roots: s.options.Hosts.Roots, Hosts: []*resolver.Hosts{s.options.Hosts},
-		Secret: s.secretStatus(), Spool: s.spools.usage(),
+		Kind: status.Gateway, Roots: p.hosts.Roots, Hosts: []*resolver.Hosts{p.hosts},
+		Secret: p.gate.status(), Spool: p.spools.usage(),
 	}
-	if s.options.Store != nil {
-		d.Store = s.options.Store.usage()
+	if p.store != nil {
+		d.Store = p.store.usage()
 	}
 	return telemetry.State().Snapshot(d)
 }
 
-// secretStatus tells of the secret what is none.
-func (s *Server) secretStatus() *status.Secret {
-	st := &status.Secret{Open: s.options.AllowAnyLocal}
-	if s.options.Secret != nil {
-		if at := s.options.Secret.changed(); !at.IsZero() {
+// status tells of the secret what is none.
+func (g *gate) status() *status.Secret {
+	st := &status.Secret{Open: g.open}
+	if g.secret != nil {
+		if at := g.secret.changed(); !at.IsZero() {
 			st.Changed = &at
 		}
 	}

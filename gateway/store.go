@@ -102,18 +102,6 @@ func (s *Store) find(ctx context.Context, d digest.Digest, left func(content.Inf
 	return info, true
 }
 
-// stored finds what conversions of a target's repository have of its digest.
-func (s *Server) stored(ctx context.Context, t *target) (content.Info, bool) {
-	if s.options.Store == nil || t.digest == "" {
-		return content.Info{}, false
-	}
-	from, err := s.resolverFor(t).fetch.Source(t.ref())
-	if err != nil {
-		return content.Info{}, false
-	}
-	return s.options.Store.find(ctx, t.digest, from.Left)
-}
-
 // labelUsed is when an image was last asked for, in Unix seconds. It is written
 // at most once in usedStep.
 const (

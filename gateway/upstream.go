@@ -1,10 +1,13 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
+	"crypto/rand"
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -33,16 +36,47 @@ type cachedResolver struct {
 	refused atomic.Pointer[refusal]
 }
 
+// upstreams are the registries: which may be asked, and by what.
+type upstreams struct {
+	hosts       *resolver.Hosts
+	credentials func(host, repository string) (user, secret string, err error)
+	store       *Store
+	patience    time.Duration
+	// id is by what the gateway knows its own requests.
+	id string
+	// named are those that may be asked without a directory of their own.
+	named map[string]bool
+	// slots bounds the requests, downloads those for layers of conversions.
+	slots, downloads *shares
+
+	// mu guards resolvers.
+	mu        sync.Mutex
+	resolvers map[string]*cachedResolver
+}
+
+func newUpstreams(o *Options) (*upstreams, error) {
+	named, err := canonicalSet(o.Upstreams)
+	if err != nil {
+		return nil, err
+	}
+	return &upstreams{
+		hosts: o.Hosts, credentials: o.Credentials, store: o.Store, patience: o.Patience,
+		id: rand.Text(), named: named,
+		slots: newShares(cmp.Or(o.MaxUpstream, 64)), downloads: newShares(cmp.Or(o.MaxDownloads, 6)),
+		resolvers: map[string]*cachedResolver{},
+	}, nil
+}
+
 // mayAsk reports whether a registry may be asked at all. It looks at the disk and
 // at no network, not even for an address.
-func (s *Server) mayAsk(host string) error {
-	own, err := s.options.Hosts.Own(host)
+func (u *upstreams) mayAsk(host string) error {
+	own, err := u.hosts.Own(host)
 	if err != nil {
 		return &fault{status: http.StatusInternalServerError, code: codeUnavailable, message: err.Error(), cause: err}
 	}
 	// The default port may be left out on either side, as with directories.
 	name := strings.TrimSuffix(host, ":443")
-	if own != nil || s.upstreams[host] || s.upstreams[name] || s.upstreams[name+":443"] {
+	if own != nil || u.named[host] || u.named[name] || u.named[name+":443"] {
 		return nil
 	}
 	return &fault{
@@ -52,62 +86,82 @@ func (s *Server) mayAsk(host string) error {
 }
 
 // resolverFor returns the resolvers for the repository of a target.
-func (s *Server) resolverFor(t *target) *cachedResolver {
+func (u *upstreams) resolverFor(t *target) *cachedResolver {
 	// An error is met again, and told, by the resolver.
-	host, err := s.options.Hosts.Lookup(t.host)
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	host, err := u.hosts.Lookup(t.host)
+	u.mu.Lock()
+	defer u.mu.Unlock()
 	key, age := t.repositoryKey(), resolverAge
 	if t.login != nil {
 		age = loginAge
 	}
-	if c, ok := s.resolvers[key]; ok && err == nil && c.host == host && time.Since(c.made) < age {
+	if c, ok := u.resolvers[key]; ok && err == nil && c.host == host && time.Since(c.made) < age {
 		return c
 	}
-	c := &cachedResolver{host: host, made: time.Now(), fetch: s.newResolver(t), resolve: s.newResolver(t)}
-	if len(s.resolvers) >= maxResolvers {
-		clear(s.resolvers)
+	c := &cachedResolver{host: host, made: time.Now(), fetch: u.newResolver(t), resolve: u.newResolver(t)}
+	if len(u.resolvers) >= maxResolvers {
+		clear(u.resolvers)
 	}
-	s.resolvers[key] = c
+	u.resolvers[key] = c
 	if t.login != nil {
-		time.AfterFunc(loginAge, func() { s.forget(key, c) })
+		time.AfterFunc(loginAge, func() { u.forget(key, c) })
 	}
 	return c
 }
 
 // forget lets go of a resolver, and with it of the credentials and tokens it has.
-func (s *Server) forget(key string, c *cachedResolver) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.resolvers[key] == c {
-		delete(s.resolvers, key)
+func (u *upstreams) forget(key string, c *cachedResolver) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.resolvers[key] == c {
+		delete(u.resolvers, key)
 	}
 }
 
-func (s *Server) newResolver(t *target) *resolver.Resolver {
+func (u *upstreams) newResolver(t *target) *resolver.Resolver {
 	registry, repository, login := t.host, t.repository, t.login
 	o := resolver.Options{
-		Hosts:     s.options.Hosts,
-		Downloads: share{s.downloads, registry},
+		Hosts:     u.hosts,
+		Downloads: share{u.downloads, registry},
 		// Clients wait, and know how to wait themselves.
-		MaxWait: s.options.Patience / 5,
+		MaxWait: u.patience / 5,
 		// By it a gateway also knows its own requests.
-		Header: http.Header{"Via": {"1.1 certsd-" + s.id}},
+		Header: http.Header{"Via": {"1.1 certsd-" + u.id}},
 		UpdateClient: func(c *http.Client) error {
-			c.Transport = &limited{next: &forwarded{c.Transport}, slots: share{s.slots, registry}, patience: s.options.Patience * 4 / 5}
+			c.Transport = &limited{next: &forwarded{c.Transport}, slots: share{u.slots, registry}, patience: u.patience * 4 / 5}
 			return nil
 		},
 	}
 	switch {
 	case login != nil:
 		o.Credentials, o.Reader = login.credentials, login.id
-	case s.options.Credentials != nil:
-		o.Credentials = func(host string) (string, string, error) { return s.options.Credentials(host, repository) }
+	case u.credentials != nil:
+		o.Credentials = func(host string) (string, string, error) { return u.credentials(host, repository) }
 	}
-	if s.options.Store != nil {
-		o.Store = s.options.Store
+	if u.store != nil {
+		o.Store = u.store
 	}
 	return resolver.New(o)
+}
+
+// openBlob is how downloads that are shared ask the registry.
+func (u *upstreams) openBlob(ctx context.Context, t *target, offset int64) (*http.Response, error) {
+	ctx = withVia(ctx, t.via)
+	get := func(ctx context.Context, header http.Header) (*http.Response, error) {
+		return u.resolverFor(t).fetch.Open(ctx, t.ref(), http.MethodGet, header, "blobs", t.digest.String())
+	}
+	if offset > 0 {
+		return get(unhurried(ctx), http.Header{"Range": {fmt.Sprintf("bytes=%d-", offset)}})
+	}
+	// Clients wait for it.
+	ctx, answered := hurry(ctx, t.host, u.patience)
+	resp, err := get(ctx, http.Header{})
+	if !answered() && err == nil {
+		// Its body would be cut at once.
+		_ = resp.Body.Close()
+		return nil, context.Cause(ctx)
+	}
+	return resp, err
 }
 
 // forwarded tells a registry by whom a request has come: RFC 9110, 7.6.3. So a
