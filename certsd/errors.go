@@ -153,7 +153,7 @@ func (rd *round) hint(a Attempt, o reply) string {
 		return fmt.Sprintf("server %s asks for a client certificate in the middle of a connection, which Go does not support: "+
 			"it has to ask for it on each connection (Apache: SSLVerifyClient outside of Location and Directory)", a.Host)
 	case o.err == nil && o.status == http.StatusUnauthorized:
-		reason, next := serverfault.Unanswerable(o.header)
+		reason, next := rd.unanswerable(o.header)
 		if reason == "" {
 			return ""
 		}

@@ -46,7 +46,7 @@ func (rd *round) localFaults(last Attempt, o reply) []*Problem {
 	var faults []*Problem
 	refused := refusal(o)
 	if o.status == http.StatusUnauthorized {
-		reason, _ := serverfault.Unanswerable(o.header)
+		reason, _ := rd.unanswerable(o.header)
 		refused = refused || reason != ""
 	}
 	if refused {
@@ -65,6 +65,15 @@ func (rd *round) localFaults(last Attempt, o reply) []*Problem {
 		faults = append(faults, rd.transport.hosts().NearMisses(rd.route.at.Bare())...)
 	}
 	return faults
+}
+
+// unanswerable says why nobody can answer the challenge of a 401, and what to do.
+// Token servers send none: their 401 refuses a login.
+func (rd *round) unanswerable(header http.Header) (reason, next string) {
+	if rd.route.elsewhere() {
+		return "", ""
+	}
+	return serverfault.Unanswerable(header)
 }
 
 // notInUse is what keeps the files of the host of the request from being used

@@ -75,6 +75,9 @@ func (e *Error) text() string {
 	if left += e.Trail.Dropped(); left > 0 {
 		account = fmt.Sprintf("(%d earlier attempts are left out)\n", left) + account
 	}
+	if hint := loginHint(e.Err, e.Ref, failed); hint != "" && !strings.Contains(account, "\n  -> ") {
+		account += "  -> " + hint
+	}
 	return text + "\n" + strings.TrimSuffix(account, "\n")
 }
 

@@ -1,0 +1,33 @@
+package resolver
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/containerd/containerd/v2/core/remotes/docker"
+	remoteserrors "github.com/containerd/containerd/v2/core/remotes/errors"
+	"github.com/containerd/errdefs"
+
+	"github.com/certsd/containerd-certsd/certsd"
+)
+
+// loginHint is the next step where what failed is the login, empty otherwise. The
+// server that wants one is the last that answered 401; a token server wants that of
+// the registry.
+func loginHint(err error, ref string, attempts []certsd.Attempt) string {
+	var answer remoteserrors.ErrUnexpectedStatus
+	unauthorized := errors.As(err, &answer) && answer.StatusCode == http.StatusUnauthorized
+	if !unauthorized && !errors.Is(err, docker.ErrInvalidAuthorization) && !errdefs.IsUnauthorized(err) {
+		return ""
+	}
+	server, _, _ := strings.Cut(ref, "/")
+	for _, a := range attempts {
+		if a.Status == http.StatusUnauthorized && (strings.Contains(a.URL, "/v2/") || strings.Contains(a.URL, "/v1/")) {
+			server = a.Host
+		}
+	}
+	return fmt.Sprintf("server %s wants user and password, or others than it got: docker login %s, or correct the pull secret or ctr --user; client certificates do not answer this",
+		server, server)
+}
