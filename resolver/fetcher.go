@@ -29,7 +29,8 @@ type dockerFetcher interface {
 // and with the content of conversions.
 type fetcher struct {
 	inner dockerFetcher
-	// store holds what was converted; nil if nothing ever is.
+	// store holds what was converted; nil if nothing ever is, or who asks has looked
+	// there.
 	store content.Store
 	// elsewhere is for URLs in descriptors, which belong to no registry.
 	elsewhere *http.Client
@@ -55,8 +56,12 @@ func newFetcher(r *Resolver, inner remotes.Fetcher, elsewhere *http.Client, spec
 	if err != nil {
 		return nil, err
 	}
+	store := r.options.Store
+	if r.options.IntoStore {
+		store = nil
+	}
 	return &fetcher{
-		inner: d, store: r.options.Store, elsewhere: elsewhere, plain: onlyPlain(hosts),
+		inner: d, store: store, elsewhere: elsewhere, plain: onlyPlain(hosts),
 		resolver: r, spec: spec, ref: ref, repository: repository(spec),
 	}, nil
 }

@@ -209,4 +209,8 @@ func TestFetcherServesOnlyWhatTheStoreHasWhole(t *testing.T) {
 	if _, err := readAll(t, f, desc); !errors.Is(err, errDisk) || !strings.Contains(err.Error(), desc.Digest.String()) {
 		t.Errorf("a store that cannot be read: %v", err)
 	}
+	f = newFetcher(t, resolver.Options{Hosts: newHosts(t, root), Store: brokenStore{}, IntoStore: true}, r.Host+"/app:1")
+	if got, err := readAll(t, f, desc); err != nil || !bytes.Equal(got, data) || len(r.Calls()) == 0 {
+		t.Errorf("what is pulled into that store: %d bytes, %v", len(got), err)
+	}
 }

@@ -58,6 +58,9 @@ type Options struct {
 	// the store that is pulled into, nothing is copied twice. nil means that
 	// such images are refused.
 	Store content.Store
+	// IntoStore says that the Store is the one that is pulled into: what a fetcher is
+	// asked for is not looked for there once more.
+	IntoStore bool
 	// Downloads, if set, bounds the layers that conversions fetch at a time, in place
 	// of the limiter given to SetOptions.
 	Downloads v1compat.Limiter
