@@ -9,10 +9,8 @@ import (
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/remotes"
-	"github.com/containerd/containerd/v2/pkg/snapshotters"
 	"github.com/distribution/reference"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-	"golang.org/x/sync/semaphore"
 
 	"github.com/certsd/containerd-certsd/resolver"
 )
@@ -31,63 +29,35 @@ type delivery struct {
 
 func (in *delivery) deliver(ctx context.Context) (Image, error) {
 	snapshotter := in.how.snapshotterFor(in.request.handler)
-	labels := in.how.labels(in.request.ref)
 	watched, watch := watchProgress(ctx, in.request.ref, in.how.progressTimeout)
-	pulled, err := in.target.client.Pull(watched, in.request.ref, in.options(watched, watch, snapshotter, labels)...)
+	desc, err := in.pull(watched, in.resolver(ctx, watch, false), snapshotter)
 	if err = watch.end(err); err != nil {
 		return Image{}, in.explained(err)
 	}
-	config, err := pulled.Config(ctx)
+	config, err := containerd.NewImage(in.target.client, images.Image{Target: desc}).Config(ctx)
 	if err != nil {
 		return Image{}, fmt.Errorf("%s: its configuration: %w", in.request.ref, err)
 	}
-	image := Image{ID: config.Digest.String(), Digest: pulled.Target().Digest.String(), Snapshotter: snapshotter}
-	for _, name := range append([]string{image.ID}, in.request.names(image.Digest)...) {
-		if err := in.target.name(ctx, images.Image{Name: name, Target: pulled.Target(), Labels: labels}); err != nil {
+	image := Image{ID: config.Digest.String(), Digest: desc.Digest.String(), Snapshotter: snapshotter}
+	labels := in.how.labels(in.request.ref)
+	for _, name := range in.request.names(image) {
+		if err := in.target.name(ctx, images.Image{Name: name, Target: desc, Labels: labels}); err != nil {
 			return Image{}, fmt.Errorf("naming %s %s: %w", in.request.ref, name, err)
 		}
 	}
 	return image, in.target.known(ctx, in.request.ref, image.ID)
 }
 
-func (in *delivery) options(ctx context.Context, watch *progressWatch, snapshotter string, labels map[string]string) []containerd.RemoteOpt {
-	options := []containerd.RemoteOpt{
-		containerd.WithResolver(in.resolver(ctx, watch, false)),
-		containerd.WithPullSnapshotter(snapshotter),
-		containerd.WithPullUnpack,
-		containerd.WithPullLabels(labels),
-		containerd.WithMaxConcurrentDownloads(in.how.downloads),
-		containerd.WithDownloadLimiter(semaphore.NewWeighted(int64(in.how.downloads))),
-		containerd.WithConcurrentLayerFetchBuffer(in.how.layerFetchBuffer),
-		containerd.WithUnpackOpts(in.unpackOptions()),
-	}
-	if in.how.annotations {
-		options = append(options, containerd.WithImageHandlerWrapper(snapshotters.AppendInfoHandlerWrapper(in.request.ref)))
-	}
-	if in.how.discard {
-		// containerd's garbage collection may then take the layers.
-		options = append(options, containerd.WithChildLabelMap(images.ChildGCLabelsFilterLayers))
-	}
-	return options
-}
-
-func (in *delivery) unpackOptions() []containerd.UnpackOpt {
-	options := []containerd.UnpackOpt{containerd.WithUnpackDuplicationSuppressor(&in.target.unpacks)}
-	if in.how.decrypts {
-		options = append(options, containerd.WithUnpackApplyOpts(in.withDecryption))
-	}
-	return options
-}
-
 // resolver makes that of the pull; with v2Only one that stores nothing. It is asked for the reference that is asked
 // for: a registry without digests finds an image by its tag only.
-func (in *delivery) resolver(ctx context.Context, watch *progressWatch, v2Only bool) remotes.Resolver {
+func (in *delivery) resolver(ctx context.Context, watch *progressWatch, v2Only bool) remotes.ResolverWithOptions {
 	return &spelt{
 		Resolver: resolver.New(resolver.Options{
 			Hosts:       in.hosts,
 			Credentials: in.request.auth.credentials,
 			Fallback:    in.fallback(ctx),
 			Store:       in.target.client.ContentStore(),
+			IntoStore:   true,
 			OnProgress:  watch.conversion,
 			V2Only:      v2Only,
 			UpdateClient: func(c *http.Client) error {

@@ -3,162 +3,76 @@ package imageservice
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"io"
-	"sync"
-	"sync/atomic"
+	"maps"
 
 	contentapi "github.com/containerd/containerd/api/services/content/v1"
 	"github.com/containerd/containerd/v2/core/content"
-	"github.com/containerd/containerd/v2/core/content/proxy"
-	"google.golang.org/grpc/encoding"
-	"google.golang.org/grpc/encoding/proto"
-	"google.golang.org/grpc/mem"
-	"google.golang.org/protobuf/encoding/protowire"
+	"github.com/containerd/errdefs/pkg/errgrpc"
+	"github.com/opencontainers/go-digest"
 )
 
-// chunk is how many bytes of a layer go to containerd at a time. More are fewer
-// turns, and less memory is what the rest of the node has.
-const chunk = 2 << 20
-
-// ingester is containerd's content store, into which blobs go without being
-// copied on the way.
-type ingester struct{ content.Store }
-
-// newIngester returns the content store behind a connection, whose codec has to
-// be [ingestCodec].
-func newIngester(c *connection) *ingester { return &ingester{proxy.NewContentStore(c.ClientConn)} }
-
-// Writer implements content.Ingester.
-func (s *ingester) Writer(ctx context.Context, opts ...content.WriterOpt) (content.Writer, error) {
-	w, err := s.Store.Writer(ctx, opts...)
-	if err != nil {
-		return nil, err
-	}
-	var wanted content.WriterOpts
-	for _, opt := range opts {
-		if err := opt(&wanted); err != nil {
-			return nil, err
-		}
-	}
-	return &ingest{Writer: w, size: wanted.Desc.Size}, nil
-}
-
-// ingest writes from buffers of its own: gRPC may still read from one when a
-// call was given up, and the caller's is the caller's again then.
+// ingest is a blob on its way into containerd. The last piece goes along with the
+// commit, and while containerd takes in one piece the next is under way: a small
+// blob takes two turns, and a large one waits for none.
 type ingest struct {
-	content.Writer
-	// size is what is expected, zero if that is not known.
-	size int64
+	stream contentapi.Content_WriteClient
+	// wanted is what was said of the blob; its size is zero if that is not known.
+	wanted content.WriterOpts
+	// labels are for the blob; committed, if not nil, is told when it has them.
+	labels    map[string]string
+	committed func(digest.Digest)
+
+	// opened is what containerd had of the blob; the next message begins at sent;
+	// due are the ends of those that are not answered.
+	opened content.Status
+	sent   int64
+	due    []int64
+	// digest is what containerd has told last.
+	digest digest.Digest
+
+	pieces
+	// failed is what has ended the stream.
+	failed error
+	closed bool
 }
 
 var _ io.ReaderFrom = (*ingest)(nil)
 
-// chunks are buffers that nobody reads from any more.
-var chunks = sync.Pool{New: func() any { return new([chunk]byte) }}
-
-// ahead are the blobs whose next bytes are read while the last are written. The
-// others take turns: how many layers come at a time is for others to say, how
-// much memory that may take is not.
-var ahead = make(chan struct{}, 3)
-
-// buffers returns one that is no larger than needed, where there is more to come
-// and room for it a second one, and how to give them back. What may still be
-// read from must not be given back; again is to be true otherwise.
-func (w *ingest) buffers() (first, second []byte, done func(again bool)) {
-	if 0 < w.size && w.size <= chunk {
-		return make([]byte, w.size), nil, func(bool) {}
+// open asks for the blob, which is nobody else's until the writer is closed.
+func (w *ingest) open() error {
+	desc := w.wanted.Desc
+	err := w.stream.Send(&contentapi.WriteContentRequest{
+		Action: contentapi.WriteAction_STAT, Ref: w.wanted.Ref, Total: desc.Size, Expected: desc.Digest.String(),
+	})
+	if err != nil && !errors.Is(err, io.EOF) {
+		return errgrpc.ToNative(err)
 	}
-	b, _ := chunks.Get().(*[chunk]byte)
-	select {
-	case ahead <- struct{}{}:
-	default:
-		return b[:], nil, func(again bool) {
-			if again {
-				chunks.Put(b)
-			}
-		}
+	answer, err := w.stream.Recv()
+	if err != nil {
+		return errgrpc.ToNative(err)
 	}
-	c, _ := chunks.Get().(*[chunk]byte)
-	return b[:], c[:], func(again bool) {
-		if again {
-			chunks.Put(b)
-			chunks.Put(c)
-		}
-		<-ahead
+	w.sent = answer.GetOffset()
+	w.opened = content.Status{
+		Ref: w.wanted.Ref, Total: desc.Size, Expected: desc.Digest,
+		StartedAt: answer.GetStartedAt().AsTime(), UpdatedAt: answer.GetUpdatedAt().AsTime(),
 	}
+	return nil
 }
 
-// ReadFrom implements io.ReaderFrom: content.Copy leaves the copying to it.
-func (w *ingest) ReadFrom(r io.Reader) (written int64, err error) {
-	buf, spare, done := w.buffers()
-	in := &filler{from: r}
-	for got := in.fill(buf); ; {
-		var next chan filled
-		if got.err == nil && spare != nil {
-			next = in.ahead(spare)
-		}
-		if got.n > 0 {
-			n, err := w.Writer.Write(buf[:got.n])
-			written += int64(n)
-			if err != nil {
-				in.stop(next)
-				done(false)
-				return written, err
-			}
-		}
-		if got.err != nil {
-			done(true)
-			if got.err == io.EOF { //nolint:errorlint // a reader returns it bare
-				return written, nil
-			}
-			return written, got.err
-		}
-		if next == nil {
-			got = in.fill(buf)
-			continue
-		}
-		got = <-next
-		buf, spare = spare, buf
-	}
+// Status implements content.Writer.
+func (w *ingest) Status() (content.Status, error) {
+	status := w.opened
+	status.Offset = w.offset()
+	return status, w.failed
 }
 
-// filler reads into buffers.
-type filler struct {
-	from    io.Reader
-	stopped atomic.Bool
-}
+func (w *ingest) offset() int64 { return w.sent + int64(len(w.held)) }
 
-// filled is what came into one, and why no more did, nil if it is full.
-type filled struct {
-	n   int
-	err error
-}
-
-// fill reads until buf is full. Unlike io.ReadFull it leaves errors as they are:
-// one of the reader says that something was cut.
-func (f *filler) fill(buf []byte) (got filled) {
-	for got.n < len(buf) && got.err == nil && !f.stopped.Load() {
-		var n int
-		n, got.err = f.from.Read(buf[got.n:])
-		got.n += n
-	}
-	return got
-}
-
-// ahead fills meanwhile.
-func (f *filler) ahead(buf []byte) chan filled {
-	got := make(chan filled, 1)
-	go func() { got <- f.fill(buf) }()
-	return got
-}
-
-// stop waits for the read under way: the reader is the caller's again then.
-func (f *filler) stop(next <-chan filled) {
-	f.stopped.Store(true)
-	if next != nil {
-		<-next
-	}
-}
+// Digest implements content.Writer.
+func (w *ingest) Digest() digest.Digest { return w.digest }
 
 // Write implements io.Writer.
 func (w *ingest) Write(p []byte) (int, error) {
@@ -166,28 +80,199 @@ func (w *ingest) Write(p []byte) (int, error) {
 	return int(n), err
 }
 
-// ingestCodec encodes as gRPC does, but leaves the bytes of a blob where they are.
-type ingestCodec struct{ encoding.CodecV2 }
-
-func newIngestCodec() encoding.CodecV2 { return ingestCodec{encoding.GetCodecV2(proto.Name)} }
-
-// Marshal implements encoding.CodecV2.
-func (c ingestCodec) Marshal(v any) (mem.BufferSlice, error) {
-	req, ok := v.(*contentapi.WriteContentRequest)
-	if !ok || len(req.Data) == 0 {
-		return c.CodecV2.Marshal(v)
+// ReadFrom implements io.ReaderFrom: content.Copy leaves the copying to it. Errors
+// of the reader stay what they are: one may say that something was cut.
+func (w *ingest) ReadFrom(r io.Reader) (n int64, err error) {
+	for err == nil {
+		var got int
+		if w.full() && w.offset() == w.wanted.Desc.Size {
+			got, err = w.end(r)
+		} else {
+			got, err = w.take(r)
+		}
+		n += int64(got)
 	}
-	head, err := c.CodecV2.Marshal(&contentapi.WriteContentRequest{
-		Action: req.Action, Ref: req.Ref, Total: req.Total, Expected: req.Expected, Offset: req.Offset, Labels: req.Labels,
-	})
-	if err != nil {
-		return nil, err
+	if err == io.EOF { //nolint:errorlint // a reader returns it bare
+		return n, nil
 	}
-	// Fields stand in any order, and this one comes last.
-	field := protowire.AppendTag(nil, dataField, protowire.BytesType)
-	field = protowire.AppendVarint(field, uint64(len(req.Data)))
-	return append(head, mem.SliceBuffer(field), mem.SliceBuffer(req.Data)), nil
+	return n, err
 }
 
-// dataField is the number of WriteContentRequest's field "data".
-const dataField = 6
+// take reads into the buffer.
+func (w *ingest) take(r io.Reader) (int, error) {
+	if err := w.room(); err != nil {
+		return 0, err
+	}
+	n, err := r.Read(w.held[len(w.held):cap(w.held)])
+	w.held = w.held[:len(w.held)+n]
+	return n, err
+}
+
+// end looks for the end behind what is whole, with no more room than the last
+// piece has. A byte more than there is to be is containerd's to refuse.
+func (w *ingest) end(r io.Reader) (int, error) {
+	var more [1]byte
+	n, err := r.Read(more[:])
+	if n == 0 {
+		return 0, err
+	}
+	if full := w.room(); full != nil {
+		return 0, full
+	}
+	w.held = append(w.held, more[0])
+	return n, err
+}
+
+// room makes some in the buffer.
+func (w *ingest) room() error {
+	if w.failed != nil {
+		return w.failed
+	}
+	w.get(w.wanted.Desc.Size)
+	if !w.full() {
+		return nil
+	}
+	return w.flush()
+}
+
+// flush sends what is held, and waits until there is a buffer that containerd has
+// read.
+func (w *ingest) flush() error {
+	if len(w.held) == 0 {
+		return nil
+	}
+	err := w.say(&contentapi.WriteContentRequest{Action: contentapi.WriteAction_WRITE, Offset: w.sent, Data: w.held})
+	if err == nil {
+		err = w.hear(w.next())
+	}
+	if err != nil {
+		return w.fail("failed to send write", err)
+	}
+	return nil
+}
+
+// say sends a message, the answer to which is waited for later.
+func (w *ingest) say(m *contentapi.WriteContentRequest) error {
+	err := w.stream.Send(m)
+	if errors.Is(err, io.EOF) {
+		// What came says why.
+		for err = nil; err == nil; {
+			_, err = w.stream.Recv()
+		}
+	}
+	if err != nil {
+		return errgrpc.ToNative(err)
+	}
+	w.sent += int64(len(m.GetData()))
+	w.due = append(w.due, w.sent)
+	return nil
+}
+
+// hear waits until there are no more than that many messages without an answer.
+func (w *ingest) hear(most int) error {
+	for len(w.due) > most {
+		answer, err := w.stream.Recv()
+		if err != nil {
+			return errgrpc.ToNative(err)
+		}
+		if answer.GetOffset() != w.due[0] {
+			return fmt.Errorf("%w: containerd is at %d, not %d", io.ErrShortWrite, answer.GetOffset(), w.due[0])
+		}
+		w.due = w.due[1:]
+		w.digest = digest.Digest(answer.GetDigest())
+	}
+	return nil
+}
+
+// Truncate implements content.Writer. Whether containerd takes the size is seen
+// with the next message.
+func (w *ingest) Truncate(size int64) error {
+	if size == w.offset() {
+		return nil
+	}
+	w.held = w.held[:0]
+	w.sent = size
+	return nil
+}
+
+// Commit implements content.Writer.
+func (w *ingest) Commit(_ context.Context, size int64, expected digest.Digest, opts ...content.Opt) error {
+	err := w.failed
+	if err == nil {
+		err = w.commit(size, expected, opts)
+	}
+	if err == nil && w.committed != nil {
+		w.committed(w.digest)
+	}
+	return errors.Join(err, w.Close())
+}
+
+func (w *ingest) commit(size int64, expected digest.Digest, opts []content.Opt) error {
+	var info content.Info
+	for _, opt := range opts {
+		if err := opt(&info); err != nil {
+			return err
+		}
+	}
+	if w.labels != nil {
+		labels := maps.Clone(w.labels)
+		maps.Copy(labels, info.Labels)
+		info.Labels = labels
+	}
+	last := w.held
+	if w.wanted.Desc.Size == 0 || expected == "" {
+		// Who does not know the blob is told its digest, also where containerd has it
+		// and takes no commit.
+		if err := w.flush(); err != nil {
+			return err
+		}
+		if err := w.hear(0); err != nil {
+			return w.fail("failed to send write", err)
+		}
+		last = nil
+	}
+	err := w.say(&contentapi.WriteContentRequest{
+		Action: contentapi.WriteAction_COMMIT, Total: size, Offset: w.sent, Expected: expected.String(), Labels: info.Labels, Data: last,
+	})
+	w.held = w.held[:0]
+	if err == nil {
+		err = w.hear(0)
+	}
+	switch {
+	case err != nil:
+		return w.fail("commit failed", err)
+	case size != 0 && w.sent != size:
+		return fmt.Errorf("unexpected size: %v != %v", w.sent, size)
+	case expected != "" && w.digest != expected:
+		return fmt.Errorf("unexpected digest: %v != %v", w.digest, expected)
+	}
+	return nil
+}
+
+func (w *ingest) fail(what string, err error) error {
+	w.failed = fmt.Errorf("%s: %w", what, err)
+	return w.failed
+}
+
+// Close implements io.Closer. What was written and not committed stays, for
+// whoever goes on with it.
+func (w *ingest) Close() error {
+	if w.closed {
+		return nil
+	}
+	w.closed = true
+	if w.failed == nil && len(w.held) > 0 {
+		_ = w.flush()
+	}
+	if err := w.hear(0); err != nil && w.failed == nil {
+		_ = w.fail("failed to send write", err)
+	}
+	_ = w.stream.CloseSend() // it has nothing more to say
+	// containerd has let go of the blob when the stream has ended.
+	var ended error
+	for ended == nil {
+		_, ended = w.stream.Recv()
+	}
+	w.put(w.failed == nil)
+	return nil
+}

@@ -9,17 +9,19 @@ import (
 	"path/filepath"
 	"testing"
 	"testing/iotest"
-	"time"
 
 	contentapi "github.com/containerd/containerd/api/services/content/v1"
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/plugins/content/local"
 	"github.com/containerd/containerd/v2/plugins/services/content/contentserver"
+	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/encoding"
 	grpcproto "google.golang.org/grpc/encoding/proto"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -33,7 +35,7 @@ func noise(n int) []byte {
 // storeBehind serves a content store as containerd does, and returns both ends.
 func storeBehind(t *testing.T) (*ingester, content.Store) {
 	t.Helper()
-	store, err := local.NewStore(t.TempDir())
+	store, err := local.NewLabeledStore(t.TempDir(), labelled{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,6 +54,22 @@ func storeBehind(t *testing.T) (*ingester, content.Store) {
 	}
 	t.Cleanup(c.Close)
 	return newIngester(c), store
+}
+
+// labelled are the labels of blobs.
+type labelled map[digest.Digest]map[string]string
+
+var _ local.LabelStore = labelled(nil)
+
+func (l labelled) Get(d digest.Digest) (map[string]string, error) { return l[d], nil }
+
+func (l labelled) Set(d digest.Digest, labels map[string]string) error {
+	l[d] = labels
+	return nil
+}
+
+func (l labelled) Update(d digest.Digest, labels map[string]string) (map[string]string, error) {
+	return labels, l.Set(d, labels)
 }
 
 func TestIngest(t *testing.T) {
@@ -92,45 +110,233 @@ func TestIngestCut(t *testing.T) {
 	}
 }
 
+// What was begun with other bytes is not taken for the blob, and nor is what is
+// more than there is to be.
+func TestIngestIsVerified(t *testing.T) {
+	for name, c := range map[string]struct {
+		size        int
+		begun, more []byte
+	}{
+		"a small one that was begun with other bytes": {size: 100, begun: []byte("other bytes")},
+		"a large one that was begun with other bytes": {size: 2 * chunk, begun: bytes.Repeat([]byte("x"), chunk+1)},
+		"a small one with more":                       {size: 100, more: []byte("x")},
+		"a large one with more":                       {size: 2 * chunk, more: bytes.Repeat([]byte("x"), chunk)},
+	} {
+		to, store := storeBehind(t)
+		data := noise(c.size)
+		desc := ocispec.Descriptor{Digest: digest.FromBytes(data), Size: int64(len(data))}
+		if c.begun != nil {
+			w, err := to.Writer(t.Context(), content.WithRef("blob"), content.WithDescriptor(desc))
+			must(t, err)
+			_, err = w.Write(c.begun)
+			must(t, errors.Join(err, w.Close()))
+		}
+		err := content.WriteBlob(t.Context(), to, "blob", bytes.NewReader(append(data, c.more...)), desc)
+		if err == nil {
+			t.Errorf("%s: no error", name)
+		}
+		if _, err := store.Info(t.Context(), desc.Digest); !errdefs.IsNotFound(err) {
+			t.Errorf("%s: it is there: %v", name, err)
+		}
+	}
+}
+
+// A writer that is closed has left what it was given, and the blob to others.
+func TestIngestIsGoneOnWith(t *testing.T) {
+	to, store := storeBehind(t)
+	data := noise(100)
+	for i := range data {
+		w, err := to.Writer(t.Context(), content.WithRef("blob"))
+		if err != nil {
+			t.Fatalf("%d: %v", i, err)
+		}
+		status, err := w.Status()
+		if err != nil || status.Offset != int64(i) {
+			t.Fatalf("%d bytes are there, want %d: %v", status.Offset, i, err)
+		}
+		_, err = w.Write(data[i : i+1])
+		must(t, errors.Join(err, w.Close()))
+	}
+	w, err := to.Writer(t.Context(), content.WithRef("blob"))
+	must(t, err)
+	must(t, w.Commit(t.Context(), 100, ""))
+	if _, err := store.Info(t.Context(), digest.FromBytes(data)); err != nil || w.Digest() != digest.FromBytes(data) {
+		t.Errorf("%s: %v", w.Digest(), err)
+	}
+}
+
+// Whoever writes what he does not know is told what it was, though it was there,
+// and may begin again.
+func TestIngestOfUnknownBlobs(t *testing.T) {
+	to, _ := storeBehind(t)
+	data := noise(100)
+	for _, want := range []error{nil, errdefs.ErrAlreadyExists} {
+		w, err := to.Writer(t.Context(), content.WithRef("blob"))
+		must(t, err)
+		_, err = w.Write(noise(chunk + 1))
+		must(t, errors.Join(err, w.Truncate(0)))
+		_, err = w.Write(data)
+		must(t, err)
+		if err := w.Commit(t.Context(), 100, ""); !errors.Is(err, want) {
+			t.Errorf("%v, want %v", err, want)
+		}
+		if w.Digest() != digest.FromBytes(data) {
+			t.Errorf("it is called %s", w.Digest())
+		}
+	}
+}
+
+// What is fetched is labelled at once, and nothing else is.
+func TestIngestLabels(t *testing.T) {
+	base, store := storeBehind(t)
+	to := base.labelling(map[string]string{"from": "here"})
+	for name, desc := range map[string]ocispec.Descriptor{"fetched": {Size: 7}, "made": {}} {
+		data := []byte(name[:1] + "234567")
+		dgst := digest.FromBytes(data)
+		if desc.Size > 0 {
+			desc.Digest = dgst
+		}
+		w, err := to.Writer(t.Context(), content.WithRef(name), content.WithDescriptor(desc))
+		must(t, err)
+		_, err = w.Write(data)
+		must(t, err)
+		must(t, w.Commit(t.Context(), 7, dgst, content.WithLabels(map[string]string{"its": "own"})))
+		info, err := store.Info(t.Context(), dgst)
+		must(t, err)
+		if fetched := desc.Size > 0; to.has(dgst) != fetched || (info.Labels["from"] == "here") != fetched || info.Labels["its"] != "own" {
+			t.Errorf("%s: %t, %v", name, to.has(dgst), info.Labels)
+		}
+	}
+	if base.has(digest.FromString("")) {
+		t.Error("a store without labels has given some")
+	}
+}
+
+// told answers what is said to it, as containerd does.
+type told struct {
+	contentapi.Content_WriteClient
+
+	said    []*contentapi.WriteContentRequest
+	answers []*contentapi.WriteContentResponse
+	offset  int64
+	// before, if not nil, is called before the answer to a message.
+	before func(*contentapi.WriteContentRequest) error
+}
+
+func (s *told) Send(m *contentapi.WriteContentRequest) error {
+	s.said = append(s.said, m)
+	s.offset += int64(len(m.Data))
+	s.answers = append(s.answers, &contentapi.WriteContentResponse{Action: m.GetAction(), Offset: s.offset, Digest: m.GetExpected()})
+	return nil
+}
+
+func (s *told) Recv() (*contentapi.WriteContentResponse, error) {
+	if len(s.answers) == 0 {
+		return nil, io.EOF
+	}
+	if s.before != nil {
+		if err := s.before(s.said[len(s.said)-len(s.answers)]); err != nil {
+			return nil, err
+		}
+	}
+	a := s.answers[0]
+	s.answers = s.answers[1:]
+	return a, nil
+}
+
+func (s *told) CloseSend() error { return nil }
+
+// ingestOf is a writer for a blob of that size.
+func ingestOf(t *testing.T, s *told, size int) *ingest {
+	t.Helper()
+	w := &ingest{stream: s}
+	w.wanted.Ref, w.wanted.Desc.Size = "blob", int64(size)
+	must(t, w.open())
+	return w
+}
+
+// The last piece of a blob goes along with the commit, and is the only one of a
+// small blob.
+func TestIngestTurns(t *testing.T) {
+	for size, want := range map[int]int{1: 2, chunk: 2, chunk + 1: 3, 3 * chunk: 4} {
+		s := &told{}
+		data := noise(size)
+		must(t, content.Copy(t.Context(), ingestOf(t, s, size), bytes.NewReader(data), int64(size), digest.FromBytes(data)))
+		if last := s.said[len(s.said)-1]; len(s.said) != want || last.GetAction() != contentapi.WriteAction_COMMIT || len(last.GetData()) == 0 {
+			t.Errorf("%d bytes took %d messages, want %d, the last one with %d bytes", size, len(s.said), want, len(last.GetData()))
+		}
+	}
+}
+
 // A buffer of the caller's is his again after a write, one of a write that
 // failed is nobody's.
 func TestIngestBuffers(t *testing.T) {
-	refused := errors.New("refused")
-	kept := &keeper{err: refused}
-	w := &ingest{Writer: kept}
+	refused := status.Error(codes.DataLoss, "refused")
+	s := &told{}
+	w := ingestOf(t, s, 0)
 	mine := noise(chunk)
-	if n, err := w.Write(mine); n != 0 || !errors.Is(err, refused) {
-		t.Fatalf("got %d, %v", n, err)
-	}
+	_, err := w.Write(mine)
+	must(t, err)
 	clear(mine)
-	if !bytes.Equal(kept.seen, noise(chunk)) {
+	s.before = func(*contentapi.WriteContentRequest) error { return refused }
+	if err := w.Commit(t.Context(), chunk, ""); !errdefs.IsDataLoss(err) {
+		t.Errorf("got %v", err)
+	}
+	sent := s.said[len(s.said)-1].GetData()
+	if !bytes.Equal(sent, noise(chunk)) {
 		t.Error("the connection reads from the caller's buffer")
+	}
+	if _, err := w.Write(mine); !errdefs.IsDataLoss(err) {
+		t.Errorf("and afterwards %v", err)
 	}
 	// The pool may forget, but must not give out that one.
 	for range 100 {
 		b, _ := chunks.Get().(*[chunk]byte)
-		if &b[0] == &kept.seen[0] {
+		if &b[0] == &sent[0] {
 			t.Fatal("a buffer that may still be read from is used again")
 		}
 	}
 }
 
-// The next bytes are read while the last are written, where there is room, and
-// nobody reads any more once a write has failed.
+// The next bytes are read and sent while the last are not answered, where there is
+// room, and no more than these: a buffer is not written to before.
 func TestIngestReadsAhead(t *testing.T) {
-	refused := errors.New("refused")
-	for _, want := range []error{nil, refused} {
-		from := &tallied{Reader: bytes.NewReader(noise(3 * chunk)), second: make(chan struct{})}
-		to := &waiting{until: from.second, err: want, t: t}
-		n, err := (&ingest{Writer: to}).ReadFrom(from)
-		from.read++ // is ours again: the race detector looks
-		if !errors.Is(err, want) || want == nil && n != 3*chunk {
-			t.Errorf("%d bytes, %v, want %v", n, err, want)
+	from := &tallied{Reader: bytes.NewReader(noise(5 * chunk))}
+	answered := 0
+	s := &told{}
+	s.before = func(m *contentapi.WriteContentRequest) error {
+		if m.GetAction() != contentapi.WriteAction_WRITE {
+			return nil
 		}
+		answered++
+		if want := min((answered+1)*chunk, 5*chunk); from.read != want {
+			t.Errorf("%d bytes were read before answer %d, want %d", from.read, answered, want)
+		}
+		if !bytes.Equal(m.GetData(), noise(5 * chunk)[(answered-1)*chunk:answered*chunk]) {
+			t.Errorf("piece %d was written over before it was answered", answered)
+		}
+		return nil
 	}
-	if len(ahead) != 0 {
-		t.Errorf("%d places are taken", len(ahead))
+	w := ingestOf(t, s, 5*chunk)
+	if n, err := w.ReadFrom(from); err != nil || n != 5*chunk {
+		t.Errorf("%d bytes, %v", n, err)
 	}
+	must(t, w.Close())
+	if answered != 5 || len(ahead) != 0 {
+		t.Errorf("%d pieces were answered, %d places are taken", answered, len(ahead))
+	}
+}
+
+// tallied counts what is read.
+type tallied struct {
+	io.Reader
+	read int
+}
+
+func (c *tallied) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	c.read += n
+	return n, err
 }
 
 // Where there is no room, one buffer has to do.
@@ -139,76 +345,22 @@ func TestIngestIsBounded(t *testing.T) {
 		ahead <- struct{}{}
 		t.Cleanup(func() { <-ahead })
 	}
-	first, second, done := (&ingest{}).buffers()
-	defer done(true)
-	if len(first) != chunk || second != nil {
-		t.Errorf("buffers of %d and %d bytes", len(first), len(second))
+	var small pieces
+	small.get(7)
+	if cap(small.held) != 7 || small.spare != nil {
+		t.Errorf("buffers of %d and %d bytes for 7", cap(small.held), cap(small.spare))
 	}
-	small, second, _ := (&ingest{size: 7}).buffers()
-	if len(small) != 7 || second != nil {
-		t.Errorf("buffers of %d and %d bytes for 7", len(small), len(second))
-	}
-	var out collected
-	if n, err := (&ingest{Writer: &out}).ReadFrom(bytes.NewReader(noise(2*chunk + 1))); err != nil || n != 2*chunk+1 || !bytes.Equal(out.got, noise(2*chunk+1)) {
+	w := ingestOf(t, &told{}, 0)
+	if n, err := w.ReadFrom(bytes.NewReader(noise(2*chunk + 1))); err != nil || n != 2*chunk+1 {
 		t.Errorf("%d bytes, %v", n, err)
 	}
-}
-
-// tallied tells when more than a chunk has been read.
-type tallied struct {
-	io.Reader
-	read   int
-	second chan struct{}
-}
-
-func (c *tallied) Read(p []byte) (int, error) {
-	n, err := c.Reader.Read(p)
-	if c.read <= chunk && c.read+n > chunk {
-		close(c.second)
+	if cap(w.held) != chunk || w.spare != nil {
+		t.Errorf("buffers of %d and %d bytes", cap(w.held), cap(w.spare))
 	}
-	c.read += n
-	return n, err
-}
-
-// waiting is written once more has been read.
-type waiting struct {
-	content.Writer
-	until chan struct{}
-	err   error
-	t     *testing.T
-}
-
-func (w *waiting) Write(p []byte) (int, error) {
-	select {
-	case <-w.until:
-	case <-time.After(time.Minute):
-		w.t.Error("nothing is read meanwhile")
+	must(t, w.Close())
+	if len(ahead) != cap(ahead) {
+		t.Error("a place was given back that was not taken")
 	}
-	if w.err != nil {
-		return 0, w.err
-	}
-	return len(p), nil
-}
-
-type collected struct {
-	content.Writer
-	got []byte
-}
-
-func (c *collected) Write(p []byte) (int, error) {
-	c.got = append(c.got, p...)
-	return len(p), nil
-}
-
-type keeper struct {
-	content.Writer
-	seen []byte
-	err  error
-}
-
-func (k *keeper) Write(p []byte) (int, error) {
-	k.seen = p
-	return 0, k.err
 }
 
 // The codec says what gRPC's own says.

@@ -71,12 +71,11 @@ func newRequest(image string) (*request, error) {
 	return &request{asked: asked.String(), ref: spelt.String(), named: spelt, registry: reference.Domain(spelt)}, nil
 }
 
-// names are what CRI calls an image beside its ID: by tag, where it was asked
-// for by one, and by digest.
-func (r *request) names(digest string) []string {
-	var names []string
-	if _, ok := r.named.(reference.NamedTagged); ok {
-		names = append(names, r.named.String())
+// names are what CRI calls an image: as it was asked for, by its ID and by digest.
+func (r *request) names(image Image) []string {
+	names := []string{r.ref, image.ID}
+	if byDigest := r.named.Name() + "@" + image.Digest; byDigest != r.ref {
+		names = append(names, byDigest)
 	}
-	return append(names, r.named.Name()+"@"+digest)
+	return names
 }

@@ -17,6 +17,7 @@ const namespace = "k8s.io"
 type target struct {
 	*connection
 	client   *containerd.Client
+	content  *ingester
 	settings Settings
 	hooks    Hooks
 	leases   leaseholder
@@ -36,9 +37,9 @@ func newTarget(o Options) (*target, error) {
 	if err != nil {
 		return nil, err
 	}
-	d.connection = c
+	d.connection, d.content = c, newIngester(c)
 	d.client, err = containerd.NewWithConn(c.ClientConn, containerd.WithDefaultNamespace(namespace),
-		containerd.WithServices(containerd.WithContentStore(newIngester(c))))
+		containerd.WithServices(containerd.WithContentStore(d.content)))
 	if err != nil {
 		c.Close()
 		return nil, err

@@ -36,7 +36,7 @@ func (in *delivery) there(ctx context.Context) (Image, bool) {
 
 // named reports whether an image has all its names.
 func (in *delivery) named(ctx context.Context, image Image, want images.Image) bool {
-	for _, name := range append([]string{image.ID}, in.request.names(image.Digest)...) {
+	for _, name := range in.request.names(image) {
 		record, err := in.target.client.ImageService().Get(ctx, name)
 		if err != nil || len(changes(record, want)) > 0 {
 			return false

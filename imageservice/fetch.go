@@ -1,0 +1,155 @@
+package imageservice
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"sync/atomic"
+
+	containerd "github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/diff"
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/remotes"
+	"github.com/containerd/containerd/v2/core/remotes/docker"
+	"github.com/containerd/containerd/v2/core/transfer"
+	"github.com/containerd/containerd/v2/core/unpack"
+	"github.com/containerd/containerd/v2/pkg/labels"
+	"github.com/containerd/containerd/v2/pkg/snapshotters"
+	"github.com/containerd/platforms"
+	"github.com/distribution/reference"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/semaphore"
+
+	"github.com/certsd/containerd-certsd/internal/blobs"
+)
+
+// pull fetches an image and unpacks it, as containerd's transfer service does it
+// for CRI. That of containerd's client would take one turn more for each label of
+// a layer, and fetch layers in another order than they are unpacked in.
+func (in *delivery) pull(ctx context.Context, resolver remotes.ResolverWithOptions, snapshotter string) (ocispec.Descriptor, error) {
+	resolver.SetOptions(
+		transfer.WithConcurrentLayerFetchBuffer(in.how.layerFetchBuffer),
+		transfer.WithMaxConcurrentDownloads(in.how.downloads),
+		transfer.WithDownloadLimiter(in.limiter()),
+	)
+	name, desc, err := resolver.Resolve(ctx, in.request.ref)
+	if err != nil {
+		return desc, fmt.Errorf("failed to resolve reference %q: %w", in.request.ref, err)
+	}
+	fetcher, err := resolver.Fetcher(ctx, name)
+	if err != nil {
+		return desc, fmt.Errorf("failed to get fetcher for %q: %w", name, err)
+	}
+	var old atomic.Bool
+	handler, err := in.handler(fetcher, &old)
+	if err != nil {
+		return desc, err
+	}
+	unpacker, err := in.unpacker(ctx, snapshotter)
+	if err != nil {
+		return desc, err
+	}
+	err = images.Dispatch(ctx, unpacker.Unpack(handler), nil, desc)
+	unpacked, unpackErr := unpacker.Wait() // also to clean up
+	if err != nil {
+		return desc, err
+	}
+	if unpackErr != nil {
+		return desc, fmt.Errorf("unpack: %w", unpackErr)
+	}
+	if old.Load() {
+		if desc, err = docker.ConvertManifest(ctx, in.target.client.ContentStore(), desc); err != nil {
+			return desc, err
+		}
+	}
+	if unpacked.Unpacks == 0 {
+		image := containerd.NewImage(in.target.client, images.Image{Name: name, Target: desc})
+		if err := image.Unpack(ctx, snapshotter, containerd.WithUnpackDuplicationSuppressor(&in.target.unpacks), containerd.WithUnpackApplyOpts(in.applyOptions()...)); err != nil {
+			return desc, fmt.Errorf("failed to unpack image on snapshotter %s: %w", snapshotter, err)
+		}
+	}
+	return desc, nil
+}
+
+func (in *delivery) limiter() *semaphore.Weighted {
+	return semaphore.NewWeighted(int64(in.how.downloads))
+}
+
+// handler fetches what a descriptor leads to, and lists what that names. old is
+// set where a configuration has the media type of old clients.
+func (in *delivery) handler(fetcher remotes.Fetcher, old *atomic.Bool) (images.Handler, error) {
+	store, err := in.labelling()
+	if err != nil {
+		return nil, err
+	}
+	source, err := docker.AppendDistributionSourceLabel(store, in.request.ref)
+	if err != nil {
+		return nil, err
+	}
+	keep := images.ChildGCLabels
+	if in.how.discard {
+		// containerd's garbage collection may then take the layers.
+		keep = images.ChildGCLabelsFilterLayers
+	}
+	children := images.SetChildrenMappedLabels(store, images.ChildrenHandler(store), keep)
+	children = images.LimitManifests(images.FilterPlatforms(children, platforms.Default()), platforms.Default(), 1)
+	var handler images.Handler = images.Handlers(
+		remotes.FetchHandler(store, fetcher),
+		images.HandlerFunc(func(_ context.Context, desc ocispec.Descriptor) ([]ocispec.Descriptor, error) {
+			if desc.MediaType == docker.LegacyConfigMediaType {
+				old.Store(true)
+			}
+			return nil, nil
+		}),
+		blobs.Handler(children, store),
+		images.HandlerFunc(func(ctx context.Context, desc ocispec.Descriptor) ([]ocispec.Descriptor, error) {
+			if store.has(desc.Digest) {
+				return nil, nil
+			}
+			return source(ctx, desc)
+		}),
+	)
+	if in.how.annotations {
+		handler = snapshotters.AppendInfoHandlerWrapper(in.request.ref)(handler)
+	}
+	return handler, nil
+}
+
+// labelling is containerd's content store, in which what is fetched has at once the
+// label that says where it came from.
+func (in *delivery) labelling() (*ingester, error) {
+	// As docker.AppendDistributionSourceLabel has it, which is for what is there.
+	u, err := url.Parse("dummy://" + in.request.registry)
+	if err != nil {
+		return nil, err
+	}
+	key, value := labels.LabelDistributionSource+"."+u.Hostname(), reference.Path(in.request.named)
+	if labels.Validate(key, value) != nil {
+		return in.target.content, nil // too long for a label
+	}
+	return in.target.content.labelling(map[string]string{key: value}), nil
+}
+
+// unpacker unpacks with a snapshotter. Layers are fetched in the order in which
+// they are unpacked.
+func (in *delivery) unpacker(ctx context.Context, snapshotter string) (*unpack.Unpacker, error) {
+	client := in.target.client
+	return unpack.NewUnpacker(ctx, in.target.content,
+		unpack.WithUnpackPlatform(unpack.Platform{
+			Platform:       platforms.All,
+			SnapshotterKey: snapshotter,
+			Snapshotter:    client.SnapshotService(snapshotter),
+			Applier:        client.DiffService(),
+			ApplyOpts:      in.applyOptions(),
+		}),
+		unpack.WithDuplicationSuppressor(&in.target.unpacks),
+		unpack.WithLimiter(in.limiter()),
+	)
+}
+
+func (in *delivery) applyOptions() []diff.ApplyOpt {
+	if !in.how.decrypts {
+		return nil
+	}
+	return []diff.ApplyOpt{in.withDecryption}
+}

@@ -1,0 +1,94 @@
+package imageservice
+
+import (
+	"context"
+	"sync"
+
+	contentapi "github.com/containerd/containerd/api/services/content/v1"
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/core/content/proxy"
+	"github.com/containerd/errdefs/pkg/errgrpc"
+	"github.com/opencontainers/go-digest"
+	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/encoding/proto"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// ingester is containerd's content store, into which blobs go in as few turns as
+// its API allows, and without being copied on the way.
+type ingester struct {
+	content.Store
+	client contentapi.ContentClient
+	// labels are for each blob whose size is known beforehand, as that of what is
+	// fetched is, and labelled keeps which ones have got them. nil: none do.
+	labels   map[string]string
+	labelled *sync.Map
+}
+
+// newIngester returns the content store behind a connection, whose codec has to
+// be [ingestCodec].
+func newIngester(c *connection) *ingester {
+	return &ingester{Store: proxy.NewContentStore(c.ClientConn), client: contentapi.NewContentClient(c.ClientConn)}
+}
+
+// labelling is the same store, in which blobs that are fetched get labels at once.
+func (s *ingester) labelling(labels map[string]string) *ingester {
+	return &ingester{Store: s.Store, client: s.client, labels: labels, labelled: &sync.Map{}}
+}
+
+// has reports whether a blob came with its labels.
+func (s *ingester) has(dgst digest.Digest) bool {
+	if s.labelled == nil {
+		return false
+	}
+	_, ok := s.labelled.Load(dgst)
+	return ok
+}
+
+// Writer implements content.Ingester.
+func (s *ingester) Writer(ctx context.Context, opts ...content.WriterOpt) (content.Writer, error) {
+	w := &ingest{}
+	for _, opt := range opts {
+		if err := opt(&w.wanted); err != nil {
+			return nil, err
+		}
+	}
+	if w.wanted.Desc.Size > 0 && s.labels != nil {
+		w.labels, w.committed = s.labels, func(dgst digest.Digest) { s.labelled.Store(dgst, nil) }
+	}
+	var err error
+	if w.stream, err = s.client.Write(ctx); err != nil {
+		return nil, errgrpc.ToNative(err)
+	}
+	if err := w.open(); err != nil {
+		return nil, err
+	}
+	return w, nil
+}
+
+// ingestCodec encodes as gRPC does, but leaves the bytes of a blob where they are.
+type ingestCodec struct{ encoding.CodecV2 }
+
+func newIngestCodec() encoding.CodecV2 { return ingestCodec{encoding.GetCodecV2(proto.Name)} }
+
+// Marshal implements encoding.CodecV2.
+func (c ingestCodec) Marshal(v any) (mem.BufferSlice, error) {
+	req, ok := v.(*contentapi.WriteContentRequest)
+	if !ok || len(req.Data) == 0 {
+		return c.CodecV2.Marshal(v)
+	}
+	head, err := c.CodecV2.Marshal(&contentapi.WriteContentRequest{
+		Action: req.Action, Ref: req.Ref, Total: req.Total, Expected: req.Expected, Offset: req.Offset, Labels: req.Labels,
+	})
+	if err != nil {
+		return nil, err
+	}
+	// Fields stand in any order, and this one comes last.
+	field := protowire.AppendTag(nil, dataField, protowire.BytesType)
+	field = protowire.AppendVarint(field, uint64(len(req.Data)))
+	return append(head, mem.SliceBuffer(field), mem.SliceBuffer(req.Data)), nil
+}
+
+// dataField is the number of WriteContentRequest's field "data".
+const dataField = 6
