@@ -240,7 +240,8 @@ chart: $(HELM) ## test the chart, and that the plain manifests are what it makes
 		HELM=$(HELM) $(GO) -C packaging/helm test -count=1 -modfile=kubernetes-$$version.mod -run '^TestObjects$$' .; done
 
 # Two clones are built; what nobody but CI needs is one line of containerd.
-check-packages: $(NFPM) $(CYCLONEDX) $(TOOLS)/crictl-$(CRICTL_VERSION) ## build packages of what is committed twice, compare them, install, upgrade and remove them
+check-packages: $(NFPM) $(CYCLONEDX) $(addprefix $(TOOLS)/,crictl-$(CRICTL_VERSION) kubelet-$(KUBELET_VERSION) \
+	containerd23-$(CONTAINERD23_VERSION) ctr23-$(CONTAINERD23_VERSION) shim23-$(CONTAINERD23_VERSION)) ## build packages of what is committed twice, compare them, install, upgrade and remove them
 	MAKE="$(MAKE)" packaging/twice.sh .cache/packages LINES=$(NEWEST) NFPM=$(NFPM) CYCLONEDX=$(CYCLONEDX)
 	CERTSD_PACKAGES=$(CURDIR)/.cache/packages $(GO) test -count=1 -timeout 20m ./packaging
 

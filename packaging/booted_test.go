@@ -3,10 +3,12 @@
 package packaging
 
 import (
+	"cmp"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -20,7 +22,7 @@ mount -t overlay machine -o "lowerdir=$LOWER,upperdir=$DIR/upper,workdir=$DIR/wo
 exec systemd-nspawn --boot --quiet --register=no --keep-unit --private-network --console=pipe --kill-signal=SIGRTMIN+3 \
 	--capability=all --system-call-filter='@mount @clock @module @raw-io bpf keyctl add_key request_key perf_event_open' \
 	--bind="$PACKAGES:/packages" --bind-ro="$TEST:/test" --bind-ro="$CRICTL:/usr/local/bin/crictl" \
-	--tmpfs=/var/lib/containerd --directory="$DIR/root" </dev/null`
+	$BINDS --tmpfs=/var/lib/containerd --directory="$DIR/root" </dev/null`
 
 // unit runs the script when all that the machine starts by itself has started, and
 // ends the machine.
@@ -63,6 +65,11 @@ func (m *machine) boot(t *testing.T, script string) string {
 		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "SYSTEMD_LOG_LEVEL=warning",
 		"LOWER=" + m.lower, "DIR=" + m.dir, "PACKAGES=" + built(t), "CRICTL=" + crictl, "TEST=" + filepath.Join(here(t), "testdata"),
 	}
+	binds := "BINDS="
+	for at, path := range m.binds {
+		binds += " --bind-ro=" + path + ":" + at
+	}
+	cmd.Env = append(cmd.Env, binds)
 	said, err := cmd.CombinedOutput()
 	out, _ := os.ReadFile(at("out"))
 	if err != nil {
@@ -86,20 +93,27 @@ func packagingTool(t *testing.T, pattern string) string {
 }
 
 // documented are the commands of a section of a document, "install.md: To install",
-// for the packages and the registry that are here.
+// or the third of several, "install.md: To install #3", for the packages and the
+// registry that are here.
 func documented(t *testing.T, where string) string {
 	t.Helper()
 	file, heading, _ := strings.Cut(where, ": ")
+	heading, which, _ := strings.Cut(heading, " #")
+	number, err := strconv.Atoi(cmp.Or(which, "1"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	text, err := os.ReadFile("../docs/" + file)
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, rest, found := strings.Cut(string(text), "\n## "+heading)
 	rest, _, _ = strings.Cut(rest, "\n## ")
-	block := regexp.MustCompile(`(?m)(?:^ {4}.*\n)+`).FindString(rest)
-	if !found || block == "" {
-		t.Fatalf("%s has no commands under %q", file, heading)
+	blocks := regexp.MustCompile(`(?m)(?:^ {4}.*\n)+`).FindAllString(rest, -1)
+	if !found || len(blocks) < number {
+		t.Fatalf("%s has %d times commands under %q, not %d", file, len(blocks), heading, number)
 	}
+	block := blocks[number-1]
 	if n := strings.Count(block, "\n"); n > 10 {
 		t.Errorf("%q has %d commands: ten are enough", heading, n)
 	}
@@ -108,19 +122,25 @@ func documented(t *testing.T, where string) string {
 		"registry.example/app:1", `"$REF"`, "registry.example", `"$via"`, "2.3", "2.4", "    ", "").Replace(block)
 }
 
+// script is one of testdata, with the commands of documents where it has "@DOC
+// WHERE@".
+func script(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile("testdata/" + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return regexp.MustCompile(`@DOC (.*)@`).ReplaceAllStringFunc(string(text), func(mark string) string {
+		return documented(t, strings.Trim(strings.TrimPrefix(mark, "@DOC "), "@"))
+	})
+}
+
 // TestBooted is a node from installation to purge: what docs/install.md and docs/to-the-plugin.md say, with
 // systemd, containers that run and pulls under way.
 func TestBooted(t *testing.T) {
 	t.Parallel()
 	m := newDebian(t)
-	script, err := os.ReadFile("testdata/booted.sh")
-	if err != nil {
-		t.Fatal(err)
-	}
-	text := regexp.MustCompile(`@DOC (.*)@`).ReplaceAllStringFunc(string(script), func(mark string) string {
-		return documented(t, strings.Trim(strings.TrimPrefix(mark, "@DOC "), "@"))
-	})
-	out := m.boot(t, text)
+	out := m.boot(t, script(t, "booted.sh"))
 	t.Log(out)
 	expect(t, "booted", out,
 		"it was Debian's: /usr/bin/containerd", "certsd-gateway.service: disabled, inactive", "certsd-cri.socket: disabled, inactive",

@@ -42,6 +42,8 @@ func (e *bootstrapError) Error() string {
 // is.
 type machine struct {
 	dir, lower string
+	// binds are files of this machine for one that is booted, by their paths there.
+	binds map[string]string
 }
 
 // newMachine lays an empty directory over a root: what a script changes is there
