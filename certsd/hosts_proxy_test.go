@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
 	"os"
 	"path/filepath"
 	"slices"
@@ -25,9 +26,11 @@ type connectProxy struct {
 	names map[string]string
 
 	mu sync.Mutex
-	// asked are the methods and the hosts of the requests, headers theirs.
+	// asked are the methods and the hosts of the requests, headers theirs, and
+	// clients who came for them by their certificates.
 	asked   []string
 	headers []http.Header
+	clients []string
 }
 
 func newConnectProxy(t *testing.T, user string) *connectProxy {
@@ -54,13 +57,26 @@ func (p *connectProxy) take() []string {
 	return asked
 }
 
+// presentedBy is the common name of the client certificate, empty for none.
+func presentedBy(req *http.Request) string {
+	if req.TLS == nil || len(req.TLS.PeerCertificates) == 0 {
+		return ""
+	}
+	return req.TLS.PeerCertificates[0].Subject.CommonName
+}
+
 func (p *connectProxy) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	p.mu.Lock()
 	p.asked = append(p.asked, req.Method+" "+req.Host)
 	p.headers = append(p.headers, req.Header.Clone())
+	p.clients = append(p.clients, presentedBy(req))
 	p.mu.Unlock()
 	if p.auth != "" && req.Header.Get("Proxy-Authorization") != p.auth {
 		w.WriteHeader(http.StatusProxyAuthRequired)
+		return
+	}
+	if req.Method != http.MethodConnect {
+		(&httputil.ReverseProxy{Rewrite: func(*httputil.ProxyRequest) {}}).ServeHTTP(w, req)
 		return
 	}
 	address := req.Host
@@ -208,6 +224,49 @@ func TestProxyThatRefuses(t *testing.T) {
 	dir.hostsFile(t, s.host, "proxy = \"none\"\n")
 	if text, err := ask(); err != nil || len(p.take()) > 0 {
 		t.Errorf("none: %s", text)
+	}
+}
+
+// TestProxyThatRefusesPlainHTTP is told as the proxy's, too: with no TLS on the way it
+// answers in the registry's place.
+func TestProxyThatRefusesPlainHTTP(t *testing.T) {
+	t.Parallel()
+	p := newConnectProxy(t, "jo:right")
+	wants := false
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Proxy-Authorization") != "" {
+			t.Error("the registry was sent what is for the proxy")
+		}
+		if wants {
+			w.WriteHeader(http.StatusProxyAuthRequired)
+		}
+	}))
+	defer s.Close()
+	host := strings.TrimPrefix(s.URL, "http://")
+	dir := newCertsDir(t)
+	ask := func(proxy string) (int, error, string) {
+		t.Helper()
+		dir.hostsFile(t, host, "server = %q\nproxy = %q\n", s.URL, proxy)
+		ctx, trail := WithTrail(t.Context())
+		status, err := send(t, view(t, dir.transport(t), host, nil), newRequest(ctx, t, http.MethodHead, s.URL+"/v2/app/manifests/1", ""))
+		return status, err, fmt.Sprint(trail, err)
+	}
+	_, err, text := ask(p.url("jo:hushhush"))
+	var refused *ProxyError
+	if !errors.As(err, &refused) || refused.From == nil || !strings.Contains(text, "proxy: ") || strings.Contains(text, "hushhush") ||
+		err.Error() != `Head "`+s.URL+`/v2/app/manifests/1": proxy `+p.URL+" answers 407 Proxy Authentication Required to HEAD "+host {
+		t.Errorf("%v\n%s", err, text)
+	}
+	if asked := p.take(); !slices.Equal(asked, []string{"HEAD " + host}) {
+		t.Errorf("asked for %q", asked)
+	}
+	if status, err, text := ask(p.url("jo:right")); err != nil || status != http.StatusOK {
+		t.Errorf("%d %s", status, text)
+	}
+	// Without a proxy it is what the registry says.
+	wants = true
+	if status, err, text := ask("none"); err != nil || status != http.StatusProxyAuthRequired {
+		t.Errorf("%d %s", status, text)
 	}
 }
 

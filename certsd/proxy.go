@@ -1,6 +1,7 @@
 package certsd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +19,8 @@ type ProxyError struct {
 	// Proxy is its URL without user and password, Host the host:port that it was
 	// to connect to.
 	Proxy, Host string
+	// Method is the request that it refused, in plain HTTP; empty is CONNECT.
+	Method string
 	// Status is what it answered.
 	Status int
 	// From is the hosts.toml that names the proxy, nil for the environment.
@@ -26,7 +29,7 @@ type ProxyError struct {
 
 // Error names the proxy and what to do.
 func (e *ProxyError) Error() string {
-	return fmt.Sprintf("proxy %s answers %d %s to CONNECT %s", e.Proxy, e.Status, http.StatusText(e.Status), e.Host)
+	return fmt.Sprintf("proxy %s answers %d %s to %s %s", e.Proxy, e.Status, http.StatusText(e.Status), cmp.Or(e.Method, http.MethodConnect), e.Host)
 }
 
 // Hint is what to do.
@@ -35,6 +38,10 @@ func (e *ProxyError) Hint() string {
 	if err != nil {
 		host = e.Host
 	}
+	variable := "HTTPS_PROXY"
+	if e.Method != "" {
+		variable = "HTTP_PROXY"
+	}
 	// Tinyproxy answers a wrong password with 401.
 	switch wanted := e.Status == http.StatusProxyAuthRequired || e.Status == http.StatusUnauthorized; {
 	case e.From != nil && wanted:
@@ -42,9 +49,9 @@ func (e *ProxyError) Hint() string {
 	case e.From != nil:
 		return fmt.Sprintf("have the proxy %s let %s through, or correct %s in %s", e.Proxy, host, e.From.Key, e.From.File)
 	case wanted:
-		return fmt.Sprintf("the proxy %s wants a user and a password: write them into HTTPS_PROXY (http://USER:PASSWORD@HOST:PORT), or put %s into NO_PROXY", e.Proxy, host)
+		return fmt.Sprintf("the proxy %s wants a user and a password: write them into %s (http://USER:PASSWORD@HOST:PORT), or put %s into NO_PROXY", e.Proxy, variable, host)
 	}
-	return fmt.Sprintf("correct HTTPS_PROXY, put %s into NO_PROXY, or have the proxy %s let this through", host, e.Proxy)
+	return fmt.Sprintf("correct %s, put %s into NO_PROXY, or have the proxy %s let this through", variable, host, e.Proxy)
 }
 
 // ProxyAnswered returns an OnProxyConnectResponse for an http.Transport whose
@@ -60,6 +67,21 @@ func ProxyAnswered(from *hostdir.Proxy) func(context.Context, *url.URL, *http.Re
 			Proxy: safetext.Origin(proxy), Host: safetext.Line(req.Host, maxName),
 			Status: resp.StatusCode, From: from,
 		}
+	}
+}
+
+// refusedByProxy is the error for an answer in plain HTTP that only a proxy gives,
+// which asks for a user and a password: over TLS it has no say any more. nil is for
+// any other answer.
+func (x *exchange) refusedByProxy(resp *http.Response, from *hostdir.Proxy) error {
+	proxy := x.proxy.Load()
+	if proxy == nil || x.origin.Scheme != "http" || resp.StatusCode != http.StatusProxyAuthRequired {
+		return nil
+	}
+	_ = resp.Body.Close() // what it says is for browsers
+	return &ProxyError{
+		Proxy: safetext.Origin(proxy), Host: safetext.Line(resp.Request.URL.Host, maxName),
+		Method: resp.Request.Method, Status: resp.StatusCode, From: from,
 	}
 }
 

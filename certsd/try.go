@@ -12,6 +12,9 @@ func (rd *round) try(req *http.Request, id *Identity) (*http.Response, reply, *e
 	x := &exchange{transport: rd.transport, origin: rd.route.at, host: req.URL.Host, identity: id, supply: kept.supply, targets: [2]*target{to, rd.route.home}}
 	resp, err := kept.RoundTrip(x.request(req, rd.header, rd.reqHost))
 	kept.supply.Leave(&x.counted)
+	if err == nil {
+		err = x.refusedByProxy(resp, to.Proxy)
+	}
 	o := reply{
 		method: req.Method, path: req.URL.Path, err: err,
 		fresh: x.fresh.Load(), answered: x.answered.Load(),
