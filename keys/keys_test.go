@@ -83,6 +83,17 @@ func TestPairsOfEachKindAreTriedInOrder(t *testing.T) {
 	}
 }
 
+// TestOneSignatureForAPull counts what reaches the TPM.
+func TestOneSignatureForAPull(t *testing.T) {
+	t.Parallel()
+	tpm := tpmtest.Start(t)
+	tcti, signatures := tpm.Counted()
+	r := newRig(t, (&keys.Devices{TPM: tpmkey.TPM{TCTI: tcti}}).Open)
+	r.Resume()
+	r.tpmPair(t, tpm, "alpha", tpmtest.Options{})
+	r.Pulls(t, signatures)
+}
+
 func TestATPMThatIsAwayLeavesOtherPairs(t *testing.T) {
 	t.Parallel()
 	tpm := tpmtest.Start(t)

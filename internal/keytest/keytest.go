@@ -5,6 +5,7 @@ package keytest
 import (
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"log"
 	"net/http"
@@ -34,6 +35,8 @@ type Server struct {
 	// Handshakes counts those that succeeded.
 	Handshakes atomic.Int32
 
+	resume atomic.Bool
+
 	mu      sync.Mutex
 	accepts string
 	seen    []string
@@ -52,6 +55,15 @@ func NewServer(t testing.TB, hosts *certsd.Hosts) *Server {
 		ClientAuth:             tls.RequireAndVerifyClientCert, ClientCAs: s.Clients.Pool(), Certificates: []tls.Certificate{servers.Server("127.0.0.1").TLS},
 		VerifyConnection: func(tls.ConnectionState) error { s.Handshakes.Add(1); return nil },
 	}
+	resuming := server.TLS.Clone()
+	resuming.SessionTicketsDisabled = false
+	resuming.SetSessionTicketKeys([][32]byte{{1}})
+	server.TLS.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		if s.resume.Load() {
+			return resuming, nil
+		}
+		return nil, nil
+	}
 	server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	server.StartTLS()
 	t.Cleanup(server.Close)
@@ -64,6 +76,44 @@ func NewServer(t testing.TB, hosts *certsd.Hosts) *Server {
 	s.Transport = &certsd.Transport{Hosts: hosts}
 	t.Cleanup(s.CloseIdleConnections)
 	return s
+}
+
+// Resume lets connections take up the session of an earlier one, as servers do by
+// default: they need no signature.
+func (s *Server) Resume() { s.resume.Store(true) }
+
+// Pulls makes the requests of two pulls, of several layers at a time each, and fails
+// unless the first is one signature, and the second none. signatures is how many the
+// device has made.
+func (s *Server) Pulls(t testing.TB, signatures func() int) {
+	t.Helper()
+	for pull, want := range []int{1, 0} {
+		before := signatures()
+		get := func(path string) error {
+			status, err := s.Get(t, path)
+			if err == nil && status != http.StatusOK {
+				err = fmt.Errorf("%s: %d", path, status)
+			}
+			return err
+		}
+		if err := errors.Join(get("/v2/app/manifests/1"), get("/v2/app/blobs/config")); err != nil {
+			t.Fatal(err)
+		}
+		var layers sync.WaitGroup
+		for worker := range 3 {
+			layers.Go(func() {
+				for i := range 3 {
+					if err := get(fmt.Sprintf("/v2/app/blobs/%d%d", worker, i)); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		layers.Wait()
+		if n := signatures() - before; n != want {
+			t.Errorf("pull %d: %d signatures, want %d", pull+1, n, want)
+		}
+	}
 }
 
 // ServeHTTP implements http.Handler.

@@ -6,12 +6,19 @@ import (
 	"bytes"
 	"context"
 	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"encoding/binary"
 	"errors"
 	"io"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	keyfile "github.com/foxboron/go-tpm-keyfiles"
@@ -108,6 +115,76 @@ func (s *TPM) Stop() {
 	}
 }
 
+// Counted is another way to the TPM, on which the signatures that it makes are counted.
+func (s *TPM) Counted() (tcti string, signatures func() int) {
+	s.t.Helper()
+	path := s.Socket + ".counted"
+	listener, err := (&net.ListenConfig{}).Listen(s.t.Context(), "unix", path)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var count atomic.Int64
+	var relays sync.WaitGroup
+	relays.Go(func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			relays.Go(func() {
+				defer client.Close()
+				s.relay(client, &count)
+			})
+		}
+	})
+	s.t.Cleanup(func() {
+		_ = listener.Close()
+		relays.Wait()
+	})
+	return "swtpm:path=" + path, func() int { return int(count.Load()) }
+}
+
+// relay hands commands and answers on, and counts signatures. A TPM that has to test
+// itself first answers that, and is asked again.
+func (s *TPM) relay(client net.Conn, signatures *atomic.Int64) {
+	tpm, err := (&net.Dialer{}).DialContext(context.Background(), "unix", s.Socket)
+	if err != nil {
+		return
+	}
+	defer tpm.Close()
+	for {
+		command, code, err := message(client)
+		if err != nil {
+			return
+		}
+		if _, err := tpm.Write(command); err != nil {
+			return
+		}
+		answer, result, err := message(tpm)
+		if err != nil {
+			return
+		}
+		if tpm2.TPMCC(code) == tpm2.TPMCCSign && result == 0 {
+			signatures.Add(1)
+		}
+		if _, err := client.Write(answer); err != nil {
+			return
+		}
+	}
+}
+
+// message reads a command with its code, or an answer with its result.
+func message(from io.Reader) (whole []byte, code uint32, err error) {
+	header := make([]byte, 10)
+	if _, err := io.ReadFull(from, header); err != nil {
+		return nil, 0, err
+	}
+	whole = make([]byte, max(10, min(binary.BigEndian.Uint32(header[2:]), 8<<10)))
+	copy(whole, header)
+	_, err = io.ReadFull(from, whole[10:])
+	return whole, binary.BigEndian.Uint32(header[6:]), err
+}
+
 // Do lets a function speak to the TPM.
 func (s *TPM) Do(work func(transport.TPM)) {
 	s.t.Helper()
@@ -135,6 +212,8 @@ type Options struct {
 	SignOnly, Bound bool
 	// Unsaid leaves out that it has no password.
 	Unsaid bool
+	// Importable makes the key outside of the TPM, and wraps it for the parent.
+	Importable bool
 }
 
 // Key makes a key: the file, and the public part.
@@ -166,25 +245,50 @@ func (s *TPM) Key(o Options) (file []byte, public crypto.PublicKey) {
 			}.Execute(tpm)
 			must(err)
 		}
-		created, err := tpm2.Create{
-			ParentHandle: tpm2.AuthHandle{Handle: primary.ObjectHandle, Name: primary.Name, Auth: tpm2.PasswordAuth(nil)},
-			InPublic:     tpm2.New2B(o.template()),
-			InSensitive:  tpm2.TPM2BSensitiveCreate{Sensitive: &tpm2.TPMSSensitiveCreate{UserAuth: tpm2.TPM2BAuth{Buffer: []byte(o.Password)}}},
-		}.Execute(tpm)
-		must(err)
+		var key *keyfile.TPMKey
+		if o.Importable {
+			around, err := primary.OutPublic.Contents()
+			must(err)
+			key, err = o.wrapped(around, parent)
+			must(err)
+		} else {
+			created, err := tpm2.Create{
+				ParentHandle: tpm2.AuthHandle{Handle: primary.ObjectHandle, Name: primary.Name, Auth: tpm2.PasswordAuth(nil)},
+				InPublic:     tpm2.New2B(o.template()),
+				InSensitive:  tpm2.TPM2BSensitiveCreate{Sensitive: &tpm2.TPMSSensitiveCreate{UserAuth: tpm2.TPM2BAuth{Buffer: []byte(o.Password)}}},
+			}.Execute(tpm)
+			must(err)
+			key = keyfile.NewTPMKey(keyfile.OIDLoadableKey, created.OutPublic, created.OutPrivate, keyfile.WithParent(parent))
+		}
 		_, err = tpm2.FlushContext{FlushHandle: primary.ObjectHandle}.Execute(tpm)
 		must(err)
-		key := keyfile.NewTPMKey(keyfile.OIDLoadableKey, created.OutPublic, created.OutPrivate, keyfile.WithParent(parent))
 		key.EmptyAuth = o.Password == "" && !o.Unsaid
 		var b bytes.Buffer
 		must(keyfile.Encode(&b, key))
 		file = b.Bytes()
-		contents, err := created.OutPublic.Contents()
+		contents, err := key.Pubkey.Contents()
 		must(err)
 		public, err = tpm2.Pub(*contents)
 		must(err)
 	})
 	return file, public
+}
+
+// wrapped is a key that was made in memory, for a TPM that knows the parent.
+func (o Options) wrapped(parent *tpm2.TPMTPublic, handle tpm2.TPMHandle) (*keyfile.TPMKey, error) {
+	with := []keyfile.TPMKeyOption{keyfile.WithParent(handle), keyfile.WithUserAuth([]byte(o.Password))}
+	if o.RSA {
+		key, err := rsa.GenerateKey(rand.Reader, 2048)
+		if err != nil {
+			return nil, err
+		}
+		return keyfile.NewImportablekey(parent, *key, with...)
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	return keyfile.NewImportablekey(parent, *key, with...)
 }
 
 func (o Options) template() tpm2.TPMTPublic {

@@ -77,6 +77,11 @@ func TestKeysOfATPMSign(t *testing.T) {
 		"for PKCS #1 alone":          {tpmtest.Options{RSA: true, SignOnly: true, Bound: true}, 1},
 		"for ECDSA with SHA-256":     {tpmtest.Options{SignOnly: true, Bound: true}, 1},
 		"a password is not excluded": {tpmtest.Options{Unsaid: true}, 1},
+
+		"made elsewhere, to be imported":       {tpmtest.Options{Importable: true}, 1},
+		"RSA, to be imported":                  {tpmtest.Options{Importable: true, RSA: true}, 6},
+		"to be imported, below one that stays": {tpmtest.Options{Importable: true, Persistent: 0x81000103}, 1},
+		"to be imported, below an RSA parent":  {tpmtest.Options{Importable: true, Persistent: 0x81000104, RSAParent: true}, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			file, public := tpm.Key(tc.key)
@@ -115,6 +120,7 @@ func TestKeysThatAreRefused(t *testing.T) {
 	}{
 		"with a password": {tpmtest.Options{Password: "secret"}, tpmkey.ErrPassword},
 		"with a policy":   {tpmtest.Options{Policy: make([]byte, 32)}, tpmkey.ErrPolicy},
+		"to be imported":  {tpmtest.Options{Importable: true, Password: "secret"}, tpmkey.ErrPassword},
 	} {
 		t.Run(name, func(t *testing.T) {
 			file, _ := tpm.Key(tc.key)
