@@ -13,6 +13,7 @@ import (
 	"io"
 	"net/rpc"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -54,8 +55,37 @@ func run(args []string) error {
 	if err := server.RegisterName(signer.Service, &service{key: config}); err != nil {
 		return err
 	}
-	server.ServeConn(stdio{os.Stdin, os.Stdout})
+	server.ServeConn(stdio{&watched{input(), func() { os.Exit(1) }}, os.Stdout})
 	return config.close()
+}
+
+// input is standard input, which the runtime waits for: a thread that is blocked by
+// reading hands on the request that it has read to another one, which has to be woken
+// for it.
+func input() io.ReadCloser {
+	if err := unix.SetNonblock(unix.Stdin, true); err != nil {
+		return os.Stdin // it is slower, and no worse
+	}
+	return os.NewFile(uintptr(unix.Stdin), "standard input")
+}
+
+// grace is how long a token may take when nobody waits for it any more.
+const grace = time.Second
+
+// watched is an input whose end ends the process: whoever has started it is gone,
+// and a token that does not answer would keep it, with the PIN in its memory.
+type watched struct {
+	io.ReadCloser
+	end func()
+}
+
+// Read implements io.Reader.
+func (w *watched) Read(p []byte) (int, error) {
+	n, err := w.ReadCloser.Read(p)
+	if err != nil {
+		time.AfterFunc(grace, w.end)
+	}
+	return n, err
 }
 
 // stdio is the connection to who started the process.

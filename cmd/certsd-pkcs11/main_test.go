@@ -29,6 +29,9 @@ import (
 const asHelper = "CERTSD_PKCS11_TEST"
 
 func TestMain(m *testing.M) {
+	if os.Getenv(asDaemon) != "" {
+		daemon()
+	}
 	if os.Getenv(asHelper) != "" && len(os.Args) == 2 {
 		main()
 		os.Exit(0)
@@ -144,7 +147,13 @@ func (s *server) get(t testing.TB) error {
 }
 
 // helpers are the processes of this one.
-func helpers(t testing.TB) (pids []int) {
+func helpers(t testing.TB) []int {
+	t.Helper()
+	return childrenOf(t, os.Getpid())
+}
+
+// childrenOf are the processes that one has started.
+func childrenOf(t testing.TB, starter int) (pids []int) {
 	t.Helper()
 	stats, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {
@@ -161,7 +170,7 @@ func helpers(t testing.TB) (pids []int) {
 		if _, err := fmt.Sscan(string(data), &pid); err != nil {
 			continue
 		}
-		if _, err := fmt.Sscan(string(fields), &state, &parent); err == nil && parent == os.Getpid() && state != "Z" {
+		if _, err := fmt.Sscan(string(fields), &state, &parent); err == nil && parent == starter && state != "Z" {
 			pids = append(pids, pid)
 		}
 	}
