@@ -64,6 +64,7 @@ func checkCommand(stdout, stderr io.Writer) *cli.Command {
 			if err != nil {
 				fmt.Fprintf(stderr, "certsd: going on without credentials: %v\n", err)
 			} else {
+				checker.Logins = logins
 				checker.Credentials = logins.For(ctx, repositoryIn(c.Args().First()))
 			}
 			if c.Bool("debug") {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/certsd/containerd-certsd/certsd"
 	"github.com/certsd/containerd-certsd/internal/discreet"
+	"github.com/certsd/containerd-certsd/internal/dockerconfig"
 	"github.com/certsd/containerd-certsd/internal/migrate"
 	"github.com/certsd/containerd-certsd/keys"
 	"github.com/certsd/containerd-certsd/resolver"
@@ -45,6 +46,9 @@ type Checker struct {
 	// means anonymous. They are sent to the registry and to the token server
 	// it names, and are in no report.
 	Credentials func(host string) (user, secret string, err error)
+	// Logins is the file that Credentials are from, to be shown without them; nil
+	// for none.
+	Logins *dockerconfig.File
 	// Config is containerd's configuration file, which says who pulls in which
 	// way. Empty, or a file that is not there, means that certsd alone does.
 	Config string

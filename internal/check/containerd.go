@@ -27,6 +27,7 @@ type containerdConfig struct {
 			ConfigPath        string   `toml:"config_path"`
 			SuffixDirectories bool     `toml:"suffix_directories"`
 			Signer            []string `toml:"signer"`
+			DockerConfig      string   `toml:"docker_config"`
 		} `toml:"io.containerd.internal.v1.certsd"`
 	} `toml:"plugins"`
 
@@ -43,11 +44,12 @@ var replaced = []string{"io.containerd.transfer.v1.local", "io.containerd.grpc.v
 
 // Containerd finds what containerd's configuration file has to do with the
 // roots: the directories may be right, and not be read. A file that does not
-// exist has nothing to say. It finds, too, that Docker's cannot be read.
+// exist has nothing to say. It finds, too, that Docker's cannot be read, or the file
+// of docker_config.
 func (c *Checker) Containerd() []Finding {
 	_, findings := c.containerdConfig()
 	_, ofDocker := c.dockerConfig()
-	return slices.Concat(findings, ofDocker)
+	return slices.Concat(findings, c.ofNodeLogins(), ofDocker)
 }
 
 // containerdConfig reads the configuration once. It is nil where there is none,

@@ -44,6 +44,7 @@ const (
 	CredentialsMissing  Code = "credentials-missing"
 	CredentialsRefused  Code = "credentials-refused"
 	CredentialsUnknown  Code = "credentials-unknown"
+	CredentialsFile     Code = "credentials-file"
 	TokenServer         Code = "token-server"
 	OtherHostAsks       Code = "other-host-asks"
 	ServerError         Code = "server-error"

@@ -125,6 +125,9 @@ func facts(r *Registry) []fact {
 	}
 	for _, e := range r.Endpoints {
 		add("endpoint", e.URL, endpointWords(e)...)
+		for _, l := range e.Credentials {
+			add("credentials", e.URL, l.words()...)
+		}
 		if e.Live != nil {
 			all = append(all, liveFacts(e)...)
 		}

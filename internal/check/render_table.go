@@ -148,6 +148,13 @@ func (p *printer) endpoint(e *Endpoint) {
 	if len(e.Headers) > 0 {
 		rows = append(rows, []string{"headers", strings.Join(e.Headers, ", ")})
 	}
+	for i, l := range e.Credentials {
+		label := ""
+		if i == 0 {
+			label = "credentials"
+		}
+		rows = append(rows, []string{label, "of " + strings.Join(l.words(), ", ")})
+	}
 	if e.Live != nil {
 		for _, f := range liveFacts(e) {
 			if f.kind != "answer" {

@@ -139,7 +139,9 @@ type Endpoint struct {
 	// Headers are the names of the configured header fields. Values may be
 	// secret.
 	Headers []string `json:"headers"`
-	Live    *Live    `json:"live,omitempty"`
+	// Credentials are where those for it are that nobody sends along.
+	Credentials []Login `json:"credentials"`
+	Live        *Live   `json:"live,omitempty"`
 }
 
 // Live is what a server showed.

@@ -48,7 +48,9 @@ func (s survey) configuration() {
 		return
 	}
 	for _, e := range i.Host.Endpoints {
-		s.report.Endpoints = append(s.report.Endpoints, endpoint(e))
+		shown := endpoint(e)
+		shown.Credentials = s.logins(e.Host)
+		s.report.Endpoints = append(s.report.Endpoints, shown)
 		s.configuredEndings(e)
 	}
 	s.pullable()

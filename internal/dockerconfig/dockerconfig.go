@@ -130,6 +130,28 @@ func (f *File) Credentials(ctx context.Context, host, repository string) (user, 
 	return user, secret, err
 }
 
+// Source is where in a file the credentials for a host are.
+type Source struct {
+	// Entry is the key of auths, Helper the program that is asked in its place.
+	Entry, Helper string
+}
+
+// Source finds which entry or helper counts for a host[:port] and a repository
+// there, the zero value for none, and asks no helper: that one may have nothing.
+func (f *File) Source(host, repository string) (Source, error) {
+	c, err := read(f.Path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return Source{}, nil
+	}
+	if err != nil {
+		return Source{}, err
+	}
+	if helper, _ := c.helperFor(host); helper != "" {
+		return Source{Helper: helperPrefix + helper}, nil
+	}
+	return Source{Entry: c.entryKey(host, repository)}, nil
+}
+
 // load reads the file. While it cannot be used, its last good content counts; a
 // file that was removed has nothing any more.
 func (f *File) load() (*config, error) {

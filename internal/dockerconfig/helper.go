@@ -35,12 +35,12 @@ type credential struct {
 // one answer.
 func (f *File) ask(ctx context.Context, helper, name string) (user, secret string, err error) {
 	if strings.Trim(helper, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") != "" {
-		return "", "", fmt.Errorf("%q cannot be the name of a credential helper: it is what follows docker-credential- in that of a program", helper)
+		return "", "", fmt.Errorf("%q cannot be the name of a credential helper: it is what follows "+helperPrefix+" in that of a program", helper)
 	}
 	// The helper goes on for the others if one of them gives up.
 	shared := context.WithoutCancel(ctx)
 	answers := f.helpers.DoChan(helper+" "+name, func() (any, error) {
-		return f.run(shared, "docker-credential-"+helper, name)
+		return f.run(shared, helperPrefix+helper, name)
 	})
 	select {
 	case answer := <-answers:
@@ -50,6 +50,9 @@ func (f *File) ask(ctx context.Context, helper, name string) (user, secret strin
 		return "", "", context.Cause(ctx)
 	}
 }
+
+// helperPrefix begins the names of all helpers.
+const helperPrefix = "docker-credential-"
 
 // run runs a helper and returns what it answers.
 func (f *File) run(ctx context.Context, program, name string) (credential, error) {

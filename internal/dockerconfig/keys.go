@@ -114,16 +114,20 @@ func (c *config) helperFor(host string) (helper, name string) {
 
 // entryFor are the credentials of the first entry that has some.
 func (c *config) entryFor(host, repository string) (user, secret string, err error) {
-	for _, text := range matching(maps.Keys(c.Auths), host, repository) {
-		e := c.Auths[text]
-		if e.empty() {
-			continue
-		}
-		user, secret, err := e.credentials()
-		if err != nil {
-			return "", "", fmt.Errorf("auths: %q: %w", text, err)
-		}
-		return user, secret, nil
+	key := c.entryKey(host, repository)
+	user, secret, err = c.Auths[key].credentials()
+	if err != nil {
+		return "", "", fmt.Errorf("auths: %q: %w", key, err)
 	}
-	return "", "", nil
+	return user, secret, nil
+}
+
+// entryKey is the key of the first entry that has credentials, empty for none.
+func (c *config) entryKey(host, repository string) string {
+	for _, text := range matching(maps.Keys(c.Auths), host, repository) {
+		if !c.Auths[text].empty() {
+			return text
+		}
+	}
+	return ""
 }

@@ -1,0 +1,86 @@
+package check
+
+import (
+	"errors"
+	"io/fs"
+
+	"github.com/certsd/containerd-certsd/internal/dockerconfig"
+)
+
+// Login is where the credentials for a server are that nobody sends along. It has
+// nothing of them.
+type Login struct {
+	// For is who uses the file: "certsd" for the commands of this user, and
+	// "containerd".
+	For  string `json:"for"`
+	File string `json:"file"`
+	// Entry is the key in auths of the file, Helper the program that is asked in its
+	// place. Neither is none.
+	Entry  string `json:"entry,omitempty"`
+	Helper string `json:"helper,omitempty"`
+}
+
+// nodeLogins is the file that the docker_config of the plugin names, nil for none.
+func (c *Checker) nodeLogins() *dockerconfig.File {
+	config, _ := c.containerdConfig()
+	if config == nil || config.Plugins.Certsd == nil || config.Plugins.Certsd.DockerConfig == "" {
+		return nil
+	}
+	return &dockerconfig.File{Path: config.Plugins.Certsd.DockerConfig}
+}
+
+// logins finds which credentials count for a host.
+func (s survey) logins(host string) []Login {
+	var found []Login
+	if s.Logins != nil {
+		// A file that cannot be read was told of by whoever opened it.
+		if source, err := s.Logins.Source(host, s.repository.name); err == nil && source != (dockerconfig.Source{}) {
+			found = append(found, Login{"certsd", s.Logins.Path, source.Entry, source.Helper})
+		}
+	}
+	if node := s.nodeLogins(); node != nil && dockerconfig.CheckPath(node.Path) == nil {
+		if source, err := node.Source(host, s.repository.name); err == nil {
+			found = append(found, Login{"containerd", node.Path, source.Entry, source.Helper})
+		}
+	}
+	return found
+}
+
+// ofNodeLogins finds what is wrong with the file of docker_config.
+func (c *Checker) ofNodeLogins() []Finding {
+	node := c.nodeLogins()
+	if node == nil {
+		return nil
+	}
+	warning := Finding{Severity: isWarning, Code: CredentialsFile, Where: node.Path}
+	if err := dockerconfig.CheckPath(node.Path); err != nil {
+		warning.Message, warning.Next = "docker_config: "+err.Error()+": containerd does not start", "write an absolute path"
+		return []Finding{warning}
+	}
+	var problem error
+	node.OnWarning = func(err error) { problem = err }
+	node.Begin()
+	switch {
+	case problem == nil:
+		return nil
+	case c.hidden(problem):
+		return []Finding{c.ofHidden(warning, "")}
+	case errors.Is(problem, fs.ErrNotExist):
+		warning.Message, warning.Next = "docker_config names it, and it is not there", "put it there with docker login or podman login, or take the key out"
+	default:
+		warning.Message, warning.Next = "docker_config names it: "+presentable(problem), "correct it: containerd sees that by itself"
+	}
+	return []Finding{warning}
+}
+
+// words are those of a line.
+func (l Login) words() []string {
+	words := []string{l.For, l.File}
+	switch {
+	case l.Helper != "":
+		return append(words, "helper "+l.Helper)
+	case l.Entry != "":
+		return append(words, "entry "+l.Entry)
+	}
+	return append(words, "none")
+}
