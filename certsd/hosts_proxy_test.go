@@ -263,7 +263,15 @@ func TestProxyThatRefusesPlainHTTP(t *testing.T) {
 	if status, err, text := ask(p.url("jo:right")); err != nil || status != http.StatusOK {
 		t.Errorf("%d %s", status, text)
 	}
-	// Without a proxy it is what the registry says.
+	// Without a proxy, or behind TLS, it is what the registry says.
+	behind := newTLSServer(t, serverOptions{handle: func(w http.ResponseWriter, _ *http.Request, _ string) {
+		w.WriteHeader(http.StatusProxyAuthRequired)
+	}})
+	dir.add(t, behind.host)
+	dir.hostsFile(t, behind.host, "proxy = %q\n", p.url("jo:right"))
+	if status := get(t, view(t, dir.transport(t), behind.host, nil), behind.URL+"/v2/"); status != http.StatusProxyAuthRequired {
+		t.Errorf("behind TLS: %d", status)
+	}
 	wants = true
 	if status, err, text := ask("none"); err != nil || status != http.StatusProxyAuthRequired {
 		t.Errorf("%d %s", status, text)

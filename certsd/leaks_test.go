@@ -12,7 +12,11 @@ import (
 	"testing"
 
 	"github.com/certsd/containerd-certsd/certsd/hostdir"
+	"github.com/certsd/containerd-certsd/internal/certtest"
 )
+
+// proxyCA signs for proxies alone.
+var proxyCA = certtest.NewCA("proxies")
 
 // leaks are the servers of a pull: a registry, a proxy, and one that stands for every
 // other host that the registry leads to.
@@ -33,7 +37,7 @@ func newLeaks(t *testing.T, overTLS bool) *leaks {
 	}})
 	l.proxy.Server = httptest.NewUnstartedServer(l.proxy)
 	if overTLS {
-		l.proxy.TLS = &tls.Config{ClientAuth: tls.RequestClientCert, Certificates: []tls.Certificate{serverCA.Server("proxy.test").TLS}}
+		l.proxy.TLS = &tls.Config{ClientAuth: tls.RequestClientCert, Certificates: []tls.Certificate{proxyCA.Server("proxy.test").TLS}}
 		l.proxy.StartTLS()
 	} else {
 		l.proxy.Start()
@@ -68,7 +72,9 @@ func TestWhoGetsWhat(t *testing.T) {
 				t.Parallel()
 				l := newLeaks(t, scheme == "https")
 				dir := newCertsDir(t)
-				dir.add(t, configured, "alpha")
+				if err := proxyCA.Write(dir.add(t, configured, "alpha"), "proxy"); err != nil {
+					t.Fatal(err)
+				}
 				dir.add(t, "own.corp.test", "own")
 				dir.hostsFile(t, configured, "proxy = %q\n[header]\nX-Secret = \"of-the-directory\"\n", way)
 				tr := dir.transport(t)
