@@ -11,12 +11,12 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-const serveUsage = "serve NAME ADDRESS PROGRAM [ARG...], or serve -stop|-term|-ended NAME"
+const serveUsage = "serve NAME ADDRESS PROGRAM [ARG...], or serve -stop|-term|-kill|-ended NAME"
 
 // serveCmd runs any server in the foreground, with what it writes in NAME.log,
 // and waits until it listens at ADDRESS: a host:port, or the path of a socket.
-// "-stop" ends it; "-term" only asks it to, and "-ended" waits until it has
-// ended, without an error.
+// "-stop" ends it, "-kill" without a word to it; "-term" only asks it to, and
+// "-ended" waits until it has ended, without an error.
 func (r *rig) serveCmd(ts *testscript.TestScript, neg bool, args []string) {
 	noNeg(ts, neg, serveUsage)
 	if len(args) == 2 {
@@ -42,6 +42,13 @@ func (r *rig) control(verb, name string) error {
 		return r.stop(name)
 	case d == nil:
 		return fmt.Errorf("%s is not running", name)
+	case verb == "-kill":
+		delete(r.daemons, name)
+		if err := d.cmd.Process.Kill(); err != nil {
+			return err
+		}
+		<-d.done
+		return nil
 	case verb == "-term":
 		return d.cmd.Process.Signal(syscall.SIGTERM)
 	case verb == "-ended":
