@@ -244,14 +244,14 @@ func TestProxyThatRefusesPlainHTTP(t *testing.T) {
 	defer s.Close()
 	host := strings.TrimPrefix(s.URL, "http://")
 	dir := newCertsDir(t)
-	ask := func(proxy string) (int, error, string) {
+	ask := func(proxy string) (int, string, error) {
 		t.Helper()
 		dir.hostsFile(t, host, "server = %q\nproxy = %q\n", s.URL, proxy)
 		ctx, trail := WithTrail(t.Context())
 		status, err := send(t, view(t, dir.transport(t), host, nil), newRequest(ctx, t, http.MethodHead, s.URL+"/v2/app/manifests/1", ""))
-		return status, err, fmt.Sprint(trail, err)
+		return status, fmt.Sprint(trail, err), err
 	}
-	_, err, text := ask(p.url("jo:hushhush"))
+	_, text, err := ask(p.url("jo:hushhush"))
 	var refused *ProxyError
 	if !errors.As(err, &refused) || refused.From == nil || !strings.Contains(text, "proxy: ") || strings.Contains(text, "hushhush") ||
 		err.Error() != `Head "`+s.URL+`/v2/app/manifests/1": proxy `+p.URL+" answers 407 Proxy Authentication Required to HEAD "+host {
@@ -260,7 +260,7 @@ func TestProxyThatRefusesPlainHTTP(t *testing.T) {
 	if asked := p.take(); !slices.Equal(asked, []string{"HEAD " + host}) {
 		t.Errorf("asked for %q", asked)
 	}
-	if status, err, text := ask(p.url("jo:right")); err != nil || status != http.StatusOK {
+	if status, text, err := ask(p.url("jo:right")); err != nil || status != http.StatusOK {
 		t.Errorf("%d %s", status, text)
 	}
 	// Without a proxy, or behind TLS, it is what the registry says.
@@ -273,7 +273,7 @@ func TestProxyThatRefusesPlainHTTP(t *testing.T) {
 		t.Errorf("behind TLS: %d", status)
 	}
 	wants = true
-	if status, err, text := ask("none"); err != nil || status != http.StatusProxyAuthRequired {
+	if status, text, err := ask("none"); err != nil || status != http.StatusProxyAuthRequired {
 		t.Errorf("%d %s", status, text)
 	}
 }

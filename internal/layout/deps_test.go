@@ -63,9 +63,9 @@ var imports = map[string][]string{
 	"internal/certtest":   nil,
 	"internal/check": {
 		"certsd", "certsd/hostdir", "certsd/hostname", "certsd/hoststoml", "internal/choice", "internal/configfiles",
-		"internal/discreet", "internal/imageref", "internal/manifest", "internal/migrate", "internal/nextstep",
-		"internal/paragraph", "internal/plainfile", "internal/safetext", "internal/serverfault", "internal/status",
-		"internal/tomlpos", "keys", "resolver", "v1compat",
+		"internal/discreet", "internal/dockerconfig", "internal/imageref", "internal/manifest", "internal/migrate",
+		"internal/nextstep", "internal/paragraph", "internal/plainfile", "internal/safetext", "internal/serverfault",
+		"internal/status", "internal/tomlpos", "keys", "resolver", "v1compat",
 	},
 	"internal/checkedstore":  nil,
 	"internal/choice":        {"internal/jsonwords", "internal/manifest"},
