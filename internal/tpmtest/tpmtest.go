@@ -19,7 +19,9 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
+	"time"
 
 	keyfile "github.com/foxboron/go-tpm-keyfiles"
 	"github.com/google/go-tpm/tpm2"
@@ -147,7 +149,7 @@ func (s *TPM) Counted() (tcti string, signatures func() int) {
 // relay hands commands and answers on, and counts signatures. A TPM that has to test
 // itself first answers that, and is asked again.
 func (s *TPM) relay(client net.Conn, signatures *atomic.Int64) {
-	tpm, err := (&net.Dialer{}).DialContext(context.Background(), "unix", s.Socket)
+	tpm, err := s.dial()
 	if err != nil {
 		return
 	}
@@ -188,12 +190,23 @@ func message(from io.Reader) (whole []byte, code uint32, err error) {
 // Do lets a function speak to the TPM.
 func (s *TPM) Do(work func(transport.TPM)) {
 	s.t.Helper()
-	c, err := (&net.Dialer{}).DialContext(context.Background(), "unix", s.Socket)
+	c, err := s.dial()
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	defer c.Close()
 	work(transport.FromReadWriter(c))
+}
+
+// dial connects, also where others are before it: the socket lets few wait.
+func (s *TPM) dial() (net.Conn, error) {
+	for {
+		c, err := (&net.Dialer{}).DialContext(context.Background(), "unix", s.Socket)
+		if !errors.Is(err, syscall.EAGAIN) || s.t.Context().Err() != nil {
+			return c, err
+		}
+		time.Sleep(time.Millisecond)
+	}
 }
 
 // Options say how a key is made. The zero value is an ECDSA key on P-256 below
