@@ -73,7 +73,7 @@ func checkCommand(stdout, stderr io.Writer) *cli.Command {
 				}
 			}
 			if !offline {
-				checker.Daemons = askedDaemons(ctx)
+				checker.Daemons = askedDaemons(ctx, checker.ContainerdAddress())
 			}
 			stop := func() {}
 			if isTerminal(stderr) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -215,10 +216,12 @@ func silentTitle(daemon string) string {
 // daemonPatience is how long check waits for daemons: it has other things to say.
 const daemonPatience = 3 * time.Second
 
-// askedDaemons are the daemons of this machine that run, for check. Those that may not
-// be asked are as if they did not.
-func askedDaemons(ctx context.Context) []check.Daemon {
-	finder, err := (&statusFlags{containerd: imageservice.DefaultContainerd, gatewayConfig: gatewayFile, criConfig: criFile}).finder(func(string) bool { return false })
+// askedDaemons are the daemons of this machine that run, for check: containerd where
+// its configuration has it listen, if that says so. Those that may not be asked are as
+// if they did not run.
+func askedDaemons(ctx context.Context, containerd string) []check.Daemon {
+	flags := statusFlags{containerd: cmp.Or(containerd, imageservice.DefaultContainerd), gatewayConfig: gatewayFile, criConfig: criFile}
+	finder, err := flags.finder(func(name string) bool { return name == "containerd" && containerd != "" })
 	if err != nil {
 		return nil // it is a matter of status
 	}

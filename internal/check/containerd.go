@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -19,7 +20,9 @@ type containerdConfig struct {
 	Version  int      `toml:"version"`
 	Imports  []string `toml:"imports"`
 	Disabled []string `toml:"disabled_plugins"`
+	GRPC     address  `toml:"grpc"`
 	Plugins  struct {
+		GRPC     address    `toml:"io.containerd.server.v1.grpc"`
 		CRI3     criConfig  `toml:"io.containerd.cri.v1.images"`
 		CRI2     criConfig  `toml:"io.containerd.grpc.v1.cri"`
 		Transfer pathConfig `toml:"io.containerd.transfer.v1.local"`
@@ -33,6 +36,11 @@ type containerdConfig struct {
 
 	// parts are the files that it was read from.
 	parts []part
+}
+
+// address is where a server of containerd listens.
+type address struct {
+	Address string `toml:"address"`
 }
 
 type pathConfig struct {
@@ -50,6 +58,16 @@ func (c *Checker) Containerd() []Finding {
 	_, findings := c.containerdConfig()
 	_, ofDocker := c.dockerConfig()
 	return slices.Concat(findings, c.ofNodeLogins(), ofDocker)
+}
+
+// ContainerdAddress is where the configuration has containerd listen, empty where it
+// does not say.
+func (c *Checker) ContainerdAddress() string {
+	config, _ := c.containerdConfig()
+	if config == nil {
+		return ""
+	}
+	return cmp.Or(config.GRPC.Address, config.Plugins.GRPC.Address)
 }
 
 // containerdConfig reads the configuration once. It is nil where there is none,

@@ -169,3 +169,22 @@ func FuzzContainerdsConfiguration(f *testing.F) {
 		}
 	})
 }
+
+// The daemon is asked where its configuration has it listen.
+func TestContainerdAddress(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"version = 3\n": "",
+		"version = 3\n[grpc]\naddress = '/run/k3s/containerd/containerd.sock'\n":                          "/run/k3s/containerd/containerd.sock",
+		"version = 4\n[plugins.'io.containerd.server.v1.grpc']\naddress = '/run/other/containerd.sock'\n": "/run/other/containerd.sock",
+		"version = 3\n[grpc\n": "",
+	} {
+		file := filepath.Join(t.TempDir(), "config.toml")
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := (&Checker{Config: file}).ContainerdAddress(); got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+}

@@ -1,14 +1,12 @@
 package check
 
 import (
-	"cmp"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/certsd/containerd-certsd/certsd"
 	"github.com/certsd/containerd-certsd/certsd/hostdir"
@@ -117,31 +115,54 @@ func (j daemonJudge) otherProxy(d Daemon, reg *inuse.Registry) {
 	}
 }
 
-// asked corrects the verdict of a way by what the daemon says that has it.
-func (j daemonJudge) asked(way *Way) {
-	kinds := map[string][]string{WayCtr: {inuse.Plugin}, WayCRI: {inuse.ImageService, inuse.Plugin}}[way.Way]
-	for _, kind := range kinds {
-		i := slices.IndexFunc(j.Daemons, func(d Daemon) bool { return d.Kind == kind })
-		if i < 0 || way.By != byCertsd {
-			continue
-		}
-		d := j.Daemons[i]
-		switch {
-		case d.Status == nil && d.Why != "":
-			way.Reason = cmp.Or(strings.TrimSuffix(way.Reason, "."), "as configured") + "; but " + d.Why
-		case d.Status == nil:
-			continue
-		case kind == inuse.Plugin && way.Way == WayCRI && d.Status.CRI == inuse.CRIItself:
-			way.Reason += "; but the containerd that runs has CRI pull by itself"
-		default:
-			for _, reg := range d.Status.Registries {
-				if reg.Name == j.report.Registry && reg.Error != "" {
-					way.Verdict, way.Reason = Unusable, inuse.Title(kind)+" uses nothing for this registry: "+reg.Error
-				} else if reg.Name == j.report.Registry && reg.Memory != nil {
-					way.Reason += "; " + inuse.Title(kind) + " uses what it read before the files were broken"
-				}
+// ofWay are the daemons that have a way to pull, the first that is there counts.
+var ofWay = map[string][]string{WayCtr: {inuse.Plugin}, WayCRI: {inuse.ImageService, inuse.Plugin}}
+
+// daemonOf is the daemon that has a way, nil where none is known.
+func (j daemonJudge) daemonOf(way string) *Daemon {
+	for _, kind := range ofWay[way] {
+		for i, d := range j.Daemons {
+			if d.Kind == kind && (d.Status != nil || d.Why != "") {
+				return &j.Daemons[i]
 			}
 		}
+	}
+	return nil
+}
+
+// asItRuns is a plan of the configuration as the daemon that runs carries it out: it
+// may not have been restarted since. The words say how the two differ.
+func (j daemonJudge) asItRuns(p plan) (runs plan, but string) {
+	d := j.daemonOf(p.way)
+	switch {
+	case d == nil || p.by != byCertsd:
+		return p, ""
+	case d.Status == nil && d.Kind == inuse.Plugin:
+		p.by, p.dirs = byContainerd, p.stock
+		return p, d.Why
+	case d.Status == nil:
+		return p, d.Why
+	case d.Kind == inuse.Plugin && p.way == WayCRI && d.Status.CRI == inuse.CRIItself:
+		p.by, p.dirs = byContainerd, p.itself
+		return p, "the containerd that runs has CRI pull by itself"
+	}
+	return p, ""
+}
+
+// asked corrects the verdict of a way by what the daemon that has it says of the
+// registry.
+func (j daemonJudge) asked(way *Way) {
+	d := j.daemonOf(way.Way)
+	if d == nil || d.Status == nil || way.By != byCertsd {
 		return
+	}
+	for _, reg := range d.Status.Registries {
+		switch {
+		case reg.Name != j.report.Registry:
+		case reg.Error != "":
+			way.Verdict, way.Reason = Unusable, inuse.Title(d.Kind)+" uses nothing for this registry: "+reg.Error
+		case reg.Memory != nil:
+			way.Reason += "; " + inuse.Title(d.Kind) + " uses what it read before the files were broken"
+		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/certsd/containerd-certsd/certsd"
 )
@@ -47,6 +48,9 @@ type plan struct {
 	way, by string
 	// dirs finds the directory of a host as stock containerd does.
 	dirs func(host string) (string, error)
+	// stock are dirs of a containerd that runs without the plugin, whatever its
+	// configuration says by now, itself those of a CRI that pulls by itself.
+	stock, itself func(host string) (string, error)
 }
 
 // plans are the ways that a configuration of containerd has.
@@ -54,25 +58,26 @@ func (c *Checker) plans(config *containerdConfig) []plan {
 	if config == nil {
 		return nil
 	}
-	ctr := plan{way: WayCtr, by: byCertsd}
+	// ctr names the directory itself: --hosts-dir.
+	ctr := plan{way: WayCtr, by: byCertsd, stock: inRoot(cmp.Or(config.Plugins.Transfer.ConfigPath, firstOf(c.roots())))}
 	if config.stock() {
-		// ctr names the directory itself: --hosts-dir.
-		ctr.by, ctr.dirs = byContainerd, inRoot(cmp.Or(config.Plugins.Transfer.ConfigPath, firstOf(c.roots())))
+		ctr.by, ctr.dirs = byContainerd, ctr.stock
 	}
 	if config.withoutCRI() {
 		return []plan{ctr}
 	}
-	cri := plan{way: WayCRI, by: byCertsd}
-	switch path := config.criPath(); {
+	path := config.criPath()
+	// The transfer service takes the list for one name. CRI splits it when it pulls
+	// by itself.
+	cri := plan{way: WayCRI, by: byCertsd, stock: inRoot(path), itself: inRoots(certsd.ParseRoots(path))}
+	switch {
 	case isSocket(cmp.Or(c.ImageService, imageServiceSocket)):
 	case path == "" && len(append(config.Plugins.CRI3.deprecated(), config.Plugins.CRI2.deprecated()...)) > 0:
 		cri.by = byContainerd
 	case len(config.criKeys()) > 0:
-		// It splits the list when it pulls by itself.
-		cri.by, cri.dirs = byContainerd, inRoots(certsd.ParseRoots(path))
+		cri.by, cri.dirs = byContainerd, cri.itself
 	case config.stock():
-		// The transfer service takes the list for one name.
-		cri.by, cri.dirs = byContainerd, inRoot(path)
+		cri.by, cri.dirs = byContainerd, cri.stock
 	}
 	return []plan{ctr, cri}
 }
@@ -121,7 +126,9 @@ func (r *run) ways(ctx context.Context, plans []plan) {
 	v := r.report
 	own := Way{Way: WayCertsd, By: byCertsd, InUse: true, Verdict: v.Verdict, Reason: v.Reason}
 	stock := stockProber{dossier: r.dossier, converted: r.tried.protocol()}
+	judge := daemonJudge{r.dossier}
 	for _, p := range plans {
+		p, but := judge.asItRuns(p)
 		way := own
 		way.Way = p.way
 		switch {
@@ -138,7 +145,10 @@ func (r *run) ways(ctx context.Context, plans []plan) {
 			way.By = byContainerd
 			way.Verdict, way.Reason = stock.byStock(ctx, p)
 		}
-		daemonJudge{r.dossier}.asked(&way)
+		if but != "" {
+			way.Reason = cmp.Or(strings.TrimSuffix(way.Reason, "."), "as configured") + "; but " + but
+		}
+		judge.asked(&way)
 		v.Ways = append(v.Ways, way)
 	}
 	v.Ways = append(v.Ways, own)

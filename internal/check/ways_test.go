@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	inuse "github.com/certsd/containerd-certsd/internal/status"
 )
 
 // TestEachWayHasItsVerdict holds that a pull by certsd is not taken for a pull by
@@ -32,6 +33,7 @@ func TestEachWayHasItsVerdict(t *testing.T) {
 		// pairs are in the directory, besides the CA; alpha and bravo if nil.
 		pairs        files
 		imageService bool
+		daemons      []Daemon
 		want         []string
 	}{
 		{name: "no containerd", want: []string{"certsd by certsd " + works}},
@@ -45,6 +47,30 @@ func TestEachWayHasItsVerdict(t *testing.T) {
 		},
 		{
 			name: "the same behind certsd cri", config: plugin + itself + roots, imageService: true,
+			want: []string{"ctr by certsd " + works, "cri by certsd " + works, "certsd by certsd " + works},
+		},
+		{
+			name: "the plugin by the configuration, and a stock containerd that runs", config: plugin + one,
+			daemons: []Daemon{{Kind: inuse.Plugin, Why: "this containerd is a stock one"}},
+			want: []string{
+				"ctr by containerd refused: a pull by stock containerd would fail: it finds no directory, and at REG: tls: failed to verify certificate: x509: certificate signed by unknown authority; but this containerd is a stock one",
+				"cri by containerd refused: " + firstOfTwo("SECOND") + "; but this containerd is a stock one",
+				"certsd by certsd " + works,
+			},
+		},
+		{
+			name: "a containerd that runs whose CRI pulls by itself", config: plugin + roots,
+			daemons: []Daemon{{Kind: inuse.Plugin, Status: &inuse.Status{Daemon: inuse.Plugin, CRI: inuse.CRIItself}}},
+			want: []string{
+				"ctr by certsd " + works, "cri by containerd refused: " + firstOfTwo("SECOND") + "; but the containerd that runs has CRI pull by itself",
+				"certsd by certsd " + works,
+			},
+		},
+		{
+			name: "the same behind a certsd cri that answers", config: plugin + roots,
+			daemons: []Daemon{
+				{Kind: inuse.Plugin, Status: &inuse.Status{Daemon: inuse.Plugin, CRI: inuse.CRIItself}}, {Kind: inuse.ImageService, Status: &inuse.Status{Daemon: inuse.ImageService}},
+			},
 			want: []string{"ctr by certsd " + works, "cri by certsd " + works, "certsd by certsd " + works},
 		},
 		{
@@ -85,7 +111,7 @@ func TestEachWayHasItsVerdict(t *testing.T) {
 			write(t, first, files{"other.test": nil})
 			write(t, second, of(reg, in))
 			names := replacer(first, second, reg)
-			c := &Checker{Roots: certsd.Roots{first, second}, ImageService: filepath.Join(dir, "cri.sock")}
+			c := &Checker{Roots: certsd.Roots{first, second}, ImageService: filepath.Join(dir, "cri.sock"), Daemons: tt.daemons}
 			if tt.config != "" {
 				c.Config = filepath.Join(dir, "config.toml")
 				write(t, dir, files{"config.toml": names.paths(tt.config)})
