@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 
 	"github.com/certsd/containerd-certsd/certsd/hostname"
@@ -97,7 +96,7 @@ func nearMiss(path, registry string, own bool) *Problem {
 	switch port, same := hostname.OtherPort(dir, registry); {
 	case hostname.LooksLike(dir, registry):
 		p := &Problem{Code: DirectoryName, File: path, Err: nextstep.Told(fmt.Errorf("is not read for %s", registry), "rename it to "+name, renameIt(path, name))}
-		if unclosed.MatchString(dir) {
+		if _, is := hostname.Unclosed(dir); is {
 			p.message = "lacks the closing underscore, and " + nextstep.Cause(p.Err)
 		}
 		return p
@@ -109,9 +108,6 @@ func nearMiss(path, registry string, own bool) *Problem {
 	}
 	return nil
 }
-
-// unclosed is the name of a directory that lacks the underscore behind a port.
-var unclosed = regexp.MustCompile(`^(.+[^:])_([0-9]+)$`)
 
 func exists(h *Hosts, path string) bool {
 	_, err := h.disk.Stat(path)

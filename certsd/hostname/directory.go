@@ -40,6 +40,28 @@ func OfDirectory(dir string) (string, error) {
 	return Canonical(portInName.ReplaceAllString(dir, "$1:$2"))
 }
 
+// unclosed is the name of a directory that lacks the underscore behind a port.
+var unclosed = regexp.MustCompile(`^(.+[^:])_([0-9]+)$`)
+
+// Unclosed reports whether the name of a directory lacks the underscore behind a
+// port, if the number at its end is one, and what it is with it.
+func Unclosed(dir string) (closed string, is bool) {
+	if !unclosed.MatchString(dir) {
+		return "", false
+	}
+	return dir + "_", true
+}
+
+// ToCreate is the name of the directory to create for a registry: without the
+// default port of HTTPS.
+func ToCreate(registry string) string {
+	name, port, err := Split(SpellingKey(registry))
+	if err != nil {
+		return registry
+	}
+	return withPort(name, port)[0]
+}
+
 // Place is a registry and the names that its directory may have in a root.
 type Place struct {
 	// Registry is the canonical name, empty for the directories of registries

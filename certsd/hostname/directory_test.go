@@ -50,3 +50,28 @@ func TestLooksLike(t *testing.T) {
 		}
 	}
 }
+
+func TestToCreate(t *testing.T) {
+	t.Parallel()
+	for registry, want := range map[string]string{
+		"reg.test": "reg.test", "reg.test:443": "reg.test", "reg.test:5000": "reg.test_5000_", "[::1]:5000": "[::1]_5000_",
+	} {
+		if got := ToCreate(registry); got != want {
+			t.Errorf("%s: %s, not %s", registry, got, want)
+		}
+		if name, err := OfDirectory(ToCreate(registry)); err != nil || SpellingKey(name) != SpellingKey(registry) {
+			t.Errorf("%s is read as %s: %v", ToCreate(registry), name, err)
+		}
+	}
+}
+
+func TestUnclosed(t *testing.T) {
+	t.Parallel()
+	for dir, want := range map[string]string{
+		"reg.test_5000": "reg.test_5000_", "reg.test_5000_": "", "reg.test": "", "reg.test:_5000": "", "reg.test_5x": "",
+	} {
+		if got, is := Unclosed(dir); got != want || is != (want != "") {
+			t.Errorf("%s: %q, %t", dir, got, is)
+		}
+	}
+}

@@ -35,22 +35,31 @@ func (c *Checker) All(ctx context.Context) (*Report, error) {
 		})
 	}
 	err := g.Wait()
-	report.Findings, report.Expiring = c.general()
-	report.Findings = append(report.Findings, c.podmanAlone(names)...)
+	roots := rootsJudge{c, c.calendar(), c.viewer()}
+	report.Findings, report.Expiring = roots.general()
+	report.Findings = append(report.Findings, roots.podmanAlone(names)...)
 	if len(names) == 0 && unlisted == nil {
-		report.Findings = append(report.Findings, c.noDirectories())
+		report.Findings = append(report.Findings, roots.noDirectories())
 	}
 	return report, err
 }
 
+// rootsJudge finds what is wrong with the roots, and in them with what is no
+// registry's own.
+type rootsJudge struct {
+	*Checker
+	calendar
+	viewer
+}
+
 // noDirectories finds that there is nothing to check: an error where the roots
 // that were asked for are not there.
-func (c *Checker) noDirectories() Finding {
+func (j rootsJudge) noDirectories() Finding {
 	f := Finding{
-		Severity: isWarning, Code: NoDirectory, Where: c.roots().String(),
+		Severity: isWarning, Code: NoDirectory, Where: j.roots().String(),
 		Message: "no registry has a directory there", Next: "create HOST or HOST_PORT_ in it, or name the right certs.d directories with --root",
 	}
-	if c.Roots != nil && !slices.ContainsFunc(c.Roots, isDir) {
+	if j.Roots != nil && !slices.ContainsFunc(j.Roots, isDir) {
 		f.Severity, f.Message = isError, "there is no such directory"
 	}
 	return f
@@ -66,16 +75,16 @@ func (c *Checker) atOnce() int {
 // general finds what is wrong with the roots and with names in them.
 // It reports whether a certificate of a _default directory ends within the time
 // that was asked for.
-func (c *Checker) general() (findings []Finding, expiring bool) {
-	for _, root := range c.roots() {
+func (j rootsJudge) general() (findings []Finding, expiring bool) {
+	for _, root := range j.roots() {
 		entries, err := os.ReadDir(root)
 		if err != nil && !os.IsNotExist(err) {
 			f := Finding{
 				Severity: isError, Code: Code(hostdir.RootUnreadable), Where: root,
 				Message: "cannot list the certs.d directory: " + wordsOf(err), Next: hostdir.NextForUnreadable(root, err),
 			}
-			if c.hidden(err) {
-				f = c.ofHidden(f, "")
+			if j.hidden(err) {
+				f = j.ofHidden(f, "")
 			}
 			findings = append(findings, f)
 		}
@@ -85,11 +94,11 @@ func (c *Checker) general() (findings []Finding, expiring bool) {
 				Next: "mv " + other + " " + root,
 			})
 		}
-		found, ends := c.defaults(filepath.Join(root, "_default"))
+		found, ends := j.defaults(filepath.Join(root, hostname.DefaultDirectory))
 		findings, expiring = append(findings, found...), expiring || ends
 		for _, entry := range entries {
-			if _, ok := hostname.OfSuffixDirectory(entry.Name()); ok && c.suffixes() {
-				found, ends := c.defaults(filepath.Join(root, entry.Name()))
+			if _, ok := hostname.OfSuffixDirectory(entry.Name()); ok && j.suffixes() {
+				found, ends := j.defaults(filepath.Join(root, entry.Name()))
 				findings, expiring = append(findings, found...), expiring || ends
 				continue
 			}
@@ -103,31 +112,28 @@ func (c *Checker) general() (findings []Finding, expiring bool) {
 
 // defaults finds what is wrong with a _default directory, or one for a domain, which
 // are nobody's own.
-func (c *Checker) defaults(path string) (findings []Finding, expiring bool) {
+func (j rootsJudge) defaults(path string) (findings []Finding, expiring bool) {
 	if !isDir(path) {
 		return nil, false
 	}
 	// The problems have what the error has.
-	dir, _ := hostdir.Load(os.DirFS(path), hostdir.LoadOptions{Path: path, Keys: c.keys()})
+	dir, _ := hostdir.Load(os.DirFS(path), hostdir.LoadOptions{Path: path, Keys: j.keys()})
 	for _, p := range dir.Problems {
-		findings = append(findings, c.ofProblem(p, ""))
+		findings = append(findings, j.ofProblem(p, ""))
 	}
 	for _, kind := range []struct{ pattern, kind string }{{"*.crt", kindCA}, {"*.cert", kindClient}} {
 		// The pattern is well-formed.
 		names, _ := filepath.Glob(filepath.Join(path, kind.pattern))
 		for _, name := range names {
-			certs := c.hosts().Examine(name).Certificates
-			findings = append(findings, c.endings(name, kind.kind, certs)...)
-			expiring = expiring || slices.ContainsFunc(certs, c.expiring)
+			certs := j.hosts().Examine(name).Certificates
+			findings = append(findings, j.endings(name, kind.kind, certs)...)
+			expiring = expiring || slices.ContainsFunc(certs, j.expiring)
 		}
 	}
 	return findings, expiring
 }
 
-var (
-	unclosed = regexp.MustCompile(`^(.+[^:])_([0-9]+)$`)
-	schemed  = regexp.MustCompile(`^https?:`)
-)
+var schemed = regexp.MustCompile(`^https?:`)
 
 // misspelt finds a name that no registry can have, or that hardly any has.
 func misspelt(root, name string) (Finding, bool) {
@@ -139,12 +145,11 @@ func misspelt(root, name string) (Finding, bool) {
 		f.Next = hostdir.NextForSuffix
 		return f, true
 	}
-	switch {
-	case name == "_default" || name[0] == '.':
+	switch closed, unclosed := hostname.Unclosed(name); {
+	case name == hostname.DefaultDirectory || name[0] == '.':
 		return f, false
-	case unclosed.MatchString(name):
+	case unclosed:
 		f.Message = "is read for a registry of this very name: it lacks the closing underscore of a port"
-		closed := unclosed.ReplaceAllString(name, "${1}_${2}_")
 		f.Next = "rename it to " + closed + ", if the number is a port: " + plainfile.Rename(f.Where, closed)
 	case schemed.MatchString(name):
 		f.Message, f.Next = "is not read: a directory is named after the host, without the scheme", "rename it to HOST or HOST_PORT_"

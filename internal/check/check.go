@@ -181,13 +181,6 @@ func (c *Checker) roots() certsd.Roots {
 	return certsd.DefaultRoots()
 }
 
-func (c *Checker) now() time.Time {
-	if c.Now != nil {
-		return c.Now()
-	}
-	return time.Now()
-}
-
 func (c *Checker) debug(format string, args ...any) {
 	if c.Debug != nil {
 		c.Debug(format, args...)

@@ -75,13 +75,19 @@ func (c *Checker) ContainerdAddress() string {
 func (c *Checker) containerdConfig() (*containerdConfig, []Finding) {
 	c.read.Do(func() {
 		if c.Config != "" {
-			c.config, c.findings = c.readContainerd(c.Config)
+			c.config, c.findings = configJudge{c, c.viewer()}.read(c.Config)
 		}
 	})
 	return c.config, c.findings
 }
 
-func (c *Checker) readContainerd(file string) (*containerdConfig, []Finding) {
+// configJudge finds what is wrong with containerd's configuration.
+type configJudge struct {
+	*Checker
+	viewer
+}
+
+func (j configJudge) read(file string) (*containerdConfig, []Finding) {
 	var config containerdConfig
 	marked, at, err := config.read(file)
 	var syntax *tomlError
@@ -94,9 +100,9 @@ func (c *Checker) readContainerd(file string) (*containerdConfig, []Finding) {
 			Message: "is not what containerd reads: " + printable(tomlpos.Syntax(err).Text), Next: "correct it",
 		}}
 	case err != nil:
-		return nil, []Finding{c.unreadConfig(file, at, err)}
+		return nil, []Finding{j.unread(file, at, err)}
 	}
-	findings := c.containerd(file, &config)
+	findings := j.readable(file, &config)
 	for _, at := range slices.Backward(marked) {
 		findings = append([]Finding{{
 			Severity: isWarning, Code: ContainerdConfig, Where: at,
@@ -107,9 +113,9 @@ func (c *Checker) readContainerd(file string) (*containerdConfig, []Finding) {
 	return &config, findings
 }
 
-// unreadConfig is about a file that cannot be read, which the first one may
+// unread is about a file that cannot be read, which the first one may
 // import.
-func (c *Checker) unreadConfig(file, at string, err error) Finding {
+func (j configJudge) unread(file, at string, err error) Finding {
 	words := wordsOf(err)
 	var encoding *plainfile.EncodingError
 	if errors.As(err, &encoding) {
@@ -126,13 +132,14 @@ func (c *Checker) unreadConfig(file, at string, err error) Finding {
 	if at != file && errors.Is(err, fs.ErrNotExist) {
 		f.Next = "put it there, or take it out of imports"
 	}
-	if c.hidden(err) {
-		f = c.ofHidden(f, "")
+	if j.hidden(err) {
+		f = j.ofHidden(f, "")
 	}
 	return f
 }
 
-func (c *Checker) containerd(file string, config *containerdConfig) []Finding {
+// readable finds what a configuration that can be read has to do with the roots.
+func (j configJudge) readable(file string, config *containerdConfig) []Finding {
 	var findings []Finding
 	add := func(code Code, message, next string) {
 		findings = append(findings, Finding{Severity: isWarning, Code: code, Where: file, Message: message, Next: next})
@@ -169,8 +176,8 @@ func (c *Checker) containerd(file string, config *containerdConfig) []Finding {
 		case stock && len(roots) > 1 && (!split || path == config.Plugins.Transfer.ConfigPath):
 			add(StockTwoRoots, fmt.Sprintf("config_path has %s roots: stock containerd ignores %s", count(len(roots)), all(len(roots))),
 				"give it one root, or let certsd pull: see https://github.com/certsd/containerd-certsd/blob/main/config.toml.example")
-		case !sameRoots(roots, c.roots()):
-			add(OtherRoots, fmt.Sprintf("config_path is %s, and %s is checked", path, c.roots()), "certsd check --all --root "+shellWord(path))
+		case !sameRoots(roots, j.roots()):
+			add(OtherRoots, fmt.Sprintf("config_path is %s, and %s is checked", path, j.roots()), "certsd check --all --root "+shellWord(path))
 		}
 	}
 	return findings

@@ -27,8 +27,8 @@ func (c *Checker) dockerConfig() (*migrate.Docker, []Finding) {
 			return
 		}
 		f := Finding{Severity: isWarning, Code: DockerConfig, Where: c.DockerConfig, Message: "Docker's configuration cannot be read: " + printable(err.Error()), Next: "correct it"}
-		if c.hidden(err) {
-			f = c.ofHidden(f, "")
+		if by := c.viewer(); by.hidden(err) {
+			f = by.ofHidden(f, "")
 		}
 		c.dockerFindings = []Finding{f}
 	})

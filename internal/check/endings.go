@@ -4,31 +4,47 @@ import (
 	"crypto/x509"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/certsd/containerd-certsd/certsd"
 	"github.com/certsd/containerd-certsd/certsd/hostdir"
 	inuse "github.com/certsd/containerd-certsd/internal/status"
 )
 
+// calendar says what of the validity of certificates is worth a word.
+type calendar struct {
+	now func() time.Time
+	// within is the time in which an end is one, zero for a part of a certificate's life.
+	within time.Duration
+}
+
+func (c *Checker) calendar() calendar {
+	now := c.Now
+	if now == nil {
+		now = time.Now
+	}
+	return calendar{now, c.Expiring}
+}
+
 // endsSoon reports whether the end of a certificate, which has not come yet, is
 // worth a warning.
-func (c *Checker) endsSoon(cert *x509.Certificate) bool {
+func (c calendar) endsSoon(cert *x509.Certificate) bool {
 	left := cert.NotAfter.Sub(c.now())
-	if c.Expiring > 0 {
-		return left > 0 && left < c.Expiring
+	if c.within > 0 {
+		return left > 0 && left < c.within
 	}
 	return left > 0 && inuse.EndsSoon(cert.NotBefore, cert.NotAfter, c.now())
 }
 
 // expiring reports whether a certificate ends within the time that was asked
 // for, or has ended.
-func (c *Checker) expiring(cert *x509.Certificate) bool {
-	return c.Expiring > 0 && cert.NotAfter.Sub(c.now()) < c.Expiring
+func (c calendar) expiring(cert *x509.Certificate) bool {
+	return c.within > 0 && cert.NotAfter.Sub(c.now()) < c.within
 }
 
 // endings finds the certificates of a file that end soon: of a client
 // certificate those of its chain, too.
-func (c *Checker) endings(path, kind string, certs []*x509.Certificate) []Finding {
+func (c calendar) endings(path, kind string, certs []*x509.Certificate) []Finding {
 	code, next := ExpiresSoon, "renew it"
 	switch kind {
 	case kindClient:

@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/certsd/hostname"
 	"github.com/certsd/containerd-certsd/internal/certtest"
 )
 
@@ -115,7 +116,7 @@ func write(t testing.TB, dir string, all files) {
 func of(host string, all files) files {
 	named := files{}
 	for name, content := range all {
-		named[filepath.Join(dirName(host), name)] = content
+		named[filepath.Join(hostname.ToCreate(host), name)] = content
 	}
 	return named
 }
@@ -126,7 +127,7 @@ func of(host string, all files) files {
 func lines(r *Registry, root string, names map[string]string) []string {
 	replace := []string{root, "ROOT"}
 	for name, host := range names {
-		replace = append(replace, host, name, dirName(host), name+"_")
+		replace = append(replace, host, name, hostname.ToCreate(host), name+"_")
 		if _, port, ok := strings.Cut(host, ":"); ok {
 			replace = append(replace, ":"+port, ":PORT")
 		}
@@ -167,7 +168,7 @@ func (n pathNames) paths(config string) string {
 }
 
 func (n pathNames) words(text string) string {
-	return strings.NewReplacer(n.first, "FIRST", n.second, "SECOND", dirName(n.reg), "REG_", n.reg, "REG").Replace(text)
+	return strings.NewReplacer(n.first, "FIRST", n.second, "SECOND", hostname.ToCreate(n.reg), "REG_", n.reg, "REG").Replace(text)
 }
 
 // listen makes a socket.

@@ -63,8 +63,8 @@ func (c *Checker) ofNodeLogins() []Finding {
 	switch {
 	case problem == nil:
 		return nil
-	case c.hidden(problem):
-		return []Finding{c.ofHidden(warning, "")}
+	case c.viewer().hidden(problem):
+		return []Finding{c.viewer().ofHidden(warning, "")}
 	case errors.Is(problem, fs.ErrNotExist):
 		warning.Message, warning.Next = "docker_config names it, and it is not there", "put it there with docker login or podman login, or take the key out"
 	default:

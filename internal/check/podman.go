@@ -119,9 +119,9 @@ func (j podmanJudge) searchedHas(path string) bool {
 
 // podmanAlone finds, where all registries are checked, those that have a directory
 // of Podman's and no other: they are not among those that are checked.
-func (c *Checker) podmanAlone(names []string) []Finding {
+func (j rootsJudge) podmanAlone(names []string) []Finding {
 	var findings []Finding
-	for _, root := range c.podmans() {
+	for _, root := range j.podmans() {
 		entries, err := os.ReadDir(root)
 		if err != nil {
 			continue
@@ -144,7 +144,7 @@ func (c *Checker) podmanAlone(names []string) []Finding {
 		findings = append(findings, Finding{
 			Severity: isWarning, Code: PodmanDirectory, Where: root,
 			Message: "Podman, Skopeo and CRI-O read it; it is not searched, and has directories for registries that have none elsewhere: " + said,
-			Next:    c.nextForPodman(root),
+			Next:    j.nextForPodman(root),
 		})
 	}
 	return findings

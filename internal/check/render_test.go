@@ -10,6 +10,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/certsd/containerd-certsd/certsd/hostname"
 )
 
 // The three forms of a report about the same registry.
@@ -26,7 +28,7 @@ func TestForms(t *testing.T) {
 		if err := write(&b); err != nil {
 			t.Fatal(err)
 		}
-		text := strings.NewReplacer(root, "ROOT", host, "REG", dirName(host), "REG_", port, "PORT").Replace(b.String())
+		text := strings.NewReplacer(root, "ROOT", host, "REG", hostname.ToCreate(host), "REG_", port, "PORT").Replace(b.String())
 		// The columns are as wide as the temporary directory's name.
 		return regexp.MustCompile(`(\S)  +`).ReplaceAllString(text, "$1  ")
 	}

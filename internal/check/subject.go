@@ -17,6 +17,8 @@ import (
 // configured for them. Nothing of it changes during a check.
 type subject struct {
 	*Checker
+	calendar
+	viewer
 	hosts *certsd.Hosts
 	// given is the registry as it was spelt, target with what follows it.
 	given, target string
@@ -41,7 +43,7 @@ func (c *Checker) subject(target string) (*subject, error) {
 		return nil, err
 	}
 	return &subject{
-		Checker: c, hosts: hosts, given: name, target: target, repository: repository, inspection: inspection,
+		Checker: c, calendar: c.calendar(), viewer: c.viewer(), hosts: hosts, given: name, target: target, repository: repository, inspection: inspection,
 		files: drawer{hosts: hosts, inspection: inspection, read: map[string]hostdir.File{}},
 	}, nil
 }

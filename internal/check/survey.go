@@ -6,11 +6,9 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/certsd/containerd-certsd/certsd"
 	"github.com/certsd/containerd-certsd/certsd/hostdir"
@@ -210,7 +208,7 @@ func (s survey) why(c hostdir.Candidate) string {
 // directoryFor is the directory for a host: one that is there, or that to create.
 func (c *Checker) directoryFor(host string) string {
 	roots := c.roots()
-	name := dirName(host)
+	name := hostname.ToCreate(host)
 	// One may be there and say nothing about TLS.
 	for _, root := range roots {
 		for _, name := range hostname.Directories(host) {
@@ -223,12 +221,4 @@ func (c *Checker) directoryFor(host string) string {
 		return name
 	}
 	return filepath.Join(roots[0], name)
-}
-
-// dirName is the name of the directory for a host.
-func dirName(host string) string {
-	if port := (&url.URL{Host: host}).Port(); port != "" && port != "443" {
-		return strings.TrimSuffix(host, ":"+port) + "_" + port + "_"
-	}
-	return strings.TrimSuffix(host, ":443")
 }

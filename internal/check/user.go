@@ -15,22 +15,30 @@ const DefaultConfig = "/etc/containerd/config.toml"
 // hiddenWords are why a verdict is about this user alone.
 const hiddenWords = "this user cannot read all that root's containerd can"
 
+// viewer is the user who checks, who may see less than the daemon does.
+type viewer struct {
+	uid int
+	// asRoot is the command that checks the same as root.
+	asRoot func(target string) string
+}
+
+func (c *Checker) viewer() viewer {
+	uid := os.Geteuid
+	if c.euid != nil {
+		uid = c.euid
+	}
+	return viewer{uid(), c.asRoot}
+}
+
 // hidden reports whether an error is that this user may not read what is there.
 // For root, whom nothing is hidden from, there is another reason.
-func (c *Checker) hidden(err error) bool { return errors.Is(err, fs.ErrPermission) && c.user() != 0 }
-
-func (c *Checker) user() int {
-	if c.euid != nil {
-		return c.euid()
-	}
-	return os.Geteuid()
-}
+func (v viewer) hidden(err error) bool { return errors.Is(err, fs.ErrPermission) && v.uid != 0 }
 
 // ofHidden is a problem that this user has and the daemon has not: there is
 // nothing wrong with the file.
-func (c *Checker) ofHidden(f Finding, target string) Finding {
-	f.Message = fmt.Sprintf("cannot be read by this user (uid %d), and can by root's containerd", c.user())
-	f.Next = "check as root: " + c.asRoot(target)
+func (v viewer) ofHidden(f Finding, target string) Finding {
+	f.Message = fmt.Sprintf("cannot be read by this user (uid %d), and can by root's containerd", v.uid)
+	f.Next = "check as root: " + v.asRoot(target)
 	return f
 }
 
@@ -63,10 +71,10 @@ func (c *Checker) command(target string) string {
 }
 
 // ofProblem is a problem of a directory as a finding.
-func (c *Checker) ofProblem(p *certsd.Problem, target string) Finding {
+func (v viewer) ofProblem(p *certsd.Problem, target string) Finding {
 	f := ofProblem(p)
-	if c.hidden(p.Err) {
-		f = c.ofHidden(f, target)
+	if v.hidden(p.Err) {
+		f = v.ofHidden(f, target)
 		if p.Key != "" {
 			f.Message = p.Key + ": " + f.Message
 		}

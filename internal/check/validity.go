@@ -8,7 +8,7 @@ import (
 )
 
 // certificate describes a certificate.
-func (c *Checker) certificate(cert *x509.Certificate) Certificate {
+func (c calendar) certificate(cert *x509.Certificate) Certificate {
 	d := Certificate{
 		Subject: printable(cert.Subject.String()), Issuer: printable(cert.Issuer.String()),
 		NotBefore: cert.NotBefore.UTC(), NotAfter: cert.NotAfter.UTC(),

@@ -199,8 +199,8 @@ func (p *planner) copy(f *file) {
 // dirName is the name of a registry's directory: the one that is there, by
 // containerd's order, or HOST:PORT.
 func (p *planner) dirName(registry string) string {
-	if host, port, found := cutPort(registry); found {
-		name := host + "_" + port + "_"
+	if _, _, found := cutPort(registry); found {
+		name := hostname.Directories(registry)[0]
 		if info, err := os.Stat(filepath.Join(p.plan.Output, name)); err == nil && info.IsDir() {
 			return name
 		}
