@@ -16,6 +16,7 @@ import (
 func criCommand(stderr io.Writer) *cli.Command {
 	config := imageservice.DefaultConfig()
 	var file string
+	installer := &criInstaller{stderr: stderr}
 	return &cli.Command{
 		Name:  "cri",
 		Usage: "serve the kubelet's image service in front of a stock containerd",
@@ -27,7 +28,7 @@ func criCommand(stderr io.Writer) *cli.Command {
 		OnUsageError: usage,
 		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "config", Usage: "read the settings in `FILE`, of which flags on the command line take the place", Destination: &file},
-		}, settingFlags(config.Keys())...),
+		}, append(installer.flags(), settingFlags(config.Keys())...)...),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			if c.Args().Present() {
 				return &usageError{fmt.Errorf("cri takes no arguments, not %q", c.Args().First())}
@@ -43,8 +44,16 @@ func criCommand(stderr io.Writer) *cli.Command {
 			if c.IsSet("root") {
 				config.Root = absolute(config.Root)
 			}
+			if installer.asked() {
+				// The node's, not those that are seen here.
+				config.ContainerdConfig, config.DockerConfig = "", ""
+			}
 			if err := config.Check(); err != nil {
 				return &usageError{err}
+			}
+			if installer.asked() {
+				installer.settings = file
+				return installer.run(ctx, c)
 			}
 			if err := log.SetLevel(config.LogLevel); err != nil {
 				return &usageError{fmt.Errorf("log_level: %w", err)}

@@ -46,7 +46,8 @@ var imports = map[string][]string{
 		"internal/daemon", "internal/daemons", "internal/dockerconfig", "internal/gatewayconfig", "internal/imagecopy",
 		"internal/imageref", "internal/migrate", "internal/ocilayout", "internal/paragraph", "internal/plainfile",
 		"internal/progress", "internal/pull", "internal/quiet", "internal/safetext", "internal/settings",
-		"internal/status", "internal/takeover", "internal/telemetry", "internal/wholefile", "resolver", "v1compat",
+		"internal/status", "internal/takeover", "internal/telemetry", "internal/wholefile", "packaging/systemd",
+		"resolver", "v1compat",
 	},
 
 	"certsd/hostdir": {
@@ -129,6 +130,7 @@ var imports = map[string][]string{
 	"keys/signer":         {"internal/plainfile", "internal/safetext", "internal/verify", "keys/pkcs11uri"},
 	"keys/tpmkey":         {"internal/nextstep", "internal/verify"},
 	"packaging/ociimage":  {"internal/wholefile"},
+	"packaging/systemd":   nil,
 }
 
 // TestImports holds the direction of dependency within the module.

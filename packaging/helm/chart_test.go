@@ -11,6 +11,7 @@ import (
 	"sync"
 	"testing"
 
+	core "k8s.io/api/core/v1"
 	"sigs.k8s.io/yaml"
 )
 
@@ -86,16 +87,18 @@ func TestLint(t *testing.T) {
 func TestRefused(t *testing.T) {
 	t.Parallel()
 	for set, want := range map[string]string{
-		"gateway.mod=Deployment":                                   "additional properties 'mod' not allowed",
-		"gateway.mode=StatefulSet":                                 "value must be one of 'DaemonSet', 'Deployment'",
-		"gateway.mode=Deployment":                                  "a gateway that others reach needs a certificate",
-		"gateway.mode=Deployment,gateway.deployment.tlsSecret=tls": "Name a Secret with ca.crt, client.cert and client.key for each registry",
-		"gateway.settings.listen=0.0.0.0:80":                       "additional properties 'listen' not allowed",
-		"gateway.certificates.hostPath=certs.d":                    "does not match pattern",
-		"monitoring.serviceMonitor.enabled=true":                   "nothing can be scraped from the cluster",
-		"image.digest=sha256:0":                                    "does not match pattern",
-		"imageService.root=/certs.d":                               "does not match pattern",
-		"imageService.metricsPort=70000":                           "maximum: got 70,000, want 65,535",
+		"gateway.mod=Deployment":                                                    "additional properties 'mod' not allowed",
+		"gateway.mode=StatefulSet":                                                  "value must be one of 'DaemonSet', 'Deployment'",
+		"gateway.mode=Deployment":                                                   "a gateway that others reach needs a certificate",
+		"gateway.mode=Deployment,gateway.deployment.tlsSecret=tls":                  "Name a Secret with ca.crt, client.cert and client.key for each registry",
+		"gateway.settings.listen=0.0.0.0:80":                                        "additional properties 'listen' not allowed",
+		"gateway.certificates.hostPath=certs.d":                                     "does not match pattern",
+		"monitoring.serviceMonitor.enabled=true":                                    "nothing can be scraped from the cluster",
+		"image.digest=sha256:0":                                                     "does not match pattern",
+		"imageService.enabled=true,imageService.install.enabled=true":               "one of them, as both serve the same socket",
+		"imageService.install.enabled=true,imageService.socketDirectory=/run/other": "listens in /run/certsd",
+		"imageService.root=/certs.d":                                                "does not match pattern",
+		"imageService.metricsPort=70000":                                            "maximum: got 70,000, want 65,535",
 	} {
 		_, said, err := helm(t, "template", "certsd", "certsd", "--set", set)
 		if err == nil || !strings.Contains(said, want) {
@@ -161,7 +164,7 @@ func TestCommandLines(t *testing.T) {
 			}
 		}
 	}
-	if seen["gateway"] < 5 || seen["cri"] < 2 {
+	if seen["gateway"] < 5 || seen["cri"] < 4 {
 		t.Errorf("only %v were looked at", seen)
 	}
 }
@@ -190,4 +193,37 @@ func TestAlerts(t *testing.T) {
 		}
 	}
 	same(t, "rules", want, got)
+}
+
+// TestInstalled has certsd install what the chart gives it, and read it again.
+func TestInstalled(t *testing.T) {
+	t.Parallel()
+	program, err := certsd()
+	if err != nil {
+		t.Fatal(program, err)
+	}
+	for _, file := range []string{"manifests/cri-installer.yaml", "testdata/installer.yaml"} {
+		var settings string
+		for _, object := range objects(render(t, file)) {
+			if m, ok := decoded(t, file, object).(*core.ConfigMap); ok {
+				settings = m.Data["cri.toml"]
+			}
+		}
+		config, node := filepath.Join(t.TempDir(), "cri.toml"), t.TempDir()
+		if err := os.WriteFile(config, []byte(settings), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		out, err := exec.CommandContext(t.Context(), program, "cri", "--config", config, "--install", node).CombinedOutput()
+		if err != nil {
+			t.Errorf("%s: %v: %s with\n%s", file, err, out, settings)
+			continue
+		}
+		unit := string(read(t, filepath.Join(node, "etc/systemd/system/certsd-cri.service")))
+		if want := "\nExecStart=/opt/certsd/bin/certsd cri --config /etc/certsd/cri.toml\n"; !strings.Contains(unit, want) {
+			t.Errorf("%s: %q is missing in\n%s", file, want, unit)
+		}
+		if now := string(read(t, filepath.Join(node, "etc/certsd/cri.toml"))); !strings.HasSuffix(now, settings) {
+			t.Errorf("%s: installed are\n%s", file, now)
+		}
+	}
 }

@@ -200,7 +200,7 @@ func kept(t *testing.T, file, want string) {
 func TestManifests(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("manifests/*.yaml")
-	if err != nil || len(files) != 3 {
+	if err != nil || len(files) != 4 {
 		t.Fatalf("%q, %v", files, err)
 	}
 	for _, file := range files {

@@ -1,0 +1,208 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"time"
+
+	"github.com/urfave/cli/v3"
+
+	"github.com/certsd/containerd-certsd/internal/wholefile"
+	"github.com/certsd/containerd-certsd/packaging/systemd"
+)
+
+// criInstaller puts the image service on a node whose root is below a directory, for
+// systemd to start: where nobody installs packages, but a pod may write these files.
+type criInstaller struct {
+	// root is where the node's root is, settings the file for its settings.
+	root, settings string
+	keep           bool
+	stderr         io.Writer
+}
+
+// Where it puts things.
+const (
+	installedProgram  = "/opt/certsd/bin/certsd"
+	installedSettings = "/etc/certsd/cri.toml"
+	installedUnits    = "/etc/systemd/system"
+)
+
+// keepEvery is the time between two looks whether all is there.
+const keepEvery = time.Minute
+
+// installedBy is the first line of what may be written over.
+const installedBy = "# Installed by certsd cri, which writes over it.\n"
+
+func (i *criInstaller) flags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "install", Usage: "serve nothing: write program, settings and units for systemd below `DIR`, the root of a node", Destination: &i.root},
+		&cli.BoolFlag{Name: "keep", Usage: "with --install: look every minute whether all is there, until interrupted", Destination: &i.keep},
+	}
+}
+
+// asked reports whether something is to be installed.
+func (i *criInstaller) asked() bool { return i.root != "" || i.keep }
+
+// run installs, and with keep again where something is missing.
+func (i *criInstaller) run(ctx context.Context, c *cli.Command) error {
+	if i.root == "" {
+		return &usageError{errors.New("--keep is of --install DIR")}
+	}
+	for _, name := range c.LocalFlagNames() {
+		if c.IsSet(name) && name != "install" && name != "keep" && name != "config" {
+			return &usageError{fmt.Errorf("--%s is not installed: put it into the file of --config", name)}
+		}
+	}
+	if !filepath.IsAbs(i.root) {
+		return &usageError{fmt.Errorf("--install: %s is no absolute path", i.root)}
+	}
+	if err := i.install(); err != nil || !i.keep {
+		return err
+	}
+	tick := time.NewTicker(keepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			if err := i.install(); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// installed is a file of the node.
+type installed struct {
+	path string
+	data []byte
+	mode fs.FileMode
+	// ours reports whether what is there may be written over.
+	ours func(now []byte) bool
+}
+
+// startLine is what the unit starts.
+var startLine = regexp.MustCompile(`(?m)^ExecStart=.*$`)
+
+// files are all files, in the order in which they are written: the units come after
+// what they need.
+func (i *criInstaller) files() ([]installed, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	program, err := os.ReadFile(self) //nolint:gosec // this program
+	if err != nil {
+		return nil, err
+	}
+	settings := []byte("# All settings are the defaults.\n")
+	if i.settings != "" {
+		if settings, err = os.ReadFile(i.settings); err != nil {
+			return nil, err
+		}
+	}
+	service := startLine.ReplaceAllLiteralString(systemd.CRIService, "ExecStart="+installedProgram+" cri --config "+installedSettings)
+	ours := func(now []byte) bool { return bytes.HasPrefix(now, []byte(installedBy)) }
+	text := func(path, text string) installed {
+		return installed{path, []byte(installedBy + text), 0o644, ours}
+	}
+	return []installed{
+		{installedProgram, program, 0o755, func([]byte) bool { return true }},
+		text(installedSettings, string(settings)),
+		text(installedUnits+"/certsd-cri.socket", systemd.CRISocket),
+		text(installedUnits+"/certsd-cri.service", service),
+	}, nil
+}
+
+// wants are what systemd starts by itself.
+var wants = map[string]string{
+	installedUnits + "/sockets.target.wants/certsd-cri.socket":     installedUnits + "/certsd-cri.socket",
+	installedUnits + "/multi-user.target.wants/certsd-cri.service": installedUnits + "/certsd-cri.service",
+}
+
+// install writes what is not there, and says so.
+func (i *criInstaller) install() error {
+	files, err := i.files()
+	if err != nil {
+		return err
+	}
+	// All of them may be written, or none is.
+	missing := make([]bool, len(files))
+	for n, f := range files {
+		if missing[n], err = f.missing(i.root); err != nil {
+			return err
+		}
+	}
+	for n, f := range files {
+		if !missing[n] {
+			continue
+		}
+		if err := f.write(i.root); err != nil {
+			return err
+		}
+		fmt.Fprintf(i.stderr, "certsd cri: %s is written\n", f.path)
+	}
+	changed := slices.Contains(missing, true)
+	for link, target := range wants {
+		made, err := linked(filepath.Join(i.root, link), target)
+		if err != nil {
+			return err
+		}
+		changed = changed || made
+	}
+	if changed {
+		fmt.Fprintln(i.stderr, "certsd cri: the node's systemd starts it at its next start, or by: systemctl daemon-reload && systemctl restart certsd-cri.socket certsd-cri.service")
+	}
+	return nil
+}
+
+// missing reports whether the file is to be written. What somebody else has written
+// is an error.
+func (f *installed) missing(root string) (bool, error) {
+	now, err := os.ReadFile(filepath.Join(root, f.path)) //nolint:gosec // below the directory that is asked for
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return true, nil
+	case err != nil:
+		return false, err
+	case !f.ours(now):
+		return false, &configError{fmt.Errorf("%s is there, and certsd cri has not installed it: remove it, or the node has the image service already", f.path)}
+	}
+	return !bytes.Equal(now, f.data), nil
+}
+
+func (f *installed) write(root string) error {
+	path := filepath.Join(root, f.path)
+	if err := directory(filepath.Dir(path)); err != nil {
+		return err
+	}
+	return wholefile.WritePath(path, f.data, wholefile.Options{Mode: f.mode})
+}
+
+// linked makes a link, and reports whether it was missing.
+func linked(path, target string) (bool, error) {
+	if now, err := os.Readlink(path); err == nil && now == target {
+		return false, nil
+	}
+	if err := directory(filepath.Dir(path)); err != nil {
+		return false, err
+	}
+	return true, os.Symlink(target, path)
+}
+
+// directory makes one that everybody can read, whatever the umask is.
+func directory(dir string) error {
+	if _, err := os.Stat(dir); err == nil {
+		return nil
+	}
+	return errors.Join(os.MkdirAll(dir, 0o755), os.Chmod(dir, 0o755)) //nolint:gosec // systemd and everybody reads it
+}
