@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,8 @@ import (
 	"github.com/pelletier/go-toml/v2"
 	"github.com/urfave/cli/v3"
 
+	"github.com/certsd/containerd-certsd/imageservice"
+	"github.com/certsd/containerd-certsd/internal/daemons"
 	"github.com/certsd/containerd-certsd/internal/takeover"
 )
 
@@ -111,7 +114,7 @@ func (s *pluginSwitch) enable(ctx context.Context, c *cli.Command, o takeover.Op
 		fmt.Fprintln(s.stderr, "containerd is started with the plugin from its next start on: systemctl restart containerd")
 		return nil
 	}
-	err = errors.Join(systemctl(ctx, "restart", "containerd.service"), runsPlugin(ctx, o.Line))
+	err = errors.Join(systemctl(ctx, "restart", "containerd.service"), runsPlugin(ctx, o.Line, plan.Config.Path))
 	if err == nil {
 		fmt.Fprintln(s.stderr, "containerd runs with the plugin")
 		return nil
@@ -132,6 +135,9 @@ func (s *pluginSwitch) disable(ctx context.Context, c *cli.Command, o takeover.O
 		return &configError{err}
 	}
 	nothing := plan.Nothing()
+	if n := shims("/proc", o.Line); !nothing && n > 0 {
+		fmt.Fprintf(s.stderr, "what runs by shims of it, %d of them: a containerd 1.x does not know them, and ends it; a containerd 2 goes on with it\n", n)
+	}
 	if err := s.write(c, plan); err != nil || nothing || c.Bool("dry-run") {
 		return err
 	}
@@ -140,6 +146,24 @@ func (s *pluginSwitch) disable(ctx context.Context, c *cli.Command, o takeover.O
 		return nil
 	}
 	return systemctl(ctx, "restart", "containerd.service")
+}
+
+// shims counts the processes that are shims of a line, of any if none is said.
+func shims(proc, line string) int {
+	links, _ := filepath.Glob(filepath.Join(proc, "[0-9]*", "exe"))
+	ours := takeover.Program(cmp.Or(line, "*"))
+	n := 0
+	for _, link := range links {
+		program, err := os.Readlink(link)
+		if err != nil {
+			continue
+		}
+		dir, name := filepath.Split(strings.TrimSuffix(program, " (deleted)"))
+		if same, _ := filepath.Match(filepath.Dir(ours)+"/", dir); same && name == "containerd-shim-runc-v2" {
+			n++
+		}
+	}
+	return n
 }
 
 // write shows a plan and carries it out.
@@ -154,22 +178,43 @@ func (s *pluginSwitch) write(c *cli.Command, plan *takeover.Plan) error {
 	return plan.Write()
 }
 
-// readsConfig has a containerd read a configuration, and looks whether it comes
-// to what is wanted.
-func readsConfig(ctx context.Context, program, config string) error {
+// configDump is what containerd makes of its configuration, as far as it is looked at.
+type configDump struct {
+	DisabledPlugins []string                  `toml:"disabled_plugins"`
+	Plugins         map[string]map[string]any `toml:"plugins"`
+	GRPC            struct {
+		Address string `toml:"address"`
+	} `toml:"grpc"`
+}
+
+// dumpConfig has a containerd read a configuration.
+func dumpConfig(ctx context.Context, program, config string) (*configDump, error) {
 	cmd := exec.CommandContext(ctx, program, "--config", config, "config", "dump") //nolint:gosec // the program of the package
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		return fmt.Errorf("%s does not take the new configuration, nothing is changed: %w: %s", program, err, strings.TrimSpace(stderr.String()))
+		return nil, fmt.Errorf("%s does not take the new configuration, nothing is changed: %w: %s", program, err, strings.TrimSpace(stderr.String()))
 	}
-	var dump struct {
-		DisabledPlugins []string                  `toml:"disabled_plugins"`
-		Plugins         map[string]map[string]any `toml:"plugins"`
+	dump := new(configDump)
+	if err := toml.Unmarshal(out, dump); err != nil {
+		return nil, fmt.Errorf("%s config dump: %w", program, err)
 	}
-	if err := toml.Unmarshal(out, &dump); err != nil {
-		return fmt.Errorf("%s config dump: %w", program, err)
+	return dump, nil
+}
+
+// socket is where containerd serves: since 2.3 a plugin does.
+func (d *configDump) socket() string {
+	served, _ := d.Plugins["io.containerd.server.v1.grpc"]["address"].(string)
+	return cmp.Or(served, d.GRPC.Address, imageservice.DefaultContainerd)
+}
+
+// readsConfig has a containerd read a configuration, and looks whether it comes
+// to what is wanted.
+func readsConfig(ctx context.Context, program, config string) error {
+	dump, err := dumpConfig(ctx, program, config)
+	if err != nil {
+		return err
 	}
 	for _, name := range []string{"io.containerd.transfer.v1.local", "io.containerd.grpc.v1.transfer"} {
 		if !slices.Contains(dump.DisabledPlugins, name) {
@@ -194,13 +239,28 @@ func systemctl(ctx context.Context, args ...string) error {
 	return nil
 }
 
-// runsPlugin waits until containerd says that its plugins are loaded.
-func runsPlugin(ctx context.Context, line string) error {
+// runsPlugin waits until containerd says that its plugins are loaded, and asks them
+// what they use, as certsd status does.
+func runsPlugin(ctx context.Context, line, config string) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	ctr := filepath.Join(filepath.Dir(takeover.Program(line)), "ctr")
+	dump, err := dumpConfig(ctx, takeover.Program(line), config)
+	if err != nil {
+		return err
+	}
+	if err := loadsPlugin(ctx, filepath.Join(filepath.Dir(takeover.Program(line)), "ctr"), dump.socket()); err != nil {
+		return err
+	}
+	answer := (&daemons.Finder{Containerd: dump.socket()}).AskContainerd(ctx)
+	if answer.Status == nil {
+		return fmt.Errorf("containerd at %s does not say what the plugin uses, as for certsd status: %s", answer.Address, answer.Why)
+	}
+	return nil
+}
+
+func loadsPlugin(ctx context.Context, ctr, socket string) error {
 	for {
-		out, err := exec.CommandContext(ctx, ctr, "plugins", "ls").CombinedOutput() //nolint:gosec // the program of the package
+		out, err := exec.CommandContext(ctx, ctr, "--address", socket, "plugins", "ls").CombinedOutput() //nolint:gosec // the program of the package
 		loaded := 0
 		for row := range strings.Lines(string(out)) {
 			if f := strings.Fields(row); len(f) > 2 && f[1] == "certsd" && f[len(f)-1] == "ok" {
@@ -212,7 +272,7 @@ func runsPlugin(ctx context.Context, line string) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("containerd does not run with the plugin: %s plugins ls: %v: %s", ctr, err, strings.TrimSpace(string(out)))
+			return fmt.Errorf("containerd does not run with the plugin: %s --address %s plugins ls: %v: %s", ctr, socket, err, strings.TrimSpace(string(out)))
 		case <-time.After(200 * time.Millisecond):
 		}
 	}

@@ -94,6 +94,13 @@ func (f *Finder) imageService(ctx context.Context) Answer {
 	})
 }
 
+// AskContainerd asks containerd alone.
+func (f *Finder) AskContainerd(ctx context.Context) Answer {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	return f.containerd(ctx)
+}
+
 func (f *Finder) containerd(ctx context.Context) Answer {
 	return askSocket(ctx, status.Plugin, f.Containerd, "no containerd runs", isStock)
 }
