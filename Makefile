@@ -22,6 +22,7 @@ GOLANGCI_VERSION    := v2.15.0
 NFPM_VERSION        := v2.45.0
 CYCLONEDX_VERSION   := v1.10.0
 HELM_VERSION        := v4.3.1
+PACKTOOLS_VERSION   := $(shell cat $(wildcard packaging/testdata/tools/*/*.go packaging/testdata/tools/go.*) </dev/null | sha256sum | cut -c1-12)
 
 # What the scenarios run beside Debian's: clients of the gateway, and what
 # Kubernetes is made of.
@@ -46,6 +47,8 @@ UPSTREAM   := github.com/containerd/containerd/v2
 # Each line is a module with that release's own requirements.
 LINES      := 2.2 2.3 2.4
 NEWEST     := $(lastword $(LINES))
+# The line that those of containerd 1.7 take: docs/to-the-plugin.md.
+LTS        := 2.3
 LINE       := $(or $(CONTAINERD),$(NEWEST))
 ifneq ($(words $(CONTAINERD)) $(filter $(LINES),$(LINE)),$(words $(CONTAINERD)) $(LINE))
 $(error CONTAINERD=$(CONTAINERD) is no release line; there are $(LINES))
@@ -55,7 +58,7 @@ BINARIES   := $(addprefix $(BIN)/,containerd ctr containerd-shim-runc-v2 certsd 
 # The versions of Kubernetes that the chart is for, beside that of packaging/helm/go.mod.
 KUBERNETES := 1.32 1.35
 # The modules with code, the root first.
-MODULES    := . cmd/certsd-pkcs11 $(addprefix cmd/containerd/,$(LINES)) packaging/helm integration/testdata/browse
+MODULES    := . cmd/certsd-pkcs11 $(addprefix cmd/containerd/,$(LINES)) packaging/helm packaging/testdata/tools integration/testdata/browse
 TOOLS      := $(CURDIR)/.cache/bin
 ACTIONLINT := $(TOOLS)/actionlint-$(ACTIONLINT_VERSION)
 APIDIFF    := $(TOOLS)/apidiff-$(APIDIFF_VERSION)
@@ -65,11 +68,15 @@ GOLANGCI   := $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION)
 NFPM       := $(TOOLS)/nfpm-$(NFPM_VERSION)
 CYCLONEDX  := $(TOOLS)/cyclonedx-gomod-$(CYCLONEDX_VERSION)
 HELM       := $(TOOLS)/helm-$(HELM_VERSION)
+PACKTOOLS  := $(addprefix $(TOOLS)/pack-,$(addsuffix -$(PACKTOOLS_VERSION),apk valid))
 CLIENTS    := axe-$(AXE_VERSION) browse-$(BROWSE_VERSION) buildctl-$(BUILDKIT_VERSION) buildkitd-$(BUILDKIT_VERSION) conformance-$(CONFORMANCE_VERSION) \
 	containerd1-cri-$(CONTAINERD1_VERSION) containerd23-$(CONTAINERD23_VERSION) crane-$(CRANE_VERSION) \
 	crictl-$(CRICTL_VERSION) ctddecoder-$(IMGCRYPT_VERSION) ctr1-$(CONTAINERD1_VERSION) ctr23-$(CONTAINERD23_VERSION) \
 	dockerd-$(MOBY_VERSION) kubelet-$(KUBELET_VERSION) oras-$(ORAS_VERSION) regctl-$(REGCTL_VERSION) \
 	shim1-$(CONTAINERD1_VERSION) shim23-$(CONTAINERD23_VERSION)
+
+# A stock containerd 1.7 with its ctr and its shim.
+CONTAINERD1 := $(TOOLS)/containerd1-cri-$(CONTAINERD1_VERSION) $(TOOLS)/ctr1-$(CONTAINERD1_VERSION) $(TOOLS)/shim1-$(CONTAINERD1_VERSION)
 
 # Which source this is: nothing outside of git.
 VERSION   ?= $(shell git describe --always --dirty 2>/dev/null)
@@ -230,7 +237,7 @@ install: ## install what was built into PREFIX/bin, /usr/local/bin if not set; m
 	umask 022; $(BIN)/certsd completion zsh >$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_certsd
 	umask 022; $(BIN)/certsd completion fish >$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/certsd.fish
 
-.PHONY: packages image check-packages chart
+.PHONY: packages image twice check-packages chart
 
 # What the chart makes is decoded by the types of three versions of Kubernetes;
 # all else is tested with those of the newest.
@@ -240,10 +247,13 @@ chart: $(HELM) ## test the chart, and that the plain manifests are what it makes
 		HELM=$(HELM) $(GO) -C packaging/helm test -count=1 -modfile=kubernetes-$$version.mod -run '^TestObjects$$' .; done
 
 # Two clones are built; what nobody but CI needs is one line of containerd.
-check-packages: $(NFPM) $(CYCLONEDX) $(addprefix $(TOOLS)/,crictl-$(CRICTL_VERSION) kubelet-$(KUBELET_VERSION) \
-	containerd23-$(CONTAINERD23_VERSION) ctr23-$(CONTAINERD23_VERSION) shim23-$(CONTAINERD23_VERSION)) ## build packages of what is committed twice, compare them, install, upgrade and remove them
-	MAKE="$(MAKE)" packaging/twice.sh .cache/packages LINES=$(NEWEST) NFPM=$(NFPM) CYCLONEDX=$(CYCLONEDX)
-	CERTSD_PACKAGES=$(CURDIR)/.cache/packages $(GO) test -count=1 -timeout 20m ./packaging
+CHECKED := $(NEWEST)
+twice: $(NFPM) $(CYCLONEDX) ## build packages of what is committed twice, and compare them; CHECKED="2.2 2.3 2.4": of all lines
+	MAKE="$(MAKE)" LTS=$(LTS) packaging/twice.sh .cache/packages LINES="$(CHECKED)" NFPM=$(NFPM) CYCLONEDX=$(CYCLONEDX)
+
+check-packages: twice $(addprefix $(TOOLS)/,crictl-$(CRICTL_VERSION) kubelet-$(KUBELET_VERSION) \
+	containerd23-$(CONTAINERD23_VERSION) ctr23-$(CONTAINERD23_VERSION) shim23-$(CONTAINERD23_VERSION)) $(CONTAINERD1) $(PACKTOOLS) ## build packages of what is committed twice, compare them, install, upgrade and remove them
+	APK=$(firstword $(PACKTOOLS)) VALID=$(lastword $(PACKTOOLS)) CERTSD_PACKAGES=$(CURDIR)/.cache/packages $(GO) test -count=1 -timeout 20m ./packaging
 
 packages: $(NFPM) $(CYCLONEDX) ## build what is installed into dist: deb, rpm, apk, archives and a container image for two architectures; LINES=, ARCHES=, FORMATS=, IMAGE=, SIGNING_KEY=, GOFIPS140=
 	GO="$(GO)" NFPM=$(NFPM) CYCLONEDX=$(CYCLONEDX) LINES="$(LINES)" ARCHES="$(ARCHES)" FORMATS="$(FORMATS)" \
@@ -279,6 +289,12 @@ $(NFPM):
 
 $(HELM):
 	$(call tool,helm.sh/helm/v4/cmd/helm,$(HELM_VERSION))
+
+# What reads packages for Alpine and SBOMs, a module of its own: nothing else needs it.
+$(TOOLS)/pack-%-$(PACKTOOLS_VERSION):
+	mkdir -p $(TOOLS)/new
+	CGO_ENABLED=0 $(GO) -C packaging/testdata/tools build -buildvcs=false -ldflags -w -o $(TOOLS)/new/$(notdir $@) ./$*
+	mv $(TOOLS)/new/$(notdir $@) $@
 
 $(CYCLONEDX):
 	$(call packager,github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod,$(CYCLONEDX_VERSION))

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -45,14 +46,8 @@ func (m *machine) boot(t *testing.T, script string) string {
 	}
 	crictl := packagingTool(t, "crictl-*")
 	at := func(path string) string { return filepath.Join(m.dir, "upper", path) }
-	for path, text := range map[string]string{"script": script, "etc/systemd/system/script.service": unit} {
-		if err := os.MkdirAll(filepath.Dir(at(path)), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(at(path), []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
+	m.put(t, "script", []byte(script), 0o644)
+	m.put(t, "etc/systemd/system/script.service", []byte(unit), 0o644)
 	wants := at("etc/systemd/system/multi-user.target.wants")
 	if err := os.MkdirAll(wants, 0o755); err != nil {
 		t.Fatal(err)
@@ -94,8 +89,8 @@ func packagingTool(t *testing.T, pattern string) string {
 
 // documented are the commands of a section of a document, "install.md: To install",
 // or the third of several, "install.md: To install #3", for the packages and the
-// registry that are here.
-func documented(t *testing.T, where string) string {
+// registry that are here, and a line of containerd.
+func documented(t *testing.T, where, line string) string {
 	t.Helper()
 	file, heading, _ := strings.Cut(where, ": ")
 	heading, which, _ := strings.Cut(heading, " #")
@@ -119,19 +114,23 @@ func documented(t *testing.T, where string) string {
 	}
 	version := versionOf(one(t, "a", "certsd_*_amd64.deb"))
 	return strings.NewReplacer("VERSION-1", version, "apt-get install", "apt-get install -y", "apt-get purge", "apt-get purge -y",
-		"registry.example/app:1", `"$REF"`, "registry.example", `"$via"`, "2.3", "2.4", "    ", "").Replace(block)
+		"registry.example/app:1", `"$REF"`, "registry.example", `"$via"`, "2.3", line, "    ", "").Replace(block)
 }
 
-// script is one of testdata, with the commands of documents where it has "@DOC
-// WHERE@".
-func script(t *testing.T, name string) string {
+// script is one of testdata, with what several begin with where it has "@NODE@", and
+// with commands of documents, for a line of containerd, where it has "@DOC WHERE@".
+func script(t *testing.T, name, line string) string {
 	t.Helper()
-	text, err := os.ReadFile("testdata/" + name)
-	if err != nil {
-		t.Fatal(err)
+	read := func(name string) string {
+		text, err := os.ReadFile(filepath.Join("testdata", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
 	}
-	return regexp.MustCompile(`@DOC (.*)@`).ReplaceAllStringFunc(string(text), func(mark string) string {
-		return documented(t, strings.Trim(strings.TrimPrefix(mark, "@DOC "), "@"))
+	text := strings.Replace(read(name), "@NODE@\n", read("node.sh"), 1)
+	return regexp.MustCompile(`@DOC (.*)@`).ReplaceAllStringFunc(text, func(mark string) string {
+		return documented(t, strings.Trim(strings.TrimPrefix(mark, "@DOC "), "@"), line)
 	})
 }
 
@@ -139,14 +138,100 @@ func script(t *testing.T, name string) string {
 // systemd, containers that run and pulls under way.
 func TestBooted(t *testing.T) {
 	t.Parallel()
-	m := newDebian(t)
-	out := m.boot(t, script(t, "booted.sh"))
+	out := newDebian(t).boot(t, script(t, "booted.sh", "2.4"))
 	t.Log(out)
 	expect(t, "booted", out,
 		"it was Debian's: /usr/bin/containerd", "certsd-gateway.service: disabled, inactive", "certsd-cri.socket: disabled, inactive",
-		"gateway: 127.0.0.1:", "plugin: 127.0.0.1:",
+		"gateway: 127.0.0.1:", "with the token: 127.0.0.1:", "plugin: 127.0.0.1:",
 		"containerd is /usr/lib/containerd-certsd/2.4/containerd, and the container goes on",
 		"== upgrade\n", "== downgrade\n", "pulls finished, containerd was not restarted, the container goes on",
 		"containerd is /usr/bin/containerd, and the container goes on",
-		"certsd: /etc/docker/certs.d stays as it is: the certificates and keys in it are yours", "== done")
+		"certsd: /etc/docker/certs.d stays as it is: the certificates and keys in it are yours",
+		"certsd: /etc/containerd/certs.d stays as it is", "nothing else is left", "== done")
 }
+
+// pauseProgram is what a container of the test runs: it waits until it is asked to end.
+const pauseProgram = `package main
+
+import (
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, syscall.SIGTERM)
+	<-asked
+}
+`
+
+// pause makes an image of a program that waits, registry.example/pause:1.
+func pause(t *testing.T) []byte {
+	t.Helper()
+	dir := t.TempDir()
+	source, program, archive := filepath.Join(dir, "main.go"), filepath.Join(dir, "pause"), filepath.Join(dir, "pause.tar")
+	if err := os.WriteFile(source, []byte(pauseProgram), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	output(t, "env", "CGO_ENABLED=0", "go", "build", "-ldflags=-s -w", "-o", program, source)
+	output(t, "env", "SOURCE_DATE_EPOCH=1700000000", "go", "run", "./ociimage", "--output", archive, "--name", "registry.example/pause", "--tag", "1", "--program", runtime.GOARCH+"="+program)
+	data, err := os.ReadFile(archive)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// TestFrom17 goes from a containerd 1.7, installed as its project says to, with its own
+// configuration and with pods and containers that run, to the line that the document
+// takes, and back.
+func TestFrom17(t *testing.T) {
+	t.Parallel()
+	m := newDebian(t)
+	m.run(t, "apt-get purge -y containerd 2>&1 && rm -rf /etc/containerd")
+	for program, tool := range map[string]string{"containerd": "containerd1-cri-*", "ctr": "ctr1-*", "containerd-shim-runc-v2": "shim1-*"} {
+		data, err := os.ReadFile(packagingTool(t, tool))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.put(t, "usr/local/bin/"+program, data, 0o755)
+	}
+	m.put(t, "usr/local/lib/systemd/system/containerd.service", []byte(upstreamUnit), 0o644)
+	m.put(t, "pause.tar", pause(t), 0o644)
+	m.run(t, `mkdir -p /etc/containerd
+/usr/local/bin/containerd config default >/etc/containerd/config.toml
+sed -i -e 's|sandbox_image = .*|sandbox_image = "registry.example/pause:1"|' -e 's|config_path = ""|config_path = "/etc/containerd/certs.d"|' \
+	-e 's|restrict_oom_score_adj = false|restrict_oom_score_adj = true|' -e 's|address = "/run/containerd/containerd.sock"|address = "/run/node/containerd.sock"|' /etc/containerd/config.toml
+systemctl enable containerd 2>&1`)
+	out := m.boot(t, script(t, "from17.sh", "2.3"))
+	t.Log(out)
+	expect(t, "from 1.7", out,
+		"it was 1.7: /usr/local/bin/containerd containerd github.com/containerd/containerd 1.7.", "1.7 gets a 403", "version = 2\n",
+		"containerd is /usr/lib/containerd-certsd/2.3/containerd, container and pod go on", "plugin: 127.0.0.1:", "by CRI: 127.0.0.1:",
+		"what runs by shims of it, 1 of them: a containerd 1.x",
+		"containerd is /usr/local/bin/containerd, container and pod go on, the pod of 2.3 has ended", "nothing else is left", "== done")
+}
+
+// upstreamUnit is containerd's own of 1.7, whose binaries are in /usr/local.
+const upstreamUnit = `[Unit]
+Description=containerd container runtime
+After=network.target local-fs.target dbus.service
+
+[Service]
+ExecStartPre=-/sbin/modprobe overlay
+ExecStart=/usr/local/bin/containerd
+Type=notify
+Delegate=yes
+KillMode=process
+Restart=always
+RestartSec=5
+LimitNPROC=infinity
+LimitCORE=infinity
+LimitNOFILE=infinity
+TasksMax=infinity
+OOMScoreAdjust=-999
+
+[Install]
+WantedBy=multi-user.target
+`

@@ -105,18 +105,10 @@ mount -o remount,bind,ro /usr/local
 certsd plugin enable --line 2.4 2>&1
 systemd-analyze verify --man=no containerd.service
 stat -c '%n %a' /etc/systemd/system/containerd.service.d/zz-certsd.conf /etc/containerd/config.toml
-umask 022
-mount -t tmpfs images /var/lib/containerd
-dropin=/etc/systemd/system/containerd.service.d/zz-certsd.conf
-export "$(sed -n 's/^Environment="\(.*\)"$/\1/p' $dropin)"
-$(sed -n 's/^ExecStart=\(.\)/\1/p' $dropin) 2>/tmp/containerd.log &
-containerd=$!
+`+startAsUnit+`
 certsd demo --serve /tmp/demo >/tmp/demo.log 2>&1 &
 demo=$!
-until ctr version >/dev/null 2>&1 && test -s /tmp/demo/ref; do
-	kill -0 $containerd $demo || { cat /tmp/containerd.log /tmp/demo.log; exit 1; }
-	read -rt 0.1 <> <(:) || true
-done
+`+until("test -s /tmp/demo/ref", "kill -0 $demo")+`
 test "$(ctr plugins ls | grep -c "certsd .* ok ")" = 3
 ctr images pull --hosts-dir /tmp/demo/certs.d "$(cat /tmp/demo/ref)"
 kill $containerd $demo; wait || true`)
@@ -130,12 +122,45 @@ kill $containerd $demo; wait || true`)
 		t.Errorf("disabled (-before +after):\n%s", diff)
 	}
 
+	// Other configurations: the newest version, none at all, and one of several files.
+	for name, config := range map[string]string{
+		"version 3": "/usr/lib/containerd-certsd/2.4/containerd config default >/etc/containerd/config.toml",
+		"none":      "rm /etc/containerd/config.toml",
+		"imports":   "mkdir /etc/containerd/conf.d; printf 'version = 2\nimports = [\"/etc/containerd/conf.d/*.toml\"]\n' >/etc/containerd/config.toml; printf 'version = 2\n[debug]\nlevel = \"debug\"\n' >/etc/containerd/conf.d/debug.toml",
+	} {
+		m.run(t, "cp -a /etc/containerd /var/cache/containerd.kept\n"+config)
+		before := m.files(t)
+		out := m.run(t, "umask 077\ncertsd plugin enable --line 2.4 2>&1\n"+startAsUnit+`
+test "$(ctr plugins ls | grep -c "certsd .* ok ")" = 3
+certsd status | sed -n 1,3p
+stat -c '%n %a' /etc/containerd/config.toml
+kill $containerd; wait || true
+rm -rf /opt/containerd # containerd's own place for what ctr install installs`)
+		expect(t, name, out, "+disabled_plugins = [", "config.toml 644", "/run/containerd/containerd.sock")
+		m.run(t, "certsd plugin disable 2>&1")
+		if diff := cmp.Diff(strings.Split(before, "\n"), strings.Split(m.files(t), "\n")); diff != "" {
+			t.Errorf("%s: disabled (-before +after):\n%s", name, diff)
+		}
+		m.run(t, "rm -rf /etc/containerd; mv /var/cache/containerd.kept /etc/containerd")
+	}
+
 	// Removed while it is in use, it does not leave a unit that cannot start.
 	m.run(t, "certsd plugin enable --line 2.4 2>&1; apt-get purge -y containerd-certsd-2.4 certsd 2>&1")
 	if diff := cmp.Diff(strings.Split(files, "\n"), strings.Split(m.files(t), "\n")); diff != "" {
 		t.Errorf("purged (-before +after):\n%s", diff)
 	}
 }
+
+// startAsUnit starts what the drop-in says, and waits for it.
+var startAsUnit = `
+umask 022
+mount -t tmpfs images /var/lib/containerd
+dropin=/etc/systemd/system/containerd.service.d/zz-certsd.conf
+export "$(sed -n 's/^Environment="\(.*\)"$/\1/p' $dropin)"
+$(sed -n 's/^ExecStart=\(.\)/\1/p' $dropin) 2>/tmp/containerd.log &
+containerd=$!
+` + until("ctr version", "kill -0 $containerd") + `
+`
 
 // startGateway starts the gateway and waits until it listens.
 const startGateway = `

@@ -43,6 +43,13 @@ func TestImageForEach(t *testing.T) {
 			t.Fatal(err)
 		}
 		output(t, "tar", "-xzf", filepath.Join(dir, "blobs", strings.ReplaceAll(found.Layers[0], ":", "/")), "-C", files)
+		// Nothing but the program, and places for what is mounted and written.
+		var list strings.Builder
+		for line := range strings.Lines(output(t, "tar", "-tvzf", filepath.Join(dir, "blobs", strings.ReplaceAll(found.Layers[0], ":", "/")), "--numeric-owner")) {
+			f := strings.Fields(line)
+			list.WriteString(strings.Join([]string{f[0], f[1], f[5]}, " ") + "\n")
+		}
+		golden(t, "image", list.String())
 		program := filepath.Join(files, "certsd")
 		f, err := elf.Open(program)
 		if err != nil {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -41,6 +42,7 @@ func TestPrograms(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	commit := commitOf(t)
 	for arch, machine := range map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64} {
 		dir := unpacked(t, arch)
 		for _, program := range programs(t, dir) {
@@ -65,6 +67,10 @@ func TestPrograms(t *testing.T) {
 					t.Errorf("%s for %s knows of %s", name, arch, place)
 				}
 			}
+			// What --version says: the commit, and of containerd its own version.
+			if !bytes.Contains(data, []byte(commit)) {
+				t.Errorf("%s for %s does not say that it is of %s", name, arch, commit)
+			}
 			info, err := buildinfo.Read(bytes.NewReader(data))
 			if err != nil {
 				t.Fatal(err)
@@ -86,9 +92,38 @@ func TestPrograms(t *testing.T) {
 	}
 }
 
+// commitOf is the commit that the packages are of, in their names, or the version of a
+// source without one.
+func commitOf(t *testing.T) string {
+	t.Helper()
+	version := strings.TrimSuffix(versionOf(one(t, "a", "certsd_*_amd64.deb")), "-1")
+	return version[strings.LastIndexByte(version, '.')+1:]
+}
+
+// TestVersions has the programs of this machine say what they are made of.
+func TestVersions(t *testing.T) {
+	t.Parallel()
+	dir, commit := unpacked(t, runtime.GOARCH), commitOf(t)
+	for _, program := range programs(t, dir) {
+		args, want := []string{"--version"}, regexp.MustCompile(`containerd\S* .*v2\.\d+\.\d+ certsd-\S*`+commit)
+		switch filepath.Base(program) {
+		case "certsd":
+			want = regexp.MustCompile(`certsd version \S*` + commit)
+		case "ctr":
+			want = regexp.MustCompile(`ctr .*v2\.\d+\.\d+`)
+		case "containerd-shim-runc-v2":
+			args, want = []string{"-v"}, regexp.MustCompile(`Version: +v2\.\d+\.\d+\n +Revision: certsd-\S*`+commit)
+		}
+		if out := output(t, program, args...); !want.MatchString(out) {
+			t.Errorf("%s %s says %q, want %s", program, args[0], out, want)
+		}
+	}
+}
+
 // TestPKCS11 looks at the program that is linked with C: it needs libc and nothing
 // else, of a version that the package asks for, and cannot be written to while it
-// runs. It is installed and started.
+// runs. It is installed, and signs with a key in a token for pulls of the command and
+// of the plugin; docs/install.md has the gateway too.
 func TestPKCS11(t *testing.T) {
 	t.Parallel()
 	for arch, machine := range map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64} {
@@ -112,10 +147,38 @@ func TestPKCS11(t *testing.T) {
 			}
 		}
 	}
+	deb := func(pattern string) string { return " /packages/a/" + filepath.Base(one(t, "a", pattern)) }
 	m := newDebian(t)
-	out := m.run(t, "apt-get install -y /packages/a/"+filepath.Base(one(t, "a", "certsd_*_amd64.deb"))+
-		" /packages/a/"+filepath.Base(one(t, "a", "certsd-pkcs11_*_amd64.deb"))+" 2>&1\ncertsd-pkcs11 2>&1 || true")
-	expect(t, "certsd-pkcs11", out, `signer = ["certsd-pkcs11"]`)
+	out := m.run(t, "apt-get install -y"+deb("certsd_*_amd64.deb")+deb("certsd-pkcs11_*_amd64.deb")+deb("containerd-certsd-2.4_*_amd64.deb")+` 2>&1
+certsd-pkcs11 2>&1 || true
+certsd demo --serve /tmp/demo >/tmp/demo.log 2>&1 &
+demo=$!
+`+until("test -s /tmp/demo/ref", "kill -0 $demo")+`
+ref=$(cat /tmp/demo/ref)
+key=/tmp/demo/certs.d/${ref%%/*}/bravo.key
+softhsm2-util --init-token --free --label node --so-pin 12345678 --pin 12345678
+softhsm2-util --import $key --token node --label client --id 01 --pin 12345678
+(umask 077; echo 12345678 >/etc/certsd/pin)
+echo 'pkcs11:token=node;object=client?module-path=/usr/lib/softhsm/libsofthsm2.so&pin-source=/etc/certsd/pin' >$key
+certsd pull --root /tmp/demo/certs.d --output /tmp/without $ref 2>&1 && exit 1
+certsd pull --root /tmp/demo/certs.d --output /tmp/with --signer certsd-pkcs11 $ref && echo "the command has $(ls /tmp/with)"
+
+mkdir -p /etc/containerd /var/lib/containerd
+mount -t tmpfs images /var/lib/containerd
+sed 's/^  signer = .*/  signer = ["certsd-pkcs11"]/' /usr/share/doc/containerd-certsd-2.4/config.toml.example >/etc/containerd/config.toml
+PATH=/usr/lib/containerd-certsd/2.4:$PATH
+containerd >/tmp/containerd.log 2>&1 &
+containerd=$!
+`+until("ctr version", "kill -0 $containerd")+`
+ctr images pull --hosts-dir /tmp/demo/certs.d $ref >/dev/null
+echo "the plugin has $(ctr images ls -q)"
+kill $containerd $demo; wait || true`)
+	expect(t, "certsd-pkcs11", out, `signer = ["certsd-pkcs11"]`, "403 Forbidden", "the command has blobs\nindex.json\noci-layout", "the plugin has 127.0.0.1:")
+}
+
+// until is shell that waits for a command to succeed, at most as long as another one does.
+func until(succeeds, lives string) string {
+	return "until " + succeeds + " >/dev/null 2>&1; do " + lives + " || { cat /tmp/*.log; exit 1; }; read -rt 0.1 <> <(:) || true; done"
 }
 
 // TestSBOM reads what lies in the packages and beside them.
@@ -152,6 +215,7 @@ func TestSBOM(t *testing.T) {
 			if err := json.Unmarshal(inside, &bom); err != nil {
 				t.Fatal(err)
 			}
+			valid(t, filepath.Join(dir, "usr/share/doc", of, "sbom", name+".cdx.json"))
 			if bom.BOMFormat != "CycloneDX" || bom.Metadata.Timestamp != "" {
 				t.Errorf("%s: %s of %s", name, bom.BOMFormat, bom.Metadata.Timestamp)
 			}
@@ -170,6 +234,27 @@ func TestSBOM(t *testing.T) {
 			}
 		}
 	}
+}
+
+// valid validates an SBOM by CycloneDX' own schema, as its generator's module has it.
+func valid(t *testing.T, bom string) {
+	t.Helper()
+	makefile, err := os.ReadFile("../Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	version := regexp.MustCompile(`(?m)^CYCLONEDX_VERSION +:= (\S+)$`).FindSubmatch(makefile)
+	var module struct{ Dir string }
+	text := output(t, "go", "mod", "download", "-json", "github.com/CycloneDX/cyclonedx-gomod@"+string(version[1]))
+	if err := json.Unmarshal([]byte(text), &module); err != nil {
+		t.Fatal(err)
+	}
+	const at = "http://cyclonedx.org/schema/"
+	args := []string{at + "bom-1.6.schema.json"}
+	for name, file := range map[string]string{"bom-1.6.schema": "bom-1.6.schema", "spdx.schema": "spdx.schema", "jsf-0.82.schema": "jsf-0.82.schemax"} {
+		args = append(args, at+name+".json="+filepath.Join(module.Dir, "internal/testutil/schema", file+".json"))
+	}
+	output(t, toolOf(t, "VALID"), append(args, "--", bom)...)
 }
 
 // TestSums checks digests by coreutils, and a signature by OpenSSH.
@@ -220,24 +305,30 @@ func here(t *testing.T) string {
 	return dir
 }
 
-// TestFIPS builds the command with Go's FIPS 140-3 module, and runs it.
+// TestFIPS makes packages with Go's FIPS 140-3 module, and runs what is in them.
 func TestFIPS(t *testing.T) {
 	t.Parallel()
 	built(t)
-	program := filepath.Join(t.TempDir(), "certsd")
-	output(t, "env", "CGO_ENABLED=0", "GOFLAGS=-trimpath", "GOFIPS140=v1.0.0", "go", "build", "-buildvcs=false", "-o", program, "../cmd/certsd")
-	info, err := buildinfo.ReadFile(program)
-	if err != nil {
-		t.Fatal(err)
+	dir := t.TempDir()
+	output(t, "make", "-C", "..", "packages", "LINES=", "ARCHES="+runtime.GOARCH, "FORMATS=tar", "GOFIPS140=v1.0.0", "DIST="+dir)
+	output(t, "sh", "-c", `for file in "$1"/*.tar.gz; do tar -xzf "$file" -C "$1" --strip-components=1; done`, "sh", dir)
+	for _, name := range []string{"certsd", "certsd-pkcs11"} {
+		program := filepath.Join(dir, "usr/bin", name)
+		info, err := buildinfo.ReadFile(program)
+		if err != nil {
+			t.Fatal(err)
+		}
+		settings := map[string]string{}
+		for _, s := range info.Settings {
+			settings[s.Key] = s.Value
+		}
+		if !strings.HasPrefix(settings["GOFIPS140"], "v1.0.0") || !strings.Contains(settings["DefaultGODEBUG"], "fips140=on") {
+			t.Errorf("%s was built with %q", name, settings)
+		}
 	}
-	settings := map[string]string{}
-	for _, s := range info.Settings {
-		settings[s.Key] = s.Value
-	}
-	if !strings.HasPrefix(settings["GOFIPS140"], "v1.0.0") || !strings.Contains(settings["DefaultGODEBUG"], "fips140=on") {
-		t.Errorf("it was built with %q", settings)
-	}
-	if out := output(t, program, "demo"); !regexp.MustCompile(`bravo\.cert +200 OK`).MatchString(out) {
+	// With "only" what is not of the standard ends the program.
+	out := output(t, "env", "GODEBUG=fips140=only", filepath.Join(dir, "usr/bin/certsd"), "demo")
+	if !regexp.MustCompile(`bravo\.cert +200 OK`).MatchString(out) {
 		t.Errorf("demo says\n%s", out)
 	}
 }

@@ -13,16 +13,19 @@ import (
 	"github.com/certsd/containerd-certsd/internal/citest"
 )
 
+// parts are what the machine has beside a minimal Debian.
+const parts = "systemd,containerd,runc,softhsm2"
+
 // bookworm makes a Debian 12 with its own containerd, once: it is kept beside
 // the packages.
 var bookworm = sync.OnceValues(func() (string, error) {
-	dir := filepath.Join(os.Getenv("CERTSD_PACKAGES"), "bookworm")
+	dir := filepath.Join(os.Getenv("CERTSD_PACKAGES"), "bookworm-"+strings.ReplaceAll(parts, ",", "-"))
 	if _, err := os.Stat(dir); err == nil {
 		return dir, nil
 	}
 	_ = os.RemoveAll(dir + ".new")
 	// mktemp -d is a directory without devices in some places.
-	out, err := exec.Command("debootstrap", "--variant=minbase", "--include=systemd,containerd,runc", "bookworm", dir+".new").CombinedOutput()
+	out, err := exec.Command("debootstrap", "--variant=minbase", "--include="+parts, "bookworm", dir+".new").CombinedOutput()
 	if err != nil {
 		return "", &bootstrapError{string(out), err}
 	}
@@ -102,13 +105,25 @@ func (m *machine) run(t *testing.T, script string) string {
 	return string(out)
 }
 
+// put copies a file into the machine, before it runs or between two scripts.
+func (m *machine) put(t *testing.T, path string, data []byte, mode os.FileMode) {
+	t.Helper()
+	file := filepath.Join(m.dir, "upper", path)
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, data, mode); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // files are all files of the machine with their modes, owners and links, and the
-// digests of those in /etc. What dpkg itself keeps is left out.
+// digests of those in /etc and /usr/local. What dpkg itself keeps is left out.
 func (m *machine) files(t *testing.T) string {
 	t.Helper()
 	return m.run(t, `
 find / -xdev -regextype posix-extended -regex '/(proc|dev|packages|tmp|run|var/(log|cache|lib/dpkg|lib/apt)).*' -prune -o -printf '%M %u:%g %p %l\n' | sort -k3
-find /etc -type f | sort | xargs -d '\n' sha256sum`)
+find /etc /usr/local -type f | sort | xargs -d '\n' sha256sum`)
 }
 
 // expect fails the test unless every one of the words is said.

@@ -1,12 +1,13 @@
 #!/bin/sh
 # twice.sh DIR [VARIABLE=...] builds what is committed two times, from two clones in different
-# folders, into DIR/a and DIR/b, and fails where a byte differs. For the test of
-# an upgrade the command is built of a later commit, too, into DIR/later.
+# folders, into DIR/a and DIR/b, and fails where a byte differs. For the tests of an
+# upgrade and of the way from containerd 1.7 there are a later commit, in DIR/later,
+# and the line LTS, in DIR/lts, for this machine alone.
 # "make check-packages" calls it. What follows DIR is for make.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 MAKE=${MAKE:-make}
-rm -rf "$1/a" "$1/b" "$1/later"
+rm -rf "$1/a" "$1/b" "$1/later" "$1/lts"
 mkdir -p "$1"
 into=$(cd "$1" && pwd)
 shift
@@ -44,6 +45,9 @@ copy "$work/one"
 for file in "$work"/alone/*.tar.gz; do
     cmp "$file" "$into/a/$(basename "$file")"
 done
+if [ -n "${LTS:-}" ]; then
+    "$MAKE" -C "$work/one" packages "$@" LINES="$LTS" ARCHES="$(go env GOHOSTARCH)" FORMATS=deb DIST="$into/lts"
+fi
 (
     cd "$work/one"
     if [ -d .git ]; then
@@ -53,7 +57,7 @@ done
     else
         export VERSION=v0.0.1
     fi
-    "$MAKE" packages DIST="$into/later" "$@" ARCHES="$(go env GOHOSTARCH)" FORMATS="deb rpm"
+    "$MAKE" packages DIST="$into/later" "$@" ARCHES="$(go env GOHOSTARCH)" FORMATS="deb rpm apk"
 )
 
 status=0

@@ -19,7 +19,7 @@ func TestWalk(t *testing.T) {
 		"/usr/local/bin/kubelet":           packagingTool(t, "kubelet-*"),
 		"/source/packaging/systemd":        filepath.Join(here(t), "systemd"),
 	}
-	out := m.boot(t, script(t, "walk.sh"))
+	out := m.boot(t, script(t, "walk.sh", "2.4"))
 	t.Log(out)
 	expect(t, "walk", out,
 		"containerd github.com/containerd/containerd/v2 2.3.7", "Kubernetes v1.37.2",

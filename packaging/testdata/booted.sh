@@ -1,40 +1,9 @@
-# What happens to a node with systemd, from installation to purge. It runs as a
-# unit; what is marked DOC are commands of the documents. $REF is an image behind client
-# certificates, through a proxy that holds a download for as long as /hold is there.
-set -eEuo pipefail
-report() {
-	echo "FAILED at line $1: $2"
-	systemctl --no-pager --failed
-	journalctl --no-pager -u 'certsd-*' -u by-gateway -u by-plugin -u kubelet -u demo-proxy -u containerd -n 300 |
-		grep -v -e ' ctr\[.*[|:] ' -e 'loading plugin' | tail -n 50 | cut -c1-300
-}
-trap 'report $LINENO "$BASH_COMMAND"' ERR
-export DEBIAN_FRONTEND=noninteractive HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-umask 022
-
-say() { echo "== $*"; }
-# await COMMAND... waits for something to become so, at most a minute.
-await() {
-	for _ in $(seq 600); do
-		if "$@" >/dev/null 2>&1; then return; fi
-		read -rt 0.1 <> <(:) || true
-	done
-	echo "waited in vain for: $*"
-	return 1
-}
+# What happens to a node with Debian's containerd from installation to purge. The proxy
+# holds a download for as long as /hold is there.
+@NODE@
 new=/usr/lib/containerd-certsd/2.4/ctr
-program() { readlink "/proc/$(systemctl show -p MainPID --value "$1")/exe"; }
-alive() { test "$(ctr tasks ls | awk '$1 == "sleeper" { print $2, $3 }')" = "$sleeper RUNNING"; }
-forget() { ctr images rm --sync "$1" >/dev/null 2>&1 || true; }
-mkdir -p /etc/containerd/certs.d /etc/docker/certs.d
-
-# With cgroups of version 1 nspawn keeps all but its own from being written.
-for controller in /sys/fs/cgroup/*; do
-	mount -o remount,bind,rw "$controller" 2>/dev/null || true
-done
-
-await systemctl is-active containerd
 say "it was Debian's: $(program containerd)"
+files >/run/before
 
 say install
 cd /packages/a
@@ -43,15 +12,7 @@ for unit in certsd-gateway.service certsd-gateway.socket certsd-cri.service cert
 	echo "$unit: $(systemctl is-enabled $unit || true), $(systemctl is-active $unit || true)"
 done
 
-# The registry, and the proxy in front of it, whose directory everybody reads.
-systemd-run -q --unit demo-registry certsd demo --serve /run/demo
-await test -s /run/demo/ref
-registry=$(cut -d/ -f1 /run/demo/ref)
-systemd-run -q --unit demo-proxy perl /test/proxy.pl "${registry##*:}"
-await test -s /run/proxy.port
-via=${registry%:*}:$(cat /run/proxy.port)
-REF=$via/$(cut -d/ -f2- /run/demo/ref)
-cp -a "/run/demo/certs.d/$registry" "/etc/docker/certs.d/$via"
+registry
 
 say "a pull through the gateway"
 @DOC install.md: The gateway@
@@ -67,9 +28,24 @@ ctr -n k8s.io images ls -q | grep -v @ | grep "$REF"
 journalctl -u certsd-cri | grep -o "certsd cri: pulled" | tail -n 1
 if journalctl -u certsd-gateway | grep "agent=containerd/2"; then false; fi
 
+say "a key in a token"
+apt-get install -y ./certsd-pkcs11_*_amd64.deb 2>&1 | grep "^Setting up certsd-pkcs11"
+token
+cp /etc/certsd/gateway.toml /run/gateway.toml
+sed -i 's/^signer = .*/signer = ["certsd-pkcs11"]/' /etc/certsd/gateway.toml
+systemctl restart certsd-gateway
+certsd gateway --config /etc/certsd/gateway.toml --print-hosts /run/token-hosts >/dev/null 2>&1
+ctr images pull --hosts-dir /run/token-hosts "$REF" >/dev/null
+echo "with the token: $(ctr images ls -q)"
+grep -lx certsd-pkcs11 /proc/[0-9]*/comm >/dev/null
+forget "$REF"
+cp /run/gateway.toml /etc/certsd/gateway.toml
+systemctl restart certsd-gateway
+detoken
+apt-get purge -y certsd-pkcs11 2>&1 | grep "^Removing certsd-pkcs11"
+
 say "a container of Debian's containerd"
 ctr images import /packages/a/certsd_*_oci.tar >/dev/null
-touch /etc/hosts /etc/resolv.conf
 ctr run -d "$(ctr images ls -q | grep ghcr.io)" sleeper
 sleeper=$(ctr tasks ls | awk '$1 == "sleeper" { print $2 }')
 alive
@@ -141,9 +117,13 @@ await sh -c '! ctr tasks ls | grep -q RUNNING'
 ctr containers rm sleeper
 
 say "removed"
-apt-get purge -y certsd 2>&1 | grep '^certsd:' || true
+certsd gateway --config /etc/certsd/gateway.toml --print-hosts /etc/containerd/certs.d >/dev/null
+@DOC install.md: To remove them@
 for unit in certsd-gateway.service certsd-cri.service; do
 	echo "$unit: $(systemctl is-active $unit || true)"
 done
-find / -xdev \( -path /proc -o -path /sys -o -path /run -o -path /tmp -o -path /packages -o -path /var/lib/containerd -o -path /var/log \) -prune -o -iname '*certsd*' -print | grep -v -e /var/lib/apt -e /var/lib/dpkg -e /var/cache || true
+# What the document says stays is all that does.
+rm -r "/etc/docker/certs.d/$via" /etc/containerd/certs.d/*
+files >/run/after
+diff /run/before /run/after && echo "nothing else is left"
 say done

@@ -1,0 +1,85 @@
+//go:build linux
+
+package packaging
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/certsd/containerd-certsd/internal/citest"
+)
+
+// toolOf is a program of make that a variable names.
+func toolOf(t *testing.T, variable string) string {
+	t.Helper()
+	program := os.Getenv(variable)
+	if program == "" {
+		citest.Missing(t, variable+" names no program: make check-packages")
+	}
+	return program
+}
+
+// TestAPK installs the packages for Alpine into roots of their own, by an implementation
+// of apk in Go: with what they depend on, of two versions the later one unless another is
+// asked for. What it cannot do, upgrade and remove, is done by apk itself where there is
+// an Alpine: alpine.sh, as the workflow ci runs it.
+func TestAPK(t *testing.T) {
+	t.Parallel()
+	built(t)
+	if os.Getuid() != 0 {
+		citest.Missing(t, "a root of its own needs root")
+	}
+	if runtime.GOARCH != "amd64" {
+		citest.Missing(t, "the later packages are for amd64")
+	}
+	version := func(dir string) string {
+		name := filepath.Base(one(t, dir, "certsd-[0-9]*.x86_64.apk"))
+		return strings.TrimSuffix(strings.TrimPrefix(name, "certsd-"), ".x86_64.apk")
+	}
+	first, later := version("a"), version("later")
+	for name, row := range map[string]struct {
+		world []string
+		want  string
+	}{
+		"the latest":       {[]string{"containerd-certsd-2.4"}, later},
+		"one that is said": {[]string{"certsd=" + first, "containerd-certsd-2.4=" + first}, first},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			repository, root := t.TempDir(), t.TempDir()
+			if err := os.Chmod(root, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			arch := filepath.Join(repository, "x86_64")
+			if err := os.Mkdir(arch, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			for _, dir := range []string{"a", "later"} {
+				for _, file := range packages(t, dir, "*.x86_64.apk") {
+					output(t, "cp", file, filepath.Join(arch, dir+"-"+filepath.Base(file)))
+				}
+			}
+			out := output(t, "sh", append([]string{"-c", `umask 022 && exec "$@"`, "sh", toolOf(t, "APK"), root, repository}, row.world...)...)
+			expect(t, "installed", out,
+				"certsd "+row.want+" Apache-2.0: \n", "containerd-certsd-2.4 "+row.want+" Apache-2.0: certsd\n",
+				"  0755 usr/bin/certsd\n", "  0644 etc/certsd/gateway.toml\n", "  0755 usr/lib/containerd-certsd/2.4/containerd\n")
+			// What the database has is what is there.
+			for _, m := range regexp.MustCompile(`(?m)^  (\d+) (.*)$`).FindAllStringSubmatch(out, -1) {
+				info, err := os.Stat(filepath.Join(root, m[2]))
+				if err != nil || "-"+modeOf(m[1]) != info.Mode().String() {
+					t.Errorf("%s %s: %v, %v", m[1], m[2], info, err)
+				}
+			}
+			expect(t, "used", output(t, "chroot", root, "/usr/bin/certsd", "--version"), "certsd version")
+			expect(t, "used", output(t, "chroot", root, "/usr/lib/containerd-certsd/2.4/containerd", "--version"), " v2.4.")
+		})
+	}
+}
+
+func modeOf(octal string) string {
+	return map[string]string{"0644": "rw-r--r--", "0755": "rwxr-xr-x"}[octal]
+}
