@@ -1,6 +1,8 @@
 package hostdir
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -102,6 +104,28 @@ func TestInspectSeesNoEarlierValue(t *testing.T) {
 	}
 	if i, err := h.Inspect("reg"); err != nil || i.Err == nil {
 		t.Errorf("the half-written pair is not reported: %v", err)
+	}
+}
+
+// TestNamesAreListed and not looked at one by one, but for symbolic links.
+func TestNamesAreListed(t *testing.T) {
+	t.Parallel()
+	root := tree(t, "a.test/", nil, "b.test/", nil, "c.test", "a file", "d.test/", nil)
+	for link, target := range map[string]string{"link.test": "a.test", "dangling.test": "none", "filelink.test": "c.test"} {
+		if err := os.Symlink(target, filepath.Join(root, link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h, stats, reads := counted(root)
+	got, err := h.Names()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"a.test", "b.test", "d.test", "link.test"}, got); diff != "" {
+		t.Errorf("names (-want +got):\n%s", diff)
+	}
+	if *stats != 3 || *reads != 1 {
+		t.Errorf("%d stats for three links, %d lists of one root", *stats, *reads)
 	}
 }
 

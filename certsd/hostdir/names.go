@@ -28,11 +28,21 @@ func (h *Hosts) Names() ([]string, error) {
 			if err != nil {
 				continue
 			}
-			if info, err := h.disk.Stat(filepath.Join(root, entry.Name())); err == nil && info.IsDir() {
+			if h.isDir(root, entry) {
 				names = append(names, canonical)
 			}
 		}
 	}
 	slices.Sort(names)
 	return slices.Compact(names), errors.Join(errs...)
+}
+
+// isDir reports whether an entry of a root is a directory. Only where it is a symbolic
+// link the disk is asked for that: a root may have thousands.
+func (h *Hosts) isDir(root string, entry os.DirEntry) bool {
+	if entry.Type()&os.ModeSymlink == 0 {
+		return entry.IsDir()
+	}
+	info, err := h.disk.Stat(filepath.Join(root, entry.Name()))
+	return err == nil && info.IsDir()
 }
