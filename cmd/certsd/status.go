@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -160,17 +161,28 @@ func (f *statusFlags) show(stdout io.Writer, answers []daemons.Answer) error {
 	var err error
 	switch {
 	case f.asJSON:
-		e := json.NewEncoder(stdout)
-		if !f.watch {
-			e.SetIndent("", "  ")
-		}
-		err = e.Encode(report)
+		err = f.printJSON(stdout, report)
 	default:
 		err = tellStatus(stdout, report)
 	}
 	if err == nil && report.NeedsPerson {
 		err = &exitError{exitFailed}
 	}
+	return err
+}
+
+// printJSON prints a report as JSON, in one line where it is printed again and again.
+// A daemon may be anybody's, and whoever reads this may be a terminal.
+func (f *statusFlags) printJSON(w io.Writer, report statusReport) error {
+	var text bytes.Buffer
+	e := json.NewEncoder(&text)
+	if !f.watch {
+		e.SetIndent("", "  ")
+	}
+	if err := e.Encode(report); err != nil {
+		return err
+	}
+	_, err := w.Write(safetext.InertJSON(text.Bytes()))
 	return err
 }
 

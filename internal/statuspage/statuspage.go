@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/certsd/containerd-certsd/internal/safetext"
 	"github.com/certsd/containerd-certsd/internal/status"
 )
 
@@ -47,8 +48,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	switch r.URL.Path {
 	case PathJSON:
-		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(h.Snapshot()) // the client may have gone
+		serveJSON(w, h.Snapshot())
 	case PathPage:
 		h.servePage(w, r)
 	case pathScript, pathStyle:
@@ -56,6 +56,17 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		http.NotFound(w, r)
 	}
+}
+
+// serveJSON answers with the document. It is made whole before a byte is sent.
+func serveJSON(w http.ResponseWriter, st *status.Status) {
+	text, err := json.Marshal(st)
+	if err != nil {
+		http.Error(w, "the status cannot be written", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(append(safetext.InertJSON(text), '\n')) // the client may have gone
 }
 
 // protect sets what keeps a browser from giving the page to others.

@@ -82,15 +82,21 @@ var hostile = []string{
 func inert(tb testing.TB, name string) {
 	tb.Helper()
 	st := named(name)
-	if _, err := json.Marshal(st); err != nil {
-		tb.Error(err)
+	w := httptest.NewRecorder()
+	(&statuspage.Handler{Snapshot: func() *status.Status { return st }}).ServeHTTP(w, httptest.NewRequestWithContext(tb.Context(), http.MethodGet, "http://127.0.0.1/status.json", nil))
+	var read status.Status
+	if err := json.Unmarshal(w.Body.Bytes(), &read); err != nil || w.Header().Get("Content-Type") != "application/json" || len(read.Registries) != 1 {
+		tb.Errorf("%q makes %d of %s: %v", name, w.Code, w.Body, err)
+	}
+	if strings.ContainsAny(w.Body.String(), "<>&") {
+		tb.Errorf("%q puts HTML into the JSON: %s", name, w.Body)
 	}
 	var table strings.Builder
 	if err := status.Tell(&table, []*status.Status{st}, status.DefaultColumns); err != nil {
 		tb.Fatal(err)
 	}
 	page := render(tb, st, "", "")
-	for what, text := range map[string]string{"page": page, "table": table.String(), "page of a search": render(tb, st, name, name)} {
+	for what, text := range map[string]string{"page": page, "table": table.String(), "JSON": w.Body.String(), "page of a search": render(tb, st, name, name)} {
 		for _, r := range text {
 			if r != '\n' && !unicode.IsPrint(r) {
 				tb.Errorf("%q puts %U into the %s", name, r, what)
@@ -210,22 +216,5 @@ func TestKnownNames(t *testing.T) {
 		if got := statuspage.KnowsName(r, "node-1"); got != want {
 			t.Errorf("%s: %v", host, got)
 		}
-	}
-}
-
-// BenchmarkPage is of 1,000 registries with 8 pairs each.
-func BenchmarkPage(b *testing.B) {
-	st := named("registry.test")
-	one := st.Registries[0]
-	for len(one.Endpoints[0].Identities) < 8 {
-		one.Endpoints[0].Identities = append(one.Endpoints[0].Identities, one.Endpoints[0].Identities[0])
-	}
-	st.Registries = nil
-	for i := range 1000 {
-		one.Name = fmt.Sprintf("registry%04d.test", i)
-		st.Registries = append(st.Registries, one)
-	}
-	for b.Loop() {
-		render(b, st, "", "")
 	}
 }
