@@ -14,6 +14,7 @@ import (
 	"github.com/certsd/containerd-certsd/internal/daemon"
 	"github.com/certsd/containerd-certsd/internal/dockerconfig"
 	"github.com/certsd/containerd-certsd/internal/safepath"
+	"github.com/certsd/containerd-certsd/internal/status"
 	"github.com/certsd/containerd-certsd/internal/statuspage"
 	"github.com/certsd/containerd-certsd/internal/telemetry"
 )
@@ -52,6 +53,7 @@ func (c *Config) Run(ctx context.Context, ready func(net.Addr)) error {
 		return errors.Join(err, listener.Close())
 	}
 	defer metrics()
+	telemetry.CRI(status.CRIUses)
 	defer telemetry.StartWatchEnds(ctx)()
 	return c.serve(ctx, server, listener, ready)
 }

@@ -59,6 +59,7 @@ func newService(ic *plugin.InitContext, settings *settings, stock any) (any, err
 	tellVersions()
 	go telemetry.WatchEnds(ic.Context) // it ends with containerd
 	cri := criIn(ic)
+	telemetry.CRI(cri)
 	return &service{stock: t, streams: streams, status: func() *status.Status { return settings.status(cri) }}, nil
 }
 

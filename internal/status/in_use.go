@@ -2,12 +2,9 @@ package status
 
 import (
 	"cmp"
-	"crypto/x509"
 	"slices"
-	"sync"
 
 	"github.com/certsd/containerd-certsd/certsd"
-	"github.com/certsd/containerd-certsd/internal/safetext"
 )
 
 // InUse is a registry as it is configured now.
@@ -62,52 +59,36 @@ func (s *State) look() {
 func (s *State) due() []key {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	keys := make([]key, 0, len(s.registries))
-	for k := range s.registries {
-		keys = append(keys, k)
+	type known struct {
+		key
+		*registry
 	}
-	if len(keys) <= s.looks {
-		return keys
+	all := make([]known, 0, len(s.registries))
+	for k, r := range s.registries {
+		all = append(all, known{k, r})
 	}
-	slices.SortFunc(keys, func(a, b key) int {
-		return cmp.Or(s.registries[a].looked.Compare(s.registries[b].looked), cmp.Compare(a.name, b.name))
-	})
-	// Those that nothing is known of are all due.
-	n := s.looks
-	for n < len(keys) && s.registries[keys[n]].looked.IsZero() {
-		n++
-	}
-	return keys[:n]
-}
-
-// descriptions are the words for certificates: to put a name together costs more
-// than all else. Its zero value is ready.
-type descriptions struct {
-	mu sync.Mutex // guards the rest
-	// known are those of the last snapshot and of this one, used of this one alone.
-	known, used map[*x509.Certificate]Certificate
-}
-
-func (d *descriptions) of(c *x509.Certificate) Certificate {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	described, ok := d.known[c]
-	if !ok {
-		described = Certificate{
-			Subject: safetext.Line(c.Subject.String(), maxText), Issuer: safetext.Line(c.Issuer.String(), maxText),
-			Serial: Serial(c), NotBefore: c.NotBefore, NotAfter: c.NotAfter,
+	n := len(all)
+	if n > s.looks {
+		slices.SortFunc(all, func(a, b known) int {
+			return cmp.Or(a.unknown()-b.unknown(), a.looked.Compare(b.looked), cmp.Compare(a.name, b.name))
+		})
+		// Those that nothing is known of are all due.
+		n = s.looks
+		for n < len(all) && all[n].unknown() < 0 {
+			n++
 		}
 	}
-	if d.used == nil {
-		d.used = map[*x509.Certificate]Certificate{}
+	keys := make([]key, n)
+	for i := range keys {
+		keys[i] = all[i].key
 	}
-	d.used[c] = described
-	return described
+	return keys
 }
 
-// forget drops what the snapshot that ends did not have.
-func (d *descriptions) forget() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.known, d.used = d.used, nil
+// unknown is less for a registry that nobody has looked up for the status or a pull.
+func (r *registry) unknown() int {
+	if r.host == nil && r.err == nil {
+		return -1
+	}
+	return 0
 }

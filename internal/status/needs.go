@@ -62,17 +62,11 @@ func needsOf(r *Registry, now time.Time, told map[string]bool) (all []Need) {
 	}
 	for _, e := range r.Endpoints {
 		for _, id := range e.Identities {
-			if told[id.File] {
-				continue
-			}
-			told[id.File] = true
-			switch {
-			case id.Certificate == nil:
-				add(NeedPair, "mend it, or remove both files", "%s cannot be used: %s", id.File, id.Why)
-			case now.After(id.NotAfter):
-				add(NeedExpired, "renew it, or remove both files", "%s has expired on %s", id.File, hostdir.Day(id.NotAfter))
-			case EndsSoon(id.NotBefore, id.NotAfter, now):
-				add(NeedExpires, "renew it: nothing has to be restarted", "%s expires in %s, on %s", id.File, Span(id.NotAfter.Sub(now)), hostdir.Day(id.NotAfter))
+			// To be told of nothing is what most are.
+			code, next, what := needOf(id, now)
+			if code != "" && !told[id.File] {
+				told[id.File] = true
+				add(code, next, "%s %s", id.File, what)
 			}
 		}
 		for _, ca := range e.CAs {
@@ -88,6 +82,19 @@ func needsOf(r *Registry, now time.Time, told map[string]bool) (all []Need) {
 		}
 	}
 	return all
+}
+
+// needOf is what a client certificate needs: an empty code for nothing.
+func needOf(id Identity, now time.Time) (code, next, what string) {
+	switch {
+	case id.Certificate == nil:
+		return NeedPair, "mend it, or remove both files", "cannot be used: " + id.Why
+	case now.After(id.NotAfter):
+		return NeedExpired, "renew it, or remove both files", "has expired on " + hostdir.Day(id.NotAfter)
+	case EndsSoon(id.NotBefore, id.NotAfter, now):
+		return NeedExpires, "renew it: nothing has to be restarted", Ends(id.NotAfter, now)
+	}
+	return "", "", ""
 }
 
 func needOfRefusal(registry string, repo Repository) Need {

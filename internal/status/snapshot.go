@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -73,58 +72,8 @@ func (s *State) describe(u InUse, now time.Time) Registry {
 		return r
 	}
 	r.Directory, r.Fallback = safetext.Line(u.Host.Dir, 0), u.Host.Fallback
-	for _, ep := range u.Host.Endpoints {
-		r.Endpoints = append(r.Endpoints, s.describeEndpoint(u.Host, ep, now))
-	}
+	r.Endpoints = s.describeEndpoints(u.Host, now)
 	return r
-}
-
-func (s *State) describeEndpoint(host *certsd.Host, ep *certsd.Endpoint, now time.Time) Endpoint {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	v := s.servers[ep.Host]
-	e := Endpoint{
-		URL: safetext.Line(ep.Scheme+"://"+ep.Host+ep.Path, maxText), Host: safetext.Line(ep.Host, maxText),
-		Directory: safetext.Line(ep.Dir, 0), SkipVerify: ep.SkipVerify, Proxy: ProxyOf(ep),
-	}
-	for _, file := range ep.CAs {
-		for _, cert := range file.Certificates {
-			e.CAs = append(e.CAs, CA{Certificate: s.descriptions.of(cert), File: safetext.Line(file.File, 0), Used: v != nil && v.ca != nil && v.ca.Equal(cert)})
-		}
-	}
-	for _, id := range ep.Identities {
-		e.Identities = append(e.Identities, s.describeIdentity(ep, id, v, now))
-	}
-	for _, p := range host.Unusable(ep) {
-		e.Identities = append(e.Identities, Identity{
-			Name: safetext.Line(filepath.Base(p.File), maxText), File: safetext.Line(p.File, 0), Why: safetext.Line(p.Message(), maxText),
-		})
-	}
-	slices.SortStableFunc(e.Identities, func(a, b Identity) int { return strings.Compare(a.Name, b.Name) })
-	return e
-}
-
-// describeIdentity tells of a client certificate that can be used. The caller holds mu.
-func (s *State) describeIdentity(ep *certsd.Endpoint, id *certsd.Identity, v *server, now time.Time) Identity {
-	described := Identity{
-		Name: safetext.Line(id.Name, maxText), File: safetext.Line(id.CertFile, 0), Key: safetext.Line(id.KeyFile, 0), Presented: true,
-	}
-	if id.Certificate != nil && id.Certificate.Leaf != nil {
-		c := s.descriptions.of(id.Certificate.Leaf)
-		described.Certificate = &c
-	}
-	if why := ep.PassedOver(id, now); why != "" {
-		described.Presented, described.Why = false, why
-	}
-	if known := v.of(ep.Dir, id); known != nil {
-		last := known.last
-		described.Answer = &last
-		if !known.accepted.IsZero() {
-			at := known.accepted
-			described.Accepted = &at
-		}
-	}
-	return described
 }
 
 func (s *State) describeServers() []Server {

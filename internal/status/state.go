@@ -54,7 +54,8 @@ type key struct {
 
 type registry struct {
 	used time.Time
-	// host and err are what the last lookup found, looked is when that was.
+	// host and err are what the last lookup of a pull or of a look at the status found,
+	// looked is when that was, zero if something is new since.
 	host   *certsd.Host
 	looked time.Time
 	// own reports whether it has a directory that a person has made for it.
@@ -108,7 +109,8 @@ func (s *State) Use(host *certsd.Host) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.registry(key{host.From(), host.Name}, configured(host))
+	r := s.registry(key{host.From(), host.Name}, configured(host))
+	r.host, r.err, r.looked = host, nil, r.used
 }
 
 // Load notes what a lookup met.
@@ -119,6 +121,8 @@ func (s *State) Load(_ context.Context, l certsd.Loaded) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := s.registry(key{l.From, l.Host}, l.Dir != "" && (l.Config == nil || configured(l.Config)))
+	// It is its turn.
+	r.looked = time.Time{}
 	if l.Config == nil {
 		r.memory = nil
 		return

@@ -226,7 +226,7 @@ type Resting struct {
 
 // Work is a download or a conversion under way.
 type Work struct {
-	// Kind is "download" or, for a conversion, its protocol.
+	// Kind is [Download] or, for a conversion, its protocol.
 	Kind  string    `json:"kind"`
 	Ref   string    `json:"ref"`
 	Since time.Time `json:"since"`

@@ -11,6 +11,9 @@ import (
 	"github.com/certsd/containerd-certsd/v1compat"
 )
 
+// Download is the kind of [Work] that is no conversion.
+const Download = "download"
+
 // maxWork bounds what is known to be under way.
 const maxWork = 256
 
@@ -76,9 +79,22 @@ func (s *State) describeWork() []Work {
 	return all
 }
 
+// UnderWay is how many are under way, by kind.
+func (s *State) UnderWay() map[string]int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	kinds := map[string]int{}
+	for w := range s.work {
+		kinds[w.kind()]++
+	}
+	return kinds
+}
+
+func (w *watch) kind() string { return cmp.Or(w.work.Protocol, Download) }
+
 func (w *watch) describe() Work {
 	described := Work{
-		Kind: cmp.Or(w.work.Protocol, "download"), Ref: safetext.Line(w.work.Ref, maxText), Since: w.began,
+		Kind: w.kind(), Ref: safetext.Line(w.work.Ref, maxText), Since: w.began,
 		Digest: safetext.Line(w.work.Digest.String(), maxText), Bytes: w.bytes.Load(), Total: max(w.work.Size, 0),
 	}
 	if w.work.Protocol == "" {

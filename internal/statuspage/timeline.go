@@ -40,44 +40,52 @@ const (
 	barWidth  = 300
 )
 
+// mark is what tells a certificate from others.
+type mark struct{ kind, who, serial string }
+
 // timelineOf has the certificates that end first: of clients, servers and CAs.
 func timelineOf(st *status.Status) timeline {
-	var all []end
-	seen := map[string]bool{}
-	add := func(kind, host, who string, c status.Certificate) {
-		key := kind + " " + who + " " + c.Serial
-		if kind == status.EndOfCA {
-			key = kind + " " + c.Issuer + " " + c.Serial
-		}
-		if seen[key] {
-			return
-		}
-		seen[key] = true
-		all = append(all, end{
-			Kind: kind, Who: who, Host: host, At: c.NotAfter, Words: status.Ends(c.NotAfter, st.Now),
-			Soon: status.EndsSoon(c.NotBefore, c.NotAfter, st.Now), Over: st.Now.After(c.NotAfter),
-		})
+	type certificate struct {
+		kind, who, host string
+		*status.Certificate
 	}
-	for _, r := range st.Registries {
-		for _, e := range r.Endpoints {
+	var all []certificate
+	seen := map[mark]bool{}
+	add := func(kind, host, who string, c *status.Certificate) {
+		m := mark{kind, who, c.Serial}
+		if kind == status.EndOfCA {
+			m.who = c.Issuer
+		}
+		if !seen[m] {
+			seen[m] = true
+			all = append(all, certificate{kind, who, host, c})
+		}
+	}
+	for i := range st.Registries {
+		for _, e := range st.Registries[i].Endpoints {
 			for _, id := range e.Identities {
 				if id.Certificate != nil {
-					add(status.EndOfClient, e.Host, id.File, *id.Certificate)
+					add(status.EndOfClient, e.Host, id.File, id.Certificate)
 				}
 			}
 		}
 	}
 	for _, s := range st.Servers {
 		if s.Certificate != nil {
-			add(status.EndOfServer, s.Host, s.Host, *s.Certificate)
+			add(status.EndOfServer, s.Host, s.Host, s.Certificate)
 		}
 		if s.CA != nil {
-			add(status.EndOfCA, s.Host, s.CA.Subject, *s.CA)
+			add(status.EndOfCA, s.Host, s.CA.Subject, s.CA)
 		}
 	}
-	slices.SortStableFunc(all, func(a, b end) int { return a.At.Compare(b.At) })
-	t := timeline{Rows: all[:min(len(all), maxEnds)], Width: barWidth + 20}
-	t.More = len(all) - len(t.Rows)
+	slices.SortStableFunc(all, func(a, b certificate) int { return a.NotAfter.Compare(b.NotAfter) })
+	t := timeline{Width: barWidth + 20, More: max(0, len(all)-maxEnds)}
+	for _, c := range all[:min(len(all), maxEnds)] {
+		t.Rows = append(t.Rows, end{
+			Kind: c.kind, Who: c.who, Host: c.host, At: c.NotAfter, Words: status.Ends(c.NotAfter, st.Now),
+			Soon: status.EndsSoon(c.NotBefore, c.NotAfter, st.Now), Over: st.Now.After(c.NotAfter),
+		})
+	}
 	t.place(st.Now)
 	return t
 }

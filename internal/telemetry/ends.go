@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/certsd/containerd-certsd/internal/status"
+	"github.com/certsd/containerd-certsd/resolver"
 )
 
 // state is what the process uses, as the metrics are those of the process.
@@ -18,71 +19,64 @@ func State() *status.State { return state }
 // ends are when certificates of servers and CAs expire, and when client
 // certificates were accepted last.
 type ends struct {
-	server, ca, accepted, memory *prometheus.Desc
+	server, ca, accepted, memory *gauges
 }
 
 var _ prometheus.Collector = ends{}
 
 func newEnds() ends {
-	return ends{
-		server: prometheus.NewDesc("certsd_server_expiry_timestamp_seconds",
-			"When the certificate of a server expires, as last seen", []string{"host"}, nil),
-		ca: prometheus.NewDesc("certsd_ca_expiry_timestamp_seconds",
-			"When the CA that vouched for a server last expires, by file; system for one of the system's", []string{"host", "ca"}, nil),
-		accepted: prometheus.NewDesc("certsd_identity_accepted_timestamp_seconds",
-			"When a client certificate was last accepted", []string{"host", "identity"}, nil),
-		memory: prometheus.NewDesc("certsd_from_memory_since_timestamp_seconds",
-			"Since when what was read earlier is in use, because the files of a host are broken", []string{"host"}, nil),
+	e := ends{
+		server: newGauges(prometheus.NewDesc("certsd_server_expiry_timestamp_seconds",
+			"When the certificate of a server expires, as last seen", []string{"host"}, nil)),
+		ca: newGauges(prometheus.NewDesc("certsd_ca_expiry_timestamp_seconds",
+			"When the CA that vouched for a server last expires, by file; system for one of the system's", []string{"ca", "host"}, nil)),
+		accepted: newGauges(prometheus.NewDesc("certsd_identity_accepted_timestamp_seconds",
+			"When a client certificate was last accepted", []string{"host", "identity"}, nil)),
+		memory: newGauges(prometheus.NewDesc("certsd_from_memory_since_timestamp_seconds",
+			"Since when what was read earlier is in use, because the files of a host are broken", []string{"host"}, nil)),
 	}
+	e.server.one, e.memory.one = true, true
+	return e
 }
 
 // Describe implements prometheus.Collector.
 func (e ends) Describe(ch chan<- *prometheus.Desc) {
-	ch <- e.server
-	ch <- e.ca
-	ch <- e.accepted
-	ch <- e.memory
+	for _, g := range []*gauges{e.server, e.ca, e.accepted, e.memory} {
+		ch <- g.desc
+	}
 }
 
 // Collect implements prometheus.Collector. Hosts that share a label share a series:
 // of certificates the first to expire counts, of what was accepted the last.
 func (e ends) Collect(ch chan<- prometheus.Metric) {
-	servers, cas, accepted := map[string]time.Time{}, map[identity]time.Time{}, map[identity]time.Time{}
+	servers, cas, accepted := map[labelled]time.Time{}, map[labelled]time.Time{}, map[labelled]time.Time{}
 	for _, v := range state.Servers() {
 		host := hostLabels.of(v.Host)
 		if v.Certificate != nil {
-			earliest(servers, host, v.Certificate.NotAfter)
+			earliest(servers, labelled{first: host}, v.Certificate.NotAfter)
 		}
 		if v.CA != nil {
 			file := "system"
 			if v.CAFile != "" {
-				file = filepath.Base(v.CAFile)
+				file = label(filepath.Base(v.CAFile))
 			}
-			earliest(cas, identity{host, file}, v.CA.NotAfter)
+			earliest(cas, labelled{file, host}, v.CA.NotAfter)
 		}
 		for name, at := range v.Accepted {
-			k := identity{host, name}
+			k := labelled{host, label(name)}
 			if at.After(accepted[k]) {
 				accepted[k] = at
 			}
 		}
 	}
-	memory := map[string]time.Time{}
+	memory := map[labelled]time.Time{}
 	for host, t := range state.Memories() {
-		earliest(memory, hostLabels.of(host), t)
+		earliest(memory, labelled{first: hostLabels.of(host)}, t)
 	}
-	for host, t := range memory {
-		ch <- prometheus.MustNewConstMetric(e.memory, prometheus.GaugeValue, float64(t.Unix()), host)
-	}
-	for host, t := range servers {
-		ch <- prometheus.MustNewConstMetric(e.server, prometheus.GaugeValue, float64(t.Unix()), host)
-	}
-	for k, t := range cas {
-		ch <- prometheus.MustNewConstMetric(e.ca, prometheus.GaugeValue, float64(t.Unix()), k.host, k.name)
-	}
-	for k, t := range accepted {
-		ch <- prometheus.MustNewConstMetric(e.accepted, prometheus.GaugeValue, float64(t.Unix()), k.host, k.name)
-	}
+	e.memory.collect(ch, memory)
+	e.server.collect(ch, servers)
+	e.ca.collect(ch, cas)
+	e.accepted.collect(ch, accepted)
 }
 
 func earliest[K comparable](m map[K]time.Time, k K, t time.Time) {
@@ -99,5 +93,38 @@ var buildInfo = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 func Built(version, containerd string) {
 	state.SetVersion(version)
 	buildInfo.Reset()
-	buildInfo.WithLabelValues(version, containerd).Set(1)
+	buildInfo.WithLabelValues(label(version), label(containerd)).Set(1)
+}
+
+var criInfo = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+	Name: "certsd_cri_info", Help: "How Kubernetes pulls, as the status says it; always 1, and no series where nobody knows",
+}, []string{"cri"})
+
+// CRI tells how Kubernetes pulls: [status.CRIUses], [status.CRIItself], or empty.
+func CRI(how string) {
+	criInfo.Reset()
+	if how != "" {
+		criInfo.WithLabelValues(how).Set(1)
+	}
+}
+
+// underWay are the downloads and conversions under way.
+type underWay struct{ desc *prometheus.Desc }
+
+var _ prometheus.Collector = underWay{}
+
+func newUnderWay() underWay {
+	return underWay{prometheus.NewDesc("certsd_under_way",
+		"Downloads and conversions under way by kind", []string{"kind"}, nil)}
+}
+
+// Describe implements prometheus.Collector.
+func (u underWay) Describe(ch chan<- *prometheus.Desc) { ch <- u.desc }
+
+// Collect implements prometheus.Collector.
+func (u underWay) Collect(ch chan<- prometheus.Metric) {
+	kinds := state.UnderWay()
+	for _, kind := range []string{status.Download, resolver.ProtocolV1, resolver.ProtocolSchema1} {
+		ch <- prometheus.MustNewConstMetric(u.desc, prometheus.GaugeValue, float64(kinds[kind]), kind)
+	}
 }

@@ -16,12 +16,21 @@ import (
 // again whenever the metrics are read: a certificate that was renewed or
 // removed raises no alarm only because nobody has pulled since.
 type expiries struct {
-	desc *prometheus.Desc
+	shown *gauges
 
 	mu    sync.Mutex // guards the rest
-	hosts map[hostKey]*certsd.Host
-	// looked is when each was looked up last.
-	looked map[hostKey]time.Time
+	hosts map[hostKey]*known
+	// of are the hosts whose certificates were shown last, series what that was: as
+	// long as the hosts are the same values so are these.
+	of     map[*certsd.Host]bool
+	series []prometheus.Metric
+}
+
+// known is a host with the time at which it was looked up last.
+type known struct {
+	key    hostKey
+	host   *certsd.Host
+	looked time.Time
 }
 
 // hostKey tells hosts apart that are looked up in different ways; one that
@@ -38,18 +47,15 @@ func keyOf(host *certsd.Host) hostKey {
 
 var _ prometheus.Collector = (*expiries)(nil)
 
-// identity has the labels of a series.
-type identity struct{ host, name string }
-
 // maxExpiries bounds the number of hosts in expiries: whoever may pull images
 // chooses the names where there is a _default directory.
 const maxExpiries = maxHostLabels
 
 func newExpiries() *expiries {
 	return &expiries{
-		desc: prometheus.NewDesc("certsd_identity_expiry_timestamp_seconds",
-			"When a client certificate expires", []string{"host", "identity"}, nil),
-		hosts: map[hostKey]*certsd.Host{}, looked: map[hostKey]time.Time{},
+		shown: newGauges(prometheus.NewDesc("certsd_identity_expiry_timestamp_seconds",
+			"When a client certificate expires", []string{"host", "identity"}, nil)),
+		hosts: map[hostKey]*known{},
 	}
 }
 
@@ -58,11 +64,13 @@ func (e *expiries) use(host *certsd.Host) {
 	key := keyOf(host)
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	switch {
+	switch before := e.hosts[key]; {
 	case !hasIdentities(host):
 		delete(e.hosts, key)
-	case e.hosts[key] != nil || e.room(host):
-		e.hosts[key] = host
+	case before != nil:
+		before.host = host
+	case e.room(host):
+		e.hosts[key] = &known{key: key, host: host}
 	}
 }
 
@@ -75,7 +83,7 @@ func (e *expiries) room(host *certsd.Host) bool {
 		most = maxConfigured
 	}
 	for _, other := range e.hosts {
-		if isConfigured(other) == isConfigured(host) {
+		if isConfigured(other.host) == isConfigured(host) {
 			n++
 		}
 	}
@@ -83,38 +91,50 @@ func (e *expiries) room(host *certsd.Host) bool {
 }
 
 // Describe implements prometheus.Collector.
-func (e *expiries) Describe(ch chan<- *prometheus.Desc) { ch <- e.desc }
+func (e *expiries) Describe(ch chan<- *prometheus.Desc) { ch <- e.shown.desc }
 
 // Collect implements prometheus.Collector. Where a certificate of one name
 // occurs several times, under several roots say, the first to expire counts.
 func (e *expiries) Collect(ch chan<- prometheus.Metric) {
-	at := map[identity]time.Time{}
-	for _, host := range e.current() {
-		for _, ep := range host.Endpoints {
-			for _, id := range ep.Identities {
-				earliest(at, identity{ep.Host, id.Name}, id.Certificate.Leaf.NotAfter)
-			}
-		}
-	}
-	for s, t := range at {
-		ch <- prometheus.MustNewConstMetric(e.desc, prometheus.GaugeValue, float64(t.Unix()), s.host, s.name)
+	for _, m := range e.metrics(e.current()) {
+		ch <- m
 	}
 }
 
-// current returns the hosts as they are configured now. One that cannot be
+// metrics are the series of hosts.
+func (e *expiries) metrics(hosts []*certsd.Host) []prometheus.Metric {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	same := e.of != nil && len(hosts) == len(e.of)
+	for i := 0; same && i < len(hosts); i++ {
+		same = e.of[hosts[i]]
+	}
+	if same {
+		return e.series
+	}
+	e.of = make(map[*certsd.Host]bool, len(hosts))
+	at := make(map[labelled]time.Time, len(e.series))
+	for _, host := range hosts {
+		e.of[host] = true
+		for _, ep := range host.Endpoints {
+			for _, id := range ep.Identities {
+				earliest(at, labelled{label(ep.Host), label(id.Name)}, id.Certificate.Leaf.NotAfter)
+			}
+		}
+	}
+	e.series = e.shown.of(at)
+	return e.series
+}
+
+// current returns the hosts as they are configured now, each once. One that cannot be
 // used any more, or has no certificates left, is forgotten.
 func (e *expiries) current() []*certsd.Host {
-	known, due := e.due()
-	var hosts []*certsd.Host
-	for key, host := range known {
-		if !due[key] {
-			hosts = append(hosts, host)
-			continue
-		}
+	hosts, due := e.due()
+	for _, k := range due {
 		// A lookup that meets a change calls use.
-		now, err := host.Current()
-		if err != nil || now == nil || !hasIdentities(now) || keyOf(now) != key {
-			e.forget(key, host)
+		now, err := k.host.Current()
+		if err != nil || now == nil || !hasIdentities(now) || keyOf(now) != k.key {
+			e.forget(k)
 		}
 		if err == nil && now != nil {
 			e.use(now)
@@ -129,32 +149,32 @@ func (e *expiries) current() []*certsd.Host {
 // were not looked at for longest.
 const maxLooks = 100
 
-// due are the hosts, and those of them whose turn it is.
-func (e *expiries) due() (known map[hostKey]*certsd.Host, due map[hostKey]bool) {
+// due are the hosts whose turn it is, as they are known, and the rest.
+func (e *expiries) due() (rest []*certsd.Host, due []known) {
 	now := time.Now()
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	known = maps.Clone(e.hosts)
-	keys := slices.Collect(maps.Keys(known))
-	if len(keys) > maxLooks {
-		slices.SortFunc(keys, func(a, b hostKey) int { return e.looked[a].Compare(e.looked[b]) })
-		keys = keys[:maxLooks]
+	all := slices.Collect(maps.Values(e.hosts))
+	if len(all) > maxLooks {
+		slices.SortFunc(all, func(a, b *known) int { return a.looked.Compare(b.looked) })
 	}
-	due = make(map[hostKey]bool, len(keys))
-	for _, key := range keys {
-		due[key] = true
-		e.looked[key] = now
+	for i, k := range all {
+		if i >= maxLooks {
+			rest = append(rest, k.host)
+			continue
+		}
+		k.looked = now
+		due = append(due, *k)
 	}
-	maps.DeleteFunc(e.looked, func(key hostKey, _ time.Time) bool { return known[key] == nil })
-	return known, due
+	return rest, due
 }
 
 // forget drops a host unless another one has taken its place.
-func (e *expiries) forget(key hostKey, host *certsd.Host) {
+func (e *expiries) forget(k known) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.hosts[key] == host {
-		delete(e.hosts, key)
+	if now := e.hosts[k.key]; now != nil && now.host == k.host {
+		delete(e.hosts, k.key)
 	}
 }
 

@@ -24,7 +24,7 @@ func Hooks(logger *log.Entry) resolver.Hooks {
 		Transport: certsd.Hooks{
 			OnAttempt: countAttempt,
 			OnRotate: func(r certsd.Rotation) {
-				rotations.WithValues(hostLabels.of(r.Host), r.Reason).Inc()
+				rotations.WithValues(hostLabels.of(r.Host), label(r.Reason)).Inc()
 				l.rotation(r)
 			},
 			OnRound: func(ctx context.Context, r certsd.Round) {
@@ -67,7 +67,7 @@ func noteUse(host *certsd.Host) {
 
 func countAttempt(a certsd.Attempt) {
 	if a.Skipped == "" {
-		requests.WithValues(hostLabels.of(a.Host), a.Identity, resultOf(a)).Inc()
+		requests.WithValues(hostLabels.of(a.Host), label(a.Identity), resultOf(a)).Inc()
 	}
 }
 

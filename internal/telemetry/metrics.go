@@ -31,6 +31,8 @@ func init() {
 	ns.Add(expiry)
 	ns.Add(newEnds())
 	ns.Add(buildInfo)
+	ns.Add(criInfo)
+	ns.Add(newUnderWay())
 	metrics.Register(ns)
 }
 
@@ -59,6 +61,7 @@ var hostLabels labels
 
 // of returns the label for a host.
 func (l *labels) of(host string) string {
+	host = label(host)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.configured[host] || l.known[host] {
@@ -82,7 +85,7 @@ func (l *labels) keep(hosts ...string) {
 		l.configured = map[string]bool{}
 	}
 	for _, host := range hosts {
-		if len(l.configured) < maxConfigured {
+		if host = label(host); len(l.configured) < maxConfigured {
 			l.configured[host] = true
 			delete(l.known, host)
 		}

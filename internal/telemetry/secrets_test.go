@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -26,6 +27,7 @@ import (
 
 	"github.com/certsd/containerd-certsd/certsd"
 	"github.com/certsd/containerd-certsd/internal/certtest"
+	"github.com/certsd/containerd-certsd/internal/status"
 	"github.com/certsd/containerd-certsd/resolver"
 )
 
@@ -155,6 +157,12 @@ func TestSecretsStaySecret(t *testing.T) {
 	rec := httptest.NewRecorder()
 	Handler().ServeHTTP(rec, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil))
 	written["the metrics"] = rec.Body.String()
+	st := State().Snapshot(status.Daemon{Kind: status.Gateway, Roots: hosts.Roots, Hosts: []*resolver.Hosts{hosts}})
+	document, err := json.Marshal(st)
+	if err != nil {
+		t.Fatal(err)
+	}
+	written["the status"] = string(document)
 	for where, text := range written {
 		if !strings.Contains(text, s.host) {
 			t.Errorf("%s do not even name the registry: the test tests nothing", where)
