@@ -104,7 +104,7 @@ SCENARIOS  = $(if $(ROOT),$(if $(strip $(MISSING)),,yes))
 RACE      := $(if $(shell command -v $${CC:-gcc} 2>/dev/null),-race)
 
 .DEFAULT_GOAL := help
-.PHONY: help build $(BINARIES) clients pictures test unit cross integration missing stock lines bump outdated upstream lint fmt apidiff bench demo man install clean
+.PHONY: help build $(BINARIES) clients pictures screenshot test unit cross integration missing stock lines bump outdated upstream lint fmt apidiff bench demo man install clean
 
 help: ## explain the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1|\2/p' $(firstword $(MAKEFILE_LIST)) | column -t -s '|' 2>/dev/null || \
@@ -165,7 +165,7 @@ stock:
 
 # What must be so with every containerd. The newest runs all scenarios, and so
 # does any with CONTAINERD=LINE integration.
-CORE := cri-alone metrics reload rotate schema1 v1-apache v1-rotate
+CORE := cri-alone metrics reload rotate schema1 status v1-apache v1-rotate
 empty :=
 # Lines share a cache and the two or more cores of the machine: one is built
 # after the other, scenarios run side by side.
@@ -211,10 +211,15 @@ apidiff: $(APIDIFF) ## list what changed in the exported API since the last tag;
 	(cd "$$old" && diff -w "$$old/api" $(MODULE)); changes=$$(diff "$$old/api" $(MODULE)); \
 	echo "since $(BASE):"; echo "$${changes:-no change of the exported API}"
 
-bench: build ## run the benchmarks, each beside the peer it is compared with
+# Which of the benchmarks. The picture of the documents is of all.
+BENCH ?= .
+bench: build ## run the benchmarks, each beside the peer it is compared with, and draw what they find; BENCH=REGEXP: some
 	@mkdir -p .cache
-	$(GO) test -p 1 -timeout 1h -run '^$$' -bench . -benchmem ./... | tee .cache/bench
+	$(GO) test -p 1 -timeout 1h -run '^$$' -bench '$(BENCH)' -benchmem ./... | tee .cache/bench
 	@awk -f internal/benchtest/summary.awk .cache/bench
+	$(GO) run ./internal/benchplot <.cache/bench >.cache/bench.svg
+	@if [ '$(BENCH)' = . ]; then grep -e '^cpu:' -e '^pkg:' -e '^Benchmark' .cache/bench >docs/pictures/bench.out; \
+		cp .cache/bench.svg docs/pictures/bench.svg; fi
 
 demo: build ## show certificates tried one after another; as root also through containerd
 	bin/certsd demo
@@ -308,7 +313,12 @@ pictures: bin/certsd ## draw the pictures of the documents anew, with recordings
 		'certsd check --offline --root certs.d registry.example:5000' >docs/pictures/check.txt
 	@set -e; for text in docs/pictures/*.txt; do \
 		sed 1d $$text | $(GO) run ./internal/picture -title "$$(head -n 1 $$text)" >$${text%.txt}.svg; done
-	@cp .cache/screenshots/status.png docs/pictures/status.png 2>/dev/null || echo "the page's picture is made by its scenario, status-page"
+
+# By the scenario that tests the page: .cache/screenshots has all it has made.
+screenshot: missing build clients ## test the page in a browser, as root, and put its picture into the documents
+	rm -rf .cache/screenshots
+	CI=true $(GO) test -count=1 -timeout 15m -run 'TestScripts/^status-page$$' ./integration
+	cp .cache/screenshots/status.png docs/pictures/status.png
 
 clients: $(addprefix $(TOOLS)/,$(CLIENTS)) ## build the clients and stock daemons that the scenarios use into .cache/bin
 	@mkdir -p bin/clients bin/stock/1.7 bin/stock/2.3

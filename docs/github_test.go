@@ -322,3 +322,33 @@ func TestEveryDocumentIsChosen(t *testing.T) {
 		t.Error("the README does not lead to docs/README.md")
 	}
 }
+
+// TestScreenshotsAreKept: the pictures that the page's test makes are where CI keeps
+// them from.
+func TestScreenshotsAreKept(t *testing.T) {
+	t.Parallel()
+	m := regexp.MustCompile(`(?m)^env SHOTS=\$REPOSITORY/(\S+)$`).FindStringSubmatch(read(t, "../integration/testdata/status-page.txtar"))
+	if m == nil {
+		t.Fatal("the scenario has no SHOTS")
+	}
+	var w struct {
+		Jobs map[string]struct {
+			Steps []struct {
+				Uses, If string
+				With     map[string]string
+			}
+		}
+	}
+	if err := yaml.Unmarshal([]byte(read(t, "../.github/workflows/ci.yml")), &w); err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range w.Jobs["test"].Steps {
+		if strings.HasPrefix(step.Uses, "actions/upload-artifact@") {
+			if step.With["path"] != m[1]+"/*.png" || step.With["if-no-files-found"] != "error" || step.With["include-hidden-files"] != "true" || step.If != "always()" {
+				t.Errorf("%s is made, and %+v is kept", m[1], step)
+			}
+			return
+		}
+	}
+	t.Error("CI keeps nothing")
+}
