@@ -5,7 +5,6 @@ package main
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -17,7 +16,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/fetch"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/page"
@@ -107,14 +108,15 @@ func (o *options) look(ctx context.Context, url string) error {
 		actions = append(actions, emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}}))
 	}
 	if o.login != "" {
-		actions = append(actions, network.SetExtraHTTPHeaders(network.Headers{"Authorization": "Basic " + base64.StdEncoding.EncodeToString([]byte(o.login))}))
+		o.logIn(ctx)
+		actions = append(actions, fetch.Enable().WithHandleAuthRequests(true))
 	}
 	actions = append(actions, chromedp.Navigate(url), chromedp.WaitReady("body"))
 	if err := chromedp.Run(ctx, actions...); err != nil {
 		return fmt.Errorf("%s: %w", url, err)
 	}
 	if o.attack != "" {
-		return o.try(ctx)
+		return o.try(ctx, &said)
 	}
 	text, err := o.text(ctx)
 	if err != nil {
@@ -144,6 +146,31 @@ func (o *options) look(ctx context.Context, url string) error {
 		return fmt.Errorf("the browser complains: %s", strings.Join(said.all, "; "))
 	}
 	return nil
+}
+
+// logIn types user and password into what the browser asks for once, as it does where
+// a page answers 401 with a challenge, and gives up when it asks again.
+func (o *options) logIn(ctx context.Context) {
+	user, password, _ := strings.Cut(o.login, ":")
+	asked := false
+	chromedp.ListenTarget(ctx, func(event any) {
+		// What listens must not wait for the browser.
+		do := func(a interface{ Do(context.Context) error }) {
+			go func() { _ = a.Do(cdp.WithExecutor(ctx, chromedp.FromContext(ctx).Target)) }() // the page shows it
+		}
+		switch e := event.(type) {
+		case *fetch.EventRequestPaused:
+			do(fetch.ContinueRequest(e.RequestID))
+		case *fetch.EventAuthRequired:
+			answer := &fetch.AuthChallengeResponse{Response: fetch.AuthChallengeResponseResponseCancelAuth}
+			if !asked {
+				fmt.Printf("the browser asks for a user and a password: %s %q\n", e.AuthChallenge.Scheme, e.AuthChallenge.Realm)
+				answer = &fetch.AuthChallengeResponse{Response: fetch.AuthChallengeResponseResponseProvideCredentials, Username: user, Password: password}
+			}
+			asked = true
+			do(fetch.ContinueWithAuth(e.RequestID, answer))
+		}
+	})
 }
 
 // text is what a person reads, once it is what is waited for.
@@ -224,17 +251,44 @@ const attack = `(async (url) => {
 	return got.join("\n");
 })`
 
-// try has the page read a URL, and prints what it got of it.
-func (o *options) try(ctx context.Context) error {
+// try has the page read a URL, and prints what it got of it, what was answered to it, and
+// what the browser says.
+func (o *options) try(ctx context.Context, said *complaints) error {
 	target, err := json.Marshal(o.attack)
 	if err != nil {
 		return err
 	}
+	answered := answersTo(ctx, o.attack)
 	var got string
 	await := func(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }
 	if err := chromedp.Run(ctx, chromedp.Evaluate(attack+"("+string(target)+")", &got, await)); err != nil {
 		return err
 	}
 	fmt.Println(got)
+	for _, c := range []*complaints{answered, said} {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		for _, text := range c.all {
+			fmt.Println(text)
+		}
+	}
 	return nil
+}
+
+// answersTo collects the statuses of what a page is answered for a URL, also of what
+// the browser keeps from it.
+func answersTo(ctx context.Context, url string) *complaints {
+	answered := &complaints{}
+	ours := map[network.RequestID]bool{}
+	chromedp.ListenTarget(ctx, func(event any) {
+		switch e := event.(type) {
+		case *network.EventRequestWillBeSent:
+			ours[e.RequestID] = e.Request.URL == url
+		case *network.EventResponseReceivedExtraInfo:
+			if ours[e.RequestID] {
+				answered.add(fmt.Sprintf("answered %d", e.StatusCode))
+			}
+		}
+	})
+	return answered
 }
