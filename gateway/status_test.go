@@ -101,6 +101,10 @@ func TestStatusIsForWhoMayReadMetrics(t *testing.T) {
 			remote: "127.0.0.1:1", host: "127.0.0.1",
 			header: map[string]string{"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe"}, want: 403,
 		},
+		"what a link loads": {
+			remote: "127.0.0.1:1", host: "127.0.0.1",
+			header: map[string]string{"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "document"}, want: 403,
+		},
 		"a link": {
 			remote: "127.0.0.1:1", host: "127.0.0.1",
 			header: map[string]string{"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}, want: 200,

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode"
 
 	"google.golang.org/grpc"
 
@@ -105,6 +106,33 @@ func TestStatusOfAll(t *testing.T) {
 	if code != exitFailed || !report.NeedsPerson || len(report.Daemons) != 2 || report.Daemons[0].CRI != status.CRIUses ||
 		len(report.Silent) != 1 || report.Silent[0].Daemon != status.Gateway || report.Silent[0].Runs {
 		t.Errorf("exit code %d: %s", code, out)
+	}
+}
+
+// TestStatusOfSomebodyElseIsInert: whoever listens at the address may say anything.
+func TestStatusOfSomebodyElseIsInert(t *testing.T) {
+	t.Parallel()
+	const evil = "a\x1b[2J\u009b31m\u202egnp\x7f\U000e0001"
+	m := newMachine(t)
+	m.serve("cri", &status.Status{
+		Schema: 1, Daemon: evil, Version: evil, Containerd: evil, CRI: evil, Roots: []string{evil}, Idle: []string{evil},
+		Needs: []status.Need{{Code: evil, Registry: evil, What: evil, Next: evil}},
+		Work:  []status.Work{{Kind: evil, Ref: evil}},
+	})
+	for _, args := range [][]string{nil, {"--json"}} {
+		_, out := m.status(args...)
+		if !strings.Contains(out, "gnp") {
+			t.Errorf("%v: nothing is said: %s", args, out)
+		}
+		for _, r := range out {
+			if r != '\n' && !unicode.IsPrint(r) {
+				t.Errorf("%v: %U is in %q", args, r, out)
+			}
+		}
+		var report statusReport
+		if len(args) > 0 && (json.Unmarshal([]byte(out), &report) != nil || report.Daemons[0].Version != evil) {
+			t.Errorf("%v: %q is not what was said", args, out)
+		}
 	}
 }
 

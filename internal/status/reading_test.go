@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -85,4 +86,58 @@ func TestALookCostsNoLookUpForEachCertificate(t *testing.T) {
 	if len(s.descriptions.hosts.now)+len(s.descriptions.certificates.now) != 0 {
 		t.Error("what was described for the last look counts for the next one")
 	}
+}
+
+// TestWhatWasLookedUpByAPullIsNotLookedUpAgain: at the first look it is known already;
+// where something is new since it comes first.
+func TestWhatWasLookedUpByAPullIsNotLookedUpAgain(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	ca := certtest.NewCA("clients")
+	s := New()
+	s.looks = 1
+	clock := time.Now()
+	s.now = func() time.Time { clock = clock.Add(time.Second); return clock }
+	hosts := &certsd.Hosts{Roots: certsd.Roots{root}, OnLoad: s.Load}
+	pull := func(name string) {
+		t.Helper()
+		host, err := hosts.Lookup(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Use(host)
+	}
+	names := []string{"alpha.test", "bravo.test", "charlie.test"}
+	for _, name := range names {
+		dir := filepath.Join(root, name)
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := ca.Issue(certtest.Request{CommonName: name, NotAfter: time.Now().AddDate(1, 0, 0)}).Write(dir, "client"); err != nil {
+			t.Fatal(err)
+		}
+		pull(name)
+	}
+	due := func(want ...string) {
+		t.Helper()
+		var got []string
+		for _, k := range s.due() {
+			got = append(got, k.name)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("it is the turn of %v, and not of %v", got, want)
+		}
+	}
+	due("alpha.test")
+	if st := s.Snapshot(Daemon{Roots: hosts.Roots}); len(st.Registries) != len(names) || st.Registries[2].Endpoints[0].Identities[0].Subject != "CN=charlie.test" {
+		t.Errorf("%+v", st.Registries)
+	}
+	due("bravo.test")
+	if err := os.WriteFile(filepath.Join(root, "charlie.test", "client.cert"), []byte("-----BEGIN CERT"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := hosts.Lookup("charlie.test"); err != nil {
+		t.Fatal(err)
+	}
+	due("charlie.test")
 }

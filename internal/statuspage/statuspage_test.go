@@ -6,11 +6,14 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 	"unicode"
 
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/net/html"
 
 	"github.com/certsd/containerd-certsd/internal/safetext"
@@ -151,6 +154,95 @@ func TestEmptyPageSaysWhatToDo(t *testing.T) {
 		if text := render(t, st, "", ""); !strings.Contains(text, want) || !strings.Contains(text, "Nothing needs a person") {
 			t.Errorf("no %q in\n%s", want, text)
 		}
+	}
+}
+
+// TestWhatEndsNextComesFirst: clients, servers and CAs in one picture, each once however
+// many registries share its files, and the next twelve of all.
+func TestWhatEndsNextComesFirst(t *testing.T) {
+	t.Parallel()
+	st := &status.Status{Daemon: status.Gateway, Now: now}
+	cert := func(name string, days int) *status.Certificate {
+		return &status.Certificate{Subject: "CN=" + name, Issuer: "CN=issuer", Serial: name, NotBefore: now.AddDate(-1, 0, 0), NotAfter: now.AddDate(0, 0, days)}
+	}
+	for i := range 20 {
+		var ids []status.Identity
+		for _, days := range []int{300, 40 + i, 2} {
+			file := fmt.Sprintf("/certs.d/%d.cert", days)
+			ids = append(ids, status.Identity{Name: filepath.Base(file), File: file, Certificate: cert(fmt.Sprint(days), days), Presented: true})
+		}
+		host := fmt.Sprintf("registry%02d.test", i)
+		st.Registries = append(st.Registries, status.Registry{Name: host, Endpoints: []status.Endpoint{{URL: "https://" + host + "/v2", Host: host, Identities: ids}}})
+		st.Servers = append(st.Servers, status.Server{Host: host, Certificate: cert("server"+host, 100+i), CA: cert("root", 3)})
+	}
+	text := render(t, st, "", "")
+	_, list, _ := strings.Cut(text, `<ol class="ends">`)
+	list, _, _ = strings.Cut(list, "</ol>")
+	var got []string
+	for _, m := range regexp.MustCompile(`<li[^>]*><span>(\w+)</span> (\S+?): expires in (\d+) days`).FindAllStringSubmatch(list, -1) {
+		got = append(got, strings.Join(m[1:], " "))
+	}
+	want := []string{"client /certs.d/2.cert 2", "CA CN=root 3"}
+	for i := range 10 {
+		want = append(want, fmt.Sprintf("client /certs.d/%d.cert %d", 40+i, 40+i))
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	// 300, 10 of 40 to 59, and 20 servers.
+	if !strings.Contains(text, "<p>31 more end later.</p>") {
+		t.Errorf("how many more? %s", text)
+	}
+	if n := strings.Count(text, `class="client soon"`) + strings.Count(text, `class="CA soon"`); n != 2 {
+		t.Errorf("%d bars are of what ends soon", n)
+	}
+}
+
+// TestARegistryIsWhole: who, until when, and what became of it.
+func TestARegistryIsWhole(t *testing.T) {
+	t.Parallel()
+	text := render(t, example(), "", "")
+	_, article, _ := strings.Cut(text, `<article data-registry="registry.test">`)
+	article, _, _ = strings.Cut(article, "</article>")
+	words := strings.Join(strings.Fields(regexp.MustCompile(`<[^>]*>`).ReplaceAllString(article, " ")), " ")
+	const want = "registry.test /certs.d/registry.test https://registry.test/v2 through proxy http://proxy.test:3128 " +
+		"alpha.cert CN=alpha serial 0A expires in 40 days, on 2027-01-06 last answer 403, 3 minutes ago " +
+		"bravo.cert CN=bravo serial 0B expires in 50 days, on 2027-01-16 last answer 200, 2 minutes ago ✓ accepted 2 minutes ago " +
+		"old.cert CN=old serial 0C has expired on 2026-11-25 not presented: expired on 2026-11-25 " +
+		"torn.cert not presented: no PEM " +
+		"server: expires in 90 days, on 2027-02-25; CA CN=servers expires in 900 days, on 2029-05-15 " +
+		"2 repositories team/app: ✓ bravo.cert was accepted 2 minutes ago team/secret: refused 3 minutes ago (alpha.cert: 403, bravo.cert: 403)"
+	if diff := cmp.Diff(strings.Split(want, " "), strings.Split(words, " ")); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// example is a registry with one of everything.
+func example() *status.Status {
+	before := func(d time.Duration) *time.Time { t := now.Add(-d); return &t }
+	cert := func(name, serial string, days int) *status.Certificate {
+		return &status.Certificate{Subject: "CN=" + name, Issuer: "CN=clients", Serial: serial, NotBefore: now.AddDate(-1, 0, 0), NotAfter: now.AddDate(0, 0, days)}
+	}
+	refused := &status.Refused{At: *before(3 * time.Minute), Answers: []string{"alpha.cert: 403", "bravo.cert: 403"}, Result: "403"}
+	return &status.Status{
+		Daemon: status.Gateway, Now: now,
+		Registries: []status.Registry{{
+			Name: "registry.test", Directory: "/certs.d/registry.test",
+			Endpoints: []status.Endpoint{{
+				URL: "https://registry.test/v2", Host: "registry.test", Proxy: "http://proxy.test:3128",
+				Identities: []status.Identity{
+					{Name: "alpha.cert", File: "/certs.d/registry.test/alpha.cert", Certificate: cert("alpha", "0A", 40), Presented: true, Answer: &status.Answer{Result: "403", At: *before(3 * time.Minute)}},
+					{Name: "bravo.cert", File: "/certs.d/registry.test/bravo.cert", Certificate: cert("bravo", "0B", 50), Presented: true, Answer: &status.Answer{Result: "200", At: *before(2 * time.Minute)}, Accepted: before(2 * time.Minute)},
+					{Name: "old.cert", File: "/certs.d/registry.test/old.cert", Certificate: cert("old", "0C", -2), Why: "expired on 2026-11-25"},
+					{Name: "torn.cert", File: "/certs.d/registry.test/torn.cert", Why: "no PEM"},
+				},
+			}},
+			Repositories: []status.Repository{
+				{Name: "team/app", Host: "registry.test", Accepted: &status.Accepted{Identity: "bravo.cert", Serial: "0B", At: *before(2 * time.Minute)}},
+				{Name: "team/secret", Host: "registry.test", Refused: refused},
+			},
+		}},
+		Servers: []status.Server{{Host: "registry.test", Certificate: cert("registry.test", "0D", 90), CA: cert("servers", "0E", 900)}},
 	}
 }
 
