@@ -83,7 +83,7 @@ func TestTheAnswersAgree(t *testing.T) { //nolint:paralleltest // see above
 		return refused
 	})
 	g := newGateway(t, observed, u)
-	dir := filepath.Join(g.handler.options.Hosts.Roots[0], u.host)
+	dir := filepath.Join(gatewayStatus(t, g).Roots[0], u.host)
 	ends := time.Now().Add(3*24*time.Hour + time.Hour).Truncate(time.Second)
 	must(t, u.clients.Issue(certtest.Request{CommonName: "ending", NotBefore: ends.AddDate(-1, 0, 0), NotAfter: ends}).Write(dir, "aending"))
 	for repository, want := range map[string]int{"team/app": http.StatusOK, "team/secret": http.StatusForbidden} {
