@@ -308,7 +308,7 @@ $(CYCLONEDX):
 # A stock containerd with its ctr and its shim is in a directory of its own, to
 # be put into PATH: bin/stock/1.7 and bin/stock/2.3.
 pictures: bin/certsd ## draw the pictures of the documents anew, with recordings of a terminal
-	PATH="$(CURDIR)/bin:$$PATH" TMPDIR=/var/tmp sh docs/pictures/record.sh 'certsd demo' 'certsd demo' >docs/pictures/demo.txt
+	PATH="$(CURDIR)/bin:$$PATH" TMPDIR=/var/tmp sh docs/pictures/record.sh 'certsd demo' 'certsd demo' | sed '/^The other commands/,$$d' >docs/pictures/demo.txt
 	PATH="$(CURDIR)/bin:$$PATH" sh docs/pictures/record.sh 'certsd check, of a directory as people leave it' \
 		'certsd check --offline --root certs.d registry.example:5000' >docs/pictures/check.txt
 	@set -e; for text in docs/pictures/*.txt; do \

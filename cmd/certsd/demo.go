@@ -26,7 +26,8 @@ func demoCommand(stdout io.Writer) *cli.Command {
 		Name:  "demo",
 		Usage: "pull from a registry behind client certificates, all of it in this process",
 		Description: "Starts a registry on a loopback port that accepts one of three client certificates, writes the certs.d\n" +
-			"directory for it, and pulls an image into an OCI layout. Everything lives in a temporary directory.\n\n" +
+			"directory for it, and pulls an image into an OCI layout. Then it runs check, copy, migrate, gateway and status with\n" +
+			"the same directory. Everything lives in a temporary directory; it needs neither root nor a network.\n\n" +
 			"   certsd demo\n" +
 			"   certsd demo --serve /tmp/demo",
 		OnUsageError: usage,
@@ -87,7 +88,14 @@ func demoPull(ctx context.Context, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	return d.account(out, attempts, res.Resolved, layout)
+	if err := d.account(out, attempts, res.Resolved, layout); err != nil {
+		return err
+	}
+	if err := d.tour(ctx, out, dir); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(out, "\nAll of this was in %s, which is removed now.\n", dir)
+	return err
 }
 
 // account prints what was tried, request by request, and what it came to.
@@ -102,7 +110,7 @@ func (d *demo) account(out io.Writer, attempts *attemptLog, desc ocispec.Descrip
 		return err
 	}
 	fmt.Fprintf(out, "\nThe certificates were presented in alphabetical order until one was accepted; every further request began with it.\n")
-	_, err := fmt.Fprintf(out, "The image is %s. It went into an OCI layout, %s, which is removed now with the rest.\n", desc.Digest, layout)
+	_, err := fmt.Fprintf(out, "The image is %s. It went into an OCI layout, %s.\n", desc.Digest, layout)
 	return err
 }
 

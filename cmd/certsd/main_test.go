@@ -32,6 +32,11 @@ func TestDemoPullsWithTheSecondCertificate(t *testing.T) {
 		`HEAD /v2/demo/hello/manifests/1 +bravo\.cert +200 OK`,
 		`GET /v2/demo/hello/blobs/sha256:\w+… +bravo\.cert +200 OK`,
 		`The image is sha256:[0-9a-f]{64}`,
+		`\$ certsd check --root \S+ 127\.0\.0\.1:\d+/demo/hello:1\n +verdict \S+ works: a pull would work, with bravo\.cert\n`,
+		`\$ certsd copy .*/demo/copy:1\n +1: sha256:[0-9a-f]{64} copied; .*\n +1 tag: 1 copied, 0 identical, 0 failed; `,
+		`\$ certsd migrate .*\n( +.*\n)*? +\+\+\+ .*/hosts\.toml\n`,
+		`with the gateway's secret and no certificate: 200 OK, sha256:[0-9a-f]{64}\n`,
+		`\$ certsd status .*\n( +.*\n)*? +certsd gateway .*\bat 127\.0\.0\.1:\d+`,
 	} {
 		if !regexp.MustCompile(want).MatchString(out.String()) {
 			t.Errorf("no line matches %q in:\n%s", want, &out)
