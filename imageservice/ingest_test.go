@@ -298,6 +298,20 @@ func TestIngestBuffers(t *testing.T) {
 	}
 }
 
+// What containerd has not taken is told.
+func TestIngestShort(t *testing.T) {
+	s := &told{}
+	w := ingestOf(t, s, 3*chunk)
+	s.before = func(*contentapi.WriteContentRequest) error {
+		s.answers[0].Offset--
+		return nil
+	}
+	if _, err := w.ReadFrom(bytes.NewReader(noise(3 * chunk))); !errors.Is(err, io.ErrShortWrite) {
+		t.Errorf("got %v", err)
+	}
+	must(t, w.Close())
+}
+
 // The next bytes are read and sent while the last are not answered, where there is
 // room, and no more than these: a buffer is not written to before.
 func TestIngestReadsAhead(t *testing.T) {

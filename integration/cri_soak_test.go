@@ -22,6 +22,7 @@ import (
 
 // criSoakMain is the command "cri-soak [-pulls N] PROGRAM METRICS-URL REF":
 // what the process takes after a fifth of the pulls is what it takes after all.
+// Each fifth image is removed before.
 func criSoakMain() {
 	pulls := flag.Int("pulls", 2000, "how many pulls")
 	exit(func(ctx context.Context, args []string) error {
@@ -61,8 +62,14 @@ func pullAll(ctx context.Context, service runtime.ImageServiceClient, refs []str
 	all.SetLimit(4)
 	for i := range n {
 		all.Go(func() error {
-			ref := refs[i%len(refs)]
-			_, err := service.PullImage(ctx, &runtime.PullImageRequest{Image: &runtime.ImageSpec{Image: ref}})
+			// Other ones each time around.
+			image := &runtime.ImageSpec{Image: refs[i%len(refs)]}
+			if (i+i/len(refs))%5 == 0 {
+				if _, err := service.RemoveImage(ctx, &runtime.RemoveImageRequest{Image: image}); err != nil {
+					return err
+				}
+			}
+			_, err := service.PullImage(ctx, &runtime.PullImageRequest{Image: image})
 			return err
 		})
 	}

@@ -21,27 +21,34 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// imageCmd puts a small image into the registry: image REPOSITORY:TAG [LAYERS]
+// imageCmd puts a small image into the registry: image REPOSITORY:TAG [LAYERS [MIB]]
 //
 // It holds busybox, prints "hello from REPOSITORY:TAG" when run, and has
-// LAYERS layers, two if not said. One whose repository ends in "pause" prints
+// LAYERS layers, two if not said, and one more of so many MiB where that is said. One whose repository ends in "pause" prints
 // nothing and does not end. It goes to docker-registry directly, not
 // through the servers in front of it.
 func (r *rig) imageCmd(ts *testscript.TestScript, neg bool, args []string) {
-	const usage = "image REPOSITORY:TAG [LAYERS]"
+	const usage = "image REPOSITORY:TAG [LAYERS [MIB]]"
 	noNeg(ts, neg, usage)
-	layers := 2
-	if len(args) == 2 {
-		n, err := strconv.Atoi(args[1])
-		ts.Check(err)
-		layers = n
-	} else if len(args) != 1 {
+	if len(args) < 1 || len(args) > 3 {
 		ts.Fatalf("usage: %s", usage)
+	}
+	layers, size := 2, 0
+	for i, n := range []*int{&layers, &size}[:len(args)-1] {
+		var err error
+		*n, err = strconv.Atoi(args[i+1])
+		ts.Check(err)
 	}
 	ref, err := name.ParseReference(registryAddr+"/"+args[0], name.Insecure)
 	ts.Check(err)
 	img, err := busyboxImage("hello from "+args[0], layers)
 	ts.Check(err)
+	if size > 0 {
+		large := &tarLayer{name: "large", seed: 1, size: int64(size) << 20}
+		ts.Check(large.sum())
+		img, err = mutate.AppendLayers(img, large)
+		ts.Check(err)
+	}
 	ts.Check(remote.Write(ref, img))
 	digest, err := img.Digest()
 	ts.Check(err)
