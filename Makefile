@@ -29,6 +29,9 @@ PACKTOOLS_VERSION   := $(shell cat $(wildcard packaging/testdata/tools/*/*.go pa
 AXE_VERSION         := 4.14.1
 AXE_SHA256          := e6b0ce02b84d892e2e33e403485e7f3d6c29e2be6df65daf44d89ba564139745
 BROWSE_VERSION      := $(shell cat $(wildcard integration/testdata/browse/*.go integration/testdata/browse/go.*) </dev/null | sha256sum | cut -c1-12)
+SVID_VERSION        := $(shell cat $(wildcard integration/testdata/svid/*.go integration/testdata/svid/go.*) </dev/null | sha256sum | cut -c1-12)
+# The kubelet's code, and what lets it write a volume.
+VOLUME_VERSION       = $(KUBELET_VERSION)-$(shell sha256sum <integration/testdata/volume/main.go | cut -c1-12)
 BUILDKIT_VERSION    := v0.34.2
 CONFORMANCE_VERSION := v0.0.0-20260831232431-97274622c111
 CONTAINERD1_VERSION := v1.7.35
@@ -58,7 +61,7 @@ BINARIES   := $(addprefix $(BIN)/,containerd ctr containerd-shim-runc-v2 certsd 
 # The versions of Kubernetes that the chart is for, beside that of packaging/helm/go.mod.
 KUBERNETES := 1.32 1.35
 # The modules with code, the root first.
-MODULES    := . cmd/certsd-pkcs11 $(addprefix cmd/containerd/,$(LINES)) packaging/helm packaging/testdata/tools integration/testdata/browse
+MODULES    := . cmd/certsd-pkcs11 $(addprefix cmd/containerd/,$(LINES)) packaging/helm packaging/testdata/tools integration/testdata/browse integration/testdata/svid
 TOOLS      := $(CURDIR)/.cache/bin
 ACTIONLINT := $(TOOLS)/actionlint-$(ACTIONLINT_VERSION)
 APIDIFF    := $(TOOLS)/apidiff-$(APIDIFF_VERSION)
@@ -73,7 +76,7 @@ CLIENTS    := axe-$(AXE_VERSION) browse-$(BROWSE_VERSION) buildctl-$(BUILDKIT_VE
 	containerd1-cri-$(CONTAINERD1_VERSION) containerd23-$(CONTAINERD23_VERSION) crane-$(CRANE_VERSION) \
 	crictl-$(CRICTL_VERSION) ctddecoder-$(IMGCRYPT_VERSION) ctr1-$(CONTAINERD1_VERSION) ctr23-$(CONTAINERD23_VERSION) \
 	dockerd-$(MOBY_VERSION) kubelet-$(KUBELET_VERSION) oras-$(ORAS_VERSION) regctl-$(REGCTL_VERSION) \
-	shim1-$(CONTAINERD1_VERSION) shim23-$(CONTAINERD23_VERSION)
+	shim1-$(CONTAINERD1_VERSION) shim23-$(CONTAINERD23_VERSION) svid-$(SVID_VERSION) volume-$(VOLUME_VERSION)
 
 # A stock containerd 1.7 with its ctr and its shim.
 CONTAINERD1 := $(TOOLS)/containerd1-cri-$(CONTAINERD1_VERSION) $(TOOLS)/ctr1-$(CONTAINERD1_VERSION) $(TOOLS)/shim1-$(CONTAINERD1_VERSION)
@@ -365,20 +368,34 @@ $(TOOLS)/shim23-%:
 $(TOOLS)/crictl-%:
 	$(call client,sigs.k8s.io/cri-tools,$*,cmd/crictl)
 
-# Kubernetes' own module has its staging directories replaced by directories that
-# are not in it. Here they are the modules as published, v0.X.Y for v1.X.Y; all
-# else is as Kubernetes requires it.
-$(TOOLS)/kubelet-v1.%:
+# kubernetes builds a package of Kubernetes' own module at a version v1.X.Y, for which
+# the staging directories that it has are replaced by directories that are not in it.
+# Here they are the modules as published, v0.X.Y; all else is as Kubernetes requires
+# it. Packages here may be built as a part of it: they are copied into its place.
+define kubernetes
 	mkdir -p $(TOOLS)/new
-	cd / && $(GO) mod download k8s.io/kubernetes@v1.$*
+	cd / && $(GO) mod download k8s.io/kubernetes@v1.$(1)
 	set -e; module=$$(mktemp -d); trap 'rm -r "$$module"' EXIT; \
-	source="$$($(GO) env GOMODCACHE)/k8s.io/kubernetes@v1.$*"; \
-	sed -e 's|^module .*|module kubelet|' -e 's|=> \./staging/src/\(.*\)|=> \1 v0.$*|' "$$source/go.mod" >"$$module/go.mod"; \
-	cat "$$source/go.sum" >"$$module/go.sum"; \
-	cd "$$module"; $(GO) mod edit -require k8s.io/kubernetes@v1.$*; \
+	source="$$($(GO) env GOMODCACHE)/k8s.io/kubernetes@v1.$(1)"; \
+	sed -e 's|^module .*|module kubelet|' -e 's|=> \./staging/src/\(.*\)|=> \1 v0.$(1)|' "$$source/go.mod" >"$$module/go.mod"; \
+	cat "$$source/go.sum" >"$$module/go.sum"; $(if $(3),cp $(3) "$$module";) \
+	cd "$$module"; $(GO) mod edit -require k8s.io/kubernetes@v1.$(1); \
 	CGO_ENABLED=0 GOFLAGS=-mod=mod GOWORK=off \
-		$(GO) build -buildvcs=false -ldflags '-w -X k8s.io/component-base/version.gitVersion=v1.$*' \
-		-o $(TOOLS)/new/$(notdir $@) k8s.io/kubernetes/cmd/kubelet
+		$(GO) build -buildvcs=false -ldflags '-w -X k8s.io/component-base/version.gitVersion=v1.$(1)' \
+		-o $(TOOLS)/new/$(notdir $@) $(2)
+	mv $(TOOLS)/new/$(notdir $@) $@
+endef
+
+$(TOOLS)/kubelet-v1.%:
+	$(call kubernetes,$*,k8s.io/kubernetes/cmd/kubelet)
+
+# After the kubelet, much of which it is.
+$(TOOLS)/volume-%: | $(TOOLS)/kubelet-$(KUBELET_VERSION)
+	$(call kubernetes,$(KUBELET_VERSION:v1.%=%),.,$(CURDIR)/integration/testdata/volume/main.go)
+
+$(TOOLS)/svid-%:
+	mkdir -p $(TOOLS)/new
+	CGO_ENABLED=0 $(GO) -C integration/testdata/svid build -buildvcs=false -ldflags -w -o $(TOOLS)/new/$(notdir $@) .
 	mv $(TOOLS)/new/$(notdir $@) $@
 
 # What containerd decrypts layers with.

@@ -17,8 +17,10 @@ import (
 	"fmt"
 	"math/big"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -35,7 +37,7 @@ type CA struct {
 // for client and server use without names, valid from an hour ago for a day.
 type Request struct {
 	CommonName string
-	// Names are the subject alternative names: DNS names or IP addresses.
+	// Names are the subject alternative names: DNS names, IP addresses or URIs.
 	Names []string
 	// NotBefore and NotAfter default to an hour ago and a day from now.
 	NotBefore, NotAfter time.Time
@@ -158,6 +160,10 @@ func template(r Request) *x509.Certificate {
 	for _, name := range r.Names {
 		if ip := net.ParseIP(name); ip != nil {
 			t.IPAddresses = append(t.IPAddresses, ip)
+		} else if strings.Contains(name, "://") {
+			u, err := url.Parse(name)
+			check(err)
+			t.URIs = append(t.URIs, u)
 		} else {
 			t.DNSNames = append(t.DNSNames, name)
 		}
