@@ -139,7 +139,7 @@ func (c *boundedConn) rank() int {
 }
 
 // before reports whether c makes room rather than d: of strangers, those of the
-// address that has the most, and then whoever has waited longest.
+// address that has the most, and then the one that has waited longest.
 func (c *boundedConn) before(d *boundedConn, shares map[string]int) bool {
 	if c.rank() != d.rank() {
 		return c.rank() > d.rank()

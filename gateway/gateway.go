@@ -92,7 +92,7 @@ type Server struct {
 
 var _ http.Handler = (*Server)(nil)
 
-// New makes a Server, which is to be closed. ctx has the logger; its end ends
+// New makes a Server, which must be closed. ctx has the logger; its end ends
 // conversions, too. An error is about the options.
 func New(ctx context.Context, o Options) (*Server, error) {
 	o.Patience = cmp.Or(o.Patience, DefaultPatience)

@@ -10,7 +10,7 @@ import (
 	"github.com/certsd/containerd-certsd/internal/daemon"
 )
 
-// listen opens what is to be listened on: the sockets systemd passed, else the
+// listen opens the sockets to serve: the sockets systemd passed, else the
 // configured addresses. certs are for TLS, nil for none.
 func (c *Config) listen(ctx context.Context, certs *certificates) (listeners []net.Listener, err error) {
 	defer func() {

@@ -108,7 +108,7 @@ func (u *upstreams) wasRefused(t *target) error {
 	return refused.err
 }
 
-// refusal is what came of a login, and when.
+// refusal is the error of a refused login, and when it came.
 type refusal struct {
 	at  time.Time
 	err error

@@ -85,7 +85,7 @@ func (s *shares) release(who string) {
 	s.giveBack(who)
 }
 
-// giveBack gives a place to whoever is next. The caller holds mu.
+// giveBack gives a place to the next in line. The caller holds mu.
 func (s *shares) giveBack(who string) {
 	s.all--
 	if s.held[who]--; s.held[who] <= 0 {

@@ -69,7 +69,7 @@ type spool struct {
 var errUnshared = errors.New("not shared")
 
 // join returns the download of a blob and, unless it is a new one, waits until
-// it is known what it is. leave is to be called in the end.
+// it is known what it is. leave must be called at the end.
 func (s *spools) join(ctx context.Context, t *target, begin bool) (sp *spool, leave func(), err error) {
 	name := t.key()
 	s.mu.Lock()

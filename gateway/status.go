@@ -9,7 +9,7 @@ import (
 	"github.com/certsd/containerd-certsd/resolver"
 )
 
-// serveStatus answers what the gateway uses. It is for whoever may read the metrics.
+// serveStatus answers what the gateway uses. Those who may read the metrics may read it.
 func (p *pages) serveStatus(w http.ResponseWriter, r *http.Request) {
 	(&statuspage.Handler{Snapshot: p.status}).ServeHTTP(w, r)
 }
@@ -26,7 +26,7 @@ func (p *pages) status() *status.Status {
 	return telemetry.State().Snapshot(d)
 }
 
-// status tells of the secret what is none.
+// status describes the secret without revealing it.
 func (g *gate) status() *status.Secret {
 	st := &status.Secret{Open: g.open}
 	if g.secret != nil {

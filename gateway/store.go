@@ -92,7 +92,7 @@ func lockFile(path string) (*os.File, error) {
 	return f, nil
 }
 
-// find returns what is stored under a digest, if it was left by who is asked for.
+// find returns what is stored under a digest, if it came from the source asked for.
 func (s *Store) find(ctx context.Context, d digest.Digest, left func(content.Info) bool) (content.Info, bool) {
 	info, err := s.Store.Info(ctx, d)
 	if err != nil || !left(info) {

@@ -35,7 +35,7 @@ type target struct {
 	tag    string
 	digest digest.Digest
 	query  url.Values
-	// via is by which gateways and proxies the request has come, as it says
+	// via are the gateways and proxies that passed the request on, as it says
 	// itself.
 	via string
 	// login is what the client sent for the registry, nil for nothing.

@@ -32,7 +32,7 @@ type cachedResolver struct {
 	// host is what was configured when it was made: a change makes a new one.
 	host *certsd.Host
 	made time.Time
-	// refused is what came of the login last, nil if that was let in.
+	// refused is the last refusal of the login, nil if it was accepted.
 	refused atomic.Pointer[refusal]
 }
 

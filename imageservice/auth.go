@@ -66,7 +66,7 @@ func (a auth) bearer(registry string) string {
 	return "Bearer " + a.registryToken
 }
 
-// answersFor reports whether the request says by which credentials a registry is
+// answersFor reports whether the request says which credentials a registry is
 // asked: others are no substitute for those that it refuses.
 func (a auth) answersFor(registry string) bool {
 	return (a.user != "" || a.identityToken != "" || a.encoded != "" || a.registryToken != "") && a.meant(registry)

@@ -19,7 +19,7 @@ import (
 // decrypt layers with the keys of the node.
 var decoders = []string{"io.containerd.ocicrypt.decoder.v1.tar", "io.containerd.ocicrypt.decoder.v1.tar.gzip"}
 
-// payload is what imgcrypt's decoder is told of a layer.
+// payload is what imgcrypt's decoder learns about a layer.
 type payload struct {
 	DecryptConfig struct{ Parameters map[string][][]byte }
 	Descriptor    ocispec.Descriptor

@@ -17,7 +17,7 @@ import (
 	"github.com/certsd/containerd-certsd/internal/jsonwords"
 )
 
-// facts keep what a containerd has told of its configuration. It cannot change
+// facts keep what a containerd has said about its configuration. It cannot change
 // without a restart, which ends the connection.
 type facts struct {
 	// mu guards the rest.

@@ -84,7 +84,7 @@ func (f *flights) begin(ctx context.Context, key flightKey, pull func(context.Co
 }
 
 // leave is for one who no longer waits. With the last one the pull ends, and
-// whoever comes next begins another.
+// the next caller begins another.
 func (f *flights) leave(key flightKey, fl *flight) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

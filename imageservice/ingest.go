@@ -19,7 +19,7 @@ import (
 // blob takes two turns, and a large one waits for none.
 type ingest struct {
 	stream contentapi.Content_WriteClient
-	// wanted is what was said of the blob; its size is zero if that is not known.
+	// wanted describes the blob; its size is zero if unknown.
 	wanted content.WriterOpts
 	// labels are for the blob; committed, if not nil, is told when it has them.
 	labels    map[string]string

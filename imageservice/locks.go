@@ -13,7 +13,7 @@ type keyedLocks struct {
 	byKey map[string]*keyedLock
 }
 
-// keyedLock is held by whoever has put something into turn.
+// keyedLock is held by the goroutine that has put something into turn.
 type keyedLock struct {
 	turn  chan struct{}
 	users int

@@ -10,7 +10,7 @@ import (
 	runtime "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
-// The labels by which CRI knows its images.
+// The labels that CRI marks its images with.
 const (
 	labelManaged = "io.cri-containerd.image"
 	managed      = "managed"

@@ -30,7 +30,7 @@ type NoProgressError struct {
 	Timeout time.Duration
 }
 
-// Error says what is to be changed where that is no fault.
+// Error says which setting to change if the slow pull is no fault.
 func (e *NoProgressError) Error() string {
 	return fmt.Sprintf("pull %s: the registry has sent nothing for %s: a slower one needs a longer image_pull_progress_timeout", e.Ref, e.Timeout)
 }
@@ -39,7 +39,7 @@ func (e *NoProgressError) Error() string {
 const longestLook = 10 * time.Second
 
 // watchProgress watches what is done with the context it returns, until end is
-// called. A timeout of zero is none.
+// called. A timeout of zero is no limit.
 func watchProgress(ctx context.Context, ref string, timeout time.Duration) (context.Context, *progressWatch) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	w := &progressWatch{ref: ref, timeout: timeout, ctx: ctx, cancel: cancel}

@@ -50,7 +50,7 @@ func (s *Server) pull(method string, stream grpc.ServerStream) error {
 	return stream.SendMsg(answer)
 }
 
-// image pulls an image, together with whoever else wants the same, and returns
+// image pulls an image, together with everybody else who wants the same, and returns
 // its ID once CRI knows it.
 func (s *Server) image(ctx context.Context, req *request) (string, error) {
 	return s.flights.join(ctx, req.key(), func(ctx context.Context) (string, error) {
@@ -100,7 +100,7 @@ type Hooks struct {
 type Pull struct {
 	// Ref is the reference, as CRI spells it.
 	Ref string
-	// Image is what came of it, Err what went wrong.
+	// Image is the result, Err what went wrong.
 	Image Image
 	Took  time.Duration
 	Err   error

@@ -39,7 +39,7 @@ func (s *Server) answerStatus(stream grpc.ServerStream) error {
 	return stream.SendMsg(answer)
 }
 
-// statusHandler serves the status to whoever may read the metrics.
+// statusHandler serves the status to those who may read the metrics.
 func (s *Server) statusHandler() http.Handler {
 	page := &statuspage.Handler{Snapshot: s.status}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

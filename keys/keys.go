@@ -32,7 +32,7 @@ func New(command []string) *Devices {
 // Close ends the helpers.
 func (d *Devices) Close() error { return d.Helpers.Close() }
 
-// Default are the devices for whoever names none.
+// Default are the devices where none are named.
 var Default = &Devices{}
 
 // Open is a certsd.KeyOpener.

@@ -70,7 +70,7 @@ func decorate(t plugin.Type, id string, wrap wrapper) *plugin.Registration {
 	r.Requires = append([]plugin.Type{plugins.InternalPlugin}, r.Requires...)
 	r.InitFn = func(ic *plugin.InitContext) (any, error) {
 		if ic.Plugins().Get(t, id) != nil {
-			// Skipped, not failed: whoever asks for the one plugin of a type gets
+			// Skipped, not failed: a lookup of the one plugin of a type gets
 			// the error of any that failed, so CRI would not load.
 			if _, err := ic.GetByID(plugins.TransferPlugin, ID); err == nil {
 				log.G(ic.Context).Warnf("certsd pulls, but --hosts-dir, --plain-http, --http-dump and --http-trace of clients are lost, because %s is enabled: add %q to disabled_plugins in containerd's configuration", uri, uri)

@@ -77,7 +77,7 @@ type ClientLimits struct {
 // ClientHooks are told what happens. Nil functions are not called; the others
 // may be called concurrently.
 type ClientHooks struct {
-	// OnWarning is told of what was passed over, such as an endpoint that
+	// OnWarning is called for what was skipped, such as an endpoint that
 	// failed while another is left.
 	OnWarning func(err error)
 }

@@ -91,11 +91,11 @@ func (c compression) decompress(r io.Reader) (io.ReadCloser, error) {
 // headSize is how much of a layer is looked at to tell what it is.
 const headSize = 64 << 10
 
-// maxNesting is how often a layer may be compressed: once by whoever made it,
+// maxNesting is how often a layer may be compressed: once by the one who made it,
 // and by servers that compress what is compressed.
 const maxNesting = 3
 
-// plan is what is to be done with a layer.
+// plan is what to do with a layer.
 type plan struct {
 	// peel are the compressions to undo before the layer is stored, outermost
 	// first.

@@ -38,7 +38,7 @@ type Converter struct {
 	// Limiter, if set, is acquired with weight 1 for each download, to share a
 	// limit among several conversions: a *semaphore.Weighted, say.
 	Limiter Limiter
-	// OnProgress, if set, is told of layers on their way: when one begins, at
+	// OnProgress, if set, is called for layers on their way: when one begins, at
 	// most once per MiB while it loads, and when it is done. It is called
 	// concurrently and must not block.
 	OnProgress func(Progress)
@@ -46,7 +46,7 @@ type Converter struct {
 	// its entry. The layer's requests are made with the context it returns, and
 	// when the work has ended the function it returns is called.
 	Trace func(ctx context.Context, layer string) (context.Context, func(LayerEnd))
-	// OnWarning, if set, is told of what is odd but does not keep the image from
+	// OnWarning, if set, is called for a surprise that does not keep the image from
 	// being converted. It may be called concurrently.
 	OnWarning func(err error)
 	// Limits bound what a registry can make the converter do.
@@ -62,7 +62,7 @@ type Limiter interface {
 	Release(weight int64)
 }
 
-// LayerEnd is what came of the work on a layer.
+// LayerEnd is the end of the work on a layer.
 type LayerEnd struct {
 	// Known reports that the layer was in the store already.
 	Known bool

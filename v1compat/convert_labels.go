@@ -142,7 +142,7 @@ func (s source) labels(set map[string]string) map[string]string {
 var labelling sync.Mutex
 
 // label sets labels of a blob. Lists are added to, as other images may have
-// the same blob. A store without labels is none the worse.
+// the same blob. A store without labels works as well.
 func (v *conversion) label(ctx context.Context, dgst digest.Digest, set map[string]string) error {
 	labelling.Lock()
 	defer labelling.Unlock()

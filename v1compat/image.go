@@ -73,7 +73,7 @@ func (d *document) fits(entries []Entry, i int) error {
 }
 
 // parseCreated reads a date, also in forms that scripts and databases wrote.
-// What is no date, and Docker's "0001-01-01T00:00:00Z" for none, is none: the
+// What is not a date, and Docker's "0001-01-01T00:00:00Z", count as no date: the
 // present time would give another digest each time.
 func parseCreated(raw json.RawMessage) *time.Time {
 	s := strings.TrimSpace(text(raw))

@@ -105,7 +105,7 @@ func (f *fetch) fill(stream *LayerStream, c *chunk) error {
 }
 
 // reopen asks for the rest of the layer after a cut. The first bytes of the
-// answer are to be skipped if the server starts over with the same version.
+// answer must be skipped if the server starts over with the same version.
 func (f *fetch) reopen(ctx context.Context, cut error) (*LayerStream, int64, error) {
 	if cut == io.EOF {
 		cut = io.ErrUnexpectedEOF
@@ -190,7 +190,7 @@ func (f *fetch) report(force bool) {
 func (f *fetch) ref() string { return refLayer + string(f.fp) + "-" + f.version() }
 
 // retries bounds the attempts for one layer. A line that is cut again and again
-// is put up with as long as the layer comes on.
+// is tolerated as long as the layer makes progress.
 type retries struct {
 	waited  time.Duration
 	all     int   // attempts after failures
@@ -202,7 +202,7 @@ const (
 	maxRetries  = 64
 	maxFailures = 6
 	// maxPause is the time one layer spends waiting in all, with a margin for
-	// the waits of whoever opens it.
+	// the waits of those who open it.
 	maxPause = 18 * time.Second
 	// progressed is how many bytes make an attempt a success, before it is cut.
 	progressed = 256 << 10

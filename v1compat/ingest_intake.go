@@ -6,7 +6,7 @@ import (
 )
 
 // intake takes a layer's bytes as they are received, decides by the first of
-// them what is to be done, and does it: peels off what containerd cannot read,
+// them what to do, and does it: peels off what containerd cannot read,
 // stores and inspects.
 type intake struct {
 	limits ConvertLimits
@@ -106,7 +106,7 @@ func (in *intake) close() (inspection, error) {
 	return in.end(nil)
 }
 
-// abort gives the layer up because of err, and returns what is to be reported.
+// abort gives the layer up because of err, and returns what to report.
 func (in *intake) abort(err error) error {
 	if _, werr := in.end(err); werr != err {
 		return &sinkError{werr}

@@ -13,7 +13,7 @@ import (
 )
 
 // resume continues what an earlier conversion has left of the layer. done
-// reports that this is the end of it; otherwise the layer is to be fetched from
+// reports that this is the end of it; otherwise the layer must be fetched from
 // the beginning.
 //
 // A store does not show what it has of an unfinished blob, so the layer is

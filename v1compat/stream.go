@@ -54,7 +54,7 @@ func (p *patient) Close() error {
 
 // counted is a body whose end is judged by the layer's size, if that is known:
 // python announces one byte more than a part has, so the transport's complaint
-// at exactly the last byte is none, and its end before that is no end.
+// at exactly the last byte is no cut, and its end before that is no end.
 type counted struct {
 	io.ReadCloser
 	at, total int64

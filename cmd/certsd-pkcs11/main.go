@@ -1,5 +1,5 @@
 // Command certsd-pkcs11 signs with a key in a PKCS #11 token, for certsd, for
-// containerd with its plugin, and for whoever speaks the protocol of Google's
+// containerd with its plugin, and for any program that speaks the protocol of Google's
 // enterprise-certificate-proxy. It is started by them, with a configuration file as
 // its argument, and ends when its standard input does.
 //
@@ -39,7 +39,7 @@ func run(args []string) error {
 	if err != nil {
 		return err
 	}
-	// A PIN is to be known from now on: nobody is to read it from here, nor from what
+	// From here on the process knows a PIN: nobody may read it from here, nor from what
 	// would be left of a crash.
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return err
@@ -72,7 +72,7 @@ func input() io.ReadCloser {
 // grace is how long a token may take when nobody waits for it any more.
 const grace = time.Second
 
-// watched is an input whose end ends the process: whoever has started it is gone,
+// watched is an input whose end ends the process: its parent is gone,
 // and a token that does not answer would keep it, with the PIN in its memory.
 type watched struct {
 	io.ReadCloser

@@ -12,7 +12,7 @@ import (
 )
 
 // asRoot is a command as it was typed, with the flags that were given, to be run
-// by root; empty for who is root.
+// by root; empty for root.
 func asRoot(euid int, name string, c *cli.Command) string {
 	if euid == 0 {
 		return ""

@@ -105,7 +105,7 @@ func checkCommand(stdout, stderr io.Writer) *cli.Command {
 	}
 }
 
-// patience is how long nothing need be said of waiting.
+// patience is how long check waits silently.
 const patience = 2 * time.Second
 
 // showWaiting says what is waited for where that takes long. Nothing is said after
@@ -139,7 +139,7 @@ func showWaiting(w io.Writer) (told func(what string), stop func()) {
 }
 
 // expiringWithin reads a time in days (30d), weeks (2w) or as Go writes it (12h);
-// none is none.
+// empty is zero.
 func expiringWithin(text string) (time.Duration, error) {
 	if text == "" {
 		return 0, nil

@@ -102,7 +102,7 @@ func positive[N int | int64](n N) error {
 	return nil
 }
 
-// request reads what is to be copied.
+// request reads what to copy.
 func (f *copyFlags) request(source, target string, matching bool) (imagecopy.Request, error) {
 	req := imagecopy.Request{AllTags: f.allTags || matching, Referrers: f.referrers, DryRun: f.dryRun}
 	if matching {

@@ -48,7 +48,7 @@ func (i *criInstaller) flags() []cli.Flag {
 	}
 }
 
-// asked reports whether something is to be installed.
+// asked reports whether to install something.
 func (i *criInstaller) asked() bool { return i.root != "" || i.keep }
 
 // run installs, and with keep again where something is missing.
@@ -165,7 +165,7 @@ func (i *criInstaller) install() error {
 	return nil
 }
 
-// missing reports whether the file is to be written. What somebody else has written
+// missing reports whether to write the file. What somebody else has written
 // is an error.
 func (f *installed) missing(root string) (bool, error) {
 	now, err := os.ReadFile(filepath.Join(root, f.path)) //nolint:gosec // below the directory that is asked for

@@ -79,13 +79,13 @@ func (f *hostFlags) keys() certsd.KeyOpener {
 		if len(f.signer) == 0 {
 			return
 		}
-		// An empty command is none.
+		// An empty command means no command.
 		f.open, _ = resolver.OpenKeys(slices.DeleteFunc(f.signer, func(s string) bool { return s == "" }))
 	})
 	return f.open
 }
 
-// showHosts shows what there is to say beside the layers.
+// showHosts shows warnings, and with debug each attempt, beside the layers.
 func showHosts(report *progress.Reporter, debug bool) resolver.Hooks {
 	hooks := resolver.Hooks{OnWarning: func(host string, problem error) {
 		if host == "" {

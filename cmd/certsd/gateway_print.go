@@ -48,7 +48,7 @@ func (f *printFlags) flags() []cli.Flag {
 	}
 }
 
-// asked reports whether something is to be printed.
+// asked reports whether to print something.
 func (f *printFlags) asked() bool { return f.hosts || f.buildkit || f.registries }
 
 // run prints what was asked for, or writes it below the directory in args.

@@ -82,7 +82,7 @@ func migrateCommand(stdout, stderr io.Writer) *cli.Command {
 }
 
 // runMigration shows a plan and carries it out if that is wanted. The command
-// again does the same as root; it is empty for who is root.
+// again does the same as root; it is empty for root.
 func runMigration(stdout, stderr io.Writer, plan *migrate.Plan, write bool, again string) error {
 	if _, err := stdout.Write(plan.Diff()); err != nil {
 		return err

@@ -172,7 +172,7 @@ func (f *statusFlags) show(stdout io.Writer, answers []daemons.Answer) error {
 }
 
 // printJSON prints a report as JSON, in one line where it is printed again and again.
-// A daemon may be anybody's, and whoever reads this may be a terminal.
+// Any user may have started a daemon, and the reader may be a terminal.
 func (f *statusFlags) printJSON(w io.Writer, report statusReport) error {
 	var text bytes.Buffer
 	e := json.NewEncoder(&text)

@@ -125,7 +125,7 @@ func (b *body) judge(err error) error {
 	case stalled == nil && err == io.EOF:
 		return err
 	case stalled == nil && b.watch.ctx.Err() != nil:
-		return err // given up by whoever asked
+		return err // the caller gave up
 	case stalled != nil:
 		err = stalled
 	}

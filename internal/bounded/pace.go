@@ -43,7 +43,7 @@ type refusal struct {
 
 // paced makes a request as often as it is answered 429, after the waits that
 // the answers ask for. One whose body can be sent only once is not made again:
-// it is answered after the wait, so that whoever repeats it does so then.
+// it is answered after the wait, so that a client that repeats it does so then.
 func (t *Transport) paced(req *http.Request) (*http.Response, error) {
 	server := req.URL.Scheme + "://" + req.URL.Host
 	account := accountOf(req.Context())

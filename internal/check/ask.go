@@ -75,7 +75,7 @@ func (p *prober) get(ctx context.Context, t http.RoundTripper, e *certsd.Endpoin
 	return p.reply(last), last
 }
 
-// rootAnswer is what came of a pull's first request.
+// rootAnswer is the answer to a pull's first request.
 type rootAnswer struct {
 	resp *http.Response
 	body []byte

@@ -155,7 +155,7 @@ func (c *Checker) keys() certsd.KeyOpener {
 	c.open.Do(func() {
 		c.opener = c.Keys
 		if config, _ := c.containerdConfig(); c.opener == nil && config != nil && config.Plugins.Certsd != nil {
-			// Those that cannot be used are told of by containerd.
+			// Containerd reports those that cannot be used.
 			c.opener, _ = resolver.OpenKeys(config.Plugins.Certsd.Signer)
 		}
 		if c.opener == nil {

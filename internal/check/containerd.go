@@ -47,7 +47,7 @@ type pathConfig struct {
 	ConfigPath string `toml:"config_path"`
 }
 
-// replaced are the stock plugins that certsd takes the place of.
+// replaced are the stock plugins that certsd replaces.
 var replaced = []string{"io.containerd.transfer.v1.local", "io.containerd.grpc.v1.transfer"}
 
 // Containerd finds what containerd's configuration file has to do with the

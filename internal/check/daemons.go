@@ -26,7 +26,7 @@ type Daemon struct {
 type daemonJudge struct{ dossier }
 
 // byDaemons compares what daemons use with what is on the disk: files that cannot be
-// read, a proxy of theirs and an old configuration are seen by nobody else.
+// read, their own proxy and an old configuration show nowhere else.
 func (j daemonJudge) byDaemons() {
 	for _, d := range j.Daemons {
 		if d.Status == nil {

@@ -30,7 +30,7 @@ func (d dossier) asksNobody(host string) bool {
 	return false
 }
 
-// reply is what came of an attempt.
+// reply is the result of an attempt.
 func (d dossier) reply(a certsd.Attempt) Reply {
 	said := Reply{Method: a.Method, URL: a.URL, Status: a.Status, Answer: a.Answer}
 	if d.presented(a) || a.Skipped != "" {

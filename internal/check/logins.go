@@ -15,7 +15,7 @@ type Login struct {
 	For  string `json:"for"`
 	File string `json:"file"`
 	// Entry is the key in auths of the file, Helper the program that is asked in its
-	// place. Neither is none.
+	// place. Neither means no login.
 	Entry  string `json:"entry,omitempty"`
 	Helper string `json:"helper,omitempty"`
 }
@@ -33,7 +33,7 @@ func (c *Checker) nodeLogins() *dockerconfig.File {
 func (s survey) logins(host string) []Login {
 	var found []Login
 	if s.Logins != nil {
-		// A file that cannot be read was told of by whoever opened it.
+		// The opener has reported a file that cannot be read.
 		if source, err := s.Logins.Source(host, s.repository.name); err == nil && source != (dockerconfig.Source{}) {
 			found = append(found, Login{"certsd", s.Logins.Path, source.Entry, source.Helper})
 		}

@@ -32,7 +32,7 @@ func renameIt(p *certsd.Problem, name string) string {
 	return "rename it to " + name + ": " + plainfile.Rename(p.File, name)
 }
 
-// keyName is what the key in a file is to be named: after the certificate that
+// keyName is the name that the key in a file should have: after the certificate that
 // lacks one, if it is the only one.
 func keyName(dir, base string) string {
 	certs, _ := filepath.Glob(filepath.Join(dir, "*.cert"))

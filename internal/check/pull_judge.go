@@ -17,7 +17,7 @@ import (
 	"github.com/certsd/containerd-certsd/resolver"
 )
 
-// pullJudge decides what came of a pull.
+// pullJudge decides how a pull ended.
 type pullJudge struct {
 	dossier
 	// tags reports whether the repository shows that it has some. The error is that
@@ -67,7 +67,7 @@ func (j pullJudge) failed(err error, attempts []certsd.Attempt) {
 	var page *resolver.NotManifestError
 	switch {
 	case errors.As(err, &page):
-		f.Message = page.Error() // what is to be done is in it
+		f.Message = page.Error() // it says what to do
 	case !j.isEndpoint(last.Host) && j.presented(last) && refuses(last):
 		f.Code, f.Where = CertificateRefused, last.Host
 		f.Message = fmt.Sprintf("a redirect of %s leads there: %s (%s)", j.given, j.reply(last).Words, tried(last.Host, attempts))
@@ -75,7 +75,7 @@ func (j pullJudge) failed(err error, attempts []certsd.Attempt) {
 	case j.has(TokenServer) && !j.isEndpoint(last.Host):
 		return
 	case errors.As(err, new(*choice.MissingPlatformError)), errors.As(err, new(*choice.DigestError)):
-		// They say what is to be done.
+		// They say what to do.
 	case errdefs.IsNotFound(err) || last.Status == http.StatusNotFound:
 		tag := strings.TrimPrefix(j.repository.object, ":")
 		known, refused := false, error(nil)

@@ -8,7 +8,7 @@ import (
 	"github.com/certsd/containerd-certsd/resolver"
 )
 
-// pushJudge decides what came of a push.
+// pushJudge decides how a push ended.
 type pushJudge struct{ advice }
 
 // began finds what a push that could begin has left, if anything.

@@ -54,7 +54,7 @@ func withEmptyLists(v reflect.Value) reflect.Value {
 func WriteLines(w io.Writer, r *Report) error {
 	p := &printer{w: w}
 	// They come first: what keeps a daemon from using the directories belongs
-	// before what is said of them, and the verdict is the last word.
+	// before the findings about them, and the verdict comes last.
 	for _, f := range r.Findings {
 		p.printf("%s - %s %s: %s%s\n", f.Severity, f.Code, f.Where, f.Message, arrow(f.Next))
 	}

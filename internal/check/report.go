@@ -134,7 +134,7 @@ type Endpoint struct {
 	Identities []string `json:"identities"`
 	SkipVerify bool     `json:"skip_verify,omitempty"`
 	// Proxy is what hosts.toml says about the way to it, without user and
-	// password; "none" is none, empty that of the environment.
+	// password; "none" means no proxy, empty the environment's.
 	Proxy string `json:"proxy,omitempty"`
 	// Headers are the names of the configured header fields. Values may be
 	// secret.
@@ -153,7 +153,7 @@ type Live struct {
 	// Connected is the address that took the connection.
 	Connected string `json:"connected,omitempty"`
 	TLS       *TLS   `json:"tls,omitempty"`
-	// PlainHTTP reports whether the server speaks no TLS, where that is put up with.
+	// PlainHTTP reports whether the server speaks no TLS, where that is allowed.
 	PlainHTTP bool `json:"plain_http,omitempty"`
 	// Error is why no connection came about.
 	Error string `json:"error,omitempty"`

@@ -48,7 +48,7 @@ func (c *Checker) subject(target string) (*subject, error) {
 	}, nil
 }
 
-// repository is what is to be pulled; the zero value is nothing.
+// repository is what to pull; the zero value is nothing.
 type repository struct {
 	name string
 	// object is ":TAG" or "@DIGEST", empty if none was given.

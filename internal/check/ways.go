@@ -40,7 +40,7 @@ const (
 )
 
 // imageServiceSocket is where "certsd cri" listens. Where it is there the
-// kubelet has been told of it: nothing else makes it.
+// kubelet uses it: nothing else makes it.
 const imageServiceSocket = "/run/certsd/cri.sock"
 
 // plan is who pulls in one way, and from which directories.

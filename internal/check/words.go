@@ -117,7 +117,7 @@ func quoted(names []string) string {
 	return strings.Join(q, ", ")
 }
 
-// shellWord is a word of a command that is to be typed.
+// shellWord is a word of a command that people type.
 func shellWord(word string) string { return plainfile.Quote(word) }
 
 // withoutSecrets is a URL without user, query and fragment.

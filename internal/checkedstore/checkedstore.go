@@ -16,7 +16,7 @@ import (
 
 // Store is a content store whose blobs are verified once in its life, when they are
 // first asked for. One that is not what its digest says is removed, and is not
-// there: whoever asked fetches it again.
+// there: the caller fetches it again.
 type Store struct {
 	content.Store
 
@@ -121,7 +121,7 @@ func (s *Store) Delete(ctx context.Context, d digest.Digest) error {
 	return s.Store.Delete(ctx, d)
 }
 
-// Writer implements content.Store. A damaged blob is none that exists already.
+// Writer implements content.Store. A damaged blob does not count as one that exists.
 func (s *Store) Writer(ctx context.Context, opts ...content.WriterOpt) (content.Writer, error) {
 	var o content.WriterOpts
 	for _, opt := range opts {

@@ -153,7 +153,7 @@ type MissingPlatformError struct {
 	Has []string
 }
 
-// Error names the image and what there is of it.
+// Error names the image and the platforms that it is for.
 func (e *MissingPlatformError) Error() string {
 	has := "none that is named"
 	if len(e.Has) > 0 {

@@ -54,10 +54,10 @@ func IsLoopback(address string) bool {
 	return err == nil && addr.Unmap().IsLoopback()
 }
 
-// ListenUnix takes the place of a socket that an earlier process of this user
+// ListenUnix replaces a socket that an earlier process of this user
 // left behind, but of no other file. Only its owner may connect; a socket for a
 // group is for systemd to make. The way to it has to belong to this user or to
-// root: whoever else owns it decides who is listening there.
+// root: another owner could decide who listens there.
 func ListenUnix(ctx context.Context, path string) (net.Listener, error) {
 	if strings.HasPrefix(path, "@") {
 		return nil, fmt.Errorf("%s: everybody may connect to an abstract socket: name a file", path)

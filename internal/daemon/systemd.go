@@ -20,7 +20,7 @@ func Inherited() ([]net.Listener, error) {
 	if !Activated() {
 		return nil, nil
 	}
-	// The library takes a number that is none for no sockets.
+	// The library takes what is not a number for no sockets.
 	fds := os.Getenv("LISTEN_FDS")
 	if n, err := strconv.Atoi(fds); err != nil || n < 1 || n > 64 {
 		return nil, fmt.Errorf("LISTEN_FDS is %q", fds)

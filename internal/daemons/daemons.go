@@ -33,7 +33,7 @@ type Finder struct {
 	Gateway *gateway.Config
 }
 
-// Answer is what came of asking one.
+// Answer is the answer of one daemon.
 type Answer struct {
 	// Daemon is [status.Plugin], [status.Gateway] or [status.ImageService].
 	Daemon string `json:"daemon"`

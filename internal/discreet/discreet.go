@@ -17,7 +17,7 @@ import (
 	"github.com/certsd/containerd-certsd/internal/safetext"
 )
 
-// left is in the place of what is left out.
+// left stands for what is left out.
 const left = "…"
 
 // Context returns a context whose logger writes the same lines to the same log,

@@ -41,7 +41,7 @@ type File struct {
 	// stay in the process group of the caller then. nil is for daemons: what
 	// helpers say is dropped, and they are ended with all they have started.
 	Terminal io.Writer
-	// OnWarning, if set, is told of a file that others may read, and of one that is
+	// OnWarning, if set, is called for a file that others may read, and of one that is
 	// broken while its last good content counts: once, until that changes.
 	OnWarning func(error)
 

@@ -133,7 +133,7 @@ func (a *answer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// notFound are the texts by which helpers say that they have nothing: those of
+// notFound are the texts with which helpers say that they have nothing: those of
 // github.com/docker/docker-credential-helpers, by which everybody knows them.
 var notFound = []string{
 	"credentials not found in native keychain",

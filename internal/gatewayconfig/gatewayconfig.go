@@ -106,7 +106,7 @@ func (g Gateway) BuildKit() ([]File, error) {
 }
 
 // RegistriesConf is a file for registries.conf.d, and auth.json, of Podman,
-// CRI-O, skopeo and Buildah. The gateway takes the place of each upstream,
+// CRI-O, skopeo and Buildah. The gateway replaces each upstream,
 // whose name is the beginning of the path there; the names of images stay.
 func (g Gateway) RegistriesConf() ([]File, error) {
 	host, err := g.check()

@@ -69,7 +69,7 @@ func Write(dir string, files []File) error {
 }
 
 // Leftovers are the files below dir that a gateway has written for registries
-// that are not among files: whoever goes by them is refused. Only hosts.toml is
+// that are not among files: a client that uses them is refused. Only hosts.toml is
 // a file of one registry.
 func Leftovers(dir string, files []File) ([]string, error) {
 	entries, err := os.ReadDir(dir)

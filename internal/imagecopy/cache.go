@@ -135,7 +135,7 @@ func (s *store) trim() {
 	}
 }
 
-// labelDB keeps the labels by which layers are known again. Its file is the lock of
+// labelDB keeps the labels that identify layers. Its file is the lock of
 // the directory, too.
 type labelDB struct{ db *bolt.DB }
 
@@ -173,7 +173,7 @@ func (l labelDB) Save(d digest.Digest, set map[string]string) error {
 	return l.db.Update(func(tx *bolt.Tx) error { return put(tx, d, set) })
 }
 
-// joinLists is what becomes of a label that is set again, by whoever has the same
+// joinLists merges a label that is set again, by another one who has the same
 // content.
 func joinLists(a, b string) string {
 	items := strings.Split(a+","+b, ",")

@@ -49,10 +49,10 @@ type Hooks struct {
 	OnTags func(names []string)
 	// OnItem is told what became of a tag.
 	OnItem func(Item)
-	// OnBlob is told of each layer and configuration: as it is sent, and once
+	// OnBlob is called for each layer and configuration: as it is sent, and once
 	// with Done when it is at the target.
 	OnBlob func(Blob)
-	// OnConvert is told of the layers that are fetched to be converted.
+	// OnConvert is called for the layers that are fetched to be converted.
 	OnConvert func(v1compat.Progress)
 }
 

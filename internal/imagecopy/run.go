@@ -310,7 +310,7 @@ type task struct {
 	err  error
 }
 
-// once waits for do, whoever called it first. What failed is tried again by
+// once waits for do, no matter who called it first. What failed is tried again by
 // the next.
 func (s *shared) once(ctx context.Context, key digest.Digest, do func() error) error {
 	s.mu.Lock()

@@ -31,7 +31,7 @@ type source struct {
 	// locator names the store.
 	locator string
 
-	// inUse is held for reading by whoever may read the store, and for writing
+	// inUse is held for reading while somebody may read the store, and for writing
 	// by who deletes from it.
 	inUse sync.RWMutex
 	// mu guards the rest.

@@ -177,7 +177,7 @@ func (t *target) putManifest(ctx context.Context, tag string, desc ocispec.Descr
 func (p *pusher) fill(ctx context.Context, u *upload, desc ocispec.Descriptor, write func(*upload) error) error {
 	defer u.end()
 	for resets := 0; ; resets++ {
-		// The first write, be it of nothing, connects the writer to its request.
+		// The first write, even an empty one, connects the writer to its request.
 		// Without it, Close would leave the request waiting for its body for
 		// ever, and Commit would take an empty blob for sent.
 		_, err := u.Write(nil)

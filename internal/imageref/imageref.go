@@ -19,7 +19,7 @@ import (
 	_ "crypto/sha512"
 )
 
-// Ref is a complete image reference. The zero value is none.
+// Ref is a complete image reference. The zero value is no reference.
 type Ref struct {
 	// Host is the registry, with its port if one was given.
 	Host string
@@ -53,7 +53,7 @@ func Parse(s string) (Ref, error) {
 	return r, nil
 }
 
-// stand is in the place of a host that Docker's grammar has no spelling for.
+// stand stands for a host that Docker's grammar has no spelling for.
 const stand = "registry.invalid"
 
 // parse reads a reference by Docker's grammar, except that its host may be
@@ -75,7 +75,7 @@ func parse(s string) (named reference.Named, host string, err error) {
 }
 
 // check refuses what containerd would not understand or understand otherwise,
-// such as a host that has the form of an IPv6 address and is none.
+// such as a host that looks like an IPv6 address and is not one.
 func (r Ref) check() error {
 	spec, err := containerd.Parse(r.String())
 	if err != nil || spec.Hostname() != r.Host || spec.String() != r.String() {

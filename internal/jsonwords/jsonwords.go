@@ -1,4 +1,4 @@
-// Package jsonwords says what is wrong with JSON in words for whoever sent it or
+// Package jsonwords says what is wrong with JSON in words for those who sent it or
 // keeps it, without a parser's and without the names of Go's types.
 package jsonwords
 
@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// Of is an error of package encoding/json in words. What is none stays what it
+// Of is an error of package encoding/json in words. Another error stays what it
 // is. What wraps one is kept only by who calls Of before wrapping.
 func Of(err error) error {
 	var form *json.SyntaxError

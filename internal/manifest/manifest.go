@@ -34,7 +34,7 @@ const (
 // Kind is what a manifest has in it.
 type Kind int
 
-// The kinds. The zero value is none.
+// The kinds. The zero value is no manifest.
 const (
 	// Image has a configuration and layers.
 	Image Kind = iota + 1
@@ -62,7 +62,7 @@ var kinds = map[string]Kind{
 	MediaTypeSchema1Signed:                    Schema1,
 }
 
-// KindOf is the kind that a media type names, zero if it is none of a manifest.
+// KindOf is the kind that a media type names, zero if it is not one of a manifest.
 func KindOf(mediaType string) Kind { return kinds[Base(mediaType)] }
 
 // Base is a media type without its parameters, as of a Content-Type.

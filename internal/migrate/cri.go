@@ -17,7 +17,7 @@ type criConfig struct {
 	mirrors map[string]criMirror
 	// tls are the settings by host[:port] of an endpoint.
 	tls map[string]criTLS
-	// deprecated are the keys that the new tree takes the place of.
+	// deprecated are the keys that the new tree replaces.
 	deprecated []place
 	// file is the main file. registry is where the settings are, nil if there are none; configPath is
 	// their config_path.

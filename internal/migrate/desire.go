@@ -78,7 +78,7 @@ func (p *planner) matters(h *host) bool {
 	if len(h.hosts) > 0 || !h.server.empty() || !h.plain && h.registry != defaultDir {
 		return true
 	}
-	// A registry whose mirrors are none is not to get those of all others.
+	// A registry with an empty list of mirrors must not get those of all others.
 	_, said := p.cri.mirrors[h.registry]
 	return said && len(p.cri.mirrors["*"].endpoints) > 0
 }

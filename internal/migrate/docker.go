@@ -119,7 +119,7 @@ func (p *planner) tree(root, name string, output bool) {
 	p.dockerFiles(host, path, dir, output)
 }
 
-// named opens keys that are no files as far as to tell that they are such: nothing is
+// named only recognises keys that are no files: nothing is
 // asked of a device, and no helper is started.
 var named = keys.New([]string{"certsd-pkcs11"})
 

@@ -13,7 +13,7 @@ import (
 // reaches one that others do not.
 type Docker struct{ config daemonConfig }
 
-// ReadDocker reads a daemon.json. That there is none is an error of package fs.
+// ReadDocker reads a daemon.json. A missing file is an error of package fs.
 func ReadDocker(file string) (*Docker, error) {
 	data, err := readConfig(file)
 	if err != nil {

@@ -32,7 +32,7 @@ var registryTables = [][]string{
 // containerd does, cmd/containerd/server/config: breadth first, each file
 // once, later files over earlier ones.
 //
-// The patterns by which files import others are returned, too: what is written
+// The patterns with which files import others are returned, too: what is written
 // later must not be matched by them.
 func loadRegistry(files []string) (*document, []imported, error) {
 	var merged *document

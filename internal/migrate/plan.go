@@ -11,7 +11,7 @@ import (
 	"github.com/certsd/containerd-certsd/certsd/hostname"
 )
 
-// Plan is what to write, and what there is to say beside it.
+// Plan is what to write, with notes.
 type Plan struct {
 	// Output is the root to write.
 	Output string

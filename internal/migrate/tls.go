@@ -100,7 +100,7 @@ func holds(files []*file, f *file) bool {
 }
 
 // criTrust reads the files that containerd's configuration names. They stay
-// where they are: whoever renews them goes on doing so.
+// where they are: what renews them goes on doing so.
 func (p *planner) criTrust(c criTLS) trust {
 	t := trust{skipVerify: c.skipVerify, from: []string{c.at.file}}
 	if c.ca != "" {

@@ -224,7 +224,7 @@ func readBounded(r io.Reader) ([]byte, error) {
 	return data, err
 }
 
-// replaceFile puts a file into place as a whole: whoever reads it finds the
+// replaceFile puts a file into place as a whole: a reader finds the
 // former content or the new one.
 func replaceFile(path string, data []byte) error {
 	return wholefile.WritePath(path, data, wholefile.Options{Mode: 0o644})

@@ -1,6 +1,6 @@
 // Package plainfile reads the files that people and programs leave for a daemon:
 // regular ones, of a bounded size, with text in UTF-8. What is something else
-// is an error at once: a pipe without a writer or a device would keep whoever
+// is an error at once: a pipe without a writer or a device would keep the one who
 // reads it for ever, or have no end.
 package plainfile
 

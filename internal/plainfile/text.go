@@ -78,7 +78,7 @@ func Encoding(data []byte) string {
 	return withoutMark(data)
 }
 
-// unmarked are encodings by which bytes of four are zero in text of ASCII.
+// unmarked are encodings, by the bytes of four that are zero in ASCII text.
 var unmarked = []struct{ name, zeros string }{
 	{"UTF-32LE", "a000"}, {"UTF-32BE", "000a"}, {"UTF-16LE", "a0a0"}, {"UTF-16BE", "0a0a"},
 }

@@ -34,7 +34,7 @@ type Daemon struct {
 type UnreachableError struct {
 	// Address is that of its socket.
 	Address string
-	// Err is what came of it.
+	// Err is its error.
 	Err error
 }
 

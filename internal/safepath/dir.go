@@ -13,7 +13,7 @@ import (
 )
 
 // Dir is a directory that is held open. Its files are those of its owner: no
-// others are read, and what is written belongs to the owner, whoever writes it.
+// others are read, and what is written belongs to the owner, no matter who writes it.
 // No link is followed out of it, and no owner is changed by a name.
 type Dir struct {
 	path  string
@@ -71,7 +71,7 @@ func (d *Dir) look(t trust) error {
 // Close lets go of the directory.
 func (d *Dir) Close() error { return d.root.Close() }
 
-// Path is the name by which the directory was opened.
+// Path is the name that the directory was opened under.
 func (d *Dir) Path() string { return d.path }
 
 // Stat tells about a file without following it.

@@ -13,7 +13,7 @@ func URL(u *url.URL) string {
 	return Line((&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath}).String(), MaxURL)
 }
 
-// Origin is scheme and host of a URL: what is to be known of a proxy.
+// Origin is scheme and host of a URL: all that may be known of a proxy.
 func Origin(u *url.URL) string {
 	return Line((&url.URL{Scheme: u.Scheme, Host: u.Host}).String(), MaxURL)
 }

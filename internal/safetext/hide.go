@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	// Removed stands in the place of a secret.
+	// Removed stands for a secret.
 	Removed = "[removed]"
 	// minSecret is the length from which a secret is taken out wherever it
 	// stands. A shorter one is taken out where it stands alone: to take out

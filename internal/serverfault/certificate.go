@@ -1,4 +1,4 @@
-// Package serverfault says what is wrong at a server, in words for whoever may mend
+// Package serverfault says what is wrong at a server, in words for those who can mend
 // it: with its certificate, or with what it asks a client for. It makes no request.
 package serverfault
 

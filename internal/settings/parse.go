@@ -118,7 +118,7 @@ func ofWrongType(text string) string {
 // LogLevels are the values of a setting log_level.
 var LogLevels = []string{"debug", "info", "warn", "error"}
 
-// CheckLogLevel finds a value of log_level that is none of [LogLevels].
+// CheckLogLevel finds a value of log_level that is not among [LogLevels].
 func CheckLogLevel(level string) error {
 	if !slices.Contains(LogLevels, level) {
 		return fmt.Errorf("log_level: %q is none of %s", level, strings.Join(LogLevels, ", "))

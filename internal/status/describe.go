@@ -12,7 +12,7 @@ import (
 	"github.com/certsd/containerd-certsd/internal/safetext"
 )
 
-// described is what is told of an endpoint whatever its server answers and what time
+// described is the part of an endpoint's description that is the same whatever its server answers and what time
 // it is. It is made once for each value of a host, which is the same as long as its
 // files are: to put the words together costs more than all else.
 type described struct {
@@ -24,7 +24,7 @@ type described struct {
 	roots []*x509.Certificate
 }
 
-// identityWords are what is told of an identity, which is nil for one that cannot be
+// identityWords describe an identity, which is nil for one that cannot be
 // used.
 type identityWords struct {
 	Identity

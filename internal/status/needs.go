@@ -11,7 +11,7 @@ import (
 )
 
 // soon is the time before the end of a certificate at which a person is told, for
-// one with a long life; others are told of in the last fifth of it.
+// one with a long life; others need a person in the last fifth of theirs.
 const soon = 14 * 24 * time.Hour
 
 // EndsSoon reports whether a certificate ends within 14 days or, where its life is
@@ -62,7 +62,7 @@ func needsOf(r *Registry, now time.Time, told map[string]bool) (all []Need) {
 	}
 	for _, e := range r.Endpoints {
 		for _, id := range e.Identities {
-			// To be told of nothing is what most are.
+			// Most have nothing that needs a person.
 			code, next, what := needOf(id, now)
 			if code != "" && !told[id.File] {
 				told[id.File] = true

@@ -15,7 +15,7 @@ import (
 
 const (
 	// maxHosts bounds registries and servers, maxRepositories the repositories of
-	// each: whoever may pull images chooses their names.
+	// each: everybody who may pull images chooses their names.
 	maxHosts        = 1000
 	maxRepositories = 100
 	// maxAnswers bounds the identities of a server whose answers are known.

@@ -67,7 +67,7 @@ const (
 	CRIItself = "pulls by itself"
 )
 
-// The kinds of [Need], by which programs know them.
+// The kinds of [Need], for programs.
 const (
 	NeedCRI          = "cri-pulls-itself"
 	NeedUnusable     = "unusable"
@@ -121,7 +121,7 @@ type Memory struct {
 type Endpoint struct {
 	// URL is scheme, host and path.
 	URL string `json:"url"`
-	// Host is the host[:port], by which it is found in Status.Servers.
+	// Host is the host[:port], its key in Status.Servers.
 	Host string `json:"host"`
 	// Directory is where its files are from, empty for none.
 	Directory  string `json:"directory,omitempty"`
@@ -247,7 +247,7 @@ type Secret struct {
 	Open    bool       `json:"open,omitempty"`
 }
 
-// Usage is what something takes, in bytes. A limit of zero is none.
+// Usage is what something takes, in bytes. A limit of zero is no limit.
 type Usage struct {
 	Used  int64 `json:"used"`
 	Limit int64 `json:"limit"`

@@ -1,6 +1,6 @@
 // Package stranger knows the addresses to which a registry must not lead a
 // daemon that works for others: those that only this machine can reach, or that
-// take whoever connects for this machine.
+// take everybody who connects for this machine.
 package stranger
 
 import (

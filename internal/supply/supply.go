@@ -280,7 +280,7 @@ func (s *Supply) release(l *address, d *heldDial, err error) error {
 	return err
 }
 
-// End notes what came of a dial: a connection, nil if none did.
+// End notes the result of a dial: a connection, nil if it failed.
 func (s *Supply) End(address string, c *Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

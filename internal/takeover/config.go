@@ -11,7 +11,7 @@ import (
 	"github.com/certsd/containerd-certsd/internal/tomlpos"
 )
 
-// stock are the plugins that certsd takes the place of.
+// stock are the plugins that certsd replaces.
 var stock = []string{"io.containerd.transfer.v1.local", "io.containerd.grpc.v1.transfer"}
 
 const (

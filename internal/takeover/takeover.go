@@ -24,7 +24,7 @@ type Options struct {
 	Root string
 	// Line is the release line, such as 2.3; none for disabling any.
 	Line string
-	// Check is given a program and a configuration that is to be used with it.
+	// Check is given a program and the configuration to use with it.
 	Check func(program, config string) error
 	// Reload is called when units have changed.
 	Reload func() error
@@ -48,11 +48,11 @@ type Change struct {
 	Old, New []byte
 
 	mode fs.FileMode
-	// owner is whose it is to be, nil for whoever writes it.
+	// owner is its future owner, nil for the user who writes it.
 	owner *syscall.Stat_t
 }
 
-// Plan is what is to be done.
+// Plan is what to do.
 type Plan struct {
 	options Options
 	// Unit and Config are the two changes; one of them may be none.
@@ -89,7 +89,7 @@ func (o Options) read(path string) (Change, error) {
 	return c, nil
 }
 
-// nonNil is a file that is there, be it empty.
+// nonNil is a file that exists, even if it is empty.
 func nonNil(data []byte) []byte {
 	if data == nil {
 		return []byte{}

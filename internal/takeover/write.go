@@ -31,7 +31,7 @@ func (p *Plan) Write() error {
 	return p.config()
 }
 
-// check has the containerd that is to be started read its configuration.
+// check has the containerd that will be started read its configuration.
 func (p *Plan) check() error {
 	if p.options.Check == nil {
 		return nil

@@ -34,7 +34,7 @@ type known struct {
 }
 
 // hostKey tells hosts apart that are looked up in different ways; one that
-// changed takes the place of what it was before.
+// changed replaces what it was before.
 type hostKey struct{ name, dir, endpoints string }
 
 func keyOf(host *certsd.Host) hostKey {
@@ -47,7 +47,7 @@ func keyOf(host *certsd.Host) hostKey {
 
 var _ prometheus.Collector = (*expiries)(nil)
 
-// maxExpiries bounds the number of hosts in expiries: whoever may pull images
+// maxExpiries bounds the number of hosts in expiries: everybody who may pull images
 // chooses the names where there is a _default directory.
 const maxExpiries = maxHostLabels
 

@@ -26,7 +26,7 @@ func (l *lines) of(host, identity string) *log.Entry {
 	return l.logger.WithFields(log.Fields{"host": host, "identity": identity})
 }
 
-// rotation is for whoever follows a single pull: see round.
+// rotation is for people who follow a single pull: see round.
 func (l *lines) rotation(r certsd.Rotation) {
 	l.of(r.Host, r.To).WithFields(log.Fields{"from": r.From, "reason": r.Reason}).Debug(msgNext)
 }
@@ -75,7 +75,7 @@ func works(a certsd.Attempt) bool {
 	return a.Err == nil && !a.Refused && (a.Status < 400 || a.Status == http.StatusUnauthorized)
 }
 
-// A 404 is for whoever follows a single pull: some of what is asked for in
+// A 404 is for people who follow a single pull: some of what is asked for in
 // Registry v1 need not be there.
 func absent(a certsd.Attempt) bool { return a.Status == http.StatusNotFound }
 

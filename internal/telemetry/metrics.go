@@ -39,7 +39,7 @@ func init() {
 // Handler serves the metrics of the process, as containerd's endpoint does.
 func Handler() http.Handler { return metrics.Handler() }
 
-// maxHostLabels bounds the values of the label host: whoever may pull images
+// maxHostLabels bounds the values of the label host: everybody who may pull images
 // chooses the names, servers lead to others, and no value is ever forgotten.
 const maxHostLabels = 1000
 

@@ -1,4 +1,4 @@
-// Package weblink reads the Link header of RFC 8288, by which registries lead
+// Package weblink reads the Link header of RFC 8288, with which registries lead
 // from one part of a list to the next.
 package weblink
 

@@ -17,7 +17,7 @@ import (
 type Options struct {
 	// Mode is 0600 if it is zero.
 	Mode fs.FileMode
-	// Owner is whose the file is to be; nil is whoever writes it.
+	// Owner is the future owner of the file; nil is the user who writes it.
 	Owner *Owner
 	// New makes it an error, fs.ErrExist, that there is such a file.
 	New bool

@@ -36,7 +36,7 @@ type PKCS11 struct {
 	UserPIN string `json:"user_pin,omitempty"`
 }
 
-// configOf is what a helper is told of a key, and the PIN in it. That is read now:
+// configOf is what a helper learns about a key, and the PIN in it. That is read now:
 // it may be another one than before.
 func configOf(u *pkcs11uri.URI) (config []byte, pin string, err error) {
 	var c Config

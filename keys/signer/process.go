@@ -95,7 +95,7 @@ func start(command []string, config []byte, pin string) (*process, error) {
 	noCore(p.cmd.Process.Pid)
 	p.client = rpc.NewClientWithCodec(newCodec(pipes{out, in}))
 	if write != nil {
-		// It fits into the pipe; a helper that has ended is told of below.
+		// It fits into the pipe; a helper that has ended is reported below.
 		_, _ = write.Write(config)
 	}
 	return p, nil

@@ -116,7 +116,7 @@ type manner struct {
 	pss  bool
 }
 
-// plain are options as encoding/gob was told of.
+// plain are options as encoding/gob knows them.
 func plain(opts crypto.SignerOpts) crypto.SignerOpts {
 	if pss, is := opts.(*rsa.PSSOptions); is {
 		return &rsa.PSSOptions{SaltLength: pss.SaltLength, Hash: pss.Hash}

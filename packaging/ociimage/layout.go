@@ -12,7 +12,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// fullName is the annotation by which "ctr images import" names an image.
+// fullName is the annotation that "ctr images import" names an image by.
 const fullName = "io.containerd.image.name"
 
 // archive is a layout in the making: files by their path.
