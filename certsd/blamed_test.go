@@ -87,3 +87,61 @@ func TestProxyAnswersAreTheProxys(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What fails before TLS is spoken is told as that of the connection, or of the
+// proxy that is to lead there, with what to do: no client certificate was seen.
+func TestWhatFailsBeforeTLS(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		// say is what whoever is connected to writes before the end.
+		say   string
+		proxy bool
+		want  string
+	}{
+		"it ends":              {"", false, "  connection: HEAD URL: EOF\n  -> server HOST closes the connection before it has shaken hands: see that the port is right, and what its log says\n"},
+		"another protocol":     {"SSH-2.0-OpenSSH_9.2\r\n", false, "  connection: HEAD URL: tls: first record does not look like a TLS handshake\n  -> what listens at HOST does not speak TLS: see that the port is right\n"},
+		"plain HTTP":           {"HTTP/1.1 400 Bad Request\r\n\r\n", false, "-> server HOST answers in plain HTTP where TLS is due: correct the port; if it is meant to be plain HTTP, write server = \"http://HOST\" into hosts.toml, without ca and client\n"},
+		"a proxy that ends":    {"", true, "  proxy: HEAD URL: proxy http://HOST does not lead to reg.test:5000: unexpected EOF\n  -> see that the proxy runs, correct HTTPS_PROXY, or put reg.test into NO_PROXY\n"},
+		"a proxy that is none": {"SSH-2.0-OpenSSH_9.2\r\n", true, "  proxy: HEAD URL: proxy http://HOST does not lead to reg.test:5000: malformed HTTP response \"SSH-2.0-OpenSSH_9.2\"\n"},
+		"a tunnel that ends":   {"HTTP/1.1 200 OK\r\n\r\n", true, "  connection: HEAD URL: "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { l.Close() })
+			go func() {
+				for {
+					c, err := l.Accept()
+					if err != nil {
+						return
+					}
+					_, _ = c.Read(make([]byte, 4096))
+					_, _ = c.Write([]byte(tt.say))
+					c.Close()
+				}
+			}()
+			host := l.Addr().String()
+			dir := newCertsDir(t)
+			if tt.proxy {
+				host = "reg.test:5000"
+			}
+			dir.add(t, host, "alpha", "beta")
+			tr := dir.transport(t)
+			if tt.proxy {
+				through(t, tr, host, &httptest.Server{URL: "http://" + l.Addr().String()})
+			}
+			ctx, trail := WithTrail(t.Context())
+			url := "https://" + host + "/v2/app/manifests/1"
+			if _, err = send(t, view(t, tr, host, nil), newRequest(ctx, t, http.MethodHead, url, "")); err == nil {
+				t.Fatal("no error")
+			}
+			got := strings.NewReplacer(url, "URL", l.Addr().String(), "HOST").Replace(trail.String())
+			if !strings.Contains(got, tt.want) || strings.Contains(got, ".cert") {
+				t.Errorf("%v\n%s\nwant: %s", err, got, tt.want)
+			}
+		})
+	}
+}

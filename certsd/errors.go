@@ -149,6 +149,8 @@ func (rd *round) hint(a Attempt, o reply) string {
 		return ProxyUnreachable(rd.route.to.Proxy, rd.req.URL.Hostname())
 	case beforeCertificates(a):
 		return serverfault.NothingInCommon
+	case a.BeforeTLS && !AskedLate(o.err):
+		return serverfault.NoTLS(o.err, a.Host)
 	case AskedLate(o.err):
 		return fmt.Sprintf("server %s asks for a client certificate in the middle of a connection, which Go does not support: "+
 			"it has to ask for it on each connection (Apache: SSLVerifyClient outside of Location and Directory)", a.Host)

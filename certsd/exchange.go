@@ -3,13 +3,17 @@ package certsd
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"strings"
 	"sync"
 	"sync/atomic"
 
+	"github.com/certsd/containerd-certsd/certsd/hostdir"
 	"github.com/certsd/containerd-certsd/certsd/hostname"
+	"github.com/certsd/containerd-certsd/internal/safetext"
 	"github.com/certsd/containerd-certsd/internal/supply"
 )
 
@@ -32,8 +36,9 @@ type exchange struct {
 	// proxy is the proxy on the way.
 	proxy atomic.Pointer[url.URL]
 	// fresh reports whether the request was the first on its connection, answered
-	// that the first byte of an answer arrived.
-	fresh, answered atomic.Bool
+	// that the first byte of an answer arrived, tunnelled that the proxy has
+	// connected to the server, shaken that a TLS handshake with it ended well.
+	fresh, answered, tunnelled, shaken atomic.Bool
 
 	// supply is where the request gets its connection from, counted what that
 	// knows of it.
@@ -85,6 +90,7 @@ func (x *exchange) handshake(state tls.ConnectionState, err error) {
 	if err != nil {
 		return
 	}
+	x.shaken.Store(true)
 	if c := x.connection(); c != nil && x.proxy.Load() != nil {
 		c.resumed.Store(state.DidResume)
 	}
@@ -124,6 +130,21 @@ func (x *exchange) dialled(c *conn) {
 	if !x.got {
 		x.conn = c
 	}
+}
+
+// early reports whether a request failed before TLS was spoken with the server:
+// nothing was seen of a client certificate.
+func (x *exchange) early() bool {
+	return x.origin.Scheme == "https" && x.fresh.Load() && !x.shaken.Load()
+}
+
+// atProxy returns err as the proxy's where that did not lead to the server.
+func (x *exchange) atProxy(err error, from *hostdir.Proxy) error {
+	proxy := x.proxy.Load()
+	if proxy == nil || !strings.HasPrefix(proxy.Scheme, "http") || !x.early() || x.tunnelled.Load() || proxyFailed(err) || errors.As(err, new(*ProxyError)) {
+		return err
+	}
+	return &ProxyError{Proxy: safetext.Origin(proxy), Host: safetext.Line(x.host, maxName), From: from, Err: err}
 }
 
 // request returns the request to make: a copy of req, which must not be

@@ -60,6 +60,9 @@ func (rd *round) localFaults(last Attempt, o reply) []*Problem {
 	if refused {
 		faults = append(faults, rd.notInUse(faults)...)
 	}
+	if isVerification(o.err) {
+		faults = append(faults, rd.route.to.lost...)
+	}
 	slices.SortStableFunc(faults, func(a, b *Problem) int { return cmp.Compare(a.File, b.File) })
 	if refused || o.err != nil && last.blamed() != "proxy" && !errors.Is(o.err, context.Canceled) {
 		faults = append(faults, rd.transport.hosts().NearMisses(rd.route.at.Bare())...)

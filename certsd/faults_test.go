@@ -182,3 +182,43 @@ func TestBrokenFilesOfAHostInUseAreTold(t *testing.T) {
 		t.Errorf("%d: %s", status, trail)
 	}
 }
+
+// What keeps a CA from being among the roots is told first where nobody vouches for
+// the server: it may be the one.
+func TestLostCAsAreTold(t *testing.T) {
+	t.Parallel()
+	stranger := certtest.NewCA("a stranger")
+	for name, row := range map[string]struct {
+		file, data, want string
+	}{
+		"a bundle that is cut":     {"ca.crt", string(stranger.PEM) + string(serverCA.PEM[:200]), "BEGIN CERTIFICATE without an END: the file is cut: copy the file again, "},
+		"another suffix":           {"ca.pem", string(serverCA.PEM), ": rename it to ca.crt or ca.cert"},
+		"a client's, and no CA":    {"client.p12", "x", ""},
+		"a bundle that is whole":   {"ca.crt", string(stranger.PEM), ""},
+		"the right one is damaged": {"b.crt", string(serverCA.PEM) + string(serverCA.PEM[:200]), "-"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newTLSServer(t, serverOptions{auth: tls.RequestClientCert})
+			dir := newCertsDir(t)
+			path := filepath.Join(string(dir), s.host)
+			dir.write(t, s.host+"/stranger.crt", string(stranger.PEM))
+			dir.write(t, s.host+"/"+row.file, row.data)
+			ctx, trail := WithTrail(t.Context())
+			_, err := send(t, view(t, dir.transport(t), s.host, nil), newRequest(ctx, t, http.MethodGet, s.URL+"/v2/app/manifests/1", ""))
+			faults := Faults(trail.Attempts())
+			switch {
+			case row.want == "-":
+				if err != nil {
+					t.Errorf("%v", err)
+				}
+			case row.want == "":
+				if err == nil || len(faults) > 0 {
+					t.Errorf("%v: %v", err, faults)
+				}
+			case err == nil || len(faults) != 1 || !strings.HasPrefix(faults[0].Told(), filepath.Join(path, row.file)+": ") || !strings.Contains(faults[0].Told(), row.want):
+				t.Errorf("%v: %v", err, faults)
+			}
+		})
+	}
+}

@@ -22,6 +22,8 @@ type reply struct {
 	// connection, fresh that the request was the first one on it, answered
 	// that at least a byte of an answer arrived.
 	asked, fresh, answered bool
+	// early reports that TLS did not come about, and that the server had not asked.
+	early bool
 	// version is that of TLS, zero if there is no answer over TLS.
 	version uint16
 }

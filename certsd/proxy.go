@@ -21,22 +21,33 @@ type ProxyError struct {
 	Proxy, Host string
 	// Method is the request that it refused, in plain HTTP; empty is CONNECT.
 	Method string
-	// Status is what it answered.
+	// Status is what it answered, zero for nothing of use.
 	Status int
+	// Err is what came in place of an answer, nil where there is one.
+	Err error
 	// From is the hosts.toml that names the proxy, nil for the environment.
 	From *hostdir.Proxy
 }
 
 // Error names the proxy and what to do.
 func (e *ProxyError) Error() string {
+	if e.Err != nil {
+		return fmt.Sprintf("proxy %s does not lead to %s: %s", e.Proxy, e.Host, cleanError(e.Err))
+	}
 	return fmt.Sprintf("proxy %s answers %d %s to %s %s", e.Proxy, e.Status, http.StatusText(e.Status), cmp.Or(e.Method, http.MethodConnect), e.Host)
 }
+
+// Unwrap returns what came in place of an answer.
+func (e *ProxyError) Unwrap() error { return e.Err }
 
 // Hint is what to do.
 func (e *ProxyError) Hint() string {
 	host, _, err := net.SplitHostPort(e.Host)
 	if err != nil {
 		host = e.Host
+	}
+	if e.Err != nil {
+		return ProxyUnreachable(e.From, host)
 	}
 	variable := "HTTPS_PROXY"
 	if e.Method != "" {
@@ -59,8 +70,11 @@ func (e *ProxyError) Hint() string {
 // [ProxyError] of what a proxy answers to CONNECT, which net/http would reduce
 // to its reason phrase.
 func ProxyAnswered(from *hostdir.Proxy) func(context.Context, *url.URL, *http.Request, *http.Response) error {
-	return func(_ context.Context, proxy *url.URL, req *http.Request, resp *http.Response) error {
+	return func(ctx context.Context, proxy *url.URL, req *http.Request, resp *http.Response) error {
 		if resp.StatusCode == http.StatusOK {
+			if x := exchangeOf(ctx); x != nil {
+				x.tunnelled.Store(true)
+			}
 			return nil
 		}
 		return &ProxyError{

@@ -21,6 +21,8 @@ type target struct {
 	rotateOn *RotateOn
 	// faults are what is wrong with the files of the client certificates.
 	faults []*Problem
+	// lost are what keeps a CA from being among its roots.
+	lost []*Problem
 }
 
 // target is an endpoint that a lookup found.
@@ -34,7 +36,7 @@ func (t *Transport) targetOf(host *Host, ep *Endpoint) *target {
 		return nil
 	}
 	to := t.target(ep)
-	to.rotateOn, to.faults = host.RotateOn, host.PairProblems(ep)
+	to.rotateOn, to.faults, to.lost = host.RotateOn, host.PairProblems(ep), host.CAProblems(ep)
 	return to
 }
 

@@ -55,6 +55,9 @@ type Attempt struct {
 	Faults []*Problem
 	// Hint is what to do, where something can be done.
 	Hint string
+	// BeforeTLS reports whether there was no answer since TLS did not come about,
+	// and the server had not asked for a client certificate.
+	BeforeTLS bool
 }
 
 // maxAttempts bounds a trail.
@@ -215,7 +218,7 @@ func (rd *round) result(id *Identity, x *exchange, o reply) Attempt {
 			rd.peer = peer
 		}
 	}
-	a.Fresh, a.Status, a.Err = o.fresh, o.status, o.err
+	a.Fresh, a.Status, a.Err, a.BeforeTLS = o.fresh, o.status, o.err, o.early
 	a.Refused = o.certificateRefused() && (a.Identity != "" || a.Asked || a.Resumed)
 	return a
 }

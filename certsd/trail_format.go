@@ -130,7 +130,7 @@ func (a Attempt) blamed() string {
 		return "proxy"
 	case isVerification(a.Err):
 		return "server certificate"
-	case notConnected(a.Err), beforeCertificates(a):
+	case notConnected(a.Err), beforeCertificates(a), a.BeforeTLS:
 		return "connection"
 	}
 	return ""

@@ -26,6 +26,11 @@ func (rd *round) try(req *http.Request, id *Identity) (*http.Response, reply, *e
 			err, o.err = failed, failed
 		}
 	}
+	if err != nil && req.Context().Err() == nil {
+		o.early = x.early() && !o.asked
+		err = x.atProxy(err, to.Proxy)
+		o.err = err
+	}
 	if to.state.isRetired() {
 		// The connection is closed as soon as it is idle.
 		to.state.closeIdle()

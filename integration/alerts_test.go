@@ -18,16 +18,24 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-const alertsUsage = "alerts FILE LATER [HOST=ALERT...]"
+const alertsUsage = "alerts [-after TIME] FILE LATER [HOST=ALERT...]"
 
 // sample is a line of a metrics endpoint that is ours.
 var sample = regexp.MustCompile(`(?m)^(certsd_\w+\{[^\n]*\}) ([0-9.e+]+)$`)
 
 // alertsCmd lets Prometheus's own tool say which alerts would fire if what
 // happened between two looks at the metrics went on: the series of the files
-// are continued for 40 minutes as they grew from the first to the second.
+// are continued, each minute, as they grew from the first to the second. What
+// counts is what fires after 35 minutes, or the time that is said.
 func (r *rig) alertsCmd(ts *testscript.TestScript, neg bool, args []string) {
 	noNeg(ts, neg, alertsUsage)
+	after := 35 * time.Minute
+	if len(args) > 1 && args[0] == "-after" {
+		var err error
+		after, err = time.ParseDuration(args[1])
+		ts.Check(err)
+		args = args[2:]
+	}
 	if len(args) < 2 {
 		ts.Fatalf("usage: %s", alertsUsage)
 	}
@@ -42,14 +50,14 @@ func (r *rig) alertsCmd(ts *testscript.TestScript, neg bool, args []string) {
 		Value  int    `json:"value"`
 	}
 	var input []series
-	before, after := samples(ts, args[0]), samples(ts, args[1])
-	for _, name := range slices.Sorted(maps.Keys(after)) {
-		value, grew := after[name], after[name]-before[name]
+	before, later := samples(ts, args[0]), samples(ts, args[1])
+	for _, name := range slices.Sorted(maps.Keys(later)) {
+		value, grew := later[name], later[name]-before[name]
 		if strings.Contains(name, "_timestamp_seconds{") {
 			// promtool's time begins at zero.
 			value, grew = value-float64(time.Now().Unix()), 0
 		}
-		input = append(input, series{name, fmt.Sprintf("%v+%vx40", value, grew)})
+		input = append(input, series{name, fmt.Sprintf("%v+%vx%d", value, grew, int(after.Minutes())+5)})
 	}
 	want := []expected{}
 	for _, arg := range args[2:] {
@@ -65,7 +73,7 @@ func (r *rig) alertsCmd(ts *testscript.TestScript, neg bool, args []string) {
 		"tests": []any{map[string]any{
 			"interval": "1m", "input_series": input,
 			"promql_expr_test": []any{map[string]any{
-				"expr": `count by (alertname, host) (ALERTS{alertstate="firing"})`, "eval_time": "35m", "exp_samples": want,
+				"expr": `count by (alertname, host) (ALERTS{alertstate="firing"})`, "eval_time": fmt.Sprintf("%dm", int(after.Minutes())), "exp_samples": want,
 			}},
 		}},
 	})

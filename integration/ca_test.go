@@ -7,6 +7,7 @@ import (
 	"encoding/pem"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -23,10 +24,13 @@ func (r *rig) ca(name string) *certtest.CA {
 }
 
 // caCmd writes the certificate of an authority: ca [-by CA] NAME FILE... makes
-// it one that another has signed.
+// it one that another has signed, ca -days N one that is valid for so long.
 func (r *rig) caCmd(ts *testscript.TestScript, neg bool, args []string) {
-	const usage = "ca [-by CA] NAME FILE..."
+	const usage = "ca [-by CA|-days N] NAME FILE..."
 	noNeg(ts, neg, usage)
+	if end := validity(ts, &args); len(args) > 0 && !end.IsZero() {
+		r.cas[args[0]] = certtest.NewLongCA(args[0], end)
+	}
 	if len(args) > 2 && args[0] == "-by" {
 		r.cas[args[2]] = r.ca(args[1]).Intermediate(args[2])
 		args = args[2:]
@@ -39,12 +43,24 @@ func (r *rig) caCmd(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// pairCmd issues a certificate: pair [-expired|-future] [-for HOST] CA NAME FILE
-// writes FILE.cert and FILE.key, for a client, or for the server HOST.
+// validity takes "-days N" off arguments, and is when what is valid for so long
+// ends; zero where it is not said.
+func validity(ts *testscript.TestScript, args *[]string) time.Time {
+	if len(*args) < 2 || (*args)[0] != "-days" {
+		return time.Time{}
+	}
+	days, err := strconv.Atoi((*args)[1])
+	ts.Check(err)
+	*args = (*args)[2:]
+	return time.Now().AddDate(0, 0, days)
+}
+
+// pairCmd issues a certificate: pair [-expired|-future|-days N] [-for HOST] CA
+// NAME FILE writes FILE.cert and FILE.key, for a client, or for the server HOST.
 func (r *rig) pairCmd(ts *testscript.TestScript, neg bool, args []string) {
-	const usage = "pair [-expired|-future] [-for HOST] CA NAME FILE"
+	const usage = "pair [-expired|-future|-days N] [-for HOST] CA NAME FILE"
 	noNeg(ts, neg, usage)
-	var req certtest.Request
+	req := certtest.Request{NotAfter: validity(ts, &args)}
 	if len(args) > 0 && (args[0] == "-expired" || args[0] == "-future") {
 		begin := time.Now().Add(48 * time.Hour)
 		if args[0] == "-expired" {

@@ -44,25 +44,43 @@ func params(script string) testscript.Params {
 		RequireUniqueNames:  true,
 		Condition:           condition,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"alerts":     r.alertsCmd,
-			"grafana":    r.grafanaCmd,
-			"ca":         r.caCmd,
-			"certify":    r.certifyCmd,
-			"pair":       r.pairCmd,
-			"registry":   r.registryCmd,
-			"image":      r.imageCmd,
-			"nginx":      r.nginxCmd,
-			"apache":     r.apacheCmd,
-			"containerd": r.containerdCmd,
-			"log":        r.logCmd,
-			"forget":     r.forgetCmd,
-			"presented":  r.presentedCmd,
-			"run":        r.runCmd,
-			"gate":       r.gateCmd,
-			"v1tree":     r.v1treeCmd,
-			"until":      r.untilCmd,
-			"serve":      r.serveCmd,
+			"alerts":      r.alertsCmd,
+			"grafana":     r.grafanaCmd,
+			"ca":          r.caCmd,
+			"certify":     r.certifyCmd,
+			"pair":        r.pairCmd,
+			"registry":    r.registryCmd,
+			"image":       r.imageCmd,
+			"nginx":       r.nginxCmd,
+			"apache":      r.apacheCmd,
+			"containerd":  r.containerdCmd,
+			"environment": environmentCmd,
+			"log":         r.logCmd,
+			"forget":      r.forgetCmd,
+			"presented":   r.presentedCmd,
+			"run":         r.runCmd,
+			"gate":        r.gateCmd,
+			"v1tree":      r.v1treeCmd,
+			"until":       r.untilCmd,
+			"serve":       r.serveCmd,
 		},
+	}
+}
+
+// environmentCmd sets the variables of a file, NAME=VALUE in each line: those that
+// a program has named.
+func environmentCmd(ts *testscript.TestScript, neg bool, args []string) {
+	const usage = "environment FILE"
+	noNeg(ts, neg, usage)
+	if len(args) != 1 {
+		ts.Fatalf("usage: %s", usage)
+	}
+	for line := range strings.Lines(ts.ReadFile(args[0])) {
+		name, value, ok := strings.Cut(strings.TrimSuffix(line, "\n"), "=")
+		if !ok {
+			ts.Fatalf("%q is not NAME=VALUE", line)
+		}
+		ts.Setenv(name, value)
 	}
 }
 

@@ -2,11 +2,8 @@ package v1compat
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-
-	"github.com/containerd/errdefs"
 )
 
 // maxBegun is how much of a layer [Image.Begin] reads.
@@ -19,7 +16,7 @@ const maxBegun = 64 << 10
 func (img *Image) Begin(ctx context.Context) error {
 	c := &Converter{}
 	if _, err := readDocuments(img, c.Limits.entries()); err != nil {
-		return fmt.Errorf("%w: %w", err, errdefs.ErrInvalidArgument)
+		return &UnusableError{err}
 	}
 	v := &conversion{Converter: c, img: img}
 	begun := map[string]bool{}
@@ -31,7 +28,7 @@ func (img *Image) Begin(ctx context.Context) error {
 		begun[entry.ID] = true
 		f := &fetch{conversion: v, entry: entry}
 		if err := f.begin(ctx); err != nil {
-			return fmt.Errorf("layer %s: %w", entry.ID, err)
+			return fmt.Errorf("layer %s: %w", entry.ID, advised(err))
 		}
 	}
 	return nil
@@ -71,5 +68,11 @@ func (f *fetch) whole(body []byte) error {
 		}
 	}
 	_, err := in.close()
-	return errors.Join(err, f.plausible(), check.check())
+	if err == nil {
+		err = f.plausible()
+	}
+	if err == nil {
+		err = check.check()
+	}
+	return err
 }

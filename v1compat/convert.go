@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/containerd/containerd/v2/core/content"
-	"github.com/containerd/errdefs"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
@@ -132,7 +131,7 @@ func (v *conversion) run(ctx context.Context) (ocispec.Descriptor, error) {
 	}
 	var err error
 	if v.docs, err = readDocuments(v.img, v.Limits.entries()); err != nil {
-		return none, fmt.Errorf("%w: %w", err, errdefs.ErrInvalidArgument)
+		return none, &UnusableError{err}
 	}
 	layers, err := v.layers(ctx)
 	if err != nil {

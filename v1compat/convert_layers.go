@@ -48,7 +48,7 @@ func (v *conversion) layers(ctx context.Context) ([]outcome, error) {
 		group.Go(func() (err error) {
 			if outcomes[i], err = v.traced(gctx, e, fp); err != nil {
 				failed.Do(func() {
-					failure = fmt.Errorf("layer %s: %w", e.ID, err)
+					failure = fmt.Errorf("layer %s: %w", e.ID, advised(err))
 					cancel()
 				})
 			}

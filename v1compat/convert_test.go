@@ -131,7 +131,7 @@ func TestConvertErrorsNameTheRegistry(t *testing.T) {
 		limits ConvertLimits
 		wants  []string
 	}{
-		"a wrong checksum": {v1test.Python09(), noise(3000), ConvertLimits{}, []string{"its checksum with the image JSON", "damaged on the way or at the server"}},
+		"a wrong checksum": {v1test.Python09(), noise(3000), ConvertLimits{}, []string{"its checksum with the image JSON", "damaged on the way or at the server", ": " + NextForUnusable}},
 		"damage elsewhere": {v1test.Quirks{Redirect: storage.URL, RedirectLayers: true}, v1test.Gzip(noise(4000))[:1000], ConvertLimits{}, []string{"redirected to " + storage.Host, "breaks off", "damaged"}},
 		"too large":        {v1test.Quirks{}, noise(4000), ConvertLimits{Layer: 1000}, []string{"more than 1000 bytes"}},
 		"too large inside": {v1test.Quirks{}, v1test.Gzip(noise(4000)), ConvertLimits{Unpacked: 1000}, []string{"more than 1000 bytes when decompressed"}},

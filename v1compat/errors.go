@@ -160,6 +160,48 @@ func explanation(resp *http.Response) string {
 // printable makes one short line of what a server sent.
 func printable(s string) string { return safetext.Line(s, 200) }
 
+// NextForUnusable is what to do about an image that cannot be used for what its
+// registry has of it. The errors about such images end with it.
+const NextForUnusable = "push the image again, or ask the registry's owner what is stored there"
+
+const nextForUnusable = "what the registry has under this name cannot be used: have it pushed there again"
+
+// UnusableError reports that what a registry has of an image is none that could
+// be converted, whoever asks for it. It is an errdefs.ErrInvalidArgument.
+type UnusableError struct {
+	// Err says what is wrong.
+	Err error
+}
+
+// Error says what is wrong, and what to do.
+func (e *UnusableError) Error() string { return e.Err.Error() + ": " + NextForUnusable }
+
+// Next is what to do, for who names the image.
+func (*UnusableError) Next() string { return nextForUnusable }
+
+// Told is what to do, as the text ends.
+func (*UnusableError) Told() string { return NextForUnusable }
+
+// Unwrap returns the cause, and the class.
+func (e *UnusableError) Unwrap() []error { return []error{e.Err, errdefs.ErrInvalidArgument} }
+
+// damagedError is the last word about a layer that is not what it should be. It
+// has no class: the next time it may be another.
+type damagedError struct{ err error }
+
+// advised adds to the error of a layer what to do, where that is known.
+func advised(err error) error {
+	if errors.As(err, new(*corruptError)) {
+		return &damagedError{err}
+	}
+	return err
+}
+
+func (e *damagedError) Error() string { return e.err.Error() + ": " + NextForUnusable }
+func (e *damagedError) Unwrap() error { return e.err }
+func (*damagedError) Next() string    { return nextForUnusable }
+func (*damagedError) Told() string    { return NextForUnusable }
+
 // endpointsError is what all endpoints failed with. Callers may test for the
 // class of the most telling answer: a refusal, else anything but "not found",
 // which holds only if every endpoint says so.

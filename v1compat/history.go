@@ -53,7 +53,7 @@ func (s *session) ancestry(ctx context.Context, ep endpoint, id string) ([]strin
 	}
 	ids, err := parseAncestry(body, id, s.c.Limits.ancestry())
 	if err != nil {
-		return nil, s.located(ep, segments, &Error{Err: err})
+		return nil, s.located(ep, segments, &Error{Err: &UnusableError{err}})
 	}
 	return ids, nil
 }
@@ -93,7 +93,7 @@ func (s *session) entry(ctx context.Context, ep endpoint, id, parent string, b *
 			err = b.take(len(body))
 		}
 		if err != nil {
-			err = s.located(ep, segments, &Error{Err: err})
+			err = s.located(ep, segments, &Error{Err: &UnusableError{err}})
 		}
 	}
 	if err != nil {

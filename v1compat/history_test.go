@@ -119,7 +119,7 @@ func TestHostileImage(t *testing.T) {
 			built := srv.Add("a/b", "latest", v1test.Layer{Data: []byte("x")}, v1test.Layer{Data: []byte("y")})
 			srv.Change(built[1].ID, row.change)
 			_, err := c.Image(t.Context(), "a/b", "latest")
-			if err == nil || !strings.Contains(err.Error(), row.want) {
+			if !errdefs.IsInvalidArgument(err) || !strings.Contains(err.Error(), row.want) || !strings.HasSuffix(err.Error(), ": "+NextForUnusable) {
 				t.Errorf("error %v", err)
 			}
 			for _, uri := range srv.URIs() {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 
 	"github.com/certsd/containerd-certsd/internal/jsonwords"
@@ -59,11 +58,11 @@ type Schema1Layer struct {
 // ParseSchema1 reads a schema 1 manifest, signed or unsigned. If want is set
 // (the digest asked for, or the registry's Docker-Content-Digest), the payload
 // or the whole document must have it. A signature must be right if there is
-// one. Errors are errdefs.ErrInvalidArgument.
+// one. Errors are [UnusableError].
 func ParseSchema1(body []byte, want digest.Digest) (*Schema1, error) {
 	m, err := parseSchema1(body, want)
 	if err != nil {
-		return nil, fmt.Errorf("schema 1 manifest: %w: %w", err, errdefs.ErrInvalidArgument)
+		return nil, &UnusableError{fmt.Errorf("schema 1 manifest: %w", err)}
 	}
 	return m, nil
 }

@@ -56,7 +56,7 @@ func (s *session) resolveIn(ctx context.Context, ep endpoint, name, tag string) 
 	case err == nil:
 		id, ok, err := parseTag(body)
 		if err != nil {
-			return "", s.located(ep, segments, &Error{Err: err})
+			return "", s.located(ep, segments, &Error{Err: &UnusableError{err}})
 		}
 		if ok {
 			return id, nil
@@ -67,7 +67,7 @@ func (s *session) resolveIn(ctx context.Context, ep endpoint, name, tag string) 
 	tags, err := s.tagsOf(ctx, ep, name)
 	if id, ok := tags[tag]; ok {
 		if err := validID(id); err != nil {
-			return "", s.located(ep, repositorySegments(name, "tags"), &Error{Err: fmt.Errorf("tag %q: %w", tag, err)})
+			return "", s.located(ep, repositorySegments(name, "tags"), &Error{Err: &UnusableError{fmt.Errorf("tag %q: %w", tag, err)}})
 		}
 		return id, nil
 	}

@@ -21,8 +21,8 @@ type builder struct {
 	append bool // system_roots
 
 	problems []*Problem
-	// faults are those about client certificates, by the endpoint they are for.
-	faults map[*Endpoint][]*Problem
+	// faults are by the endpoint they are for.
+	faults map[*Endpoint]faults
 	// said are the texts of the first counted ones.
 	said    map[string]bool
 	counted int
@@ -179,7 +179,7 @@ func (b *builder) endpoint(c *endpointConfig, dirs []*Directory) *Endpoint {
 	case len(e.CAs) > 0 || len(e.Identities) > 0:
 		e.Dir = docker.dir
 	}
-	b.pairFaults(e, client, dirs)
+	b.keepFaults(e, ca, client, dirs)
 	e.TLSConfigured = e.Dir != ""
 	if b.found.config != nil {
 		e.hostsDir = b.found.config.Path

@@ -1,6 +1,8 @@
 package hostdir
 
 import (
+	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -11,37 +13,64 @@ var aboutPairs = map[ProblemCode]bool{
 	PairPartlyUnusable: true, PairUnusable: true, WrongSuffix: true,
 }
 
-// pairFaults keeps what is wrong with the client certificates of an endpoint:
-// those that a table of hosts.toml names, or those of directories.
-func (b *builder) pairFaults(e *Endpoint, client *endpointConfig, dirs []*Directory) {
-	var faults []*Problem
-	if client != nil && b.found.config != nil {
-		key := strings.TrimPrefix(client.Key+".client", ".")
+// aboutCAs are the kinds that keep a CA from being among the roots.
+func aboutCAs(p *Problem) bool {
+	switch p.Code {
+	case CAPartlyUnusable:
+		return true
+	case FileName:
+		// What holds client certificates and keys has no CA to trust.
+		ext := strings.ToLower(filepath.Ext(p.File))
+		return !slices.Contains([]string{".p12", ".pfx", ".cert", ".key"}, ext)
+	default:
+		return false
+	}
+}
+
+// faults are what is wrong with the files of an endpoint.
+type faults struct {
+	// pairs are about its client certificates, cas about its CA roots.
+	pairs, cas []*Problem
+}
+
+// keepFaults keeps what is wrong with the files of an endpoint: those that a table
+// of hosts.toml names, or those of directories.
+func (b *builder) keepFaults(e *Endpoint, ca, client *endpointConfig, dirs []*Directory) {
+	ofPairs := func(p *Problem) bool { return aboutPairs[p.Code] }
+	if b.faults == nil {
+		b.faults = map[*Endpoint]faults{}
+	}
+	b.faults[e] = faults{pairs: b.faultsIn(client, ".client", dirs, ofPairs), cas: b.faultsIn(ca, ".ca", dirs, aboutCAs)}
+}
+
+// faultsIn are those of a kind, about the files that a key of hosts.toml names or,
+// where it is nil, about those of directories.
+func (b *builder) faultsIn(table *endpointConfig, key string, dirs []*Directory, is func(*Problem) bool) []*Problem {
+	var found []*Problem
+	if table != nil && b.found.config != nil {
+		key = strings.TrimPrefix(table.Key+key, ".")
 		for _, p := range b.found.config.Problems {
-			if aboutPairs[p.Code] && p.Key == key {
-				faults = append(faults, p)
+			if is(p) && p.Key == key {
+				found = append(found, p)
 			}
 		}
 	}
 	for _, dir := range dirs {
 		for _, p := range dir.Problems {
 			switch {
-			case !aboutPairs[p.Code], p.Key != "":
-			case p.kind == ofDirectory, client == nil:
-				faults = append(faults, p)
+			case !is(p), p.Key != "":
+			case p.kind == ofDirectory, table == nil:
+				found = append(found, p)
 			}
 		}
 	}
-	if b.faults == nil {
-		b.faults = map[*Endpoint][]*Problem{}
-	}
-	b.faults[e] = faults
+	return found
 }
 
-func (b *builder) faultsOf(endpoints []*Endpoint) [][]*Problem {
-	faults := make([][]*Problem, len(endpoints))
+func (b *builder) faultsOf(endpoints []*Endpoint) []faults {
+	list := make([]faults, len(endpoints))
 	for i, e := range endpoints {
-		faults[i] = b.faults[e]
+		list[i] = b.faults[e]
 	}
-	return faults
+	return list
 }

@@ -41,9 +41,8 @@ type Host struct {
 	// each naming file and cause.
 	Warnings []error
 
-	// faults are, for each of Endpoints, what is wrong with the files of its
-	// client certificates.
-	faults [][]*Problem
+	// faults are, for each of Endpoints, what is wrong with its files.
+	faults []faults
 
 	// own is what Hosts.Own returns: this host, or another one without what
 	// is from a _default directory. nil if no directory is named after it, or
@@ -163,11 +162,17 @@ func (e *Endpoint) Life() *Life { return e.life }
 
 // PairProblems are what is wrong with the files of an endpoint's client
 // certificates.
-func (h *Host) PairProblems(e *Endpoint) []*Problem {
+func (h *Host) PairProblems(e *Endpoint) []*Problem { return h.faultsOf(e).pairs }
+
+// CAProblems are what keeps a CA in the files of an endpoint from being among its
+// roots.
+func (h *Host) CAProblems(e *Endpoint) []*Problem { return h.faultsOf(e).cas }
+
+func (h *Host) faultsOf(e *Endpoint) faults {
 	if i := slices.Index(h.Endpoints, e); i >= 0 && i < len(h.faults) {
 		return h.faults[i]
 	}
-	return nil
+	return faults{}
 }
 
 // ServersOwn finds the identities that are the server's own certificate.

@@ -168,6 +168,18 @@ func TestLoadDockerFiles(t *testing.T) {
 			outcome{Identities: []string{"client.cert alpha"}, Problems: []string{fmt.Sprintf("warning: /d/client.cert: line %d: BEGIN CERTIFICATE without an END: the file is cut", 1+bytes.Count(alpha.CertPEM, []byte("\n")))}},
 		},
 		{
+			"a CA beside some in another form", files("ca.crt", string(testCA.PEM)+strings.ReplaceAll(string(testCA.PEM), "CERTIFICATE", "PKCS7")),
+			outcome{CAs: []string{"/d/ca.crt test CA"}, Problems: []string{fmt.Sprintf("warning: /d/ca.crt: line %d: is PKCS #7 in PEM (a .p7b file)", 1+bytes.Count(testCA.PEM, []byte("\n")))}},
+		},
+		{
+			"a CA that is called otherwise", files("ca.crt", string(testCA.PEM)+strings.ReplaceAll(string(testCA.PEM), "CERTIFICATE", "Certificate")),
+			outcome{CAs: []string{"/d/ca.crt test CA"}, Problems: []string{fmt.Sprintf("warning: /d/ca.crt: line %d: certificate 2 is called \"Certificate\", where CERTIFICATE belongs", 1+bytes.Count(testCA.PEM, []byte("\n")))}},
+		},
+		{
+			"a certificate that is called otherwise", files("client.cert", strings.ReplaceAll(string(alpha.CertPEM), "CERTIFICATE", "CERT"), "client.key", alpha.KeyPEM),
+			outcome{Problems: []string{"error: /d/client.cert: the certificate file has no certificate that can be read: line 1: certificate 1 is called \"CERT\", where CERTIFICATE belongs"}},
+		},
+		{
 			"a certificate where the key should be", files("client.cert", alpha.CertPEM, "client.key", alpha.CertPEM),
 			outcome{Problems: []string{"error: /d/client.cert: the key file has no private key, only a certificate"}},
 		},

@@ -69,7 +69,7 @@ func parsePair(cert, key *file, open KeyOpener) (pair *tls.Certificate, chain *c
 	}
 	for i, cert := range certs[1:] {
 		if matches(cert, signer) {
-			return nil, nil, fmt.Errorf("%w: it belongs to certificate %d of the file, which must come first", ErrKeyMismatch, i+2)
+			return nil, nil, &orderError{i + 2}
 		}
 	}
 	if note := chain.note(); note != nil {
@@ -78,6 +78,19 @@ func parsePair(cert, key *file, open KeyOpener) (pair *tls.Certificate, chain *c
 	}
 	return nil, nil, ErrKeyMismatch
 }
+
+// orderError reports that the certificate of a key is not the first of its file.
+type orderError struct {
+	// at is the place of the certificate, counted from one.
+	at int
+}
+
+func (e *orderError) Error() string {
+	return fmt.Sprintf("%v: it belongs to certificate %d of the file, which must come first", ErrKeyMismatch, e.at)
+}
+
+// Unwrap makes the error one of ErrKeyMismatch.
+func (e *orderError) Unwrap() error { return ErrKeyMismatch }
 
 // parseKey reads the first private key of a PEM file.
 func parseKey(f *file) (crypto.Signer, error) {

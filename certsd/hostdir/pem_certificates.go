@@ -127,16 +127,22 @@ func (f *file) certificates() (*certificates, error) {
 				continue
 			}
 			c.certs = append(c.certs, cert)
+		case !is && !isKey(block.Label) && isX509(block.Bytes):
+			total++
+			lost(fmt.Errorf("line %d: certificate %d is called %.40q, where CERTIFICATE belongs", block.Line, total, block.Label))
 		case is && foreign.Certificates:
-			lost(fmt.Errorf("line %d: %w", block.Line, foreign.For(f.path)))
+			// The command for it would lose what else is in the file.
+			lost(fmt.Errorf("line %d: %s", block.Line, foreign.What))
 		}
 	}
 	switch {
 	case len(c.certs) > 0:
 		return c, nil
-	case len(c.bad) == 1 && len(f.blocks()) == 1 && f.blocks()[0].Err == nil && !isCertificate(f.blocks()[0].Label):
-		foreign, _ := pemfile.Label(f.blocks()[0].Label)
-		return nil, foreign.For(f.path)
+	case len(c.bad) == 1 && len(f.blocks()) == 1:
+		if foreign, is := pemfile.Label(f.blocks()[0].Label); is {
+			return nil, foreign.For(f.path)
+		}
+		fallthrough
 	case len(c.bad) > 0:
 		return nil, fmt.Errorf("has no certificate that can be read: %w", c.note())
 	}
@@ -161,6 +167,12 @@ func (f *file) withoutCertificate() error {
 // trusted for.
 func isCertificate(label string) bool {
 	return label == "CERTIFICATE" || label == "X509 CERTIFICATE" || label == trustedCertificate
+}
+
+// isX509 reports whether a block of another label is a certificate.
+func isX509(der []byte) bool {
+	_, err := x509.ParseCertificate(der)
+	return err == nil
 }
 
 const trustedCertificate = "TRUSTED CERTIFICATE"

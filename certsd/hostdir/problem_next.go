@@ -44,6 +44,9 @@ func (p *Problem) Next() string {
 	case CertificateMissing:
 		return fmt.Sprintf("put the certificate beside it as %s.cert, or remove the key", base)
 	case KeyMismatch:
+		if order := (*orderError)(nil); errors.As(p.Err, &order) {
+			return fmt.Sprintf("put certificate %d of %s in front of the others", order.at, name)
+		}
 		return "copy certificate and key again, both of the same pair"
 	case KeyEncrypted:
 		key := filepath.Join(filepath.Dir(p.File), base+".key")

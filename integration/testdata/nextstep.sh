@@ -2,7 +2,8 @@
 # for REGISTRY/busybox:latest. A command is typed as it is printed. Of a sentence
 # the paths and the line that it names are used, and nothing else; what it says
 # is to be had from somebody is in the directory BROUGHT: ca.crt, pair.cert,
-# pair.key, line. A step that is not known here is a failure.
+# pair.key, line, hosts. What is to be done elsewhere does owner.sh there, who is
+# told no more than the step says. A step that is not known here is a failure.
 set -e
 finding=$(certsd check "$1/busybox:latest" | grep -E '^(error|warning) .* -> ' | head -1)
 where=$(echo "$finding" | cut -d ' ' -f 4)
@@ -19,7 +20,42 @@ pair() { # DIRECTORY NAME
 	cp "$2/pair.key" "$1/$3.key"
 	chmod 600 "$1/$3.key"
 }
+owner() { # WHAT [ARG]
+	sh "$brought/owner.sh" "$@"
+}
+brought=$2
 case "$command/$step" in
+/"put that CA's certificate into "*" if it is an intermediate CA, mend it at the server, which has to send it, too: after its own certificate in the same file")
+	# Which of both it is tells the certificate.
+	ca=$brought/ca.crt
+	if [ "$(openssl x509 -in $ca -noout -subject | cut -d = -f 2-)" = "$(openssl x509 -in $ca -noout -issuer | cut -d = -f 2-)" ]; then
+		cp $ca "$(between " into " " as ")/NAME.crt"
+	else
+		owner append $ca
+	fi
+	;;
+/"get the present certificate of that CA from the registry's owner, and put it into "*" as NAME.crt")
+	cp "$2/ca.crt" "$(between " put it into " " beside ")/NAME.crt"
+	;;
+/*"have it issued anew with "*": subjectAltName="*)
+	owner issue "${step##*subjectAltName=}"
+	;;
+/"have it renewed, or set this machine's clock")
+	owner renew
+	;;
+/"see that the server runs, that the port is right, and that no firewall is in between")
+	owner start
+	;;
+/"look into the server's log"*)
+	owner look
+	;;
+/*" put "*" into NO_PROXY, "*)
+	echo "NO_PROXY=$(between " put " " into NO_PROXY")" >environment
+	;;
+/"correct the name, or the DNS of this machine ("*", "*")")
+	# Without a server for names the last of these files is what there is.
+	cat "$2/hosts" >>"$(between ", /" ")" | sed 's|^|/|')"
+	;;
 /*"create the directory "*" with that CA's certificate as NAME.crt"*)
 	dir=$(between "create the directory " " with ")
 	mkdir "$dir"
@@ -31,7 +67,7 @@ case "$command/$step" in
 	cp "$2/ca.crt" "$dir/NAME.crt"
 	pair "$dir" "$2" NAME
 	;;
-/"put that CA's certificate into "*" as NAME.crt"*)
+/"put that CA's certificate into "*" as NAME.crt")
 	cp "$2/ca.crt" "$(between " into " " as ")/NAME.crt"
 	;;
 /"put NAME.cert and NAME.key into "*)

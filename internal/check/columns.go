@@ -3,7 +3,9 @@ package check
 import (
 	"bytes"
 	"fmt"
+	"iter"
 	"regexp"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"unicode/utf8"
@@ -115,7 +117,15 @@ func (p *printer) wrapped(first, rest, text string) {
 }
 
 // command finds where a command begins that ends a next step.
-var command = regexp.MustCompile(`(?:^|: )((?:certsd|sudo|openssl|iconv|sed|chmod|cp|docker|ls|mv) [^:,;]*(?::\S[^,;]*)*)$`)
+var command = regexp.MustCompile(`(?:^|: )((?:certsd|sudo|base64|cat|chmod|cp|docker|gzip|iconv|keytool|ls|mv|openssl|puttygen|sed|ssh-keygen) [^:,;]*(?::\S[^,;]*)*)$`)
+
+// shellWords are the words of a command. What is between quotes is a part of
+// one, blanks included.
+func shellWords(command string) iter.Seq[string] {
+	return slices.Values(shellWordOf.FindAllString(command, -1))
+}
+
+var shellWordOf = regexp.MustCompile(`(?:'[^']*'|\\.|[^\s'\\])+`)
 
 // next prints what to do. A command that ends it has a line for itself, so that
 // it can be copied: where it has no room in one, it goes on behind a backslash.
@@ -131,6 +141,6 @@ func (p *printer) next(text string) {
 		p.wrapped(arrow, inset+"   ", text[:at[2]])
 		indent = inset + "   "
 	}
-	lines := paragraph.Lines(indent, inset+"     ", text[at[2]:], p.columns-len(` \`))
+	lines := paragraph.Words(indent, inset+"     ", shellWords(text[at[2]:]), p.columns-len(` \`))
 	p.printf("%s\n", strings.Join(lines, " \\\n"))
 }

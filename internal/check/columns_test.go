@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/internal/pemfile"
 )
 
 // table is a report as it is printed.
@@ -110,6 +111,14 @@ func TestNextSteps(t *testing.T) {
 			"      -> decrypt it:\n         openssl pkey -in \\\n           " + long + " -out \\\n           " + long + "\n",
 		},
 		{
+			"convert it: gzip -dc <" + long + " >" + long + ".new && mv " + long + ".new " + long,
+			"      -> convert it:\n         gzip -dc \\\n           <" + long + " \\\n           >" + long + ".new \\\n           && mv \\\n           " + long + ".new \\\n           " + long + "\n",
+		},
+		{
+			"append it: cat '/etc/a place/the CA of it.crt' >> " + long,
+			"      -> append it:\n         cat '/etc/a place/the CA of it.crt' >> \\\n           " + long + "\n",
+		},
+		{
 			"name a repository, which tells: certsd check registry.example.test:5000/REPOSITORY",
 			"      -> name a repository, which tells:\n         certsd check registry.example.test:5000/REPOSITORY\n",
 		},
@@ -175,5 +184,28 @@ func wantLists(t *testing.T, path string, typ reflect.Type, got any) {
 			}
 		}
 	default:
+	}
+}
+
+// Each command that makes a file of use out of another is one for the eyes of
+// next, whatever the file has in it.
+func TestConversionsCanBeCopied(t *testing.T) {
+	t.Parallel()
+	file := "/etc/containerd/certs.d/registry.example.test:5000/the client's own one.cert"
+	for _, data := range []string{
+		"\xff\xfe-\x00-\x00", "\xfe\xed\xfe\xed\x00", "\xce\xce\xce\xce\x00", "PuTTY-User-Key-File-3: ssh-rsa\n", "\x1f\x8b\x08", "LS0tLS1CRUdJTg==",
+		`-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----`, string(alpha.Cert.Raw),
+	} {
+		_, said, found := strings.Cut(pemfile.Recognise([]byte(data)).For(file).Error(), ": convert it with ")
+		if !found {
+			t.Fatalf("%.20q: no command", data)
+		}
+		var b bytes.Buffer
+		(&printer{w: &b, columns: 60}).next("convert it: " + said)
+		_, printed, _ := strings.Cut(b.String(), "convert it:\n")
+		// Outside of quotes a backslash and the line break after it are nothing to a shell.
+		if got := strings.Join(slices.Collect(shellWords(printed)), " "); got != said {
+			t.Errorf("printed as\n%swhich is\n%s\nwant\n%s", b.String(), got, said)
+		}
 	}
 }

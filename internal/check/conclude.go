@@ -14,6 +14,7 @@ type verdictJudge struct{ dossier }
 func (j verdictJudge) conclude() {
 	v := j.report
 	refused := j.has(CertificateRefused) || j.has(AllRefused) || j.has(CertificateRequired)
+	unknown := j.has(UnknownAuthority)
 	slices.SortStableFunc(v.Findings, func(a, b Finding) int {
 		if j.hides() && unreadable[a.Code] != unreadable[b.Code] {
 			return order(!unreadable[a.Code]) // all else may be otherwise for root
@@ -21,6 +22,9 @@ func (j verdictJudge) conclude() {
 		if refused && ofPair[a.Code] != ofPair[b.Code] {
 			// What is wrong here can be mended here, before anybody is asked.
 			return order(!ofPair[a.Code])
+		}
+		if unknown && ofCA[a.Code] != ofCA[b.Code] {
+			return order(!ofCA[a.Code])
 		}
 		return severityOrder(a.Severity) - severityOrder(b.Severity)
 	})
@@ -59,7 +63,12 @@ var ofPair = map[Code]bool{
 	Code(hostdir.CertificateMissing): true, Code(hostdir.Expired): true, Code(hostdir.KeyEncrypted): true, Code(hostdir.KeyMismatch): true,
 	Code(hostdir.KeyMissing): true, Code(hostdir.NotForClients): true, Code(hostdir.NotYetValid): true, Code(hostdir.PairUnusable): true,
 	Code(hostdir.IssuerNotListed): true, Code(hostdir.IntermediateMissing): true, Code(hostdir.PairPartlyUnusable): true, Code(hostdir.WrongSuffix): true,
-	Code(hostdir.CAWithKey): true,
+	Code(hostdir.CAWithKey): true, Code(hostdir.FileName): true, Code(hostdir.DirectoryName): true, Code(hostdir.DirectoryPort): true,
+}
+
+// ofCA are the findings about files that may hold the CA which nobody knows.
+var ofCA = map[Code]bool{
+	Code(hostdir.CAPartlyUnusable): true, Code(hostdir.FileName): true, Code(hostdir.DirectoryName): true, Code(hostdir.DirectoryPort): true,
 }
 
 // order is what a comparison returns for one that comes last, or first.

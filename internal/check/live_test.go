@@ -1,6 +1,7 @@
 package check
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"encoding/pem"
@@ -98,6 +99,23 @@ func TestWhatServersSay(t *testing.T) {
 			want: []string{
 				"warning expired ROOT/REG_/old.cert: CN=timed expired 2 days ago -> renew it, or set this machine's clock",
 				"error certificate-refused REG: TLS alert 45, certificate expired: the client certificate is outside of its validity, by the server's clock (old.cert)" + here,
+				fails,
+			},
+		}, {
+			name: "a bundle that has lost its CA", in: files{"ca.crt": string(otherCA.PEM) + string(serverCA.PEM[:200])},
+			server: server{},
+			want: []string{
+				fmt.Sprintf("warning ca-partly-unusable ROOT/REG_/ca.crt: line %d: BEGIN CERTIFICATE without an END: the file is cut -> ", 1+bytes.Count(otherCA.PEM, []byte("\n"))) +
+					"copy the file again, or convert or remove the certificates that cannot be read",
+				`error unknown-authority REG: its certificate is signed by "CN=servers", which is not among the CA roots in ROOT/REG_, and the server does not send the certificate of "CN=servers" -> put that CA's certificate into ROOT/REG_ as NAME.crt, if it is a root CA; if it is an intermediate CA, mend it at the server, which has to send it, too: after its own certificate in the same file`,
+				fails,
+			},
+		}, {
+			name: "a client certificate in another form", in: files{"ca": serverCA, "alpha.p12": "x"},
+			server: server{auth: tls.RequireAnyClientCert},
+			want: []string{
+				"warning file-name ROOT/REG_/alpha.p12: is not read: PKCS #12 has to be made PEM -> convert it: openssl pkcs12 -nodes -in ROOT/REG_/alpha.p12 -out ROOT/REG_/alpha.cert",
+				"error certificate-required REG: TLS alert 116, certificate required: it lets nobody in without a client certificate -> put NAME.cert and NAME.key into ROOT/REG_",
 				fails,
 			},
 		}, {

@@ -75,6 +75,10 @@ func TestMistakesOnDisk(t *testing.T) {
 			"error key-mismatch " + dir + "/alpha.cert: the private key does not belong to the certificate -> copy certificate and key again, both of the same pair",
 			useless,
 		}},
+		{name: "a chain in the wrong order", in: files{"alpha.cert": string(clientCA.PEM) + string(alpha.CertPEM), "alpha.key": alpha.KeyPEM}, want: []string{
+			"error key-mismatch " + dir + "/alpha.cert: the private key does not belong to the certificate: it belongs to certificate 2 of the file, which must come first -> put certificate 2 of alpha.cert in front of the others",
+			useless,
+		}},
 		{name: "an encrypted key", in: files{"alpha.cert": alpha.CertPEM, "alpha.key": encrypted()}, want: []string{
 			"error key-encrypted " + dir + "/alpha.cert: the private key is encrypted -> decrypt it: openssl pkey -in " + dir + "/alpha.key -out " + dir + "/alpha.key.new && mv " + dir + "/alpha.key.new " + dir + "/alpha.key",
 			useless,

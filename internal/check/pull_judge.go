@@ -14,6 +14,7 @@ import (
 	"github.com/certsd/containerd-certsd/certsd"
 	"github.com/certsd/containerd-certsd/certsd/hostdir"
 	"github.com/certsd/containerd-certsd/internal/choice"
+	"github.com/certsd/containerd-certsd/internal/nextstep"
 	"github.com/certsd/containerd-certsd/resolver"
 )
 
@@ -53,7 +54,7 @@ func (j pullJudge) refuted(attempts []certsd.Attempt) {
 // failed finds why it did.
 func (j pullJudge) failed(err error, attempts []certsd.Attempt) {
 	p := j.report.Pull
-	f := Finding{Severity: isError, Code: PullFailed, Where: p.Reference, Message: strings.TrimPrefix(presentable(plain(err)), p.Reference+": ")}
+	f := Finding{Severity: isError, Code: PullFailed, Where: p.Reference, Message: strings.TrimPrefix(presentable(errors.New(nextstep.Cause(plain(err)))), p.Reference+": ")}
 	last := certsd.Attempt{}
 	if len(attempts) > 0 {
 		last = attempts[len(attempts)-1]
@@ -74,6 +75,8 @@ func (j pullJudge) failed(err error, attempts []certsd.Attempt) {
 		f.Next = "ask its owner which certificate it accepts, and put that one into " + j.directoryFor(strings.TrimSuffix(last.Host, ":443"))
 	case j.has(TokenServer) && !j.isEndpoint(last.Host):
 		return
+	case nextstep.Of(err) != "":
+		f.Next = nextstep.Of(err)
 	case errors.As(err, new(*choice.MissingPlatformError)), errors.As(err, new(*choice.DigestError)):
 		// They say what to do.
 	case errdefs.IsNotFound(err) || last.Status == http.StatusNotFound:
@@ -118,13 +121,14 @@ func (j pullJudge) failed(err error, attempts []certsd.Attempt) {
 	case last.Status >= 500:
 		f.Code, f.Message = ServerError, fmt.Sprintf("%s for %s", statusWords(last.Status, last.Answer), tried(last.Host, attempts))
 		f.Next = nextForSick
-	case errdefs.IsInvalidArgument(err) && last.Status < 300 && last.Err == nil:
-		f.Next = "what the registry has under this name cannot be used: have it pushed there again"
 	case last.Err != nil:
 		f.Message = fmt.Sprintf("%s: %s", last.Host, wordsOf(last.Err))
 		f.Where, f.Next = p.Reference, last.Hint
 	case last.Hint != "":
 		f.Next = last.Hint
+	}
+	if f.Code == PullFailed && f.Next == "" && last.Status >= http.StatusBadRequest && j.failedAt(last.Host, NoRegistry) {
+		return // what answers there is no registry, which is said
 	}
 	// What the API root has shown already is not said again.
 	if !j.failedAt(last.Host, f.Code) {

@@ -29,6 +29,7 @@ func TestSchema1(t *testing.T) {
 		}
 		return body
 	}
+	const again = " -> what the registry has under this name cannot be used: have it pushed there again"
 	sound := manifest(`{"id":"` + strings.Repeat("a", 64) + `","os":"linux","architecture":"amd64"}`)
 	for name, test := range map[string]struct {
 		manifest, layer []byte
@@ -36,10 +37,10 @@ func TestSchema1(t *testing.T) {
 	}{
 		"sound":            {sound, layer, "works: a pull would work, with alpha.cert"},
 		"no layer":         {sound, nil, "404 Not Found"},
-		"another layer":    {sound, v1test.Gzip(v1test.Tar(nil)), "its digest is "},
-		"a page":           {sound, []byte("<html>Sign in"), "its digest is "},
-		"no history":       {manifest(`"aaaa"`), layer, "history[0]"},
-		"history is prose": {manifest(`aaaa`), layer, "history[0]: it is no JSON"},
+		"another layer":    {sound, v1test.Gzip(v1test.Tar(nil)), again},
+		"a page":           {sound, []byte("<html>Sign in"), "not a layer but a page or message: a proxy or login page answered with status 200"},
+		"no history":       {manifest(`"aaaa"`), layer, "history[0]: it is JSON, but a string where an object belongs" + again},
+		"history is prose": {manifest(`aaaa`), layer, "history[0]: it is no JSON, from byte 1 on" + again},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

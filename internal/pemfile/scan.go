@@ -102,6 +102,8 @@ func (s *scanner) outside(text string) {
 		case isBoundary(text, end):
 			label, _, _ := boundary(text, end)
 			s.bad(label, s.line, s.start, "END %s without a BEGIN before it", label)
+		case isQuoted(text):
+			s.bad("", s.line, s.start, "%.40q stands in front of BEGIN or END in its line", text[:strings.Index(text, hyphens)])
 		case isMangled(text) || s.last && strings.HasPrefix(begin, text):
 			s.bad("", s.line, s.start, "%.40q is meant for a BEGIN or END line, and is none", text)
 		}
@@ -247,6 +249,18 @@ func boundary(text, kind string) (label, rest string, ok bool) {
 func isBoundary(text, kind string) bool {
 	_, _, ok := boundary(text, kind)
 	return ok
+}
+
+// isQuoted reports whether a whole BEGIN or END line stands behind something else,
+// as mail programs and lists of values have them. What is commented out is not
+// meant.
+func isQuoted(text string) bool {
+	i := strings.Index(text, hyphens)
+	if i <= 0 || strings.HasPrefix(text, "#") || strings.HasPrefix(text, ";") || strings.HasPrefix(text, "//") || strings.HasPrefix(text, "--") {
+		return false
+	}
+	rest := text[i:]
+	return isBoundary(rest, begin) || isBoundary(rest, end)
 }
 
 // isMangled reports whether somebody meant a line for a boundary: one that was

@@ -87,6 +87,9 @@ func TestScan(t *testing.T) {
 		"dashes of a word processor": {strings.Replace(one, "-----BEGIN", "–––––BEGIN", 1) + two, []string{`line 1: "–––––BEGIN CERTIFICATE-----" is meant for a BEGIN or END line, and is none`, fmt.Sprintf("line %d: END CERTIFICATE without a BEGIN before it", lines), both[1]}},
 		"escaped line breaks":        {strings.ReplaceAll(strings.TrimSuffix(one, "\n"), "\n", `\n`), []string{`line 1: the two characters \n stand where a line break should be`}},
 		"headers":                    {"-----BEGIN X-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES\n\neA==\n-----END X-----", []string{`X "x"`}},
+		"quoted in a mail":           {"> " + strings.ReplaceAll(strings.TrimSuffix(one, "\n"), "\n", "\n> ") + "\n" + two, []string{`line 1: "> " stands in front of BEGIN or END in its line`, fmt.Sprintf(`line %d: "> " stands in front of BEGIN or END in its line`, lines), both[1]}},
+		"behind a key":               {"ca: " + one + two, []string{`line 1: "ca: " stands in front of BEGIN or END in its line`, fmt.Sprintf("line %d: END CERTIFICATE without a BEGIN before it", lines), both[1]}},
+		"commented out otherwise":    {"// " + strings.ReplaceAll(one, "\n", "\n; ") + "\n" + two, both[1:]},
 		"a letter":                   {"Dear all,\n--\nBEGIN\n----- Original message -----\n-----\n", nil},
 	} {
 		t.Run(about, func(t *testing.T) {

@@ -1,9 +1,14 @@
 package serverfault
 
 import (
+	"crypto/tls"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"net/url"
 	"strings"
+	"syscall"
 
 	"github.com/certsd/containerd-certsd/internal/safetext"
 )
@@ -29,13 +34,49 @@ func Unanswerable(header http.Header) (reason, next string) {
 		case !strings.EqualFold(scheme, "Bearer"):
 			schemes = append(schemes, fmt.Sprintf("%q", safetext.Line(scheme, safetext.MaxName)))
 		case strings.Contains(strings.ToLower(rest), "realm="):
-			return "", ""
+			at := realmOf(rest)
+			if isOrigin(at) {
+				return "", ""
+			}
+			schemes = append(schemes, fmt.Sprintf(`"Bearer" with the realm %q, which is no URL of a token server`, safetext.Line(at, safetext.MaxName)))
 		default:
 			schemes = append(schemes, `"Bearer" without the realm of a token server`)
 		}
 	}
 	return "with a challenge that clients of registries do not answer: " + safetext.Line(strings.Join(schemes, ", "), safetext.MaxURL),
 		"ask the registry's owner: it, or what is in front of it, has to ask by Basic, or by Bearer with a realm"
+}
+
+// realmOf is the value of the realm among the parameters of a challenge.
+func realmOf(parameters string) string {
+	_, value, _ := strings.Cut(parameters[strings.Index(strings.ToLower(parameters), "realm="):], "=")
+	if quoted, ok := strings.CutPrefix(value, `"`); ok {
+		value, _, _ = strings.Cut(quoted, `"`)
+		return value
+	}
+	value, _, _ = strings.Cut(value, ",")
+	return strings.TrimSpace(value)
+}
+
+// isOrigin reports whether a URL says whom to ask.
+func isOrigin(raw string) bool {
+	u, err := url.Parse(raw)
+	return err == nil && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http")
+}
+
+// NoTLS is what to do about a server with which TLS did not come about, before it
+// asked for a client certificate; empty where the error does not tell.
+func NoTLS(err error, host string) string {
+	var record tls.RecordHeaderError
+	switch {
+	case errors.As(err, &record) && string(record.RecordHeader[:]) == "HTTP/":
+		return fmt.Sprintf(`server %[1]s answers in plain HTTP where TLS is due: correct the port; if it is meant to be plain HTTP, write server = "http://%[1]s" into hosts.toml, without ca and client`, host)
+	case errors.As(err, &record):
+		return fmt.Sprintf("what listens at %s does not speak TLS: see that the port is right", host)
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET):
+		return fmt.Sprintf("server %s closes the connection before it has shaken hands: see that the port is right, and what its log says", host)
+	}
+	return ""
 }
 
 // NothingInCommon is what to do about a server that ends a handshake before it
