@@ -40,8 +40,8 @@ func TestEndings(t *testing.T) {
 			host, root := server{auth: tls.RequireAndVerifyClientCert}.start(t), t.TempDir()
 			write(t, root, of(host, files{"ca": serverCA, "alpha": alpha}))
 			write(t, root, files{"_default/ca": serverCA})
-			// A minute more, for the words.
-			c := &Checker{Expiring: tt.expiring, Now: func() time.Time { return ending.Add(-tt.before - time.Minute) }}
+			// More than that, for the words: the certificates are a little older.
+			c := &Checker{Expiring: tt.expiring, Now: func() time.Time { return ending.Add(-tt.before - 20*time.Minute) }}
 			r := run1(t, c, root, host)
 			compare(t, tt.want, lines(r, root, map[string]string{"REG": host}))
 			report := &Report{Registries: []*Registry{r}}
