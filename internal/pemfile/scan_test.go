@@ -137,7 +137,7 @@ func FuzzScan(f *testing.F) {
 				t.Errorf("the error reads %q", b.Err)
 			}
 		}
-		pemfile.Recognise(data).For("file")
+		_ = pemfile.Recognise(data).For("file")
 		// A well-formed file means the same to both.
 		var whole []byte
 		for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
