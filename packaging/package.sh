@@ -26,7 +26,8 @@ filename() {
     esac
 }
 
-# describe SUMMARY TEXT writes the configuration of the packager for one format.
+# describe SUMMARY TEXT writes the configuration of the packager for one format. What
+# apk has of a package are lines with a key: the summary alone.
 describe() {
     cat <<YAML
 name: $name
@@ -40,7 +41,7 @@ maintainer: $maintainer
 homepage: $homepage
 description: |
   $1
-$(echo "$2" | fold -s -w 76 | sed 's/^/  /; s/ *$//')
+$(test "$format" = apk || echo "$2" | fold -s -w 76 | sed 's/^/  /; s/ *$//')
 disable_globbing: true
 mtime: $(date -u -d "@$SOURCE_DATE_EPOCH" +%Y-%m-%dT%H:%M:%SZ)
 umask: 0o022
