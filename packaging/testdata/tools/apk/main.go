@@ -64,7 +64,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		fmt.Fprintf(out, "%s %s %s: %s\n", p.Name, p.Version, p.License, strings.Join(p.Dependencies, " "))
 		for _, f := range p.Files {
 			if f.Typeflag != tar.TypeDir {
-				fmt.Fprintf(out, "  %04o %s\n", f.Mode, f.Name)
+				fmt.Fprintf(out, "  %s\n", f.Name)
 			}
 		}
 	}
