@@ -22,13 +22,13 @@ import (
 // blobOpener reads the layers of a schema 1 image from the endpoints, in order,
 // by GET alone: nothing is known of their size beforehand, and registries that
 // redirect to signed URLs, or serve files, answer HEAD with anything.
-func (r *Resolver) blobOpener(spec reference.Spec) func(context.Context, digest.Digest, int64) (*v1compat.LayerStream, error) {
+func (s *schema1Images) blobOpener(spec reference.Spec) func(context.Context, digest.Digest, int64) (*v1compat.LayerStream, error) {
 	return func(ctx context.Context, dgst digest.Digest, offset int64) (*v1compat.LayerStream, error) {
 		header := http.Header{}
 		if offset > 0 {
 			header.Set("Range", fmt.Sprintf("bytes=%d-", offset))
 		}
-		resp, err := r.open(ctx, spec, http.MethodGet, header, "blobs", dgst.String())
+		resp, err := s.registries.open(ctx, spec, http.MethodGet, header, "blobs", dgst.String())
 		if err != nil {
 			return nil, err
 		}
@@ -45,7 +45,7 @@ func (r *Resolver) blobOpener(spec reference.Spec) func(context.Context, digest.
 			}
 			// A range that cannot be read, or another than that asked for: the
 			// whole is.
-			return r.blobOpener(spec)(ctx, dgst, 0)
+			return s.blobOpener(spec)(ctx, dgst, 0)
 		}
 		stream.Start, stream.Total = part.Start, part.Total
 		return stream, nil

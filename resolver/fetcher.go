@@ -36,7 +36,8 @@ type fetcher struct {
 	elsewhere *http.Client
 	// plain reports whether the registry is spoken to in plain HTTP only.
 	plain      bool
-	resolver   *Resolver
+	hooks      Hooks
+	registries *registries
 	spec       reference.Spec
 	ref        string
 	repository string
@@ -52,7 +53,7 @@ func newFetcher(r *Resolver, inner remotes.Fetcher, elsewhere *http.Client, spec
 	if !ok {
 		return nil, fmt.Errorf("docker's fetcher is a %T, which fetches no digests", inner)
 	}
-	hosts, err := r.registryHosts(spec.Hostname())
+	plain, err := r.registries.onlyPlain(spec.Hostname())
 	if err != nil {
 		return nil, err
 	}
@@ -61,8 +62,8 @@ func newFetcher(r *Resolver, inner remotes.Fetcher, elsewhere *http.Client, spec
 		store = nil
 	}
 	return &fetcher{
-		inner: d, store: store, elsewhere: elsewhere, plain: onlyPlain(hosts),
-		resolver: r, spec: spec, ref: ref, repository: repository(spec),
+		inner: d, store: store, elsewhere: elsewhere, plain: plain,
+		hooks: r.hosts.Hooks, registries: r.registries, spec: spec, ref: ref, repository: repository(spec),
 	}, nil
 }
 
@@ -83,7 +84,7 @@ func (f *fetcher) Fetch(ctx context.Context, desc ocispec.Descriptor) (io.ReadCl
 
 // watched has what is fetched followed.
 func (f *fetcher) watched(rc io.ReadCloser, desc ocispec.Descriptor) io.ReadCloser {
-	return f.resolver.hosts.Hooks.watchedBody(Work{Registry: f.spec.Hostname(), Ref: f.ref, Digest: desc.Digest, Size: desc.Size}, rc)
+	return f.hooks.watchedBody(Work{Registry: f.spec.Hostname(), Ref: f.ref, Digest: desc.Digest, Size: desc.Size}, rc)
 }
 
 // FetchByDigest implements remotes.FetcherByDigest.
@@ -103,7 +104,8 @@ func (f *fetcher) FetchReferrers(ctx context.Context, dgst digest.Digest, opts .
 			return nil, err
 		}
 	}
-	descs, err := f.resolver.referrers(ctx, f.spec, dgst, &config)
+	asked := &referrers{subject: dgst, config: &config, warn: f.hooks.warn(f.spec.Hostname())}
+	descs, err := asked.list(ctx, f.registries, f.spec)
 	return descs, explain(err, f.ref, tried.trail)
 }
 

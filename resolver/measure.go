@@ -41,7 +41,7 @@ func (e *UnconvertedError) Unwrap() error { return errdefs.ErrNotImplemented }
 const measuring = 4
 
 // measure asks for the sizes of an image's layers. The error is never nil.
-func (r *Resolver) measure(ctx context.Context, spec reference.Spec, image *v1compat.Image) error {
+func measure(ctx context.Context, spec reference.Spec, image *v1compat.Image) error {
 	e := &UnconvertedError{Ref: spec.String()}
 	var asks []func(context.Context) int64
 	seen := map[string]bool{}
@@ -72,9 +72,9 @@ func (r *Resolver) measure(ctx context.Context, spec reference.Spec, image *v1co
 // blobSize asks for the size of a layer of a schema 1 image. Registries that
 // redirect, or serve files, answer HEAD with anything: what is not a size is
 // unknown, and so is what is said not to be there.
-func (r *Resolver) blobSize(spec reference.Spec, dgst digest.Digest) func(context.Context) int64 {
+func (s *schema1Images) blobSize(spec reference.Spec, dgst digest.Digest) func(context.Context) int64 {
 	return func(ctx context.Context) int64 {
-		resp, err := r.open(ctx, spec, http.MethodHead, nil, "blobs", dgst.String())
+		resp, err := s.registries.open(ctx, spec, http.MethodHead, nil, "blobs", dgst.String())
 		if err != nil {
 			return -1
 		}

@@ -29,19 +29,19 @@ var fallbackTag = regexp.MustCompile(`^[a-z0-9]+-[0-9a-f]{32,}`)
 // registries are asked that said in the words of the distribution specification
 // that it is the manifest which they do not know, and only for the beginning of
 // the list.
-func (r *Resolver) missingTag(ctx context.Context, spec reference.Spec, trail *certsd.Trail, err error) error {
+func (r *registries) missingTag(ctx context.Context, spec reference.Spec, trail *certsd.Trail, err error) error {
 	tag := spec.Object
 	if !errdefs.IsNotFound(err) || r.options.V2Only || r.options.Begin || tag == "" || strings.Contains(tag, "@") || fallbackTag.MatchString(tag) || ctx.Err() != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, maxTagTime)
 	defer cancel()
-	hosts, herr := r.registryHosts(spec.Hostname())
-	if herr != nil {
+	endpoints, eerr := r.endpoints(spec, docker.HostCapabilityPull|docker.HostCapabilityResolve)
+	if eerr != nil {
 		return err
 	}
-	for _, rh := range hosts {
-		if rh.Capabilities.Has(docker.HostCapabilityPull|docker.HostCapabilityResolve) && unknownThere(trail, rh.Host) && r.listsTags(ctx, spec, rh) {
+	for _, e := range endpoints {
+		if unknownThere(trail, e.Host) && e.listsTags(ctx) {
 			return &missingTagError{ref: spec.String(), tag: tag, err: err}
 		}
 	}
@@ -56,8 +56,8 @@ func unknownThere(trail *certsd.Trail, host string) bool {
 }
 
 // listsTags reports whether an endpoint has tags in the repository.
-func (r *Resolver) listsTags(ctx context.Context, spec reference.Spec, rh docker.RegistryHost) bool {
-	a, err := r.get(ctx, spec, rh, question{elements: []string{repository(spec), "tags", "list"}, query: url.Values{"n": {"1"}}, limit: maxTagPage})
+func (e *endpoint) listsTags(ctx context.Context) bool {
+	a, err := e.get(ctx, question{elements: []string{repository(e.spec), "tags", "list"}, query: url.Values{"n": {"1"}}, limit: maxTagPage})
 	if err != nil || a.status != http.StatusOK {
 		return false
 	}

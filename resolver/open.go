@@ -43,13 +43,14 @@ func (r *Resolver) Open(ctx context.Context, ref, method string, header http.Hea
 		return nil, err
 	}
 	ctx, trail := account(certsd.WithRepository(discreet.Context(ctx), repository(spec)))
-	resp, err := r.open(r.ahead(ctx, spec.Hostname()), spec, method, header, kind, object)
+	resp, err := r.registries.open(r.registries.ahead(ctx, spec.Hostname()), spec, method, header, kind, object)
 	r.hosts.Hooks.watchedAnswer(Work{Registry: spec.Hostname(), Ref: ref, Digest: digest.Digest(object)}, method, kind, resp)
 	return resp, explain(err, ref, trail)
 }
 
-func (r *Resolver) open(ctx context.Context, spec reference.Spec, method string, header http.Header, kind, object string) (*http.Response, error) {
-	hosts, err := r.registryHosts(spec.Hostname())
+// open asks the endpoints of a registry as [Resolver.Open] does.
+func (r *registries) open(ctx context.Context, spec reference.Spec, method string, header http.Header, kind, object string) (*http.Response, error) {
+	endpoints, err := r.endpoints(spec, docker.HostCapabilityPull)
 	if err != nil {
 		return nil, err
 	}
@@ -61,11 +62,8 @@ func (r *Resolver) open(ctx context.Context, spec reference.Spec, method string,
 	header.Set("Accept-Encoding", "identity")
 	q := question{method: method, header: header, elements: []string{repository(spec), kind, object}}
 	var failed, missing []error
-	for _, rh := range hosts {
-		if !rh.Capabilities.Has(docker.HostCapabilityPull) {
-			continue
-		}
-		resp, err := r.exchange(ctx, spec, rh, q)
+	for _, e := range endpoints {
+		resp, err := e.exchange(ctx, q)
 		if err == nil {
 			if resp.StatusCode == http.StatusOK || resp.StatusCode == http.StatusPartialContent {
 				return resp, nil

@@ -10,9 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/containerd/containerd/v2/core/remotes/docker"
-	"github.com/containerd/containerd/v2/pkg/reference"
-
 	"github.com/certsd/containerd-certsd/internal/weblink"
 )
 
@@ -32,43 +29,43 @@ type list struct {
 // maxListTime is enough for the longest lists of slow registries.
 const maxListTime = 30 * time.Minute
 
-// read asks an endpoint for one part after the other until none follows, or the
-// list cannot be had whole. add is given each part; its error ends the list.
-func (r *Resolver) read(ctx context.Context, spec reference.Spec, rh docker.RegistryHost, l *list, add func(*answer) error) error {
+// read asks for one part after the other until none follows, or the list cannot
+// be had whole. add is given each part; its error ends the list.
+func (e *endpoint) read(ctx context.Context, l *list, add func(*answer) error) error {
 	q := l.first
-	seen := map[string]bool{requestURI(q.url(spec, rh)): true}
+	seen := map[string]bool{requestURI(e.url(&q)): true}
 	var read int64
 	limit := cmp.Or(l.maxTime, maxListTime)
 	began := time.Now()
 	for range l.maxPages {
-		a, err := r.get(ctx, spec, rh, q)
+		a, err := e.get(ctx, q)
 		if err != nil {
 			return err
 		}
 		if read += int64(len(a.body)); read > l.maxBytes {
-			return fmt.Errorf("%s lists %s in more than %d bytes", rh.Host, l.what, l.maxBytes)
+			return fmt.Errorf("%s lists %s in more than %d bytes", e.Host, l.what, l.maxBytes)
 		}
 		if err := add(a); err != nil {
 			return err
 		}
-		next, err := nextPage(a.header, q.base(spec, rh, a), q.url(spec, rh))
+		next, err := nextPage(a.header, e.base(&q, a), e.url(&q))
 		if err != nil {
-			return fmt.Errorf("%s does not say where its list of %s goes on: %w", rh.Host, l.what, err)
+			return fmt.Errorf("%s does not say where its list of %s goes on: %w", e.Host, l.what, err)
 		}
 		if next == nil {
 			return nil
 		}
 		if time.Since(began) > limit {
-			return fmt.Errorf("%s takes too long to list %s: after %s there was more", rh.Host, l.what, limit)
+			return fmt.Errorf("%s takes too long to list %s: after %s there was more", e.Host, l.what, limit)
 		}
 		q.at = next
-		uri := requestURI(q.url(spec, rh))
+		uri := requestURI(e.url(&q))
 		if seen[uri] {
-			return fmt.Errorf("%s lists the same %s again and again", rh.Host, l.what)
+			return fmt.Errorf("%s lists the same %s again and again", e.Host, l.what)
 		}
 		seen[uri] = true
 	}
-	return fmt.Errorf("%s lists %s on more than %d pages", rh.Host, l.what, l.maxPages)
+	return fmt.Errorf("%s lists %s on more than %d pages", e.Host, l.what, l.maxPages)
 }
 
 // requestURI tells two parts of a list apart.
@@ -76,11 +73,11 @@ func requestURI(u *url.URL) string { return u.EscapedPath() + "?" + u.RawQuery }
 
 // base is the URL that links in an answer are relative to: the one asked last,
 // unless another host has answered. Lists are read from their endpoint alone.
-func (q *question) base(spec reference.Spec, rh docker.RegistryHost, a *answer) *url.URL {
-	if a.url != nil && a.url.Host == rh.Host {
+func (e *endpoint) base(q *question, a *answer) *url.URL {
+	if a.url != nil && a.url.Host == e.Host {
 		return a.url
 	}
-	return q.url(spec, rh)
+	return e.url(q)
 }
 
 // nextPage is the path and query of the next part, nil after the last one. base

@@ -26,7 +26,7 @@ func TestListsThatGoOnForEver(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rh := docker.RegistryHost{Client: srv.Client(), Host: host, Scheme: "http", Path: "/v2"}
+	e := &endpoint{RegistryHost: docker.RegistryHost{Client: srv.Client(), Host: host, Scheme: "http", Path: "/v2"}, spec: spec}
 	for want, l := range map[string]*list{
 		"on more than 5 pages":     {maxPages: 5, maxBytes: 1 << 20, maxTime: time.Hour},
 		"in more than 100 bytes":   {maxPages: 100, maxBytes: 100, maxTime: time.Hour},
@@ -34,7 +34,7 @@ func TestListsThatGoOnForEver(t *testing.T) {
 	} {
 		l.what, l.first = "tags", question{elements: []string{"app", "tags", "list"}}
 		pages := 0
-		err := new(Resolver).read(t.Context(), spec, rh, l, func(*answer) error { pages++; return nil })
+		err := e.read(t.Context(), l, func(*answer) error { pages++; return nil })
 		if err == nil || !strings.Contains(err.Error(), want) || pages > 5 {
 			t.Errorf("%s: %v after %d pages", want, err, pages)
 		}

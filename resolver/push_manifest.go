@@ -23,17 +23,17 @@ func (r *Resolver) PushManifest(ctx context.Context, ref, mediaType string, body
 		return "", err
 	}
 	ctx, trail := certsd.WithTrail(withoutCooldown(certsd.WithRepository(discreet.Context(ctx), repository(spec))))
-	known, err := r.pushManifest(ctx, spec, mediaType, body)
+	known, err := r.registries.pushManifest(ctx, spec, mediaType, body)
 	return known, explain(err, ref, trail)
 }
 
-func (r *Resolver) pushManifest(ctx context.Context, spec reference.Spec, mediaType string, body []byte) (digest.Digest, error) {
-	rh, err := r.endpointForPush(spec)
+func (r *registries) pushManifest(ctx context.Context, spec reference.Spec, mediaType string, body []byte) (digest.Digest, error) {
+	e, err := r.toPush(spec)
 	if err != nil {
 		return "", err
 	}
 	object := tagOrDigest(spec)
-	resp, err := r.exchange(ctx, spec, rh, question{
+	resp, err := e.exchange(ctx, question{
 		method: http.MethodPut, elements: []string{repository(spec), "manifests", object},
 		header: http.Header{"Content-Type": {mediaType}}, body: body,
 	})

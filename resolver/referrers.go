@@ -31,56 +31,59 @@ const (
 	maxReferrerBytes = 16 << 20
 )
 
-// referrers lists what refers to a manifest: the distribution specification,
-// "Listing Referrers". The endpoints are asked in their order, and the first
+// referrers are what refers to a manifest, to be listed: the distribution
+// specification, "Listing Referrers".
+type referrers struct {
+	subject digest.Digest
+	config  *remotes.FetchReferrersConfig
+	// warn, if not nil, is told what is left out.
+	warn func(error)
+}
+
+// list asks for them. The endpoints are asked in their order, and the first
 // that lists any is believed. That there are none is said only if all of them
 // say so: nobody must take an image for unsigned because of a registry that is
 // out of order.
-func (r *Resolver) referrers(ctx context.Context, spec reference.Spec, subject digest.Digest, config *remotes.FetchReferrersConfig) ([]ocispec.Descriptor, error) {
-	if err := subject.Validate(); err != nil {
-		return nil, fmt.Errorf("%.80q: %w: %w", subject, err, errdefs.ErrInvalidArgument)
+func (r *referrers) list(ctx context.Context, registries *registries, spec reference.Spec) ([]ocispec.Descriptor, error) {
+	if err := r.subject.Validate(); err != nil {
+		return nil, fmt.Errorf("%.80q: %w: %w", r.subject, err, errdefs.ErrInvalidArgument)
 	}
-	hosts, err := r.registryHosts(spec.Hostname())
+	endpoints, err := registries.forReferrers(spec)
 	if err != nil {
 		return nil, err
 	}
-	asked := false
 	var errs []error
-	for _, rh := range referrerHosts(hosts) {
-		asked = true
-		list, err := r.referrersOf(ctx, spec, rh, subject, config)
+	for _, e := range endpoints {
+		list, err := r.of(ctx, e)
 		if err == nil && len(list) > 0 {
 			return list, nil
 		}
 		errs = append(errs, err)
 	}
-	if !asked {
+	if len(endpoints) == 0 {
 		return nil, fmt.Errorf("no endpoint of %s may be asked for referrers, nor for tags in their place: "+
 			"whether there are any is not known: %w", spec.Hostname(), errdefs.ErrUnavailable)
 	}
 	return []ocispec.Descriptor{}, errors.Join(errs...)
 }
 
-// referrerHosts are the endpoints that may be asked: those for referrers, and
+// forReferrers are the endpoints that may be asked: those for referrers, and
 // where there is none those for tags.
-func referrerHosts(hosts []docker.RegistryHost) []docker.RegistryHost {
-	for _, c := range []docker.HostCapabilities{docker.HostCapabilityReferrers, docker.HostCapabilityResolve} {
-		able := slices.DeleteFunc(slices.Clone(hosts), func(rh docker.RegistryHost) bool { return !rh.Capabilities.Has(c) })
-		if len(able) > 0 {
-			return able
-		}
+func (r *registries) forReferrers(spec reference.Spec) ([]*endpoint, error) {
+	able, err := r.endpoints(spec, docker.HostCapabilityReferrers)
+	if err != nil || len(able) > 0 {
+		return able, err
 	}
-	return nil
+	return r.endpoints(spec, docker.HostCapabilityResolve)
 }
 
-// referrersOf asks one endpoint: its API, and if it has none the tag that stands
-// for it.
-func (r *Resolver) referrersOf(ctx context.Context, spec reference.Spec, rh docker.RegistryHost, subject digest.Digest, config *remotes.FetchReferrersConfig) ([]ocispec.Descriptor, error) {
-	list, there, err := r.referrersByAPI(ctx, spec, rh, subject, config)
+// of asks one endpoint: its API, and if it has none the tag that stands for it.
+func (r *referrers) of(ctx context.Context, e *endpoint) ([]ocispec.Descriptor, error) {
+	list, there, err := r.byAPI(ctx, e)
 	if err == nil && !there {
-		list, err = r.referrersByTag(ctx, spec, rh, subject)
+		list, err = r.byTag(ctx, e)
 	}
-	if err != nil || len(config.ArtifactTypes) == 0 {
+	if err != nil || len(r.config.ArtifactTypes) == 0 {
 		return list, err
 	}
 	// The registry may have done it, or not.
@@ -88,37 +91,37 @@ func (r *Resolver) referrersOf(ctx context.Context, spec reference.Spec, rh dock
 	for _, d := range list {
 		if d.ArtifactType == "" {
 			// A registry must say it and some do not: the manifest does.
-			m, err := r.referrer(ctx, spec, rh, d)
+			m, err := e.referrer(ctx, d)
 			if err != nil {
 				return nil, err
 			}
 			d = m.describe(d)
 		}
-		if slices.Contains(config.ArtifactTypes, d.ArtifactType) {
+		if slices.Contains(r.config.ArtifactTypes, d.ArtifactType) {
 			wanted = append(wanted, d)
 		}
 	}
 	return wanted, nil
 }
 
-// referrersByAPI reads all pages. there is false if the endpoint answers 404,
-// as one without the API does.
-func (r *Resolver) referrersByAPI(ctx context.Context, spec reference.Spec, rh docker.RegistryHost, subject digest.Digest, config *remotes.FetchReferrersConfig) (all []ocispec.Descriptor, there bool, err error) {
+// byAPI reads all pages. there is false if the endpoint answers 404, as one
+// without the API does.
+func (r *referrers) byAPI(ctx context.Context, e *endpoint) (all []ocispec.Descriptor, there bool, err error) {
 	query := url.Values{}
-	maps.Copy(query, config.QueryFilters)
-	if len(config.ArtifactTypes) > 0 {
-		query["artifactType"] = config.ArtifactTypes
+	maps.Copy(query, r.config.QueryFilters)
+	if len(r.config.ArtifactTypes) > 0 {
+		query["artifactType"] = r.config.ArtifactTypes
 	}
 	l := &list{
 		what: "referrers",
 		first: question{
-			elements: []string{repository(spec), "referrers", subject.String()}, query: query,
+			elements: []string{repository(e.spec), "referrers", r.subject.String()}, query: query,
 			header: http.Header{"Accept": {ocispec.MediaTypeImageIndex}},
 		},
 		maxPages: maxReferrerPages,
 		maxBytes: maxReferrerBytes,
 	}
-	err = r.read(ctx, spec, rh, l, func(a *answer) error {
+	err = e.read(ctx, l, func(a *answer) error {
 		switch {
 		case a.status == http.StatusNotFound && !there:
 			return errNoReferrersAPI
@@ -128,10 +131,10 @@ func (r *Resolver) referrersByAPI(ctx context.Context, spec reference.Spec, rh d
 		there = true
 		page, err := referrersIn(a.body)
 		if err != nil {
-			return fmt.Errorf("%s answers with no list of referrers: %w", rh.Host, err)
+			return fmt.Errorf("%s answers with no list of referrers: %w", e.Host, err)
 		}
 		if all = append(all, page...); len(all) > maxReferrers {
-			return fmt.Errorf("%s lists more than %d referrers", rh.Host, maxReferrers)
+			return fmt.Errorf("%s lists more than %d referrers", e.Host, maxReferrers)
 		}
 		return nil
 	})

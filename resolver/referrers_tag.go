@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/containerd/containerd/v2/core/remotes/docker"
 	"github.com/containerd/containerd/v2/pkg/reference"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -44,14 +43,14 @@ func ReferrersTag(subject digest.Digest) string {
 	return cut(algorithm, maxTagAlgorithm) + "-" + cut(encoded, maxTagEncoded)
 }
 
-// referrersByTag reads the list that is an image index with a tag. A tag may be
+// byTag reads the list that is an image index with a tag. A tag may be
 // anything: the image itself, or of another digest that begins alike. So those
 // it lists are read, and believed if they name the subject. What is left out is
 // named in a warning.
-func (r *Resolver) referrersByTag(ctx context.Context, spec reference.Spec, rh docker.RegistryHost, subject digest.Digest) ([]ocispec.Descriptor, error) {
-	tag := ReferrersTag(subject)
-	a, err := r.get(ctx, spec, rh, question{
-		elements: []string{repository(spec), "manifests", tag},
+func (r *referrers) byTag(ctx context.Context, e *endpoint) ([]ocispec.Descriptor, error) {
+	tag := ReferrersTag(r.subject)
+	a, err := e.get(ctx, question{
+		elements: []string{repository(e.spec), "manifests", tag},
 		header:   http.Header{"Accept": {ocispec.MediaTypeImageIndex + ", */*"}},
 	})
 	switch {
@@ -61,22 +60,22 @@ func (r *Resolver) referrersByTag(ctx context.Context, spec reference.Spec, rh d
 		return nil, nil
 	case a.status != http.StatusOK:
 		return nil, a.unexpected()
-	case subject.Algorithm().FromBytes(a.body) == subject:
-		r.leftOut(spec, tag, "", errors.New("is the image itself and no list of what refers to it"))
+	case r.subject.Algorithm().FromBytes(a.body) == r.subject:
+		r.leftOut(e.spec, "", errors.New("is the image itself and no list of what refers to it"))
 		return nil, nil
 	}
 	listed, err := referrersIn(a.body)
 	switch {
 	case err != nil && isManifest(a.body):
 		// Somebody's image or artifact, under a tag that looks like one of these.
-		r.leftOut(spec, tag, "", fmt.Errorf("lists no referrers: %w", err))
+		r.leftOut(e.spec, "", fmt.Errorf("lists no referrers: %w", err))
 		return nil, nil
 	case err != nil:
-		return nil, fmt.Errorf("%s answers with no list of referrers for the tag %s: %w", rh.Host, tag, err)
+		return nil, fmt.Errorf("%s answers with no list of referrers for the tag %s: %w", e.Host, tag, err)
 	case len(listed) > maxTagged:
-		return nil, fmt.Errorf("%s: the tag %s lists more than %d referrers", rh.Host, tag, maxTagged)
+		return nil, fmt.Errorf("%s: the tag %s lists more than %d referrers", e.Host, tag, maxTagged)
 	}
-	return r.thoseOf(ctx, spec, rh, subject, listed)
+	return r.thoseOf(ctx, e, listed)
 }
 
 // isManifest reports whether a body is a manifest of any kind, and no answer
@@ -90,14 +89,14 @@ func isManifest(body []byte) bool {
 	return json.Unmarshal(body, &m) == nil && m.Errors == nil && (m.SchemaVersion > 0 || m.MediaType != "")
 }
 
-// thoseOf are the manifests that say that they refer to subject.
-func (r *Resolver) thoseOf(ctx context.Context, spec reference.Spec, rh docker.RegistryHost, subject digest.Digest, listed []ocispec.Descriptor) ([]ocispec.Descriptor, error) {
+// thoseOf are the manifests that say that they refer to the subject.
+func (r *referrers) thoseOf(ctx context.Context, e *endpoint, listed []ocispec.Descriptor) ([]ocispec.Descriptor, error) {
 	found := make([]*referrer, len(listed))
 	group, gctx := errgroup.WithContext(ctx)
 	group.SetLimit(referrersAtATime)
 	for i, d := range listed {
 		group.Go(func() (err error) {
-			found[i], err = r.referrer(gctx, spec, rh, d)
+			found[i], err = e.referrer(gctx, d)
 			return err
 		})
 	}
@@ -108,9 +107,9 @@ func (r *Resolver) thoseOf(ctx context.Context, spec reference.Spec, rh docker.R
 	for i, m := range found {
 		switch {
 		case m == nil:
-			r.leftOut(spec, ReferrersTag(subject), listed[i].Digest, errors.New("is listed, and not there"))
-		case m.Subject == nil || m.Subject.Digest != subject:
-			r.leftOut(spec, ReferrersTag(subject), listed[i].Digest, fmt.Errorf("is listed, and does not refer to %s", subject))
+			r.leftOut(e.spec, listed[i].Digest, errors.New("is listed, and not there"))
+		case m.Subject == nil || m.Subject.Digest != r.subject:
+			r.leftOut(e.spec, listed[i].Digest, fmt.Errorf("is listed, and does not refer to %s", r.subject))
 		default:
 			all = append(all, m.describe(listed[i]))
 		}
@@ -147,13 +146,13 @@ func (m *referrer) describe(d ocispec.Descriptor) ocispec.Descriptor {
 }
 
 // referrer reads a manifest that is listed, nil if it is not there.
-func (r *Resolver) referrer(ctx context.Context, spec reference.Spec, rh docker.RegistryHost, d ocispec.Descriptor) (*referrer, error) {
+func (e *endpoint) referrer(ctx context.Context, d ocispec.Descriptor) (*referrer, error) {
 	accept := "*/*"
 	if d.MediaType != "" {
 		accept = d.MediaType + ", */*"
 	}
-	a, err := r.get(ctx, spec, rh, question{
-		elements: []string{repository(spec), "manifests", d.Digest.String()},
+	a, err := e.get(ctx, question{
+		elements: []string{repository(e.spec), "manifests", d.Digest.String()},
 		header:   http.Header{"Accept": {accept}},
 	})
 	switch {
@@ -164,7 +163,7 @@ func (r *Resolver) referrer(ctx context.Context, spec reference.Spec, rh docker.
 	case a.status != http.StatusOK:
 		return nil, a.unexpected()
 	case d.Digest.Algorithm().FromBytes(a.body) != d.Digest:
-		return nil, fmt.Errorf("%s sends other content than %s", rh.Host, d.Digest)
+		return nil, fmt.Errorf("%s sends other content than %s", e.Host, d.Digest)
 	}
 	var m referrer
 	if err := json.Unmarshal(a.body, &m); err != nil {
@@ -174,14 +173,13 @@ func (r *Resolver) referrer(ctx context.Context, spec reference.Spec, rh docker.
 }
 
 // leftOut warns of what is under the tag for referrers and is none.
-func (r *Resolver) leftOut(spec reference.Spec, tag string, what digest.Digest, why error) {
-	warn := r.hosts.Hooks.warn(spec.Hostname())
-	if warn == nil {
+func (r *referrers) leftOut(spec reference.Spec, what digest.Digest, why error) {
+	if r.warn == nil {
 		return
 	}
-	name := spec.Locator + ":" + tag
+	name := spec.Locator + ":" + ReferrersTag(r.subject)
 	if what != "" {
 		name += ": " + what.String()
 	}
-	warn(fmt.Errorf("%s %w", name, why))
+	r.warn(fmt.Errorf("%s %w", name, why))
 }

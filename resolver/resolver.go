@@ -5,6 +5,12 @@
 // them share: live connections, the client certificate that last worked, the
 // endpoints that do not answer. The v2 protocol itself is left to
 // core/remotes/docker.
+//
+// Read resolver.go first, whose calls lead everywhere; then registries.go and
+// endpoint.go, by which a registry is asked, and hosts.go, which has what its
+// requests pass through. Beside them stand what is listed (tags.go, referrers.go),
+// fetched (fetcher.go), sent (pusher.go, push_manifest.go) and, from legacy.go on,
+// what is converted.
 package resolver
 
 import (
@@ -14,7 +20,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/containerd/containerd/v2/core/content"
@@ -88,27 +93,26 @@ type Options struct {
 type Resolver struct {
 	options Options
 	hosts   *Hosts
-	docker  remotes.ResolverWithOptions
+	// registries has the endpoints, docker what speaks v2 with them, legacy what
+	// speaks all that is older.
+	registries *registries
+	docker     remotes.ResolverWithOptions
+	legacy     *legacy
 	// limits are what SetOptions was given, for conversions.
 	limits transfer.ImageResolverOptions
-
-	// mu guards registries.
-	mu sync.Mutex
-	// registries keeps one list per registry, so that Resolve, Fetcher and
-	// Pusher share their tokens.
-	registries map[string][]docker.RegistryHost
 }
 
 var _ remotes.ResolverWithOptions = (*Resolver)(nil)
 
 // New makes a resolver.
 func New(o Options) *Resolver {
-	r := &Resolver{options: o, hosts: o.Hosts, registries: map[string][]docker.RegistryHost{}}
+	r := &Resolver{options: o, hosts: o.Hosts}
 	if r.hosts == nil {
 		r.hosts = DefaultHosts
 	}
+	r.registries = &registries{hosts: r.hosts, options: &r.options, known: map[string][]docker.RegistryHost{}}
 	inner := docker.NewResolver(docker.ResolverOptions{
-		Hosts:   r.registryHosts,
+		Hosts:   r.registries.of,
 		Headers: o.Header,
 		Tracker: o.Tracker,
 	})
@@ -117,6 +121,7 @@ func New(o Options) *Resolver {
 		panic(fmt.Sprintf("docker's resolver is a %T, which takes no options", inner))
 	}
 	r.docker = withOptions
+	r.legacy = newLegacy(r)
 	return r
 }
 
@@ -140,13 +145,15 @@ func (r *Resolver) Resolve(ctx context.Context, ref string) (string, ocispec.Des
 	if r.options.V2Only {
 		ctx = withAbsence(ctx)
 	}
-	name, desc, err := r.docker.Resolve(r.ahead(ctx, spec.Hostname()), ref)
+	name, desc, err := r.docker.Resolve(r.registries.ahead(ctx, spec.Hostname()), ref)
 	if errdefs.IsNotFound(err) && found(trail) {
 		// containerd says so of a manifest that is too large.
 		err = fmt.Errorf("%w: %s", errUnusable, presentable(err))
 	}
-	name, desc, err = r.legacy(ctx, spec, name, desc, err)
-	return name, desc, explain(r.missingTag(without, spec, trail, err), ref, trail)
+	if !r.options.V2Only {
+		name, desc, err = r.legacy.settle(ctx, spec, name, desc, err)
+	}
+	return name, desc, explain(r.registries.missingTag(without, spec, trail, err), ref, trail)
 }
 
 // errUnusable is a manifest that is there.
@@ -177,11 +184,6 @@ func (r *Resolver) Fetcher(ctx context.Context, ref string) (remotes.Fetcher, er
 	return newFetcher(r, inner, elsewhere, spec, ref)
 }
 
-// onlyPlain reports whether all of them are spoken to in plain HTTP.
-func onlyPlain(hosts []docker.RegistryHost) bool {
-	return !slices.ContainsFunc(hosts, func(rh docker.RegistryHost) bool { return rh.Scheme != "http" })
-}
-
 // Pusher implements remotes.Resolver.
 func (r *Resolver) Pusher(ctx context.Context, ref string) (remotes.Pusher, error) {
 	spec, err := reference.Parse(ref)
@@ -195,38 +197,12 @@ func (r *Resolver) Pusher(ctx context.Context, ref string) (remotes.Pusher, erro
 	return newPusher(inner, ref, repository(spec))
 }
 
-// ahead looks up the registry for registryHosts and for the first request of a
-// call alike, where neither has been done. What is wrong with a directory is
-// left for registryHosts to meet.
-func (r *Resolver) ahead(ctx context.Context, registry string) context.Context {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if _, ok := r.registries[registry]; ok {
-		return ctx
-	}
-	ahead, host, err := r.hosts.directories().LookupFor(ctx, registry)
+// Source is what the content of a repository, HOST/NAME, is known by in a store:
+// see [v1compat.Source].
+func (r *Resolver) Source(ref string) (v1compat.Source, error) {
+	spec, err := reference.Parse(ref)
 	if err != nil {
-		return ctx
+		return v1compat.Source{}, err
 	}
-	hosts, err := r.hosts.endpoints(registry, host, r.options)
-	if err != nil {
-		return ctx
-	}
-	r.registries[registry] = hosts
-	return ahead
-}
-
-// registryHosts is the docker.RegistryHosts of this resolver.
-func (r *Resolver) registryHosts(registry string) ([]docker.RegistryHost, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if hosts, ok := r.registries[registry]; ok {
-		return hosts, nil
-	}
-	hosts, err := r.hosts.registryHosts(registry, r.options)
-	if err != nil {
-		return nil, err
-	}
-	r.registries[registry] = hosts
-	return hosts, nil
+	return r.legacy.v1.source(spec), nil
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/remotes"
 	"github.com/containerd/containerd/v2/core/remotes/docker"
 	"github.com/containerd/containerd/v2/pkg/reference"
 	"github.com/containerd/errdefs"
@@ -39,29 +40,35 @@ func maybeSchema1(mediaType string) bool {
 	}
 }
 
-// schema1 converts the manifest a reference leads to. resolved is what the v2
+// schema1Images are those whose manifests are of schema 1.
+type schema1Images struct {
+	*conversions
+	docker remotes.Resolver
+}
+
+// image converts the manifest a reference leads to. resolved is what the v2
 // resolution made of it, zero if it did not get that far.
-func (r *Resolver) schema1(ctx context.Context, spec reference.Spec, resolved ocispec.Descriptor) (ocispec.Descriptor, error) {
-	body, want, err := r.schema1Manifest(ctx, spec, resolved)
+func (s *schema1Images) image(ctx context.Context, spec reference.Spec, resolved ocispec.Descriptor) (ocispec.Descriptor, error) {
+	body, want, err := s.manifest(ctx, spec, resolved)
 	if err != nil {
 		return ocispec.Descriptor{}, err
 	}
-	if err := r.mayConvertSchema1(spec); err != nil {
+	if err := s.mayConvert(spec); err != nil {
 		return ocispec.Descriptor{}, err
 	}
-	return r.observed(ctx, spec.Hostname(), spec.String(), ProtocolSchema1, func(ctx context.Context) (ocispec.Descriptor, error) {
-		return r.convertSchema1(ctx, spec, body, want)
+	return s.observed(ctx, spec, ProtocolSchema1, func(ctx context.Context) (ocispec.Descriptor, error) {
+		return s.read(ctx, spec, body, want)
 	})
 }
 
-// pinnedSchema1 finds a schema 1 image by the digest that it is converted to,
+// pinned finds a schema 1 image by the digest that it is converted to,
 // which its registry does not know: among the earlier conversions, or by the
 // tag in the reference. Otherwise the registry's "not found" stands.
-func (r *Resolver) pinnedSchema1(ctx context.Context, spec reference.Spec, notFound error) (ocispec.Descriptor, error) {
-	if spec.Digest() == "" || r.options.Store == nil || r.hosts.NoSchema1 {
+func (s *schema1Images) pinned(ctx context.Context, spec reference.Spec, notFound error) (ocispec.Descriptor, error) {
+	if spec.Digest() == "" || s.options.Store == nil || s.hosts.NoSchema1 {
 		return ocispec.Descriptor{}, notFound
 	}
-	if desc, ok := r.convertedBefore(ctx, spec); ok {
+	if desc, ok := s.before(ctx, spec); ok {
 		return desc, nil
 	}
 	tag, _, _ := strings.Cut(spec.Object, "@")
@@ -70,11 +77,11 @@ func (r *Resolver) pinnedSchema1(ctx context.Context, spec reference.Spec, notFo
 			notFound, spec.Locator, spec.Digest())
 	}
 	tagged := reference.Spec{Locator: spec.Locator, Object: tag}
-	_, desc, err := r.docker.Resolve(ctx, tagged.String())
+	_, desc, err := s.docker.Resolve(ctx, tagged.String())
 	if err != nil && !errdefs.IsNotImplemented(err) || err == nil && !maybeSchema1(desc.MediaType) {
 		return ocispec.Descriptor{}, notFound
 	}
-	converted, err := r.schema1(ctx, tagged, desc)
+	converted, err := s.image(ctx, tagged, desc)
 	if errors.Is(err, errNotSchema1) {
 		return ocispec.Descriptor{}, notFound
 	}
@@ -84,43 +91,43 @@ func (r *Resolver) pinnedSchema1(ctx context.Context, spec reference.Spec, notFo
 	return converted, compare(spec, converted)
 }
 
-// convertSchema1 converts a manifest that must have the digest want.
-func (r *Resolver) convertSchema1(ctx context.Context, spec reference.Spec, body []byte, want digest.Digest) (ocispec.Descriptor, error) {
+// read converts a manifest that must have the digest want.
+func (s *schema1Images) read(ctx context.Context, spec reference.Spec, body []byte, want digest.Digest) (ocispec.Descriptor, error) {
 	manifest, err := v1compat.ParseSchema1(body, want)
 	if err != nil {
 		return ocispec.Descriptor{}, fmt.Errorf("%s: %w", spec, err)
 	}
 	tag, _, _ := strings.Cut(spec.Object, "@")
-	if err := manifest.CheckName(repository(spec), tag); err != nil && r.hosts.Hooks.OnWarning != nil {
-		r.hosts.Hooks.OnWarning(spec.Hostname(), err)
+	if err := manifest.CheckName(repository(spec), tag); err != nil && s.hosts.Hooks.OnWarning != nil {
+		s.hosts.Hooks.OnWarning(spec.Hostname(), err)
 	}
-	image := manifest.Image(spec.Hostname(), repository(spec), r.blobOpener(spec))
+	image := manifest.Image(spec.Hostname(), repository(spec), s.blobOpener(spec))
 	for i := range image.Entries {
-		image.Entries[i].Measure = r.blobSize(spec, image.Entries[i].Digest)
+		image.Entries[i].Measure = s.blobSize(spec, image.Entries[i].Digest)
 	}
-	image.Scheme, image.Reader = r.source(spec).Scheme, r.options.Reader
+	image.Scheme, image.Reader = s.source(spec).Scheme, s.options.Reader
 	// A digest in the reference is that of the schema 1 manifest, and was
 	// verified with it.
 	tagOnly := spec
 	tagOnly.Object = ""
-	return r.convert(ctx, tagOnly, image, r.converter())
+	return s.convert(ctx, tagOnly, image)
 }
 
-func (r *Resolver) mayConvertSchema1(spec reference.Spec) error {
+func (s *schema1Images) mayConvert(spec reference.Spec) error {
 	switch {
-	case r.hosts.NoSchema1:
+	case s.hosts.NoSchema1:
 		return fmt.Errorf("%s is a schema 1 image, and schema1 = false refuses those: %w", spec, errdefs.ErrNotImplemented)
-	case r.options.Store == nil && !r.options.Measure && !r.options.Begin:
+	case s.options.Store == nil && !s.options.Measure && !s.options.Begin:
 		return fmt.Errorf("%s is a schema 1 image, and this client has no content store to convert it into: %w", spec, errdefs.ErrNotImplemented)
 	default:
 		return nil
 	}
 }
 
-// schema1Manifest fetches the manifest and the digest it must have: that of the
+// manifest fetches the manifest and the digest it must have: that of the
 // reference, or that the registry gave for the tag.
-func (r *Resolver) schema1Manifest(ctx context.Context, spec reference.Spec, resolved ocispec.Descriptor) ([]byte, digest.Digest, error) {
-	hosts, err := r.registryHosts(spec.Hostname())
+func (s *schema1Images) manifest(ctx context.Context, spec reference.Spec, resolved ocispec.Descriptor) ([]byte, digest.Digest, error) {
+	endpoints, err := s.registries.endpoints(spec, docker.HostCapabilityPull)
 	if err != nil {
 		return nil, "", err
 	}
@@ -131,16 +138,13 @@ func (r *Resolver) schema1Manifest(ctx context.Context, spec reference.Spec, res
 	}
 	accept := http.Header{"Accept": {mediaTypeSchema1Signed + ", " + mediaTypeSchema1Unsigned + ", */*"}}
 	var errs []error
-	for _, rh := range hosts {
-		if !rh.Capabilities.Has(docker.HostCapabilityPull) {
-			continue
-		}
-		a, err := r.get(ctx, spec, rh, question{elements: []string{repository(spec), "manifests", object}, header: accept})
+	for _, e := range endpoints {
+		a, err := e.get(ctx, question{elements: []string{repository(spec), "manifests", object}, header: accept})
 		switch {
 		case err != nil:
 			errs = append(errs, err)
 		case a.status != http.StatusOK:
-			errs = append(errs, fmt.Errorf("%s answers %d for the manifest", rh.Host, a.status))
+			errs = append(errs, fmt.Errorf("%s answers %d for the manifest", e.Host, a.status))
 		case !isSchema1(a):
 			return nil, "", errNotSchema1
 		default:

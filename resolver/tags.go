@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"regexp"
 	"slices"
@@ -51,9 +50,9 @@ func (r *Resolver) Tags(ctx context.Context, repo string) ([]string, error) {
 		return nil, fmt.Errorf("%q is not HOST/NAME: %w", repo, errdefs.ErrInvalidArgument)
 	}
 	ctx, trail := account(certsd.WithRepository(ctx, repository(spec)))
-	tags, err := r.tagsV2(r.ahead(ctx, spec.Hostname()), spec)
+	tags, err := r.registries.tags(r.registries.ahead(ctx, spec.Hostname()), spec)
 	if errdefs.IsNotFound(err) || errors.As(err, new(*oddList)) {
-		old, oerr := r.tagsV1(ctx, spec)
+		old, oerr := r.legacy.v1.tags(ctx, spec)
 		switch {
 		case !errors.Is(oerr, errNotRegistryV1):
 			tags, err = old, oerr
@@ -64,36 +63,33 @@ func (r *Resolver) Tags(ctx context.Context, repo string) ([]string, error) {
 	if err != nil {
 		return nil, explain(err, repo, trail)
 	}
-	return r.usableTags(spec, tags), nil
+	return usableTags(spec, tags, r.hosts.Hooks.warn(spec.Hostname())), nil
 }
 
 // usableTags are the tags sorted, each once, without what is none.
-func (r *Resolver) usableTags(spec reference.Spec, tags []string) []string {
+func usableTags(spec reference.Spec, tags []string, warn func(error)) []string {
 	slices.Sort(tags)
 	return slices.DeleteFunc(slices.Compact(tags), func(tag string) bool {
 		if tagRule.MatchString(tag) {
 			return false
 		}
-		if warn := r.hosts.Hooks.warn(spec.Hostname()); warn != nil {
+		if warn != nil {
 			warn(fmt.Errorf("%s: its list of tags has %.140q, which is none", spec.Locator, tag))
 		}
 		return true
 	})
 }
 
-// tagsV2 asks the endpoints in order. The error is errdefs.ErrNotFound if all
-// of them say so.
-func (r *Resolver) tagsV2(ctx context.Context, spec reference.Spec) ([]string, error) {
-	hosts, err := r.registryHosts(spec.Hostname())
+// tags asks the endpoints in order. The error is errdefs.ErrNotFound if all of
+// them say so.
+func (r *registries) tags(ctx context.Context, spec reference.Spec) ([]string, error) {
+	endpoints, err := r.endpoints(spec, docker.HostCapabilityPull|docker.HostCapabilityResolve)
 	if err != nil {
 		return nil, err
 	}
 	var absent, failed []error
-	for _, rh := range hosts {
-		if !rh.Capabilities.Has(docker.HostCapabilityPull | docker.HostCapabilityResolve) {
-			continue
-		}
-		tags, err := r.tagsOf(ctx, spec, rh)
+	for _, e := range endpoints {
+		tags, err := e.tags(ctx)
 		switch {
 		case err == nil:
 			return tags, nil
@@ -113,31 +109,31 @@ func (r *Resolver) tagsV2(ctx context.Context, spec reference.Spec) ([]string, e
 	}
 }
 
-// tagsOf reads the list of one endpoint, page by page.
-func (r *Resolver) tagsOf(ctx context.Context, spec reference.Spec, rh docker.RegistryHost) ([]string, error) {
+// tags reads the list of one endpoint, page by page.
+func (e *endpoint) tags(ctx context.Context) ([]string, error) {
 	l := &list{
 		what:     "tags",
-		first:    question{elements: []string{repository(spec), "tags", "list"}, limit: maxTagPage},
+		first:    question{elements: []string{repository(e.spec), "tags", "list"}, limit: maxTagPage},
 		maxPages: maxTagPages,
 		maxBytes: 4 * maxTagPage,
 	}
 	var tags []string
 	began := false
-	err := r.read(ctx, spec, rh, l, func(a *answer) error {
+	err := e.read(ctx, l, func(a *answer) error {
 		switch {
 		case a.status == http.StatusNotFound && began:
 			// Not a repository that is not there.
-			return fmt.Errorf("%s answers %d %s for more of the list of tags", rh.Host, a.status, http.StatusText(a.status))
+			return fmt.Errorf("%s answers %d %s for more of the list of tags", e.Host, a.status, http.StatusText(a.status))
 		case a.status != http.StatusOK:
-			return refusedList(rh.Host, a.status)
+			return refusedList(e.Host, a.status)
 		}
 		began = true
 		page, err := tagsIn(a.body)
 		if err != nil {
-			return fmt.Errorf("%s answers with no list of tags: %w", rh.Host, err)
+			return fmt.Errorf("%s answers with no list of tags: %w", e.Host, err)
 		}
 		if tags = append(tags, page...); len(tags) > maxTags {
-			return fmt.Errorf("%s lists more than %d tags", rh.Host, maxTags)
+			return fmt.Errorf("%s lists more than %d tags", e.Host, maxTags)
 		}
 		return nil
 	})
@@ -182,17 +178,4 @@ func refusedList(host string, status int) error {
 		return &oddList{err}
 	}
 	return err
-}
-
-// tagsV1 asks in the v1 protocol, where that may be.
-func (r *Resolver) tagsV1(ctx context.Context, spec reference.Spec) ([]string, error) {
-	rh, err := r.v1Endpoint(ctx, spec)
-	if err != nil {
-		return nil, err
-	}
-	tags, err := r.v1Client(spec, rh).Tags(ctx, repository(spec))
-	if err != nil {
-		return nil, err
-	}
-	return slices.Collect(maps.Keys(tags)), nil
 }

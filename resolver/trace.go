@@ -1,7 +1,6 @@
 package resolver
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -151,70 +150,4 @@ func (d *unsigned) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 	}
 	return d.next.RoundTrip(req)
-}
-
-// Conversion is an image converted from Registry v1 or schema 1, or one that
-// could not be.
-type Conversion struct {
-	// Registry is the host[:port] in the reference, Ref the reference.
-	Registry, Ref string
-	// Protocol is ProtocolV1 or ProtocolSchema1.
-	Protocol string
-	// Identity is the client certificate of the last request that had one, empty
-	// if none had.
-	Identity string
-	// Descriptor is that of the manifest, zero with Err.
-	Descriptor ocispec.Descriptor
-	// Took is how long it took.
-	Took time.Duration
-	// Err is why there is no image. Its text holds nothing secret.
-	Err error
-}
-
-// The values of Conversion.Protocol.
-const (
-	ProtocolV1      = "Registry v1"
-	ProtocolSchema1 = "schema 1"
-)
-
-// discreetError is an error with a text for the log.
-type discreetError struct{ err error }
-
-func (e *discreetError) Error() string { return presentable(e.err) }
-func (e *discreetError) Unwrap() error { return e.err }
-
-// observed runs a conversion, makes a span of it and reports what came of it.
-func (r *Resolver) observed(ctx context.Context, registry, ref, protocol string, run func(context.Context) (ocispec.Descriptor, error)) (ocispec.Descriptor, error) {
-	c := Conversion{Registry: registry, Ref: ref, Protocol: protocol}
-	start := time.Now()
-	ctx, done := traceConversion(ctx, c)
-	watch := r.hosts.Hooks.begin(Work{Registry: registry, Ref: ref, Protocol: protocol})
-	if watch != nil {
-		defer watch.End()
-	}
-	desc, err := run(withWatch(ctx, watch))
-	done(desc, err)
-	if hook := r.hosts.Hooks.OnConvert; hook != nil {
-		c.Took = time.Since(start)
-		if err != nil {
-			c.Err = &discreetError{err}
-		} else {
-			c.Descriptor = desc
-		}
-		c.Identity = lastIdentity(certsd.TrailOf(ctx))
-		hook(ctx, c)
-	}
-	return desc, err
-}
-
-func lastIdentity(trail *certsd.Trail) string {
-	name := ""
-	if trail != nil {
-		for _, a := range trail.Attempts() {
-			if a.Skipped == "" {
-				name = cmp.Or(a.Identity, name)
-			}
-		}
-	}
-	return name
 }

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/url"
 	"path"
-	"slices"
 
 	"github.com/containerd/containerd/v2/core/remotes/docker"
 	"github.com/containerd/containerd/v2/pkg/reference"
@@ -30,17 +29,17 @@ func (r *Resolver) TryPush(ctx context.Context, repo string) error {
 		return fmt.Errorf("%q is not HOST/NAME: %w", repo, errdefs.ErrInvalidArgument)
 	}
 	ctx, trail := certsd.WithTrail(withoutCooldown(certsd.WithRepository(discreet.Context(ctx), repository(spec))))
-	return explain(r.tryPush(ctx, spec), repo, trail)
+	return explain(r.registries.tryPush(ctx, spec), repo, trail)
 }
 
-func (r *Resolver) tryPush(ctx context.Context, spec reference.Spec) error {
-	rh, err := r.endpointForPush(spec)
+func (r *registries) tryPush(ctx context.Context, spec reference.Spec) error {
+	e, err := r.toPush(spec)
 	if err != nil {
 		return err
 	}
 	// The slash at the end is part of the specification's path.
-	uploads := &url.URL{Path: path.Join("/", rh.Path, repository(spec), "blobs", "uploads") + "/"}
-	resp, err := r.exchange(ctx, spec, rh, question{method: http.MethodPost, at: uploads})
+	uploads := &url.URL{Path: path.Join("/", e.Path, repository(spec), "blobs", "uploads") + "/"}
+	resp, err := e.exchange(ctx, question{method: http.MethodPost, at: uploads})
 	if err != nil {
 		return err
 	}
@@ -52,16 +51,16 @@ func (r *Resolver) tryPush(ctx context.Context, spec reference.Spec) error {
 	if err != nil {
 		return err
 	}
-	if err := r.takeBack(ctx, spec, rh, at); err != nil {
-		return &UploadLeftError{Host: rh.Host, Err: err}
+	if err := e.takeBack(ctx, at); err != nil {
+		return &UploadLeftError{Host: e.Host, Err: err}
 	}
 	return nil
 }
 
 // takeBack cancels the upload at a location, as locations gives it: like the
 // upload itself it goes to another host without the token of this one.
-func (r *Resolver) takeBack(ctx context.Context, spec reference.Spec, rh docker.RegistryHost, at *url.URL) error {
-	resp, err := r.exchange(ctx, spec, rh, question{method: http.MethodDelete, upload: at})
+func (e *endpoint) takeBack(ctx context.Context, at *url.URL) error {
+	resp, err := e.exchange(ctx, question{method: http.MethodDelete, upload: at})
 	if err != nil {
 		return err
 	}
@@ -72,17 +71,16 @@ func (r *Resolver) takeBack(ctx context.Context, spec reference.Spec, rh docker.
 	return nil
 }
 
-// endpointForPush is the endpoint that a push goes to.
-func (r *Resolver) endpointForPush(spec reference.Spec) (docker.RegistryHost, error) {
-	hosts, err := r.registryHosts(spec.Hostname())
+// toPush is the endpoint that a push goes to.
+func (r *registries) toPush(spec reference.Spec) (*endpoint, error) {
+	endpoints, err := r.endpoints(spec, docker.HostCapabilityPush)
 	if err != nil {
-		return docker.RegistryHost{}, err
+		return nil, err
 	}
-	at := slices.IndexFunc(hosts, func(rh docker.RegistryHost) bool { return rh.Capabilities.Has(docker.HostCapabilityPush) })
-	if at < 0 {
-		return docker.RegistryHost{}, fmt.Errorf("%s has no endpoint to push to: %w", spec.Hostname(), errdefs.ErrNotFound)
+	if len(endpoints) == 0 {
+		return nil, fmt.Errorf("%s has no endpoint to push to: %w", spec.Hostname(), errdefs.ErrNotFound)
 	}
-	return hosts[at], nil
+	return endpoints[0], nil
 }
 
 // UploadLeftError reports that a registry let an upload begin, and did not let it

@@ -3,12 +3,13 @@ package resolver
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"path"
+	"slices"
 	"strings"
 
-	"github.com/containerd/containerd/v2/core/remotes/docker"
 	"github.com/containerd/containerd/v2/pkg/reference"
 	"github.com/containerd/errdefs"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -43,23 +44,26 @@ func parseV1Policy(s string) (V1Policy, error) {
 	}
 }
 
-// registryV1 pulls an image that the v2 protocol did not find, if the registry
-// may be and is to be asked in the v1 protocol.
-func (r *Resolver) registryV1(ctx context.Context, spec reference.Spec) (ocispec.Descriptor, error) {
-	rh, err := r.v1Endpoint(ctx, spec)
+// v1Images are those of registries that are asked in the v1 protocol.
+type v1Images struct{ *conversions }
+
+// image pulls an image that the v2 protocol did not find, if the registry may be
+// and is to be asked in the v1 protocol.
+func (v *v1Images) image(ctx context.Context, spec reference.Spec) (ocispec.Descriptor, error) {
+	e, err := v.endpoint(ctx, spec)
 	if err != nil {
 		return ocispec.Descriptor{}, err
 	}
-	if r.options.Store == nil && !r.options.Measure {
-		return ocispec.Descriptor{}, &SpeaksV1Error{Host: rh.Host}
+	if v.options.Store == nil && !v.options.Measure {
+		return ocispec.Descriptor{}, &SpeaksV1Error{Host: e.Host}
 	}
-	if strings.HasPrefix(spec.Object, "@") && r.options.Store != nil {
-		if desc, ok := r.convertedBefore(ctx, spec); ok {
+	if strings.HasPrefix(spec.Object, "@") && v.options.Store != nil {
+		if desc, ok := v.before(ctx, spec); ok {
 			return desc, nil
 		}
 	}
-	return r.observed(ctx, spec.Hostname(), spec.String(), ProtocolV1, func(ctx context.Context) (ocispec.Descriptor, error) {
-		return r.pullV1(ctx, spec, rh)
+	return v.observed(ctx, spec, ProtocolV1, func(ctx context.Context) (ocispec.Descriptor, error) {
+		return v.pull(ctx, e)
 	})
 }
 
@@ -78,47 +82,50 @@ func (e *SpeaksV1Error) Error() string {
 // Unwrap makes it errdefs.ErrNotImplemented.
 func (e *SpeaksV1Error) Unwrap() error { return errdefs.ErrNotImplemented }
 
-func (r *Resolver) pullV1(ctx context.Context, spec reference.Spec, rh docker.RegistryHost) (ocispec.Descriptor, error) {
+func (v *v1Images) pull(ctx context.Context, e *endpoint) (ocispec.Descriptor, error) {
+	spec := e.spec
 	tag, _, _ := strings.Cut(spec.Object, "@")
 	if tag == "" {
 		return ocispec.Descriptor{}, fmt.Errorf("%s: Registry v1 knows no digests: pull %s:TAG@%s, which pulls the tag and compares (CRI leaves the tag out of such a name: there pull it by tag first): %w",
 			spec, spec.Locator, spec.Digest(), errdefs.ErrNotFound)
 	}
-	image, err := r.v1Client(spec, rh).Image(ctx, repository(spec), tag)
+	image, err := v.client(e).Image(ctx, repository(spec), tag)
 	if err != nil {
 		return ocispec.Descriptor{}, err
 	}
 	// Labels name the registry of the reference, wherever it was reached.
-	image.Scheme, image.Reader, image.Registry = r.source(spec).Scheme, r.options.Reader, spec.Hostname()
-	return r.convert(ctx, spec, image, r.converter())
+	image.Scheme, image.Reader, image.Registry = v.source(spec).Scheme, v.options.Reader, spec.Hostname()
+	return v.convert(ctx, spec, image)
 }
 
-// converter is one whose downloads are limited as those of the pull are.
-func (r *Resolver) converter() *v1compat.Converter {
-	c := &v1compat.Converter{Limiter: r.options.Downloads}
-	if c.Limiter == nil && r.limits.DownloadLimiter != nil {
-		c.Limiter = r.limits.DownloadLimiter
+// tags are those of a repository that the v2 protocol did not find.
+func (v *v1Images) tags(ctx context.Context, spec reference.Spec) ([]string, error) {
+	e, err := v.endpoint(ctx, spec)
+	if err != nil {
+		return nil, err
 	}
-	return c
+	tags, err := v.client(e).Tags(ctx, repository(spec))
+	if err != nil {
+		return nil, err
+	}
+	return slices.Collect(maps.Keys(tags)), nil
 }
 
-func (r *Resolver) v1Client(spec reference.Spec, rh docker.RegistryHost) *v1compat.Client {
+func (v *v1Images) client(e *endpoint) *v1compat.Client {
 	return &v1compat.Client{
-		Scheme:      rh.Scheme,
-		Host:        rh.Host,
-		HTTP:        &http.Client{Transport: &headerTransport{next: rh.Client.Transport, host: rh, pull: r.options.Header}},
-		Credentials: r.v1Credentials(spec.Hostname()),
-		Hooks:       v1compat.ClientHooks{OnWarning: r.hosts.Hooks.warn(rh.Host)},
+		Scheme:      e.Scheme,
+		Host:        e.Host,
+		HTTP:        &http.Client{Transport: &headerTransport{next: e.Client.Transport, endpoint: e}},
+		Credentials: v.credentials(e.spec.Hostname()),
+		Hooks:       v1compat.ClientHooks{OnWarning: v.hosts.Hooks.warn(e.Host)},
 	}
 }
 
 // headerTransport adds the headers that docker's resolver adds to the requests
 // it makes itself, to those for the registry and to no other.
 type headerTransport struct {
-	next http.RoundTripper
-	host docker.RegistryHost
-	// pull are the headers of the pull, beside those of the endpoint.
-	pull http.Header
+	next     http.RoundTripper
+	endpoint *endpoint
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -127,7 +134,7 @@ func (t *headerTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return t.next.RoundTrip(req)
 	}
 	with := req.Clone(req.Context())
-	addHeader(with, t.host.Header, t.pull)
+	addHeader(with, t.endpoint.Header, t.endpoint.pull)
 	return t.next.RoundTrip(with)
 }
 
@@ -135,7 +142,7 @@ func (t *headerTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 // was redirected by one: that is followed with nothing private, even where it
 // leads back.
 func (t *headerTransport) strays(req *http.Request) bool {
-	for hostname.SameOrigin(req.URL, &url.URL{Scheme: t.host.Scheme, Host: t.host.Host}) {
+	for hostname.SameOrigin(req.URL, &url.URL{Scheme: t.endpoint.Scheme, Host: t.endpoint.Host}) {
 		if req.Response == nil {
 			return false
 		}
@@ -157,53 +164,11 @@ func addHeader(req *http.Request, from ...http.Header) {
 	}
 }
 
-// v1Credentials are asked for by the name in the reference. The client asks for
+// credentials are asked for by the name in the reference. The client asks for
 // the host it was given alone.
-func (r *Resolver) v1Credentials(registry string) func(context.Context, string) (string, string, error) {
-	c := r.options.credentials(registry)
+func (v *v1Images) credentials(registry string) func(context.Context, string) (string, string, error) {
+	c := v.options.credentials(registry)
 	return func(_ context.Context, host string) (string, string, error) { return c.of(host) }
-}
-
-// convertedBefore finds the manifest of an earlier conversion by the digest of
-// a reference. It must come from the same registry and repository.
-func (r *Resolver) convertedBefore(ctx context.Context, spec reference.Spec) (ocispec.Descriptor, bool) {
-	dgst := spec.Digest()
-	if dgst == "" || dgst.Validate() != nil {
-		return ocispec.Descriptor{}, false
-	}
-	info, err := r.options.Store.Info(ctx, dgst)
-	if err != nil || !r.source(spec).Made(info) {
-		return ocispec.Descriptor{}, false
-	}
-	return ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: dgst, Size: info.Size}, true
-}
-
-// Source is what the content of a repository, HOST/NAME, is known by in a store:
-// see [v1compat.Source].
-func (r *Resolver) Source(ref string) (v1compat.Source, error) {
-	spec, err := reference.Parse(ref)
-	if err != nil {
-		return v1compat.Source{}, err
-	}
-	return r.source(spec), nil
-}
-
-// source names the registry of the reference, wherever it is reached. Its scheme
-// is http if any endpoint that may be asked is reached in plain HTTP: ids of
-// Registry v1 are no content hashes, and what anybody on the way may have sent is
-// not to be found again once TLS is spoken.
-func (r *Resolver) source(spec reference.Spec) v1compat.Source {
-	s := v1compat.Source{Scheme: "https", Registry: spec.Hostname(), Repository: repository(spec), Reader: r.options.Reader}
-	hosts, err := r.registryHosts(spec.Hostname())
-	if err != nil {
-		return s
-	}
-	for _, rh := range hosts {
-		if rh.Scheme == "http" && rh.Capabilities.Has(docker.HostCapabilityPull) {
-			s.Scheme = "http"
-		}
-	}
-	return s
 }
 
 // repository is the part of a reference after the registry.

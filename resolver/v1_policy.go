@@ -125,54 +125,53 @@ func (b BaseOf) speaks(policy V1Policy, own bool) bool {
 	}
 }
 
-// v1Endpoint finds the endpoint to ask in v1, by what its v2 root says: neither
+// endpoint finds the endpoint to ask in v1, by what its v2 root says: neither
 // a failed connection, nor 403 or 5xx says anything of the kind. Where it is not
 // to be asked and would answer, the error is a *V1UnaskedError.
-func (r *Resolver) v1Endpoint(ctx context.Context, spec reference.Spec) (docker.RegistryHost, error) {
-	none := docker.RegistryHost{}
-	host, err := r.hosts.directories().Lookup(spec.Hostname())
+func (v *v1Images) endpoint(ctx context.Context, spec reference.Spec) (*endpoint, error) {
+	host, err := v.hosts.directories().Lookup(spec.Hostname())
 	if err != nil {
-		return none, err
+		return nil, err
 	}
-	policy := r.hosts.PolicyV1(host)
+	policy := v.hosts.PolicyV1(host)
 	if policy == V1Never {
-		return none, errNotRegistryV1
+		return nil, errNotRegistryV1
 	}
-	hosts, err := r.registryHosts(spec.Hostname())
+	endpoints, err := v.registries.endpoints(spec, docker.HostCapabilityPull|docker.HostCapabilityResolve)
 	if err != nil {
-		return none, err
+		return nil, err
 	}
 	hint := errNotRegistryV1
-	for _, rh := range hosts {
-		if hostname.IsDockerHub(rh.Host) || rh.Path != "/v2" || !rh.Capabilities.Has(docker.HostCapabilityPull|docker.HostCapabilityResolve) {
+	for _, e := range endpoints {
+		if hostname.IsDockerHub(e.Host) || e.Path != "/v2" {
 			continue
 		}
 		// A base that wants credentials is one of v2, whatever it says to those
 		// who have some.
-		a, err := r.ask(ctx, spec, rh, question{})
+		a, err := e.ask(ctx, question{})
 		if err != nil {
 			continue
 		}
 		base := ClassifyBase(a.status, a.header, a.body)
 		may := base.speaks(policy, host.Own)
 		if may && base == BaseNone {
-			return rh, nil
+			return e, nil
 		}
 		switch {
 		case base == BaseElse:
 			continue
-		case may && r.pings(ctx, spec, rh):
-			return rh, nil
-		case may, !r.hosts.hints.would(ctx, rh.Scheme+"://"+rh.Host, func() bool { return r.pings(ctx, spec, rh) }):
+		case may && e.pings(ctx):
+			return e, nil
+		case may, !v.hosts.hints.would(ctx, e.Scheme+"://"+e.Host, func() bool { return e.pings(ctx) }):
 			continue
 		}
 		if base == BaseNone {
-			hint = &V1UnaskedError{rh.Host, "a directory of its own in certs.d has it asked, or registry_v1 = \"always\""}
+			hint = &V1UnaskedError{e.Host, "a directory of its own in certs.d has it asked, or registry_v1 = \"always\""}
 		} else {
-			hint = &V1UnaskedError{rh.Host, SettingForV1(host)}
+			hint = &V1UnaskedError{e.Host, SettingForV1(host)}
 		}
 	}
-	return none, hint
+	return nil, hint
 }
 
 // hints remember which servers answer the ping of Registry v1 although they are
@@ -217,8 +216,8 @@ func (h *hints) would(ctx context.Context, server string, ping func() bool) bool
 }
 
 // pings reports whether a registry says that it speaks v1.
-func (r *Resolver) pings(ctx context.Context, spec reference.Spec, rh docker.RegistryHost) bool {
-	a, err := r.ask(ctx, spec, rh, question{at: &url.URL{Path: "/v1/_ping"}, limit: 64 << 10})
+func (e *endpoint) pings(ctx context.Context) bool {
+	a, err := e.ask(ctx, question{at: &url.URL{Path: "/v1/_ping"}, limit: 64 << 10})
 	return err == nil && answersPing(a.status, a.header, a.body)
 }
 

@@ -55,8 +55,7 @@ func TestHeadersAreForTheRegistryAlone(t *testing.T) {
 				sent = req.Header
 				return &http.Response{}, nil
 			}),
-			host: docker.RegistryHost{Scheme: "https", Host: "reg:5000", Header: http.Header{"X-Team": {"blue"}}},
-			pull: http.Header{"X-Pull": {"green"}},
+			endpoint: &endpoint{RegistryHost: docker.RegistryHost{Scheme: "https", Host: "reg:5000", Header: http.Header{"X-Team": {"blue"}}}, pull: http.Header{"X-Pull": {"green"}}},
 		}
 		if _, err := ht.RoundTrip(last); err != nil { //nolint:bodyclose // it has none
 			t.Fatal(err)
@@ -87,7 +86,7 @@ func resolverFor(t *testing.T, hosts ...docker.RegistryHost) (r *Resolver, asked
 		})}
 	}
 	r = New(Options{Hosts: &Hosts{Roots: certsd.Roots{root}}})
-	r.registries["registry.test"] = hosts
+	r.registries.known["registry.test"] = hosts
 	return r, asked
 }
 
@@ -105,8 +104,8 @@ func TestEndpointForRegistryV1(t *testing.T) {
 		"for resolving, not pulled": {docker.RegistryHost{Host: "reg", Path: "/v2", Capabilities: docker.HostCapabilityResolve | docker.HostCapabilityPush}, false},
 	} {
 		r, asked := resolverFor(t, row.host)
-		rh, err := r.v1Endpoint(t.Context(), reference.Spec{Locator: "registry.test/app", Object: "1"})
-		if got := err == nil && rh.Host == row.host.Host; got != row.want || len(*asked) > 0 != row.want {
+		e, err := r.legacy.v1.endpoint(t.Context(), reference.Spec{Locator: "registry.test/app", Object: "1"})
+		if got := err == nil && e.Host == row.host.Host; got != row.want || len(*asked) > 0 != row.want {
 			t.Errorf("%s: %v, asked %q", name, err, *asked)
 		}
 	}
@@ -119,7 +118,7 @@ func TestSchema1ManifestsComeFromWhereIsPulled(t *testing.T) {
 		docker.RegistryHost{Host: "resolves", Path: "/v2", Capabilities: docker.HostCapabilityResolve},
 		docker.RegistryHost{Host: "pulls", Path: "/v2", Capabilities: docker.HostCapabilityPull},
 	)
-	_, err := r.schema1(t.Context(), reference.Spec{Locator: "registry.test/app", Object: "1"}, ocispec.Descriptor{})
+	_, err := r.legacy.schema1.image(t.Context(), reference.Spec{Locator: "registry.test/app", Object: "1"}, ocispec.Descriptor{})
 	if err == nil || len(*asked) != 1 || (*asked)[0] != "pulls/v2/app/manifests/1" {
 		t.Errorf("%v, asked %q", err, *asked)
 	}
@@ -129,7 +128,7 @@ func TestRegistryV1CredentialsAreAskedForByTheNameInTheReference(t *testing.T) {
 	t.Parallel()
 	r := New(Options{Credentials: func(host string) (string, string, error) { return "jo", "pw for " + host, nil }})
 	for host, want := range map[string]string{"registry.test": "pw for Registry.Test", "mirror.test": "pw for mirror.test"} {
-		_, secret, err := r.v1Credentials("Registry.Test")(t.Context(), host)
+		_, secret, err := r.legacy.v1.credentials("Registry.Test")(t.Context(), host)
 		if secret != want || err != nil {
 			t.Errorf("%s: %q, %v", host, secret, err)
 		}

@@ -63,9 +63,19 @@ type question struct {
 	limit int64
 }
 
-// get asks an endpoint for a path below its API root.
-func (r *Resolver) get(ctx context.Context, spec reference.Spec, rh docker.RegistryHost, q question) (*answer, error) {
-	resp, err := r.exchange(ctx, spec, rh, q)
+// endpoint is one server of a registry that is asked about one image, or one
+// repository.
+type endpoint struct {
+	docker.RegistryHost
+	// spec is what it is asked about.
+	spec reference.Spec
+	// pull are the headers that the pull or push brings along.
+	pull http.Header
+}
+
+// get asks for a path below the API root.
+func (e *endpoint) get(ctx context.Context, q question) (*answer, error) {
+	resp, err := e.exchange(ctx, q)
 	if err != nil {
 		return nil, err
 	}
@@ -78,17 +88,17 @@ const maxChallenges = 3
 
 // exchange sends a request. A challenge is answered once: that is all a token
 // or a password can change.
-func (r *Resolver) exchange(ctx context.Context, spec reference.Spec, rh docker.RegistryHost, q question) (*http.Response, error) {
-	ctx, err := docker.ContextWithRepositoryScope(ctx, spec, q.pushes())
+func (e *endpoint) exchange(ctx context.Context, q question) (*http.Response, error) {
+	ctx, err := docker.ContextWithRepositoryScope(ctx, e.spec, q.pushes())
 	if err != nil {
 		return nil, err
 	}
-	resp, err := r.send(ctx, spec, rh, q)
+	resp, err := e.send(ctx, q)
 	for range maxChallenges {
-		if err != nil || resp.StatusCode != http.StatusUnauthorized || rh.Authorizer == nil {
+		if err != nil || resp.StatusCode != http.StatusUnauthorized || e.Authorizer == nil {
 			return resp, err
 		}
-		err = rh.Authorizer.AddResponses(ctx, []*http.Response{resp})
+		err = e.Authorizer.AddResponses(ctx, []*http.Response{resp})
 		if errdefs.IsNotImplemented(err) {
 			return resp, nil
 		}
@@ -96,7 +106,7 @@ func (r *Resolver) exchange(ctx context.Context, spec reference.Spec, rh docker.
 		if err != nil {
 			return nil, err
 		}
-		resp, err = r.send(ctx, spec, rh, q)
+		resp, err = e.send(ctx, q)
 		if err == nil && resp.Request.Header.Get("Authorization") != "" {
 			break
 		}
@@ -105,8 +115,8 @@ func (r *Resolver) exchange(ctx context.Context, spec reference.Spec, rh docker.
 }
 
 // ask is get for what a challenge answers, too.
-func (r *Resolver) ask(ctx context.Context, spec reference.Spec, rh docker.RegistryHost, q question) (*answer, error) {
-	resp, err := r.send(ctx, spec, rh, q)
+func (e *endpoint) ask(ctx context.Context, q question) (*answer, error) {
+	resp, err := e.send(ctx, q)
 	if err != nil {
 		return nil, err
 	}
@@ -116,16 +126,16 @@ func (r *Resolver) ask(ctx context.Context, spec reference.Spec, rh docker.Regis
 // send makes one request the way docker's resolver makes them: with the headers
 // of the pull and the endpoint, and with the registry's name for a mirror that
 // serves several.
-func (r *Resolver) send(ctx context.Context, spec reference.Spec, rh docker.RegistryHost, q question) (*http.Response, error) {
+func (e *endpoint) send(ctx context.Context, q question) (*http.Response, error) {
 	var content io.Reader
 	if q.body != nil {
 		content = bytes.NewReader(q.body)
 	}
-	req, err := http.NewRequestWithContext(ctx, cmp.Or(q.method, http.MethodGet), q.url(spec, rh).String(), content)
+	req, err := http.NewRequestWithContext(ctx, cmp.Or(q.method, http.MethodGet), e.url(&q).String(), content)
 	if err != nil {
 		return nil, err
 	}
-	for _, h := range []http.Header{r.options.Header, rh.Header} {
+	for _, h := range []http.Header{e.pull, e.Header} {
 		for k, v := range h {
 			req.Header[k] = append(req.Header[k], v...)
 		}
@@ -136,19 +146,19 @@ func (r *Resolver) send(ctx context.Context, spec reference.Spec, rh docker.Regi
 	if req.Header.Get("User-Agent") == "" {
 		req.Header.Set("User-Agent", "containerd/"+version.Version)
 	}
-	if rh.Authorizer != nil {
-		if err := rh.Authorizer.Authorize(ctx, req); err != nil {
+	if e.Authorizer != nil {
+		if err := e.Authorizer.Authorize(ctx, req); err != nil {
 			return nil, err
 		}
 	}
-	client := *rh.Client
-	if client.CheckRedirect == nil && rh.Authorizer != nil {
+	client := *e.Client
+	if client.CheckRedirect == nil && e.Authorizer != nil {
 		// As docker's resolver has it: the target may have tokens of its own.
 		client.CheckRedirect = func(req *http.Request, via []*http.Request) error {
 			if len(via) >= 10 {
 				return errors.New("stopped after 10 redirects")
 			}
-			return rh.Authorizer.Authorize(ctx, req)
+			return e.Authorizer.Authorize(ctx, req)
 		}
 	}
 	return client.Do(req)
@@ -159,31 +169,31 @@ func (q *question) pushes() bool {
 	return q.method == http.MethodPut || q.method == http.MethodPost || q.method == http.MethodDelete
 }
 
-// url is where an endpoint is asked.
-func (q *question) url(spec reference.Spec, rh docker.RegistryHost) *url.URL {
+// url is where a question is asked.
+func (e *endpoint) url(q *question) *url.URL {
 	if q.upload != nil {
 		return q.upload
 	}
-	u := &url.URL{Scheme: rh.Scheme, Host: rh.Host}
+	u := &url.URL{Scheme: e.Scheme, Host: e.Host}
 	if q.at != nil {
 		u.Path, u.RawPath, u.RawQuery = q.at.Path, q.at.RawPath, q.at.RawQuery
 	} else {
-		u.Path = path.Join(append([]string{"/", rh.Path}, q.elements...)...)
+		u.Path = path.Join(append([]string{"/", e.Path}, q.elements...)...)
 		if len(q.elements) == 0 {
 			u.Path += "/"
 		}
 		u.RawQuery = q.query.Encode()
 	}
-	if name := spec.Hostname(); mirrors(rh, name) && !u.Query().Has("ns") {
+	if name := e.spec.Hostname(); mirrors(e.Host, name) && !u.Query().Has("ns") {
 		u.RawQuery = strings.TrimPrefix(u.RawQuery+"&"+url.Values{"ns": {name}}.Encode(), "&")
 	}
 	return u
 }
 
-// mirrors reports whether an endpoint stands for a registry of another name, as
+// mirrors reports whether a host stands for a registry of another name, as
 // docker's resolver has it.
-func mirrors(rh docker.RegistryHost, registry string) bool {
-	return rh.Host != registry && (registry != hostname.DockerHub || rh.Host != hostname.DockerHubServer)
+func mirrors(host, registry string) bool {
+	return host != registry && (registry != hostname.DockerHub || host != hostname.DockerHubServer)
 }
 
 // read reads at most limit bytes of a body.

@@ -1,0 +1,183 @@
+package resolver
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/containerd/containerd/v2/core/remotes/docker"
+	"github.com/containerd/containerd/v2/core/transfer"
+	"github.com/containerd/containerd/v2/pkg/reference"
+	"github.com/containerd/errdefs"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/v1compat"
+)
+
+// conversions are those of one pull: images of Registry v1 and of schema 1 that
+// become OCI images in its store.
+type conversions struct {
+	hosts      *Hosts
+	options    *Options
+	limits     *transfer.ImageResolverOptions
+	registries *registries
+}
+
+// convert puts an image into the store and checks it against the digest of the
+// reference, if that has one.
+func (c *conversions) convert(ctx context.Context, spec reference.Spec, image *v1compat.Image) (ocispec.Descriptor, error) {
+	switch {
+	case c.options.Measure:
+		return ocispec.Descriptor{}, measure(ctx, spec, image)
+	case c.options.Begin:
+		if err := image.Begin(ctx); err != nil {
+			return ocispec.Descriptor{}, fmt.Errorf("%s: %w", spec, err)
+		}
+		return ocispec.Descriptor{}, &UnconvertedError{Ref: spec.String()}
+	}
+	converter := &v1compat.Converter{
+		Store:                  c.options.Store,
+		Limiter:                c.limiter(),
+		MaxConcurrentDownloads: c.limits.Performances.MaxConcurrentDownloads,
+		OnProgress:             watchedLayers(ctx, c.hosts.Hooks.progress(c.options.OnProgress)),
+		OnWarning:              c.hosts.Hooks.warn(spec.Hostname()),
+		Trace:                  traceLayer(spec.Hostname()),
+	}
+	desc, err := converter.Convert(ctx, image)
+	if err != nil {
+		return ocispec.Descriptor{}, err
+	}
+	return desc, compare(spec, desc)
+}
+
+// limiter is that of the pull.
+func (c *conversions) limiter() v1compat.Limiter {
+	if c.options.Downloads == nil && c.limits.DownloadLimiter != nil {
+		return c.limits.DownloadLimiter
+	}
+	return c.options.Downloads
+}
+
+// before finds the manifest of an earlier conversion by the digest of a
+// reference. It must come from the same registry and repository.
+func (c *conversions) before(ctx context.Context, spec reference.Spec) (ocispec.Descriptor, bool) {
+	dgst := spec.Digest()
+	if dgst == "" || dgst.Validate() != nil {
+		return ocispec.Descriptor{}, false
+	}
+	info, err := c.options.Store.Info(ctx, dgst)
+	if err != nil || !c.source(spec).Made(info) {
+		return ocispec.Descriptor{}, false
+	}
+	return ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: dgst, Size: info.Size}, true
+}
+
+// source names the registry of the reference, wherever it is reached. Its scheme
+// is http if any endpoint that may be asked is reached in plain HTTP: ids of
+// Registry v1 are no content hashes, and what anybody on the way may have sent is
+// not to be found again once TLS is spoken.
+func (c *conversions) source(spec reference.Spec) v1compat.Source {
+	s := v1compat.Source{Scheme: "https", Registry: spec.Hostname(), Repository: repository(spec), Reader: c.options.Reader}
+	endpoints, err := c.registries.endpoints(spec, docker.HostCapabilityPull)
+	if err != nil {
+		return s
+	}
+	for _, e := range endpoints {
+		if e.Scheme == "http" {
+			s.Scheme = "http"
+		}
+	}
+	return s
+}
+
+// observed runs a conversion, makes a span of it and reports what came of it.
+func (c *conversions) observed(ctx context.Context, spec reference.Spec, protocol string, run func(context.Context) (ocispec.Descriptor, error)) (ocispec.Descriptor, error) {
+	ended := Conversion{Registry: spec.Hostname(), Ref: spec.String(), Protocol: protocol}
+	start := time.Now()
+	ctx, done := traceConversion(ctx, ended)
+	watch := c.hosts.Hooks.begin(Work{Registry: ended.Registry, Ref: ended.Ref, Protocol: protocol})
+	if watch != nil {
+		defer watch.End()
+	}
+	desc, err := run(withWatch(ctx, watch))
+	done(desc, err)
+	if hook := c.hosts.Hooks.OnConvert; hook != nil {
+		ended.Took = time.Since(start)
+		if err != nil {
+			ended.Err = &discreetError{err}
+		} else {
+			ended.Descriptor = desc
+		}
+		ended.Identity = lastIdentity(certsd.TrailOf(ctx))
+		hook(ctx, ended)
+	}
+	return desc, err
+}
+
+func lastIdentity(trail *certsd.Trail) string {
+	name := ""
+	if trail != nil {
+		for _, a := range trail.Attempts() {
+			if a.Skipped == "" {
+				name = cmp.Or(a.Identity, name)
+			}
+		}
+	}
+	return name
+}
+
+// Conversion is an image converted from Registry v1 or schema 1, or one that
+// could not be.
+type Conversion struct {
+	// Registry is the host[:port] in the reference, Ref the reference.
+	Registry, Ref string
+	// Protocol is ProtocolV1 or ProtocolSchema1.
+	Protocol string
+	// Identity is the client certificate of the last request that had one, empty
+	// if none had.
+	Identity string
+	// Descriptor is that of the manifest, zero with Err.
+	Descriptor ocispec.Descriptor
+	// Took is how long it took.
+	Took time.Duration
+	// Err is why there is no image. Its text holds nothing secret.
+	Err error
+}
+
+// The values of Conversion.Protocol.
+const (
+	ProtocolV1      = "Registry v1"
+	ProtocolSchema1 = "schema 1"
+)
+
+// discreetError is an error with a text for the log.
+type discreetError struct{ err error }
+
+func (e *discreetError) Error() string { return presentable(e.err) }
+func (e *discreetError) Unwrap() error { return e.err }
+
+// compare holds a converted image to the digest of the reference, if that has
+// one.
+func compare(spec reference.Spec, desc ocispec.Descriptor) error {
+	if want := spec.Digest(); want != "" && want != desc.Digest {
+		return &DigestError{Ref: spec.String(), Want: want, Got: desc.Digest}
+	}
+	return nil
+}
+
+// DigestError reports that a converted image is not the one the reference names.
+type DigestError struct {
+	Ref       string
+	Want, Got digest.Digest
+}
+
+// Error names the digest that the image has.
+func (e *DigestError) Error() string {
+	return fmt.Sprintf("%s: the image converts to %s, not to the digest asked for: if the tag was meant to move, pull it without digest", e.Ref, e.Got)
+}
+
+// Unwrap makes the error one of errdefs.ErrFailedPrecondition.
+func (e *DigestError) Unwrap() error { return errdefs.ErrFailedPrecondition }
