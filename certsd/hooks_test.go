@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/certsd/containerd-certsd/certsd/hostdir"
 )
 
 // heard collects what the hooks for rounds and lookups are told.
@@ -33,12 +35,12 @@ func (h *heard) listen(tr *Transport) {
 		if r.Downgrade != 0 {
 			line += fmt.Sprintf(" downgrade %d", r.Downgrade)
 		}
-		if trailOf(ctx) == nil || r.Start.IsZero() {
+		if TrailOf(ctx) == nil || r.Start.IsZero() {
 			line += " out of nowhere"
 		}
 		h.rounds = append(h.rounds, line)
 	}
-	tr.hosts().OnLoad = func(_ context.Context, l Loaded) {
+	tr.hosts().Hooks.OnLoad = func(_ context.Context, l hostdir.Loaded) {
 		line := fmt.Sprintf("%s: %d files", l.Host, l.Files)
 		if l.Err != nil {
 			line += " error"

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/certsd/hostdir"
 	"github.com/certsd/containerd-certsd/internal/keytest"
 	"github.com/certsd/containerd-certsd/internal/tpmtest"
 	"github.com/certsd/containerd-certsd/keys"
@@ -33,11 +34,11 @@ type rig struct {
 func newRig(t testing.TB, open certsd.KeyOpener) *rig {
 	t.Helper()
 	r := new(rig)
-	r.Server = keytest.NewServer(t, &certsd.Hosts{Keys: open, OnWarning: func(_ string, problem error) {
+	r.Server = keytest.NewServer(t, &certsd.Hosts{Keys: open, Hooks: hostdir.Hooks{OnWarning: func(_ string, problem error) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.warned = append(r.warned, problem.Error())
-	}})
+	}}})
 	return r
 }
 

@@ -42,9 +42,11 @@ func (c *conversions) convert(ctx context.Context, spec reference.Spec, image *v
 		Store:                  c.options.Store,
 		Limiter:                c.limiter(),
 		MaxConcurrentDownloads: c.limits.Performances.MaxConcurrentDownloads,
-		OnProgress:             watchedLayers(ctx, c.hosts.Hooks.progress(c.options.OnProgress)),
-		OnWarning:              c.hosts.Hooks.warn(spec.Hostname()),
-		Trace:                  traceLayer(spec.Hostname()),
+		Hooks: v1compat.Hooks{
+			OnProgress: watchedLayers(ctx, c.hosts.Hooks.progress(c.options.OnProgress)),
+			OnWarning:  c.hosts.Hooks.warn(spec.Hostname()),
+			OnLayer:    traceLayer(spec.Hostname()),
+		},
 	}
 	desc, err := converter.Convert(ctx, image)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/certsd/hostdir"
 	"github.com/certsd/containerd-certsd/v1compat"
 )
 
@@ -17,9 +18,9 @@ type Hooks struct {
 	OnUse func(*certsd.Host)
 	// OnLoad observes lookups that met something new on the disk, with the
 	// context of the request they were made for.
-	OnLoad func(context.Context, certsd.Loaded)
+	OnLoad func(context.Context, hostdir.Loaded)
 	// OnReload observes changed and broken host directories.
-	OnReload func(certsd.Reload)
+	OnReload func(hostdir.Reload)
 	// OnWarning observes what does not keep a host from being used.
 	OnWarning func(host string, problem error)
 	// OnLayer observes the layers of conversions.
@@ -33,10 +34,10 @@ type Hooks struct {
 }
 
 func (h Hooks) observe(directories *certsd.Hosts, transport *certsd.Transport) {
-	directories.OnReload = h.OnReload
-	directories.OnWarning = h.OnWarning
+	directories.Hooks.OnReload = h.OnReload
+	directories.Hooks.OnWarning = h.OnWarning
 	transport.Hooks = h.Transport
-	directories.OnLoad = func(ctx context.Context, l certsd.Loaded) {
+	directories.Hooks.OnLoad = func(ctx context.Context, l hostdir.Loaded) {
 		traceLookup(ctx, l)
 		if h.OnLoad != nil {
 			h.OnLoad(ctx, l)

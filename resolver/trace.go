@@ -17,6 +17,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/certsd/hostdir"
 	"github.com/certsd/containerd-certsd/v1compat"
 )
 
@@ -59,7 +60,7 @@ func resultOf(a certsd.Attempt) string {
 }
 
 // traceLookup makes a span of a lookup that read files.
-func traceLookup(ctx context.Context, l certsd.Loaded) {
+func traceLookup(ctx context.Context, l hostdir.Loaded) {
 	if l.Files == 0 {
 		return
 	}
@@ -121,7 +122,7 @@ func traceConversion(ctx context.Context, c Conversion) (context.Context, func(o
 	}
 }
 
-// traceLayer is a v1compat.Converter.Trace.
+// traceLayer is a v1compat.Hooks.OnLayer.
 func traceLayer(registry string) func(context.Context, string) (context.Context, func(v1compat.LayerEnd)) {
 	return func(ctx context.Context, layer string) (context.Context, func(v1compat.LayerEnd)) {
 		ctx, span := tracing.StartSpan(ctx, spanV1Layer,

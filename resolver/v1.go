@@ -117,7 +117,7 @@ func (v *v1Images) client(e *endpoint) *v1compat.Client {
 		Host:        e.Host,
 		HTTP:        &http.Client{Transport: &headerTransport{next: e.Client.Transport, endpoint: e}},
 		Credentials: v.credentials(e.spec.Hostname()),
-		Hooks:       v1compat.ClientHooks{OnWarning: v.hosts.Hooks.warn(e.Host)},
+		Hooks:       v1compat.Hooks{OnWarning: v.hosts.Hooks.warn(e.Host)},
 	}
 }
 

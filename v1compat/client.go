@@ -48,7 +48,7 @@ type Client struct {
 	// Limits bound what a server can make the client do.
 	Limits ClientLimits
 	// Hooks observe the client.
-	Hooks ClientHooks
+	Hooks Hooks
 
 	// sleep waits for d; nil is a timer. Tests replace it.
 	sleep func(ctx context.Context, d time.Duration) error
@@ -72,14 +72,6 @@ type ClientLimits struct {
 	// Timeout bounds one attempt to read a document in full; of a layer, the
 	// time to its headers and each wait for further bytes: one minute.
 	Timeout time.Duration
-}
-
-// ClientHooks are told what happens. Nil functions are not called; the others
-// may be called concurrently.
-type ClientHooks struct {
-	// OnWarning is called for what was skipped, such as an endpoint that
-	// failed while another is left.
-	OnWarning func(err error)
 }
 
 func (l ClientLimits) document() int64        { return cmp.Or(l.Document, 8<<20) }

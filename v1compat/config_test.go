@@ -14,7 +14,7 @@ import (
 func configOf(t testing.TB, doc string) (string, []error) {
 	t.Helper()
 	var warnings []error
-	c := &Converter{OnWarning: func(err error) { warnings = append(warnings, err) }}
+	c := &Converter{Hooks: Hooks{OnWarning: func(err error) { warnings = append(warnings, err) }}}
 	img := &Image{Entries: []Entry{{ID: id1, JSON: []byte(doc)}}}
 	docs, err := readDocuments(img, 1)
 	if err != nil {

@@ -37,17 +37,8 @@ type Converter struct {
 	// Limiter, if set, is acquired with weight 1 for each download, to share a
 	// limit among several conversions: a *semaphore.Weighted, say.
 	Limiter Limiter
-	// OnProgress, if set, is called for layers on their way: when one begins, at
-	// most once per MiB while it loads, and when it is done. It is called
-	// concurrently and must not block.
-	OnProgress func(Progress)
-	// Trace, if set, is called when the work on a layer begins, with the id of
-	// its entry. The layer's requests are made with the context it returns, and
-	// when the work has ended the function it returns is called.
-	Trace func(ctx context.Context, layer string) (context.Context, func(LayerEnd))
-	// OnWarning, if set, is called for a surprise that does not keep the image from
-	// being converted. It may be called concurrently.
-	OnWarning func(err error)
+	// Hooks observe the conversion.
+	Hooks Hooks
 	// Limits bound what a registry can make the converter do.
 	Limits ConvertLimits
 
@@ -59,17 +50,6 @@ type Converter struct {
 type Limiter interface {
 	Acquire(ctx context.Context, weight int64) error
 	Release(weight int64)
-}
-
-// LayerEnd is the end of the work on a layer.
-type LayerEnd struct {
-	// Known reports that the layer was in the store already.
-	Known bool
-	// Descriptor is that of the layer as the manifest has it, zero for a layer
-	// without content.
-	Descriptor ocispec.Descriptor
-	// Err is why there is no such layer, nil if there is.
-	Err error
 }
 
 // ConvertLimits bound what a registry can make the converter do. Zero fields
@@ -145,8 +125,8 @@ func (v *conversion) run(ctx context.Context) (ocispec.Descriptor, error) {
 }
 
 func (c *Converter) warn(err error) {
-	if c.OnWarning != nil {
-		c.OnWarning(err)
+	if c.Hooks.OnWarning != nil {
+		c.Hooks.OnWarning(err)
 	}
 }
 

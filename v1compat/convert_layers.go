@@ -66,13 +66,13 @@ func (v *conversion) layers(ctx context.Context) ([]outcome, error) {
 	return outcomes, nil
 }
 
-// traced is layer under the eyes of Trace.
+// traced is layer under the eyes of the hook.
 func (v *conversion) traced(ctx context.Context, e *Entry, fp fingerprint) (outcome, error) {
-	if v.Trace == nil {
+	if v.Hooks.OnLayer == nil {
 		out, _, err := v.layer(ctx, e, fp)
 		return out, err
 	}
-	ctx, ended := v.Trace(ctx, e.ID)
+	ctx, ended := v.Hooks.OnLayer(ctx, e.ID)
 	out, known, err := v.layer(ctx, e, fp)
 	ended(LayerEnd{Known: known, Descriptor: out.desc, Err: err})
 	return out, err

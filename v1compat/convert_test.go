@@ -87,7 +87,7 @@ func TestConvertFromRegistry(t *testing.T) {
 		v1test.Layer{Data: v1test.Gzip(make([]byte, 1024))},
 		v1test.Layer{Data: leaf})
 	store := localStore(t)
-	c := &Converter{Store: store, OnWarning: func(err error) { t.Error(err) }}
+	c := &Converter{Store: store, Hooks: Hooks{OnWarning: func(err error) { t.Error(err) }}}
 	img, err := client.Image(t.Context(), "busybox", "latest")
 	if err != nil {
 		t.Fatal(err)

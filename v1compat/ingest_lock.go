@@ -40,7 +40,7 @@ func (f *fetch) lock(ctx context.Context) (release func(), waited bool, err erro
 
 // watch reports the progress of another conversion with the layer.
 func (f *fetch) watch(ctx context.Context) {
-	if f.OnProgress == nil {
+	if f.Hooks.OnProgress == nil {
 		return
 	}
 	for _, s := range f.unfinished(ctx) {
@@ -80,7 +80,7 @@ func drop(ctx context.Context, store content.Store, w content.Writer, ref string
 }
 
 func (c *Converter) progress(p Progress) {
-	if c.OnProgress != nil {
-		c.OnProgress(p)
+	if c.Hooks.OnProgress != nil {
+		c.Hooks.OnProgress(p)
 	}
 }

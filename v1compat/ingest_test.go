@@ -315,7 +315,7 @@ func TestLaterRun(t *testing.T) {
 			p = &tape{data: row.data, steps: row.later}
 			img.Entries[0].Open = p.open
 			warnings := 0
-			c := &Converter{Store: store, sleep: noSleep, OnWarning: func(err error) { warnings++; t.Log(err) }}
+			c := &Converter{Store: store, sleep: noSleep, Hooks: Hooks{OnWarning: func(err error) { warnings++; t.Log(err) }}}
 			got := convert(t, c, img)
 			if d := digest.FromBytes(row.want); got.manifest.Layers[0].Digest != d {
 				t.Errorf("layer %v, want %v", got.manifest.Layers[0].Digest, d)

@@ -125,7 +125,7 @@ func TestDamagedLayerIsFetchedAgain(t *testing.T) {
 				img := image()
 				opened := counting(img)
 				var warned sync.Map
-				c := &Converter{Store: store, OnWarning: func(err error) { warned.Store(err.Error(), nil) }}
+				c := &Converter{Store: store, Hooks: Hooks{OnWarning: func(err error) { warned.Store(err.Error(), nil) }}}
 				if got := convert(t, c, img); got.desc.Digest != want.desc.Digest {
 					t.Errorf("manifest %s, want %s", got.desc.Digest, want.desc.Digest)
 				}

@@ -170,7 +170,7 @@ func TestLayerForms(t *testing.T) {
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
-			c := &Converter{Store: localStore(t), OnWarning: func(err error) { t.Error(err) }}
+			c := &Converter{Store: localStore(t), Hooks: Hooks{OnWarning: func(err error) { t.Error(err) }}}
 			got := convert(t, c, imageOf(row.data))
 			want := ocispec.Descriptor{MediaType: row.media, Digest: digest.FromBytes(row.stored), Size: int64(len(row.stored))}
 			layer := got.manifest.Layers[0]
@@ -308,7 +308,7 @@ func TestLayerWarnings(t *testing.T) {
 			t.Parallel()
 			for _, data := range [][]byte{row.data, v1test.Gzip(row.data), xzOf(t, row.data)} {
 				var got error
-				convert(t, &Converter{Store: localStore(t), OnWarning: func(err error) { got = err }}, imageOf(data))
+				convert(t, &Converter{Store: localStore(t), Hooks: Hooks{OnWarning: func(err error) { got = err }}}, imageOf(data))
 				if row.want == "" && got != nil || row.want != "" && (got == nil || !strings.Contains(got.Error(), row.want)) {
 					t.Errorf("warning %v, want %q", got, row.want)
 				}

@@ -105,7 +105,7 @@ func TestProgress(t *testing.T) {
 	data := noise(5 << 20)
 	img := imageOf(data)
 	var events []Progress
-	convert(t, &Converter{Store: localStore(t), OnProgress: func(p Progress) { events = append(events, p) }}, img)
+	convert(t, &Converter{Store: localStore(t), Hooks: Hooks{OnProgress: func(p Progress) { events = append(events, p) }}}, img)
 	if len(events) < 3 || len(events) > 8 {
 		t.Fatalf("%d events: %v", len(events), events)
 	}

@@ -91,14 +91,14 @@ func TestKnownLayers(t *testing.T) {
 			row.change(t, store, img)
 			opened := counting(img)
 			var known, done atomic.Int64
-			c := &Converter{Store: store, OnProgress: func(p Progress) {
+			c := &Converter{Store: store, Hooks: Hooks{OnProgress: func(p Progress) {
 				if p.Known {
 					known.Add(1)
 				}
 				if p.Done {
 					done.Add(1)
 				}
-			}}
+			}}}
 			got := convert(t, c, img)
 			if opened.Load() != row.opened || known.Load() != 6-row.opened || done.Load() != 6 {
 				t.Errorf("%d layers opened, %d known, %d done; want %d, %d, 6", opened.Load(), known.Load(), done.Load(), row.opened, 6-row.opened)
@@ -325,11 +325,11 @@ func TestGarbageCollection(t *testing.T) {
 	// Garbage is collected at each progress report: every layer is safe as soon
 	// as it is there.
 	lctx, lease := leased()
-	c := &Converter{Store: store, MaxConcurrentDownloads: 1, OnProgress: func(Progress) {
+	c := &Converter{Store: store, MaxConcurrentDownloads: 1, Hooks: Hooks{OnProgress: func(Progress) {
 		if _, err := db.GarbageCollect(ctx); err != nil {
 			t.Error(err)
 		}
-	}}
+	}}}
 	desc, err := c.Convert(lctx, imageOf(layers...))
 	if err != nil {
 		t.Fatal(err)
@@ -348,7 +348,7 @@ func TestGarbageCollection(t *testing.T) {
 	// go in the middle of it.
 	lctx, lease = leased()
 	opened := 0
-	c.OnProgress = func(p Progress) {
+	c.Hooks.OnProgress = func(p Progress) {
 		if p.Known && opened == 0 {
 			opened++
 			if err := metadata.NewImageStore(db).Delete(ctx, img.Name); err != nil {

@@ -9,7 +9,7 @@
 //	directories.go         the content of each, kept until a file changes (disk.go, stat_*.go)
 //	load.go                one directory read: docker.go and hosts_file.go, files.go, pem.go
 //	build.go               a Host made of them: overlay.go, faults.go, system.go
-//	reload.go, reuse.go    what stays the same value when something changed; report.go tells of it
+//	reload.go, reuse.go    what stays the same value when something changed; hooks.go tells of it
 //	host.go, life.go       what comes of it
 //
 // Beside that path stand problem.go with what may be wrong and what to do, and

@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/certsd/containerd-certsd/certsd/hostname"
 )
@@ -32,17 +31,8 @@ type Hosts struct {
 	// Keys opens keys that are no files: of TPMs and tokens. nil opens none.
 	Keys KeyOpener
 
-	// OnReload, if set, is told of each change of a host that was looked up
-	// before, and of each change that could not be taken over. It is called by
-	// the lookup that met the change, once.
-	OnReload func(Reload)
-	// OnWarning, if set, is told of each problem that does not keep a host from
-	// being used at the first lookup of the host. One about a root that cannot
-	// be searched is told once and with an empty host.
-	OnWarning func(host string, problem error)
-	// OnLoad, if set, is told of each lookup that met something new, the first
-	// one of a host included, with the context of the request it was made for.
-	OnLoad func(context.Context, Loaded)
+	// Hooks observe the lookups.
+	Hooks Hooks
 
 	disk   disk
 	once   sync.Once
@@ -58,39 +48,6 @@ type Hosts struct {
 	mu           sync.Mutex
 	rootProblems map[string]*Problem
 	told         map[*Problem]bool
-}
-
-// Reload is a change of what is configured for a host.
-type Reload struct {
-	// Host is the canonical name, Dir the directory.
-	Host, Dir string
-	// Changed reports whether another value is in use than before.
-	Changed bool
-	// Err is what could not be taken over: the last good content stays in use
-	// for it as long as its files are there.
-	Err error
-	// Warnings are the problems that were not there before.
-	Warnings []error
-	// Config is what is used from now on, nil if nothing may be.
-	Config *Host
-}
-
-// Loaded is a lookup that did not find everything as it was.
-type Loaded struct {
-	// Host is the canonical name, Dir the directory, empty for none.
-	Host, Dir string
-	// Config is what is used from now on: what [Hosts.Lookup] returns, or
-	// [Hosts.Own] where that was called. It is nil if there is none.
-	Config *Host
-	// Err is what could not be used or taken over.
-	Err error
-	// Files is how many files were read, lists of directories included. It is
-	// zero where another host's lookup has read the same ones.
-	Files int
-	// Start is when the lookup began.
-	Start time.Time
-	// From is where it was looked up.
-	From *Hosts
 }
 
 // Lookup returns what is configured for a registry, host or host:port: its own

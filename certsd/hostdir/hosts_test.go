@@ -446,11 +446,11 @@ func TestUnreadableRoot(t *testing.T) {
 	a, b := t.TempDir(), tree(t, alpha("reg")...)
 	var mu sync.Mutex
 	var told []string
-	h := &Hosts{Roots: Roots{a, b}, OnWarning: func(host string, problem error) {
+	h := &Hosts{Roots: Roots{a, b}, Hooks: Hooks{OnWarning: func(host string, problem error) {
 		mu.Lock()
 		defer mu.Unlock()
 		told = append(told, host+"|"+problem.Error())
-	}}
+	}}}
 	h.disk.stat = func(path string) (fs.FileInfo, error) {
 		if strings.HasPrefix(path, a+"/") {
 			return nil, &fs.PathError{Op: "stat", Path: path, Err: syscall.EACCES}
@@ -476,7 +476,7 @@ func TestUnreadableRoot(t *testing.T) {
 
 func TestRootThatIsNotThere(t *testing.T) {
 	t.Parallel()
-	h := &Hosts{Roots: Roots{t.TempDir() + "/none"}, OnWarning: func(_ string, problem error) { t.Errorf("warning: %v", problem) }}
+	h := &Hosts{Roots: Roots{t.TempDir() + "/none"}, Hooks: Hooks{OnWarning: func(_ string, problem error) { t.Errorf("warning: %v", problem) }}}
 	if _, err := h.Lookup("reg"); err != nil {
 		t.Error(err)
 	}
@@ -486,7 +486,7 @@ func TestWarningsAreToldOnce(t *testing.T) {
 	t.Parallel()
 	root := tree(t, concat(alpha("reg"), []any{"reg/x.key", "rubbish"})...)
 	var told []string
-	h := &Hosts{Roots: Roots{root}, OnWarning: func(host string, problem error) { told = append(told, host+"|"+problem.Error()) }}
+	h := &Hosts{Roots: Roots{root}, Hooks: Hooks{OnWarning: func(host string, problem error) { told = append(told, host+"|"+problem.Error()) }}}
 	for range 3 {
 		if _, err := h.Lookup("reg"); err != nil {
 			t.Fatal(err)

@@ -23,7 +23,7 @@ type reloading struct {
 
 func newReloading(t *testing.T, parts ...any) *reloading {
 	r := &reloading{t: t, root: tree(t, parts...)}
-	r.hosts = &Hosts{Roots: Roots{r.root}, OnReload: func(reload Reload) {
+	r.hosts = &Hosts{Roots: Roots{r.root}, Hooks: Hooks{OnReload: func(reload Reload) {
 		text := reload.Host
 		if reload.Changed {
 			text += " changed"
@@ -32,7 +32,7 @@ func newReloading(t *testing.T, parts ...any) *reloading {
 			text += " error: " + r.short(reload.Err.Error())
 		}
 		r.reloads = append(r.reloads, text)
-	}}
+	}}}
 	r.last = r.lookup()
 	return r
 }
@@ -214,7 +214,7 @@ func TestReloadUnreadable(t *testing.T) {
 		return os.ReadFile(path)
 	}
 	var told string
-	h.OnReload = func(r Reload) { told = strings.ReplaceAll(r.Err.Error(), root+"/", "") }
+	h.Hooks.OnReload = func(r Reload) { told = strings.ReplaceAll(r.Err.Error(), root+"/", "") }
 	host, err := h.Lookup("reg")
 	if err != nil {
 		t.Fatal(err)
@@ -363,7 +363,7 @@ func TestReloadAfterFailure(t *testing.T) {
 	t.Parallel()
 	root := tree(t, "reg/client.cert", alphaPair.CertPEM)
 	var reloads []Reload
-	h := &Hosts{Roots: Roots{root}, OnReload: func(r Reload) { reloads = append(reloads, r) }}
+	h := &Hosts{Roots: Roots{root}, Hooks: Hooks{OnReload: func(r Reload) { reloads = append(reloads, r) }}}
 	if _, err := h.Lookup("reg"); err == nil {
 		t.Fatal("a lone certificate is usable")
 	}
@@ -382,7 +382,7 @@ func TestHooksMayLookUp(t *testing.T) {
 	root := tree(t, alpha("reg")...)
 	h := &Hosts{Roots: Roots{root}}
 	called := false
-	h.OnReload = func(Reload) {
+	h.Hooks.OnReload = func(Reload) {
 		called = true
 		if _, err := h.Lookup("reg"); err != nil {
 			t.Error(err)

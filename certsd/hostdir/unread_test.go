@@ -48,7 +48,7 @@ func newAiling(root string) *ailing {
 		},
 		now: func() time.Time { return time.Now().Add(time.Hour) },
 	}
-	a.OnReload = func(r Reload) {
+	a.Hooks.OnReload = func(r Reload) {
 		text := r.Host
 		if r.Err != nil {
 			text += ": " + strings.ReplaceAll(r.Err.Error(), root, "ROOT")

@@ -22,6 +22,7 @@ import (
 	"golang.org/x/tools/txtar"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/certsd/hostdir"
 	"github.com/certsd/containerd-certsd/internal/migrate"
 )
 
@@ -339,7 +340,7 @@ func containerds(t *testing.T, root, registry string) []asked {
 // own is what certsd makes of it.
 func own(t *testing.T, root, registry string, warn func(string, error)) []asked {
 	t.Helper()
-	hosts := &certsd.Hosts{Roots: certsd.Roots{root}, OnWarning: warn}
+	hosts := &certsd.Hosts{Roots: certsd.Roots{root}, Hooks: hostdir.Hooks{OnWarning: warn}}
 	host, err := hosts.Lookup(registry)
 	if err != nil {
 		t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/certsd/hostdir"
 	"github.com/certsd/containerd-certsd/internal/benchtest"
 	"github.com/certsd/containerd-certsd/internal/certtest"
 	"github.com/certsd/containerd-certsd/internal/status"
@@ -25,7 +26,7 @@ func many(tb testing.TB, hosts, pairs int) (*status.State, certsd.Roots) {
 		ids = append(ids, ca.Issue(certtest.Request{CommonName: fmt.Sprintf("client %d", i), NotAfter: time.Now().AddDate(1, 0, 0)}))
 	}
 	state := status.New()
-	all := &certsd.Hosts{Roots: certsd.Roots{root}, OnLoad: state.Load}
+	all := &certsd.Hosts{Roots: certsd.Roots{root}, Hooks: hostdir.Hooks{OnLoad: state.Load}}
 	for i := range hosts {
 		name := fmt.Sprintf("registry%04d.test", i)
 		dir := filepath.Join(root, name)

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/certsd/hostdir"
 	"github.com/certsd/containerd-certsd/internal/status"
 )
 
@@ -25,7 +26,7 @@ func TestWhatIsKeptIsBounded(t *testing.T) {
 		}
 	}
 	s := status.New()
-	hosts := &certsd.Hosts{Roots: certsd.Roots{root}, OnLoad: s.Load}
+	hosts := &certsd.Hosts{Roots: certsd.Roots{root}, Hooks: hostdir.Hooks{OnLoad: s.Load}}
 	lookUp := func(name string) {
 		t.Helper()
 		host, err := hosts.Lookup(name)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/certsd/hostdir"
 	"github.com/certsd/containerd-certsd/internal/safetext"
 )
 
@@ -114,7 +115,7 @@ func (s *State) Use(host *certsd.Host) {
 }
 
 // Load notes what a lookup met.
-func (s *State) Load(_ context.Context, l certsd.Loaded) {
+func (s *State) Load(_ context.Context, l hostdir.Loaded) {
 	if l.From == nil || l.Config == nil && l.Err == nil {
 		return
 	}

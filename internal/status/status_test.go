@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/certsd/hostdir"
 	"github.com/certsd/containerd-certsd/internal/certtest"
 	"github.com/certsd/containerd-certsd/internal/status"
 )
@@ -52,7 +53,7 @@ func newRegistry(t *testing.T, names ...string) *registry {
 	for _, name := range names {
 		must(t, r.clients.Issue(certtest.Request{CommonName: name, NotAfter: time.Now().AddDate(1, 0, 0)}).Write(r.dir, name))
 	}
-	hosts := &certsd.Hosts{Roots: r.roots, OnLoad: r.state.Load}
+	hosts := &certsd.Hosts{Roots: r.roots, Hooks: hostdir.Hooks{OnLoad: r.state.Load}}
 	r.transport = &certsd.Transport{Hosts: hosts, Registry: r.host, Hooks: certsd.Hooks{OnHandshake: r.state.Handshake}}
 	r.transport.Hooks.OnRound = roundInto(r.state)
 	t.Cleanup(r.transport.CloseIdleConnections)
@@ -256,7 +257,7 @@ func TestProxiesAreNamedWithoutTheirPasswords(t *testing.T) {
 	must(t, os.Mkdir(dir, 0o700))
 	must(t, os.WriteFile(filepath.Join(dir, "hosts.toml"), []byte("proxy = \"http://jo:s3cr3t@proxy.test:3128\"\n"), 0o600))
 	state := status.New()
-	hosts := &certsd.Hosts{Roots: certsd.Roots{root}, OnLoad: state.Load}
+	hosts := &certsd.Hosts{Roots: certsd.Roots{root}, Hooks: hostdir.Hooks{OnLoad: state.Load}}
 	if _, err := hosts.Lookup("reg.test"); err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/certsd/hostdir"
 	"github.com/certsd/containerd-certsd/internal/benchtest"
 )
 
@@ -18,7 +19,7 @@ func BenchmarkMetrics(b *testing.B) {
 	_, logger := newJournal()
 	h := Hooks(logger)
 	roots, names := manyHosts(b, 1000, 8)
-	hosts := &certsd.Hosts{Roots: roots, OnLoad: h.OnLoad}
+	hosts := &certsd.Hosts{Roots: roots, Hooks: hostdir.Hooks{OnLoad: h.OnLoad}}
 	for _, name := range names {
 		if _, err := hosts.Lookup(name); err != nil {
 			b.Fatal(err)

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/certsd/hostdir"
 	"github.com/certsd/containerd-certsd/internal/certtest"
 )
 
@@ -28,7 +29,7 @@ func newDirectories(t *testing.T) *directories {
 	_, logger := newJournal()
 	h := Hooks(logger)
 	d := &directories{t: t, root: t.TempDir()}
-	d.hosts = &certsd.Hosts{Roots: certsd.Roots{d.root}, OnReload: h.OnReload, OnLoad: h.OnLoad}
+	d.hosts = &certsd.Hosts{Roots: certsd.Roots{d.root}, Hooks: hostdir.Hooks{OnReload: h.OnReload, OnLoad: h.OnLoad}}
 	return d
 }
 
@@ -154,7 +155,7 @@ func TestExpiriesAreBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	e := newExpiries()
-	hosts := &certsd.Hosts{Roots: certsd.Roots{root}, OnLoad: func(_ context.Context, l certsd.Loaded) { e.use(l.Config) }}
+	hosts := &certsd.Hosts{Roots: certsd.Roots{root}, Hooks: hostdir.Hooks{OnLoad: func(_ context.Context, l hostdir.Loaded) { e.use(l.Config) }}}
 	for i := range maxExpiries + 10 {
 		if _, err := hosts.Lookup(fmt.Sprintf("host%d.test", i)); err != nil {
 			t.Fatal(err)

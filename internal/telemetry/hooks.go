@@ -12,6 +12,7 @@ import (
 	"github.com/containerd/log"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/certsd/hostdir"
 	"github.com/certsd/containerd-certsd/resolver"
 	"github.com/certsd/containerd-certsd/v1compat"
 )
@@ -43,13 +44,13 @@ func Hooks(logger *log.Entry) resolver.Hooks {
 			noteUse(host)
 			state.Use(host)
 		},
-		OnLoad: func(ctx context.Context, loaded certsd.Loaded) {
+		OnLoad: func(ctx context.Context, loaded hostdir.Loaded) {
 			state.Load(ctx, loaded)
 			if loaded.Config != nil {
 				noteUse(loaded.Config)
 			}
 		},
-		OnReload: func(r certsd.Reload) {
+		OnReload: func(r hostdir.Reload) {
 			countReload(r)
 			l.reload(r)
 		},
@@ -71,7 +72,7 @@ func countAttempt(a certsd.Attempt) {
 	}
 }
 
-func countReload(r certsd.Reload) {
+func countReload(r hostdir.Reload) {
 	result := "changed"
 	switch {
 	case r.Err != nil:

@@ -11,6 +11,7 @@ import (
 	"github.com/containerd/log"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/certsd/hostdir"
 	"github.com/certsd/containerd-certsd/resolver"
 )
 
@@ -136,7 +137,7 @@ func (l *lines) transportWarning(err error) {
 	l.logger.WithError(err).Warn(msgOdd)
 }
 
-func (l *lines) reload(r certsd.Reload) {
+func (l *lines) reload(r hostdir.Reload) {
 	if r.Changed {
 		l.trust.changed(r.Host)
 	}

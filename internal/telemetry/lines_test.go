@@ -20,6 +20,7 @@ import (
 	"github.com/sirupsen/logrus" //nolint:depguard // to read what would be logged
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/certsd/hostdir"
 	"github.com/certsd/containerd-certsd/resolver"
 )
 
@@ -219,7 +220,7 @@ func TestADowngradeIsOneLineUntilItChanges(t *testing.T) {
 		round(tt.downgrade)
 		round(tt.downgrade)
 		j.expect(t, "twice", tt.line+fields)
-		h.OnReload(certsd.Reload{Host: "reg.test", Changed: true})
+		h.OnReload(hostdir.Reload{Host: "reg.test", Changed: true})
 		j.take()
 		round(tt.downgrade)
 		j.expect(t, "after a reload that leaves it")
@@ -235,7 +236,7 @@ func TestADowngradeIsOneLineUntilItChanges(t *testing.T) {
 	round(0) // the next pull's TLS, before its fallback
 	round(certsd.SpokePlainHTTP)
 	j.expect(t, "plain HTTP", plain)
-	h.OnReload(certsd.Reload{Host: "reg.test", Changed: true})
+	h.OnReload(hostdir.Reload{Host: "reg.test", Changed: true})
 	j.take()
 	round(certsd.SpokePlainHTTP)
 	j.expect(t, "plain HTTP after a reload", plain)
@@ -252,7 +253,7 @@ func TestAConversionIsOneLine(t *testing.T) {
 	h.OnConvert(t.Context(), c)
 	h.OnConvert(t.Context(), c)
 	j.expect(t, "Registry v1", v1, line, line)
-	h.OnReload(certsd.Reload{Host: "reg.test", Changed: true})
+	h.OnReload(hostdir.Reload{Host: "reg.test", Changed: true})
 	j.take()
 	h.OnConvert(t.Context(), c)
 	j.expect(t, "after a reload", v1, line)
@@ -269,7 +270,7 @@ func TestAReloadIsOneLine(t *testing.T) {
 	j, logger := newJournal()
 	h := Hooks(logger)
 	now := &certsd.Host{Name: "reg.test", Endpoints: []*certsd.Endpoint{{Identities: []*certsd.Identity{{Name: "alpha.cert"}, {Name: "bravo.cert"}}}}}
-	r := certsd.Reload{Host: "reg.test", Dir: "/c/reg.test", Changed: true, Config: now}
+	r := hostdir.Reload{Host: "reg.test", Dir: "/c/reg.test", Changed: true, Config: now}
 	fields := " dir=/c/reg.test"
 	identities := " host=reg.test identity=alpha.cert,bravo.cert"
 	h.OnReload(r)
@@ -281,7 +282,7 @@ func TestAReloadIsOneLine(t *testing.T) {
 	h.OnReload(r)
 	j.expect(t, "lost", "error a host directory can no longer be used"+fields+" error=half written host=reg.test identity=")
 	problem := &certsd.Problem{File: "/c/reg.test/bravo.cert", Err: errors.New("no matching bravo.key")}
-	h.OnReload(certsd.Reload{Host: "reg.test", Dir: "/c/reg.test", Config: now, Warnings: []error{problem}})
+	h.OnReload(hostdir.Reload{Host: "reg.test", Dir: "/c/reg.test", Config: now, Warnings: []error{problem}})
 	j.expect(t, "only a problem is new", "warning problem in a host directory"+fields+" error=/c/reg.test/bravo.cert: no matching bravo.key"+identities)
 	h.OnWarning("reg.test", problem)
 	j.expect(t, "a problem at first", "warning problem in a host directory error=/c/reg.test/bravo.cert: no matching bravo.key host=reg.test")

@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/certsd/hostdir"
 	"github.com/certsd/containerd-certsd/v1compat"
 )
 
@@ -79,9 +80,9 @@ func TestMetricsHaveTheNamesAndLabelsThatOthersRelyOn(t *testing.T) {
 	}
 	h.Transport.OnRotate(certsd.Rotation{Host: host, From: "alpha.cert", To: "bravo.cert", Reason: "403"})
 	h.Transport.OnHandshake(certsd.Handshake{Host: host})
-	h.OnReload(certsd.Reload{Host: host, Err: errors.New("half written")})
-	h.OnReload(certsd.Reload{Host: host, Changed: true})
-	h.OnReload(certsd.Reload{Host: host, Warnings: []error{errors.New("no key")}})
+	h.OnReload(hostdir.Reload{Host: host, Err: errors.New("half written")})
+	h.OnReload(hostdir.Reload{Host: host, Changed: true})
+	h.OnReload(hostdir.Reload{Host: host, Warnings: []error{errors.New("no key")}})
 	want := map[string]float64{
 		"certsd_requests_total{host=" + host + ",identity=alpha.cert,result=200}":     2,
 		"certsd_requests_total{host=" + host + ",identity=alpha.cert,result=403}":     1,

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/certsd/hostdir"
 	"github.com/certsd/containerd-certsd/internal/certtest"
 	"github.com/certsd/containerd-certsd/internal/status"
 )
@@ -33,7 +34,7 @@ func TestWhatEndsSoonIsSaidOnceADay(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := status.New()
-	hosts := &certsd.Hosts{Roots: certsd.Roots{root}, OnLoad: s.Load}
+	hosts := &certsd.Hosts{Roots: certsd.Roots{root}, Hooks: hostdir.Hooks{OnLoad: s.Load}}
 	if _, err := hosts.Lookup("reg.test"); err != nil {
 		t.Fatal(err)
 	}
