@@ -33,7 +33,7 @@ type Config struct {
 
 	// Registries is "configured", the default, to pull here what is in registries
 	// with a directory of their own, or "all".
-	Registries string `toml:"registries" usage:"pull images of 'WHICH' registries here: configured (own directory) or all; the rest is passed to containerd"`
+	Registries Registries `toml:"registries" usage:"pull images of 'WHICH' registries here: configured (own directory) or all; the rest is passed to containerd"`
 
 	// Listen is the address of the socket, unix:PATH. Default:
 	// unix:/run/certsd/cri.sock.
@@ -95,10 +95,13 @@ type Config struct {
 	LogLevel string `toml:"log_level" usage:"log messages of 'LEVEL': debug, info, warn or error"`
 }
 
-// The values of Config.Registries.
+// Registries says of which registries images are pulled here.
+type Registries string
+
+// The values of [Registries].
 const (
-	RegistriesConfigured = "configured"
-	RegistriesAll        = "all"
+	RegistriesConfigured Registries = "configured"
+	RegistriesAll        Registries = "all"
 )
 
 // DefaultConfig is what holds where neither file nor flags say otherwise.
@@ -181,8 +184,8 @@ func (c *Config) checkAddresses() error {
 }
 
 // pullSettings are those of the server.
-func (c *Config) pullSettings() (Settings, error) {
-	s := Settings{
+func (c *Config) pullSettings() (criSettings, error) {
+	s := criSettings{
 		DaemonConfig: c.ContainerdConfig,
 		Snapshotter:  c.Snapshotter, SnapshotAnnotations: c.SnapshotAnnotations, DiscardUnpackedLayers: c.DiscardUnpackedLayers,
 		Downloads: c.MaxConcurrentDownloads, LayerFetchBuffer: c.ConcurrentLayerFetchBuffer,

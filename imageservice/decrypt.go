@@ -51,7 +51,7 @@ func (in *delivery) withDecryption(_ context.Context, layer ocispec.Descriptor, 
 // what containerd says of it may be no more than that a diff ID is wrong.
 func (in *delivery) explained(err error) error {
 	var registry *resolver.Error
-	var idle *NoProgressError
+	var idle *noProgressError
 	if !in.encrypted.Load() || errors.As(err, &registry) || errors.As(err, &idle) || errors.Is(err, context.Canceled) {
 		return err
 	}

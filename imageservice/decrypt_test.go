@@ -25,7 +25,7 @@ func TestEncryptedLayersAreExplained(t *testing.T) {
 		{"encrypted", ocispec.MediaTypeImageLayerGzip + "+encrypted", failed, true},
 		{"a plain one", ocispec.MediaTypeImageLayerGzip, failed, false},
 		{"the registry", ocispec.MediaTypeImageLayer + "+encrypted", &resolver.Error{Err: failed}, false},
-		{"no progress", ocispec.MediaTypeImageLayer + "+encrypted", &NoProgressError{}, false},
+		{"no progress", ocispec.MediaTypeImageLayer + "+encrypted", &noProgressError{}, false},
 		{"given up", ocispec.MediaTypeImageLayer + "+encrypted", context.Canceled, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -27,22 +27,22 @@ type delivery struct {
 	encrypted atomic.Bool
 }
 
-func (in *delivery) deliver(ctx context.Context) (Image, error) {
+func (in *delivery) deliver(ctx context.Context) (pulledImage, error) {
 	snapshotter := in.how.snapshotterFor(in.request.handler)
 	watched, watch := watchProgress(ctx, in.request.ref, in.how.progressTimeout)
 	desc, err := in.pull(watched, in.resolver(ctx, watch, false), snapshotter)
 	if err = watch.end(err); err != nil {
-		return Image{}, in.explained(err)
+		return pulledImage{}, in.explained(err)
 	}
 	config, err := containerd.NewImage(in.target.client, images.Image{Target: desc}).Config(ctx)
 	if err != nil {
-		return Image{}, fmt.Errorf("%s: its configuration: %w", in.request.ref, err)
+		return pulledImage{}, fmt.Errorf("%s: its configuration: %w", in.request.ref, err)
 	}
-	image := Image{ID: config.Digest.String(), Digest: desc.Digest.String(), Snapshotter: snapshotter}
+	image := pulledImage{ID: config.Digest.String(), Digest: desc.Digest.String(), Snapshotter: snapshotter}
 	labels := in.how.labels(in.request.ref)
 	for _, name := range in.request.names(image) {
 		if err := in.target.name(ctx, images.Image{Name: name, Target: desc, Labels: labels}); err != nil {
-			return Image{}, fmt.Errorf("naming %s %s: %w", in.request.ref, name, err)
+			return pulledImage{}, fmt.Errorf("naming %s %s: %w", in.request.ref, name, err)
 		}
 	}
 	return image, in.target.known(ctx, in.request.ref, image.ID)

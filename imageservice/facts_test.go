@@ -150,7 +150,7 @@ func TestSettingsGoBeforeWhatContainerdTells(t *testing.T) {
 	t.Parallel()
 	told := untold()
 	told.snapshotter, told.runtimes["kata"], told.pinned["registry.test/pause:3"] = "overlayfs", "devmapper", true
-	s := Settings{
+	s := criSettings{
 		Snapshotter: "native", RuntimeSnapshotters: map[string]string{"gvisor": "erofs"}, DiscardUnpackedLayers: true,
 		Downloads: 9, LayerFetchBuffer: 1, ProgressTimeout: -1, Pinned: []string{"busybox"}, NoDecryption: true,
 	}
@@ -162,7 +162,7 @@ func TestSettingsGoBeforeWhatContainerdTells(t *testing.T) {
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(configuration{})); diff != "" {
 		t.Error(diff)
 	}
-	if diff := cmp.Diff(told, (&Settings{}).over(told), cmp.AllowUnexported(configuration{})); diff != "" {
+	if diff := cmp.Diff(told, (&criSettings{}).over(told), cmp.AllowUnexported(configuration{})); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -145,7 +145,7 @@ func TestAPullWithoutProgressEnds(t *testing.T) {
 		if took := time.Since(began); took < 50*time.Second || took > 100*time.Second {
 			t.Errorf("it was ended after %s", took)
 		}
-		var none *NoProgressError
+		var none *noProgressError
 		if err := w.end(ctx.Err()); !errors.As(err, &none) {
 			t.Error(err)
 		}

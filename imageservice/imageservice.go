@@ -1,13 +1,20 @@
 // Package imageservice is the CRI image service for the kubelet in front of a
 // stock containerd's own.
 //
-// A [Server] pulls the images of the registries that certs.d directories
-// configure into containerd by its public API, with what CRI would have made of
-// them: names, labels, snapshots. Everything else, every other method and stream
-// of this or a later version of CRI, it passes through as bytes, unread.
+// A [Config] is run. Its server pulls the images of the registries that certs.d
+// directories configure into containerd by its public API, with what CRI would
+// have made of them: names, labels, snapshots. Everything else, every other method
+// and stream of this or a later version of CRI, it passes through as bytes,
+// unread.
 //
 // The kubelet is given its socket as imageServiceEndpoint; containerd needs no
 // other configuration and no other binary.
+//
+// Read imageservice.go and pass.go, which tell a pull of ours from what is passed
+// on, then pull.go and what it takes from a request (request.go, auth.go,
+// names.go, target.go) and from containerd (facts.go, settings.go,
+// containerd_config.go); delivery.go and ingest.go bring the image there.
+// config.go and run.go are the daemon around it.
 package imageservice
 
 import (
@@ -21,8 +28,8 @@ import (
 	"github.com/certsd/containerd-certsd/resolver"
 )
 
-// Options are what a server is made of.
-type Options struct {
+// options are what a server is made of.
+type options struct {
 	// Hosts are the registries. nil means resolver.DefaultHosts.
 	Hosts *resolver.Hosts
 	// All pulls from every registry here, not only from those with a directory of
@@ -46,17 +53,17 @@ type Options struct {
 	// secret is an identity token. nil: there are none.
 	Credentials func(ctx context.Context, host, repository string) (user, secret string, err error)
 	// Settings are CRI's settings that containerd does not tell.
-	Settings Settings
+	Settings criSettings
 	// Hooks observe what happens. They must not block.
-	Hooks Hooks
+	Hooks hooks
 }
 
 // DefaultContainerd is where containerd listens if nobody says otherwise.
 const DefaultContainerd = "/run/containerd/containerd.sock"
 
-// Server is the image service.
-type Server struct {
-	options Options
+// server is the image service.
+type server struct {
+	options options
 	hosts   *resolver.Hosts
 	target  *target
 	// other is what the rest is passed to, which may be the daemon.
@@ -65,9 +72,9 @@ type Server struct {
 	grpc    *grpc.Server
 }
 
-// New makes a server. It connects to containerd when that is needed: a
+// newServer makes a server. It connects to containerd when that is needed: a
 // containerd that is away is no reason not to start.
-func New(o Options) (*Server, error) {
+func newServer(o options) (*server, error) {
 	if o.Hosts == nil {
 		o.Hosts = resolver.DefaultHosts
 	}
@@ -78,7 +85,7 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{options: o, hosts: o.Hosts, target: d, other: d.connection}
+	s := &server{options: o, hosts: o.Hosts, target: d, other: d.connection}
 	if o.ImageService != "" && o.ImageService != o.Containerd {
 		if s.other, err = connect("the image service", o.ImageService, nil); err != nil {
 			d.Close()
@@ -95,11 +102,11 @@ func New(o Options) (*Server, error) {
 }
 
 // Serve answers on a listener until Stop is called.
-func (s *Server) Serve(l net.Listener) error { return s.grpc.Serve(l) }
+func (s *server) Serve(l net.Listener) error { return s.grpc.Serve(l) }
 
 // Stop ends the server: at once what is only passed through, and pulls when they
 // are done or ctx ends. The connections to containerd are closed then.
-func (s *Server) Stop(ctx context.Context) {
+func (s *server) Stop(ctx context.Context) {
 	gone := make(chan struct{})
 	go func() {
 		s.grpc.GracefulStop()
@@ -124,7 +131,7 @@ func (s *Server) Stop(ctx context.Context) {
 // lastWords is the time for calls under way when the pulls are done.
 const lastWords = 2 * time.Second
 
-func (s *Server) close() {
+func (s *server) close() {
 	if s.other != s.target.connection {
 		s.other.Close()
 	}
@@ -132,7 +139,7 @@ func (s *Server) close() {
 }
 
 // handle takes all calls.
-func (s *Server) handle(_ any, stream grpc.ServerStream) error {
+func (s *server) handle(_ any, stream grpc.ServerStream) error {
 	method, ok := grpc.MethodFromServerStream(stream)
 	if !ok {
 		return errNoMethod

@@ -20,7 +20,7 @@ const (
 // Prepare does what is done once at start, and returns when it is done or ctx
 // ends: it removes what a killed process has left behind, and brings the images
 // that containerd pulls by itself, without certificates.
-func (s *Server) Prepare(ctx context.Context) {
+func (s *server) Prepare(ctx context.Context) {
 	living := s.sweep(ctx)
 	var images []string
 	s.try(ctx, func(ctx context.Context) error {
@@ -44,7 +44,7 @@ func (s *Server) Prepare(ctx context.Context) {
 	}
 }
 
-func (s *Server) sweep(ctx context.Context) (living bool) {
+func (s *server) sweep(ctx context.Context) (living bool) {
 	s.try(ctx, func(ctx context.Context) (err error) {
 		living, err = s.target.leases.sweep(ctx)
 		return err
@@ -53,7 +53,7 @@ func (s *Server) sweep(ctx context.Context) (living bool) {
 }
 
 // try repeats what fails, and tells of it once for each reason.
-func (s *Server) try(ctx context.Context, do func(context.Context) error) {
+func (s *server) try(ctx context.Context, do func(context.Context) error) {
 	told := ""
 	for wait := firstTry; ; wait = min(2*wait, lastTry) {
 		err := do(ctx)
@@ -73,7 +73,7 @@ func (s *Server) try(ctx context.Context, do func(context.Context) error) {
 }
 
 // bring pulls an image that is not there, if its registry is ours.
-func (s *Server) bring(ctx context.Context, image string) error {
+func (s *server) bring(ctx context.Context, image string) error {
 	req, err := s.ours(&runtime.PullImageRequest{Image: &runtime.ImageSpec{Image: image}})
 	if err != nil || req == nil {
 		return err

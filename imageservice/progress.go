@@ -24,14 +24,14 @@ type progressWatch struct {
 	received atomic.Int64
 }
 
-// NoProgressError is a pull that was ended because nothing came.
-type NoProgressError struct {
+// noProgressError is a pull that was ended because nothing came.
+type noProgressError struct {
 	Ref     string
 	Timeout time.Duration
 }
 
 // Error says which setting to change if the slow pull is no fault.
-func (e *NoProgressError) Error() string {
+func (e *noProgressError) Error() string {
 	return fmt.Sprintf("pull %s: the registry has sent nothing for %s: a slower one needs a longer image_pull_progress_timeout", e.Ref, e.Timeout)
 }
 
@@ -68,7 +68,7 @@ func (w *progressWatch) watch() {
 			continue
 		}
 		if time.Since(since) >= w.timeout {
-			w.cancel(&NoProgressError{Ref: w.ref, Timeout: w.timeout})
+			w.cancel(&noProgressError{Ref: w.ref, Timeout: w.timeout})
 			return
 		}
 	}

@@ -22,7 +22,7 @@ func isPull(method string) bool {
 }
 
 // pull pulls what is ours, and passes the rest on as it came.
-func (s *Server) pull(method string, stream grpc.ServerStream) error {
+func (s *server) pull(method string, stream grpc.ServerStream) error {
 	var first frame
 	if err := stream.RecvMsg(&first); err != nil {
 		return err
@@ -52,12 +52,12 @@ func (s *Server) pull(method string, stream grpc.ServerStream) error {
 
 // image pulls an image, together with everybody else who wants the same, and returns
 // its ID once CRI knows it.
-func (s *Server) image(ctx context.Context, req *request) (string, error) {
+func (s *server) image(ctx context.Context, req *request) (string, error) {
 	return s.flights.join(ctx, req.key(), func(ctx context.Context) (string, error) {
 		began := time.Now()
 		pulled, err := s.target.pull(ctx, s.hosts, req)
 		if s.options.Hooks.OnPull != nil {
-			s.options.Hooks.OnPull(ctx, Pull{Ref: req.ref, Image: pulled, Took: time.Since(began), Err: err})
+			s.options.Hooks.OnPull(ctx, finishedPull{Ref: req.ref, Image: pulled, Took: time.Since(began), Err: err})
 		}
 		return pulled.ID, err
 	})
@@ -88,26 +88,26 @@ func asStatus(err error) error {
 	return status.Error(code, "certsd cri: "+text)
 }
 
-// Hooks observe what a server does.
-type Hooks struct {
+// hooks observe what a server does.
+type hooks struct {
 	// OnPull is told the end of each pull, however many wanted it.
-	OnPull func(context.Context, Pull)
+	OnPull func(context.Context, finishedPull)
 	// OnWarning is told what is wrong and keeps no pull from succeeding.
 	OnWarning func(error)
 }
 
-// Pull is a pull that has ended.
-type Pull struct {
+// finishedPull is a pull that has ended.
+type finishedPull struct {
 	// Ref is the reference, as CRI spells it.
 	Ref string
 	// Image is the result, Err what went wrong.
-	Image Image
+	Image pulledImage
 	Took  time.Duration
 	Err   error
 }
 
-// Image is an image that containerd has.
-type Image struct {
+// pulledImage is an image that containerd has.
+type pulledImage struct {
 	// ID is the digest of its configuration, Digest that of what the reference
 	// leads to.
 	ID, Digest string

@@ -35,7 +35,7 @@ const runtimeHandler = "io.containerd.cri.runtime-handler"
 
 // ours takes a request apart, nil if it is for others to answer: the registry is
 // not ours, or the reference is none, for which CRI has its own words.
-func (s *Server) ours(m *runtime.PullImageRequest) (*request, error) {
+func (s *server) ours(m *runtime.PullImageRequest) (*request, error) {
 	r, err := newRequest(m.GetImage().GetImage())
 	if err != nil {
 		return nil, nil //nolint:nilerr // CRI says it
@@ -72,7 +72,7 @@ func newRequest(image string) (*request, error) {
 }
 
 // names are what CRI calls an image: as it was asked for, by its ID and by digest.
-func (r *request) names(image Image) []string {
+func (r *request) names(image pulledImage) []string {
 	names := []string{r.ref, image.ID}
 	if byDigest := r.named.Name() + "@" + image.Digest; byDigest != r.ref {
 		names = append(names, byDigest)

@@ -10,7 +10,7 @@ import (
 // pod it is for is none of that.
 func TestWhichPullsShareADownload(t *testing.T) {
 	t.Parallel()
-	s := &Server{options: Options{All: true}}
+	s := &server{options: options{All: true}}
 	request := func(change func(*runtime.PullImageRequest)) flightKey {
 		t.Helper()
 		m := &runtime.PullImageRequest{

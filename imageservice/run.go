@@ -41,7 +41,7 @@ func (c *Config) Run(ctx context.Context, ready func(net.Addr)) error {
 	}
 	logins := &dockerconfig.File{Path: c.DockerConfig, OnWarning: func(err error) { hosts.Hooks.OnWarning("", err) }}
 	logins.Begin()
-	server, err := New(Options{
+	server, err := newServer(options{
 		Hosts: hosts, Credentials: logins.Credentials, All: c.Registries == RegistriesAll, Containerd: c.Containerd, ImageService: c.ImageService,
 		Instance: instanceOf(listener), Lock: instanceOf(listener) + ".lock", Settings: pulls, Hooks: logHooks(log.G(ctx)),
 	})
@@ -85,7 +85,7 @@ func (c *Config) listen(ctx context.Context) (net.Listener, error) {
 	return l, nil
 }
 
-func (c *Config) serve(ctx context.Context, server *Server, listener net.Listener, ready func(net.Addr)) error {
+func (c *Config) serve(ctx context.Context, server *server, listener net.Listener, ready func(net.Addr)) error {
 	// What is under way outlives the signal to stop.
 	lasting := context.WithoutCancel(ctx)
 	failed := make(chan error, 1)
@@ -122,7 +122,7 @@ func (c *Config) notify(ctx context.Context, state string) {
 }
 
 // serveMetrics serves /metrics and the status until the function it returns is called.
-func (c *Config) serveMetrics(ctx context.Context, s *Server) (stop func(), err error) {
+func (c *Config) serveMetrics(ctx context.Context, s *server) (stop func(), err error) {
 	if c.Metrics == "" {
 		return func() {}, nil
 	}
@@ -149,9 +149,9 @@ func (c *Config) serveMetrics(ctx context.Context, s *Server) (stop func(), err 
 }
 
 // logHooks write what a server reports.
-func logHooks(logger *log.Entry) Hooks {
-	return Hooks{
-		OnPull: func(ctx context.Context, p Pull) {
+func logHooks(logger *log.Entry) hooks {
+	return hooks{
+		OnPull: func(ctx context.Context, p finishedPull) {
 			entry := logger.WithContext(ctx).WithFields(log.Fields{"ref": p.Ref, "took": p.Took.Round(time.Millisecond).String()})
 			if p.Err != nil {
 				entry.WithError(p.Err).Error("certsd cri: pull failed")

@@ -82,7 +82,7 @@ func front(t *testing.T, address string, roots ...string) *grpc.ClientConn {
 	if roots == nil {
 		roots = []string{t.TempDir()}
 	}
-	s, err := New(Options{Containerd: address, Hosts: &resolver.Hosts{Roots: certsd.Roots(roots)}})
+	s, err := newServer(options{Containerd: address, Hosts: &resolver.Hosts{Roots: certsd.Roots(roots)}})
 	must(t, err)
 	path := filepath.Join(t.TempDir(), "s")
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "unix", path)

@@ -7,9 +7,9 @@ import (
 	"github.com/distribution/reference"
 )
 
-// Settings are CRI's settings for pulls, as far as containerd does not tell
+// criSettings are CRI's settings for pulls, as far as containerd does not tell
 // them. The zero value is CRI's own defaults.
-type Settings struct {
+type criSettings struct {
 	// DaemonConfig is containerd's configuration file, which is read whenever
 	// containerd has started: what it says goes before what containerd tells, and
 	// the settings below before both. Empty: none.
@@ -66,7 +66,7 @@ func (c *configuration) snapshotterFor(handler string) string {
 }
 
 // over puts what is set over what containerd tells.
-func (s *Settings) over(told configuration) configuration {
+func (s *criSettings) over(told configuration) configuration {
 	c := told
 	if s.Snapshotter != "" {
 		c.snapshotter = s.Snapshotter

@@ -14,7 +14,7 @@ import (
 )
 
 // status is what the image service uses now.
-func (s *Server) status() *status.Status {
+func (s *server) status() *status.Status {
 	return telemetry.State().Snapshot(status.Daemon{
 		Kind: status.ImageService, Containerd: s.options.Containerd, CRI: status.CRIUses,
 		Roots: s.hosts.Roots, Hosts: []*resolver.Hosts{s.hosts},
@@ -23,7 +23,7 @@ func (s *Server) status() *status.Status {
 
 // answerStatus answers the service of statusrpc, which containerd may have, too:
 // here it is this process that is asked.
-func (s *Server) answerStatus(stream grpc.ServerStream) error {
+func (s *server) answerStatus(stream grpc.ServerStream) error {
 	var question frame
 	if err := stream.RecvMsg(&question); err != nil {
 		return err
@@ -40,7 +40,7 @@ func (s *Server) answerStatus(stream grpc.ServerStream) error {
 }
 
 // statusHandler serves the status to those who may read the metrics.
-func (s *Server) statusHandler() http.Handler {
+func (s *server) statusHandler() http.Handler {
 	page := &statuspage.Handler{Snapshot: s.status}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		name, _ := os.Hostname() // none is no name

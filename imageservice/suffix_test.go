@@ -21,7 +21,7 @@ func TestSuffixDirectoryIsNotOurs(t *testing.T) {
 		must(t, os.WriteFile(filepath.Join(root, name, "hosts.toml"), []byte("system_roots = 'append'"), 0o600))
 	}
 	for image, ours := range map[string]bool{"own.corp.test/app:1": true, "registry.corp.test/app:1": false} {
-		s := &Server{hosts: &resolver.Hosts{Roots: certsd.Roots{root}, SuffixDirectories: true}}
+		s := &server{hosts: &resolver.Hosts{Roots: certsd.Roots{root}, SuffixDirectories: true}}
 		r, err := s.ours(&runtime.PullImageRequest{Image: &runtime.ImageSpec{Image: image}})
 		must(t, err)
 		if (r != nil) != ours {

@@ -18,8 +18,8 @@ type target struct {
 	*connection
 	client   *containerd.Client
 	content  *ingester
-	settings Settings
-	hooks    Hooks
+	settings criSettings
+	hooks    hooks
 	leases   leaseholder
 	// node has the node's credentials, nil for none.
 	node func(ctx context.Context, host, repository string) (user, secret string, err error)
@@ -31,7 +31,7 @@ type target struct {
 	unpacks keyedLocks
 }
 
-func newTarget(o Options) (*target, error) {
+func newTarget(o options) (*target, error) {
 	d := &target{settings: o.Settings, hooks: o.Hooks, node: o.Credentials}
 	c, err := connect("containerd", o.Containerd, d.facts.forget)
 	if err != nil {
@@ -68,11 +68,11 @@ func (d *target) Close() {
 
 // pull pulls and unpacks an image, gives it the names that CRI would have given
 // it, and waits until CRI knows it.
-func (d *target) pull(ctx context.Context, hosts *resolver.Hosts, req *request) (Image, error) {
+func (d *target) pull(ctx context.Context, hosts *resolver.Hosts, req *request) (pulledImage, error) {
 	ctx = namespaces.WithNamespace(ctx, namespace)
 	how, err := d.learn(ctx)
 	if err != nil {
-		return Image{}, err
+		return pulledImage{}, err
 	}
 	in := &delivery{target: d, hosts: hosts, request: req, how: how, node: d.node}
 	if image, ok := in.there(ctx); ok {
@@ -80,7 +80,7 @@ func (d *target) pull(ctx context.Context, hosts *resolver.Hosts, req *request) 
 	}
 	ctx, release, err := d.leases.hold(ctx)
 	if err != nil {
-		return Image{}, err
+		return pulledImage{}, err
 	}
 	defer release()
 	return in.deliver(ctx)

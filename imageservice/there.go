@@ -10,32 +10,32 @@ import (
 // there returns the image if it is whole already and its registry says, to these
 // credentials, that it is the one. Nothing is written then. Whatever else it
 // finds, an error included, is for a pull to meet.
-func (in *delivery) there(ctx context.Context) (Image, bool) {
+func (in *delivery) there(ctx context.Context) (pulledImage, bool) {
 	ref, labels := in.request.ref, in.how.labels(in.request.ref)
 	record, err := in.target.client.ImageService().Get(ctx, ref)
 	if err != nil {
-		return Image{}, false
+		return pulledImage{}, false
 	}
 	watched, watch := watchProgress(ctx, ref, in.how.progressTimeout)
 	_, resolved, err := in.resolver(watched, watch, true).Resolve(watched, ref)
 	if watch.end(err) != nil || resolved.Digest != record.Target.Digest {
-		return Image{}, false
+		return pulledImage{}, false
 	}
 	snapshotter := in.how.snapshotterFor(in.request.handler)
 	image := containerd.NewImage(in.target.client, record)
 	if ok, err := image.IsUnpacked(ctx, snapshotter); err != nil || !ok {
-		return Image{}, false
+		return pulledImage{}, false
 	}
 	config, err := image.Config(ctx)
 	if err != nil {
-		return Image{}, false
+		return pulledImage{}, false
 	}
-	found := Image{ID: config.Digest.String(), Digest: record.Target.Digest.String(), Snapshotter: snapshotter}
+	found := pulledImage{ID: config.Digest.String(), Digest: record.Target.Digest.String(), Snapshotter: snapshotter}
 	return found, in.named(ctx, found, images.Image{Target: record.Target, Labels: labels})
 }
 
 // named reports whether an image has all its names.
-func (in *delivery) named(ctx context.Context, image Image, want images.Image) bool {
+func (in *delivery) named(ctx context.Context, image pulledImage, want images.Image) bool {
 	for _, name := range in.request.names(image) {
 		record, err := in.target.client.ImageService().Get(ctx, name)
 		if err != nil || len(changes(record, want)) > 0 {
