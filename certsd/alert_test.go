@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/certsd/containerd-certsd/internal/handshake"
 )
 
 // remote is how crypto/tls reports an alert of the server.
@@ -60,7 +62,7 @@ func TestMovesOnErrors(t *testing.T) {
 		"timeout":                        {asked, &net.OpError{Op: "read", Err: os.ErrDeadlineExceeded}, ""},
 		"dial":                           {asked, &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}, ""},
 		"name":                           {asked, &net.DNSError{Err: "no such host"}, ""},
-		"handshake timeout":              {asked, errHandshakeTimeout, ""},
+		"handshake timeout":              {asked, handshake.ErrTimeout, ""},
 		"key of another type":            {asked, fmt.Errorf("x: %w", &unusableError{io.EOF}), "key type not accepted"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -220,7 +222,7 @@ func TestHandshakeFailureBeforeCertificateIsFinal(t *testing.T) {
 	dir.add(t, l.Addr().String(), "a", "b")
 	_, err = send(t, view(t, dir.transport(t), l.Addr().String(), nil),
 		newRequest(t.Context(), t, "GET", "https://"+l.Addr().String()+"/v2/", ""))
-	if alert, ok := remoteAlert(err); !ok || alert != alertHandshakeFailure {
+	if alert, ok := handshake.Alert(err); !ok || alert != handshake.Failure {
 		t.Errorf("got %v", err)
 	}
 	_ = l.Close()
@@ -235,10 +237,10 @@ func TestServerAlert(t *testing.T) {
 	dir := newCertsDir(t)
 	dir.add(t, s.host)
 	_, err := send(t, dir.transport(t), newRequest(t.Context(), t, "GET", s.URL+"/v2/", ""))
-	if alert, ok := ServerAlert(err); !ok || alert != 116 {
+	if alert, ok := handshake.Alert(err); !ok || alert != 116 {
 		t.Errorf("alert %d, %v of %v", alert, ok, err)
 	}
-	if _, ok := ServerAlert(errors.New("remote error: tls: certificate required")); ok {
+	if _, ok := handshake.Alert(errors.New("remote error: tls: certificate required")); ok {
 		t.Error("any text is an alert")
 	}
 }

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"io"
 	"net/http"
+	"net/url"
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/certsd/containerd-certsd/internal/safetext"
 )
@@ -33,7 +35,7 @@ func (rd *round) tame(resp *http.Response, attempt int) {
 	contentType := resp.Header.Get("Content-Type")
 	resp.Body = &tamed{ReadCloser: resp.Body, secrets: secrets, tell: func(text []byte) {
 		if rd.trail != nil {
-			rd.trail.answer(attempt, answerText(text, contentType, secrets...))
+			rd.trail.Answer(attempt, safetext.Answer(text, contentType, secrets...))
 		}
 	}}
 	// It may be shorter now.
@@ -47,7 +49,7 @@ var saidInChallenge = regexp.MustCompile(`(?i)(error(?:_description|_uri)?=")((?
 func tameChallenge(challenge string, secrets []string) string {
 	return saidInChallenge.ReplaceAllStringFunc(challenge, func(found string) string {
 		parts := saidInChallenge.FindStringSubmatch(found)
-		return parts[1] + safetext.Line(safetext.Hide(parts[2], secrets...), maxAnswer) + parts[3]
+		return parts[1] + safetext.Line(safetext.Hide(parts[2], secrets...), safetext.MaxAnswer) + parts[3]
 	})
 }
 
@@ -97,3 +99,114 @@ func safeBody(text []byte, secrets []string) []byte {
 	}
 	return []byte(safetext.Text(safetext.Hide(string(text), secrets...)))
 }
+
+const (
+	// maxAnswerBody is how much of an error's body is looked at: enough for the JSON
+	// of a registry, which is of use only if it is whole.
+	maxAnswerBody = 8 << 10
+	// maxPage is how much of the body of a 400 is looked at. nginx's page has
+	// less than 300 bytes; some servers put a style sheet in front.
+	maxPage = 4 << 10
+	// maxDrain is how much of a discarded body is read to keep the connection,
+	// and drainTime how long that may take.
+	maxDrain  = 64 << 10
+	drainTime = 2 * time.Second
+)
+
+// peek returns the beginning of a body and leaves the body whole.
+func peek(resp *http.Response) string {
+	page, err := io.ReadAll(io.LimitReader(resp.Body, maxPage))
+	rest := io.Reader(resp.Body)
+	if err != nil {
+		rest = failing{err}
+	}
+	resp.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(bytes.NewReader(page), rest), resp.Body}
+	return string(page)
+}
+
+// failing is a reader that ended with an error.
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) { return 0, f.err }
+
+// discard reads what is left of an answer that nobody will see, so that its
+// connection can be used again, and closes it. It returns what the answer says.
+func discard(resp *http.Response, secrets ...string) string {
+	body := resp.Body
+	slow := time.AfterFunc(drainTime, func() { _ = body.Close() })
+	defer slow.Stop()
+	text, _ := io.ReadAll(io.LimitReader(body, maxAnswerBody))
+	_, _ = io.CopyN(io.Discard, body, maxDrain)
+	_ = body.Close()
+	return safetext.Answer(text, resp.Header.Get("Content-Type"), secrets...)
+}
+
+// secrets are the parts of the request that must not be shown, should a server
+// repeat them: credentials, cookies, the values of the headers configured and
+// of those the pull brought along, and the query, where signed URLs have their
+// signature.
+func (rd *round) secrets() []string {
+	_, credentials, _ := strings.Cut(rd.header.Get("Authorization"), " ")
+	secrets := []string{rd.header.Get("Authorization"), strings.TrimSpace(credentials), rd.req.URL.RawQuery}
+	if _, password, ok := (&http.Request{Header: rd.header}).BasicAuth(); ok {
+		secrets = append(secrets, password)
+	}
+	for _, private := range []http.Header{rd.route.to.Header, rd.route.scoped} {
+		for _, values := range private {
+			secrets = append(secrets, values...)
+		}
+	}
+	for _, cookie := range (&http.Request{Header: rd.header}).Cookies() {
+		secrets = append(secrets, cookie.Value)
+	}
+	for pair := range strings.SplitSeq(rd.req.URL.RawQuery, "&") {
+		name, value, _ := strings.Cut(pair, "=")
+		if plainFields[name] {
+			continue
+		}
+		secrets = append(secrets, value)
+		if plain, err := url.QueryUnescape(value); err == nil {
+			secrets = append(secrets, plain)
+		}
+	}
+	return append(secrets, formSecrets(rd.req)...)
+}
+
+// plainFields are the fields of queries and forms that are no secrets: a token server
+// says which scope it does not like, an upload is about a digest.
+var plainFields = map[string]bool{
+	"account": true, "artifactType": true, "client_id": true, "digest": true, "from": true, "grant_type": true, "last": true,
+	"mount": true, "n": true, "ns": true, "offline_token": true, "scope": true, "service": true, "access_type": true,
+}
+
+// formSecrets are those in the body of a request for a token by POST, where user
+// and password or the refresh token are.
+func formSecrets(req *http.Request) []string {
+	if req.Method != http.MethodPost || req.GetBody == nil || req.ContentLength <= 0 || req.ContentLength > maxForm ||
+		!strings.HasPrefix(req.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
+		return nil
+	}
+	body, err := req.GetBody()
+	if err != nil {
+		return nil
+	}
+	defer body.Close()
+	text, err := io.ReadAll(io.LimitReader(body, maxForm))
+	if err != nil {
+		return nil
+	}
+	form, _ := url.ParseQuery(string(text)) // what could be parsed
+	var secrets []string
+	for name, values := range form {
+		if !plainFields[name] {
+			secrets = append(secrets, values...)
+		}
+	}
+	return secrets
+}
+
+// maxForm bounds the body of a request for a token, in bytes.
+const maxForm = 64 << 10

@@ -19,18 +19,23 @@
 //
 // A request walks down once, and the files are in that order: transport.go and
 // endpoint.go, where it enters; route.go, which settings are those of its host
-// (chain.go, header.go, plain.go); round.go, one certificate after another
-// (policy.go decides, memory.go remembers); try.go, one of them on a connection of
-// its own (state.go, dial.go); answer.go, what is passed on. What is told
-// of it is in trail.go and in errors.go, and why it failed in faults.go.
+// (header.go, plain.go); round.go, one certificate after another (identities.go
+// has their order, policy.go decides, memory.go remembers); try.go, one of them on
+// a connection of its own (state.go, dial.go, present.go, exchange.go); answer.go,
+// what is passed on. What was tried is told in record.go, and why it failed in
+// faults.go and errors.go.
 //
-// Directories are read in [github.com/certsd/containerd-certsd/certsd/hostdir], their
-// names in certsd/hostname, and hosts.toml in certsd/hoststoml.
+// The account of it is kept in [github.com/certsd/containerd-certsd/certsd/trail].
+// Directories are read in certsd/hostdir, their names in certsd/hostname, and
+// hosts.toml in certsd/hoststoml.
 package certsd
 
 import (
+	"context"
+
 	"github.com/certsd/containerd-certsd/certsd/hostdir"
 	"github.com/certsd/containerd-certsd/certsd/hoststoml"
+	"github.com/certsd/containerd-certsd/certsd/trail"
 )
 
 // What a directory gives, under the names that callers of [Transport] need.
@@ -49,16 +54,8 @@ type (
 	Identity = hostdir.Identity
 	// KeyOpener makes signers of keys that are no files: see [hostdir.KeyOpener].
 	KeyOpener = hostdir.KeyOpener
-	// KeyFile is a file that says where a key is.
-	KeyFile = hostdir.KeyFile
-	// KeyError reports that a key that is no file did not sign.
-	KeyError = hostdir.KeyError
 	// Problem is something wrong in a directory.
 	Problem = hostdir.Problem
-	// Reload is a change of what is configured.
-	Reload = hostdir.Reload
-	// Loaded is a lookup that met something new.
-	Loaded = hostdir.Loaded
 	// RotateOn is the set of HTTP statuses that make a [Transport] present the
 	// next client certificate. Its zero value is Docker's: 403 and 5xx. Some
 	// answers move on whatever the set says, because they can only mean that the
@@ -66,14 +63,23 @@ type (
 	RotateOn = hoststoml.RotateOn
 )
 
+// What came of a request.
+type (
+	// Trail is an account of what was tried: see [trail.Trail].
+	Trail = trail.Trail
+	// Attempt is one identity presented to a server, or passed over.
+	Attempt = trail.Attempt
+	// KeyError reports that a key that is no file did not sign.
+	KeyError = hostdir.KeyError
+	// ProxyError reports that a proxy does not lead to a server.
+	ProxyError = hostdir.ProxyError
+)
+
 // The values of [SystemRoots].
 const (
 	FallbackRoots = hostdir.FallbackRoots
 	AppendRoots   = hostdir.AppendRoots
 )
-
-// ParseSystemRoots is [hostdir.ParseSystemRoots].
-func ParseSystemRoots(text string) (SystemRoots, error) { return hostdir.ParseSystemRoots(text) }
 
 // DefaultRoots is [hostdir.DefaultRoots].
 func DefaultRoots() Roots { return hostdir.DefaultRoots() }
@@ -83,3 +89,11 @@ func ParseRoots(list string) Roots { return hostdir.ParseRoots(list) }
 
 // ParseRotateOn is [hoststoml.ParseRotateOn].
 func ParseRotateOn(entries []string) (RotateOn, error) { return hoststoml.ParseRotateOn(entries) }
+
+// WithTrail returns a context whose requests are recorded in the trail. The newest
+// 256 attempts are kept.
+func WithTrail(ctx context.Context) (context.Context, *Trail) { return trail.With(ctx) }
+
+// TrailOf returns the trail that the requests made with a context are recorded
+// in, nil for none.
+func TrailOf(ctx context.Context) *Trail { return trail.Of(ctx) }

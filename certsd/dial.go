@@ -14,14 +14,14 @@ import (
 	"time"
 
 	"github.com/certsd/containerd-certsd/certsd/hostdir"
+	"github.com/certsd/containerd-certsd/internal/handshake"
 	"github.com/certsd/containerd-certsd/internal/supply"
 )
 
 // The times are those of containerd's docker.DefaultHTTPTransport.
 const (
-	dialTimeout      = 30 * time.Second
-	handshakeTimeout = 10 * time.Second
-	idleTimeout      = 30 * time.Second
+	dialTimeout = 30 * time.Second
+	idleTimeout = 30 * time.Second
 	// headerTimeout is how long an answer may take to begin, all of its headers
 	// and what comes before them included.
 	headerTimeout = 30 * time.Second
@@ -63,14 +63,14 @@ func newHTTPTransport(to target, id *Identity) *connections {
 	}
 	return &connections{supply: &d.supply, Transport: &http.Transport{
 		Proxy:                  proxyFor(to.Proxy),
-		OnProxyConnectResponse: ProxyAnswered(to.Proxy),
+		OnProxyConnectResponse: answeredBy(to.Proxy),
 		DialContext:            d.dial,
 		DialTLSContext:         d.dialTLS,
 		TLSClientConfig:        d.tls,
 		MaxIdleConns:           64,
 		MaxIdleConnsPerHost:    16,
 		IdleConnTimeout:        idleTimeout,
-		TLSHandshakeTimeout:    handshakeTimeout,
+		TLSHandshakeTimeout:    handshake.Timeout,
 		ExpectContinueTimeout:  5 * time.Second,
 		ResponseHeaderTimeout:  headerTimeout,
 		// net/http would keep 10 MiB of them.
@@ -96,28 +96,6 @@ func refuseStranger(ctx context.Context, _, address string, _ syscall.RawConn) e
 		return err
 	}
 	return x.transport.RefuseStranger(x.host, addr)
-}
-
-// present is the answer to a server that asks for a certificate. "The returned
-// certificate must not be modified" by anybody later: identities never are.
-func present(cri *tls.CertificateRequestInfo, id *Identity) (*tls.Certificate, error) {
-	c := connIn(cri.Context())
-	if c != nil {
-		c.asked.Store(true)
-		c.cas.Store(&cri.AcceptableCAs)
-	}
-	if id == nil {
-		return &tls.Certificate{}, nil
-	}
-	anyCA := *cri
-	anyCA.AcceptableCAs = nil
-	if err := anyCA.SupportsCertificate(id.Certificate); err != nil {
-		return nil, &unusableError{err}
-	}
-	if c != nil {
-		c.offered.Store(true)
-	}
-	return certificateFor(id, c), nil
 }
 
 // dialer makes connections that know what the server asked for.
@@ -232,7 +210,7 @@ func (d *dialer) handshake(ctx context.Context, network, addr string, config *tl
 	}
 	tracked := connOf(raw)
 	ctx = context.WithValue(ctx, connKey{}, tracked)
-	ctx, cancel := context.WithTimeoutCause(ctx, handshakeTimeout, errHandshakeTimeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, handshake.Timeout, handshake.ErrTimeout)
 	defer cancel()
 	config.VerifyConnection = func(state tls.ConnectionState) error {
 		if len(state.PeerCertificates) > 0 {
@@ -243,8 +221,8 @@ func (d *dialer) handshake(ctx context.Context, network, addr string, config *tl
 	c := tls.Client(raw, config)
 	if err := c.HandshakeContext(ctx); err != nil {
 		_ = raw.Close()
-		if context.Cause(ctx) == errHandshakeTimeout { //nolint:errorlint // identity is meant
-			err = fmt.Errorf("%s: %w", addr, errHandshakeTimeout)
+		if context.Cause(ctx) == handshake.ErrTimeout { //nolint:errorlint // identity is meant
+			err = fmt.Errorf("%s: %w", addr, handshake.ErrTimeout)
 		}
 		return nil, err
 	}
@@ -256,19 +234,6 @@ func (d *dialer) handshake(ctx context.Context, network, addr string, config *tl
 // for that to the server.
 type proxyConn struct{ *tls.Conn }
 
-// handshakeTimeoutError is a net.Error. Its text is not that of net/http, by
-// which containerd's fallback recognises that plain HTTP may be tried: a slow
-// server is not one without TLS.
-type handshakeTimeoutError struct{}
-
-func (handshakeTimeoutError) Error() string {
-	return fmt.Sprintf("the server did not complete the TLS handshake within %s", handshakeTimeout)
-}
-func (handshakeTimeoutError) Timeout() bool   { return true }
-func (handshakeTimeoutError) Temporary() bool { return true }
-
-var errHandshakeTimeout error = handshakeTimeoutError{}
-
 // proxyFor is the way to an endpoint, nil for that of the environment, and notes
 // what it says: it is asked before the connection is made, with the same context.
 func proxyFor(way *hostdir.Proxy) func(*http.Request) (*url.URL, error) {
@@ -278,6 +243,18 @@ func proxyFor(way *hostdir.Proxy) func(*http.Request) (*url.URL, error) {
 			x.proxy.Store(u)
 		}
 		return u, err
+	}
+}
+
+// answeredBy is the OnProxyConnectResponse for a proxy, and notes that it leads to
+// the server.
+func answeredBy(way *hostdir.Proxy) func(context.Context, *url.URL, *http.Request, *http.Response) error {
+	return func(ctx context.Context, proxy *url.URL, req *http.Request, resp *http.Response) error {
+		err := way.Answered(ctx, proxy, req, resp)
+		if x := exchangeOf(ctx); x != nil && err == nil {
+			x.tunnelled.Store(true)
+		}
+		return err
 	}
 }
 

@@ -95,7 +95,7 @@ func TestPreferred(t *testing.T) {
 	rt := view(t, dir.transport(t), s.host, nil)
 	want := func(repository, name string) {
 		t.Helper()
-		if got := nameOf(rt.Preferred(repository)); got != name {
+		if got := nameOf(rt.preferred(repository)); got != name {
 			t.Errorf("%s: got %q, want %q", repository, got, name)
 		}
 	}

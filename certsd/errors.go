@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/certsd/containerd-certsd/certsd/trail"
+	"github.com/certsd/containerd-certsd/internal/handshake"
 	"github.com/certsd/containerd-certsd/internal/safetext"
 	"github.com/certsd/containerd-certsd/internal/serverfault"
 )
@@ -67,11 +69,11 @@ func (e *RefusedError) Error() string {
 		case a.Skipped != "":
 			tried = append(tried, fmt.Sprintf("%s %s", a.Identity, a.Skipped))
 		case a.Identity != "":
-			tried = append(tried, a.who())
+			tried = append(tried, a.Who())
 		}
 	}
 	parts := []string{e.Host}
-	for _, p := range Faults(e.Attempts) {
+	for _, p := range trail.Faults(e.Attempts) {
 		parts = append(parts, p.Told())
 	}
 	text := strings.Join(append(parts, cleanError(e.Err)), ": ")
@@ -88,12 +90,7 @@ func (e *RefusedError) Error() string {
 func (e *RefusedError) Unwrap() error { return e.Err }
 
 // cleanError is the text of an error that may hold words of a server's.
-func cleanError(err error) string { return safetext.Line(err.Error(), maxURL) }
-
-func isVerification(err error) bool {
-	ok := errors.As(err, new(*tls.CertificateVerificationError))
-	return ok
-}
+func cleanError(err error) string { return safetext.Line(err.Error(), safetext.MaxURL) }
 
 func (rd *round) refused(err error, last Attempt) error {
 	return &RefusedError{Host: last.Host, Dir: last.Dir, Attempts: rd.attempts, Hint: last.Hint, Err: err}
@@ -141,17 +138,17 @@ func (rd *round) verificationHint(err error) string {
 func (rd *round) hint(a Attempt, o reply) string {
 	var proxy *ProxyError
 	switch {
-	case isVerification(o.err):
+	case handshake.Unverified(o.err):
 		return rd.verificationHint(o.err)
 	case errors.As(o.err, &proxy):
 		return proxy.Hint()
-	case proxyFailed(o.err):
-		return ProxyUnreachable(rd.route.to.Proxy, rd.req.URL.Hostname())
-	case beforeCertificates(a):
+	case handshake.ProxyFailed(o.err):
+		return rd.route.to.Proxy.Unreachable(rd.req.URL.Hostname())
+	case handshake.BeforeCertificate(o.err, a.Asked || a.Resumed):
 		return serverfault.NothingInCommon
-	case a.BeforeTLS && !AskedLate(o.err):
+	case a.BeforeTLS && !handshake.AskedLate(o.err):
 		return serverfault.NoTLS(o.err, a.Host)
-	case AskedLate(o.err):
+	case handshake.AskedLate(o.err):
 		return fmt.Sprintf("server %s asks for a client certificate in the middle of a connection, which Go does not support: "+
 			"it has to ask for it on each connection (Apache: SSLVerifyClient outside of Location and Directory)", a.Host)
 	case o.err == nil && o.status == http.StatusUnauthorized:
@@ -204,7 +201,7 @@ const enoughBits = 2048
 // shortKey is the length of an identity's RSA key if that may be why a server
 // called the certificate bad or unsupported, else zero.
 func (rd *round) shortKey(name string, err error) int {
-	if a, ok := remoteAlert(err); !ok || a != alertBadCertificate && a != alertUnsupportedCertificate {
+	if a, ok := handshake.Alert(err); !ok || a != handshake.BadCertificate && a != handshake.UnsupportedCertificate {
 		return 0
 	}
 	for _, id := range rd.route.to.Identities {

@@ -3,16 +3,19 @@ package certsd
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 
 	"github.com/certsd/containerd-certsd/certsd/hostdir"
 	"github.com/certsd/containerd-certsd/certsd/hostname"
+	"github.com/certsd/containerd-certsd/internal/handshake"
 	"github.com/certsd/containerd-certsd/internal/safetext"
 	"github.com/certsd/containerd-certsd/internal/supply"
 )
@@ -103,6 +106,21 @@ func (x *exchange) handshake(state tls.ConnectionState, err error) {
 	}
 }
 
+// refusedByProxy is the error for an answer in plain HTTP that only a proxy gives,
+// which asks for a user and a password: over TLS it has no say any more. nil is for
+// any other answer.
+func (x *exchange) refusedByProxy(resp *http.Response, from *hostdir.Proxy) error {
+	proxy := x.proxy.Load()
+	if proxy == nil || x.origin.Scheme != "http" || resp.StatusCode != http.StatusProxyAuthRequired {
+		return nil
+	}
+	_ = resp.Body.Close() // what it says is for browsers
+	return &ProxyError{
+		Proxy: safetext.Origin(proxy), Host: safetext.Line(resp.Request.URL.Host, safetext.MaxName),
+		Method: resp.Request.Method, Status: resp.StatusCode, From: from,
+	}
+}
+
 // connection returns the connection, nil if there is none.
 func (x *exchange) connection() *conn {
 	if x == nil {
@@ -141,10 +159,10 @@ func (x *exchange) early() bool {
 // atProxy returns err as the proxy's where that did not lead to the server.
 func (x *exchange) atProxy(err error, from *hostdir.Proxy) error {
 	proxy := x.proxy.Load()
-	if proxy == nil || !strings.HasPrefix(proxy.Scheme, "http") || !x.early() || x.tunnelled.Load() || proxyFailed(err) || errors.As(err, new(*ProxyError)) {
+	if proxy == nil || !strings.HasPrefix(proxy.Scheme, "http") || !x.early() || x.tunnelled.Load() || handshake.ProxyFailed(err) || errors.As(err, new(*ProxyError)) {
 		return err
 	}
-	return &ProxyError{Proxy: safetext.Origin(proxy), Host: safetext.Line(x.host, maxName), From: from, Err: err}
+	return &ProxyError{Proxy: safetext.Origin(proxy), Host: safetext.Line(x.host, safetext.MaxName), From: from, Err: err}
 }
 
 // request returns the request to make: a copy of req, which must not be
@@ -160,4 +178,36 @@ func nameOf(id *Identity) string {
 		return ""
 	}
 	return id.Name
+}
+
+// vouched returns the certificate of a server, and the root that it was verified
+// by, nil for none.
+func vouched(state tls.ConnectionState) (server, ca *x509.Certificate) {
+	if len(state.PeerCertificates) == 0 {
+		return nil, nil
+	}
+	server = state.PeerCertificates[0]
+	if len(state.VerifiedChains) == 0 {
+		return server, nil
+	}
+	chain := state.VerifiedChains[0]
+	return server, chain[len(chain)-1]
+}
+
+// rootFile is the file that a root is from, empty for one of the system's.
+func rootFile(root *x509.Certificate, targets [2]*target) string {
+	if root == nil {
+		return ""
+	}
+	for _, e := range targets {
+		if e == nil {
+			continue
+		}
+		for _, ca := range e.CAs {
+			if slices.ContainsFunc(ca.Certificates, root.Equal) {
+				return ca.File
+			}
+		}
+	}
+	return ""
 }

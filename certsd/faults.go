@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/certsd/containerd-certsd/certsd/hostdir"
+	"github.com/certsd/containerd-certsd/internal/handshake"
 	"github.com/certsd/containerd-certsd/internal/serverfault"
 )
 
@@ -32,7 +33,7 @@ func (rd *round) unpresented() {
 // account adds to the last attempt, which failed, what to do about it, and
 // records what was not presented.
 func (rd *round) account(a *Attempt, o reply) {
-	if a.blamed() == "" {
+	if a.Blamed() == "" {
 		rd.unpresented()
 	}
 	rd.attempts = append(rd.attempts, *a)
@@ -60,11 +61,11 @@ func (rd *round) localFaults(last Attempt, o reply) []*Problem {
 	if refused {
 		faults = append(faults, rd.notInUse(faults)...)
 	}
-	if isVerification(o.err) {
+	if handshake.Unverified(o.err) {
 		faults = append(faults, rd.route.to.lost...)
 	}
 	slices.SortStableFunc(faults, func(a, b *Problem) int { return cmp.Compare(a.File, b.File) })
-	if refused || o.err != nil && last.blamed() != "proxy" && !errors.Is(o.err, context.Canceled) {
+	if refused || o.err != nil && last.Blamed() != "proxy" && !errors.Is(o.err, context.Canceled) {
 		faults = append(faults, rd.transport.hosts().NearMisses(rd.route.at.Bare())...)
 	}
 	return faults
@@ -111,7 +112,7 @@ func (rd *round) identityFault(id *Identity, o reply) *Problem {
 	if named := rd.route.to.state.accepts.Load(); named != nil {
 		accepts = *named
 	}
-	if alert, _ := remoteAlert(o.err); len(accepts) == 0 && alert != alertUnknownCA {
+	if alert, _ := handshake.Alert(o.err); len(accepts) == 0 && alert != handshake.UnknownCA {
 		return nil
 	}
 	return hostdir.ClientChain{Identity: id, Accepts: accepts, CAs: rd.route.to.CAs, Others: rd.route.to.Identities}.Problem(rd.req.URL.Host)

@@ -123,7 +123,7 @@ func TestDirectoriesForAnotherPortAreTold(t *testing.T) {
 		_, err := send(t, view(t, dir.transport(t), s.host, nil), newRequest(ctx, t, http.MethodGet, s.URL+"/v2/app/manifests/1", ""))
 		port := map[string]string{"127.0.0.1:1": "1", "127.0.0.1": "443"}[name]
 		want := path + ": is for port " + port + ", and is not read for " + s.host
-		if faults := Faults(trail.Attempts()); err == nil || len(faults) != 1 || faults[0].Error() != want {
+		if faults := faultsOf(trail); err == nil || len(faults) != 1 || faults[0].Error() != want {
 			t.Errorf("%v, faults %v, want %s", err, faults, want)
 		}
 		if hint := "-> " + path + ": rename it to "; !strings.Contains(trail.String(), hint) {
@@ -141,7 +141,7 @@ func TestDirectoriesForAnotherPortAreTold(t *testing.T) {
 	dir.add(t, refusing.host, "alpha")
 	ctx, trail := WithTrail(t.Context())
 	tr := dir.transport(t)
-	if status, err := send(t, view(t, tr, refusing.host, nil), newRequest(ctx, t, http.MethodGet, refusing.URL+"/v2/", "")); err != nil || status != 403 || len(Faults(trail.Attempts())) > 0 {
+	if status, err := send(t, view(t, tr, refusing.host, nil), newRequest(ctx, t, http.MethodGet, refusing.URL+"/v2/", "")); err != nil || status != 403 || len(faultsOf(trail)) > 0 {
 		t.Errorf("%d, %v: %s", status, err, trail)
 	}
 }
@@ -169,7 +169,7 @@ func TestBrokenFilesOfAHostInUseAreTold(t *testing.T) {
 	dir.add(t, s.host, "beta")
 	dir.write(t, s.host+"/hosts.toml", "server = \"https://"+s.host+"\"\nclient = [[\"beta.cert\", \"none.key\"]]\n")
 	status, trail := ask()
-	faults := Faults(trail.Attempts())
+	faults := faultsOf(trail)
 	want := path + "/hosts.toml:2: client: " + path + "/none.key: cannot be read: no such file or directory"
 	if status != http.StatusForbidden || len(faults) != 1 || !strings.HasPrefix(faults[0].Error(), want) {
 		t.Errorf("%d, %v, want %s", status, faults, want)
@@ -178,7 +178,7 @@ func TestBrokenFilesOfAHostInUseAreTold(t *testing.T) {
 		t.Errorf("lacks %q:\n%s", first, trail)
 	}
 	dir.write(t, s.host+"/hosts.toml", "server = \"https://"+s.host+"\"\nclient = [[\"beta.cert\", \"beta.key\"]]\nca = \"ca.crt\"\n")
-	if status, trail := ask(); status != http.StatusOK || len(Faults(trail.Attempts())) > 0 {
+	if status, trail := ask(); status != http.StatusOK || len(faultsOf(trail)) > 0 {
 		t.Errorf("%d: %s", status, trail)
 	}
 }
@@ -206,7 +206,7 @@ func TestLostCAsAreTold(t *testing.T) {
 			dir.write(t, s.host+"/"+row.file, row.data)
 			ctx, trail := WithTrail(t.Context())
 			_, err := send(t, view(t, dir.transport(t), s.host, nil), newRequest(ctx, t, http.MethodGet, s.URL+"/v2/app/manifests/1", ""))
-			faults := Faults(trail.Attempts())
+			faults := faultsOf(trail)
 			switch {
 			case row.want == "-":
 				if err != nil {

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/certsd/containerd-certsd/certsd/trail"
 	"github.com/certsd/containerd-certsd/internal/certtest"
 )
 
@@ -287,3 +288,6 @@ func get(t *testing.T, rt http.RoundTripper, url string) int {
 	}
 	return status
 }
+
+// faultsOf are what a trail tells to be wrong on this machine.
+func faultsOf(tried *Trail) []*Problem { return trail.Faults(tried.Attempts()) }

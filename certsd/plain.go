@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/certsd/containerd-certsd/certsd/hostname"
+	"github.com/certsd/containerd-certsd/internal/serverfault"
 )
 
 // maxTLSHosts bounds the memory of hosts that spoke TLS.
@@ -100,11 +101,6 @@ func (r *route) elsewhere() bool {
 }
 
 // named is the error about a URL in plain HTTP that a registry over TLS named.
-func (r *route) named(host string) error { return NamedPlainHTTP(host, r.home.Host) }
-
-// NamedPlainHTTP is the error about a server in plain HTTP, HOST[:PORT], that
-// another one over TLS named for tokens.
-func NamedPlainHTTP(host, by string) *PlainHTTPError {
-	return &PlainHTTPError{host, fmt.Sprintf("https://%s names it, and credentials would be readable on the way: "+
-		"behind a proxy that ends TLS, set the registry's external URL to https://, or have the proxy send X-Forwarded-Proto: https", by)}
+func (r *route) named(host string) error {
+	return &PlainHTTPError{host, serverfault.NamesPlainHTTP(r.home.Host)}
 }

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/certsd/containerd-certsd/internal/handshake"
 )
 
 // reply is what came of presenting one identity: all that the decision to
@@ -74,15 +76,15 @@ func movesOnError(o reply) string {
 	if unsigned(o.err) != nil {
 		return "key did not sign"
 	}
-	if alert, ok := remoteAlert(o.err); ok {
+	if alert, ok := handshake.Alert(o.err); ok {
 		// A handshake failure before the server asked for a certificate is
 		// about something else: versions, ciphers, names.
-		if alert.refusesCertificate() && (o.asked || alert != alertHandshakeFailure) {
+		if handshake.RefusesCertificate(alert) && (o.asked || alert != handshake.Failure) {
 			return "alert " + strconv.Itoa(int(alert))
 		}
 		return ""
 	}
-	if o.asked && o.fresh && !o.answered && safe(o.method) && cut(o.err) {
+	if o.asked && o.fresh && !o.answered && safe(o.method) && handshake.Cut(o.err) {
 		return "connection cut"
 	}
 	return ""

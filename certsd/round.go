@@ -5,6 +5,10 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/certsd/containerd-certsd/certsd/trail"
+	"github.com/certsd/containerd-certsd/internal/handshake"
+	"github.com/certsd/containerd-certsd/internal/reqctx"
 )
 
 // round is the work on one request: the tries with one identity after another.
@@ -28,7 +32,7 @@ type round struct {
 	// peer is the server's certificate, nil if it is not known.
 	peer *x509.Certificate
 	// presented is told what is presented; nil for nobody.
-	presented *Presented
+	presented *reqctx.Presented
 	// absent is a 404 of Registry v1 that was passed over.
 	absent *http.Response
 }
@@ -44,13 +48,13 @@ func (t *Transport) rotate(r *route, req *http.Request) (*http.Response, error) 
 	}
 	rd := &round{
 		transport: t, route: r, req: req, header: header, reqHost: host,
-		repo: repositoryOf(req, r.to.Path), trail: trailOf(req.Context()), sick: true, start: time.Now(),
+		repo: repositoryOf(req, r.to.Path), trail: trail.Of(req.Context()), sick: true, start: time.Now(),
 	}
-	rd.presented = presentedIn(r.chain.first.Context())
+	rd.presented = reqctx.PresentedIn(r.chain.first.Context())
 	if r.foreign {
 		rd.presented = nil // what counts are the registry's
 	}
-	identities, refused := rd.presented.remaining(rd.identities())
+	identities, refused := rd.presented.Remaining(rd.identities())
 	if hook := rd.transport.Hooks.OnRotate; hook != nil && refused != nil {
 		hook(Rotation{Host: req.URL.Host, From: nameOf(refused), To: nameOf(identities[0]), Reason: reasonPage})
 	}
@@ -172,6 +176,9 @@ func (rd *round) onlyOnce() string {
 	return "the other certificates were not tried: the request's body cannot be sent a second time"
 }
 
+// reasonPage is the reason of a rotation after [reqctx.Presented.Refuse].
+const reasonPage = "redirected to a page"
+
 func hasBody(req *http.Request) bool { return req.Body != nil && req.Body != http.NoBody }
 
 // finish returns what came back for the last identity tried.
@@ -182,7 +189,7 @@ func (rd *round) finish(a Attempt, resp *http.Response, o reply) (*http.Response
 	id := rd.record(a)
 	rd.report()
 	if rd.trail != nil {
-		rd.trail.keepSecret(rd.secrets())
+		rd.trail.Keep(rd.secrets())
 	}
 	if o.err != nil {
 		return nil, rd.explain(o, a)
@@ -207,9 +214,9 @@ func (rd *round) report() {
 // about the network stay as they are.
 func (rd *round) explain(o reply, last Attempt) error {
 	switch {
-	case refuses(o), AskedLate(o.err):
+	case refuses(o), handshake.AskedLate(o.err):
 		return rd.refused(o.err, last)
-	case isVerification(o.err):
+	case handshake.Unverified(o.err):
 		return rd.unverified(o.err)
 	}
 	return o.err

@@ -35,7 +35,7 @@ func TestRotationTriesAlphabeticallyAndRemembers(t *testing.T) {
 	if diff := cmp.Diff([]string{"h", "h", "h"}, s.clients()); diff != "" {
 		t.Errorf("further requests of the repository (-want +got):\n%s", diff)
 	}
-	if id := rt.Preferred("team/app"); nameOf(id) != "h.cert" {
+	if id := rt.preferred("team/app"); nameOf(id) != "h.cert" {
 		t.Errorf("preferred is %q", nameOf(id))
 	}
 	get(t, rt, s.URL+"/v2/team/other/manifests/latest")

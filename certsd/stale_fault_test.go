@@ -33,12 +33,12 @@ func TestWhatKeepsAChangedDirectoryFromUseIsTold(t *testing.T) {
 				}
 				return status, trail
 			}
-			if status, trail := ask(); status != http.StatusBadRequest || len(Faults(trail.Attempts())) > 0 {
+			if status, trail := ask(); status != http.StatusBadRequest || len(faultsOf(trail)) > 0 {
 				t.Fatalf("%d: %s", status, trail)
 			}
 			dir.write(t, s.host+"/"+row.file, strings.ReplaceAll(row.text, "HOST", s.host))
 			status, trail := ask()
-			faults := Faults(trail.Attempts())
+			faults := faultsOf(trail)
 			if len(faults) == 0 || !strings.HasPrefix(faults[0].Error(), path+row.want) {
 				t.Errorf("%d, %v, want %s", status, faults, path+row.want)
 			}

@@ -21,6 +21,7 @@ import (
 
 	"github.com/certsd/containerd-certsd/certsd/hostdir"
 	"github.com/certsd/containerd-certsd/internal/certtest"
+	"github.com/certsd/containerd-certsd/internal/handshake"
 )
 
 func TestTrail(t *testing.T) {
@@ -172,7 +173,7 @@ func TestRefusedErrorNamesEachFile(t *testing.T) {
 	if diff := cmp.Diff(want, refused.Error()); diff != "" {
 		t.Errorf("error (-want +got):\n%s", diff)
 	}
-	if alert, ok := remoteAlert(err); !ok || alert != alertBadCertificate {
+	if alert, ok := handshake.Alert(err); !ok || alert != handshake.BadCertificate {
 		t.Error("the alert is not in the chain")
 	}
 }
@@ -214,46 +215,6 @@ func TestVerificationError(t *testing.T) {
 			}
 			if !errors.As(err, new(*tls.CertificateVerificationError)) {
 				t.Error("the cause is not in the chain")
-			}
-		})
-	}
-}
-
-func TestTrailIsBounded(t *testing.T) {
-	t.Parallel()
-	var trail Trail
-	for i := range maxAttempts + 3 {
-		if n := trail.add(Attempt{Status: i}); n != i {
-			t.Errorf("number %d, want %d", n, i)
-		}
-	}
-	trail.answer(0, "gone")
-	trail.answer(3, "third")
-	got := trail.Attempts()
-	if len(got) != maxAttempts || trail.Dropped() != 3 || got[0].Status != 3 || got[0].Answer != "third" {
-		t.Errorf("%d attempts, %d dropped, first %+v", len(got), trail.Dropped(), got[0])
-	}
-}
-
-func TestAnswerText(t *testing.T) {
-	t.Parallel()
-	for name, row := range map[string]struct{ body, contentType, secret, want string }{
-		"errors of a registry":     {`{"errors":[{"code":"DENIED","message":"no\naccess"},{"code":"UNKNOWN"}]}`, "application/json", "", "DENIED: no access; UNKNOWN"},
-		"error of v1":              {`{"error": "Requires authorization"}`, "", "", "Requires authorization"},
-		"message":                  {`{"message":"blocked","details":"by policy"}`, "", "", "blocked; by policy"},
-		"title of a page":          {"<html>\r\n<head><title>400 The SSL certificate error</title></head>", "text/html", "", "400 The SSL certificate error"},
-		"page without a title":     {"<html><body><h1>Go</h1>away</body>", "text/html", "", "Go away"},
-		"text":                     {"  no\x00\x1b[31m way\n", "text/plain", "", "no [31m way"},
-		"right to left override":   {"a\u202eb", "", "", "a b"},
-		"long":                     {strings.Repeat("x", 300), "", "", strings.Repeat("x", 200) + "…"},
-		"credentials sent back":    {"bad token abcdefghij here", "", "abcdefghij", "bad token [removed] here"},
-		"nothing":                  {"", "", "", ""},
-		"lower case has more byte": {"<title>\u0130\u0130</title>", "text/html", "", "\u0130\u0130"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			if got := answerText([]byte(row.body), row.contentType, row.secret); got != row.want {
-				t.Errorf("got %q, want %q", got, row.want)
 			}
 		})
 	}
@@ -315,16 +276,4 @@ func TestPeekLeavesTheBodyWhole(t *testing.T) {
 	if answer := trail.Attempts()[0].Answer; !strings.HasPrefix(answer, "another page another page") {
 		t.Errorf("answer %q", answer)
 	}
-}
-
-func FuzzAnswerText(f *testing.F) {
-	f.Add([]byte(`{"errors":[{"code":"DENIED","message":"no"}]}`), "application/json")
-	f.Add([]byte("<html><title>x</title>"), "text/html")
-	f.Add([]byte(strings.Repeat("x", maxAnswer)+" y"), "")
-	f.Fuzz(func(t *testing.T, body []byte, contentType string) {
-		text := answerText(body, contentType, "")
-		if n := len([]rune(text)); n > maxAnswer+1 || strings.ContainsAny(text, "\r\n\t\x00\x1b") {
-			t.Errorf("%d characters: %q", n, text)
-		}
-	})
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/netip"
 
+	"github.com/certsd/containerd-certsd/certsd/trail"
 	"github.com/certsd/containerd-certsd/internal/safetext"
 )
 
@@ -101,8 +102,8 @@ func notMade(r *route, req *http.Request, err error) {
 	if r != nil {
 		a.Registry, a.Dir = r.registry, r.to.Dir
 	}
-	if trail := trailOf(req.Context()); trail != nil {
-		trail.Record(a)
+	if t := trail.Of(req.Context()); t != nil {
+		t.Record(a)
 	}
 }
 

@@ -2,11 +2,13 @@ package certsd
 
 import (
 	"net/http"
+	"slices"
+	"time"
 )
 
 // try makes the request with one identity.
 func (rd *round) try(req *http.Request, id *Identity) (*http.Response, reply, *exchange) {
-	rd.presented.present(id)
+	rd.presented.Present(id)
 	to := rd.route.to
 	kept := to.state.connections(*to, id)
 	x := &exchange{transport: rd.transport, origin: rd.route.at, host: req.URL.Host, identity: id, supply: kept.supply, targets: [2]*target{to, rd.route.home}}
@@ -48,4 +50,23 @@ func (rd *round) try(req *http.Request, id *Identity) (*http.Response, reply, *e
 	// Whoever looks at the request should see the one that was made, not ours.
 	resp.Request = rd.req
 	return resp, o, x
+}
+
+// renewed is the way a request is to be made again whose certificates were all
+// refused, and replaced on the disk meanwhile; nil if they were not. Those that live
+// for an hour end while requests wait, or are on their way.
+func (rd *round) renewed(id *Identity, o reply) *route {
+	refused := o.certificateRefused() || unsigned(o.err) != nil
+	if id != nil && o.status == http.StatusForbidden {
+		refused = id.Invalid(time.Now()) != ""
+	}
+	if !refused || rd.route.renewed || rd.req.Context().Err() != nil {
+		return nil
+	}
+	now, err := rd.transport.route(rd.route.by, rd.req)
+	if err != nil || now.to.state == rd.route.to.state || slices.Equal(now.to.Identities, rd.route.to.Identities) {
+		return nil
+	}
+	now.renewed = true
+	return now
 }

@@ -6,8 +6,9 @@ package keys
 
 import (
 	"crypto"
+	"errors"
 
-	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/certsd/hostdir"
 	"github.com/certsd/containerd-certsd/keys/pkcs11uri"
 	"github.com/certsd/containerd-certsd/keys/signer"
 	"github.com/certsd/containerd-certsd/keys/tpmkey"
@@ -35,8 +36,21 @@ func (d *Devices) Close() error { return d.Helpers.Close() }
 // Default are the devices where none are named.
 var Default = &Devices{}
 
+// Opener is that of [Default], or where keys in PKCS #11 tokens are signed for by a
+// helper of devices with that command. An error begins with the key of the
+// settings. Helpers end with the process.
+func Opener(signer []string) (hostdir.KeyOpener, error) {
+	if len(signer) == 0 {
+		return Default.Open, nil
+	}
+	if signer[0] == "" {
+		return nil, errors.New("signer: the command is empty")
+	}
+	return New(signer).Open, nil
+}
+
 // Open is a certsd.KeyOpener.
-func (d *Devices) Open(f certsd.KeyFile) (crypto.Signer, error) {
+func (d *Devices) Open(f hostdir.KeyFile) (crypto.Signer, error) {
 	if tpmkey.IsKey(f.Data) {
 		key, err := d.TPM.Open(f.Data)
 		if err != nil {

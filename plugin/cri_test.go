@@ -23,7 +23,7 @@ func TestWarnsOfCRI(t *testing.T) {
 		reflect.ValueOf(cri.Config).Elem().FieldByName("UseLocalImagePull").SetBool(alone)
 		var out bytes.Buffer
 		ic := initContext(t, plugin.NewPluginSet(), &out)
-		warnOfCRI(ic.Context, []plugin.Registration{registered(plugins.TransferPlugin, ID), cri})
+		warnOfCRI(ic.Context, []plugin.Registration{registered(plugins.TransferPlugin, pluginID), cri})
 		if got := strings.Count(out.String(), "CRI pulls by itself"); (got == 1) != alone {
 			t.Errorf("CRI by itself %v: containerd's log says %q", alone, &out)
 		}

@@ -39,13 +39,13 @@ import (
 	_ "github.com/containerd/containerd/v2/plugins/transfer"
 )
 
-// ID is the id of the three plugins within their types.
-const ID = "certsd"
+// pluginID is the id of the three plugins within their types.
+const pluginID = "certsd"
 
 func init() {
 	registry.Register(&plugin.Registration{
 		Type:   plugins.InternalPlugin,
-		ID:     ID,
+		ID:     pluginID,
 		Config: defaultConfig(),
 		InitFn: newSettings,
 	})
@@ -65,27 +65,27 @@ func decorate(t plugin.Type, id string, wrap wrapper) *plugin.Registration {
 	r := registered(t, id)
 	stock := r.InitFn
 	uri := r.URI()
-	r.ID = ID
+	r.ID = pluginID
 	r.Config = copyConfig(r.Config)
 	r.Requires = append([]plugin.Type{plugins.InternalPlugin}, r.Requires...)
 	r.InitFn = func(ic *plugin.InitContext) (any, error) {
 		if ic.Plugins().Get(t, id) != nil {
 			// Skipped, not failed: a lookup of the one plugin of a type gets
 			// the error of any that failed, so CRI would not load.
-			if _, err := ic.GetByID(plugins.TransferPlugin, ID); err == nil {
+			if _, err := ic.GetByID(plugins.TransferPlugin, pluginID); err == nil {
 				log.G(ic.Context).Warnf("certsd pulls, but --hosts-dir, --plain-http, --http-dump and --http-trace of clients are lost, because %s is enabled: add %q to disabled_plugins in containerd's configuration", uri, uri)
 				return nil, plugin.ErrSkipPlugin
 			}
 			log.G(ic.Context).Warnf("certsd stays out because %s is enabled: add %q to disabled_plugins in containerd's configuration", uri, uri)
 			return nil, plugin.ErrSkipPlugin
 		}
-		i, err := ic.GetByID(plugins.InternalPlugin, ID)
+		i, err := ic.GetByID(plugins.InternalPlugin, pluginID)
 		if err != nil {
-			return nil, fmt.Errorf("certsd settings in [plugins.%q]: %w", plugins.InternalPlugin.String()+"."+ID, err)
+			return nil, fmt.Errorf("certsd settings in [plugins.%q]: %w", plugins.InternalPlugin.String()+"."+pluginID, err)
 		}
 		s, ok := i.(*settings)
 		if !ok {
-			return nil, fmt.Errorf("%s.%s is a %T", plugins.InternalPlugin, ID, i)
+			return nil, fmt.Errorf("%s.%s is a %T", plugins.InternalPlugin, pluginID, i)
 		}
 		instance, err := stock(ic)
 		if err != nil {

@@ -44,7 +44,7 @@ func TestStaysOutBesideTheStockPlugin(t *testing.T) {
 		typ plugin.Type
 		id  string
 	}{{plugins.TransferPlugin, "local"}, {plugins.GRPCPlugin, "transfer"}} {
-		ours := registered(row.typ, ID)
+		ours := registered(row.typ, pluginID)
 		set := plugin.NewPluginSet()
 		fake(t, set, row.typ, row.id, struct{}{}, nil)
 		var out bytes.Buffer
@@ -62,10 +62,10 @@ func TestStaysOutBesideTheStockPlugin(t *testing.T) {
 func TestSaysWhatIsLostBesideTheStockService(t *testing.T) {
 	t.Parallel()
 	set := plugin.NewPluginSet()
-	fake(t, set, plugins.TransferPlugin, ID, struct{}{}, nil)
+	fake(t, set, plugins.TransferPlugin, pluginID, struct{}{}, nil)
 	fake(t, set, plugins.GRPCPlugin, "transfer", struct{}{}, nil)
 	var out bytes.Buffer
-	_, err := registered(plugins.GRPCPlugin, ID).InitFn(initContext(t, set, &out))
+	_, err := registered(plugins.GRPCPlugin, pluginID).InitFn(initContext(t, set, &out))
 	if text := out.String(); !plugin.IsSkipPlugin(err) || strings.Count(text, "\n") != 1 ||
 		!strings.Contains(text, "certsd pulls, but --hosts-dir") || !strings.Contains(text, `add \"io.containerd.grpc.v1.transfer\" to disabled_plugins`) {
 		t.Errorf("got %v, and containerd's log says %q", err, text)
@@ -89,8 +89,8 @@ func TestBrokenSettingsAreNamedAtStart(t *testing.T) {
 			continue
 		}
 		set := plugin.NewPluginSet()
-		fake(t, set, plugins.InternalPlugin, ID, nil, broken)
-		_, err := registered(plugins.TransferPlugin, ID).InitFn(initContext(t, set, io.Discard))
+		fake(t, set, plugins.InternalPlugin, pluginID, nil, broken)
+		_, err := registered(plugins.TransferPlugin, pluginID).InitFn(initContext(t, set, io.Discard))
 		if !errors.Is(err, broken) || plugin.IsSkipPlugin(err) || !strings.Contains(err.Error(), "io.containerd.internal.v1.certsd") {
 			t.Errorf("the transfer plugin says %v", err)
 		}
@@ -109,7 +109,7 @@ func TestOursNeedWhatTheStockPluginsNeed(t *testing.T) {
 		if row.typ == plugins.GRPCPlugin {
 			want = append(want, plugins.CRIServicePlugin)
 		}
-		if diff := cmp.Diff(want, registered(row.typ, ID).Requires); diff != "" {
+		if diff := cmp.Diff(want, registered(row.typ, pluginID).Requires); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", row.id, diff)
 		}
 	}
@@ -183,10 +183,10 @@ func TestExampleConfiguration(t *testing.T) {
 		t.Error(err)
 	}
 	for _, typ := range []plugin.Type{plugins.InternalPlugin, plugins.TransferPlugin} {
-		r := registered(typ, ID)
+		r := registered(typ, pluginID)
 		strict(t, c, r.URI(), copyConfig(r.Config))
 	}
-	decoded, ok := strict(t, c, plugins.InternalPlugin.String()+"."+ID, &Config{}).(*Config)
+	decoded, ok := strict(t, c, plugins.InternalPlugin.String()+"."+pluginID, &Config{}).(*Config)
 	if !ok {
 		t.Fatal("not a *Config")
 	}

@@ -38,7 +38,7 @@ type service struct {
 var _ transferapi.TransferServer = (*service)(nil)
 
 func newService(ic *plugin.InitContext, settings *settings, stock any) (any, error) {
-	if _, err := ic.GetByID(plugins.TransferPlugin, ID); err != nil {
+	if _, err := ic.GetByID(plugins.TransferPlugin, pluginID); err != nil {
 		// It stays out beside the stock transfer plugin, which knows nothing of
 		// wishes handed on: then the service is the stock one, too.
 		return stock, nil //nolint:nilerr // why it stays out is in the log already

@@ -117,13 +117,13 @@ func TestServiceStaysStockBesideTheStockTransferPlugin(t *testing.T) {
 	stock := &stockService{}
 	set := plugin.NewPluginSet()
 	fake(t, set, plugins.TransferPlugin, "local", struct{}{}, nil)
-	fake(t, set, plugins.TransferPlugin, ID, nil, plugin.ErrSkipPlugin)
+	fake(t, set, plugins.TransferPlugin, pluginID, nil, plugin.ErrSkipPlugin)
 	fake(t, set, plugins.StreamingPlugin, "manager", clientStreams{}, nil)
 	if got, err := newService(initContext(t, set, io.Discard), nil, stock); got != any(stock) || err != nil {
 		t.Errorf("got %T %v", got, err)
 	}
 	set = plugin.NewPluginSet()
-	fake(t, set, plugins.TransferPlugin, ID, struct{}{}, nil)
+	fake(t, set, plugins.TransferPlugin, pluginID, struct{}{}, nil)
 	fake(t, set, plugins.StreamingPlugin, "manager", clientStreams{}, nil)
 	if got, err := newService(initContext(t, set, io.Discard), nil, stock); err != nil {
 		t.Error(err)

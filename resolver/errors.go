@@ -11,6 +11,7 @@ import (
 	remoteserrors "github.com/containerd/containerd/v2/core/remotes/errors"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/certsd/trail"
 	"github.com/certsd/containerd-certsd/internal/safetext"
 )
 
@@ -71,7 +72,7 @@ func (e *Error) text() string {
 		return text
 	}
 	left := max(0, len(failed)-maxShown)
-	account := certsd.FormatAttempts(failed[left:])
+	account := trail.Format(failed[left:])
 	if left += e.Trail.Dropped(); left > 0 {
 		account = fmt.Sprintf("(%d earlier attempts are left out)\n", left) + account
 	}
@@ -84,7 +85,7 @@ func (e *Error) text() string {
 // faultFirst puts what can be mended on this machine in front of what a server
 // says.
 func faultFirst(text string, attempts []certsd.Attempt) string {
-	faults := certsd.Faults(attempts)
+	faults := trail.Faults(attempts)
 	if len(faults) == 0 || strings.Contains(text, faults[0].Told()) {
 		return text
 	}
@@ -99,14 +100,14 @@ func faultFirst(text string, attempts []certsd.Attempt) string {
 func (e *Error) Unwrap() error { return e.Err }
 
 // explain adds the trail to an error, once.
-func explain(err error, ref string, trail *certsd.Trail) error {
+func explain(err error, ref string, tried *certsd.Trail) error {
 	if err == nil {
 		return nil
 	}
 	if errors.As(err, new(*Error)) {
 		return err
 	}
-	return &Error{Ref: ref, Err: err, Trail: trail}
+	return &Error{Ref: ref, Err: err, Trail: tried}
 }
 
 // presentable is the text of an error without what must not be in a log: the

@@ -16,8 +16,8 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
-	"github.com/certsd/containerd-certsd/certsd"
 	"github.com/certsd/containerd-certsd/internal/manifest"
+	"github.com/certsd/containerd-certsd/internal/reqctx"
 	"github.com/certsd/containerd-certsd/internal/safetext"
 )
 
@@ -51,8 +51,8 @@ func (o *objects) RoundTrip(req *http.Request) (*http.Response, error) {
 	if first == req {
 		// Whoever follows a redirect finds it by the request that was redirected.
 		ctx := req.Context()
-		if certsd.PresentedFor(req) == nil {
-			ctx, _ = certsd.WithPresented(ctx)
+		if reqctx.PresentedIn(ctx) == nil {
+			ctx, _ = reqctx.WithPresented(ctx)
 		}
 		req = req.Clone(ctx)
 	} else {
@@ -207,7 +207,7 @@ func name(h http.Header, body []byte) error {
 // page, with the next client certificate: a front end may send whose certificate
 // it refuses there.
 func (o *objects) again(first *http.Request, page *NotManifestError) (*http.Response, error) {
-	presented := certsd.PresentedFor(first)
+	presented := reqctx.PresentedIn(first.Context())
 	another := presented.Refuse()
 	page.Identities = presented.Refused()
 	if !another {

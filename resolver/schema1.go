@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/remotes"
 	"github.com/containerd/containerd/v2/core/remotes/docker"
 	"github.com/containerd/containerd/v2/pkg/reference"
@@ -20,11 +19,6 @@ import (
 	"github.com/certsd/containerd-certsd/v1compat"
 )
 
-const (
-	mediaTypeSchema1Signed   = images.MediaTypeDockerSchema1Manifest
-	mediaTypeSchema1Unsigned = "application/vnd.docker.distribution.manifest.v1+json"
-)
-
 // errNotSchema1 reports that the manifest is of another kind after all.
 var errNotSchema1 = errors.New("no schema 1 manifest")
 
@@ -33,7 +27,7 @@ var errNotSchema1 = errors.New("no schema 1 manifest")
 // application/json.
 func maybeSchema1(mediaType string) bool {
 	switch mediaType {
-	case mediaTypeSchema1Signed, mediaTypeSchema1Unsigned, "application/json":
+	case v1compat.MediaTypeSchema1Signed, v1compat.MediaTypeSchema1, "application/json":
 		return true
 	default:
 		return false
@@ -136,7 +130,7 @@ func (s *schema1Images) manifest(ctx context.Context, spec reference.Spec, resol
 	if want == "" {
 		want = resolved.Digest
 	}
-	accept := http.Header{"Accept": {mediaTypeSchema1Signed + ", " + mediaTypeSchema1Unsigned + ", */*"}}
+	accept := http.Header{"Accept": {v1compat.MediaTypeSchema1Signed + ", " + v1compat.MediaTypeSchema1 + ", */*"}}
 	var errs []error
 	for _, e := range endpoints {
 		a, err := e.get(ctx, question{elements: []string{repository(spec), "manifests", object}, header: accept})
@@ -158,7 +152,7 @@ func (s *schema1Images) manifest(ctx context.Context, spec reference.Spec, resol
 // registry is too old to have one for it.
 func isSchema1(a *answer) bool {
 	mediaType, _, err := mime.ParseMediaType(a.header.Get("Content-Type"))
-	if err == nil && (mediaType == mediaTypeSchema1Signed || mediaType == mediaTypeSchema1Unsigned) {
+	if err == nil && (mediaType == v1compat.MediaTypeSchema1Signed || mediaType == v1compat.MediaTypeSchema1) {
 		return true
 	}
 	var m struct {

@@ -1,9 +1,7 @@
 package resolver
 
 import (
-	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/certsd/containerd-certsd/certsd"
 	"github.com/certsd/containerd-certsd/certsd/hostdir"
@@ -16,7 +14,7 @@ import (
 type Settings struct {
 	// SystemRoots is "fallback", the default, to trust the system's CA roots only
 	// where a directory has none, or "append" to trust them always.
-	SystemRoots string `toml:"system_roots" usage:"trust the CA roots of the system as 'MODE' says: fallback where no others are configured, append always"`
+	SystemRoots certsd.SystemRoots `toml:"system_roots" usage:"trust the CA roots of the system as 'MODE' says: fallback where no others are configured, append always"`
 
 	// RotateOn are the answers on which the next certificate is presented:
 	// statuses and classes of them. Default: "403" and "5xx".
@@ -24,7 +22,7 @@ type Settings struct {
 
 	// RegistryV1 is "never", "configured", the default, for registries with a
 	// directory of their own, or "always".
-	RegistryV1 string `toml:"registry_v1" usage:"speak Registry v1 with 'WHICH' registries: never, configured (own directory) or always"`
+	RegistryV1 V1Policy `toml:"registry_v1" usage:"speak Registry v1 with 'WHICH' registries: never, configured (own directory) or always"`
 
 	// Schema1 converts schema 1 manifests, the default, instead of refusing them.
 	Schema1 bool `toml:"schema1" usage:"convert schema 1 manifests; --schema1=false refuses them"`
@@ -41,9 +39,9 @@ type Settings struct {
 // DefaultSettings are what holds where nobody says otherwise.
 func DefaultSettings() Settings {
 	return Settings{
-		SystemRoots: string(certsd.FallbackRoots),
+		SystemRoots: certsd.FallbackRoots,
 		RotateOn:    []string{"403", "5xx"},
-		RegistryV1:  string(V1Configured),
+		RegistryV1:  V1Configured,
 		Schema1:     true,
 		Signer:      []string{}, // as it is written, and not nil
 	}
@@ -53,7 +51,7 @@ func DefaultSettings() Settings {
 // $PATH, that stands under a key; empty for the default ones. An error begins with
 // the key that is wrong, as all configuration files call it.
 func (s Settings) Hosts(key, list string) (*Hosts, error) {
-	system, err := certsd.ParseSystemRoots(s.SystemRoots)
+	system, err := hostdir.ParseSystemRoots(string(s.SystemRoots))
 	if err != nil {
 		return nil, fmt.Errorf("system_roots: %w", err)
 	}
@@ -61,7 +59,7 @@ func (s Settings) Hosts(key, list string) (*Hosts, error) {
 	if err != nil {
 		return nil, err // it names rotate_on
 	}
-	v1, err := parseV1Policy(s.RegistryV1)
+	v1, err := parseV1Policy(string(s.RegistryV1))
 	if err != nil {
 		return nil, fmt.Errorf("registry_v1: %w", err)
 	}
@@ -72,22 +70,9 @@ func (s Settings) Hosts(key, list string) (*Hosts, error) {
 		}
 		roots = certsd.ParseRoots(list)
 	}
-	open, err := OpenKeys(s.Signer)
+	open, err := keys.Opener(s.Signer)
 	if err != nil {
 		return nil, err
 	}
 	return &Hosts{Roots: roots, SystemRoots: system, Keys: open, RotateOn: rotateOn, RegistryV1: v1, NoSchema1: !s.Schema1, SuffixDirectories: s.SuffixDirectories}, nil
-}
-
-// OpenKeys opens keys of the machine's TPM, and those in PKCS #11 tokens by the
-// command of a helper, empty for none. An error begins with the key of the
-// settings. Helpers end with the process.
-func OpenKeys(signer []string) (certsd.KeyOpener, error) {
-	if len(signer) == 0 {
-		return keys.Default.Open, nil
-	}
-	if slices.Contains(signer[:1], "") {
-		return nil, errors.New("signer: the command is empty")
-	}
-	return keys.New(signer).Open, nil
 }

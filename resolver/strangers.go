@@ -15,6 +15,8 @@ import (
 
 	"github.com/certsd/containerd-certsd/certsd"
 	"github.com/certsd/containerd-certsd/certsd/hostname"
+	"github.com/certsd/containerd-certsd/internal/reqctx"
+	"github.com/certsd/containerd-certsd/internal/serverfault"
 )
 
 // strangers are the targets of redirects that hand out tokens to everybody: a
@@ -46,7 +48,7 @@ func (s *strangers) authorize(ctx context.Context, req *http.Request) error {
 		return fmt.Errorf("token of %s, where a redirect leads: %w", req.URL.Host, err)
 	}
 	if strings.HasPrefix(req.Header.Get("Authorization"), "Bearer ") {
-		*req = *req.WithContext(certsd.WithGrant(req))
+		*req = *req.WithContext(reqctx.WithGrant(req))
 	}
 	return nil
 }
@@ -112,7 +114,7 @@ func (s *strangers) addResponses(ctx context.Context, responses []*http.Response
 // refusedRealm is why a token server in plain HTTP is not asked. It is recorded,
 // too: the next endpoint may answer that there is no such thing.
 func refusedRealm(ctx context.Context, resp *http.Response, realm *url.URL) error {
-	err := certsd.NamedPlainHTTP(realm.Host, resp.Request.URL.Host)
+	err := &certsd.PlainHTTPError{Host: realm.Host, Reason: serverfault.NamesPlainHTTP(resp.Request.URL.Host)}
 	if trail := certsd.TrailOf(ctx); trail != nil {
 		trail.Record(certsd.Attempt{
 			Registry: realm.Host, Host: realm.Host, Method: http.MethodGet, URL: realm.Scheme + "://" + realm.Host + realm.EscapedPath(), Err: err,

@@ -2,7 +2,6 @@ package resolver
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/certsd/containerd-certsd/certsd"
 	"github.com/certsd/containerd-certsd/certsd/hostname"
+	"github.com/certsd/containerd-certsd/internal/v1policy"
 )
 
 // errNotRegistryV1 reports that the v2 answer stands.
@@ -58,73 +58,6 @@ func (h *Hosts) AllowsV1(host *certsd.Host) bool {
 	return policy == V1Always || policy == V1Configured && host.Own
 }
 
-// SettingForV1 says which setting has a registry asked in v1.
-func SettingForV1(host *certsd.Host) string {
-	if host.RegistryV1 == "" {
-		return `set registry_v1 = "always", in its hosts.toml or for all`
-	}
-	return fmt.Sprintf(`its hosts.toml says registry_v1 = %q: make that "always"`, host.RegistryV1)
-}
-
-// BaseOf is what the root of a registry's v2 API tells of v1.
-type BaseOf int
-
-// The kinds of roots.
-const (
-	// BaseElse says nothing: it could not be reached, forbids or is broken.
-	BaseElse BaseOf = iota
-	// BaseNone is that of a registry that knows no v2: 404 without the header
-	// that every v2 registry sends.
-	BaseNone
-	// BaseOdd is a 400, 405 or 501 that is no error of v2: a v1 repository of
-	// Artifactory, a proxy that passes v1 alone.
-	BaseOdd
-	// BaseV2 is that of a v2 registry, which may have v1 beside it.
-	BaseV2
-)
-
-// ClassifyBase says which one an answer is.
-func ClassifyBase(status int, header http.Header, body []byte) BaseOf {
-	ofV2 := strings.HasPrefix(header.Get("Docker-Distribution-API-Version"), "registry/2") || isV2Error(body)
-	switch status {
-	case http.StatusOK, http.StatusUnauthorized:
-		return BaseV2
-	case http.StatusNotFound:
-		if header.Get("Docker-Distribution-API-Version") == "" {
-			return BaseNone
-		}
-		return BaseV2
-	case http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusNotImplemented:
-		if !ofV2 {
-			return BaseOdd
-		}
-	}
-	return BaseElse
-}
-
-// isV2Error reports whether a body is an error as the distribution specification
-// has it: each has a code.
-func isV2Error(body []byte) bool {
-	var said struct {
-		Errors []struct {
-			Code string `json:"code"`
-		} `json:"errors"`
-	}
-	return json.Unmarshal(body, &said) == nil && len(said.Errors) > 0 && said.Errors[0].Code != ""
-}
-
-// speaks reports whether a root may be followed by a question in v1.
-func (b BaseOf) speaks(policy V1Policy, own bool) bool {
-	switch b {
-	case BaseNone:
-		return policy == V1Always || policy == V1Configured && own
-	case BaseOdd, BaseV2:
-		return policy == V1Always
-	default:
-		return false
-	}
-}
-
 // endpoint finds the endpoint to ask in v1, by what its v2 root says: neither
 // a failed connection, nor 403 or 5xx says anything of the kind. Where it is not
 // to be asked and would answer, the error is a *V1UnaskedError.
@@ -152,23 +85,23 @@ func (v *v1Images) endpoint(ctx context.Context, spec reference.Spec) (*endpoint
 		if err != nil {
 			continue
 		}
-		base := ClassifyBase(a.status, a.header, a.body)
-		may := base.speaks(policy, host.Own)
-		if may && base == BaseNone {
+		base := v1policy.Classify(a.status, a.header, a.body)
+		may := base.Speaks(policy, host.Own)
+		if may && base == v1policy.None {
 			return e, nil
 		}
 		switch {
-		case base == BaseElse:
+		case base == v1policy.Else:
 			continue
 		case may && e.pings(ctx):
 			return e, nil
 		case may, !v.hosts.hints.would(ctx, e.Scheme+"://"+e.Host, func() bool { return e.pings(ctx) }):
 			continue
 		}
-		if base == BaseNone {
+		if base == v1policy.None {
 			hint = &V1UnaskedError{e.Host, "a directory of its own in certs.d has it asked, or registry_v1 = \"always\""}
 		} else {
-			hint = &V1UnaskedError{e.Host, SettingForV1(host)}
+			hint = &V1UnaskedError{e.Host, v1policy.SettingFor(host)}
 		}
 	}
 	return nil, hint

@@ -83,7 +83,7 @@ func (l ConvertLimits) ratio() int64    { return cmp.Or(l.Ratio, 1100) }
 // an image that cannot be converted, and what Entry.Open or the store returned
 // otherwise.
 func (c *Converter) Convert(ctx context.Context, img *Image) (ocispec.Descriptor, error) {
-	v := &conversion{Converter: c, img: img, source: newSource(img.Source())}
+	v := &conversion{Converter: c, img: img, source: newSource(img.origin())}
 	desc, err := v.run(ctx)
 	if err != nil {
 		return ocispec.Descriptor{}, fmt.Errorf("convert %s/%s: %w", img.Registry, img.Repository, err)

@@ -63,8 +63,8 @@ type Source struct {
 	Reader string
 }
 
-// Source is where the image comes from.
-func (i *Image) Source() Source {
+// origin is where the image comes from.
+func (i *Image) origin() Source {
 	return Source{Scheme: i.Scheme, Registry: i.Registry, Repository: i.Repository, Reader: i.Reader}
 }
 

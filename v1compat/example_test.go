@@ -3,6 +3,7 @@ package v1compat_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -12,6 +13,7 @@ import (
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/plugins/content/local"
+	"github.com/containerd/errdefs"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/certsd/containerd-certsd/v1compat"
@@ -51,6 +53,36 @@ func ExampleClient_Image() {
 	// Output:
 	// 568149d29bc3 16 bytes: the base's layer <nil>
 	// a74d885e76b6 17 bytes: the image's layer <nil>
+}
+
+// Whether a server speaks the protocol shows before anything is asked for.
+func ExampleClient_Ping() {
+	srv := v1test.New(v1test.Options{Quirks: v1test.Python09()})
+	defer srv.Close()
+	transport := &http.Transport{}
+	defer transport.CloseIdleConnections()
+	client := &v1compat.Client{Host: srv.Host, Scheme: "http", HTTP: &http.Client{Transport: transport}}
+	ping, err := client.Ping(context.Background())
+	check(err)
+	fmt.Println(ping.Status, ping.Standalone)
+	// Output:
+	// 200 true
+}
+
+// An error has the class of the answer, and what was asked.
+func ExampleError() {
+	srv := v1test.New(v1test.Options{Quirks: v1test.Python09()})
+	defer srv.Close()
+	transport := &http.Transport{}
+	defer transport.CloseIdleConnections()
+	client := &v1compat.Client{Host: srv.Host, Scheme: "http", HTTP: &http.Client{Transport: transport}}
+	_, err := client.Tags(context.Background(), "library/busybox")
+	var answer *v1compat.Error
+	if errors.As(err, &answer) {
+		fmt.Println(answer.Status, answer.Path, errdefs.IsNotFound(err))
+	}
+	// Output:
+	// 404 repositories/library/busybox/images true
 }
 
 // An image of a v1 registry becomes an OCI image in a directory. A store that

@@ -352,7 +352,7 @@ func TestLeftovers(t *testing.T) {
 	img := imageOf(xzOf(t, tar), v1test.Gzip(tar))
 	store := localStore(t)
 	for i, ref := range []string{refRewrite, refLayer, refLock} {
-		ref += string(newSource(img.Source()).fingerprint(&img.Entries[min(i, 1)]))
+		ref += string(newSource(img.origin()).fingerprint(&img.Entries[min(i, 1)]))
 		if strings.HasPrefix(ref, refLayer) {
 			ref += "-5-x"
 		}

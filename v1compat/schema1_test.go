@@ -304,7 +304,7 @@ func FuzzSchema1(f *testing.F) {
 		if err != nil {
 			return
 		}
-		v := &conversion{Converter: &Converter{}, img: img, source: newSource(img.Source()), docs: docs}
+		v := &conversion{Converter: &Converter{}, img: img, source: newSource(img.origin()), docs: docs}
 		if _, err := v.config(make([]outcome, len(docs))); err != nil {
 			t.Error(err)
 		}

@@ -65,11 +65,11 @@ func TestBundles(t *testing.T) {
 	_, err := Load(fstest.MapFS{
 		"a.cert": {Data: slices.Concat(middle.PEM, pair.CertPEM)}, "a.key": {Data: pair.KeyPEM},
 	}, LoadOptions{Path: "/d"})
-	if !errors.Is(err, ErrKeyMismatch) {
+	if !errors.Is(err, errKeyMismatch) {
 		t.Errorf("got %v", err)
 	}
 	other := middle.Client("other")
-	if _, err := Load(fstest.MapFS{"a.cert": {Data: slices.Concat(pair.CertPEM, other.KeyPEM)}}, LoadOptions{Path: "/d"}); !errors.Is(err, ErrKeyMismatch) {
+	if _, err := Load(fstest.MapFS{"a.cert": {Data: slices.Concat(pair.CertPEM, other.KeyPEM)}}, LoadOptions{Path: "/d"}); !errors.Is(err, errKeyMismatch) {
 		t.Errorf("got %v", err)
 	}
 }

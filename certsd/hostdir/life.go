@@ -16,8 +16,8 @@ type Life struct {
 	next  int
 }
 
-// Ended reports whether the endpoint was replaced, or went.
-func (l *Life) Ended() bool {
+// over reports whether the endpoint was replaced, or went.
+func (l *Life) over() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.ended

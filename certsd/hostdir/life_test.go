@@ -9,13 +9,13 @@ func TestLife(t *testing.T) {
 	l.AfterEnd(func() { told += "a" })
 	stop := l.AfterEnd(func() { told += "b" })
 	stop()
-	if l.Ended() || told != "" {
-		t.Fatalf("ended %t, told %q before the end", l.Ended(), told)
+	if l.over() || told != "" {
+		t.Fatalf("ended %t, told %q before the end", l.over(), told)
 	}
 	l.end()
 	l.end()
-	if !l.Ended() || told != "a" {
-		t.Errorf("ended %t, told %q", l.Ended(), told)
+	if !l.over() || told != "a" {
+		t.Errorf("ended %t, told %q", l.over(), told)
 	}
 	l.AfterEnd(func() { told += "c" })()
 	if told != "ac" {

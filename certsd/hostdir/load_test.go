@@ -326,8 +326,8 @@ func TestLoadTellsTheCause(t *testing.T) {
 		t.Errorf("%v is not ErrEncryptedKey", err)
 	}
 	_, err = Load(files("a.cert", alphaPair.CertPEM, "a.key", betaPair.KeyPEM), LoadOptions{})
-	if !errors.Is(err, ErrKeyMismatch) {
-		t.Errorf("%v is not ErrKeyMismatch", err)
+	if !errors.Is(err, errKeyMismatch) {
+		t.Errorf("%v is not errKeyMismatch", err)
 	}
 	var p *Problem
 	if !errors.As(err, &p) || p.File != "a.cert" {

@@ -24,10 +24,10 @@ var (
 	// ErrEncryptedKey reports that a key needs a pass phrase. A daemon has nobody
 	// to ask for it.
 	ErrEncryptedKey = nextstep.Told(errors.New("the private key is encrypted"), "decrypt it with "+decryption, "")
-	// ErrKeyType reports that a key is of a type that TLS here does not sign with.
-	ErrKeyType = errors.New("TLS takes keys of ECDSA, RSA and Ed25519")
-	// ErrKeyMismatch reports that key and certificate do not belong together.
-	ErrKeyMismatch = errors.New("the private key does not belong to the certificate")
+	// errKeyType reports that a key is of a type that TLS here does not sign with.
+	errKeyType = errors.New("TLS takes keys of ECDSA, RSA and Ed25519")
+	// errKeyMismatch reports that key and certificate do not belong together.
+	errKeyMismatch = errors.New("the private key does not belong to the certificate")
 )
 
 // decryption is the command for an encrypted key that is not named.
@@ -76,7 +76,7 @@ func parsePair(cert, key *file, open KeyOpener) (pair *tls.Certificate, chain *c
 		// The certificate of the key may be what cannot be read.
 		return nil, nil, fmt.Errorf("the certificate file cannot be read whole: %w", note)
 	}
-	return nil, nil, ErrKeyMismatch
+	return nil, nil, errKeyMismatch
 }
 
 // orderError reports that the certificate of a key is not the first of its file.
@@ -86,11 +86,11 @@ type orderError struct {
 }
 
 func (e *orderError) Error() string {
-	return fmt.Sprintf("%v: it belongs to certificate %d of the file, which must come first", ErrKeyMismatch, e.at)
+	return fmt.Sprintf("%v: it belongs to certificate %d of the file, which must come first", errKeyMismatch, e.at)
 }
 
-// Unwrap makes the error one of ErrKeyMismatch.
-func (e *orderError) Unwrap() error { return ErrKeyMismatch }
+// Unwrap makes the error one of errKeyMismatch.
+func (e *orderError) Unwrap() error { return errKeyMismatch }
 
 // parseKey reads the first private key of a PEM file.
 func parseKey(f *file) (crypto.Signer, error) {
@@ -131,7 +131,7 @@ func parseKeyDER(der []byte) (crypto.Signer, error) {
 	if err == nil {
 		signer, ok := key.(crypto.Signer)
 		if !ok {
-			return nil, fmt.Errorf("%w: X25519 cannot sign", ErrKeyType)
+			return nil, fmt.Errorf("%w: X25519 cannot sign", errKeyType)
 		}
 		return signer, nil
 	}
@@ -142,7 +142,7 @@ func parseKeyDER(der []byte) (crypto.Signer, error) {
 		return key, nil
 	}
 	if name := foreignKey(der); name != "" {
-		return nil, fmt.Errorf("%w: it is of %s", ErrKeyType, name)
+		return nil, fmt.Errorf("%w: it is of %s", errKeyType, name)
 	}
 	return nil, err
 }

@@ -101,7 +101,7 @@ func codeOf(err error, other ProblemCode) ProblemCode {
 		return FileUnreadable
 	case errors.Is(err, ErrEncryptedKey):
 		return KeyEncrypted
-	case errors.Is(err, ErrKeyMismatch):
+	case errors.Is(err, errKeyMismatch):
 		return KeyMismatch
 	}
 	return other

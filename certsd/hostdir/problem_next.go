@@ -58,7 +58,7 @@ func (p *Problem) Next() string {
 		if elsewhere != nil {
 			return elsewhere.next()
 		}
-		if errors.Is(p.Err, ErrKeyType) {
+		if errors.Is(p.Err, errKeyType) {
 			return "make a key of one of these, and have a certificate issued for it"
 		}
 		return "replace it by a certificate and its key in PEM"

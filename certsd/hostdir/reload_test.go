@@ -405,10 +405,10 @@ func TestReplacedEndpointIsRetired(t *testing.T) {
 	mirror, other, server := r.last.Endpoints[0], r.last.Endpoints[1], r.last.Endpoints[2]
 	write(t, r.root, concat(beta("m"), []any{"reg/hosts.toml", "[host.m]"})...)
 	r.expect([]string{"beta.cert beta", "alpha.cert alpha"}, "reg changed")
-	if !mirror.life.Ended() || !other.life.Ended() {
+	if !mirror.life.over() || !other.life.over() {
 		t.Error("the connections of a replaced endpoint stay open")
 	}
-	if server.life.Ended() || r.last.Endpoints[0].life.Ended() {
+	if server.life.over() || r.last.Endpoints[0].life.over() {
 		t.Error("the connections of an endpoint in use are closed")
 	}
 }
@@ -424,7 +424,7 @@ func TestEvictedHostIsRetired(t *testing.T) {
 	if _, err := h.Lookup("second"); err != nil {
 		t.Fatal(err)
 	}
-	if !host.Endpoints[0].life.Ended() {
+	if !host.Endpoints[0].life.over() {
 		t.Error("the connections of a forgotten host stay open")
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/certsd/containerd-certsd/certsd"
 	"github.com/certsd/containerd-certsd/internal/progress"
+	"github.com/certsd/containerd-certsd/keys"
 	"github.com/certsd/containerd-certsd/resolver"
 )
 
@@ -80,7 +81,7 @@ func (f *hostFlags) keys() certsd.KeyOpener {
 			return
 		}
 		// An empty command means no command.
-		f.open, _ = resolver.OpenKeys(slices.DeleteFunc(f.signer, func(s string) bool { return s == "" }))
+		f.open, _ = keys.Opener(slices.DeleteFunc(f.signer, func(s string) bool { return s == "" }))
 	})
 	return f.open
 }

@@ -142,6 +142,6 @@ func systemRootsMode(mode string) error {
 	if mode == "" {
 		return errors.New("names no mode")
 	}
-	_, err := certsd.ParseSystemRoots(mode)
+	_, err := hostdir.ParseSystemRoots(mode)
 	return err
 }

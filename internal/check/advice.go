@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/internal/handshake"
 )
 
 // advice says what to do about certificates, logins and directories.
@@ -78,7 +79,7 @@ const alertExpired tls.AlertError = 45
 // outdated reports whether certificates are refused for their validity, or whether it
 // has ended for all of them.
 func (a advice) outdated(e *certsd.Endpoint, last certsd.Attempt) bool {
-	if alert, ok := certsd.ServerAlert(last.Err); ok && alert == alertExpired {
+	if alert, ok := handshake.Alert(last.Err); ok && alert == alertExpired {
 		return true
 	}
 	return !slices.ContainsFunc(e.Identities, func(id *certsd.Identity) bool { return a.now().Before(id.Certificate.Leaf.NotAfter) })

@@ -11,7 +11,9 @@ import (
 	"strings"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/internal/handshake"
 	"github.com/certsd/containerd-certsd/internal/serverfault"
+	"github.com/certsd/containerd-certsd/internal/v1policy"
 	"github.com/certsd/containerd-certsd/resolver"
 )
 
@@ -129,7 +131,7 @@ func (j *answerJudge) failed(e *certsd.Endpoint, err error, attempts []certsd.At
 			return
 		}
 		f.Code = ServerUnverified
-	case refused && certsd.AskedLate(last.Err):
+	case refused && handshake.AskedLate(last.Err):
 		f.Code, f.Message = AskedLate, "it asks for a client certificate in the middle of a connection"
 		f.Next = nextForAskedLate
 	case refused && len(e.Identities) == 0:
@@ -276,7 +278,7 @@ func (j *answerJudge) notV2(e *certsd.Endpoint, live *Live, f Finding) {
 	case j.shared.AllowsV1(host) && live.Status != http.StatusNotFound && j.shared.PolicyV1(host) != resolver.V1Always:
 		live.Protocol = "v1"
 		f.Code, f.Message = V1Forbidden, statusWords(live.Status, "")+" for /v2/, and /v1/_ping answers: it speaks Registry v1, which is not asked"
-		f.Next = resolver.SettingForV1(host)
+		f.Next = v1policy.SettingFor(host)
 	case j.shared.AllowsV1(host):
 		live.Protocol = "v1"
 		f.Severity, f.Code = isWarning, V1Only
@@ -297,7 +299,7 @@ func (j *answerJudge) notV2(e *certsd.Endpoint, live *Live, f Finding) {
 // oddBase reports whether the root of the API is one that v1 may be behind, by
 // the rule of a pull.
 func oddBase(resp *http.Response, body []byte) bool {
-	return resolver.ClassifyBase(resp.StatusCode, resp.Header, body) == resolver.BaseOdd
+	return v1policy.Classify(resp.StatusCode, resp.Header, body) == v1policy.Odd
 }
 
 // pinged reports whether a ping of v1 was answered to anybody.

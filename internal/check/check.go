@@ -17,7 +17,6 @@ import (
 	"github.com/certsd/containerd-certsd/internal/dockerconfig"
 	"github.com/certsd/containerd-certsd/internal/migrate"
 	"github.com/certsd/containerd-certsd/keys"
-	"github.com/certsd/containerd-certsd/resolver"
 )
 
 // stepTimeout bounds each request: a person waits for the answer.
@@ -156,7 +155,7 @@ func (c *Checker) keys() certsd.KeyOpener {
 		c.opener = c.Keys
 		if config, _ := c.containerdConfig(); c.opener == nil && config != nil && config.Plugins.Certsd != nil {
 			// Containerd reports those that cannot be used.
-			c.opener, _ = resolver.OpenKeys(config.Plugins.Certsd.Signer)
+			c.opener, _ = keys.Opener(config.Plugins.Certsd.Signer)
 		}
 		if c.opener == nil {
 			c.opener = keys.Default.Open

@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/internal/handshake"
 )
 
 // connection is what was seen of one.
@@ -71,7 +72,7 @@ func (p *prober) connect(ctx context.Context, e *certsd.Endpoint) connection {
 // its certificates is to be shown beside what it is.
 func (p *probe) transport(e *certsd.Endpoint) *http.Transport {
 	return &http.Transport{
-		OnProxyConnectResponse: certsd.ProxyAnswered(e.Proxy),
+		OnProxyConnectResponse: e.Proxy.Answered,
 		Proxy: func(req *http.Request) (*url.URL, error) {
 			u, err := e.Proxy.For(req)
 			p.mu.Lock()
@@ -107,7 +108,7 @@ func (p *probe) transport(e *certsd.Endpoint) *http.Transport {
 // onlyRSA finds out whether a server that ended a handshake before there was a
 // certificate would have gone on with the cipher suites that Go has switched off.
 func onlyRSA(ctx context.Context, e *certsd.Endpoint, err error) bool {
-	if alert, ok := certsd.ServerAlert(err); !ok || e.Scheme != "https" || alert != alertHandshakeFailure && alert != alertInsufficientSecurity {
+	if alert, ok := handshake.Alert(err); !ok || e.Scheme != "https" || alert != alertHandshakeFailure && alert != alertInsufficientSecurity {
 		return false
 	}
 	var suites []uint16

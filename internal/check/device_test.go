@@ -84,7 +84,7 @@ func TestAKeyOfATPMIsNamed(t *testing.T) {
 	}
 	for _, finding := range findings {
 		if finding.Code == check.KeyDoesNotSign {
-			if finding.Where != filepath.Join(dir, "alpha.key") || !strings.Contains(finding.Message, tpm.TCTI) || !strings.Contains(finding.Next, tpmkey.Variable) {
+			if finding.Where != filepath.Join(dir, "alpha.key") || !strings.Contains(finding.Message, tpm.TCTI) || !strings.Contains(finding.Next, "TPM2TOOLS_TCTI") {
 				t.Errorf("got %+v", finding)
 			}
 			return

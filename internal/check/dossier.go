@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/internal/handshake"
 )
 
 // dossier is what everybody who takes part in a check has: what is checked, and
@@ -41,7 +42,7 @@ func (d dossier) reply(a certsd.Attempt) Reply {
 		said.Words = "passed over: it " + a.Skipped
 	case a.Err != nil:
 		said.Words = wordsOf(a.Err)
-		if alert, ok := certsd.ServerAlert(a.Err); ok {
+		if alert, ok := handshake.Alert(a.Err); ok {
 			said.Alert = int(alert)
 		}
 	default:

@@ -14,6 +14,7 @@ import (
 
 	"github.com/certsd/containerd-certsd/certsd"
 	"github.com/certsd/containerd-certsd/certsd/hostdir"
+	"github.com/certsd/containerd-certsd/internal/handshake"
 	"github.com/certsd/containerd-certsd/internal/safetext"
 	"github.com/certsd/containerd-certsd/internal/serverfault"
 )
@@ -63,7 +64,7 @@ func (j handshakeJudge) reached(e *certsd.Endpoint, live *Live, c *connection) b
 		return true
 	case c.proxy != nil && c.connected == "":
 		f.Code, f.Message = ProxyFailed, fmt.Sprintf("the proxy %s cannot be reached: %s", live.Proxy, wordsOf(err))
-		if f.Next = certsd.ProxyUnreachable(e.Proxy, (&url.URL{Host: e.Host}).Hostname()); e.Proxy == nil {
+		if f.Next = e.Proxy.Unreachable((&url.URL{Host: e.Host}).Hostname()); e.Proxy == nil {
 			f.Next = "correct HTTPS_PROXY, or put " + (&url.URL{Host: e.Host}).Hostname() + " into NO_PROXY"
 		}
 	case errors.As(err, &dns):
@@ -89,7 +90,7 @@ func (j handshakeJudge) reached(e *certsd.Endpoint, live *Live, c *connection) b
 		}
 	default:
 		f.Code, f.Message = TLSFailed, "no TLS: "+wordsOf(err)
-		if alert, _ := certsd.ServerAlert(err); alert == alertHandshakeFailure && !c.asked {
+		if alert, _ := handshake.Alert(err); alert == alertHandshakeFailure && !c.asked {
 			f.Message = "no TLS: TLS alert 40, handshake failure, before it asked for a client certificate: it has no cipher suite or curve in common with Go"
 		}
 		f.Next = "see what the server says: openssl s_client -connect " + hostPort(e) + " -servername " + (&url.URL{Host: e.Host}).Hostname()
@@ -101,7 +102,7 @@ func (j handshakeJudge) reached(e *certsd.Endpoint, live *Live, c *connection) b
 
 // alerted reports whether it was a server of TLS who ended the connection.
 func alerted(err error) bool {
-	_, ok := certsd.ServerAlert(err)
+	_, ok := handshake.Alert(err)
 	return ok
 }
 

@@ -15,7 +15,7 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/internal/handshake"
 	"github.com/certsd/containerd-certsd/internal/plainfile"
 	"github.com/certsd/containerd-certsd/internal/safetext"
 )
@@ -80,7 +80,7 @@ func wordsOf(err error) string {
 	if err == nil {
 		return ""
 	}
-	if alert, ok := certsd.ServerAlert(err); ok {
+	if alert, ok := handshake.Alert(err); ok {
 		return fmt.Sprintf("TLS alert %d, %s", alert, alertText(alert))
 	}
 	var u *url.Error

@@ -83,3 +83,10 @@ func NoTLS(err error, host string) string {
 // asks for a client certificate.
 const NothingInCommon = "it has no cipher suite or version of TLS in common with Go, and did not get as far as a client certificate: servers that offer only " +
 	"RSA key exchange are so: let the server offer ECDHE and TLS 1.2 or 1.3 (meanwhile GODEBUG=tlsrsakex=1)"
+
+// NamesPlainHTTP is what is wrong with a server that is spoken to over TLS and names
+// one in plain HTTP, such as a token server.
+func NamesPlainHTTP(server string) string {
+	return fmt.Sprintf("https://%s names it, and credentials would be readable on the way: "+
+		"behind a proxy that ends TLS, set the registry's external URL to https://, or have the proxy send X-Forwarded-Proto: https", server)
+}

@@ -16,7 +16,7 @@ import (
 type Setting struct {
 	// Key is its name in the file.
 	Key, Usage string
-	// Value points to the field: a *string, *bool, *int, *[]string or a [Text].
+	// Value points to the field: a *string, also to one of a string type, *bool, *int, *[]string or a [Text].
 	Value any
 }
 
@@ -38,10 +38,20 @@ func Of(config any) []Setting {
 		list = append(list, Setting{
 			Key:   field.Tag.Get("toml"),
 			Usage: strings.ReplaceAll(field.Tag.Get("usage"), "'", "`"),
-			Value: v.FieldByIndex(field.Index).Addr().Interface(),
+			Value: pointer(v.FieldByIndex(field.Index)),
 		})
 	}
 	return list
+}
+
+// pointer is the pointer to a field: a *string to one of a type that is a string
+// and has no text of its own.
+func pointer(field reflect.Value) any {
+	p := field.Addr()
+	if _, ok := reflect.TypeAssert[Text](p); !ok && field.Kind() == reflect.String {
+		p = p.Convert(reflect.TypeFor[*string]())
+	}
+	return p.Interface()
 }
 
 // Load reads a file over what config points to. An unknown key and a value of a

@@ -11,8 +11,8 @@ import (
 	"strings"
 )
 
-// Scheme is how such a URI begins.
-const Scheme = "pkcs11:"
+// scheme is how such a URI begins.
+const scheme = "pkcs11:"
 
 // maxURI bounds the URI in bytes.
 const maxURI = 4096
@@ -34,14 +34,14 @@ type URI struct {
 
 // Is reports whether the content of a file is such a URI.
 func Is(data []byte) bool {
-	return bytes.HasPrefix(bytes.TrimLeft(data, " \t\r\n"), []byte(Scheme))
+	return bytes.HasPrefix(bytes.TrimLeft(data, " \t\r\n"), []byte(scheme))
 }
 
 // Parse reads the URI that a file holds, in one line. No error repeats a value: it
 // may be a PIN.
 func Parse(data []byte) (*URI, error) {
 	text := strings.TrimSpace(string(data))
-	rest, is := strings.CutPrefix(text, Scheme)
+	rest, is := strings.CutPrefix(text, scheme)
 	switch {
 	case !is:
 		return nil, errors.New("it is no URI of the scheme pkcs11")
@@ -203,7 +203,7 @@ func (u *URI) String() string {
 	}
 	add("object", u.Object)
 	add("id", string(u.ID))
-	return Scheme + strings.Join(parts, ";")
+	return scheme + strings.Join(parts, ";")
 }
 
 // escape encodes all but what RFC 3986 leaves as it is.

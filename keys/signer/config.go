@@ -88,13 +88,13 @@ func private(path, what string) error {
 		return fmt.Errorf("pin-source: %w", err)
 	}
 	if info.Mode()&0o004 != 0 {
-		return fmt.Errorf("%w: %s can be read by everybody: chmod o= %s", ErrPINPublic, what, plainfile.Quote(path))
+		return fmt.Errorf("%w: %s can be read by everybody: chmod o= %s", errPINPublic, what, plainfile.Quote(path))
 	}
 	return nil
 }
 
-// ErrPINPublic reports that a PIN, or where it is, stands where all can read it.
-var ErrPINPublic = errors.New("a PIN is not taken from there")
+// errPINPublic reports that a PIN, or where it is, stands where all can read it.
+var errPINPublic = errors.New("a PIN is not taken from there")
 
 // keyFile reads a key file, and refuses one that is careless.
 func keyFile(path string, data []byte) (*pkcs11uri.URI, error) {

@@ -58,7 +58,7 @@ func (t *TPM) Open(data []byte) (*Key, error) {
 func (k *Key) Public() crypto.PublicKey { return k.key }
 
 // Device says where the key is.
-func (k *Key) Device() string { return "TPM " + k.tpm.Name() }
+func (k *Key) Device() string { return "TPM " + k.tpm.name() }
 
 // algorithms are what TLS signs by, and what TPMs call it.
 var algorithms = []struct {

@@ -19,13 +19,13 @@ func withNext(err error) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, fs.ErrNotExist):
-		next = "there is no TPM, or it is elsewhere: set " + Variable
+		next = "there is no TPM, or it is elsewhere: set " + variable
 	case errors.Is(err, fs.ErrPermission):
 		next = "add the user that pulls to the group of the device: ls -l " + defaultDevice
 	case errors.Is(err, syscall.EBUSY):
 		next = "another program has it open: use " + defaultDevice
 	case errors.Is(err, syscall.ECONNREFUSED):
-		next = "it is not running, or elsewhere: " + Variable + " says where"
+		next = "it is not running, or elsewhere: " + variable + " says where"
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return fmt.Errorf("%w within %s", errSlow, hardLimit)
 	case errors.Is(err, tpm2.TPMRCInitialize):

@@ -28,8 +28,8 @@ var (
 	ErrPassword = nextstep.With(errors.New("the TPM key has a password, and there is nobody to ask for it"), "make one without, or take it away: tpm2_changeauth")
 	// ErrPolicy reports that a key may only be used under conditions.
 	ErrPolicy = nextstep.With(errors.New("the TPM key may only be used by a policy, which is not done here"), "make a key that its empty password opens")
-	// ErrNotForSigning reports that a key is not one to sign with.
-	ErrNotForSigning = nextstep.With(errors.New("the TPM key is not for signing"), "make one with the attributes sign and userwithauth, and not restricted")
+	// errNotForSigning reports that a key is not one to sign with.
+	errNotForSigning = nextstep.With(errors.New("the TPM key is not for signing"), "make one with the attributes sign and userwithauth, and not restricted")
 )
 
 // IsKey reports whether data is a PEM file with a key of a TPM.
@@ -105,7 +105,7 @@ func (p *parsed) refused() error {
 	case len(p.Policy) > 0, len(p.AuthPolicy) > 0, !attributes.UserWithAuth:
 		return ErrPolicy
 	case !attributes.SignEncrypt, attributes.Restricted:
-		return ErrNotForSigning
+		return errNotForSigning
 	}
 	return nil
 }
@@ -131,7 +131,7 @@ func (p *parsed) bound() error {
 		case tpm2.TPMAlgNull:
 			p.scheme = 0
 		default:
-			return ErrNotForSigning
+			return errNotForSigning
 		}
 	case *ecdsa.PublicKey:
 		parms, err := p.public.Parameters.ECCDetail()
@@ -147,7 +147,7 @@ func (p *parsed) bound() error {
 		case tpm2.TPMAlgNull:
 			p.scheme = 0
 		default:
-			return ErrNotForSigning
+			return errNotForSigning
 		}
 	default:
 		return fmt.Errorf("the TPM key is a %T: TLS here takes RSA and ECDSA", p.key)

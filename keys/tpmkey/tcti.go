@@ -44,9 +44,9 @@ func parseTCTI(text string) (place, error) {
 	case "swtpm", "mssim":
 		return parseSimulator(name, settings)
 	case "tabrmd":
-		return place{}, fmt.Errorf("%s=%s: the daemon tabrmd is not spoken to: name the device, whose driver in the kernel does the same: %[1]s=device:%[3]s", Variable, text, defaultDevice)
+		return place{}, fmt.Errorf("%s=%s: the daemon tabrmd is not spoken to: name the device, whose driver in the kernel does the same: %[1]s=device:%[3]s", variable, text, defaultDevice)
 	}
-	return place{}, fmt.Errorf("%s=%s: there are device:PATH, swtpm:host=HOST,port=PORT and mssim:host=HOST,port=PORT", Variable, text)
+	return place{}, fmt.Errorf("%s=%s: there are device:PATH, swtpm:host=HOST,port=PORT and mssim:host=HOST,port=PORT", variable, text)
 }
 
 func parseSimulator(name, settings string) (place, error) {
@@ -59,7 +59,7 @@ func parseSimulator(name, settings string) (place, error) {
 		key, value, _ := strings.Cut(setting, "=")
 		switch {
 		case value == "":
-			return place{}, fmt.Errorf("%s=%s:%s: %q has no value", Variable, name, settings, key)
+			return place{}, fmt.Errorf("%s=%s:%s: %q has no value", variable, name, settings, key)
 		case key == "host":
 			host = value
 		case key == "port":
@@ -67,7 +67,7 @@ func parseSimulator(name, settings string) (place, error) {
 		case key == "path":
 			p.network, p.address = "unix", value
 		default:
-			return place{}, fmt.Errorf("%s=%s:%s: %q is none of host, port and path", Variable, name, settings, key)
+			return place{}, fmt.Errorf("%s=%s:%s: %q is none of host, port and path", variable, name, settings, key)
 		}
 	}
 	if p.network == "tcp" {

@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// Variable names the TPM for the tools of the TPM2 Software Stack, and here.
-const Variable = "TPM2TOOLS_TCTI"
+// variable names the TPM for the tools of the TPM2 Software Stack, and here.
+const variable = "TPM2TOOLS_TCTI"
 
 // The bounds for a TPM. One of its own chip takes tenths of a second for a
 // signature, and seconds to load a key for the first time.
@@ -44,9 +44,9 @@ type TPM struct {
 	turn chan struct{}
 }
 
-// Name is where the TPM is.
-func (t *TPM) Name() string {
-	name := cmp.Or(t.TCTI, os.Getenv(Variable))
+// name is where the TPM is.
+func (t *TPM) name() string {
+	name := cmp.Or(t.TCTI, os.Getenv(variable))
 	if name == "" {
 		return defaultDevice
 	}
@@ -86,7 +86,7 @@ func (t *TPM) do(work func(*session) error) error {
 // open connects to the TPM for some work. What came of it is told before the TPM is
 // tidied up.
 func (t *TPM) open(work func(*session) error, done chan<- error) {
-	where, err := parseTCTI(t.Name())
+	where, err := parseTCTI(t.name())
 	if err != nil {
 		done <- err
 		return

@@ -9,6 +9,44 @@ import (
 	"github.com/certsd/containerd-certsd/certsd/hostdir"
 )
 
+// present is the answer to a server that asks for a certificate. "The returned
+// certificate must not be modified" by anybody later: identities never are.
+func present(cri *tls.CertificateRequestInfo, id *Identity) (*tls.Certificate, error) {
+	c := connIn(cri.Context())
+	if c != nil {
+		c.asked.Store(true)
+		c.cas.Store(&cri.AcceptableCAs)
+	}
+	if id == nil {
+		return &tls.Certificate{}, nil
+	}
+	anyCA := *cri
+	anyCA.AcceptableCAs = nil
+	if err := anyCA.SupportsCertificate(id.Certificate); err != nil {
+		return nil, &unusableError{err}
+	}
+	if c != nil {
+		c.offered.Store(true)
+	}
+	return certificateFor(id, c), nil
+}
+
+// unusableError reports that a client certificate cannot be used with a server:
+// it accepts none of the signature algorithms of its key.
+type unusableError struct{ err error }
+
+func (e *unusableError) Error() string {
+	return "the server accepts no signature of this key's type: " + e.err.Error()
+}
+
+func (e *unusableError) Unwrap() error { return e.err }
+
+func unusable(err error) (*unusableError, bool) {
+	var unusable *unusableError
+	ok := errors.As(err, &unusable)
+	return unusable, ok
+}
+
 // signing is a key that notes why it did not sign: crypto/tls keeps no more than
 // the text of it.
 type signing struct {

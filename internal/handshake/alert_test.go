@@ -1,4 +1,4 @@
-package certsd
+package handshake
 
 import (
 	"crypto/tls"
@@ -9,9 +9,9 @@ import (
 	"testing"
 )
 
-// FuzzServerAlert takes for the alert of a server what crypto/tls calls that, by
+// FuzzAlert takes for the alert of a server what crypto/tls calls that, by
 // its text, and nothing that a proxy or this side has said.
-func FuzzServerAlert(f *testing.F) {
+func FuzzAlert(f *testing.F) {
 	for a := range 256 {
 		f.Add("remote error", tls.AlertError(a).Error(), uint8(a))
 	}
@@ -22,14 +22,14 @@ func FuzzServerAlert(f *testing.F) {
 	f.Add("remote error", "TLS: bad certificate", uint8(0))
 	f.Fuzz(func(t *testing.T, op, text string, number uint8) {
 		said := &net.OpError{Op: op, Err: errors.New(text)}
-		a, ok := ServerAlert(fmt.Errorf("in words: %w", said))
+		a, ok := Alert(fmt.Errorf("in words: %w", said))
 		if ok && (op != "remote error" || a.Error() != text) {
 			t.Errorf("%q, %q: taken for %q", op, text, a)
 		}
 		if !ok && op == "remote error" && text == tls.AlertError(number).Error() {
 			t.Errorf("%q was not seen", text)
 		}
-		if a, ok := ServerAlert(&net.OpError{Op: "proxyconnect", Err: said}); ok {
+		if a, ok := Alert(&net.OpError{Op: "proxyconnect", Err: said}); ok {
 			t.Errorf("%q of a proxy was taken for the server's", a)
 		}
 		if AskedLate(said) && !strings.HasSuffix(op, "error") {

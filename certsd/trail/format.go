@@ -1,33 +1,28 @@
-package certsd
+package trail
 
 import (
-	"errors"
 	"fmt"
-	"net/http"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/certsd/containerd-certsd/certsd/hostdir"
-	"github.com/certsd/containerd-certsd/internal/safetext"
 )
 
 // String is the account in several lines: for each server its directory, below
 // it each identity with what came back, and what to do. It is empty if nothing
 // was tried.
 func (t *Trail) String() string {
-	text := FormatAttempts(t.Attempts())
+	text := Format(t.Attempts())
 	if n := t.Dropped(); n > 0 {
 		text += fmt.Sprintf("(%d earlier attempts are not shown)\n", n)
 	}
 	return text
 }
 
-// FormatAttempts is the account of attempts as [Trail.String] gives it. The
+// Format is the account of attempts as [Trail.String] gives it. The
 // lines of a server are together, in the order in which the servers were first
 // asked.
-func FormatAttempts(attempts []Attempt) string {
+func Format(attempts []Attempt) string {
 	type server struct{ host, dir string }
 	var servers []server
 	lines := map[server][]line{}
@@ -36,7 +31,7 @@ func FormatAttempts(attempts []Attempt) string {
 		if !slices.Contains(servers, s) {
 			servers = append(servers, s)
 		}
-		lines[s] = appendLine(lines[s], line{who: a.who(), what: a.what(), hints: a.hints()})
+		lines[s] = appendLine(lines[s], line{who: a.Who(), what: a.what(), hints: a.hints()})
 	}
 	var b strings.Builder
 	for _, s := range servers {
@@ -94,11 +89,11 @@ func hintsOf(lines []line) []string {
 
 // Faults are what attempts tell to be wrong on this machine, each once: what to
 // mend before anybody else is asked.
-func Faults(attempts []Attempt) []*Problem {
-	var faults []*Problem
+func Faults(attempts []Attempt) []*hostdir.Problem {
+	var faults []*hostdir.Problem
 	for _, a := range attempts {
 		for _, p := range a.Faults {
-			if !slices.ContainsFunc(faults, func(q *Problem) bool { return q.Error() == p.Error() }) {
+			if !slices.ContainsFunc(faults, func(q *hostdir.Problem) bool { return q.Error() == p.Error() }) {
 				faults = append(faults, p)
 			}
 		}
@@ -118,65 +113,4 @@ func (a Attempt) hints() []string {
 		hints = append(hints, a.Hint)
 	}
 	return hints
-}
-
-// blamed is who an attempt failed for where that is nothing that a client
-// certificate has to do with; empty otherwise.
-func (a Attempt) blamed() string {
-	switch {
-	case a.Err == nil || a.Skipped != "":
-		return ""
-	case errors.As(a.Err, new(*ProxyError)), proxyFailed(a.Err):
-		return "proxy"
-	case isVerification(a.Err):
-		return "server certificate"
-	case notConnected(a.Err), beforeCertificates(a), a.BeforeTLS:
-		return "connection"
-	}
-	return ""
-}
-
-// who is what an attempt is about: the identity with its file, its subject, and
-// until when it is valid, or what failed before one counted.
-func (a Attempt) who() string {
-	if blamed := a.blamed(); blamed != "" {
-		return blamed
-	}
-	if a.Identity == "" {
-		return "without a certificate"
-	}
-	if a.NotAfter.IsZero() {
-		return a.Identity
-	}
-	verb := "expires"
-	if time.Now().After(a.NotAfter) {
-		verb = "expired"
-	}
-	return fmt.Sprintf("%s (%s, %s %s)", a.Identity, a.Subject, verb, hostdir.Day(a.NotAfter))
-}
-
-// what is what came of it.
-func (a Attempt) what() string {
-	switch {
-	case a.Unusable:
-		return "not presented: " + a.Skipped
-	case a.Skipped != "":
-		return "passed over: it " + a.Skipped
-	}
-	text := fmt.Sprintf("%s %s: ", a.Method, a.URL)
-	switch {
-	case a.Err != nil:
-		text += safetext.Line(a.Err.Error(), maxURL)
-	case http.StatusText(a.Status) != "":
-		text += fmt.Sprintf("%d %s", a.Status, http.StatusText(a.Status))
-	default:
-		text += strconv.Itoa(a.Status)
-	}
-	if a.Answer != "" {
-		text += fmt.Sprintf(": %q", a.Answer)
-	}
-	if a.Identity != "" && !a.Asked && !a.Resumed && a.Err == nil {
-		text += " (the server did not ask for a certificate)"
-	}
-	return text
 }

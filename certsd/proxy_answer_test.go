@@ -10,38 +10,9 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-)
 
-// TestBlamed: what is no fault of a client certificate is not told behind the
-// name of one.
-func TestBlamed(t *testing.T) {
-	t.Parallel()
-	alert := func(a tls.AlertError) error { return &net.OpError{Op: "remote error", Err: a} }
-	for name, row := range map[string]struct {
-		attempt Attempt
-		want    string
-	}{
-		"an answer":                    {Attempt{Status: 403}, "a.cert"},
-		"a proxy's answer":             {Attempt{Err: fmt.Errorf("x: %w", &ProxyError{Status: 403})}, "proxy"},
-		"a proxy that is not there":    {Attempt{Err: &net.OpError{Op: "proxyconnect", Err: errors.New("refused")}}, "proxy"},
-		"the server's certificate":     {Attempt{Err: &tls.CertificateVerificationError{Err: errors.New("no")}}, "server certificate"},
-		"a name":                       {Attempt{Err: &net.DNSError{Err: "no such host"}}, "connection"},
-		"a port":                       {Attempt{Err: &net.OpError{Op: "dial", Err: errors.New("refused")}}, "connection"},
-		"an alert before it asked":     {Attempt{Err: alert(tls.AlertError(alertHandshakeFailure))}, "connection"},
-		"an alert after it asked":      {Attempt{Err: alert(tls.AlertError(alertHandshakeFailure)), Asked: true}, "a.cert"},
-		"an alert of a session":        {Attempt{Err: alert(tls.AlertError(alertHandshakeFailure)), Resumed: true}, "a.cert"},
-		"an old TLS":                   {Attempt{Err: alert(tls.AlertError(alertProtocolVersion))}, "connection"},
-		"a refused certificate":        {Attempt{Err: alert(tls.AlertError(alertBadCertificate))}, "a.cert"},
-		"one that was not presented":   {Attempt{Err: &net.DNSError{}, Skipped: "expired"}, "a.cert"},
-		"a connection that was cut":    {Attempt{Err: &net.OpError{Op: "read", Err: errors.New("reset")}}, "a.cert"},
-		"a handshake that never ended": {Attempt{Err: errHandshakeTimeout}, "connection"},
-	} {
-		row.attempt.Identity = "a.cert"
-		if who := row.attempt.who(); who != row.want {
-			t.Errorf("%s: %q, want %q", name, who, row.want)
-		}
-	}
-}
+	"github.com/certsd/containerd-certsd/certsd/hostdir"
+)
 
 // What a proxy answers is told as that, with what to do, and leads to no other
 // certificate.
@@ -78,12 +49,13 @@ func TestProxyAnswersAreTheProxys(t *testing.T) {
 			t.Errorf("%d: the proxy was asked %d times", status, connects)
 		}
 	}
+	var fromEnvironment *hostdir.Proxy
 	secret := &url.URL{Scheme: "http", Host: "proxy.test:3128", User: url.UserPassword("jo", "hush")}
-	err := ProxyAnswered(nil)(t.Context(), secret, &http.Request{Host: "r.test:443"}, &http.Response{StatusCode: 407})
+	err := fromEnvironment.Answered(t.Context(), secret, &http.Request{Host: "r.test:443"}, &http.Response{StatusCode: 407})
 	if err == nil || strings.Contains(err.Error(), "hush") || !strings.Contains(err.Error(), "proxy http://proxy.test:3128 answers 407 Proxy Authentication Required to CONNECT r.test:443") {
 		t.Errorf("%v", err)
 	}
-	if err := ProxyAnswered(nil)(t.Context(), secret, &http.Request{}, &http.Response{StatusCode: 200}); err != nil {
+	if err := fromEnvironment.Answered(t.Context(), secret, &http.Request{}, &http.Response{StatusCode: 200}); err != nil {
 		t.Error(err)
 	}
 }
