@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// defaultDirectory is the directory of a root for registries without their own.
-const defaultDirectory = "_default"
+// DefaultDirectory is the directory of a root for registries without their own.
+const DefaultDirectory = "_default"
 
 // DockerHub is the name under which Docker's registry is known in references,
 // DockerHubServer the host that serves it.
@@ -86,7 +86,7 @@ func PlaceOf(registry string) Place {
 }
 
 // DefaultPlace is that of the directories for registries without their own.
-var DefaultPlace = Place{Names: []string{defaultDirectory}}
+var DefaultPlace = Place{Names: []string{DefaultDirectory}}
 
 // In are the paths in a root at which there may be a directory, in the order in
 // which they count. spelt are the names in the root that are not canonical, by

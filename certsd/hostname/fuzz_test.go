@@ -34,7 +34,7 @@ func FuzzCanonical(f *testing.F) {
 		root := filepath.FromSlash("/etc/certs.d")
 		for _, goos := range []string{runtime.GOOS, "windows"} {
 			for _, dir := range directories(goos, canonical) {
-				if filepath.Dir(filepath.Join(root, dir)) != root || dir == defaultDirectory {
+				if filepath.Dir(filepath.Join(root, dir)) != root || dir == DefaultDirectory {
 					t.Errorf("%q is looked up as %q", name, dir)
 				}
 			}
