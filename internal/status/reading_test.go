@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/certsd/hostdir"
 	"github.com/certsd/containerd-certsd/internal/certtest"
 )
 
@@ -24,7 +25,7 @@ func TestALookCostsNoLookUpForEachCertificate(t *testing.T) {
 	s.looks = looks
 	clock := time.Now()
 	s.now = func() time.Time { clock = clock.Add(time.Second); return clock }
-	hosts := &certsd.Hosts{Roots: certsd.Roots{root}, OnLoad: s.Load}
+	hosts := &certsd.Hosts{Roots: certsd.Roots{root}, Hooks: hostdir.Hooks{OnLoad: s.Load}}
 	write := func(i int, name string) {
 		t.Helper()
 		dir := filepath.Join(root, fmt.Sprintf("registry%02d.test", i))
@@ -98,7 +99,7 @@ func TestWhatWasLookedUpByAPullIsNotLookedUpAgain(t *testing.T) {
 	s.looks = 1
 	clock := time.Now()
 	s.now = func() time.Time { clock = clock.Add(time.Second); return clock }
-	hosts := &certsd.Hosts{Roots: certsd.Roots{root}, OnLoad: s.Load}
+	hosts := &certsd.Hosts{Roots: certsd.Roots{root}, Hooks: hostdir.Hooks{OnLoad: s.Load}}
 	pull := func(name string) {
 		t.Helper()
 		host, err := hosts.Lookup(name)

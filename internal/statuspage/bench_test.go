@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/certsd/hostdir"
 	"github.com/certsd/containerd-certsd/internal/benchtest"
 	"github.com/certsd/containerd-certsd/internal/certtest"
 	"github.com/certsd/containerd-certsd/internal/status"
@@ -25,7 +26,7 @@ func BenchmarkThousand(b *testing.B) {
 	root := b.TempDir()
 	clients, servers := certtest.NewCA("clients"), certtest.NewCA("servers")
 	state := status.New()
-	hosts := &certsd.Hosts{Roots: certsd.Roots{root}, OnLoad: state.Load}
+	hosts := &certsd.Hosts{Roots: certsd.Roots{root}, Hooks: hostdir.Hooks{OnLoad: state.Load}}
 	var ids []*certtest.Pair
 	for i := range pairs {
 		ids = append(ids, clients.Issue(certtest.Request{CommonName: fmt.Sprintf("client %d", i), NotAfter: time.Now().AddDate(1, 0, i)}))

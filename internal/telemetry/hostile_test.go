@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/certsd/hostdir"
 	"github.com/certsd/containerd-certsd/internal/certtest"
 )
 
@@ -79,7 +80,7 @@ func TestHostileNamesAreInertInMetrics(t *testing.T) {
 	ca := certtest.NewCA("hostile servers")
 	server := ca.Server("hostile.test").Cert
 	root := t.TempDir()
-	hosts := &certsd.Hosts{Roots: certsd.Roots{root}, OnReload: h.OnReload, OnLoad: h.OnLoad}
+	hosts := &certsd.Hosts{Roots: certsd.Roots{root}, Hooks: hostdir.Hooks{OnReload: h.OnReload, OnLoad: h.OnLoad}}
 	dir := mkdirs(t, root, "hostile.test")
 	for _, name := range hostile {
 		attempt := certsd.Attempt{Registry: name, Host: name, Dir: name, Identity: name, Status: 200, Leaf: server}
