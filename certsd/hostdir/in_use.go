@@ -88,12 +88,3 @@ func (e *Endpoint) ByValidity(at time.Time) (presented, passed []*Identity) {
 	}
 	return presented, passed
 }
-
-// PassedOver says why an identity of the endpoint is not presented at a time,
-// empty if it is.
-func (e *Endpoint) PassedOver(id *Identity, at time.Time) string {
-	if _, passed := e.ByValidity(at); slices.Contains(passed, id) {
-		return id.Invalid(at)
-	}
-	return ""
-}

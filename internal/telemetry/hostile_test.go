@@ -88,7 +88,7 @@ func TestHostileNamesAreInertInMetrics(t *testing.T) {
 		h.Transport.OnRotate(certsd.Rotation{Host: name, From: name, To: name, Reason: name})
 		h.Transport.OnHandshake(certsd.Handshake{Host: name, Identity: name, Server: server, CA: server, CAFile: "/certs.d/" + name})
 		h.Transport.OnRound(t.Context(), certsd.Round{Registry: name, Host: name, Repository: name, Attempts: []certsd.Attempt{attempt}, From: hosts})
-		h.OnReload(certsd.Reload{Host: name, Dir: name, Changed: true})
+		h.OnReload(hostdir.Reload{Host: name, Dir: name, Changed: true})
 		if strings.ContainsAny(name, "/") || name == "" {
 			continue // no file can have it
 		}
