@@ -39,6 +39,8 @@ var uncalled = map[string]string{
 	"keys/tpmkey.ErrPassword":    "why a key of a TPM is not used, for errors.Is",
 	"keys/tpmkey.ErrPolicy":      "why a key of a TPM is not used, for errors.Is",
 	"plugin.Config":              "containerd makes it: its fields are the keys of the configuration",
+	"v1compat.NextForUnusable":   "how the text of UnusableError ends",
+	"v1compat.UnusableError":     "an image that nobody can convert, for errors.As",
 }
 
 // TestExportedNamesHaveCallers keeps the libraries from promising more than
