@@ -1,6 +1,7 @@
 package imageservice
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -140,7 +141,16 @@ version = 2
 			t.Errorf("%q: %v", text, err)
 		}
 	}
+	// Of imports that are not there containerd tells, and of too many.
 	c := untold()
+	must(t, c.readDaemonConfig(write("lacks.toml", "imports = ['none.toml', 'none.d/*.toml']")))
+	must(t, os.Mkdir(filepath.Join(dir, "many.d"), 0o755))
+	for i := range maxImports {
+		write(fmt.Sprintf("many.d/%d.toml", i), "")
+	}
+	if err := c.readDaemonConfig(write("many.toml", "imports = ['many.d/*.toml']")); err == nil || !strings.Contains(err.Error(), "many.toml imports more than 64 files") {
+		t.Errorf("%v", err)
+	}
 	if err := c.readDaemonConfig(filepath.Join(dir, "none")); err == nil {
 		t.Error("a file that is not there is read")
 	}

@@ -80,3 +80,48 @@ func walk(t *testing.T, d *Document, path []string, values map[string]any) {
 		}
 	}
 }
+
+func TestValueOf(t *testing.T) {
+	t.Parallel()
+	const text = "version = 3\ndisabled_plugins = ['a']\n[t]\nlast = 1\n"
+	for key, want := range map[string]string{"version": " = 3\n", "disabled_plugins": " = ['a']\n", "last": "", "none": ""} {
+		at := ValueOf([]byte(text), key)
+		if want == "" && at != -1 || want != "" && (at < 0 || !strings.HasPrefix(text[at:], want)) {
+			t.Errorf("%s: %d", key, at)
+		}
+	}
+	if at := ValueOf([]byte("a = 1\n"), "b"); at != -1 {
+		t.Errorf("a key that is not there begins at %d", at)
+	}
+}
+
+func TestWhereAnErrorIs(t *testing.T) {
+	t.Parallel()
+	_, err := Parse([]byte("a = 1\nb = \n"))
+	var syntax *SyntaxError
+	if !errors.As(err, &syntax) || syntax.At("/f") != "/f:2" {
+		t.Errorf("%v", err)
+	}
+	if at := Syntax(errors.New("toml: odd")).At("/f"); at != "/f" {
+		t.Error(at)
+	}
+}
+
+func TestKindsOfValues(t *testing.T) {
+	t.Parallel()
+	d, err := Parse([]byte("s = ''\nb = true\ni = 1\nf = 1.5\nt = {}\nl = ['a']\nm = ['a', 1]\nd = 2026-01-01\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for key, want := range map[string]string{
+		"s": "a string", "b": "a boolean", "i": "a number", "f": "a number", "t": "a table",
+		"l": "a list of strings", "m": "a list with a number", "d": "a date or time", "none": "null",
+	} {
+		if got := Kind(d.Root[key]); got != want {
+			t.Errorf("%s is %s, not %s", key, got, want)
+		}
+		if list, is := Strings(d.Root[key]); is != (key == "l") || is && !slices.Equal(list, []string{"a"}) {
+			t.Errorf("%s is the list %q: %t", key, list, is)
+		}
+	}
+}
