@@ -151,6 +151,9 @@ version = 2
 	if err := c.readDaemonConfig(write("many.toml", "imports = ['many.d/*.toml']")); err == nil || !strings.Contains(err.Error(), "many.toml imports more than 64 files") {
 		t.Errorf("%v", err)
 	}
+	if err := c.readDaemonConfig(dir); err == nil || !strings.Contains(err.Error(), "is no file of configuration") {
+		t.Errorf("%v", err)
+	}
 	if err := c.readDaemonConfig(filepath.Join(dir, "none")); err == nil {
 		t.Error("a file that is not there is read")
 	}
