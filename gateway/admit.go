@@ -23,7 +23,7 @@ var (
 	}
 	errHost = &fault{
 		status: http.StatusMisdirectedRequest, code: codeDenied,
-		message: "the gateway goes by the names of the loopback interface: others are for its host_names",
+		message: "the Host of the request is not a name of this gateway: use a name of the loopback interface, or add it to host_names",
 	}
 )
 

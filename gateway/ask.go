@@ -118,7 +118,7 @@ func (r listening) tls() *tls.Config {
 				return fmt.Errorf("the gateway's certificate: %w", err)
 			}
 			if len(state.PeerCertificates) == 0 || !own.Equal(state.PeerCertificates[0]) {
-				return fmt.Errorf("whoever listens there has another certificate than %s", r.Certificate)
+				return fmt.Errorf("the program that listens there has another certificate than %s", r.Certificate)
 			}
 			return nil
 		},

@@ -149,7 +149,7 @@ func TestOtherUpstreamsAreRefusedWithoutTouchingTheNetwork(t *testing.T) {
 		for _, path := range []string{"/manifests/1", "/manifests/" + someDigest, "/blobs/" + someDigest, "/tags/list", "/referrers/" + someDigest} {
 			for _, method := range []string{http.MethodGet, http.MethodHead} {
 				a := g.do(t, method, "/v2/app"+path+"?ns="+ns)
-				want := `{"errors":[{"code":"DENIED","message":"` + ns + ` is no registry that this gateway asks: make a certs.d directory named after it, or add it to upstreams"}]}` + "\n"
+				want := `{"errors":[{"code":"DENIED","message":"` + ns + ` is not an upstream of this gateway: make a certs.d directory named after it, or add it to upstreams"}]}` + "\n"
 				if method == http.MethodHead {
 					want = ""
 				}

@@ -81,7 +81,7 @@ func (u *upstreams) mayAsk(host string) error {
 	}
 	return &fault{
 		status: http.StatusForbidden, code: codeDenied,
-		message: host + " is no registry that this gateway asks: make a certs.d directory named after it, or add it to upstreams",
+		message: host + " is not an upstream of this gateway: make a certs.d directory named after it, or add it to upstreams",
 	}
 }
 

@@ -177,7 +177,7 @@ func (c *Config) checkAddresses() error {
 			return fmt.Errorf("%s: %w", key, err)
 		}
 		if _, path, _ := daemon.SplitAddress(c.Listen); samePath(path, address) {
-			return fmt.Errorf("%s: %s is the address that is listened on", key, address)
+			return fmt.Errorf("%s: %s is the address in listen itself", key, address)
 		}
 	}
 	return nil

@@ -76,7 +76,7 @@ func dial(ctx context.Context, path string) (net.Conn, error) {
 func socketPath(address string) (string, error) {
 	path := strings.TrimPrefix(strings.TrimPrefix(address, "unix:"), "//")
 	if !filepath.IsAbs(path) {
-		return "", fmt.Errorf("%q is no path of a socket, such as %s", address, DefaultContainerd)
+		return "", fmt.Errorf("%q is not the path of a socket, such as %s", address, DefaultContainerd)
 	}
 	return path, nil
 }

@@ -104,7 +104,7 @@ func nextPage(header http.Header, base, asked *url.URL) (*url.URL, error) {
 	// Some take ";" for what others take "&" for. None has it in a value.
 	query := strings.ReplaceAll(target.RawQuery, ";", "&")
 	if _, err := url.ParseQuery(query); err != nil {
-		return nil, errors.New("the link to the next part has a query that is none")
+		return nil, errors.New("the link to the next part has an invalid query")
 	}
 	next := &url.URL{Path: target.Path, RawPath: target.RawPath, RawQuery: query}
 	if foreign := target.Host != base.Host; foreign && query != "" || sameList(target, asked) {

@@ -99,10 +99,10 @@ func TestListsOfTagsThatAreNone(t *testing.T) {
 		"a circle of one":     {serve(200, `{"tags":["1"]}`, func(*http.Request) string { return "list" }), "/other: HOST lists the same tags again and again", nil},
 		"a link that is none": {serve(200, `{"tags":["1"]}`, func(*http.Request) string { return "http://%zz/?n=1" }), "/other: HOST does not say where its list of tags goes on: the link to the next part is no URL", nil},
 		"a query that is none": {
-			serve(200, `{"tags":["1"]}`, func(*http.Request) string { return "?n=%zz" }), "/other: HOST does not say where its list of tags goes on: the link to the next part has a query that is none", nil,
+			serve(200, `{"tags":["1"]}`, func(*http.Request) string { return "?n=%zz" }), "/other: HOST does not say where its list of tags goes on: the link to the next part has an invalid query", nil,
 		},
-		"a header that is none":    {serve(200, `{"tags":["1"]}`, func(*http.Request) string { return "<" }), `/other: HOST does not say where its list of tags goes on: the header Link: "<<>; rel=next": it is none of RFC 8288's form`, nil},
-		"another list's next":      {serve(200, `{"tags":["1"]}`, func(*http.Request) string { return `/other/list>; anchor="/x"; rel="next", <a>; rel="x` }), `/other: HOST does not say where its list of tags goes on: the header Link: "</other/list>; anchor=\"/x\"; rel=\"next\", <a>; rel=\"x>; rel=next": it is none of RFC 8288's form`, nil},
+		"a header that is none":    {serve(200, `{"tags":["1"]}`, func(*http.Request) string { return "<" }), `/other: HOST does not say where its list of tags goes on: the header Link: "<<>; rel=next": it does not have the form of RFC 8288`, nil},
+		"another list's next":      {serve(200, `{"tags":["1"]}`, func(*http.Request) string { return `/other/list>; anchor="/x"; rel="next", <a>; rel="x` }), `/other: HOST does not say where its list of tags goes on: the header Link: "</other/list>; anchor=\"/x\"; rel=\"next\", <a>; rel=\"x>; rel=next": it does not have the form of RFC 8288`, nil},
 		"too much in all":          {serve(200, `{"tags":["1"]`+strings.Repeat(" ", 12<<20)+"}", func(r *http.Request) string { return "?n=" + r.URL.Query().Get("n") + "1" }), "/other: HOST lists tags in more than 52400000 bytes", nil},
 		"tags of Registry v1":      {serve(200, `{"name":"other","tags":{"1":"id"}}`, nil), "/other: HOST answers with no list of tags: its tags is an object where a list belongs", nil},
 		"another list":             {serve(200, `["1"]`, nil), "/other: HOST answers with no list of tags: it is JSON, but a list where an object belongs", nil},

@@ -40,7 +40,7 @@ func parseV1Policy(s string) (V1Policy, error) {
 	case V1Never, V1Configured, V1Always:
 		return p, nil
 	default:
-		return "", fmt.Errorf("%q is none of %q, %q and %q", s, V1Never, V1Configured, V1Always)
+		return "", fmt.Errorf("%q is not one of %q, %q and %q", s, V1Never, V1Configured, V1Always)
 	}
 }
 

@@ -160,7 +160,7 @@ func TestRegistryV1PoliciesAreReadFromTheConfiguration(t *testing.T) {
 			t.Errorf("%q: %q %v", text, got, err)
 		}
 	}
-	if _, err := parseV1Policy("sometimes"); err == nil || err.Error() != `"sometimes" is none of "never", "configured" and "always"` {
+	if _, err := parseV1Policy("sometimes"); err == nil || err.Error() != `"sometimes" is not one of "never", "configured" and "always"` {
 		t.Errorf("got %v", err)
 	}
 }

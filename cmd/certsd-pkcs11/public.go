@@ -79,7 +79,7 @@ func ecKey(params, point []byte) (crypto.PublicKey, error) {
 	}
 	curve := curves[name.String()]
 	if curve == nil {
-		return nil, errors.New("the curve of the key is none of TLS")
+		return nil, errors.New("TLS does not know the curve of the key")
 	}
 	var inner []byte
 	if rest, err := asn1.Unmarshal(point, &inner); err == nil && len(rest) == 0 {

@@ -27,7 +27,7 @@ func TestGatewayMistakesAreExitCode2(t *testing.T) {
 		`root: ":" names no directory`:                                       {"--root", ":"},
 		`listen: "foo" is neither host:port nor unix:PATH`:                   {"--listen", "foo"},
 		"max_connections: 0 is less than 1":                                  {"--max-connections", "0"},
-		`registry_v1: "maybe" is none of "never", "configured" and "always"`: {"--registry-v1", "maybe"},
+		`registry_v1: "maybe" is not one of "never", "configured" and "always"`: {"--registry-v1", "maybe"},
 	} {
 		var out, errs bytes.Buffer
 		code := run(t.Context(), append([]string{"certsd", "gateway", "--state", t.TempDir()}, args...), &out, &errs)

@@ -82,7 +82,7 @@ func (s *pluginSwitch) action(run func(context.Context, *cli.Command, takeover.O
 		}
 		line := c.String("line")
 		if line != "" && !slices.Contains(strings.Split(lines, " "), line) {
-			return &usageError{fmt.Errorf("--line: %q is none of the lines %s", line, lines)}
+			return &usageError{fmt.Errorf("--line: %q is not one of the lines %s", line, lines)}
 		}
 		return run(ctx, c, takeover.Options{
 			Line:   line,
@@ -169,7 +169,7 @@ func shims(proc, line string) int {
 // write shows a plan and carries it out.
 func (s *pluginSwitch) write(c *cli.Command, plan *takeover.Plan) error {
 	if plan.Nothing() {
-		fmt.Fprintln(s.stderr, "nothing is to be changed")
+		fmt.Fprintln(s.stderr, "nothing to change")
 		return nil
 	}
 	if _, err := s.stdout.Write(plan.Diff()); err != nil || c.Bool("dry-run") {

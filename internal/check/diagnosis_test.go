@@ -35,7 +35,7 @@ func TestOnlyRSA(t *testing.T) {
 		"RSA alone": {
 			tls.TLS_RSA_WITH_AES_256_GCM_SHA384,
 			"error tls-failed REG: it offers only RSA key exchange, which Go has switched off -> " +
-				"let the server offer ECDHE (nginx: ssl_ciphers, Apache: SSLCipherSuite); meanwhile GODEBUG=tlsrsakex=1 in the environment of whoever pulls",
+				"let the server offer ECDHE (nginx: ssl_ciphers, Apache: SSLCipherSuite); meanwhile GODEBUG=tlsrsakex=1 in the environment of the process that pulls",
 		},
 		"RC4 alone": {
 			tls.TLS_ECDHE_RSA_WITH_RC4_128_SHA,

@@ -40,7 +40,7 @@ func (j handshakeJudge) connected(e *certsd.Endpoint, live *Live, c *connection)
 		f := Finding{
 			Severity: j.severity(e), Code: TLSFailed, Where: e.Host,
 			Message: "it offers only RSA key exchange, which Go has switched off",
-			Next:    "let the server offer ECDHE (nginx: ssl_ciphers, Apache: SSLCipherSuite); meanwhile GODEBUG=tlsrsakex=1 in the environment of whoever pulls",
+			Next:    "let the server offer ECDHE (nginx: ssl_ciphers, Apache: SSLCipherSuite); meanwhile GODEBUG=tlsrsakex=1 in the environment of the process that pulls",
 		}
 		live.Error = f.Message
 		j.find(f)

@@ -100,7 +100,7 @@ func (j pullJudge) failed(err error, attempts []certsd.Attempt) {
 			break
 		}
 		f.Code, f.Message = NotFound, "404 Not Found"
-		f.Next = "correct the name; some registries answer this to who may not see it"
+		f.Next = "correct the name; some registries also answer 404 to those who may not see it"
 		if refused != nil {
 			f.Next = "correct the name or the tag: which one it is, the repository's list of tags would tell, and it was not to be had (" + presentable(plain(refused)) + ")"
 		}

@@ -264,12 +264,12 @@ func TestPull(t *testing.T) {
 		},
 		{
 			name: "no such repository", in: pairs, target: "/team/none",
-			want: []string{"error not-found REG/team/none:latest: 404 Not Found -> correct the name; some registries answer this to who may not see it", fails},
+			want: []string{"error not-found REG/team/none:latest: 404 Not Found -> correct the name; some registries also answer 404 to those who may not see it", fails},
 		},
 		{
 			name: "no such digest", in: pairs, target: "/team/app@sha256:" + strings.Repeat("0", 64),
 			want: []string{
-				"error not-found REG/team/app@sha256:" + strings.Repeat("0", 64) + ": 404 Not Found -> correct the name; some registries answer this to who may not see it",
+				"error not-found REG/team/app@sha256:" + strings.Repeat("0", 64) + ": 404 Not Found -> correct the name; some registries also answer 404 to those who may not see it",
 				fails,
 			},
 		},

@@ -64,7 +64,7 @@ func TestPush(t *testing.T) {
 		"into a repository that is not there": {
 			uploads: &uploads{begin: 202, end: 204}, target: "/team/new",
 			want: []string{
-				"warning not-found REG/team/new:latest: 404 Not Found -> correct the name; some registries answer this to who may not see it",
+				"warning not-found REG/team/new:latest: 404 Not Found -> correct the name; some registries also answer 404 to those who may not see it",
 				"works: a push would work, with alpha.cert; there is nothing to pull yet",
 			},
 			asked: []string{"POST /v2/team/new/blobs/uploads/ alpha", "DELETE /v2/team/new/blobs/uploads/session%2F1?_state=a%2Bb alpha"},

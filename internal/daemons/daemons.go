@@ -90,7 +90,7 @@ func (f *Finder) gateway(ctx context.Context) Answer {
 
 func (f *Finder) imageService(ctx context.Context) Answer {
 	return askSocket(ctx, status.ImageService, f.ImageService, "no certsd cri runs", func(context.Context, *grpc.ClientConn) string {
-		return "what listens there is no certsd cri, or an older one"
+		return "the program that listens there is not certsd cri, or is an older version"
 	})
 }
 

@@ -83,7 +83,7 @@ func (f *File) run(ctx context.Context, program, name string) (credential, error
 	byHand := fmt.Sprintf("try it: echo '%s' | %s get", name, program)
 	switch cause := context.Cause(ctx); {
 	case errors.Is(err, exec.ErrNotFound):
-		return credential{}, fmt.Errorf("%s is not in the $PATH of whoever pulls: install it there, or remove it from credsStore and credHelpers", program)
+		return credential{}, fmt.Errorf("%s is not in the $PATH of the process that pulls: install it there, or remove it from credsStore and credHelpers", program)
 	case cause == errTimeout: //nolint:errorlint // it is this very one
 		return credential{}, fmt.Errorf("%s did not answer within %s and was ended: %s", program, timeout, byHand)
 	case cause == errTooLong: //nolint:errorlint // it is this very one

@@ -94,7 +94,7 @@ func TestHelperAnswers(t *testing.T) {
 func TestHelperThatCannotBe(t *testing.T) {
 	t.Parallel()
 	for helper, want := range map[string]string{
-		"not-there":  "docker-credential-not-there is not in the $PATH of whoever pulls",
+		"not-there":  "docker-credential-not-there is not in the $PATH of the process that pulls",
 		"../../evil": `"../../evil" cannot be the name of a credential helper`,
 		"a b":        `"a b" cannot be the name of a credential helper`,
 		"x\ny":       `"x\ny" cannot be the name of a credential helper`,

@@ -120,7 +120,7 @@ func (r *run) jobs(ctx context.Context) ([]job, error) {
 		jobs = append(jobs, j)
 	}
 	if len(jobs) == 0 {
-		return nil, fmt.Errorf("%s: none of its %d tags is to be copied: %w", r.request.Source, len(tags), errdefs.ErrNotFound)
+		return nil, fmt.Errorf("%s: no tag to copy among its %d: %w", r.request.Source, len(tags), errdefs.ErrNotFound)
 	}
 	return jobs, nil
 }

@@ -121,7 +121,7 @@ var LogLevels = []string{"debug", "info", "warn", "error"}
 // CheckLogLevel finds a value of log_level that is not among [LogLevels].
 func CheckLogLevel(level string) error {
 	if !slices.Contains(LogLevels, level) {
-		return fmt.Errorf("log_level: %q is none of %s", level, strings.Join(LogLevels, ", "))
+		return fmt.Errorf("log_level: %q is not one of %s", level, strings.Join(LogLevels, ", "))
 	}
 	return nil
 }

@@ -12,9 +12,10 @@ import (
 	"github.com/certsd/containerd-certsd/internal/safetext"
 )
 
-// described is the part of an endpoint's description that is the same whatever its server answers and what time
-// it is. It is made once for each value of a host, which is the same as long as its
-// files are: to put the words together costs more than all else.
+// described is the part of an endpoint's description that depends neither on what
+// its server answers nor on the time. It is made once for each value of a host,
+// which is the same as long as its files are: putting the words together costs more
+// than anything else.
 type described struct {
 	Endpoint
 

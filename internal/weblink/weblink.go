@@ -23,7 +23,7 @@ type Link struct {
 }
 
 // errForm reports that a header cannot be read.
-var errForm = errors.New("it is none of RFC 8288's form")
+var errForm = errors.New("it does not have the form of RFC 8288")
 
 // Next returns the link that leads to the next part, nil if there is none. Its
 // relation types have "next" among them; some servers send a link without any,

@@ -49,13 +49,13 @@ func TestNext(t *testing.T) {
 func TestLinksThatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	for line, want := range map[string]string{
-		`<a; rel=next`:                     "none of RFC 8288's form",
-		`<a> rel=next`:                     "none of RFC 8288's form",
-		`<a>; rel="next`:                   "none of RFC 8288's form",
-		`<a>; rel=next, b`:                 "none of RFC 8288's form",
-		`<a<b>; rel=next`:                  "none of RFC 8288's form",
-		`next page`:                        "none of RFC 8288's form",
-		`/a, /b`:                           "none of RFC 8288's form",
+		`<a; rel=next`:                     "does not have the form of RFC 8288",
+		`<a> rel=next`:                     "does not have the form of RFC 8288",
+		`<a>; rel="next`:                   "does not have the form of RFC 8288",
+		`<a>; rel=next, b`:                 "does not have the form of RFC 8288",
+		`<a<b>; rel=next`:                  "does not have the form of RFC 8288",
+		`next page`:                        "does not have the form of RFC 8288",
+		`/a, /b`:                           "does not have the form of RFC 8288",
 		`<a>; rel="next", <b>; rel="next"`: `leads to "a" and to "b"`,
 	} {
 		if l, err := Next(http.Header{"Link": {line}}); err == nil || !strings.Contains(err.Error(), want) {

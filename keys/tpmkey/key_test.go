@@ -233,7 +233,7 @@ func TestWhereTheTPMIs(t *testing.T) {
 	file, _ := tpmtest.Start(t).Key(tpmtest.Options{})
 	for tcti, want := range map[string]string{
 		"tabrmd:bus_name=x":                     "the daemon tabrmd is not spoken to",
-		"swtpm:port=1,color=red":                `"color" is none of host, port and path`,
+		"swtpm:port=1,color=red":                `"color" is not host, port or path`,
 		"pcap":                                  "there are device:PATH",
 		"device:/nonexistent":                   "no such file or directory: there is no TPM",
 		"/nonexistent":                          "no such file or directory: there is no TPM",

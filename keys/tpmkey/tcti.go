@@ -67,7 +67,7 @@ func parseSimulator(name, settings string) (place, error) {
 		case key == "path":
 			p.network, p.address = "unix", value
 		default:
-			return place{}, fmt.Errorf("%s=%s:%s: %q is none of host, port and path", variable, name, settings, key)
+			return place{}, fmt.Errorf("%s=%s:%s: %q is not host, port or path", variable, name, settings, key)
 		}
 	}
 	if p.network == "tcp" {
