@@ -1,7 +1,7 @@
 // Package keys opens the private keys of client certificates that are no files:
 // those that a TPM of this machine has, and those in tokens, for which a helper
-// process signs. It is what package certsd, which depends on nothing, is given as
-// its KeyOpener.
+// process signs. Package certsd, which depends on nothing, is given it as its
+// KeyOpener.
 package keys
 
 import (

@@ -1,5 +1,5 @@
-// Package hostname has the names of registries and, alone, the grammar of the
-// names of their directories.
+// Package hostname has the names of registries. The grammar of the names of their
+// directories is nowhere else.
 //
 // A name becomes canonical once, where it enters ([Canonical]); what is
 // compared afterwards are canonical names. canonical.go has that,

@@ -1,5 +1,5 @@
-// Package benchtest measures ways to do the same thing beside each other. What
-// else the machine does meets all of them, so that the ratios hold where the
+// Package benchtest measures ways to do the same thing beside each other. Whatever
+// else the machine does affects all of them, so that the ratios hold where the
 // times do not.
 package benchtest
 

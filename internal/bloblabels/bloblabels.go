@@ -1,6 +1,6 @@
-// Package bloblabels keeps the labels of a content store: which of them there are
-// and who changes them at a time is decided here, and where they are on the disk by
-// a [Keeper]. Stores of the gateway, of image layouts and of copies have one each.
+// Package bloblabels keeps the labels of a content store. It decides which labels
+// there are and serialises their changes; a [Keeper] decides where they are on
+// disk. The stores of the gateway, of image layouts and of copies have one each.
 package bloblabels
 
 import (

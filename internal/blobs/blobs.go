@@ -1,6 +1,5 @@
-// Package blobs has containerd take the layers and the configuration of a
-// manifest for what they are: blobs, whatever their media types, and be they of
-// nothing.
+// Package blobs makes containerd treat the layers and the configuration of a
+// manifest as blobs, whatever their media types, even if they are empty.
 package blobs
 
 import (

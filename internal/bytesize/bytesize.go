@@ -1,4 +1,4 @@
-// Package bytesize says numbers of bytes to people.
+// Package bytesize formats numbers of bytes for people.
 package bytesize
 
 import "fmt"

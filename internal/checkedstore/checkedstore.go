@@ -1,5 +1,5 @@
-// Package checkedstore has a content store that is read before it is relied on:
-// what is on a disk may have been damaged, cut or edited since it was written.
+// Package checkedstore wraps a content store so that blobs are verified before they
+// are relied on: they may have been damaged, cut or edited since they were written.
 package checkedstore
 
 import (

@@ -1,6 +1,5 @@
-// Package clidoc makes of a tree of commands what --help does not print: the
-// manual page and the words a shell completes a command line with. Both say
-// what --help says, because they are made of the same texts.
+// Package clidoc makes the manual page and the completion of shells out of a tree
+// of commands. Both say what --help says, because they are made of the same texts.
 package clidoc
 
 import (

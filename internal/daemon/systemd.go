@@ -1,5 +1,5 @@
-// Package daemon is what the daemons of this module share: the sockets that
-// they listen on, and what systemd passes them and is told by them.
+// Package daemon holds what the daemons of this module share: the sockets that
+// they listen on, those that systemd passes them, and what they tell systemd.
 package daemon
 
 import (

@@ -1,6 +1,6 @@
-// Package migrate says in hosts.toml files what was said elsewhere: in
-// certs.d directories of Docker's layout, in the deprecated registry keys of
-// containerd's CRI plugin and in Docker's daemon.json.
+// Package migrate turns other settings for registries into hosts.toml files:
+// certs.d directories of Docker's layout, the deprecated registry keys of
+// containerd's CRI plugin and Docker's daemon.json.
 //
 // [New] reads all of it and returns a [Plan], which can be shown as a diff
 // and written. What hosts.toml cannot say, and what was left as it is, is in

@@ -1,5 +1,5 @@
-// Package nextstep has errors that know what to do about them, so that nobody
-// has to read it out of their text.
+// Package nextstep has errors that carry the next step, so that nobody has to
+// extract it from their text.
 package nextstep
 
 import (

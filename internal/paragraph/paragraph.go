@@ -1,4 +1,4 @@
-// Package paragraph sets text in lines of a width.
+// Package paragraph wraps text to lines of a width.
 package paragraph
 
 import (

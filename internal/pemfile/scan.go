@@ -1,5 +1,5 @@
-// Package pemfile reads PEM as people, programs and mail leave it, and loses
-// nothing of it without a word. [encoding/pem] passes over what it cannot read:
+// Package pemfile reads PEM as people, programs and mail leave it, and drops
+// nothing silently. [encoding/pem] skips what it cannot read:
 // a bundle that is cut, or whose first line has a byte order mark, is a smaller
 // bundle to it.
 package pemfile

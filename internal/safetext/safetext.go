@@ -3,8 +3,8 @@
 // them around, and the secrets that it was sent. Everything that is printed,
 // logged or passed on to a client goes through here.
 //
-// [Line] and [Text] are for control characters, [Hide] is for secrets, and
-// [JSON] is both for a document, and [URL] and [Address] are for where to.
+// [Line] and [Text] deal with control characters, [Hide] with secrets, [JSON] with
+// both in a document, and [URL] and [Address] with addresses.
 package safetext
 
 import (

@@ -1,5 +1,5 @@
 // Package statuspage serves a [status.Status] by HTTP: as JSON at /status.json and
-// as a page at /status, which is whole without a script.
+// as a page at /status, which is complete without scripts.
 package statuspage
 
 import (

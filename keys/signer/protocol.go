@@ -1,5 +1,5 @@
-// Package signer signs by a helper process, which has a token's key at hand: it
-// keeps libraries of C out of daemons. The protocol is that of Google's
+// Package signer signs with a helper process that has access to the key in a
+// token, which keeps C libraries out of daemons. The protocol is that of Google's
 // enterprise-certificate-proxy: net/rpc over the helper's standard input and
 // output, with a configuration file as its argument.
 package signer
