@@ -124,7 +124,7 @@ func (rd *round) wasPresented(id *Identity) bool {
 }
 
 // allFaulty reports whether something is wrong with each identity that was
-// presented: whoever is told of it need not be told to compare.
+// presented: then there is no need to advise a comparison.
 func (rd *round) allFaulty(faults []*Problem) bool {
 	presented := false
 	for _, id := range rd.route.to.Identities {

@@ -52,7 +52,7 @@ type Round struct {
 	// least one.
 	Attempts []Attempt
 	// Learnt reports whether the last identity was not refused and will be presented
-	// first for the repository from now on, in the place of another or none.
+	// first for the repository from now on, instead of another or none.
 	Learnt bool
 	// Downgrade says in what the request trusted more than was configured.
 	Downgrade Downgrade

@@ -9,7 +9,7 @@ import (
 	"github.com/certsd/containerd-certsd/internal/handshake"
 )
 
-// reply is what came of presenting one identity: all that the decision to
+// reply is the result of presenting one identity: all that the decision to
 // move on depends on.
 type reply struct {
 	method, path string
@@ -47,7 +47,7 @@ var nginxPages = []string{"No required SSL certificate was sent", "The SSL certi
 // empty to stay with what came back. The reasons are few and fit for labels.
 //
 // The rules are Docker's (403 and 5xx) and what servers do in their place:
-// 401 never moves on, it belongs to whoever has credentials. 404 does so on the
+// 401 never moves on, it concerns credentials. 404 does so on the
 // routes of Registry v1 only, where Crane and Red Hat's registry hide what a
 // certificate may not see.
 func moves(r RotateOn, o reply) string {

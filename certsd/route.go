@@ -10,7 +10,7 @@ import (
 	"github.com/certsd/containerd-certsd/certsd/hostname"
 )
 
-// route is how one request is to be made.
+// route is how to make one request.
 type route struct {
 	// registry is the name the endpoint was looked up by, for messages.
 	registry string

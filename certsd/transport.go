@@ -50,7 +50,7 @@ type Transport struct {
 	// Hooks observe what happens.
 	Hooks Hooks
 
-	// connect is what a test has in the place of the network.
+	// connect replaces the network in tests.
 	connect func(ctx context.Context, network, address string) (net.Conn, error)
 
 	// bare has the connections to hosts for which nothing is configured, states

@@ -52,7 +52,7 @@ func (rd *round) try(req *http.Request, id *Identity) (*http.Response, reply, *e
 	return resp, o, x
 }
 
-// renewed is the way a request is to be made again whose certificates were all
+// renewed is the way to repeat a request whose certificates were all
 // refused, and replaced on the disk meanwhile; nil if they were not. Those that live
 // for an hour end while requests wait, or are on their way.
 func (rd *round) renewed(id *Identity, o reply) *route {

@@ -73,7 +73,7 @@ func (o Options) credentials(registry string) credentials {
 }
 
 // only asks for the credentials of one host. docker's authorizer asks for those
-// of whoever sent the challenge, which may be the target of a redirect.
+// of the server that sent the challenge, which may be the target of a redirect.
 func (c credentials) only(host string) func(string) (string, string, error) {
 	return func(challenger string) (string, string, error) {
 		if challenger != host {
@@ -112,7 +112,7 @@ func (c credentials) name(host string) string {
 func (a *authorizer) Authorize(ctx context.Context, req *http.Request) error {
 	err := a.authorize(ctx, req)
 	if err != nil && req.Body != nil {
-		// The request is not made, and whoever writes its body would wait for ever
+		// The request is not made, and the writer of its body would wait for ever
 		// for somebody to read it: containerd's pusher leaves it open.
 		_ = req.Body.Close()
 	}

@@ -95,7 +95,7 @@ func (c *conversions) source(spec reference.Spec) v1compat.Source {
 	return s
 }
 
-// observed runs a conversion, makes a span of it and reports what came of it.
+// observed runs a conversion, makes a span of it and reports its result.
 func (c *conversions) observed(ctx context.Context, spec reference.Spec, protocol string, run func(context.Context) (ocispec.Descriptor, error)) (ocispec.Descriptor, error) {
 	ended := Conversion{Registry: spec.Hostname(), Ref: spec.String(), Protocol: protocol}
 	start := time.Now()

@@ -51,7 +51,7 @@ func (l *locations) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 // to is a request for where the registry said. The token of the endpoint is for
-// no other host: the pusher takes whoever answered in the end for the endpoint.
+// no other host: the pusher takes the last server that answered for the endpoint.
 func (l *locations) to(req *http.Request, at *url.URL) *http.Request {
 	req = req.Clone(req.Context())
 	req.URL = at

@@ -181,7 +181,7 @@ func held(resp *http.Response, object string) (*http.Response, error) {
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	if found.Kind != manifest.Schema1 && digest.Digest(object).Validate() != nil {
 		// A schema 1 manifest has the digest of a part of it. What was asked for
-		// by its digest is held to that by whoever asked.
+		// by its digest is compared with it by the caller.
 		if err := name(h, body); err != nil {
 			return nil, fmt.Errorf("%s: %w", withoutSecrets(resp.Request.URL.String()), err)
 		}
@@ -224,7 +224,7 @@ func (o *objects) again(first *http.Request, page *NotManifestError) (*http.Resp
 	return resp, err
 }
 
-// NotManifestError reports that what a server has for a manifest is none.
+// NotManifestError reports that what a server has in place of a manifest is not one.
 type NotManifestError struct {
 	// URL is what was asked for, Page where a redirect led, empty without one.
 	// Neither has a query.

@@ -79,7 +79,7 @@ func (r *referrers) byTag(ctx context.Context, e *endpoint) ([]ocispec.Descripto
 }
 
 // isManifest reports whether a body is a manifest of any kind, and no answer
-// that comes in the place of one.
+// that comes instead of one.
 func isManifest(body []byte) bool {
 	var m struct {
 		SchemaVersion int             `json:"schemaVersion"`
@@ -172,7 +172,7 @@ func (e *endpoint) referrer(ctx context.Context, d ocispec.Descriptor) (*referre
 	return &m, nil
 }
 
-// leftOut warns of what is under the tag for referrers and is none.
+// leftOut warns of what is under the tag for referrers and is not a list of them.
 func (r *referrers) leftOut(spec reference.Spec, what digest.Digest, why error) {
 	if r.warn == nil {
 		return

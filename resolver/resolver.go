@@ -7,7 +7,7 @@
 // core/remotes/docker.
 //
 // Read resolver.go first, whose calls lead everywhere; then registries.go and
-// endpoint.go, by which a registry is asked, and hosts.go, which has what its
+// endpoint.go, which asks a registry, and hosts.go, which has what its
 // requests pass through. Beside them stand what is listed (tags.go, referrers.go),
 // fetched (fetcher.go), sent (pusher.go, push_manifest.go) and, from legacy.go on,
 // what is converted.
@@ -71,7 +71,7 @@ type Options struct {
 	Downloads v1compat.Limiter
 	// Reader keeps what is converted for one reader from being found in the
 	// store by others, and by those without one. It is no secret. Empty stands
-	// for whoever has the store.
+	// for those who share the store.
 	Reader string
 	// OnProgress observes the layers of a conversion. It is called concurrently.
 	OnProgress func(v1compat.Progress)

@@ -61,7 +61,7 @@ func (s *shared) authorize(ctx context.Context, req *http.Request, forget func()
 // refused looks at what the last answer, a 401, was given for. What came from here
 // is forgotten, by forget, the first time, and the end of it the second. What did
 // not has been replaced by now, as has what somebody else forgets at the same time:
-// the request is to be made again.
+// the request must be repeated.
 func (s *shared) refused(responses []*http.Response, forget func() bool) (again bool, err error) {
 	last := responses[len(responses)-1].Request
 	authorization := last.Header.Get("Authorization")

@@ -37,7 +37,7 @@ type strangers struct {
 const maxStrangers = 64
 
 // authorize adds the token of the target of a redirect, if there is one. What
-// the request had so far is of whoever redirected.
+// the request had so far is from the server that redirected.
 func (s *strangers) authorize(ctx context.Context, req *http.Request) error {
 	a := s.challenged(req.URL)
 	if a == nil {

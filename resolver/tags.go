@@ -66,7 +66,7 @@ func (r *Resolver) Tags(ctx context.Context, repo string) ([]string, error) {
 	return usableTags(spec, tags, r.hosts.Hooks.warn(spec.Hostname())), nil
 }
 
-// usableTags are the tags sorted, each once, without what is none.
+// usableTags are the tags sorted, each once, without invalid ones.
 func usableTags(spec reference.Spec, tags []string, warn func(error)) []string {
 	slices.Sort(tags)
 	return slices.DeleteFunc(slices.Compact(tags), func(tag string) bool {

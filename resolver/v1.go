@@ -48,7 +48,7 @@ func parseV1Policy(s string) (V1Policy, error) {
 type v1Images struct{ *conversions }
 
 // image pulls an image that the v2 protocol did not find, if the registry may be
-// and is to be asked in the v1 protocol.
+// and should be asked in the v1 protocol.
 func (v *v1Images) image(ctx context.Context, spec reference.Spec) (ocispec.Descriptor, error) {
 	e, err := v.endpoint(ctx, spec)
 	if err != nil {
@@ -67,7 +67,7 @@ func (v *v1Images) image(ctx context.Context, spec reference.Spec) (ocispec.Desc
 	})
 }
 
-// SpeaksV1Error reports that an image is to be asked for in Registry v1, by a
+// SpeaksV1Error reports that an image has to be requested in Registry v1, by a
 // client that has no content store to convert it into.
 type SpeaksV1Error struct {
 	// Host is the endpoint to ask.

@@ -23,11 +23,11 @@ type Work struct {
 	Size   int64
 }
 
-// Watch is told of one [Work]. Its methods may be called concurrently.
+// Watch follows one [Work]. Its methods may be called concurrently.
 type Watch interface {
-	// Layer is told of the layers of a conversion.
+	// Layer is called for the layers of a conversion.
 	Layer(v1compat.Progress)
-	// Received is told of bytes of a download.
+	// Received is called for bytes of a download.
 	Received(n int)
 	// End is called once.
 	End()

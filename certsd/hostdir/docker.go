@@ -110,7 +110,7 @@ var misnamed = map[string]string{
 	"config.toml":    hostsTOML,
 }
 
-// directory warns about a directory in the place of a file, which container
+// directory warns about a directory where a file should be, which container
 // runtimes make where a file to mount is not there.
 func (l *loader) directory(name string) {
 	if name != hostsTOML && !slices.Contains([]string{".crt", ".cert", ".key"}, filepath.Ext(name)) {

@@ -11,13 +11,13 @@ import (
 	"github.com/certsd/containerd-certsd/internal/plainfile"
 )
 
-// caResult is what came of reading several CA files.
+// caResult is the result of reading several CA files.
 type caResult struct {
 	cas []CA
 	bad []*Problem
 }
 
-// ca reads a CA file into r; at says where a problem is to be reported.
+// ca reads a CA file into r; at says where to report a problem.
 func (l *loader) ca(r *caResult, name string, at *Problem) {
 	path := l.path(name)
 	read, err := l.readCA(name)
@@ -103,7 +103,7 @@ func (l *loader) settleCAs(r caResult) []CA {
 	return r.cas
 }
 
-// pairResult is what came of reading several client certificates.
+// pairResult is the result of reading several client certificates.
 type pairResult struct {
 	identities []*Identity
 	// bad are those of no use, unread those with a file that could not be

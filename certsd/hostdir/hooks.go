@@ -9,15 +9,15 @@ import (
 // Hooks observe what lookups of [Hosts] meet. Nil functions are not called; the
 // others may be called concurrently.
 type Hooks struct {
-	// OnReload is told of each change of a host that was looked up before, and of
+	// OnReload is called for each change of a host that was looked up before, and of
 	// each change that could not be taken over. It is called by the lookup that
 	// met the change, once.
 	OnReload func(Reload)
-	// OnWarning is told of each problem that does not keep a host from being used
+	// OnWarning is called for each problem that does not keep a host from being used
 	// at the first lookup of the host. One about a root that cannot be searched is
 	// told once and with an empty host.
 	OnWarning func(host string, problem error)
-	// OnLoad is told of each lookup that met something new, the first one of a
+	// OnLoad is called for each lookup that met something new, the first one of a
 	// host included, with the context of the request it was made for.
 	OnLoad func(context.Context, Loaded)
 }

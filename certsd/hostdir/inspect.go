@@ -32,13 +32,13 @@ type Candidate struct {
 	// For is the host the directory is named after, _.example.com[:port] of one for
 	// every host below a domain, empty for _default.
 	For string
-	// State says what came of it.
+	// State says what was found.
 	State CandidateState
 	// Files are the names in the directory.
 	Files []string
 }
 
-// CandidateState says what came of a directory that was looked for.
+// CandidateState says what was found of a directory.
 type CandidateState string
 
 // The states of a [Candidate].

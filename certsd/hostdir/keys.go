@@ -17,7 +17,7 @@ import (
 	"github.com/certsd/containerd-certsd/internal/nextstep"
 )
 
-// KeyFile is the file in the place of a private key's that says where the key
+// KeyFile stands for the file of a private key, and says where the key
 // is: a TPM key, or the URI of one in a token.
 type KeyFile struct {
 	// Path is the file, Data what it holds.

@@ -39,7 +39,7 @@ func reuse(old, host *Host) *Host {
 	return host
 }
 
-// keepEndpoints puts known endpoints in the place of equal ones and tells
+// keepEndpoints replaces equal endpoints by known ones and tells
 // whether all were known.
 func keepEndpoints(known []*Endpoint, host *Host) bool {
 	all := true

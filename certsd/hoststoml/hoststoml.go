@@ -355,7 +355,7 @@ func (t table) oneOf(name string, words ...string) string {
 	return ""
 }
 
-// rotateOn reads statuses, and reports each that is none.
+// rotateOn reads statuses, and reports each that is not one.
 func (t table) rotateOn(name string) *RotateOn {
 	list := t.strings(name)
 	if list == nil {

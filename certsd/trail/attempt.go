@@ -99,7 +99,7 @@ func (a Attempt) Who() string {
 	return fmt.Sprintf("%s (%s, %s %s)", a.Identity, a.Subject, verb, hostdir.Day(a.NotAfter))
 }
 
-// what is what came of it.
+// what is the result in words.
 func (a Attempt) what() string {
 	switch {
 	case a.Unusable:

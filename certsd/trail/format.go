@@ -55,7 +55,7 @@ func Format(attempts []Attempt) string {
 	return b.String()
 }
 
-// line is what came of one identity, and how often.
+// line is the result of one identity, and how often it came.
 type line struct {
 	who, what string
 	hints     []string

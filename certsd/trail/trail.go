@@ -1,6 +1,6 @@
 // Package trail is the account of what was tried for a request: each client
 // certificate with what came back, and what to do. trail.go collects it,
-// attempt.go says what came of one attempt, format.go writes it down.
+// attempt.go has one attempt and its result, format.go prints it.
 package trail
 
 import (
@@ -48,7 +48,7 @@ const longSecret = 8
 
 // Safe returns text without the secrets of the requests recorded so far, however
 // they came into it, and without characters that do not print but line breaks
-// and tabs. Errors made of what a server said are to be shown through it.
+// and tabs. Show errors made of a server's words through it.
 func (t *Trail) Safe(text string) string {
 	t.mu.Lock()
 	secrets := make([]string, 0, len(t.secrets))
