@@ -76,10 +76,10 @@ func TestConfigValuesThatCannotBeUsed(t *testing.T) {
 	t.Parallel()
 	for want, change := range map[string]func(*Config){
 		`system_roots: "no" is neither "fallback" nor "append"`:                            func(c *Config) { c.SystemRoots = "no" },
-		`registry_v1: "no" is not one of "never", "configured" and "always"`:                  func(c *Config) { c.RegistryV1 = "no" },
+		`registry_v1: "no" is not one of "never", "configured" and "always"`:               func(c *Config) { c.RegistryV1 = "no" },
 		`upstreams: host "a/b": contains "/": give the host only, without scheme and path`: func(c *Config) { c.Upstreams = []string{"a/b"} },
 		`rotate_on: "401": asks for credentials and never moves on to another certificate`: func(c *Config) { c.RotateOn = []string{"401"} },
-		`log_level: "loud" is not one of debug, info, warn, error`:                            func(c *Config) { c.LogLevel = "loud" },
+		`log_level: "loud" is not one of debug, info, warn, error`:                         func(c *Config) { c.LogLevel = "loud" },
 		`root: ":" names no directory`:                                                     func(c *Config) { c.Root = ":" },
 		`root: "certs.d" is not an absolute path`:                                          func(c *Config) { c.Root = "/a:certs.d" },
 		`listen: no address`: func(c *Config) { c.Listen = nil },

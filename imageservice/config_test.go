@@ -69,15 +69,15 @@ func TestConfigValuesThatCannotBeUsed(t *testing.T) {
 	for want, change := range map[string]func(*Config){
 		`registries: "some" is neither "configured" nor "all"`:                                         func(c *Config) { c.Registries = "some" },
 		`listen: "127.0.0.1:1" is not unix:PATH`:                                                       func(c *Config) { c.Listen = "127.0.0.1:1" },
-		`containerd: "containerd.sock" is not the path of a socket, such as ` + DefaultContainerd:           func(c *Config) { c.Containerd = "containerd.sock" },
-		`image_service: /run/certsd/cri.sock is the address in listen itself`:                       func(c *Config) { c.ImageService = "/run/certsd/cri.sock" },
-		`image_service: unix:///run/certsd/cri.sock is the address in listen itself`:                func(c *Config) { c.ImageService = "unix:///run/certsd/cri.sock" },
+		`containerd: "containerd.sock" is not the path of a socket, such as ` + DefaultContainerd:      func(c *Config) { c.Containerd = "containerd.sock" },
+		`image_service: /run/certsd/cri.sock is the address in listen itself`:                          func(c *Config) { c.ImageService = "/run/certsd/cri.sock" },
+		`image_service: unix:///run/certsd/cri.sock is the address in listen itself`:                   func(c *Config) { c.ImageService = "unix:///run/certsd/cri.sock" },
 		`metrics: "foo" is neither host:port nor unix:PATH`:                                            func(c *Config) { c.Metrics = "foo" },
 		`max_concurrent_downloads: -1 is less than 0`:                                                  func(c *Config) { c.MaxConcurrentDownloads = -1 },
 		`image_pull_progress_timeout: "5" is not a duration such as "90s" or "1h"`:                     func(c *Config) { c.ImagePullProgressTimeout = "5" },
 		`stop_timeout must be more than 0`:                                                             func(c *Config) { c.StopTimeout = 0 },
 		`"Not A Ref": invalid reference format: repository name (library/Not A Ref) must be lowercase`: func(c *Config) { c.SandboxImage = "Not A Ref" },
-		`registry_v1: "no" is not one of "never", "configured" and "always"`:                              func(c *Config) { c.RegistryV1 = "no" },
+		`registry_v1: "no" is not one of "never", "configured" and "always"`:                           func(c *Config) { c.RegistryV1 = "no" },
 		`root: "certs.d" is not an absolute path`:                                                      func(c *Config) { c.Root = "certs.d" },
 	} {
 		c := DefaultConfig()

@@ -20,13 +20,13 @@ func TestGatewayMistakesAreExitCode2(t *testing.T) {
 		t.Fatal(err)
 	}
 	for want, args := range map[string][]string{
-		file + `:1: listn: unknown key; did you mean "listen"?`:              {"--config", file},
-		"gateway takes no arguments, not \"surplus\"":                        {"surplus"},
-		`--store-size: "much" is not a size such as "512MiB" or "20GiB"`:     {"--store-size", "much"},
-		"tls_cert: open /none: no such file or directory":                    {"--tls-cert", "/none", "--tls-key", "/none"},
-		`root: ":" names no directory`:                                       {"--root", ":"},
-		`listen: "foo" is neither host:port nor unix:PATH`:                   {"--listen", "foo"},
-		"max_connections: 0 is less than 1":                                  {"--max-connections", "0"},
+		file + `:1: listn: unknown key; did you mean "listen"?`:                 {"--config", file},
+		"gateway takes no arguments, not \"surplus\"":                           {"surplus"},
+		`--store-size: "much" is not a size such as "512MiB" or "20GiB"`:        {"--store-size", "much"},
+		"tls_cert: open /none: no such file or directory":                       {"--tls-cert", "/none", "--tls-key", "/none"},
+		`root: ":" names no directory`:                                          {"--root", ":"},
+		`listen: "foo" is neither host:port nor unix:PATH`:                      {"--listen", "foo"},
+		"max_connections: 0 is less than 1":                                     {"--max-connections", "0"},
 		`registry_v1: "maybe" is not one of "never", "configured" and "always"`: {"--registry-v1", "maybe"},
 	} {
 		var out, errs bytes.Buffer
