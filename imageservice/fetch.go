@@ -19,8 +19,6 @@ import (
 	"github.com/distribution/reference"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/semaphore"
-
-	"github.com/certsd/containerd-certsd/internal/blobs"
 )
 
 // pull fetches an image and unpacks it, as containerd's transfer service does it
@@ -51,11 +49,11 @@ func (in *delivery) pull(ctx context.Context, resolver remotes.ResolverWithOptio
 	}
 	err = images.Dispatch(ctx, unpacker.Unpack(handler), nil, desc)
 	unpacked, unpackErr := unpacker.Wait() // also to clean up
+	if err == nil {
+		err = unpackErr
+	}
 	if err != nil {
 		return desc, err
-	}
-	if unpackErr != nil {
-		return desc, fmt.Errorf("unpack: %w", unpackErr)
 	}
 	if old.Load() {
 		if desc, err = docker.ConvertManifest(ctx, in.target.client.ContentStore(), desc); err != nil {
@@ -101,7 +99,7 @@ func (in *delivery) handler(fetcher remotes.Fetcher, old *atomic.Bool) (images.H
 			}
 			return nil, nil
 		}),
-		blobs.Handler(children, store),
+		children,
 		images.HandlerFunc(func(ctx context.Context, desc ocispec.Descriptor) ([]ocispec.Descriptor, error) {
 			if store.has(desc.Digest) {
 				return nil, nil

@@ -37,7 +37,7 @@ var imports = map[string][]string{
 		"resolver",
 	},
 	"imageservice": {
-		"certsd", "certsd/hostname", "internal/blobs", "internal/configfiles", "internal/daemon", "internal/dockerconfig",
+		"certsd", "certsd/hostname", "internal/configfiles", "internal/daemon", "internal/dockerconfig",
 		"internal/jsonwords", "internal/safepath", "internal/settings", "internal/status", "internal/statuspage",
 		"internal/statusrpc", "internal/stranger", "internal/telemetry", "internal/tomlpos", "resolver", "v1compat",
 	},
