@@ -133,6 +133,24 @@ func TestBeginWithoutTheFile(t *testing.T) {
 	}
 }
 
+// TestEmptyEntries has what Docker leaves behind where a store has the credentials:
+// an entry with some counts, be it less specific.
+func TestEmptyEntries(t *testing.T) {
+	t.Parallel()
+	f := fileOf(t, `{"auths":{"reg.test/team/app":{},"reg.test/team":{"auth":""},"https://reg.test/v1/":`+basic("me", "secret")+`,"other.test":{}}}`)
+	for host, want := range map[string]string{"reg.test": "me", "other.test": ""} {
+		user, _, err := f.Credentials(t.Context(), host, "team/app")
+		if err != nil || user != want {
+			t.Errorf("%s: got %q, %v; want %q", host, user, err, want)
+		}
+	}
+	for host, want := range map[string]Source{"reg.test": {Entry: "https://reg.test/v1/"}, "other.test": {}} {
+		if got, err := f.Source(host, "team/app"); err != nil || got != want {
+			t.Errorf("%s: got %+v, %v; want %+v", host, got, err, want)
+		}
+	}
+}
+
 // TestReread changes the file between two questions.
 func TestReread(t *testing.T) {
 	t.Parallel()

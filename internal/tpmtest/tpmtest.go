@@ -17,6 +17,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -117,15 +118,19 @@ func (s *TPM) Stop() {
 	}
 }
 
-// Counted is another way to the TPM, on which the signatures that it makes are counted.
-func (s *TPM) Counted() (tcti string, signatures func() int) {
+// Counted is another way to the TPM, on which the signatures that it makes are counted,
+// or whatever command is named.
+func (s *TPM) Counted(command ...tpm2.TPMCC) (tcti string, count func() int) {
 	s.t.Helper()
 	path := s.Socket + ".counted"
 	listener, err := (&net.ListenConfig{}).Listen(s.t.Context(), "unix", path)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	var count atomic.Int64
+	if len(command) == 0 {
+		command = []tpm2.TPMCC{tpm2.TPMCCSign}
+	}
+	var n atomic.Int64
 	var relays sync.WaitGroup
 	relays.Go(func() {
 		for {
@@ -135,7 +140,7 @@ func (s *TPM) Counted() (tcti string, signatures func() int) {
 			}
 			relays.Go(func() {
 				defer client.Close()
-				s.relay(client, &count)
+				s.relay(client, command, &n)
 			})
 		}
 	})
@@ -143,12 +148,12 @@ func (s *TPM) Counted() (tcti string, signatures func() int) {
 		_ = listener.Close()
 		relays.Wait()
 	})
-	return "swtpm:path=" + path, func() int { return int(count.Load()) }
+	return "swtpm:path=" + path, func() int { return int(n.Load()) }
 }
 
-// relay hands commands and answers on, and counts signatures. A TPM that has to test
+// relay hands commands and answers on, and counts those that were done. A TPM that has to test
 // itself first answers that, and is asked again.
-func (s *TPM) relay(client net.Conn, signatures *atomic.Int64) {
+func (s *TPM) relay(client net.Conn, counted []tpm2.TPMCC, n *atomic.Int64) {
 	tpm, err := s.dial()
 	if err != nil {
 		return
@@ -166,8 +171,8 @@ func (s *TPM) relay(client net.Conn, signatures *atomic.Int64) {
 		if err != nil {
 			return
 		}
-		if tpm2.TPMCC(code) == tpm2.TPMCCSign && result == 0 {
-			signatures.Add(1)
+		if slices.Contains(counted, tpm2.TPMCC(code)) && result == 0 {
+			n.Add(1)
 		}
 		if _, err := client.Write(answer); err != nil {
 			return

@@ -110,6 +110,27 @@ func TestKeysOfATPMSign(t *testing.T) {
 	})
 }
 
+// TestAKeyIsLoadedOnce counts what costs a TPM of its own chip seconds: to make the
+// parent anew, to import and to load.
+func TestAKeyIsLoadedOnce(t *testing.T) {
+	t.Parallel()
+	tpm := tpmtest.Start(t)
+	tcti, loaded := tpm.Counted(tpm2.TPMCCCreatePrimary, tpm2.TPMCCImport, tpm2.TPMCCLoad)
+	file, _ := tpm.Key(tpmtest.Options{Importable: true})
+	key, err := (&tpmkey.TPM{TCTI: tcti}).Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 5 {
+		if _, err := key.Sign(nil, make([]byte, 32), crypto.SHA256); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := loaded(); n != 3 {
+		t.Errorf("%d such commands, want one of each", n)
+	}
+}
+
 func TestKeysThatAreRefused(t *testing.T) {
 	t.Parallel()
 	tpm := tpmtest.Start(t)
