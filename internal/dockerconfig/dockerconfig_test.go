@@ -48,6 +48,7 @@ func TestMostSpecificKey(t *testing.T) {
 		{"the port of https, asked for", []string{"reg.test"}, "reg.test:443", "app", "reg.test"},
 		{"a URL", []string{"https://reg.test"}, "reg.test", "app", "https://reg.test"},
 		{"a URL of an old login", []string{"https://reg.test:5000/v1/"}, "reg.test:5000", "app", "https://reg.test:5000/v1/"},
+		{"a URL with a path is no namespace", []string{"https://reg.test/team"}, "reg.test", "app", "https://reg.test/team"},
 		{"an old login without scheme", []string{"reg.test/v2/"}, "reg.test", "app", "reg.test/v2/"},
 		{"the host before its URL", []string{"https://reg.test", "reg.test", "http://reg.test"}, "reg.test", "app", "reg.test"},
 		{"capitals", []string{"Reg.Test"}, "reg.test", "app", "Reg.Test"},
