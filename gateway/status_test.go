@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log"
 	"net"
@@ -75,6 +76,31 @@ func TestStatusTellsWhatIsInUse(t *testing.T) {
 	must(t, err)
 	if strings.Contains(string(text), g.secret) || strings.Contains(string(text), "PRIVATE KEY") {
 		t.Error("a secret is in the status")
+	}
+}
+
+// TestAMirrorThatRestsIsTold in all that show the status.
+func TestAMirrorThatRestsIsTold(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t, nil)
+	u.push(t, "team/app:1", 1)
+	g := newGateway(t, observed, u)
+	hosts := fmt.Sprintf("server = \"https://%s\"\n[host.\"https://127.0.0.1:1\"]\n", u.host)
+	must(t, os.WriteFile(filepath.Join(gatewayStatus(t, g).Roots[0], u.host, "hosts.toml"), []byte(hosts), 0o600))
+	if a := g.do(t, http.MethodGet, "/v2/"+u.host+"/team/app/manifests/1"); a.status != http.StatusOK {
+		t.Fatalf("%d %s", a.status, a.body)
+	}
+	st := gatewayStatus(t, g)
+	if len(st.Resting) != 1 || st.Resting[0].Endpoint != "https://127.0.0.1:1" || !strings.Contains(st.Resting[0].Cause, "connection refused") || !st.Resting[0].Until.After(st.Now) {
+		t.Errorf("%+v", st.Resting)
+	}
+	var table strings.Builder
+	must(t, status.Tell(&table, []*status.Status{st}, 500))
+	if want := "passed over for now: https://127.0.0.1:1, until "; !strings.Contains(table.String(), want) {
+		t.Errorf("no %s in\n%s", want, &table)
+	}
+	if page, want := string(g.do(t, http.MethodGet, "/status").body), "https://127.0.0.1:1 is passed over until "; !strings.Contains(page, want) {
+		t.Errorf("no %s in\n%s", want, page)
 	}
 }
 

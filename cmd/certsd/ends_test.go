@@ -1,7 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -38,5 +41,25 @@ func TestTransfersWarnOfWhatEnds(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, said); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// TestPullAndCopyWarnOfWhatEnds on standard error, once for each certificate.
+func TestPullAndCopyWarnOfWhatEnds(t *testing.T) {
+	t.Setenv("DOCKER_CONFIG", t.TempDir())
+	t.Chdir(t.TempDir())
+	d := newDemo(t)
+	ending := certtest.NewCA("others").Issue(certtest.Request{CommonName: "zulu", NotBefore: time.Now().AddDate(-1, 0, 0), NotAfter: time.Now().Add(3*24*time.Hour + time.Hour)})
+	dir := filepath.Join(d.root, d.host)
+	if err := ending.Write(dir, "zulu"); err != nil {
+		t.Fatal(err)
+	}
+	want := "warning: " + filepath.Join(dir, "zulu.cert") + " expires in 3 days, on " + ending.Cert.NotAfter.UTC().Format(time.DateOnly) + "\n"
+	for _, args := range [][]string{{"pull", "--root", d.root, d.ref}, {"copy", "--root", d.root, "--dry-run", d.ref, d.host + "/demo/copied:1"}} {
+		var out, errs bytes.Buffer
+		code := run(t.Context(), append([]string{"certsd"}, args...), &out, &errs)
+		if n := strings.Count(errs.String(), want); code != exitDone || n != 1 || strings.Contains(out.String(), "warning") {
+			t.Errorf("%v: exit code %d, and %d times %s in:\n%s", args, code, n, want, &errs)
+		}
 	}
 }
