@@ -63,7 +63,7 @@ func (f *fetch) copy(ctx context.Context, stream *LayerStream, to func(*chunk) e
 	skip := int64(0)
 	for {
 		c := newChunk()
-		cut := f.fill(stream, c)
+		cut := f.fill(stream, c, skip)
 		if n := min(skip, int64(c.n)); n > 0 { // had before
 			c.n = copy(c.buf[:], c.buf[n:c.n])
 			skip -= n
@@ -74,7 +74,7 @@ func (f *fetch) copy(ctx context.Context, stream *LayerStream, to func(*chunk) e
 		} else if err := to(c); err != nil {
 			return &sinkError{err}
 		}
-		f.report(false)
+		f.report(f.at, false)
 		switch {
 		case f.total >= 0 && f.at >= f.total: // the transport may complain at the end
 			return nil
@@ -92,11 +92,13 @@ func (f *fetch) copy(ctx context.Context, stream *LayerStream, to func(*chunk) e
 	}
 }
 
-// fill reads a chunk, and less at the end or a cut.
-func (f *fetch) fill(stream *LayerStream, c *chunk) error {
+// fill reads a chunk, and less at the end or a cut. The first bytes that are to be
+// skipped are no progress.
+func (f *fetch) fill(stream *LayerStream, c *chunk, skip int64) error {
 	for c.n < len(c.buf) {
 		n, err := stream.Read(c.buf[c.n:])
 		c.n += n
+		f.report(f.at+max(0, int64(c.n)-skip), false)
 		if err != nil {
 			return err
 		}
@@ -178,13 +180,17 @@ func final(err error) bool {
 	return errors.As(err, &e) && (e.final || e.Status != 0 && !mayPass(e.Status))
 }
 
-// report tells of progress, at most once per MiB unless it is forced.
-func (f *fetch) report(force bool) {
-	if f.at-f.reported < 1<<20 && !force {
+// reportEvery is the time after which slow progress is told of, too.
+const reportEvery = time.Second
+
+// report tells that bytes up to at were received: at most once per MiB, and once in a
+// while where that takes longer, unless it is forced.
+func (f *fetch) report(at int64, force bool) {
+	if !force && at-f.reported < 1<<20 && (at == f.reported || time.Since(f.told) < reportEvery) {
 		return
 	}
-	f.reported = f.at
-	f.progress(Progress{ID: f.entry.ID, Ref: f.ref(), Offset: f.at, Total: f.total})
+	f.reported, f.told = at, time.Now()
+	f.progress(Progress{ID: f.entry.ID, Ref: f.ref(), Offset: at, Total: f.total})
 }
 
 func (f *fetch) ref() string { return refLayer + string(f.fp) + "-" + f.version() }

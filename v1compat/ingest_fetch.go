@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -17,9 +18,11 @@ type fetch struct {
 	fp    fingerprint
 
 	feed
-	retries  retries
-	damaged  int // times the layer's bytes were not what they should be
+	retries retries
+	damaged int // times the layer's bytes were not what they should be
+	// reported are the bytes that were told of last, and told is when.
 	reported int64
+	told     time.Time
 }
 
 // run fetches the layer until it is in the store, or cannot be.
@@ -79,7 +82,7 @@ func (f *fetch) mayRefetch(err error) bool {
 // once fetches the whole layer, of which stream is the beginning.
 func (f *fetch) once(ctx context.Context, stream *LayerStream) (outcome, error) {
 	f.feed = newFeed(stream)
-	f.report(true)
+	f.report(f.at, true)
 	check := newVerifier(f.entry)
 	w := &blobWriter{store: f.Store, ref: f.ref()}
 	release := func() {}

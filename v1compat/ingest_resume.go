@@ -64,7 +64,7 @@ func (f *fetch) carryOn(ctx context.Context, b *blobWriter) (outcome, error) {
 		return outcome{}, &restartError{err: errors.New("what is there of it cannot be continued")}
 	}
 	f.at, f.reported, f.retries.reached = b.size, b.size, b.size
-	f.report(true)
+	f.report(f.at, true)
 	if err := f.copy(ctx, stream, func(c *chunk) error {
 		defer c.free()
 		_, err := b.Write(c.bytes())

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -98,6 +100,40 @@ func TestOneLayerFails(t *testing.T) {
 	if cause != context.Canceled { //nolint:errorlint // itself
 		t.Errorf("the other layer is said to have failed with %v", cause)
 	}
+}
+
+// TestProgressOfASlowServer is told of while a small part of a layer is there, about once
+// in a second.
+func TestProgressOfASlowServer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		img := imageOf(noise(60_000))
+		inner := img.Entries[0].Open
+		img.Entries[0].Open = func(ctx context.Context, offset int64) (*LayerStream, error) {
+			s, err := inner(ctx, offset)
+			if err == nil {
+				s.ReadCloser = slowBody{s.ReadCloser}
+			}
+			return s, err
+		}
+		var offsets []int64
+		convert(t, &Converter{Store: localStore(t), OnProgress: func(p Progress) {
+			if !p.Done {
+				offsets = append(offsets, p.Offset)
+			}
+		}}, img)
+		if len(offsets) < 25 || len(offsets) > 35 || !slices.IsSorted(offsets) || offsets[1] == 0 {
+			t.Errorf("60 kB at 2 kB in a second: %v", offsets)
+		}
+	})
+}
+
+// slowBody gives a hundred bytes at a time, twenty times in a second.
+type slowBody struct{ io.ReadCloser }
+
+func (b slowBody) Read(p []byte) (int, error) {
+	time.Sleep(50 * time.Millisecond)
+	return b.ReadCloser.Read(p[:min(len(p), 100)])
 }
 
 func TestProgress(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -169,7 +170,7 @@ func TestWhatEndsNextComesFirst(t *testing.T) {
 		var ids []status.Identity
 		for _, days := range []int{300, 40 + i, 2} {
 			file := fmt.Sprintf("/certs.d/%d.cert", days)
-			ids = append(ids, status.Identity{Name: filepath.Base(file), File: file, Certificate: cert(fmt.Sprint(days), days), Presented: true})
+			ids = append(ids, status.Identity{Name: filepath.Base(file), File: file, Certificate: cert(strconv.Itoa(days), days), Presented: true})
 		}
 		host := fmt.Sprintf("registry%02d.test", i)
 		st.Registries = append(st.Registries, status.Registry{Name: host, Endpoints: []status.Endpoint{{URL: "https://" + host + "/v2", Host: host, Identities: ids}}})
