@@ -117,11 +117,11 @@ func TestProgressOfASlowServer(t *testing.T) {
 			return s, err
 		}
 		var offsets []int64
-		convert(t, &Converter{Store: localStore(t), OnProgress: func(p Progress) {
+		convert(t, &Converter{Store: localStore(t), Hooks: Hooks{OnProgress: func(p Progress) {
 			if !p.Done {
 				offsets = append(offsets, p.Offset)
 			}
-		}}, img)
+		}}}, img)
 		if len(offsets) < 25 || len(offsets) > 35 || !slices.IsSorted(offsets) || offsets[1] == 0 {
 			t.Errorf("60 kB at 2 kB in a second: %v", offsets)
 		}
