@@ -145,6 +145,9 @@ func (j daemonJudge) asItRuns(p plan) (runs plan, but string) {
 	case d.Kind == inuse.Plugin && p.way == WayCRI && d.Status.CRI == inuse.CRIItself:
 		p.by, p.dirs = byContainerd, p.itself
 		return p, "the containerd that runs has CRI pull by itself"
+	case d.Kind == inuse.ImageService:
+		// It has roots of its own.
+		p.roots = nil
 	}
 	return p, ""
 }

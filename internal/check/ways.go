@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -51,6 +52,8 @@ type plan struct {
 	// stock are dirs of a containerd that runs without the plugin, whatever its
 	// configuration says by now, itself those of a CRI that pulls by itself.
 	stock, itself func(host string) (string, error)
+	// roots are what CRI sends to the plugin with each pull, in place of the plugin's own.
+	roots certsd.Roots
 }
 
 // plans are the ways that a configuration of containerd has.
@@ -78,6 +81,8 @@ func (c *Checker) plans(config *containerdConfig) []plan {
 		cri.by, cri.dirs = byContainerd, cri.itself
 	case config.stock():
 		cri.by, cri.dirs = byContainerd, cri.stock
+	default:
+		cri.roots = certsd.ParseRoots(path)
 	}
 	return []plan{ctr, cri}
 }
@@ -135,6 +140,9 @@ func (r *run) ways(ctx context.Context, plans []plan) {
 		case r.hides():
 			// The daemon is root's.
 			way.By, way.Verdict, way.Reason = p.by, Unasked, hiddenWords
+		case p.by == byCertsd && p.without(v.Directory):
+			way.Verdict = Unasked
+			way.Reason = fmt.Sprintf("CRI sends its own config_path, %s, with each pull, and %s is not in it: put it there, or its root into config_path", p.roots, v.Directory)
 		case p.by == byCertsd:
 		case p.dirs == nil:
 			way.By, way.Verdict = byContainerd, Unasked
@@ -157,6 +165,12 @@ func (r *run) ways(ctx context.Context, plans []plan) {
 			v.Verdict, v.Reason = way.Verdict, fmt.Sprintf("%s (%s)", way.Reason, way.Way)
 		}
 	}
+}
+
+// without reports whether the directory that counts is in none of the roots that CRI
+// sends.
+func (p plan) without(directory string) bool {
+	return len(p.roots) > 0 && directory != "" && !slices.Contains(p.roots, filepath.Dir(directory))
 }
 
 func worse(v Verdict) int {

@@ -42,6 +42,18 @@ func TestEachWayHasItsVerdict(t *testing.T) {
 			want: []string{"ctr by certsd " + works, "cri by certsd " + works, "certsd by certsd " + works},
 		},
 		{
+			name: "the plugin, and CRI that knows another root alone", config: plugin + strings.Replace(one, "SECOND", "FIRST", 1),
+			want: []string{
+				"ctr by certsd " + works,
+				"cri by certsd unasked: CRI sends its own config_path, FIRST, with each pull, and SECOND/REG_ is not in it: put it there, or its root into config_path",
+				"certsd by certsd " + works,
+			},
+		},
+		{
+			name: "the plugin, and CRI that knows the one that counts", config: plugin + one,
+			want: []string{"ctr by certsd " + works, "cri by certsd " + works, "certsd by certsd " + works},
+		},
+		{
 			name: "the plugin, and CRI that pulls by itself from both roots", config: plugin + itself + roots,
 			want: []string{"ctr by certsd " + works, "cri by containerd refused: " + firstOfTwo("SECOND"), "certsd by certsd " + works},
 		},
