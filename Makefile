@@ -31,7 +31,7 @@ AXE_SHA256          := e6b0ce02b84d892e2e33e403485e7f3d6c29e2be6df65daf44d89ba56
 BROWSE_VERSION      := $(shell cat $(wildcard integration/testdata/browse/*.go integration/testdata/browse/go.*) </dev/null | sha256sum | cut -c1-12)
 SVID_VERSION        := $(shell cat $(wildcard integration/testdata/svid/*.go integration/testdata/svid/go.*) </dev/null | sha256sum | cut -c1-12)
 # The kubelet's code, and what lets it write a volume.
-VOLUME_VERSION       = $(KUBELET_VERSION)-$(shell sha256sum <integration/testdata/volume/main.go | cut -c1-12)
+VOLUME_VERSION       = $(KUBELET_VERSION)-$(shell cat $(wildcard integration/testdata/volume/main.go) </dev/null | sha256sum | cut -c1-12)
 BUILDKIT_VERSION    := v0.34.2
 CONFORMANCE_VERSION := v0.0.0-20260831232431-97274622c111
 CONTAINERD1_VERSION := v1.7.35
