@@ -91,7 +91,7 @@ func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 // logAccess writes the line about a request. Its fields are quoted by the
 // logger; of the query only the registry is told, of the header nothing that
 // could be a secret.
-func (s *Server) logAccess(r *http.Request, rec *recorder, began time.Time) {
+func (s *server) logAccess(r *http.Request, rec *recorder, began time.Time) {
 	fields := log.Fields{
 		"method": r.Method, "path": clip(r.URL.Path), "status": rec.status, "bytes": rec.bytes,
 		"duration": time.Since(began).Round(time.Millisecond).String(), "client": r.RemoteAddr,

@@ -29,7 +29,7 @@ var (
 
 // gate lets clients in.
 type gate struct {
-	secret *Secret
+	secret *sharedSecret
 	// open lets in everybody who can connect.
 	open        bool
 	stillTrusts func(ctx context.Context, shown []*x509.Certificate) bool
@@ -37,7 +37,7 @@ type gate struct {
 	names map[string]bool
 }
 
-func newGate(o *Options) *gate {
+func newGate(o *options) *gate {
 	names := map[string]bool{}
 	for _, name := range o.Names {
 		names[strings.ToLower(name)] = true

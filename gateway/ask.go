@@ -37,7 +37,7 @@ func (c *Config) Status(ctx context.Context) (st *status.Status, address string,
 	}
 	var secret string
 	if err == nil && !c.AllowAnyLocal {
-		secret, _ = (&Secret{Dir: c.State}).Value() // on this machine none is needed
+		secret, _ = (&sharedSecret{Dir: c.State}).Value() // on this machine none is needed
 	}
 	err = fs.ErrNotExist
 	for _, at := range r.Addresses {

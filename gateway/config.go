@@ -80,7 +80,7 @@ type Config struct {
 	// MaxDownloads is how many layers conversions fetch at a time. Default: 6.
 	MaxDownloads int `toml:"max_downloads" usage:"fetch 'N' layers at a time for conversions"`
 
-	// SecretGrace is how long a replaced secret counts. Default: [DefaultSecretGrace].
+	// SecretGrace is how long a replaced secret counts. Default: an hour.
 	SecretGrace Duration `toml:"secret_grace" usage:"accept a replaced secret for another 'DURATION'"`
 
 	// MaxConnections is how many connections of clients are served at a time. Those
@@ -93,7 +93,7 @@ type Config struct {
 	MaxUpstream int `toml:"max_upstream" usage:"make 'N' requests to registries at a time; others wait"`
 
 	// WriteStall is how long a client may take nothing before it is cut off.
-	// Default: [DefaultWriteStall].
+	// Default: a minute.
 	WriteStall Duration `toml:"write_stall" usage:"cut off a client that takes nothing for 'DURATION'"`
 
 	// StopTimeout is how long a stop waits for requests under way. Default: a
@@ -111,13 +111,13 @@ func DefaultConfig() *Config {
 		Settings:       resolver.DefaultSettings(),
 		Listen:         []string{"127.0.0.1:5999"},
 		State:          defaultState(),
-		SecretGrace:    Duration(DefaultSecretGrace),
+		SecretGrace:    Duration(defaultSecretGrace),
 		StoreSize:      20 << 30,
 		SpoolSize:      8 << 30,
 		MaxDownloads:   6,
 		MaxConnections: 1024,
 		MaxUpstream:    64,
-		WriteStall:     Duration(DefaultWriteStall),
+		WriteStall:     Duration(defaultWriteStall),
 		StopTimeout:    Duration(time.Minute),
 		LogLevel:       "info",
 	}
@@ -201,7 +201,7 @@ func (c *Config) GraceInUse() time.Duration {
 }
 
 func (c *Config) graceOfSecret() time.Duration {
-	return cmp.Or(time.Duration(c.SecretGrace), DefaultSecretGrace)
+	return cmp.Or(time.Duration(c.SecretGrace), defaultSecretGrace)
 }
 
 // hosts are the registries as configured.

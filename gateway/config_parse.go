@@ -10,8 +10,6 @@ type (
 	Size = settings.Size
 	// Setting is one key of a Config.
 	Setting = settings.Setting
-	// Text is a setting of a type of its own.
-	Text = settings.Text
 )
 
 // Load reads a file over what c holds. An unknown key and a value of a wrong

@@ -109,7 +109,7 @@ func TestConversionIsSharedAndOutlivesItsRequest(t *testing.T) {
 	a.add("library/app", "1")
 	hold := make(chan struct{})
 	a.Fail(v1test.Failure{Path: regexp.MustCompile(`/layer$`), Wait: hold, Times: -1})
-	g := newGateway(t, func(o *Options) { o.Patience = time.Second }, a)
+	g := newGateway(t, func(o *options) { o.Patience = time.Second }, a)
 	path := "/v2/library/app/manifests/1?ns=" + a.Host
 	var wait sync.WaitGroup
 	for range 8 {
@@ -295,13 +295,13 @@ func (g *testGateway) age(tb testing.TB, by time.Duration) {
 func TestOneProcessPerStore(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	s, err := OpenStore(dir, 0)
+	s, err := openStore(dir, 0)
 	must(t, err)
-	if _, err := OpenStore(dir, 0); err == nil || err.Error() != dir+"/lock: another gateway uses this directory: resource temporarily unavailable" {
+	if _, err := openStore(dir, 0); err == nil || err.Error() != dir+"/lock: another gateway uses this directory: resource temporarily unavailable" {
 		t.Errorf("got %v", err)
 	}
 	must(t, s.Close())
-	s, err = OpenStore(dir, 0)
+	s, err = openStore(dir, 0)
 	must(t, err)
 	must(t, s.Close())
 }

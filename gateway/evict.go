@@ -32,7 +32,7 @@ const (
 func unixText(t time.Time) string { return strconv.FormatInt(t.Unix(), 10) }
 
 // tidy makes room where the limit is exceeded, and logs what it did.
-func (s *Store) tidy(ctx context.Context) {
+func (s *imageStore) tidy(ctx context.Context) {
 	freed, err := s.evict(ctx)
 	if err != nil {
 		log.G(ctx).WithError(err).Warn("certsd gateway: the store of converted images cannot be tidied")
@@ -51,7 +51,7 @@ type inventory struct {
 }
 
 // evict removes what has to go, and returns how many bytes that were.
-func (s *Store) evict(ctx context.Context) (freed int64, err error) {
+func (s *imageStore) evict(ctx context.Context) (freed int64, err error) {
 	freed, _, err = s.makeRoom(ctx, 0, inUse)
 	return freed, err
 }
@@ -59,7 +59,7 @@ func (s *Store) evict(ctx context.Context) (freed int64, err error) {
 // makeRoom removes what is abandoned, and then as much as has to go for need bytes
 // more: first what failed conversions have left, then images that nobody has used
 // since idle ago. total is what there is then.
-func (s *Store) makeRoom(ctx context.Context, need int64, idle time.Duration) (freed, total int64, err error) {
+func (s *imageStore) makeRoom(ctx context.Context, need int64, idle time.Duration) (freed, total int64, err error) {
 	v, err := s.take(ctx)
 	if v == nil {
 		return 0, 0, err
@@ -84,7 +84,7 @@ func (s *Store) makeRoom(ctx context.Context, need int64, idle time.Duration) (f
 
 // dropOrphans removes what no image has: it is left over from a conversion that
 // did not end well, or from an image that has gone.
-func (s *Store) dropOrphans(ctx context.Context, v *inventory, age time.Duration) (err error) {
+func (s *imageStore) dropOrphans(ctx context.Context, v *inventory, age time.Duration) (err error) {
 	for d, info := range v.blobs {
 		if !isManifest(info) && v.refs[d] == 0 && time.Since(info.CreatedAt) >= age {
 			err = errors.Join(err, s.drop(ctx, v, d))
@@ -94,7 +94,7 @@ func (s *Store) dropOrphans(ctx context.Context, v *inventory, age time.Duration
 }
 
 // dropUnfinished removes parts of layers that nobody has continued for so long.
-func (s *Store) dropUnfinished(ctx context.Context, v *inventory, age time.Duration) error {
+func (s *imageStore) dropUnfinished(ctx context.Context, v *inventory, age time.Duration) error {
 	statuses, err := s.ListStatuses(ctx)
 	errs := []error{err}
 	for _, status := range statuses {
@@ -112,7 +112,7 @@ func (s *Store) dropUnfinished(ctx context.Context, v *inventory, age time.Durat
 }
 
 // take goes through the store.
-func (s *Store) take(ctx context.Context) (*inventory, error) {
+func (s *imageStore) take(ctx context.Context) (*inventory, error) {
 	v := &inventory{blobs: map[digest.Digest]content.Info{}, refs: map[digest.Digest]int{}}
 	err := s.Walk(ctx, func(info content.Info) error {
 		v.blobs[info.Digest] = info
@@ -144,7 +144,7 @@ func children(info content.Info) []digest.Digest {
 }
 
 // leastRecentlyUsed are the manifests, in the order in which to remove them.
-func (s *Store) leastRecentlyUsed(v *inventory) []digest.Digest {
+func (s *imageStore) leastRecentlyUsed(v *inventory) []digest.Digest {
 	last := map[digest.Digest]time.Time{}
 	for d, info := range v.blobs {
 		if isManifest(info) {
@@ -158,7 +158,7 @@ func (s *Store) leastRecentlyUsed(v *inventory) []digest.Digest {
 
 // lastUsed is when an image, or a blob of it, was last asked for or made: now, if
 // a client reads one.
-func (s *Store) lastUsed(info content.Info) time.Time {
+func (s *imageStore) lastUsed(info content.Info) time.Time {
 	last := info.CreatedAt
 	if seconds, err := strconv.ParseInt(info.Labels[labelUsed], 10, 64); err == nil && time.Unix(seconds, 0).After(last) {
 		last = time.Unix(seconds, 0)
@@ -178,7 +178,7 @@ func (s *Store) lastUsed(info content.Info) time.Time {
 
 // dropImage removes a manifest, and then what only it had: a manifest that is
 // there is always complete.
-func (s *Store) dropImage(ctx context.Context, v *inventory, d digest.Digest, idle time.Duration) error {
+func (s *imageStore) dropImage(ctx context.Context, v *inventory, d digest.Digest, idle time.Duration) error {
 	info := v.blobs[d]
 	if time.Since(s.lastUsed(info)) < idle {
 		return nil
@@ -199,7 +199,7 @@ func (s *Store) dropImage(ctx context.Context, v *inventory, d digest.Digest, id
 }
 
 // drop removes a blob unless a conversion relies on it or a client reads it.
-func (s *Store) drop(ctx context.Context, v *inventory, d digest.Digest) error {
+func (s *imageStore) drop(ctx context.Context, v *inventory, d digest.Digest) error {
 	info, ok := v.blobs[d]
 	if !ok {
 		return nil

@@ -82,7 +82,7 @@ func TestOnlyTheRegistrys404Is404(t *testing.T) {
 	elsewhere := newUpstream(t, http.NotFoundHandler())
 	elsewhere.everybody = true
 	for name, tt := range map[string]struct {
-		change func(*Options)
+		change func(*options)
 		answer func(w http.ResponseWriter, r *http.Request) bool
 		path   string
 		status int
@@ -124,7 +124,7 @@ func TestOnlyTheRegistrys404Is404(t *testing.T) {
 			status: http.StatusBadGateway, says: codeUnavailable,
 		},
 		"schema 1 that is not converted": {
-			change: func(o *Options) { o.Store = nil },
+			change: func(o *options) { o.Store = nil },
 			status: http.StatusNotImplemented, says: codeUnsupported,
 		},
 		"a storage that has lost a blob": {

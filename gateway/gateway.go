@@ -5,6 +5,11 @@
 //
 // A request says which registry it is for by containerd's "?ns=HOST", or by
 // the first element of the path: /v2/HOST/REPOSITORY/manifests/TAG.
+//
+// A [Config] is run. Read config.go and run.go first, the daemon; then gateway.go,
+// which way a request goes: admit.go lets it in, target.go says what it is for,
+// upstream.go which registry is asked. manifest.go with conversions.go, blob.go with
+// spool.go, and list.go answer it; store.go keeps what was converted.
 package gateway
 
 import (
@@ -20,9 +25,9 @@ import (
 	"github.com/certsd/containerd-certsd/resolver"
 )
 
-// Options are what a [Server] is made of. Only Hosts, and one of Secret and
+// options are what a [server] is made of. Only Hosts, and one of Secret and
 // AllowAnyLocal, must be set.
-type Options struct {
+type options struct {
 	// Hosts are the registries: the same that pulls use.
 	Hosts *resolver.Hosts
 	// Credentials returns user and secret for a registry's host[:port] and a
@@ -31,7 +36,7 @@ type Options struct {
 	// reaches a registry.
 	Credentials func(host, repository string) (user, secret string, err error)
 	// Secret lets clients in. nil lets in nobody, or everybody if AllowAnyLocal.
-	Secret *Secret
+	Secret *sharedSecret
 	// AllowAnyLocal lets in every client that can connect.
 	AllowAnyLocal bool
 	// PassCredentials lets clients that show the secret by header send user and
@@ -48,7 +53,7 @@ type Options struct {
 	Names []string
 	// Store takes converted images. nil means that Registry v1 and schema 1
 	// images are refused.
-	Store *Store
+	Store *imageStore
 	// SpoolDir is where downloads are that several clients read, SpoolSize how
 	// many bytes they may take together. Zero shares nothing.
 	SpoolDir  string
@@ -60,18 +65,18 @@ type Options struct {
 	// a time. Zero means 64.
 	MaxUpstream int
 	// WriteStall is how long a client may take nothing before its connection is
-	// cut. Zero means DefaultWriteStall.
+	// cut. Zero means defaultWriteStall.
 	WriteStall time.Duration
 	// Patience is how long a request waits for a registry to answer, and for a
-	// conversion before it is told to come again. Zero means DefaultPatience.
+	// conversion before it is told to come again. Zero means defaultPatience.
 	Patience time.Duration
 }
 
-// Server is an http.Handler. It is safe for concurrent use; see [New].
+// server is an http.Handler. It is safe for concurrent use; see [newServer].
 //
 // A request passes the gate and is answered by manifests, blobs or lists, which ask
 // registries by way of upstreams.
-type Server struct {
+type server struct {
 	gate      *gate
 	logins    *logins
 	upstreams *upstreams
@@ -90,25 +95,25 @@ type Server struct {
 	stopping atomic.Bool
 }
 
-var _ http.Handler = (*Server)(nil)
+var _ http.Handler = (*server)(nil)
 
-// New makes a Server, which must be closed. ctx has the logger; its end ends
+// newServer makes a server, which must be closed. ctx has the logger; its end ends
 // conversions, too. An error is about the options.
-func New(ctx context.Context, o Options) (*Server, error) {
-	o.Patience = cmp.Or(o.Patience, DefaultPatience)
+func newServer(ctx context.Context, o options) (*server, error) {
+	o.Patience = cmp.Or(o.Patience, defaultPatience)
 	up, err := newUpstreams(&o)
 	if err != nil {
 		return nil, err
 	}
 	g := newGate(&o)
 	kept := &shelf{store: o.Store, upstreams: up}
-	s := &Server{
+	s := &server{
 		gate:      g,
 		logins:    newLogins(&o),
 		upstreams: up,
 		lists:     &lists{up},
 		flights:   newFlights(ctx),
-		stall:     cmp.Or(o.WriteStall, DefaultWriteStall),
+		stall:     cmp.Or(o.WriteStall, defaultWriteStall),
 		patience:  o.Patience,
 	}
 	s.spools = &spools{dir: o.SpoolDir, limit: o.SpoolSize, ctx: s.flights.ctx, open: up.openBlob, byName: map[string]*spool{}}
@@ -122,7 +127,7 @@ func New(ctx context.Context, o Options) (*Server, error) {
 
 // Close ends downloads and conversions, which the next process continues, and
 // waits for them.
-func (s *Server) Close() {
+func (s *server) Close() {
 	s.flights.cancel()
 	s.serving.Lock()
 	defer s.serving.Unlock()
@@ -131,7 +136,7 @@ func (s *Server) Close() {
 }
 
 // ServeHTTP implements http.Handler.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.pages.serve(w, r) {
 		return
 	}
@@ -147,7 +152,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // serve answers a request, or returns an error before anything was written.
-func (s *Server) serve(w *recorder, r *http.Request) error {
+func (s *server) serve(w *recorder, r *http.Request) error {
 	if err := s.gate.admit(r); err != nil {
 		return err
 	}
@@ -185,7 +190,7 @@ func (s *Server) serve(w *recorder, r *http.Request) error {
 }
 
 // serveTarget answers for what a registry has.
-func (s *Server) serveTarget(w http.ResponseWriter, r *http.Request, t *target) error {
+func (s *server) serveTarget(w http.ResponseWriter, r *http.Request, t *target) error {
 	switch t.kind {
 	case kindManifest:
 		return s.manifests.serve(w, r, t)

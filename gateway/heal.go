@@ -22,7 +22,7 @@ const labelTag = "certsd/tag."
 // shelf is what is stored, for those whom their registries let have it.
 type shelf struct {
 	// store is nil where nothing is kept.
-	store     *Store
+	store     *imageStore
 	upstreams *upstreams
 }
 
@@ -64,7 +64,7 @@ func (s *shelf) tagOf(t *target) string {
 }
 
 // complete reports whether all blobs of a manifest are there.
-func (s *Store) complete(ctx context.Context, manifest content.Info) bool {
+func (s *imageStore) complete(ctx context.Context, manifest content.Info) bool {
 	for _, child := range children(manifest) {
 		if _, err := s.Store.Info(ctx, child); errdefs.IsNotFound(err) {
 			return false
@@ -74,7 +74,7 @@ func (s *Store) complete(ctx context.Context, manifest content.Info) bool {
 }
 
 // discard removes a blob for good, but not which tags it was of.
-func (s *Store) discard(ctx context.Context, d digest.Digest) error {
+func (s *imageStore) discard(ctx context.Context, d digest.Digest) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.verified, d)
@@ -131,13 +131,13 @@ func (s *shelf) verify(ctx context.Context, at content.ReaderAt, t *target) erro
 	}
 }
 
-func (s *Store) isVerified(d digest.Digest) bool {
+func (s *imageStore) isVerified(d digest.Digest) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.verified[d]
 }
 
-func (s *Store) setVerified(d digest.Digest) {
+func (s *imageStore) setVerified(d digest.Digest) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.verified[d] = true

@@ -14,7 +14,7 @@ import (
 type pages struct {
 	gate   *gate
 	hosts  *resolver.Hosts
-	store  *Store
+	store  *imageStore
 	spools *spools
 	// stopping reports whether no new clients are wanted.
 	stopping func() bool

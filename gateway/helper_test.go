@@ -237,29 +237,29 @@ func (a *archive) layers() int {
 type testGateway struct {
 	*httptest.Server
 	secret  string
-	handler *Server
-	store   *Store
+	handler *server
+	store   *imageStore
 }
 
 // newGateway starts a gateway for registries, with options changed by change.
-func newGateway(tb testing.TB, change func(*Options), registries ...interface{ dir(testing.TB, string) }) *testGateway {
+func newGateway(tb testing.TB, change func(*options), registries ...interface{ dir(testing.TB, string) }) *testGateway {
 	tb.Helper()
 	root, state := tb.TempDir(), tb.TempDir()
 	for _, r := range registries {
 		r.dir(tb, root)
 	}
-	secret, err := OpenSecret(state)
+	secret, err := ownSecret(state)
 	must(tb, err)
-	store, err := OpenStore(state, 0)
+	store, err := openStore(state, 0)
 	must(tb, err)
 	tb.Cleanup(func() { _ = store.Close() })
 	hosts := &resolver.Hosts{Roots: certsd.Roots{root}}
 	tb.Cleanup(hosts.CloseIdleConnections)
-	o := Options{Hosts: hosts, Secret: secret, Store: store, SpoolDir: state, SpoolSize: 1 << 30}
+	o := options{Hosts: hosts, Secret: secret, Store: store, SpoolDir: state, SpoolSize: 1 << 30}
 	if change != nil {
 		change(&o)
 	}
-	handler, err := New(quiet(tb), o)
+	handler, err := newServer(quiet(tb), o)
 	must(tb, err)
 	tb.Cleanup(handler.Close)
 	server := httptest.NewUnstartedServer(handler)

@@ -171,7 +171,7 @@ func TestOtherUpstreamsAreRefusedWithoutTouchingTheNetwork(t *testing.T) {
 func TestSuffixDirectoryMakesNothingAnUpstream(t *testing.T) {
 	lookups := countLookups(t)
 	u := newUpstream(t, nil)
-	g := newGateway(t, func(o *Options) { o.Hosts.SuffixDirectories = true }, u, suffixDir{u})
+	g := newGateway(t, func(o *options) { o.Hosts.SuffixDirectories = true }, u, suffixDir{u})
 	for _, ns := range []string{"registry.corp.test", "corp.test", "_.corp.test"} {
 		if a := g.do(t, http.MethodGet, "/v2/app/manifests/1?ns="+ns); a.status != http.StatusForbidden && a.status != http.StatusBadRequest {
 			t.Errorf("%s: %d %s", ns, a.status, a.body)
@@ -223,7 +223,7 @@ func countLookups(t *testing.T) func() int32 {
 func TestConfiguredUpstreamIsAsked(t *testing.T) {
 	t.Parallel()
 	host, seen := silent(t)
-	g := newGateway(t, func(o *Options) {
+	g := newGateway(t, func(o *options) {
 		o.Upstreams = []string{strings.ToUpper("LocalHost") + host[strings.LastIndexByte(host, ':'):]}
 	})
 	a := g.do(t, http.MethodGet, "/v2/app/manifests/1?ns=localhost"+host[strings.LastIndexByte(host, ':'):])
@@ -234,7 +234,7 @@ func TestConfiguredUpstreamIsAsked(t *testing.T) {
 
 func TestHostIsChecked(t *testing.T) {
 	t.Parallel()
-	g := newGateway(t, func(o *Options) { o.Names = []string{"Gateway.test"} })
+	g := newGateway(t, func(o *options) { o.Names = []string{"Gateway.test"} })
 	_, port, err := net.SplitHostPort(g.Listener.Addr().String())
 	must(t, err)
 	got := map[string]int{}

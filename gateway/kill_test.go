@@ -43,7 +43,7 @@ func startChild(t *testing.T, root, state string) *child {
 	address, err := bufio.NewReader(out).ReadString('\n')
 	must(t, err)
 	c.url = "http://" + strings.TrimSpace(address)
-	c.secret, err = (&Secret{Dir: state}).Value()
+	c.secret, err = (&sharedSecret{Dir: state}).Value()
 	must(t, err)
 	return c
 }

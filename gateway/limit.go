@@ -101,9 +101,9 @@ func (b *slotBody) Close() error {
 	return b.ReadCloser.Close()
 }
 
-// DefaultWriteStall is how long a client may take nothing before its connection
+// defaultWriteStall is how long a client may take nothing before its connection
 // is cut.
-const DefaultWriteStall = time.Minute
+const defaultWriteStall = time.Minute
 
 // deadline keeps a client that takes nothing from holding a request forever. The
 // time begins again with each write, and while one lasts whenever the client

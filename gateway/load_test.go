@@ -28,7 +28,7 @@ func TestManyPullsAtATime(t *testing.T) {
 		u.images.ServeHTTP(w, r)
 		return true
 	})
-	g := newGateway(t, func(o *Options) { o.MaxUpstream = most }, u)
+	g := newGateway(t, func(o *options) { o.MaxUpstream = most }, u)
 	var group errgroup.Group
 	c := &child{url: g.URL, secret: g.secret, transport: &http.Transport{}}
 	defer c.transport.CloseIdleConnections()
@@ -47,7 +47,7 @@ func TestManyPullsAtATime(t *testing.T) {
 // TestWrongSecretsLockNobodyOut tries ten thousand, and the right one in between.
 func TestWrongSecretsLockNobodyOut(t *testing.T) {
 	t.Parallel()
-	s, err := OpenSecret(t.TempDir())
+	s, err := ownSecret(t.TempDir())
 	must(t, err)
 	right, err := s.Value()
 	must(t, err)
@@ -77,7 +77,7 @@ func TestWrongSecretsLockNobodyOut(t *testing.T) {
 }
 
 func BenchmarkWrongSecret(b *testing.B) {
-	s, err := OpenSecret(b.TempDir())
+	s, err := ownSecret(b.TempDir())
 	must(b, err)
 	right, err := s.Value()
 	must(b, err)

@@ -35,11 +35,11 @@ const loginAge = time.Minute
 type logins struct {
 	key []byte
 	// secret is the gateway's own, pass lets clients bring a login.
-	secret *Secret
+	secret *sharedSecret
 	pass   bool
 }
 
-func newLogins(o *Options) *logins {
+func newLogins(o *options) *logins {
 	key := make([]byte, sha256.Size)
 	_, _ = rand.Read(key) // never fails
 	return &logins{key: key, secret: o.Secret, pass: o.PassCredentials}
@@ -117,7 +117,7 @@ type refusal struct {
 // askForLogin makes a client that may bring a login send one, where it has none
 // yet and the registry wants one. A login that is refused is refused for good: a
 // client that is asked again would try it several times, and be locked out.
-func (s *Server) askForLogin(r *http.Request, t *target, err error) error {
+func (s *server) askForLogin(r *http.Request, t *target, err error) error {
 	if err == nil || !wantsLogin(err) {
 		return err
 	}

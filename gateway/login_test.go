@@ -36,7 +36,7 @@ func guard(u *upstream, logins ...string) (sent func() []string) {
 	}
 }
 
-func passing(o *Options) { o.PassCredentials = true }
+func passing(o *options) { o.PassCredentials = true }
 
 func TestLoginIsForTheClientThatSendsIt(t *testing.T) {
 	t.Parallel()

@@ -58,7 +58,7 @@ func TestConversionOfAnotherPortIsNotWaitedFor(t *testing.T) {
 	sound.add("library/app", "1")
 	hold := make(chan struct{})
 	stalled.Fail(v1test.Failure{Path: regexp.MustCompile(`/layer$`), Wait: hold, Times: -1})
-	g := newGateway(t, func(o *Options) { o.Patience = time.Second }, stalled, sound)
+	g := newGateway(t, func(o *options) { o.Patience = time.Second }, stalled, sound)
 	path := "/v2/library/app/manifests/1?ns="
 	if got := g.do(t, http.MethodGet, path+stalled.Host); got.status != http.StatusTooManyRequests {
 		t.Errorf("got %d %s", got.status, got.body)

@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// DefaultPatience is how long a request waits for the answer of a registry, and
+// defaultPatience is how long a request waits for the answer of a registry, and
 // for a conversion. containerd gives up after 30 seconds without a header.
-const DefaultPatience = 25 * time.Second
+const defaultPatience = 25 * time.Second
 
 // lateError ends the context of a request that has waited long enough.
 type lateError struct {

@@ -20,7 +20,7 @@ func TestRegistryThatDoesNotAnswer(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t, nil)
 	u.answers(hang)
-	g := newGateway(t, func(o *Options) { o.Patience = 100 * time.Millisecond }, u)
+	g := newGateway(t, func(o *options) { o.Patience = 100 * time.Millisecond }, u)
 	for _, path := range []string{"/manifests/1", "/manifests/" + someDigest, "/blobs/" + someDigest, "/tags/list", "/referrers/" + someDigest} {
 		for _, header := range []string{"", "bytes=0-9"} {
 			a := g.do(t, http.MethodGet, "/v2/app"+path+"?ns="+u.host, "Range", header)
@@ -52,7 +52,7 @@ func TestRegistryThatSendsHalfAManifest(t *testing.T) {
 		_ = http.NewResponseController(w).Flush()
 		return hang(w, r)
 	})
-	g := newGateway(t, func(o *Options) { o.Patience = 200 * time.Millisecond }, u)
+	g := newGateway(t, func(o *options) { o.Patience = 200 * time.Millisecond }, u)
 	if a := g.do(t, http.MethodGet, "/v2/app/manifests/"+d.String()+"?ns="+u.host); a.status != http.StatusGatewayTimeout {
 		t.Errorf("got %d %s", a.status, a.body)
 	}
@@ -89,7 +89,7 @@ func TestContentIsWaitedFor(t *testing.T) {
 			_, _ = w.Write(b.content[len(b.content)/2:])
 		}
 		u := newUpstream(t, b)
-		g := newGateway(t, func(o *Options) { o.Patience = 3 * time.Second }, u)
+		g := newGateway(t, func(o *options) { o.Patience = 3 * time.Second }, u)
 		resp := g.open(t, b.path(u), "Range", wanted)
 		head := make([]byte, 1000)
 		_, err := io.ReadFull(resp.Body, head)
@@ -121,7 +121,7 @@ func TestNoRequestIsLeft(t *testing.T) {
 		<-more
 	}
 	u := newUpstream(t, b)
-	g := newGateway(t, func(o *Options) { o.MaxUpstream, o.Patience = 4, time.Second }, u)
+	g := newGateway(t, func(o *options) { o.MaxUpstream, o.Patience = 4, time.Second }, u)
 	defer close(more)
 	for range 2 {
 		resp := g.open(t, b.path(u), "Range", "bytes=0-")

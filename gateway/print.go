@@ -41,7 +41,7 @@ func (c *Config) Clients(url string) (Clients, error) {
 		}
 	}
 	if !c.AllowAnyLocal {
-		secret := &Secret{Dir: c.State}
+		secret := &sharedSecret{Dir: c.State}
 		if g.Secret, err = secret.Value(); errors.Is(err, fs.ErrNotExist) {
 			return g, fmt.Errorf("%s has no secret yet: start the gateway first, or name its directory with --state", c.State)
 		} else if err != nil {

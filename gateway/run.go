@@ -38,12 +38,12 @@ func (c *Config) Run(ctx context.Context, credentials func(host, repository stri
 		return err
 	}
 	defer hosts.CloseIdleConnections()
-	store, err := OpenStore(c.State, int64(c.StoreSize))
+	store, err := openStore(c.State, int64(c.StoreSize))
 	if err != nil {
 		return fmt.Errorf("state: %w", err)
 	}
 	defer store.Close()
-	secret, err := OpenSecret(c.State)
+	secret, err := ownSecret(c.State)
 	if err != nil {
 		return fmt.Errorf("the gateway's secret: %w", err)
 	}
@@ -58,7 +58,7 @@ func (c *Config) Run(ctx context.Context, credentials func(host, repository stri
 	if err != nil {
 		return err
 	}
-	options := Options{
+	options := options{
 		Hosts: hosts, Credentials: credentials, Secret: secret, Store: store,
 		AllowAnyLocal: c.AllowAnyLocal, PassCredentials: c.PassCredentials, Upstreams: c.Upstreams, Names: c.HostNames, MaxDownloads: c.MaxDownloads,
 		MaxUpstream: c.MaxUpstream, WriteStall: time.Duration(c.WriteStall),
@@ -67,7 +67,7 @@ func (c *Config) Run(ctx context.Context, credentials func(host, repository stri
 	if certs != nil {
 		options.StillTrusts = certs.stillTrusts
 	}
-	handler, err := New(lasting, options)
+	handler, err := newServer(lasting, options)
 	if err != nil {
 		return err
 	}

@@ -108,7 +108,7 @@ func (r *running) get(t *testing.T, transport *http.Transport, url, secret strin
 
 func (r *running) secret(t *testing.T) string {
 	t.Helper()
-	s, err := (&Secret{Dir: r.config.State}).Value()
+	s, err := (&sharedSecret{Dir: r.config.State}).Value()
 	must(t, err)
 	return s
 }
@@ -544,7 +544,7 @@ func TestRotatedSecretKeepsItsOwner(t *testing.T) {
 		citest.Missing(t, "only root gives files away")
 	}
 	dir := t.TempDir()
-	s, err := OpenSecret(dir)
+	s, err := ownSecret(dir)
 	must(t, err)
 	must(t, os.Chown(filepath.Join(dir, secretFile), 4242, 4243))
 	must(t, s.Rotate())

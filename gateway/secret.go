@@ -27,21 +27,21 @@ const (
 	// minSecret and maxSecret are lengths in bytes. Those made here have 43: 32
 	// bytes of crypto/rand in base64.
 	minSecret, maxSecret = 16, 512
-	// DefaultSecretGrace is how long a replaced secret still lets in.
-	DefaultSecretGrace = time.Hour
+	// defaultSecretGrace is how long a replaced secret still lets in.
+	defaultSecretGrace = time.Hour
 )
 
-// Secret is what clients have to know. It is kept in a file, which is read
+// sharedSecret is what clients have to know. It is kept in a file, which is read
 // again when it changes; a replaced one lets in for a while longer, so that
 // clients can be told the new one without an interruption.
-type Secret struct {
+type sharedSecret struct {
 	// Dir is the directory with the files "secret" and "secret.old".
 	Dir string
 	// Grace is how long the old one still counts after it was replaced. Zero
-	// means DefaultSecretGrace, less than zero not at all.
+	// means defaultSecretGrace, less than zero not at all.
 	Grace time.Duration
 
-	// dir is what OpenSecret holds, nil without.
+	// dir is what ownSecret holds, nil without.
 	dir *safepath.Dir
 
 	// mu guards the files as last read, and what was replaced.
@@ -77,9 +77,9 @@ type stamp struct {
 	changed time.Time
 }
 
-// OpenSecret returns the secret in dir, which it makes if there is none. The
-// directory has to be the user's own, and is held until [Secret.Close].
-func OpenSecret(dir string) (*Secret, error) {
+// ownSecret returns the secret in dir, which it makes if there is none. The
+// directory has to be the user's own, and is held until [sharedSecret.Close].
+func ownSecret(dir string) (*sharedSecret, error) {
 	if err := safepath.Own(dir); err != nil {
 		return nil, err
 	}
@@ -87,12 +87,12 @@ func OpenSecret(dir string) (*Secret, error) {
 }
 
 // openSecret does that, for root also in a directory of another user.
-func openSecret(dir string) (*Secret, error) {
+func openSecret(dir string) (*sharedSecret, error) {
 	held, err := safepath.Open(dir)
 	if err != nil {
 		return nil, err
 	}
-	s := &Secret{Dir: dir, dir: held}
+	s := &sharedSecret{Dir: dir, dir: held}
 	// A later one that cannot be read leaves this in use.
 	_, err = s.now.read(held, secretFile)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -108,7 +108,7 @@ func openSecret(dir string) (*Secret, error) {
 }
 
 // Close lets go of the directory.
-func (s *Secret) Close() error {
+func (s *sharedSecret) Close() error {
 	if s.dir == nil {
 		return nil
 	}
@@ -116,7 +116,7 @@ func (s *Secret) Close() error {
 }
 
 // Value returns the secret as it is in the file now.
-func (s *Secret) Value() (string, error) {
+func (s *sharedSecret) Value() (string, error) {
 	var b []byte
 	err := s.in(func(d *safepath.Dir) (err error) {
 		b, _, err = readSecret(d, secretFile)
@@ -128,7 +128,7 @@ func (s *Secret) Value() (string, error) {
 // Rotate replaces the secret by a new one. The old one counts for the grace
 // period of the gateway that serves. Nothing has to be told to it. Whoever runs
 // this, the files are those of the owner of the directory, who has to read them.
-func (s *Secret) Rotate() error {
+func (s *sharedSecret) Rotate() error {
 	return s.in(func(d *safepath.Dir) error {
 		old, _, err := readSecret(d, secretFile)
 		if err != nil {
@@ -142,7 +142,7 @@ func (s *Secret) Rotate() error {
 }
 
 // in calls do with the directory.
-func (s *Secret) in(do func(*safepath.Dir) error) error {
+func (s *sharedSecret) in(do func(*safepath.Dir) error) error {
 	if s.dir != nil {
 		return do(s.dir)
 	}
@@ -155,7 +155,7 @@ func (s *Secret) in(do func(*safepath.Dir) error) error {
 
 // changed is when the secret was last replaced, by the time of its file; zero if
 // that is not known.
-func (s *Secret) changed() time.Time {
+func (s *sharedSecret) changed() time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.now.stamp.changed
@@ -163,7 +163,7 @@ func (s *Secret) changed() time.Time {
 
 // presentedBy reports whether a request has the secret. It takes the same time
 // whatever was presented.
-func (s *Secret) presentedBy(r *http.Request) bool {
+func (s *sharedSecret) presentedBy(r *http.Request) bool {
 	presented := r.Header.Get(tokenHeader)
 	if presented == "" {
 		if user, password, ok := r.BasicAuth(); ok && user == basicUser {
@@ -175,7 +175,7 @@ func (s *Secret) presentedBy(r *http.Request) bool {
 
 // matches compares digests: their comparison tells nothing about the secret,
 // not even its length.
-func (s *Secret) matches(ctx context.Context, presented string) bool {
+func (s *sharedSecret) matches(ctx context.Context, presented string) bool {
 	if len(presented) > maxSecret {
 		presented = ""
 	}
@@ -187,7 +187,7 @@ func (s *Secret) matches(ctx context.Context, presented string) bool {
 }
 
 // current looks at the files. What cannot be read leaves what was read before.
-func (s *Secret) current(ctx context.Context) (now, old secretState) {
+func (s *sharedSecret) current(ctx context.Context) (now, old secretState) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	before := s.now
@@ -201,14 +201,14 @@ func (s *Secret) current(ctx context.Context) (now, old secretState) {
 		s.replaced = replacement{before.sum, time.Now()}
 	}
 	now, old = s.now, s.old
-	old.known = old.known && s.age(old) < cmp.Or(s.Grace, DefaultSecretGrace)
+	old.known = old.known && s.age(old) < cmp.Or(s.Grace, defaultSecretGrace)
 	return now, old
 }
 
 // age is how long ago a secret was replaced, by what this process has seen and
 // by the time of its file, which has nobody's word: where that is still to come,
 // and nobody saw the replacement, it is too long ago.
-func (s *Secret) age(old secretState) time.Duration {
+func (s *sharedSecret) age(old secretState) time.Duration {
 	byFile := time.Since(old.stamp.changed)
 	if s.replaced.sum == old.sum {
 		return max(byFile, time.Since(s.replaced.at))

@@ -21,7 +21,7 @@ import (
 func TestReplacedSecretOfTheFuture(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	s, err := OpenSecret(dir)
+	s, err := ownSecret(dir)
 	must(t, err)
 	old, err := s.Value()
 	must(t, err)
@@ -36,7 +36,7 @@ func TestReplacedSecretOfTheFuture(t *testing.T) {
 	if s.matches(t.Context(), old) {
 		t.Error("a replaced secret lives beyond its grace period")
 	}
-	later, err := OpenSecret(dir)
+	later, err := ownSecret(dir)
 	must(t, err)
 	if later.matches(t.Context(), old) {
 		t.Error("a replaced secret lives until the time of its file")
@@ -49,7 +49,7 @@ func TestReplacedSecretLivesForItsGrace(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) { // its time is long before that of the files
-		s, err := OpenSecret(dir)
+		s, err := ownSecret(dir)
 		must(t, err)
 		defer s.Close()
 		old, err := s.Value()
@@ -60,7 +60,7 @@ func TestReplacedSecretLivesForItsGrace(t *testing.T) {
 			if s.matches(t.Context(), old) != counts {
 				t.Errorf("counts: %t, want %t", !counts, counts)
 			}
-			time.Sleep(DefaultSecretGrace - time.Second)
+			time.Sleep(defaultSecretGrace - time.Second)
 		}
 	})
 }
@@ -121,7 +121,7 @@ func TestForeignStateIsRefused(t *testing.T) {
 				t.Errorf("got %v, want a word about %s", err, path)
 			}
 			// The store refuses it before: the secret does, too.
-			s, err := OpenSecret(dir)
+			s, err := ownSecret(dir)
 			if name == "labels" || name == "the secret" { // which root has put there
 				must(t, err)
 				must(t, s.Close())
@@ -183,7 +183,7 @@ func FuzzSecret(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte) {
 		dir := t.TempDir()
 		must(t, os.WriteFile(filepath.Join(dir, secretFile), text, 0o600))
-		s, err := OpenSecret(dir)
+		s, err := ownSecret(dir)
 		if err != nil {
 			if strings.Contains(err.Error(), string(text)) && len(text) >= minSecret {
 				t.Errorf("the error has the secret: %v", err)

@@ -102,7 +102,7 @@ func TestStalledRegistryStarvesNoOther(t *testing.T) {
 			<-r.Context().Done()
 		}
 	}))
-	g := newGateway(t, func(o *Options) { o.MaxUpstream, o.MaxDownloads, o.Patience = 8, 2, time.Second }, stalled, sound)
+	g := newGateway(t, func(o *options) { o.MaxUpstream, o.MaxDownloads, o.Patience = 8, 2, time.Second }, stalled, sound)
 	for _, name := range []string{"one", "two", "three"} {
 		if got := g.do(t, http.MethodGet, "/v2/"+name+"/manifests/1?ns="+stalled.host); got.status != http.StatusTooManyRequests {
 			t.Errorf("%s: %d %s", name, got.status, got.body)

@@ -27,7 +27,7 @@ var errNoRoom = errors.New("converted images may not take more")
 // reserve makes room for n bytes more of a conversion, or reports that there is none:
 // what does not fit is given up before it is there. Images go that no client has
 // asked for in a minute, those of conversions under way stay.
-func (s *Store) reserve(ctx context.Context, n int64) error {
+func (s *imageStore) reserve(ctx context.Context, n int64) error {
 	if s.limit <= 0 {
 		return nil
 	}
@@ -52,7 +52,7 @@ func (s *Store) reserve(ctx context.Context, n int64) error {
 
 // writes notes that an unfinished blob is being written, until what it returns is
 // called.
-func (s *Store) writes(ref string) (done func()) {
+func (s *imageStore) writes(ref string) (done func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.writing[ref]++
@@ -66,7 +66,7 @@ func (s *Store) writes(ref string) (done func()) {
 }
 
 // reads notes that a client reads a blob, until what it returns is called.
-func (s *Store) reads(d digest.Digest) (done func()) {
+func (s *imageStore) reads(d digest.Digest) (done func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.readers[d]++
@@ -82,7 +82,7 @@ func (s *Store) reads(d digest.Digest) (done func()) {
 
 // dropLeftovers removes what failed conversions have left, all of it, and returns
 // how many bytes that were.
-func (s *Store) dropLeftovers(ctx context.Context) (freed int64) {
+func (s *imageStore) dropLeftovers(ctx context.Context) (freed int64) {
 	v, err := s.take(ctx)
 	if v == nil {
 		return 0

@@ -198,13 +198,13 @@ func TestLeftoversGo(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		age  time.Duration
-		make func(s *Store)
+		make func(s *imageStore)
 		left bool
 	}{
-		"young":      {time.Minute, func(s *Store) { _, _ = s.evict(t.Context()) }, true},
-		"old":        {25 * time.Hour, func(s *Store) { _, _ = s.evict(t.Context()) }, false},
-		"needed":     {time.Minute, func(s *Store) { s.limit = 1; _, _ = s.evict(t.Context()) }, false},
-		"a full one": {0, func(s *Store) { s.dropLeftovers(t.Context()) }, false},
+		"young":      {time.Minute, func(s *imageStore) { _, _ = s.evict(t.Context()) }, true},
+		"old":        {25 * time.Hour, func(s *imageStore) { _, _ = s.evict(t.Context()) }, false},
+		"needed":     {time.Minute, func(s *imageStore) { s.limit = 1; _, _ = s.evict(t.Context()) }, false},
+		"a full one": {0, func(s *imageStore) { s.dropLeftovers(t.Context()) }, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -221,7 +221,7 @@ func TestLeftoversGo(t *testing.T) {
 				must(t, os.Chtimes(filepath.Join(part, file), then, then))
 			}
 			must(t, g.store.Close())
-			s, err := OpenStore(g.store.dir, 0)
+			s, err := openStore(g.store.dir, 0)
 			must(t, err)
 			tt.make(s)
 			for _, of := range []string{"blobs/sha256/*", "ingest/*"} {

@@ -23,7 +23,7 @@ func TestFullDiskOnlyEndsSharing(t *testing.T) {
 	b := newBlobServer(4 << 20)
 	b.handler = b.whole
 	u := newUpstream(t, b)
-	g := newGateway(t, func(o *Options) { o.SpoolDir = small }, u)
+	g := newGateway(t, func(o *options) { o.SpoolDir = small }, u)
 	for range 2 {
 		if a := g.do(t, http.MethodGet, b.path(u)); a.err != nil || !bytes.Equal(a.body, b.content) {
 			t.Errorf("%d, %d bytes, %v", a.status, len(a.body), a.err)

@@ -211,7 +211,7 @@ func TestWrongContent(t *testing.T) {
 				_, _ = w.Write(wrong)
 			}
 			u := newUpstream(t, b)
-			g := newGateway(t, func(o *Options) { o.SpoolSize = tt.spool }, u)
+			g := newGateway(t, func(o *options) { o.SpoolSize = tt.spool }, u)
 			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, g.URL+b.path(u), nil)
 			must(t, err)
 			req.Header.Set(tokenHeader, g.secret)
@@ -424,7 +424,7 @@ func TestSlowClientIsCutOff(t *testing.T) {
 	b := newBlobServer(64 << 20)
 	b.handler = b.whole
 	u := newUpstream(t, b)
-	g := newGateway(t, func(o *Options) { o.WriteStall = 100 * time.Millisecond }, u)
+	g := newGateway(t, func(o *options) { o.WriteStall = 100 * time.Millisecond }, u)
 	resp := g.open(t, b.path(u))
 	defer resp.Body.Close()
 	// Nothing is read until the gateway has given up.

@@ -46,7 +46,7 @@ func (s *spools) usage() *status.Usage {
 
 // usage is what converted images take, as far as it was looked at: the disk is not
 // asked.
-func (s *Store) usage() *status.Usage {
+func (s *imageStore) usage() *status.Usage {
 	s.space.mu.Lock()
 	defer s.space.mu.Unlock()
 	return &status.Usage{Used: s.space.total + s.space.written, Limit: s.limit}

@@ -26,7 +26,7 @@ import (
 )
 
 // observed has what a gateway does noted, as one that runs has.
-func observed(o *Options) {
+func observed(o *options) {
 	o.Hosts = &resolver.Hosts{Roots: o.Hosts.Roots, Hooks: telemetry.Hooks(clog.L)}
 }
 

@@ -21,14 +21,14 @@ import (
 	"github.com/certsd/containerd-certsd/internal/safepath"
 )
 
-// Store keeps converted images on disk. Only blobs that are complete and have
+// imageStore keeps converted images on disk. Only blobs that are complete and have
 // their digest are ever in it; what a conversion has of a layer when the process
 // ends is kept apart and continued by the next.
 //
 // Where more than the limit is stored, the images that were not asked for longest
 // are removed. One that is being converted stays, and so does one that was asked
 // for in the last minutes: its client is still fetching the layers.
-type Store struct {
+type imageStore struct {
 	content.Store
 	labels *bloblabels.Store
 	dir    string
@@ -51,9 +51,9 @@ type Store struct {
 	space space
 }
 
-// OpenStore opens the store in dir, which is for one process at a time. All in it
+// openStore opens the store in dir, which is for one process at a time. All in it
 // has to be the user's own. limit is in bytes; zero is none.
-func OpenStore(dir string, limit int64) (*Store, error) {
+func openStore(dir string, limit int64) (*imageStore, error) {
 	if err := safepath.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
@@ -64,7 +64,7 @@ func OpenStore(dir string, limit int64) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{
+	s := &imageStore{
 		labels: newLabels(filepath.Join(dir, "labels")),
 		dir:    dir, limit: limit, lock: lock,
 		pins: map[digest.Digest]int{}, used: map[digest.Digest]time.Time{}, verified: map[digest.Digest]bool{},
@@ -77,7 +77,7 @@ func OpenStore(dir string, limit int64) (*Store, error) {
 }
 
 // Close lets another process open the store.
-func (s *Store) Close() error { return s.lock.Close() }
+func (s *imageStore) Close() error { return s.lock.Close() }
 
 // lockFile holds a lock for as long as the file is open. The system lets go of
 // it however the process ends.
@@ -93,7 +93,7 @@ func lockFile(path string) (*os.File, error) {
 }
 
 // find returns what is stored under a digest, if it came from the source asked for.
-func (s *Store) find(ctx context.Context, d digest.Digest, left func(content.Info) bool) (content.Info, bool) {
+func (s *imageStore) find(ctx context.Context, d digest.Digest, left func(content.Info) bool) (content.Info, bool) {
 	info, err := s.Store.Info(ctx, d)
 	if err != nil || !left(info) {
 		return content.Info{}, false
@@ -110,7 +110,7 @@ const (
 )
 
 // touch notes that a blob is asked for.
-func (s *Store) touch(ctx context.Context, info content.Info) {
+func (s *imageStore) touch(ctx context.Context, info content.Info) {
 	now := time.Now()
 	s.mu.Lock()
 	before := s.used[info.Digest]
@@ -133,7 +133,7 @@ const (
 
 // pinned are the blobs that one conversion relies on.
 type pinned struct {
-	store *Store
+	store *imageStore
 
 	// mu guards digests.
 	mu      sync.Mutex
@@ -144,14 +144,14 @@ type pinnedKey struct{}
 
 // withPins makes what is done with the context keep the blobs it meets, until
 // release is called.
-func (s *Store) withPins(ctx context.Context) (_ context.Context, release func()) {
+func (s *imageStore) withPins(ctx context.Context) (_ context.Context, release func()) {
 	p := &pinned{store: s, digests: map[digest.Digest]bool{}}
 	return context.WithValue(ctx, pinnedKey{}, p), p.release
 }
 
 // pin keeps a blob from being removed. It may be gone by then already: look
 // after pinning.
-func (s *Store) pin(ctx context.Context, d digest.Digest) {
+func (s *imageStore) pin(ctx context.Context, d digest.Digest) {
 	p, ok := ctx.Value(pinnedKey{}).(*pinned)
 	if !ok {
 		return
@@ -181,14 +181,14 @@ func (p *pinned) release() {
 }
 
 // Info implements content.Store.
-func (s *Store) Info(ctx context.Context, d digest.Digest) (content.Info, error) {
+func (s *imageStore) Info(ctx context.Context, d digest.Digest) (content.Info, error) {
 	s.pin(ctx, d)
 	info, err := s.Store.Info(ctx, d)
 	return info, ofStore(err)
 }
 
 // ReaderAt implements content.Store.
-func (s *Store) ReaderAt(ctx context.Context, desc ocispec.Descriptor) (content.ReaderAt, error) {
+func (s *imageStore) ReaderAt(ctx context.Context, desc ocispec.Descriptor) (content.ReaderAt, error) {
 	s.pin(ctx, desc.Digest)
 	at, err := s.Store.ReaderAt(ctx, desc)
 	return at, ofStore(err)
@@ -227,7 +227,7 @@ func ofStore(err error) error {
 }
 
 // Writer implements content.Store.
-func (s *Store) Writer(ctx context.Context, opts ...content.WriterOpt) (content.Writer, error) {
+func (s *imageStore) Writer(ctx context.Context, opts ...content.WriterOpt) (content.Writer, error) {
 	flightIn(ctx).begin()
 	w, err := s.Store.Writer(ctx, opts...)
 	if err != nil {
@@ -243,7 +243,7 @@ func (s *Store) Writer(ctx context.Context, opts ...content.WriterOpt) (content.
 // storeWriter pins what it commits, bounds what it writes, and reports progress.
 type storeWriter struct {
 	content.Writer
-	store  *Store
+	store  *imageStore
 	flight *flight
 	//nolint:containedctx // an io.Writer is given none
 	ctx    context.Context
@@ -297,7 +297,7 @@ func (w *storeWriter) Sync() error {
 }
 
 // Delete implements content.Store.
-func (s *Store) Delete(ctx context.Context, d digest.Digest) error {
+func (s *imageStore) Delete(ctx context.Context, d digest.Digest) error {
 	err := s.Store.Delete(ctx, d)
 	if err == nil || errdefs.IsNotFound(err) {
 		err = errors.Join(err, s.labels.Remove(d))

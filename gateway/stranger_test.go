@@ -13,7 +13,7 @@ func TestRegistryLeadsNowhereOnThisMachine(t *testing.T) {
 	host, seen := silent(t)
 	port := host[strings.LastIndexByte(host, ':'):]
 	u := newUpstream(t, nil)
-	g := newGateway(t, func(o *Options) { o.Hosts.RefuseStranger = stranger.Refuse }, u)
+	g := newGateway(t, func(o *options) { o.Hosts.RefuseStranger = stranger.Refuse }, u)
 	for _, target := range []string{host, "localhost" + port} {
 		u.answers(func(w http.ResponseWriter, r *http.Request) bool {
 			http.Redirect(w, r, "https://"+target+r.URL.Path, http.StatusTemporaryRedirect)

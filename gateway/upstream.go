@@ -40,7 +40,7 @@ type cachedResolver struct {
 type upstreams struct {
 	hosts       *resolver.Hosts
 	credentials func(host, repository string) (user, secret string, err error)
-	store       *Store
+	store       *imageStore
 	patience    time.Duration
 	// id is by what the gateway knows its own requests.
 	id string
@@ -54,7 +54,7 @@ type upstreams struct {
 	resolvers map[string]*cachedResolver
 }
 
-func newUpstreams(o *Options) (*upstreams, error) {
+func newUpstreams(o *options) (*upstreams, error) {
 	named, err := canonicalSet(o.Upstreams)
 	if err != nil {
 		return nil, err

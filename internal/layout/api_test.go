@@ -22,25 +22,11 @@ import (
 // users of the libraries. A name that is not among them needs a caller in another
 // package, or an example. What only a command needs belongs into internal.
 var uncalled = map[string]string{
-	"gateway.DefaultPatience":    "the server of a Config",
-	"gateway.DefaultSecretGrace": "the server of a Config",
-	"gateway.DefaultWriteStall":  "the server of a Config",
-	"gateway.New":                "the server of a Config",
-	"gateway.OpenSecret":         "the server of a Config",
-	"gateway.OpenStore":          "the server of a Config",
-	"gateway.Options":            "the server of a Config",
-	"gateway.Secret":             "the server of a Config",
-	"gateway.Secret.Rotate":      "the server of a Config",
-	"gateway.Secret.Value":       "the server of a Config",
-	"gateway.Server":             "the server of a Config",
-	"gateway.Server.Close":       "the server of a Config",
-	"gateway.Store":              "the server of a Config",
-	"gateway.Text":               "the server of a Config",
-	"keys/tpmkey.ErrPassword":    "why a key of a TPM is not used, for errors.Is",
-	"keys/tpmkey.ErrPolicy":      "why a key of a TPM is not used, for errors.Is",
-	"plugin.Config":              "containerd makes it: its fields are the keys of the configuration",
-	"v1compat.NextForUnusable":   "how the text of UnusableError ends",
-	"v1compat.UnusableError":     "an image that nobody can convert, for errors.As",
+	"keys/tpmkey.ErrPassword":  "why a key of a TPM is not used, for errors.Is",
+	"keys/tpmkey.ErrPolicy":    "why a key of a TPM is not used, for errors.Is",
+	"plugin.Config":            "containerd makes it: its fields are the keys of the configuration",
+	"v1compat.NextForUnusable": "how the text of UnusableError ends",
+	"v1compat.UnusableError":   "an image that nobody can convert, for errors.As",
 }
 
 // TestExportedNamesHaveCallers keeps the libraries from promising more than
