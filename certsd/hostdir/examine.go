@@ -57,6 +57,9 @@ func (h *Hosts) Examine(path string) File {
 	return f
 }
 
+// HasKey reports whether the file has a private key that can be read.
+func (f File) HasKey() bool { return f.signer != nil }
+
 // HasKeyOf reports whether the file's private key is that of a certificate.
 func (f File) HasKeyOf(cert *x509.Certificate) bool {
 	return f.signer != nil && matches(cert, f.signer)

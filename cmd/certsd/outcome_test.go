@@ -3,6 +3,10 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -11,10 +15,14 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/containerd/containerd/v2/core/remotes/docker"
 	remoteserrors "github.com/containerd/containerd/v2/core/remotes/errors"
+
+	"github.com/containerd/errdefs"
 
 	"github.com/certsd/containerd-certsd/certsd"
 	"github.com/certsd/containerd-certsd/internal/imagecopy"
+	"github.com/certsd/containerd-certsd/internal/pull"
 	"github.com/certsd/containerd-certsd/resolver"
 )
 
@@ -140,5 +148,57 @@ func TestReferrersThatAreRefusedAreAskedForAgain(t *testing.T) {
 	}
 	if final(&imagecopy.ReferrersError{Err: refused}) {
 		t.Error("a refusal of the list of referrers is final")
+	}
+}
+
+// TestFinal: which errors the same command cannot come around.
+func TestFinal(t *testing.T) {
+	t.Parallel()
+	status := func(code int) error { return remoteserrors.ErrUnexpectedStatus{StatusCode: code} }
+	after := func(err error, attempts ...certsd.Attempt) error {
+		trail := &certsd.Trail{}
+		for _, a := range attempts {
+			trail.Record(a)
+		}
+		return &resolver.Error{Ref: "reg.test/app:1", Err: err, Trail: trail}
+	}
+	answer := func(status int) certsd.Attempt { return certsd.Attempt{Status: status} }
+	cut := certsd.Attempt{Err: io.ErrUnexpectedEOF}
+	for name, tt := range map[string]struct {
+		err  error
+		want bool
+	}{
+		"403":                                {status(403), true},
+		"408":                                {status(408), false},
+		"425":                                {status(425), false},
+		"429":                                {status(429), false},
+		"501":                                {status(501), true},
+		"503":                                {status(503), false},
+		"403 after 503":                      {after(status(403), answer(503), answer(403)), false},
+		"403 after a cut":                    {after(status(403), cut, answer(403)), false},
+		"403 after 403":                      {after(status(403), answer(403), answer(403)), true},
+		"403 after a success after 503":      {after(status(403), answer(503), answer(200), answer(403)), true},
+		"404 after an unverified server":     {after(errdefs.ErrNotFound, certsd.Attempt{Err: &tls.CertificateVerificationError{Err: io.EOF}}, answer(404)), true},
+		"404 after one that was given up":    {after(errdefs.ErrNotFound, certsd.Attempt{Err: context.Canceled}, answer(404)), true},
+		"404 after one that was passed over": {after(errdefs.ErrNotFound, certsd.Attempt{Skipped: "expired", Status: 503}, answer(404)), true},
+		"the server's certificate":           {&tls.CertificateVerificationError{Err: io.EOF}, true},
+		"the client's certificate":           {&net.OpError{Op: "remote error", Err: tls.AlertError(42)}, true},
+		"no connection":                      {&net.OpError{Op: "dial", Err: io.EOF}, false},
+		"another digest":                     {&pull.DigestError{}, true},
+		"no such platform":                   {&pull.MissingPlatformError{}, true},
+		"a challenge that nobody answers":    {docker.ErrInvalidAuthorization, true},
+		"not found":                          {errdefs.ErrNotFound, true},
+		"denied":                             {errdefs.ErrPermissionDenied, true},
+		"unauthenticated":                    {errdefs.ErrUnauthenticated, true},
+		"an argument":                        {errdefs.ErrInvalidArgument, true},
+		"a condition":                        {errdefs.ErrFailedPrecondition, true},
+		"not implemented":                    {errdefs.ErrNotImplemented, true},
+		"unavailable":                        {errdefs.ErrUnavailable, false},
+		"referrers":                          {&imagecopy.ReferrersError{Err: status(403)}, false},
+		"anything else":                      {io.ErrUnexpectedEOF, false},
+	} {
+		if got := final(fmt.Errorf("x: %w", tt.err)); got != tt.want {
+			t.Errorf("%s: %t", name, got)
+		}
 	}
 }

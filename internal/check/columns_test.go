@@ -209,3 +209,42 @@ func TestConversionsCanBeCopied(t *testing.T) {
 		}
 	}
 }
+
+// A registry with a long name makes no line longer but its own.
+func TestOverviewOfLongNames(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("long-", 12) + "name.test:5000"
+	var b bytes.Buffer
+	p := &printer{w: &b, columns: 60}
+	p.overview([]*Registry{{Registry: "a.test", Verdict: Works}, {Registry: long, Verdict: Refused}})
+	for line := range strings.Lines(b.String()) {
+		if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > 60 && !strings.Contains(line, long) {
+			t.Errorf("%d characters: %s", n, line)
+		}
+	}
+	if !strings.Contains(b.String(), "  "+long+"  refused  ") {
+		t.Errorf("%s", b.String())
+	}
+}
+
+// A key that cannot be read is not told to be another's.
+func TestKeysThatCannotBeCompared(t *testing.T) {
+	t.Parallel()
+	for name, key := range map[string]any{"encrypted": encrypted(), "cut": string(alpha.KeyPEM[:60])} {
+		root := t.TempDir()
+		write(t, root, files{"a.test/alpha.cert": alpha.CertPEM, "a.test/alpha.key": key})
+		c := &Checker{Offline: true, Roots: certsd.Roots{root}}
+		r, err := c.Registry(t.Context(), "a.test")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var lines bytes.Buffer
+		if err := WriteLines(&lines, &Report{Registries: []*Registry{r}}); err != nil {
+			t.Fatal(err)
+		}
+		text := table(t, &Report{Registries: []*Registry{r}}, Table{Columns: 300}) + lines.String()
+		if strings.Count(text, "alpha.key cannot be compared") != 2 || strings.Contains(text, "is not its key") || strings.Contains(text, "does not match") {
+			t.Errorf("%s: %s", name, text)
+		}
+	}
+}

@@ -63,8 +63,11 @@ func (s survey) match(f *File, x hostdir.File) {
 	if key.Key == "" {
 		return
 	}
-	matches := key.HasKeyOf(x.Certificates[0])
-	f.KeyFile, f.KeyMatches = key.Path, &matches
+	f.KeyFile = key.Path
+	if key.HasKey() {
+		matches := key.HasKeyOf(x.Certificates[0])
+		f.KeyMatches = &matches
+	}
 }
 
 // matchDevice lets a key that is no file sign.

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // overview prints a line for each registry: what is wrong first.
@@ -26,9 +27,25 @@ func (p *printer) overview(registries []*Registry) {
 		noun = "registry"
 	}
 	p.printf("%d %s: %s\n", len(registries), noun, strings.Join(sums, ", "))
-	// A registry is a line, whatever the width.
-	for _, line := range columns(rows) {
-		p.printf("%s\n", line)
+	// A registry is a line, whatever the width: one whose name leaves no room for the
+	// rest is longer than the others.
+	p.led(rows)
+}
+
+// led prints rows in columns, of which the first is as wide as there is room.
+func (p *printer) led(rows [][]string) {
+	tails := make([][]string, len(rows))
+	for i, row := range rows {
+		tails[i] = row[1:]
+	}
+	lines := columns(tails)
+	lead, rest := 0, 0
+	for i, line := range lines {
+		lead, rest = max(lead, utf8.RuneCountInString(rows[i][0])), max(rest, utf8.RuneCountInString(line))
+	}
+	lead = max(min(lead, p.columns-rest-len("  ")), 0)
+	for i, line := range lines {
+		p.printf("  %-*s%s\n", lead, rows[i][0], line)
 	}
 }
 

@@ -171,6 +171,8 @@ func fileWords(f File) []string {
 		words = append(words, "key "+filepath.Base(f.KeyFile)+" matches")
 	case f.KeyMatches != nil:
 		words = append(words, "key "+filepath.Base(f.KeyFile)+" does not match")
+	case f.KeyFile != "":
+		words = append(words, "key "+filepath.Base(f.KeyFile)+" cannot be compared")
 	}
 	switch {
 	case f.Key != "" && f.Kind == kindKey:

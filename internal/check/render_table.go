@@ -113,6 +113,8 @@ func (p *printer) files(d Directory) {
 				verb = "is not its key"
 			}
 			key = fmt.Sprintf("%s, %s %s", first.KeyType, filepath.Base(f.KeyFile), verb)
+		} else if f.KeyFile != "" {
+			key = fmt.Sprintf("%s, %s cannot be compared", first.KeyType, filepath.Base(f.KeyFile))
 		}
 		rows = append(rows, []string{
 			filepath.Base(f.Path), cmp.Or(f.Error, f.Kind), first.Subject, first.Issuer, strings.Join(first.Names, " "), first.Validity, key, f.Mode,

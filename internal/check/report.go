@@ -98,7 +98,7 @@ type File struct {
 	// "encrypted" or "unreadable".
 	Key string `json:"key,omitempty"`
 	// KeyFile is the file with the key of a client certificate, and KeyMatches
-	// whether it belongs to it.
+	// whether it belongs to it; nil where the key cannot be read.
 	KeyFile    string `json:"key_file,omitempty"`
 	KeyMatches *bool  `json:"key_matches,omitempty"`
 	// KeyDevice is where the key of a client certificate is that is no file, and

@@ -186,6 +186,9 @@ func TestAnOutageIsOneLine(t *testing.T) {
 			if len(lines) != 1 || !strings.HasPrefix(lines[0], "warning "+message+" answers="+answers+" attempts=1 ") {
 				t.Fatalf("logged %q, want one warning %q", lines, row.want)
 			}
+			if said := strings.Contains(lines[0], " error="); said != (row.attempt.Err != nil) {
+				t.Errorf("its cause is %v, logged %q", row.attempt.Err, lines)
+			}
 			if again := round(row.attempt); len(again) != 0 {
 				t.Errorf("logged a second time: %q", again)
 			}
