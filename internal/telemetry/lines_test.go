@@ -121,6 +121,9 @@ func TestADiscoveryIsOneLine(t *testing.T) {
 	round(other)
 	j.expect(t, "all are refused for another repository", strings.ReplaceAll(refused, "=app", "=other"))
 
+	round(roundOf(false, got("alpha.cert", 409), got("bravo.cert", 409)))
+	j.expect(t, "all are refused by a status of the settings", strings.ReplaceAll(refused, "403", "409"))
+
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	gone := roundOf(false, got("alpha.cert", 403), certsd.Attempt{Identity: "bravo.cert", Err: context.Canceled})
