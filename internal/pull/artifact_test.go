@@ -99,6 +99,7 @@ func TestAttestationsFollowTheirImage(t *testing.T) {
 	attestation := s.manifest(t, "", ocispec.MediaTypeImageManifest, ocispec.Manifest{
 		MediaType: ocispec.MediaTypeImageManifest, Config: s.blob(ocispec.MediaTypeImageConfig, "{}"),
 		Layers: []ocispec.Descriptor{s.blob("application/vnd.in-toto+json", "{} ")}, Subject: &image,
+		Annotations: map[string]string{"of": image.Digest.String(), "by": "hand"},
 	})
 	attestation.Annotations = map[string]string{"vnd.docker.reference.digest": image.Digest.String(), "vnd.docker.reference.type": "attestation-manifest"}
 	s.manifest(t, "1", ocispec.MediaTypeImageIndex, ocispec.Index{
@@ -118,7 +119,7 @@ func TestAttestationsFollowTheirImage(t *testing.T) {
 	readBlob(t, dir, got.Digest, &m)
 	now := index.Manifests[0]
 	if now.Digest == image.Digest || got.Annotations["vnd.docker.reference.digest"] != now.Digest.String() ||
-		m.Subject == nil || m.Subject.Digest != now.Digest || m.Subject.Size != now.Size || m.Subject.MediaType != now.MediaType {
+		m.Annotations["of"] != now.Digest.String() || m.Annotations["by"] != "hand" || m.Subject == nil || m.Subject.Digest != now.Digest || m.Subject.Size != now.Size || m.Subject.MediaType != now.MediaType {
 		t.Errorf("the image is %s, the attestation has %v and the subject %v", now.Digest, got.Annotations, m.Subject)
 	}
 }
