@@ -126,6 +126,11 @@ func (rd *round) verificationHint(err error) string {
 		return ""
 	}
 	dir, exists := rd.belongs()
+	if handshake.ProxyFailed(err) {
+		// What is said of a server's certificate is not to be done about a proxy's.
+		return "it is the certificate of the proxy that cannot be verified: put its CA's into " + dir + " as NAME.crt, or " +
+			rd.route.to.Proxy.Unreachable(rd.req.URL.Hostname())
+	}
 	f := serverfault.Chain{Chain: unverified.UnverifiedCertificates, Err: unverified.Err, Host: rd.req.URL.Hostname(), CAs: rd.route.to.CAs, Dir: dir, NoDir: !exists}.Fault()
 	if f.Next == "" {
 		return f.Message

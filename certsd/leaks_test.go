@@ -96,6 +96,28 @@ func TestWhoGetsWhat(t *testing.T) {
 	}
 }
 
+// TestProxyThatCannotBeVerified is told as the proxy's certificate: whatever could be
+// done about the registry's would be of no use.
+func TestProxyThatCannotBeVerified(t *testing.T) {
+	t.Parallel()
+	l := newLeaks(t, true)
+	dir := newCertsDir(t)
+	dir.add(t, "registry.corp.test", "alpha")
+	dir.hostsFile(t, "registry.corp.test", "proxy = %q\n", "https://jo:s3cr3t@proxy.test:3128")
+	tr := dir.transport(t)
+	tr.connect = l.connect
+	ctx, trail := WithTrail(t.Context())
+	_, err := send(t, view(t, tr, "registry.corp.test", nil), newRequest(ctx, t, http.MethodGet, "https://registry.corp.test/v2/", ""))
+	text := fmt.Sprint(trail, err)
+	want := "it is the certificate of the proxy that cannot be verified: put its CA's into " + string(dir) + "/registry.corp.test as NAME.crt, or see that the proxy runs and lets registry.corp.test through, or correct proxy in "
+	if err == nil || !strings.Contains(text, want) || strings.Contains(text, "s3cr3t") || strings.Contains(text, "mend it at the server") {
+		t.Errorf("%s\nlacks %s", text, want)
+	}
+	if len(l.proxy.take()) > 0 || len(l.registry.take()) > 0 {
+		t.Error("it was asked")
+	}
+}
+
 // asks makes a request that another host is to get in the end.
 func (l *leaks) asks(t *testing.T, rt http.RoundTripper, url, client string) {
 	t.Helper()
