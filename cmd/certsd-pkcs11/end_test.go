@@ -120,7 +120,7 @@ func endOf(ctx context.Context, t *testing.T, starter int) func() error {
 	}
 	return func() error {
 		defer unix.Close(fd)
-		poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}} //nolint:gosec // a descriptor
+		poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
 		for {
 			n, err := unix.Poll(poll, int((30 * time.Second).Milliseconds()))
 			switch {
