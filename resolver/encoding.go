@@ -142,11 +142,11 @@ const maxTried = 1 << 20
 // that begins as compressed ones do was packed on the way.
 func isPlainLayer(mediaType string) bool {
 	switch mediaType {
-	case ocispec.MediaTypeImageLayer, images.MediaTypeDockerSchema2Layer,
-		ocispec.MediaTypeImageLayerNonDistributable, images.MediaTypeDockerSchema2LayerForeign: //nolint:staticcheck // old images have them
+	case ocispec.MediaTypeImageLayer, images.MediaTypeDockerSchema2Layer, images.MediaTypeDockerSchema2LayerForeign:
 		return true
 	}
-	return false
+	//lint:ignore SA1019 old images have them
+	return mediaType == ocispec.MediaTypeImageLayerNonDistributable //nolint:staticcheck // see above
 }
 
 // unpacked undoes the codings of a blob if they were done on the way. packed
