@@ -14,7 +14,6 @@ import (
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/klauspost/compress/zstd"
 	"github.com/opencontainers/go-digest"
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/certsd/containerd-certsd/internal/bounded"
 	"github.com/certsd/containerd-certsd/internal/manifest"
@@ -141,12 +140,7 @@ const maxTried = 1 << 20
 // isPlainLayer reports whether layers of a media type are kept as they are: one
 // that begins as compressed ones do was packed on the way.
 func isPlainLayer(mediaType string) bool {
-	switch mediaType {
-	case ocispec.MediaTypeImageLayer, images.MediaTypeDockerSchema2Layer, images.MediaTypeDockerSchema2LayerForeign:
-		return true
-	}
-	//lint:ignore SA1019 old images have them
-	return mediaType == ocispec.MediaTypeImageLayerNonDistributable //nolint:staticcheck // see above
+	return images.IsLayerType(mediaType) && !strings.Contains(mediaType, "+") && !strings.HasSuffix(mediaType, ".gzip")
 }
 
 // unpacked undoes the codings of a blob if they were done on the way. packed
