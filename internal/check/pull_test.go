@@ -138,6 +138,14 @@ func TestPull(t *testing.T) {
 	}{
 		{name: "works", in: pairs, target: "/team/app", want: []string{"works: a pull would work, with alpha.cert"}},
 		{
+			name: "what answers everything is no registry, told once", in: files{"ca": serverCA}, target: "/team/app",
+			guard: func(w http.ResponseWriter, _ *http.Request, _ string) bool {
+				w.WriteHeader(http.StatusTeapot)
+				return false
+			},
+			want: []string{"error no-registry REG: 418 I'm a teapot -> is this the registry's right name and port?", fails},
+		},
+		{
 			name: "another certificate for a repository", guard: repository("/team/", 403), in: pairs, target: "/team/app",
 			want: []string{"works: a pull would work, with bravo.cert"},
 		},
