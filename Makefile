@@ -221,7 +221,7 @@ bench: build ## run the benchmarks, each beside the peer it is compared with, an
 	$(GO) test -p 1 -timeout 1h -run '^$$' -bench '$(BENCH)' -benchmem ./... | tee .cache/bench
 	@awk -f internal/benchtest/summary.awk .cache/bench
 	$(GO) run ./internal/benchplot <.cache/bench >.cache/bench.svg
-	@if [ '$(BENCH)' = . ]; then grep -e '^cpu:' -e '^pkg:' -e '^Benchmark' .cache/bench >docs/pictures/bench.txt; \
+	@if [ '$(BENCH)' = . ]; then grep -e '^cpu:' -e '^pkg:' -e '^Benchmark' .cache/bench >docs/pictures/bench.log; \
 		cp .cache/bench.svg docs/pictures/bench.svg; fi
 
 demo: build ## show certificates tried one after another; as root also through containerd

@@ -71,7 +71,7 @@ func TestDraw(t *testing.T) {
 // made of, both by "make bench".
 func TestPictureIsOfItsOutput(t *testing.T) {
 	t.Parallel()
-	f, err := os.Open("../../docs/pictures/bench.txt")
+	f, err := os.Open("../../docs/pictures/bench.log")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +81,7 @@ func TestPictureIsOfItsOutput(t *testing.T) {
 		t.Fatal(err)
 	}
 	if drawn(t, f) != string(svg) {
-		t.Error("docs/pictures/bench.svg is another picture than docs/pictures/bench.txt makes: make bench")
+		t.Error("docs/pictures/bench.svg is another picture than docs/pictures/bench.log makes: make bench")
 	}
 }
 
