@@ -168,35 +168,17 @@ func TestTheAnswersAgree(t *testing.T) { //nolint:paralleltest // see above
 
 func identityOf(t *testing.T, reg status.Registry, name string) status.Identity {
 	t.Helper()
-	for _, id := range reg.Endpoints[0].Identities {
-		if id.Name == name {
-			return id
-		}
-	}
-	t.Fatalf("no %s in %+v", name, reg)
-	return status.Identity{}
+	return theOne(t, reg.Endpoints[0].Identities, func(id status.Identity) bool { return id.Name == name })
 }
 
 func serverOf(t *testing.T, st *status.Status, host string) status.Server {
 	t.Helper()
-	for _, s := range st.Servers {
-		if s.Host == host {
-			return s
-		}
-	}
-	t.Fatalf("no server %s", host)
-	return status.Server{}
+	return theOne(t, st.Servers, func(s status.Server) bool { return s.Host == host })
 }
 
 func needOf(t *testing.T, st *status.Status, code string) status.Need {
 	t.Helper()
-	for _, n := range st.Needs {
-		if n.Code == code {
-			return n
-		}
-	}
-	t.Fatalf("nothing of %s in %+v", code, st.Needs)
-	return status.Need{}
+	return theOne(t, st.Needs, func(n status.Need) bool { return n.Code == code })
 }
 
 // valueOf is the value of a series, zero where there is none.

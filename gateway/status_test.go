@@ -14,6 +14,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -45,13 +46,17 @@ func gatewayStatus(t *testing.T, g *testGateway) *status.Status {
 // find returns a registry of a status.
 func find(t *testing.T, st *status.Status, name string) status.Registry {
 	t.Helper()
-	for _, r := range st.Registries {
-		if r.Name == name {
-			return r
-		}
+	return theOne(t, st.Registries, func(r status.Registry) bool { return r.Name == name })
+}
+
+// theOne returns the first of a list that is meant.
+func theOne[T any](t *testing.T, list []T, is func(T) bool) T {
+	t.Helper()
+	i := slices.IndexFunc(list, is)
+	if i < 0 {
+		t.Fatalf("not among %+v", list)
 	}
-	t.Fatalf("no %s in %+v", name, st.Registries)
-	return status.Registry{}
+	return list[i]
 }
 
 func TestStatusTellsWhatIsInUse(t *testing.T) {

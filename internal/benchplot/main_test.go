@@ -96,12 +96,18 @@ func drawn(t *testing.T, r io.Reader) string {
 	if err := draw(&out, results); err != nil {
 		t.Fatal(err)
 	}
-	d := xml.NewDecoder(strings.NewReader(out.String()))
+	wellFormed(t, out.String())
+	return out.String()
+}
+
+func wellFormed(t *testing.T, text string) {
+	t.Helper()
+	d := xml.NewDecoder(strings.NewReader(text))
 	for {
 		if _, err := d.Token(); errors.Is(err, io.EOF) {
-			return out.String()
+			return
 		} else if err != nil {
-			t.Fatal(err)
+			t.Fatalf("%v\n%s", err, text)
 		}
 	}
 }
@@ -118,13 +124,6 @@ func FuzzRead(f *testing.F) {
 		if err := draw(&out, results); err != nil {
 			t.Fatal(err)
 		}
-		d := xml.NewDecoder(strings.NewReader(out.String()))
-		for {
-			if _, err := d.Token(); errors.Is(err, io.EOF) {
-				return
-			} else if err != nil {
-				t.Fatalf("%v\n%s", err, &out)
-			}
-		}
+		wellFormed(t, out.String())
 	})
 }

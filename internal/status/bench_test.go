@@ -2,12 +2,8 @@ package status_test
 
 import (
 	"encoding/json"
-	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/certsd/containerd-certsd/certsd"
 	"github.com/certsd/containerd-certsd/certsd/hostdir"
@@ -20,24 +16,13 @@ import (
 func many(tb testing.TB, hosts, pairs int) (*status.State, certsd.Roots) {
 	tb.Helper()
 	root := tb.TempDir()
-	ca := certtest.NewCA("clients")
-	var ids []*certtest.Pair
-	for i := range pairs {
-		ids = append(ids, ca.Issue(certtest.Request{CommonName: fmt.Sprintf("client %d", i), NotAfter: time.Now().AddDate(1, 0, 0)}))
+	names, err := certtest.WriteMany(root, hosts, pairs)
+	if err != nil {
+		tb.Fatal(err)
 	}
 	state := status.New()
 	all := &certsd.Hosts{Roots: certsd.Roots{root}, Hooks: hostdir.Hooks{OnLoad: state.Load}}
-	for i := range hosts {
-		name := fmt.Sprintf("registry%04d.test", i)
-		dir := filepath.Join(root, name)
-		if err := os.Mkdir(dir, 0o700); err != nil {
-			tb.Fatal(err)
-		}
-		for j, id := range ids {
-			if err := id.Write(dir, fmt.Sprintf("client%d", j)); err != nil {
-				tb.Fatal(err)
-			}
-		}
+	for _, name := range names {
 		host, err := all.Lookup(name)
 		if err != nil {
 			tb.Fatal(err)

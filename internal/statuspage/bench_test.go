@@ -2,14 +2,11 @@ package statuspage_test
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"path/filepath"
 	"strconv"
 	"testing"
-	"time"
 
 	"github.com/certsd/containerd-certsd/certsd"
 	"github.com/certsd/containerd-certsd/certsd/hostdir"
@@ -24,25 +21,14 @@ import (
 func BenchmarkThousand(b *testing.B) {
 	const registries, pairs = 1000, 8
 	root := b.TempDir()
-	clients, servers := certtest.NewCA("clients"), certtest.NewCA("servers")
+	names, err := certtest.WriteMany(root, registries, pairs)
+	if err != nil {
+		b.Fatal(err)
+	}
 	state := status.New()
 	hosts := &certsd.Hosts{Roots: certsd.Roots{root}, Hooks: hostdir.Hooks{OnLoad: state.Load}}
-	var ids []*certtest.Pair
-	for i := range pairs {
-		ids = append(ids, clients.Issue(certtest.Request{CommonName: fmt.Sprintf("client %d", i), NotAfter: time.Now().AddDate(1, 0, i)}))
-	}
-	server := servers.Server("registry.test").Cert
-	for i := range registries {
-		name := fmt.Sprintf("registry%04d.test", i)
-		dir := filepath.Join(root, name)
-		if err := os.Mkdir(dir, 0o700); err != nil {
-			b.Fatal(err)
-		}
-		for j, id := range ids {
-			if err := id.Write(dir, fmt.Sprintf("client%d", j)); err != nil {
-				b.Fatal(err)
-			}
-		}
+	server := certtest.NewCA("servers").Server("registry.test").Cert
+	for i, name := range names {
 		host, err := hosts.Lookup(name)
 		if err != nil {
 			b.Fatal(err)
@@ -51,7 +37,7 @@ func BenchmarkThousand(b *testing.B) {
 		state.Handshake(certsd.Handshake{Host: name, Server: server})
 		var attempts []certsd.Attempt
 		for j, id := range host.Endpoints[0].Identities[:i%pairs+1] {
-			a := certsd.Attempt{Registry: name, Host: name, Dir: dir, Identity: id.Name, Leaf: id.Leaf(), Status: 403}
+			a := certsd.Attempt{Registry: name, Host: name, Dir: filepath.Join(root, name), Identity: id.Name, Leaf: id.Leaf(), Status: 403}
 			if j == i%pairs {
 				a.Status = 200
 			}

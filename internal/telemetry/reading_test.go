@@ -17,22 +17,9 @@ import (
 func manyHosts(tb testing.TB, hosts, pairs int) (roots certsd.Roots, names []string) {
 	tb.Helper()
 	root := tb.TempDir()
-	var all []*certtest.Pair
-	for i := range pairs {
-		all = append(all, clients.Client(fmt.Sprintf("client %d", i)))
-	}
-	for i := range hosts {
-		name := fmt.Sprintf("many%04d.test", i)
-		names = append(names, name)
-		dir := filepath.Join(root, name)
-		if err := os.Mkdir(dir, 0o700); err != nil {
-			tb.Fatal(err)
-		}
-		for j, p := range all {
-			if err := p.Write(dir, fmt.Sprintf("client%d", j)); err != nil {
-				tb.Fatal(err)
-			}
-		}
+	names, err := certtest.WriteMany(root, hosts, pairs)
+	if err != nil {
+		tb.Fatal(err)
 	}
 	return certsd.Roots{root}, names
 }
