@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/certsd/containerd-certsd/internal/beginning"
 	"github.com/certsd/containerd-certsd/internal/safetext"
 )
 
@@ -115,22 +116,9 @@ const (
 
 // peek returns the beginning of a body and leaves the body whole.
 func peek(resp *http.Response) string {
-	page, err := io.ReadAll(io.LimitReader(resp.Body, maxPage))
-	rest := io.Reader(resp.Body)
-	if err != nil {
-		rest = failing{err}
-	}
-	resp.Body = struct {
-		io.Reader
-		io.Closer
-	}{io.MultiReader(bytes.NewReader(page), rest), resp.Body}
+	page, _ := beginning.Of(resp, maxPage)
 	return string(page)
 }
-
-// failing is a reader that ended with an error.
-type failing struct{ err error }
-
-func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
 // discard reads what is left of an answer that nobody will see, so that its
 // connection can be used again, and closes it. It returns what the answer says.

@@ -1,12 +1,12 @@
 package bounded
 
 import (
-	"bytes"
 	"fmt"
-	"io"
 	"net/http"
 	"strconv"
 	"strings"
+
+	"github.com/certsd/containerd-certsd/internal/beginning"
 )
 
 // resumption reports whether a request asks for the rest of something, from an
@@ -56,26 +56,9 @@ func GoesOn(resp *http.Response, offset int64) bool {
 // server from which nothing comes may go on all the same: that is told by the
 // next read.
 func hasBytes(resp *http.Response) bool {
-	var first [1]byte
-	n, err := io.ReadFull(resp.Body, first[:])
-	if err == io.EOF {
-		return false
-	}
-	rest := io.Reader(resp.Body)
-	if err != nil {
-		rest = failing{err}
-	}
-	resp.Body = struct {
-		io.Reader
-		io.Closer
-	}{io.MultiReader(bytes.NewReader(first[:n]), rest), resp.Body}
-	return true
+	first, err := beginning.Of(resp, 1)
+	return len(first) > 0 || err != nil
 }
-
-// failing is a reader that ended with an error.
-type failing struct{ err error }
-
-func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
 // fromStart is the request for all of it.
 func fromStart(req *http.Request) *http.Request {

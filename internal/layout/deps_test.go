@@ -16,8 +16,8 @@ const module = "github.com/certsd/containerd-certsd/"
 // and imageservice are ways to offer it and know nothing of each other either.
 var imports = map[string][]string{
 	"certsd": {
-		"certsd/hostdir", "certsd/hostname", "certsd/hoststoml", "certsd/trail", "internal/handshake", "internal/reqctx",
-		"internal/safetext", "internal/serverfault", "internal/supply",
+		"certsd/hostdir", "certsd/hostname", "certsd/hoststoml", "certsd/trail", "internal/beginning",
+		"internal/handshake", "internal/reqctx", "internal/safetext", "internal/serverfault", "internal/supply",
 	},
 	"v1compat":        {"internal/bounded", "internal/jsonwords", "internal/safetext", "internal/weblink"},
 	"v1compat/v1test": nil,
@@ -58,11 +58,12 @@ var imports = map[string][]string{
 	"certsd/hostname":     nil,
 	"certsd/hoststoml":    {"certsd/hostname", "internal/plainfile", "internal/spelling", "internal/tomlpos"},
 	"certsd/trail":        {"certsd/hostdir", "internal/handshake", "internal/safetext"},
+	"internal/beginning":  nil,
 	"internal/benchplot":  {"internal/safetext"},
 	"internal/benchtest":  nil,
 	"internal/bloblabels": nil,
 	"internal/blobs":      nil,
-	"internal/bounded":    nil,
+	"internal/bounded":    {"internal/beginning"},
 	"internal/bytesize":   nil,
 	"internal/certtest":   nil,
 	"internal/check": {

@@ -10,7 +10,7 @@ import (
 func TestCertsdIsLight(t *testing.T) {
 	t.Parallel()
 	light := []string{"github.com/pelletier/go-toml/v2", module + "certsd"}
-	for _, name := range []string{"bytesize", "handshake", "nextstep", "pemfile", "plainfile", "reqctx", "safetext", "serverfault", "spelling", "supply", "tomlpos", "verify"} {
+	for _, name := range []string{"beginning", "bytesize", "handshake", "nextstep", "pemfile", "plainfile", "reqctx", "safetext", "serverfault", "spelling", "supply", "tomlpos", "verify"} {
 		light = append(light, module+"internal/"+name)
 	}
 	for _, dep := range list(t, "-deps", "./certsd/...") {
