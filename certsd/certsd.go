@@ -19,9 +19,9 @@
 //
 // A request walks down once, and the files are in that order: transport.go and
 // endpoint.go, where it enters; route.go, which settings are those of its host
-// (header.go, plain.go); round.go, one certificate after another (identities.go
+// (header.go, plain_http.go); round.go, one certificate after another (identities.go
 // has their order, policy.go decides, memory.go remembers); try.go, one of them on
-// a connection of its own (state.go, dial.go, present.go, exchange.go); answer.go,
+// a connection of its own (endpoint_state.go, dial.go, present.go, exchange.go); answer.go,
 // what is passed on. What was tried is told in record.go, and why it failed in
 // faults.go and errors.go.
 //

@@ -10,9 +10,9 @@
 // The kubelet is given its socket as imageServiceEndpoint; containerd needs no
 // other configuration and no other binary.
 //
-// Read imageservice.go and pass.go, which tell a pull of ours from what is passed
+// Read imageservice.go and pass_through.go, which tell a pull of ours from what is passed
 // on, then pull.go and what it takes from a request (request.go, auth.go,
-// names.go, target.go) and from containerd (facts.go, settings.go,
+// record.go, containerd.go) and from containerd (ask_containerd.go, settings.go,
 // containerd_config.go); delivery.go and ingest.go bring the image there.
 // config.go and run.go are the daemon around it.
 package imageservice

@@ -9,9 +9,9 @@
 //
 // Read client.go first, then session.go, by which one pull asks the endpoints of a
 // registry (endpoints.go, redirect.go, auth.go), and what it asks for: tags.go,
-// document.go, layer.go with resume.go. schema1.go reads the other kind. From
+// fetch_document.go, layer.go with resume.go. schema1.go reads the other kind. From
 // convert.go on an Image becomes a manifest: convert_layers.go, with the ingest_*.go
-// that bring a layer into the store, config.go and history.go, and
+// that bring a layer into the store, config.go and ancestry.go, and
 // convert_write.go at the end.
 package v1compat
 
