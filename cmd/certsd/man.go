@@ -51,7 +51,7 @@ The documents of containerd-certsd:
 // documents are the files in docs, without their suffix.
 var documents = []string{
 	"README", "architecture", "certsd", "check", "configuration", "containerd", "gateway", "gateway-clients", "gateway-running",
-	"install", "kubernetes", "migrate", "moving", "operations", "pull", "registry-v1", "releasing", "scale", "security", "status", "to-the-plugin", "upstream", "ways",
+	"install", "kubernetes", "migrate", "moving", "operations", "pull", "registry-v1", "releasing", "rooms", "scale", "security", "status", "to-the-plugin", "upstream", "ways",
 }
 
 func documentList() string {
