@@ -1,15 +1,26 @@
 // Package gateway serves the pull side of the OCI distribution API on behalf of
 // registries that its clients cannot reach themselves: those that want a client
 // certificate, speak only Registry v1 or serve schema 1 manifests. It is one
-// local endpoint over the same resolver that containerd gets by the plugin.
+// local endpoint over the same resolver that the plugin gives containerd.
 //
 // A request says which registry it is for by containerd's "?ns=HOST", or by
 // the first element of the path: /v2/HOST/REPOSITORY/manifests/TAG.
 //
-// A [Config] is run. Read config.go and run.go first, the daemon; then gateway.go,
-// which way a request goes: admit.go lets it in, target.go says what it is for,
-// upstream.go which registry is asked. manifest.go with conversions.go, blob.go with
-// spool.go, and list.go answer it; store.go keeps what was converted.
+// A [Config] is run: config.go and run.go are the daemon, which listens by listen.go,
+// tls.go and connections.go. Then read it in the order of a request:
+//
+//	gateway.go       which way it goes
+//	admit.go         lets it in, by secret.go and login.go
+//	target.go        what it asks for, and with whom it shares the answer
+//	upstream.go      which registry is asked; limit.go and shares.go, how many at a time
+//	manifest.go      a manifest; conversions.go and conversion_flight.go make what is not there
+//	blob.go          a blob; spool.go shares its download
+//	list.go          tags and referrers
+//	store.go         what was converted: heal.go, space.go, evict.go, labels.go
+//	fault.go         the answer where something fails; late_answer.go, where it takes too long
+//
+// Beside them stand the pages of health.go and status.go, and what the commands ask
+// and print: status_client.go and clients.go.
 package gateway
 
 import (

@@ -1,20 +1,28 @@
-// Package imageservice is the CRI image service for the kubelet in front of a
-// stock containerd's own.
+// Package imageservice is the CRI image service for the kubelet, in front of that
+// of a stock containerd.
 //
-// A [Config] is run. Its server pulls the images of the registries that certs.d
-// directories configure into containerd by its public API, with what CRI would
-// have made of them: names, labels, snapshots. Everything else, every other method
-// and stream of this or a later version of CRI, it passes through as bytes,
-// unread.
+// A [Config] is run. Its server pulls images from the registries that certs.d
+// directories configure, and delivers them into containerd by its public API, with
+// everything that CRI would have given them: names, labels, snapshots. All other
+// methods and streams, of this or a later version of CRI, it passes through as
+// bytes, unread.
 //
 // The kubelet is given its socket as imageServiceEndpoint; containerd needs no
 // other configuration and no other binary.
 //
-// Read imageservice.go and pass_through.go, which tell a pull of ours from what is passed
-// on, then pull.go and what it takes from a request (request.go, auth.go,
-// record.go, containerd.go) and from containerd (ask_containerd.go, settings.go,
-// containerd_config.go); delivery.go and ingest.go bring the image there.
-// config.go and run.go are the daemon around it.
+// Read it in the order of a call:
+//
+//	imageservice.go    which calls are pulls; pass_through.go has the others
+//	pull.go            answers one; flight.go shares it between all who want the same
+//	request.go         whether the image is ours to pull, with the credentials of auth.go
+//	containerd.go      the containerd it goes to, by connection.go
+//	settings.go        how CRI would pull, as ask_containerd.go and containerd_config.go find out
+//	delivery.go        one pull: already_there.go, fetch.go, progress_timeout.go
+//	ingester.go        the blobs' way into containerd: ingest.go, ingest_buffers.go
+//	record.go          the image's names and labels
+//
+// config.go and run.go are the daemon around it; at_start.go does what is due when
+// it starts, lease.go and alive_*.go what keeps the parts of an image.
 package imageservice
 
 import (

@@ -1,14 +1,5 @@
 //go:build linux
 
-// Package integration runs containerd with the plugin against real servers:
-// nginx and Apache in front of docker-registry, ctr and CRI as clients.
-//
-// Each scenario is a script in testdata. It runs on a machine of its own: a
-// process in new network, mount and process namespaces, with names such as
-// registry.test in its /etc/hosts, port 443 free, and /etc/containerd empty.
-// So a script says what a person would type, scripts run side by side, and
-// nothing of what they start outlives them. The README beside this file
-// explains the commands that scripts may use.
 package integration
 
 import (

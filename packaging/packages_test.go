@@ -1,8 +1,5 @@
 //go:build linux
 
-// Package packaging tests the packages that "make check-packages" has built:
-// what is in them, that two builds are the same, and what becomes of a machine
-// on which they are installed, upgraded and removed.
 package packaging
 
 import (

@@ -13,7 +13,7 @@
 //     plugin with its registry source and target exchanged for ours. It takes
 //     every configuration key of "local".
 //   - io.containerd.grpc.v1.certsd is containerd's own transfer service, which
-//     additionally hands on what a client wished for: its hosts directory, its
+//     additionally passes on what a client asked for: its hosts directory, its
 //     default scheme and its debug output.
 //   - io.containerd.internal.v1.certsd holds the settings: see [Config].
 //
@@ -22,7 +22,12 @@
 //	disabled_plugins = ["io.containerd.transfer.v1.local", "io.containerd.grpc.v1.transfer"]
 //
 // CRI accepts one transfer plugin only, and one gRPC server one transfer
-// service. Where the stock ones are left enabled, ours say so and stay out.
+// service. Where the stock ones are still enabled, ours say so and stay out.
+//
+// Read plugin.go first, which registers them, and settings.go, what they share.
+// Then a transfer: service.go receives it from a gRPC client, transfer.go
+// exchanges the registries in it, request.go finds out what was asked for (by the
+// streams of stream.go), and source.go answers, with downloads.go and progress.go.
 package plugin
 
 import (

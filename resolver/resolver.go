@@ -1,16 +1,22 @@
-// Package resolver makes containerd's registry client keep Docker's certs.d
-// promise, and pull what only Registry v1 or schema 1 still serve.
+// Package resolver makes containerd's registry client keep the promise of Docker's
+// certs.d, and pull what only Registry v1 or schema 1 still serve.
 //
 // [New] returns a remotes.Resolver for one pull or push, [Hosts] is what all of
 // them share: live connections, the client certificate that last worked, the
 // endpoints that do not answer. The v2 protocol itself is left to
 // core/remotes/docker.
 //
-// Read resolver.go first, whose calls lead everywhere; then registries.go and
-// endpoint.go, which asks a registry, and hosts.go, which has what its
-// requests pass through. Beside them stand what is listed (tags.go, referrers.go),
-// fetched (fetcher.go), sent (pusher.go, push_manifest.go) and, from legacy.go on,
-// what is converted.
+// Read resolver.go first, whose calls lead everywhere; then
+//
+//	registries.go    the endpoints of a registry; endpoint.go and open.go ask them
+//	hosts.go         what a request passes through: manifest_check.go, content_encoding.go,
+//	                 upload_location.go, cooldown.go, plain_fallback.go
+//	authorizer.go    tokens: shared_token.go, redirect_tokens.go
+//	tags.go          lists, with pages.go, referrers.go and referrers_tag.go
+//	fetcher.go       content: blobs.go, foreign.go
+//	pusher.go        pushes: push_manifest.go, try_push.go
+//	legacy.go        whether an image is converted: schema1.go, v1.go, convert.go
+//	errors.go        what an error says
 package resolver
 
 import (

@@ -9,10 +9,11 @@
 //
 // Read client.go first, then session.go, by which one pull asks the endpoints of a
 // registry (endpoints.go, redirect.go, auth.go), and what it asks for: tags.go,
-// fetch_document.go, layer.go with resume.go. schema1.go reads the other kind. From
-// convert.go on an Image becomes a manifest: convert_layers.go, with the ingest_*.go
-// that bring a layer into the store, config.go and ancestry.go, and
-// convert_write.go at the end.
+// ancestry.go by fetch_document.go, layer.go with resume.go and stall.go. schema1.go
+// reads the other kind. From convert.go on an Image becomes a manifest:
+// convert_layers.go, with the ingest_*.go that bring a layer into the store
+// (ingest_fetch.go first); config.go, made of what image_json.go reads; and at the
+// end convert_write.go with convert_labels.go.
 package v1compat
 
 import (

@@ -1,11 +1,10 @@
-// Package hostname has the names of registries. The grammar of the names of their
-// directories is nowhere else.
+// Package hostname has the names of registries, and alone the grammar of the names
+// of their directories. Nothing here looks at a disk.
 //
-// A name becomes canonical once, where it enters ([Canonical]); what is
-// compared afterwards are canonical names. canonical.go has that,
-// directory.go the names that a directory may have in a certs.d root, and
-// origin.go what decides whether two URLs are of one server. Nothing here looks
-// at a disk.
+// A name becomes canonical once, where it enters ([Canonical]); from there on
+// only canonical names are compared. Read canonical.go first, then directory.go, the
+// names that a directory may have in a certs.d root, with suffix.go, those that serve
+// every host below a domain. origin.go decides whether two URLs belong to one server.
 package hostname
 
 import (

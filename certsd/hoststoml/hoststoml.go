@@ -1,10 +1,10 @@
 // Package hoststoml reads containerd's hosts.toml: the syntax of the file and
-// where in it each thing is. It opens no file: what the ca and client of a table
-// name is for the reader of the directory.
+// the line of everything in it. It opens no file that is named there: reading "ca"
+// and "client" is left to the reader of the directory.
 //
 // hoststoml.go has what a file says and how its tables are read, rotate_on.go
-// the statuses on which the next certificate is presented, document.go the values of
-// its keys, and suggest.go what was meant by a word that is unknown.
+// the statuses that lead to the next certificate, proxy.go how a server is reached,
+// document.go the values of keys, and suggest.go what an unknown word was meant to be.
 package hoststoml
 
 import (

@@ -1,9 +1,13 @@
 // Command certsd-pkcs11 signs with a key in a PKCS #11 token, for certsd, for
 // containerd with its plugin, and for any program that speaks the protocol of Google's
-// enterprise-certificate-proxy. It is started by them, with a configuration file as
-// its argument, and ends when its standard input does.
+// enterprise-certificate-proxy. They start it with a configuration file as its
+// argument, and it ends when its standard input does.
 //
-// It is a program of its own because libraries for tokens are of C.
+// It is a program of its own because the libraries of tokens are written in C.
+//
+// Read main.go first, then service.go, the calls it answers. key.go opens a session
+// with the token, find.go finds the key in it, public.go reads its public half, and
+// sign.go signs.
 package main
 
 import (

@@ -1,4 +1,19 @@
 // Command certsd shows and uses what certs.d directories configure.
+//
+// Read main.go first, which has the list of commands and the exit codes. Each
+// command then has a file of its name: it reads flags, calls the package that does
+// the work, and prints.
+//
+//	check.go, pull.go, copy.go, migrate.go, status.go
+//	gateway.go     the daemon; gateway_print.go writes what its clients need
+//	cri.go         the image service; cri_install.go puts it on a node
+//	plugin.go      makes systemd start the containerd with the plugin, and goes back
+//	demo.go        a pull from demo_registry.go, then demo_tour.go
+//	man.go, completion.go
+//
+// What they share is in flags.go, settings.go (the settings of a daemon as flags),
+// credentials.go, exit_code.go, ends.go (certificates that end soon), as_root.go and
+// terminal.go.
 package main
 
 import (

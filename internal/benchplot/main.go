@@ -1,5 +1,6 @@
-// Command benchplot draws what benchmarks that compare have found, for the documents:
-// it reads the output of "go test -bench" and writes a picture. It is run by "make bench".
+// Command benchplot draws what comparing benchmarks have found, for the documents:
+// it reads the output of "go test -bench" (read.go) and writes a picture (draw.go).
+// "make bench" runs it.
 package main
 
 import (

@@ -1,8 +1,14 @@
-// Package bounded is a http.RoundTripper that bounds what a server can make a
+// Package bounded is an http.RoundTripper that bounds what a server can make a
 // client do: the bytes of its answers by what was asked for, the time without a
-// byte in either direction, the time of small answers in all, and the waits it
-// asks for with 429. It also makes the resumption of a download start over
-// where the server cannot go on.
+// byte in either direction, the total time of small answers, and the waits it
+// asks for with 429. It also lets a download start over where the server cannot
+// resume it.
+//
+// Read bounded.go first, then kind.go, which says what an answer may be. body.go
+// bounds the answer while it is read, and stall.go is the clock that ends a request
+// in which nothing moves. retry_after.go waits where the server says 429. resume.go
+// decides whether an answer continues a download. account.go keeps, for one pull, why
+// a download broke off.
 package bounded
 
 import (

@@ -1,9 +1,20 @@
-// Package check says what is configured for a registry, what the registry makes
-// of it, and what to do where they do not agree: the work of "certsd check".
+// Package check says what is configured for a registry, what its servers make of
+// it, and what to do where the two disagree: the work of "certsd check".
 //
-// [Checker.Registry] looks at one registry, [Checker.All] at every directory.
-// The result is a [Report], which [WriteTable], [WriteLines] and [WriteJSON]
-// print. docs/check.md describes the findings and the JSON.
+// [Checker.Registry] checks one registry, [Checker.All] every directory. The
+// result is a [Report], which [WriteTable], [WriteLines] and [WriteJSON] print.
+// docs/check.md describes the findings and the JSON.
+//
+// Read it in the order of a check:
+//
+//	check.go                    the order itself; all_registries.go has that of many
+//	subject.go, ledger.go       what is checked, and what was found (finding.go, dossier.go)
+//	survey.go                   the disk: survey_files.go, file_roles.go, misnamed.go, expiry.go
+//	visit.go                    the servers: connect.go, ask_api.go, pull.go and push.go ask
+//	*_judge.go                  what the answers mean, with the next steps of advice.go
+//	daemons.go                  what else is on the machine, with docker.go and podman.go
+//	ways.go, stock.go           the verdict for each way to pull, by containerd.go
+//	report.go, render_*.go      the result, and how it is printed
 package check
 
 import (

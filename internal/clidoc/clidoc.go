@@ -1,9 +1,10 @@
-// Package clidoc makes the manual page and the completion of shells out of a tree
-// of commands. Both say what --help says, because they are made of the same texts.
+// Package clidoc makes the manual page (manual.go) and the completion of shells
+// (complete.go) out of a tree of commands. Both say what --help says, because they are
+// made of the same texts.
 //
-// The manual page is not left to github.com/urfave/cli-docs/v3: of a command, version
-// 3.2.0 writes neither the description with its examples nor its arguments. It sorts
-// the flags, calls every value "", has no place for sections such as FILES, and makes
+// The manual page is not left to github.com/urfave/cli-docs/v3: version 3.2.0
+// leaves out a command's description with its examples, and its arguments. It sorts
+// the flags, calls every value "", has no place for sections such as FILES, and uses
 // fonts that mandoc does not know.
 package clidoc
 

@@ -1,5 +1,6 @@
 // Package daemon holds what the daemons of this module share: the sockets that
-// they listen on, those that systemd passes them, and what they tell systemd.
+// they listen on (listen.go), those that systemd passes them and what they tell
+// systemd (systemd.go), and that SIGHUP does not end them (hangup.go).
 package daemon
 
 import (

@@ -3,7 +3,10 @@
 // helpers that it names.
 //
 // A secret is in no error and no warning, and goes to nobody but the caller. A
-// helper is a program of others: its time and its answer are bounded.
+// helper is somebody else's program: its time and its answer are bounded.
+//
+// Read dockerconfig.go first, then parse.go, which reads a file, keys.go, which
+// finds the entry for a registry, and helper.go, which asks a helper.
 package dockerconfig
 
 import (

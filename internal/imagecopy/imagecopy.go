@@ -1,12 +1,16 @@
 // Package imagecopy copies images from any registry, Registry v1 and schema 1
 // included, to one that speaks v2.
 //
-// Nothing is stored on the way but what has to be converted. Layers are
+// Nothing is stored on the way except what has to be converted. Layers are
 // streamed, each once however many tags have it, and those the target has are
-// not sent. A manifest is sent after all that it names, and a tag last of all:
-// wherever a copy ends, a tag at the target is whole, and the next copy goes on
-// from there. What becomes of a tag is left to its [Item]: one that fails keeps
-// none of the others from being copied.
+// not sent. A manifest is sent after everything that it names, and a tag last:
+// wherever a copy stops, a tag at the target is complete, and the next copy
+// continues from there. Each tag has an [Item] with its result: one that fails
+// does not keep the others from being copied.
+//
+// Read imagecopy.go and request.go first: what is copied, and what is reported.
+// run.go copies, from source.go to target.go; content.go checks what passes through.
+// cache.go keeps what was converted, and referrers.go copies signatures and the like.
 package imagecopy
 
 import (

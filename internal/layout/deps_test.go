@@ -58,6 +58,8 @@ var imports = map[string][]string{
 	"certsd/hostname":     nil,
 	"certsd/hoststoml":    {"certsd/hostname", "internal/plainfile", "internal/spelling", "internal/tomlpos"},
 	"certsd/trail":        {"certsd/hostdir", "internal/handshake", "internal/safetext"},
+	"docs":                nil,
+	"integration":         nil,
 	"internal/beginning":  nil,
 	"internal/benchplot":  {"internal/safetext"},
 	"internal/benchtest":  nil,
@@ -136,6 +138,7 @@ var imports = map[string][]string{
 	"keys/pkcs11uri":      nil,
 	"keys/signer":         {"internal/plainfile", "internal/safetext", "internal/verify", "keys/pkcs11uri"},
 	"keys/tpmkey":         {"internal/nextstep", "internal/verify"},
+	"packaging":           nil,
 	"packaging/ociimage":  {"internal/wholefile"},
 	"packaging/systemd":   nil,
 }

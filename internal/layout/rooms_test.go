@@ -79,7 +79,7 @@ func TestArchitectureNamesWhatIsThere(t *testing.T) {
 		}
 	}
 	// A row names a file once with its directory; the others of it alone.
-	for _, row := range strings.Split(look, "\n") {
+	for row := range strings.SplitSeq(look, "\n") {
 		for _, m := range regexp.MustCompile("`([a-z0-9_]+\\.go)`").FindAllStringSubmatch(row, -1) {
 			if !besideOthers(row, m[1]) {
 				t.Errorf("docs/architecture.md names %s, which is in no directory that the row names:\n%s", m[1], row)

@@ -6,9 +6,17 @@
 // and written. What hosts.toml cannot say, and what was left as it is, is in
 // the plan's notes. Neither holds a secret.
 //
-// The tree means the same to stock containerd, which reads one root, knows no
-// Docker files beside a hosts.toml and trusts the system's CA roots in any
-// case, and to package certsd.
+// The tree means the same to package certsd and to stock containerd, which reads
+// one root, ignores Docker files beside a hosts.toml and always trusts the
+// system's CA roots.
+//
+// Read migrate.go and plan.go first: they have the steps. Then follow one:
+//
+//	cri.go, daemon.go, docker.go    the sources, read by read.go, toml.go and imports.go
+//	desire.go                       what a hosts.toml should say: endpoint.go, tls.go
+//	merge.go, render.go             its text, added to an old one or new (tree.go has the old)
+//	note.go, todo.go, stale.go      what a person has to know or do
+//	diff.go, write.go               shows the plan, and carries it out
 package migrate
 
 import (

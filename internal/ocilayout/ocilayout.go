@@ -7,12 +7,16 @@
 //	├── blobs/sha256/  manifests, configurations, layers
 //	└── ingest/        parts of blobs, while a pull is under way or interrupted
 //
-// containerd's local content store has the same form but for the two files. So
+// containerd's local content store has the same form except for the two files. So
 // blobs are written once, straight to where they stay, and what an interrupted
 // pull leaves is continued by the next one.
 //
 // The index names an image only once all of it is there: it is replaced as the
 // last step, by renaming a file.
+//
+// Read ocilayout.go first, which opens a layout, then lock.go, which keeps two
+// processes apart, and index.go, which names images. labels.go keeps the labels that
+// conversions leave.
 package ocilayout
 
 import (

@@ -1,7 +1,7 @@
 // Package plainfile reads the files that people and programs leave for a daemon:
-// regular ones, of a bounded size, with text in UTF-8. What is something else
-// is an error at once: a pipe without a writer or a device would keep the one who
-// reads it for ever, or have no end.
+// regular ones, of a bounded size (plainfile.go), with text in UTF-8 (text.go).
+// Anything else is an error at once: a pipe without a writer, or a device, would
+// block its reader for ever, or have no end.
 package plainfile
 
 import (

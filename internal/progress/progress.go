@@ -1,5 +1,6 @@
 // Package progress shows people how far the parts of a transfer are: as bars on
-// a terminal, as one line per finished part otherwise.
+// a terminal, as one line per finished part otherwise. progress.go keeps the parts,
+// bars.go draws them, terminal.go chooses between the two.
 package progress
 
 import (

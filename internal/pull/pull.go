@@ -1,5 +1,10 @@
 // Package pull brings images from registries to where people want them: into
-// an OCI image layout, or into containerd. It is what certsd pull does.
+// an OCI image layout, or into containerd. It does the work of "certsd pull".
+//
+// Read pull.go first, then select.go, which chooses what to take of an index, for
+// the platforms of platform.go. layout.go writes an image layout, with Docker's
+// manifests turned into OCI's by ociform.go; containerd.go has a containerd pull.
+// progress.go shows layers on their way.
 package pull
 
 import (

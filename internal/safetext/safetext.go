@@ -1,10 +1,14 @@
-// Package safetext makes text that comes from others safe to show: what a server
+// Package safetext makes text from outside safe to show: what a server
 // says may hold escapes that a terminal obeys, characters that turn what follows
 // them around, and the secrets that it was sent. Everything that is printed,
 // logged or passed on to a client goes through here.
 //
 // [Line] and [Text] deal with control characters, [Hide] with secrets, [JSON] with
 // both in a document, and [URL] and [Address] with addresses.
+//
+// Read safetext.go first, for lines and texts. hide.go finds secrets in them and in
+// JSON, address.go users and passwords in URLs. answer.go extracts what the body of
+// an error says; inert.go makes a JSON document safe without changing it.
 package safetext
 
 import (

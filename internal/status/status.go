@@ -1,10 +1,16 @@
-// Package status keeps what a daemon uses right now, and was told last: which
-// directory and files each registry has, which client certificate was accepted
-// for which repository, what servers answered, what is being downloaded. All who
-// show it read the one [Status]: the commands, the page, the metrics.
+// Package status keeps what a daemon uses right now, and what it was told last:
+// which directory and files each registry has, which client certificate was
+// accepted for which repository, what servers answered, what is being downloaded.
+// Everything that shows it reads the one [Status]: the commands, the page, the
+// metrics.
 //
-// What is kept is bounded. None of it is secret: no key, no query, no value of a
-// header, and of what servers say nothing but the status.
+// What is kept is bounded, and none of it is secret: no key, no query, no value of
+// a header, and of a server's answers nothing but the status.
+//
+// Read status.go first, which is what the readers get. state.go keeps what hooks
+// report, work.go what is under way; snapshot.go makes a Status of them, with
+// in_use.go, describe.go, and needs.go and ends.go for what needs a person. table.go
+// prints it, json.go reads that of another process.
 package status
 
 import "time"

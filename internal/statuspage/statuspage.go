@@ -1,5 +1,6 @@
 // Package statuspage serves a [status.Status] by HTTP: as JSON at /status.json and
-// as a page at /status, which is complete without scripts.
+// as a page at /status, which is complete without scripts. statuspage.go answers
+// requests, page.go makes the page, timeline.go its picture, assets.go has its files.
 package statuspage
 
 import (

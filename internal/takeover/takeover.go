@@ -1,9 +1,9 @@
-// Package takeover lets systemd start a containerd of this project in the place
+// Package takeover makes systemd start a containerd of this project in place
 // of the one that a machine has, and goes back to that.
 //
 // Two files change: a drop-in of containerd's unit, and containerd's
-// configuration, of which the old one is kept. Nothing of another package is
-// touched.
+// configuration, of which the old one is kept. No file of another package is
+// touched. takeover.go plans it from unit.go and config.go; write.go does it.
 package takeover
 
 import (

@@ -2,6 +2,10 @@
 // token, which keeps C libraries out of daemons. The protocol is that of Google's
 // enterprise-certificate-proxy: net/rpc over the helper's standard input and
 // output, with a configuration file as its argument.
+//
+// Read signer.go first: it keeps a helper for each key, and signs. process.go runs
+// one (process_linux.go keeps its secrets from core dumps), config.go is what it is
+// told, and protocol.go what is said between the two.
 package signer
 
 import (

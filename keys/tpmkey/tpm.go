@@ -2,8 +2,13 @@
 // that openssl's TPM provider, tpm2_encodeobject and others write: PEM of a "TSS2
 // PRIVATE KEY". The key itself never leaves the TPM.
 //
-// The TPM is opened for each signature, asked by one at a time, and given back:
-// other programs of the machine need it, too.
+// The TPM is opened for each signature, used by one caller at a time, and given
+// back: other programs of the machine need it, too.
+//
+// Read tpm.go first, then key.go, what certsd calls. parse.go reads a key file,
+// tcti.go finds the TPM (frames.go speaks to a simulated one), session.go loads the
+// key and signs, pss.go pads where the TPM pads otherwise, and next.go says what to
+// do about an error.
 package tpmkey
 
 import (

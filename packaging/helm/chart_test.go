@@ -1,5 +1,3 @@
-// Package helm tests the chart: what it renders is decoded by Kubernetes' own
-// types, its command lines by certsd, and its documents are those of its schema.
 package helm
 
 import (

@@ -1,7 +1,8 @@
 // Command ociimage writes the container image of certsd as an archive of the OCI
 // image layout, without a daemon and without a Dockerfile: a static program for
 // each architecture, and the places where its files are mounted. The same
-// programs give the same bytes.
+// programs give the same bytes. main.go reads flags, layer.go makes the one layer,
+// layout.go the archive.
 package main
 
 import (

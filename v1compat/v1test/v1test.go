@@ -7,6 +7,10 @@
 //	defer srv.Close()
 //	img := srv.Add("library/busybox", "latest", v1test.Layer{Data: layer})
 //	srv.Fail(v1test.Failure{Path: regexp.MustCompile(`/layer$`), CutAfter: 100})
+//
+// Read v1test.go first, then serve.go and layers.go, which answer requests, and
+// quirks.go, which says how answers differ from server to server. image.go makes
+// images, failures.go makes requests fail, requests.go is the log.
 package v1test
 
 import (
