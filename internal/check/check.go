@@ -49,8 +49,8 @@ type Checker struct {
 	SuffixDirectories bool
 	// Offline leaves the network alone.
 	Offline bool
-	// Push tries whether a repository may be pushed to, too, and leaves nothing
-	// there.
+	// Push also tries whether a repository may be pushed to: it begins an upload and
+	// cancels it.
 	Push bool
 	// Credentials returns user and secret for a registry's host[:port]. nil
 	// means anonymous. They are sent to the registry and to the token server
