@@ -419,6 +419,7 @@ $(TOOLS)/browse-%:
 
 # What checks whether everybody can use a page, a script from npm.
 $(TOOLS)/axe-%:
+	mkdir -p $(TOOLS)
 	set -e; dir=$$(mktemp -d); trap 'rm -r "$$dir"' EXIT; cd "$$dir"; npm pack --silent axe-core@$* >/dev/null; \
 	echo '$(AXE_SHA256)  '"axe-core-$*.tgz" | sha256sum --check --quiet; tar xzf axe-core-$*.tgz package/axe.min.js; mv package/axe.min.js $@
 
