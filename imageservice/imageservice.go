@@ -16,10 +16,10 @@
 //	pull.go            answers one; flight.go shares it between all who want the same
 //	request.go         whether the image is ours to pull, with the credentials of auth.go
 //	containerd.go      the containerd it goes to, by connection.go
-//	settings.go        how CRI would pull, as ask_containerd.go and containerd_config.go find out
+//	cri_settings.go    how CRI would pull, as ask_containerd.go and containerd_config.go find out
 //	delivery.go        one pull: already_there.go, fetch.go, progress_timeout.go
 //	ingester.go        the blobs' way into containerd: ingest.go, ingest_buffers.go
-//	record.go          the image's names and labels
+//	image_record.go    the image's names and labels
 //
 // config.go and run.go are the daemon around it; at_start.go does what is due when
 // it starts, lease.go and alive_*.go what keeps the parts of an image.

@@ -7,7 +7,7 @@
 //	hosts.go               a name, and what is known about it
 //	resolve.go             which directories there are for it, with absence.go and listings.go
 //	directory_cache.go     the content of each, kept until a file changes (disk.go, stat_*.go)
-//	load.go                one directory read: docker.go and hosts_file.go, files.go, pem.go
+//	load.go                one directory read: docker.go and hosts_file.go, files.go, pem_keys.go
 //	build.go               a Host made of them: overlay.go, faults.go, system.go
 //	reload.go, reuse.go    what stays the same value when something changed; hooks.go tells of it
 //	host.go, life.go       what comes of it
