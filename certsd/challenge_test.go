@@ -26,7 +26,7 @@ func TestChallengesThatNobodyAnswersAreTold(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := map[string]string{
-			"":          "server HOST answers 401 without a challenge (WWW-Authenticate): it does not say what it wants to know",
+			"":          "server HOST answers 401 without a challenge (WWW-Authenticate): it does not say how to authenticate",
 			"Negotiate": `server HOST answers 401 with a challenge that clients of registries do not answer: "Negotiate": ask the registry's owner`,
 		}[challenge]
 		first := "-> " + path + "/beta.cert: put the private key beside it as beta.key\n  -> "

@@ -155,7 +155,7 @@ func (rd *round) hint(a Attempt, o reply) string {
 		return serverfault.NoTLS(o.err, a.Host)
 	case handshake.AskedLate(o.err):
 		return fmt.Sprintf("server %s asks for a client certificate in the middle of a connection, which Go does not support: "+
-			"it has to ask for it on each connection (Apache: SSLVerifyClient outside of Location and Directory)", a.Host)
+			"it must ask at the start of each connection (Apache: move SSLVerifyClient out of Location and Directory)", a.Host)
 	case o.err == nil && o.status == http.StatusUnauthorized:
 		reason, next := rd.unanswerable(o.header)
 		if reason == "" {
@@ -165,19 +165,19 @@ func (rd *round) hint(a Attempt, o reply) string {
 	case !refusal(o):
 		return ""
 	case a.Identity != "" && !a.Asked && !a.Resumed && o.version == tls.VersionTLS13:
-		return fmt.Sprintf("server %s did not ask for a client certificate: none of those in %s was presented (over TLS 1.3 an Apache whose SSLVerifyClient "+
-			"stands inside Location asks too late for Go, and answers so: move it outside)", a.Host, a.Dir)
+		return fmt.Sprintf("server %s did not ask for a client certificate: none of those in %s was presented (over TLS 1.3, an Apache with SSLVerifyClient "+
+			"inside Location asks too late for Go and answers like this: move it outside)", a.Host, a.Dir)
 	case a.Identity != "" && !a.Asked && !a.Resumed:
 		return fmt.Sprintf("server %s did not ask for a client certificate: none of those in %s was presented", a.Host, a.Dir)
 	case rd.shortKey(a.Identity, o.err) > 0:
-		return fmt.Sprintf("server %s refused what it was offered from %s: its RSA key has %d bits; many servers refuse less than %d",
+		return fmt.Sprintf("server %s refused the client certificate from %s: its RSA key has %d bits, and many servers refuse fewer than %d",
 			a.Host, a.Dir, rd.shortKey(a.Identity, o.err), enoughBits)
 	case a.Identity != "" && rd.allFaulty(a.Faults):
 		return "" // what is wrong with them is said
 	case rd.letIn():
 		return "" // what was asked for is not there, and another one may ask for it
 	case a.Identity != "":
-		return fmt.Sprintf("server %s refused what it was offered from %s: compare issuer and subject with what it accepts", a.Host, a.Dir)
+		return fmt.Sprintf("server %s refused the client certificates from %s: compare their issuer and subject with what the server accepts", a.Host, a.Dir)
 	case !a.Asked && !(a.Resumed && rd.route.to.state.asks.Load()):
 		return ""
 	}

@@ -35,7 +35,7 @@ func TestFaultsComeFirst(t *testing.T) {
 			clients: []string{"alpha"}, files: map[string][]byte{"beta.cert": pairOf("beta").CertPEM, "beta.key": pairOf("alpha").KeyPEM},
 			want: []string{
 				"beta.cert: not presented: the private key does not belong to the certificate",
-				"-> DIR/beta.cert: copy certificate and key again, both of the same pair\n  -> server HOST refused what it was offered",
+				"-> DIR/beta.cert: copy the certificate and the key again, both from the same pair\n  -> server HOST refused the client certificates",
 			},
 		},
 		"no key, and an alert": {
@@ -59,7 +59,7 @@ func TestFaultsComeFirst(t *testing.T) {
 		},
 		"the server's own": {
 			files: map[string][]byte{"a.cert": server.CertPEM, "a.key": server.KeyPEM}, refuse: true,
-			want: []string{"-> DIR/a.cert: put a client's certificate and its key in its place", "is the server's own certificate, and not one of a client"}, not: other,
+			want: []string{"-> DIR/a.cert: replace it with a client certificate and key", "is the server's own certificate, not a client certificate"}, not: other,
 		},
 		"without its intermediate": {
 			files: map[string][]byte{"a.cert": certOnly(below), "a.key": below.KeyPEM}, refuse: true,
@@ -72,7 +72,7 @@ func TestFaultsComeFirst(t *testing.T) {
 		},
 		"with its intermediate": {
 			files: map[string][]byte{"a.cert": append(certOnly(below), middle.PEM...), "a.key": below.KeyPEM}, refuse: true,
-			want: []string{"-> server HOST refused what it was offered from DIR: compare"}, not: "intermediate CA",
+			want: []string{"-> server HOST refused the client certificates from DIR: compare"}, not: "intermediate CA",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

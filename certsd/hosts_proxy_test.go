@@ -189,7 +189,7 @@ func TestProxyThatRefuses(t *testing.T) {
 	if !errors.As(err, &refused) || refused.Status != http.StatusProxyAuthRequired || refused.From == nil || refused.From.File != file {
 		t.Fatalf("got %v", err)
 	}
-	if want := "the proxy " + p.URL + " wants another user or password: write them into proxy in " + file; !strings.Contains(text, want) || !strings.Contains(refused.Hint(), want) {
+	if want := "the proxy " + p.URL + " refused the user or the password: correct them in proxy in " + file; !strings.Contains(text, want) || !strings.Contains(refused.Hint(), want) {
 		t.Errorf("%s\nlacks %s", text, want)
 	}
 	if len(s.take()) > 0 {
@@ -211,7 +211,7 @@ func TestProxyThatRefuses(t *testing.T) {
 	for _, scheme := range []string{"http", "socks5", "https"} {
 		dir.hostsFile(t, s.host, "proxy = %q\n", strings.Replace(dead.url("jo:hushhush"), "http://", scheme+"://", 1))
 		text, err := ask()
-		if err == nil || !strings.Contains(text, "see that the proxy runs and lets 127.0.0.1 through, or correct proxy in "+file) || !strings.Contains(text, "  proxy: ") || strings.Contains(text, "hushhush") {
+		if err == nil || !strings.Contains(text, "check that the proxy is running and lets 127.0.0.1 through, or correct proxy in "+file) || !strings.Contains(text, "  proxy: ") || strings.Contains(text, "hushhush") {
 			t.Errorf("%s: %s", scheme, text)
 		}
 	}

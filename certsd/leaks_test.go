@@ -109,8 +109,8 @@ func TestProxyThatCannotBeVerified(t *testing.T) {
 	ctx, trail := WithTrail(t.Context())
 	_, err := send(t, view(t, tr, "registry.corp.test", nil), newRequest(ctx, t, http.MethodGet, "https://registry.corp.test/v2/", ""))
 	text := fmt.Sprint(trail, err)
-	want := "it is the certificate of the proxy that cannot be verified: put its CA's into " + string(dir) + "/registry.corp.test as NAME.crt, or see that the proxy runs and lets registry.corp.test through, or correct proxy in "
-	if err == nil || !strings.Contains(text, want) || strings.Contains(text, "s3cr3t") || strings.Contains(text, "mend it at the server") {
+	want := "it is the certificate of the proxy that cannot be verified: put its CA's into " + string(dir) + "/registry.corp.test as NAME.crt, or check that the proxy is running and lets registry.corp.test through, or correct proxy in "
+	if err == nil || !strings.Contains(text, want) || strings.Contains(text, "s3cr3t") || strings.Contains(text, "fix it at the server") {
 		t.Errorf("%s\nlacks %s", text, want)
 	}
 	if len(l.proxy.take()) > 0 || len(l.registry.take()) > 0 {

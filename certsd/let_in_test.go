@@ -28,7 +28,7 @@ func TestNotThereIsNoRefusal(t *testing.T) {
 		if _, err := send(t, view(t, dir.transport(t), s.host, nil), newRequest(ctx, t, http.MethodGet, s.URL+"/v1/_ping", "")); err != nil {
 			t.Fatal(err)
 		}
-		if told := strings.Contains(trail.String(), "refused what it was offered"); told != row.told {
+		if told := strings.Contains(trail.String(), "refused the client certificates"); told != row.told {
 			t.Errorf("%s:\n%s", name, trail)
 		}
 	}

@@ -58,7 +58,7 @@ func (t *Transport) spokenTLS() *tlsMemory {
 var defaultTLS tlsMemory
 
 // PlainHTTPError reports that a request was not made because it would have gone
-// over plain HTTP where TLS is due.
+// over plain HTTP where TLS is expected.
 type PlainHTTPError struct {
 	// Host is the host[:port] of the request.
 	Host string

@@ -20,8 +20,8 @@ func TestProxyAnswersAreTheProxys(t *testing.T) {
 	t.Parallel()
 	for status, next := range map[int]string{
 		http.StatusForbidden:         "-> correct HTTPS_PROXY, put 127.0.0.1 into NO_PROXY, or have the proxy PROXY let this through",
-		http.StatusProxyAuthRequired: "-> the proxy PROXY wants a user and a password: write them into HTTPS_PROXY (http://USER:PASSWORD@HOST:PORT), or put 127.0.0.1 into NO_PROXY",
-		http.StatusUnauthorized:      "-> the proxy PROXY wants a user and a password: write them into HTTPS_PROXY",
+		http.StatusProxyAuthRequired: "-> the proxy PROXY requires a user and a password: add them to HTTPS_PROXY (http://USER:PASSWORD@HOST:PORT), or put 127.0.0.1 into NO_PROXY",
+		http.StatusUnauthorized:      "-> the proxy PROXY requires a user and a password: add them to HTTPS_PROXY",
 		http.StatusBadGateway:        "-> correct HTTPS_PROXY",
 	} {
 		connects := 0
@@ -70,10 +70,10 @@ func TestWhatFailsBeforeTLS(t *testing.T) {
 		proxy bool
 		want  string
 	}{
-		"it ends":              {"", false, "  connection: HEAD URL: EOF\n  -> server HOST closes the connection before it has shaken hands: see that the port is right, and what its log says\n"},
-		"another protocol":     {"SSH-2.0-OpenSSH_9.2\r\n", false, "  connection: HEAD URL: tls: first record does not look like a TLS handshake\n  -> what listens at HOST does not speak TLS: see that the port is right\n"},
-		"plain HTTP":           {"HTTP/1.1 400 Bad Request\r\n\r\n", false, "-> server HOST answers in plain HTTP where TLS is due: correct the port; if it is meant to be plain HTTP, write server = \"http://HOST\" into hosts.toml, without ca and client\n"},
-		"a proxy that ends":    {"", true, "  proxy: HEAD URL: proxy http://HOST does not lead to reg.test:5000: unexpected EOF\n  -> see that the proxy runs, correct HTTPS_PROXY, or put reg.test into NO_PROXY\n"},
+		"it ends":              {"", false, "  connection: HEAD URL: EOF\n  -> server HOST closes the connection before the TLS handshake is done: check the port and the server's log\n"},
+		"another protocol":     {"SSH-2.0-OpenSSH_9.2\r\n", false, "  connection: HEAD URL: tls: first record does not look like a TLS handshake\n  -> what listens at HOST does not speak TLS: check the port\n"},
+		"plain HTTP":           {"HTTP/1.1 400 Bad Request\r\n\r\n", false, "-> server HOST answers in plain HTTP where TLS is expected: correct the port; if it is meant to be plain HTTP, write server = \"http://HOST\" into hosts.toml, without ca and client\n"},
+		"a proxy that ends":    {"", true, "  proxy: HEAD URL: proxy http://HOST does not lead to reg.test:5000: unexpected EOF\n  -> check that the proxy is running, correct HTTPS_PROXY, or put reg.test into NO_PROXY\n"},
 		"a proxy that is none": {"SSH-2.0-OpenSSH_9.2\r\n", true, "  proxy: HEAD URL: proxy http://HOST does not lead to reg.test:5000: malformed HTTP response \"SSH-2.0-OpenSSH_9.2\"\n"},
 		"a tunnel that ends":   {"HTTP/1.1 200 OK\r\n\r\n", true, "  connection: HEAD URL: "},
 	} {

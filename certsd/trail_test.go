@@ -48,7 +48,7 @@ func TestTrail(t *testing.T) {
   alpha.cert (CN=alpha, expires LATER): GET URL: 403 Forbidden: "DENIED: not for alpha" (2 times)
   beta.cert (CN=beta, expires LATER): GET URL: 403 Forbidden: "DENIED: not for beta" (2 times)
   -> DIR/old.cert: renew it, or set this machine's clock
-  -> server HOST refused what it was offered from DIR: compare issuer and subject with what it accepts
+  -> server HOST refused the client certificates from DIR: compare their issuer and subject with what the server accepts
 `)
 	if diff := cmp.Diff(want, trail.String()); diff != "" {
 		t.Errorf("trail (-want +got):\n%s", diff)
@@ -81,7 +81,7 @@ func TestTrailOfOtherEnds(t *testing.T) {
 		"an alert": {
 			serverOptions{auth: tls.RequireAnyClientCert, refuse: func(string) error { return errors.New("no") }},
 			[]string{"a"},
-			[]string{"a.cert (CN=a, expires ", "remote error: tls: bad certificate", "-> server HOST refused what it was offered from DIR"},
+			[]string{"a.cert (CN=a, expires ", "remote error: tls: bad certificate", "-> server HOST refused the client certificates from DIR"},
 		},
 		"a server that does not ask": {
 			serverOptions{handle: allow(403)},
@@ -134,8 +134,8 @@ func TestShortKeysAreCalledShort(t *testing.T) {
 		c.ClientCAs = nil
 	}})
 	for bits, want := range map[int]string{
-		1024: "its RSA key has 1024 bits; many servers refuse less than 2048",
-		2048: `compare issuer and subject with what it accepts`,
+		1024: "refused the client certificate from DIR: its RSA key has 1024 bits, and many servers refuse fewer than 2048",
+		2048: `refused the client certificates from DIR: compare their issuer and subject with what the server accepts`,
 	} {
 		dir := newCertsDir(t)
 		path := dir.add(t, s.host)
@@ -151,7 +151,7 @@ func TestShortKeysAreCalledShort(t *testing.T) {
 		dir.write(t, s.host+"/a.cert", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert})))
 		dir.write(t, s.host+"/a.key", string(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)})))
 		_, err = send(t, view(t, dir.transport(t), s.host, nil), newRequest(t.Context(), t, "GET", s.URL+"/v2/", ""))
-		if err == nil || !strings.Contains(err.Error(), "server "+s.host+" refused what it was offered from "+path+": "+want) {
+		if err == nil || !strings.Contains(err.Error(), "server "+s.host+" "+strings.ReplaceAll(want, "DIR", path)) {
 			t.Errorf("%d bits: %v", bits, err)
 		}
 	}
@@ -169,7 +169,7 @@ func TestRefusedErrorNamesEachFile(t *testing.T) {
 	}
 	until := hostdir.Day(pairOf("a").Cert.NotAfter)
 	want := fmt.Sprintf("%s: remote error: tls: bad certificate: tried a.cert (CN=a, expires %s), b.cert (CN=b, expires %s) in %s: "+
-		"server %s refused what it was offered from %s: compare issuer and subject with what it accepts", s.host, until, until, path, s.host, path)
+		"server %s refused the client certificates from %s: compare their issuer and subject with what the server accepts", s.host, until, until, path, s.host, path)
 	if diff := cmp.Diff(want, refused.Error()); diff != "" {
 		t.Errorf("error (-want +got):\n%s", diff)
 	}

@@ -106,7 +106,7 @@ func (s *server) logAccess(r *http.Request, rec *recorder, began time.Time) {
 		fields["reason"] = clip(rec.reason)
 	}
 	if errors.Is(rec.err, os.ErrDeadlineExceeded) {
-		fields["error"] = fmt.Sprintf("the client took nothing for %s", s.stall)
+		fields["error"] = fmt.Sprintf("the client read nothing for %s", s.stall)
 	} else if rec.err != nil {
 		fields["error"] = rec.err
 	}

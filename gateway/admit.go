@@ -19,7 +19,7 @@ const (
 var (
 	errSecret = &fault{
 		status: http.StatusUnauthorized, code: codeUnauthorized,
-		message: "the gateway wants its secret: as header " + tokenHeader + ", or as the password of user " + basicUser,
+		message: "the gateway requires its secret: send it in the header " + tokenHeader + ", or as the password of user " + basicUser,
 	}
 	errHost = &fault{
 		status: http.StatusMisdirectedRequest, code: codeDenied,

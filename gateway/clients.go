@@ -82,7 +82,7 @@ func (c *Config) url() (url string, alive bool, err error) {
 		r = listening{Addresses: c.Listen, TLS: c.TLSCert != ""}
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return "", false, fmt.Errorf("whether a gateway runs cannot be seen: %w; say with --client-url where clients reach it", err)
+		return "", false, fmt.Errorf("cannot tell whether a gateway is running: %w; give its address with --client-url", err)
 	}
 	url, err = r.url()
 	if err != nil && !alive {
@@ -99,7 +99,7 @@ func (r listening) url() (string, error) {
 			continue
 		}
 		if addr, err := netip.ParseAddr(host); host == "" || err == nil && addr.IsUnspecified() {
-			return "", fmt.Errorf("the gateway listens on all addresses (%s): say with --client-url at which of them clients reach it", address)
+			return "", fmt.Errorf("the gateway listens on all addresses (%s): give the one that clients use with --client-url", address)
 		}
 		scheme := "http://"
 		if r.TLS {
@@ -107,7 +107,7 @@ func (r listening) url() (string, error) {
 		}
 		return scheme + net.JoinHostPort(host, port), nil
 	}
-	return "", fmt.Errorf("clients reach no gateway at %s: say where with --client-url", strings.Join(r.Addresses, ", "))
+	return "", fmt.Errorf("clients cannot reach a gateway at %s: give its address with --client-url", strings.Join(r.Addresses, ", "))
 }
 
 // Reads reports whether dir is, or is below, one of the certs.d directories that

@@ -82,25 +82,25 @@ func TestClientsCannotBeTold(t *testing.T) {
 		{
 			"unix sockets alone", func(c *Config) { c.Listen = []string{"unix:/run/certsd.sock"} },
 			func(c *Config) string {
-				return "clients reach no gateway at unix:/run/certsd.sock: say where with --client-url" + none(c)
+				return "clients cannot reach a gateway at unix:/run/certsd.sock: give its address with --client-url" + none(c)
 			},
 		},
 		{
 			"all addresses", func(c *Config) { c.Listen = []string{"0.0.0.0:5999"} },
 			func(c *Config) string {
-				return "the gateway listens on all addresses (0.0.0.0:5999): say with --client-url at which of them clients reach it" + none(c)
+				return "the gateway listens on all addresses (0.0.0.0:5999): give the one that clients use with --client-url" + none(c)
 			},
 		},
 		{
 			"all addresses of IPv6", func(c *Config) { c.Listen = []string{"unix:/run/s", "[::]:5999"} },
 			func(c *Config) string {
-				return "the gateway listens on all addresses ([::]:5999): say with --client-url at which of them clients reach it" + none(c)
+				return "the gateway listens on all addresses ([::]:5999): give the one that clients use with --client-url" + none(c)
 			},
 		},
 		{
 			"a port alone", func(c *Config) { c.Listen = []string{":5999"} },
 			func(c *Config) string {
-				return "the gateway listens on all addresses (:5999): say with --client-url at which of them clients reach it" + none(c)
+				return "the gateway listens on all addresses (:5999): give the one that clients use with --client-url" + none(c)
 			},
 		},
 		{

@@ -183,7 +183,7 @@ func (c *Config) Check() error {
 func (c *Config) RotateSecret() error {
 	secret, err := openSecret(c.State)
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%s is not there: start the gateway first, or name its directory with --state", c.State)
+		return fmt.Errorf("%s does not exist: start the gateway first, or name its directory with --state", c.State)
 	}
 	if err != nil {
 		return err

@@ -135,7 +135,7 @@ func (fl *flight) result(ctx context.Context) (ocispec.Descriptor, error) {
 func (fl *flight) notYet() *fault {
 	return &fault{
 		status: http.StatusTooManyRequests, code: codeTooMany, retryAfter: askAgain,
-		message: fmt.Sprintf("%s is not ready yet: %s; it goes on without you, ask again", fl.name, fl.progress()),
+		message: fmt.Sprintf("%s is not ready yet: %s; the work continues in the background, ask again", fl.name, fl.progress()),
 	}
 }
 

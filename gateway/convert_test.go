@@ -116,7 +116,7 @@ func TestConversionIsSharedAndOutlivesItsRequest(t *testing.T) {
 		wait.Go(func() {
 			got := g.do(t, http.MethodGet, path)
 			if got.status != http.StatusTooManyRequests || got.header.Get("Retry-After") != "5" ||
-				!regexp.MustCompile(`"code":"TOOMANYREQUESTS","message":"127\.0\.0\.1:\d+/library/app:1 is not ready yet: converting for \d+s.*; it goes on without you, ask again"`).Match(got.body) {
+				!regexp.MustCompile(`"code":"TOOMANYREQUESTS","message":"127\.0\.0\.1:\d+/library/app:1 is not ready yet: converting for \d+s.*; the work continues in the background, ask again"`).Match(got.body) {
 				t.Errorf("got %d %v %s", got.status, got.header, got.body)
 			}
 		})

@@ -35,10 +35,10 @@ func unixText(t time.Time) string { return strconv.FormatInt(t.Unix(), 10) }
 func (s *imageStore) tidy(ctx context.Context) {
 	freed, err := s.evict(ctx)
 	if err != nil {
-		log.G(ctx).WithError(err).Warn("certsd gateway: the store of converted images cannot be tidied")
+		log.G(ctx).WithError(err).Warn("certsd gateway: the store of converted images cannot be cleaned up")
 	}
 	if freed > 0 {
-		log.G(ctx).WithField("bytes", freed).Info("certsd gateway: removed converted images that were not asked for longest")
+		log.G(ctx).WithField("bytes", freed).Info("certsd gateway: removed the converted images that went unused for longest")
 	}
 }
 

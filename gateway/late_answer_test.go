@@ -129,7 +129,7 @@ func TestNoRequestIsLeft(t *testing.T) {
 	}
 	for _, path := range []string{"/manifests/1", "/manifests/" + someDigest, "/blobs/" + someDigest, "/tags/list", "/referrers/" + someDigest} {
 		a := g.do(t, http.MethodGet, "/v2/app"+path+"?ns="+u.host)
-		if a.status != http.StatusServiceUnavailable || a.header.Get("Retry-After") != "5" || !strings.Contains(string(a.body), `{"errors":[{"code":"TOOMANYREQUESTS","message":"as many requests`) {
+		if a.status != http.StatusServiceUnavailable || a.header.Get("Retry-After") != "5" || !strings.Contains(string(a.body), `{"errors":[{"code":"TOOMANYREQUESTS","message":"max_upstream requests`) {
 			t.Errorf("%s: %d %v %s", path, a.status, a.header, a.body)
 		}
 	}

@@ -21,7 +21,7 @@ type limited struct {
 
 var errBusy = &fault{
 	status: http.StatusServiceUnavailable, code: codeTooMany, retryAfter: askAgain,
-	message: "as many requests to registries as max_upstream allows are under way, or to this one as is its share, and none of them ended in time: ask again",
+	message: "max_upstream requests to registries are under way, or this registry's share of them, and none ended in time: ask again",
 }
 
 type unhurriedKey struct{}

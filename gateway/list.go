@@ -66,7 +66,7 @@ func parsePage(query url.Values) (page, error) {
 	if query.Has("n") {
 		n, err := strconv.ParseUint(query.Get("n"), 10, 31)
 		if err != nil {
-			return p, &fault{status: http.StatusBadRequest, code: codeUnsupported, message: fmt.Sprintf("n is %.50q and no number", query.Get("n"))}
+			return p, &fault{status: http.StatusBadRequest, code: codeUnsupported, message: fmt.Sprintf("n is %.50q, which is not a number", query.Get("n"))}
 		}
 		p.n = int(n)
 	}
@@ -99,7 +99,7 @@ func (l *lists) serveReferrers(w http.ResponseWriter, r *http.Request, t *target
 	}
 	referrers, ok := fetcher.(remotes.ReferrersFetcher)
 	if !ok {
-		return fmt.Errorf("a %T fetches no referrers", fetcher)
+		return fmt.Errorf("a %T cannot fetch referrers", fetcher)
 	}
 	var options []remotes.FetchReferrersOpt
 	if types := t.query["artifactType"]; len(types) > 0 {

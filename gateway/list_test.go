@@ -62,8 +62,8 @@ func TestTagsArePaged(t *testing.T) {
 		"/v2/team/app/tags/list?last=t3x&ns=" + u.host:      `{"name":"team/app","tags":["t4"]}`,
 		"/v2/team/app/tags/list?last=zzz&n=1&ns=" + u.host:  `{"name":"team/app","tags":[]}`,
 		"/v2/team/app/tags/list?n=1&last=t0&ns=" + u.host:   `{"name":"team/app","tags":["t1"]}`,
-		"/v2/team/app/tags/list?n=-1&ns=" + u.host:          `{"errors":[{"code":"UNSUPPORTED","message":"n is \"-1\" and no number"}]}` + "\n",
-		"/v2/team/app/tags/list?n=99999999999&ns=" + u.host: `{"errors":[{"code":"UNSUPPORTED","message":"n is \"99999999999\" and no number"}]}` + "\n",
+		"/v2/team/app/tags/list?n=-1&ns=" + u.host:          `{"errors":[{"code":"UNSUPPORTED","message":"n is \"-1\", which is not a number"}]}` + "\n",
+		"/v2/team/app/tags/list?n=99999999999&ns=" + u.host: `{"errors":[{"code":"UNSUPPORTED","message":"n is \"99999999999\", which is not a number"}]}` + "\n",
 	} {
 		if a := g.do(t, http.MethodGet, path); string(a.body) != want {
 			t.Errorf("%s: %d %s", path, a.status, a.body)

@@ -76,5 +76,5 @@ func (c *Config) mayListen(network, address string, secure bool) error {
 	if secure || c.AllowRemote || network == "unix" || daemon.IsLoopback(address) {
 		return nil
 	}
-	return fmt.Errorf("%s is not a loopback address, and others would see the secret on its way: use 127.0.0.1 or a unix socket, give tls_cert and tls_key, or say allow_remote", address)
+	return fmt.Errorf("%s is not a loopback address, and others could read the secret on the way: use 127.0.0.1 or a unix socket, give tls_cert and tls_key, or say allow_remote", address)
 }

@@ -130,7 +130,7 @@ func (s *server) askForLogin(r *http.Request, t *target, err error) error {
 	}
 	return &fault{
 		status: http.StatusUnauthorized, code: codeUnauthorized, cause: err, realm: t.host,
-		message: t.host + " wants user and password",
+		message: t.host + " requires a user and a password",
 	}
 }
 

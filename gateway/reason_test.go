@@ -79,7 +79,7 @@ func TestEveryFailureHasItsReason(t *testing.T) {
 		"a path that nobody serves":      {path: "app/uploads", status: 404, reason: `the gateway serves manifests, blobs`},
 		"a name that is none":            {path: "App/manifests/1", status: 400, reason: `App`},
 		"no secret":                      {open: true, status: 401, reason: `.`},
-		"a page":                         {answer: welcome, status: 502, reason: `no manifest`},
+		"a page":                         {answer: welcome, status: 502, reason: `not a manifest`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

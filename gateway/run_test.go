@@ -288,7 +288,7 @@ func TestTLSMistakesAreFoundAtTheStart(t *testing.T) {
 	cert, key := filepath.Join(dir, "tls.cert"), filepath.Join(dir, "tls.key")
 	no := dir + "/no: no such file or directory"
 	for want, c := range map[string]*Config{
-		"tls_cert and tls_key are to be given together":                      {TLSCert: cert},
+		"tls_cert and tls_key must be given together":                        {TLSCert: cert},
 		"tls_client_ca: " + key + ": has no certificate, only a private key": {TLSCert: cert, TLSKey: key, TLSClientCA: key},
 		"tls_client_ca: open " + no:                                          {TLSCert: cert, TLSKey: key, TLSClientCA: dir + "/no"},
 		"tls_cert: open " + no:                                               {TLSCert: dir + "/no", TLSKey: dir + "/no"},
@@ -330,7 +330,7 @@ func TestAccessLog(t *testing.T) {
 			t.Errorf("a line is wrong: %s", line)
 		}
 	}
-	if len(requests) != 3 || !strings.Contains(requests[1], `ns="registry.example\nforged"`) || !strings.Contains(requests[1], `path="/v2/app/manifests/\n1" reason="\"\\n1\" is no tag" status=404`) ||
+	if len(requests) != 3 || !strings.Contains(requests[1], `ns="registry.example\nforged"`) || !strings.Contains(requests[1], `path="/v2/app/manifests/\n1" reason="\"\\n1\" is not a tag" status=404`) ||
 		!strings.Contains(requests[2], "status=401") {
 		t.Errorf("got %d requests:\n%s", len(requests), r.log)
 	}
@@ -519,7 +519,7 @@ func TestSecretThatCannotBeReadIsTold(t *testing.T) {
 			}
 		}
 	}
-	const message, cause = "a changed secret cannot be used, what was read last stays in use", "may be read by others than its owner: chmod 600 it"
+	const message, cause = "a changed secret cannot be used, what was read last stays in use", "can be read by users other than its owner: chmod 600 it"
 	if got := r.log.String(); strings.Count(got, message) != 1 || !strings.Contains(got, cause) {
 		t.Errorf("the log has\n%s", got)
 	}

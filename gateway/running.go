@@ -48,12 +48,12 @@ func announce(ctx context.Context, dir *safepath.Dir, listeners []net.Listener, 
 	logger := log.G(context.WithoutCancel(ctx))
 	held, err := r.write(dir)
 	if err != nil {
-		logger.WithError(err).Warn("certsd gateway: where it listens cannot be told to others")
+		logger.WithError(err).Warn("certsd gateway: cannot publish the address it listens on")
 		return func() {}
 	}
 	return func() {
 		if err := errors.Join(dir.Remove(runningFile), held.Close()); err != nil {
-			logger.WithError(err).Warn("certsd gateway: where it listens cannot be told to others")
+			logger.WithError(err).Warn("certsd gateway: cannot publish the address it listens on")
 		}
 	}
 }

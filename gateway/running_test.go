@@ -84,7 +84,7 @@ func TestPortOfNobody(t *testing.T) {
 	t.Parallel()
 	c := printable(t)
 	c.Listen = []string{"127.0.0.1:0"}
-	want := "clients reach no gateway at 127.0.0.1:0: say where with --client-url" + none(c)
+	want := "clients cannot reach a gateway at 127.0.0.1:0: give its address with --client-url" + none(c)
 	if _, err := c.Clients(""); err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}

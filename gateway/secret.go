@@ -260,7 +260,7 @@ func readSecret(d *safepath.Dir, name string) ([]byte, fs.FileInfo, error) {
 	}
 	path := d.Path() + "/" + name
 	if !safepath.Private(info) {
-		return nil, nil, fmt.Errorf("%s may be read by others than its owner: chmod 600 it, and rotate the secret", path)
+		return nil, nil, fmt.Errorf("%s can be read by users other than its owner: chmod 600 it, and rotate the secret", path)
 	}
 	b, err = parseSecret(b)
 	if err != nil {
@@ -273,7 +273,7 @@ func readSecret(d *safepath.Dir, name string) ([]byte, fs.FileInfo, error) {
 func parseSecret(b []byte) ([]byte, error) {
 	b = bytes.TrimSpace(b)
 	if len(b) < minSecret {
-		return nil, fmt.Errorf("the secret has less than %d bytes", minSecret)
+		return nil, fmt.Errorf("the secret has fewer than %d bytes", minSecret)
 	}
 	return b, nil
 }

@@ -22,7 +22,7 @@ type space struct {
 }
 
 // errNoRoom ends a conversion.
-var errNoRoom = errors.New("converted images may not take more")
+var errNoRoom = errors.New("converted images may not take more room room")
 
 // reserve makes room for n bytes more of a conversion, or reports that there is none:
 // what does not fit is given up before it is there. Images go that no client has
@@ -40,14 +40,14 @@ func (s *imageStore) reserve(ctx context.Context, n int64) error {
 	for _, idle := range []time.Duration{inUse, justUsed} {
 		_, total, err := s.makeRoom(ctx, n, idle)
 		if err != nil {
-			log.G(ctx).WithError(err).Warn("certsd gateway: the store of converted images cannot be tidied")
+			log.G(ctx).WithError(err).Warn("certsd gateway: the store of converted images cannot be cleaned up")
 		}
 		s.space.looked, s.space.total, s.space.written = true, total, n
 		if total+n <= s.limit {
 			return nil
 		}
 	}
-	return fmt.Errorf("%w than store_size, %d bytes, and what is in use leaves too little of it for this one: raise store_size, or ask again later", errNoRoom, s.limit)
+	return fmt.Errorf("%w than store_size, %d bytes, and those in use leave too little room for this one: raise store_size, or try again later", errNoRoom, s.limit)
 }
 
 // writes notes that an unfinished blob is being written, until what it returns is
@@ -90,7 +90,7 @@ func (s *imageStore) dropLeftovers(ctx context.Context) (freed int64) {
 	before := v.total
 	err = errors.Join(err, s.dropUnfinished(ctx, v, 0), s.dropOrphans(ctx, v, 0))
 	if err != nil {
-		log.G(ctx).WithError(err).Warn("certsd gateway: the store of converted images cannot be tidied")
+		log.G(ctx).WithError(err).Warn("certsd gateway: the store of converted images cannot be cleaned up")
 	}
 	return before - v.total
 }

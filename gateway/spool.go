@@ -300,7 +300,7 @@ func (s *spools) resume(ctx context.Context, sp *spool) (*http.Response, error) 
 			return resp, nil
 		}
 	default:
-		err = fmt.Errorf("the registry does not go on from there, but answers %d with a range of %.100q", resp.StatusCode, contentRange)
+		err = fmt.Errorf("the registry does not resume from there, but answers %d with a range of %.100q", resp.StatusCode, contentRange)
 	}
 	return nil, errors.Join(err, resp.Body.Close())
 }

@@ -504,7 +504,7 @@ func TestLogTellsWhoWasCutOff(t *testing.T) {
 	_, err = io.ReadFull(conn, make([]byte, 1))
 	must(t, err)
 	must(t, r.stop())
-	if !strings.Contains(r.log.String(), `error="the client took nothing for 100ms"`) {
+	if !strings.Contains(r.log.String(), `error="the client read nothing for 100ms"`) {
 		t.Errorf("got\n%s", r.log)
 	}
 }

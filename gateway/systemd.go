@@ -12,6 +12,6 @@ import (
 // is no reason not to serve.
 func notify(ctx context.Context, state string) {
 	if err := daemon.Notify(state); err != nil {
-		log.G(ctx).WithError(err).Warn("certsd gateway: systemd cannot be told: " + state)
+		log.G(ctx).WithError(err).Warn("certsd gateway: cannot notify systemd: " + state)
 	}
 }

@@ -107,7 +107,7 @@ func (t *target) parsePath(rest string) (name string, err error) {
 		if strings.Contains(object, ":") {
 			err = t.parseDigest(object)
 		} else if t.tag = object; !tagName.MatchString(object) {
-			err = &fault{status: http.StatusNotFound, code: codeManifestUnknown, message: fmt.Sprintf("%.200q is no tag", object)}
+			err = &fault{status: http.StatusNotFound, code: codeManifestUnknown, message: fmt.Sprintf("%.200q is not a tag", object)}
 		}
 	case "blobs":
 		t.kind = kindBlob
@@ -141,7 +141,7 @@ func (t *target) repositoryKey() string { return t.ref() + t.login.suffix() }
 func (t *target) parseDigest(s string) error {
 	d, err := digest.Parse(s)
 	if err != nil {
-		return &fault{status: http.StatusBadRequest, code: codeDigestInvalid, message: fmt.Sprintf("%.200q is no digest: %v", s, err)}
+		return &fault{status: http.StatusBadRequest, code: codeDigestInvalid, message: fmt.Sprintf("%.200q is not a digest: %v", s, err)}
 	}
 	t.digest = d
 	return nil
@@ -172,7 +172,7 @@ func (t *target) parseName(name string) error {
 		return invalidName(fmt.Sprintf("no registry: %v", err))
 	}
 	if len(canonical)+1+len(repository) > maxName || !repositoryName.MatchString(repository) {
-		return invalidName(fmt.Sprintf("%.300q is no repository", repository))
+		return invalidName(fmt.Sprintf("%.300q is not a repository", repository))
 	}
 	t.host, t.repository = canonical, repository
 	return nil

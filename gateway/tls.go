@@ -38,7 +38,7 @@ func (c *Config) certificates() (*certificates, error) {
 	case c.TLSCert == "" && c.TLSKey == "" && c.TLSClientCA == "":
 		return nil, nil
 	case c.TLSCert == "" || c.TLSKey == "":
-		return nil, errors.New("tls_cert and tls_key are to be given together")
+		return nil, errors.New("tls_cert and tls_key must be given together")
 	}
 	return &certificates{cert: c.TLSCert, key: c.TLSKey, clientCA: c.TLSClientCA}, nil
 }

@@ -16,7 +16,7 @@ type digestError struct {
 
 // Error implements error.
 func (e *digestError) Error() string {
-	return fmt.Sprintf("%s: the content is %s and not %s", e.ref, e.got, e.want)
+	return fmt.Sprintf("%s: the content has the digest %s, not %s", e.ref, e.got, e.want)
 }
 
 // verify checks content that is at hand.

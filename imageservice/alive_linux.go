@@ -27,7 +27,7 @@ type alive struct {
 // newAlive locks a byte of a file, which is made if it is not there.
 func newAlive(path string) (*alive, error) {
 	if !filepath.IsAbs(path) {
-		return nil, fmt.Errorf("%s is no path of a file", path)
+		return nil, fmt.Errorf("%s is not the path of a file", path)
 	}
 	if err := safepath.Own(path); err != nil {
 		return nil, err

@@ -151,7 +151,7 @@ version = 2
 	if err := c.readDaemonConfig(write("many.toml", "imports = ['many.d/*.toml']")); err == nil || !strings.Contains(err.Error(), "many.toml imports more than 64 files") {
 		t.Errorf("%v", err)
 	}
-	if err := c.readDaemonConfig(dir); err == nil || !strings.Contains(err.Error(), "is no file of configuration") {
+	if err := c.readDaemonConfig(dir); err == nil || !strings.Contains(err.Error(), "is not a configuration file") {
 		t.Errorf("%v", err)
 	}
 	if err := c.readDaemonConfig(filepath.Join(dir, "none")); err == nil {

@@ -29,14 +29,14 @@ func (rawCodec) Marshal(v any) ([]byte, error) {
 	if f, ok := v.(*frame); ok {
 		return f.bytes, nil
 	}
-	return nil, fmt.Errorf("a %T is no frame", v)
+	return nil, fmt.Errorf("a %T is not a frame", v)
 }
 
 // Unmarshal implements encoding.Codec.
 func (rawCodec) Unmarshal(data []byte, v any) error {
 	f, ok := v.(*frame)
 	if !ok {
-		return fmt.Errorf("a %T is no frame", v)
+		return fmt.Errorf("a %T is not a frame", v)
 	}
 	f.bytes = data
 	return nil

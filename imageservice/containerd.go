@@ -51,7 +51,7 @@ func newTarget(o options) (*target, error) {
 	if d.alive, err = newAlive(o.Lock); err != nil {
 		// Leases that are left end by themselves.
 		d.leases.lives = func(string) bool { return true }
-		d.warn("the leases of processes that were killed are not removed: which ones live is not known: %w", err)
+		d.warn("the leases of killed processes are not removed, because it is not known which processes still run: %w", err)
 		return d, nil
 	}
 	d.leases.process, d.leases.lives = d.alive.name(), d.alive.lives

@@ -107,7 +107,7 @@ func parseDaemonConfig(file string) (*daemonConfig, error) {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() || info.Size() > maxConfig {
-		return nil, fmt.Errorf("%s is no file of configuration", file)
+		return nil, fmt.Errorf("%s is not a configuration file", file)
 	}
 	data, err := os.ReadFile(filepath.Clean(file))
 	if err != nil {

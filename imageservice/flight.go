@@ -31,7 +31,7 @@ type flight struct {
 }
 
 var (
-	errUnwanted = errors.New("nobody waits for the pull any more")
+	errUnwanted = errors.New("no client is waiting for the pull any more")
 	errStopping = errors.New("certsd cri is being stopped")
 )
 

@@ -95,7 +95,7 @@ func (d *target) known(ctx context.Context, ref, id string) error {
 			case <-time.After(wait):
 				wait = min(2*wait, lastLook)
 			case <-ctx.Done():
-				return fmt.Errorf("%s was pulled, and containerd's CRI does not know it: %w", name, context.Cause(ctx))
+				return fmt.Errorf("%s was pulled, but containerd's CRI does not list it: %w", name, context.Cause(ctx))
 			}
 		}
 	}

@@ -48,7 +48,7 @@ func (l *keyedLocks) Unlock(key string) {
 	k := l.byKey[key]
 	l.mu.Unlock()
 	if k == nil {
-		panic("unlock of a lock that nobody holds: " + key)
+		panic("unlock of a lock that is not held: " + key)
 	}
 	<-k.turn
 	l.leave(key, k)

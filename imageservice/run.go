@@ -66,7 +66,7 @@ func (c *Config) listen(ctx context.Context) (net.Listener, error) {
 	}
 	if len(inherited) > 1 || len(inherited) == 1 && inherited[0].Addr().Network() != "unix" {
 		daemon.CloseAll(inherited)
-		return nil, errors.New("systemd has to pass one socket, of a path: see ListenStream= in the socket unit")
+		return nil, errors.New("systemd must pass exactly one socket, which has a path: see ListenStream= in the socket unit")
 	}
 	if len(inherited) == 1 {
 		return inherited[0], nil
@@ -117,7 +117,7 @@ func (c *Config) serve(ctx context.Context, server *server, listener net.Listene
 // is no reason not to serve.
 func (c *Config) notify(ctx context.Context, state string) {
 	if err := daemon.Notify(state); err != nil {
-		log.G(ctx).WithError(err).Warn("certsd cri: systemd cannot be told: " + state)
+		log.G(ctx).WithError(err).Warn("certsd cri: cannot notify systemd: " + state)
 	}
 }
 
@@ -159,6 +159,6 @@ func logHooks(logger *log.Entry) hooks {
 			}
 			entry.WithFields(log.Fields{"id": p.Image.ID, "digest": p.Image.Digest, "snapshotter": p.Image.Snapshotter}).Info("certsd cri: pulled")
 		},
-		OnWarning: func(err error) { logger.WithError(err).Warn("certsd cri: something is odd") },
+		OnWarning: func(err error) { logger.WithError(err).Warn("certsd cri: part of the start failed and is tried again") },
 	}
 }

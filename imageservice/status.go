@@ -45,7 +45,7 @@ func (s *server) statusHandler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		name, _ := os.Hostname() // none is no name
 		if !statuspage.KnowsName(r, name) {
-			http.Error(w, "the status is for who asks by address, or by the name of this machine", http.StatusMisdirectedRequest)
+			http.Error(w, "the status is served only to requests by address, or by the name of this machine", http.StatusMisdirectedRequest)
 			return
 		}
 		page.ServeHTTP(w, r)

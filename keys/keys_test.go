@@ -163,7 +163,7 @@ func TestWithoutAnOpener(t *testing.T) {
 	r := newRig(t, nil)
 	r.tpmPair(t, tpm, "alpha", tpmtest.Options{})
 	_, _, err := r.get(t, "/v2/a/manifests/1")
-	if err == nil || !strings.Contains(err.Error(), "alpha.cert: the private key is no file, and nothing here can ask where it is: it is in a TPM") {
+	if err == nil || !strings.Contains(err.Error(), "alpha.cert: the private key is not in the file, and this program cannot use it where it is: it is in a TPM") {
 		t.Errorf("got %v", err)
 	}
 	file, err := os.ReadFile(filepath.Join(r.Dir, "alpha.key"))

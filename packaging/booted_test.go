@@ -209,7 +209,7 @@ systemctl enable containerd 2>&1`)
 	expect(t, "from 1.7", out,
 		"it was 1.7: /usr/local/bin/containerd containerd github.com/containerd/containerd 1.7.", "1.7 gets a 403", "version = 2\n",
 		"containerd is /usr/lib/containerd-certsd/2.3/containerd, container and pod go on", "plugin: 127.0.0.1:", "by CRI: 127.0.0.1:",
-		"what runs by shims of it, 1 of them: a containerd 1.x",
+		"1 shims of it run containers: a containerd 1.x",
 		"containerd is /usr/local/bin/containerd, container and pod go on, the pod of 2.3 has ended", "nothing else is left", "== done")
 }
 

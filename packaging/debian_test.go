@@ -114,7 +114,7 @@ ctr images pull --hosts-dir /tmp/demo/certs.d "$(cat /tmp/demo/ref)"
 kill $containerd $demo; wait || true`)
 	expect(t, "enabled", out,
 		"+ExecStart=/usr/lib/containerd-certsd/2.4/containerd --log-level info\n", "+disabled_plugins = [",
-		"containerd is started with the plugin from its next start on: systemctl restart containerd",
+		"containerd will run with the plugin from its next start: systemctl restart containerd",
 		"zz-certsd.conf 644", "config.toml 644", "Completed pull from OCI Registry")
 
 	m.run(t, "certsd plugin disable 2>&1")

@@ -77,7 +77,7 @@ func TestBrokenSettingsAreNamedAtStart(t *testing.T) {
 	for want, change := range map[string]func(*Config){
 		`system_roots: "both" is neither "fallback" nor "append"`:               func(c *Config) { c.SystemRoots = "both" },
 		`registry_v1: "maybe" is not one of "never", "configured" and "always"`: func(c *Config) { c.RegistryV1 = "maybe" },
-		`config_path: ":" names no directory`:                                   func(c *Config) { c.ConfigPath = ":" },
+		`config_path: ":" does not name a directory`:                            func(c *Config) { c.ConfigPath = ":" },
 		`config_path: "certs.d" is not an absolute path`:                        func(c *Config) { c.ConfigPath = "/a:certs.d" },
 		`rotate_on: "4o3": is neither`:                                          func(c *Config) { c.RotateOn = []string{"4o3"} },
 	} {

@@ -239,7 +239,7 @@ func TestHostsDirectoriesOfClientsAreMeant(t *testing.T) {
 	d := newDaemon(t, t.TempDir())
 	ctx := namespaces.WithNamespace(t.Context(), "test")
 	for list, want := range map[string]string{
-		":":       `reg.test/app:1: invalid argument: the client's hosts directory: ":" names no directory`,
+		":":       `reg.test/app:1: invalid argument: the client's hosts directory: ":" does not name a directory`,
 		"certs.d": `reg.test/app:1: invalid argument: the client's hosts directory: "certs.d" is not an absolute path`,
 	} {
 		err := d.ours.Transfer(ctx, wish(t, "reg.test/app:1", list), image.NewStore("x"))

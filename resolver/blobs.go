@@ -41,7 +41,7 @@ func (s *schema1Images) blobOpener(spec reference.Spec) func(context.Context, di
 		if !ok || part.Start != offset {
 			closing(resp)
 			if offset == 0 {
-				return nil, fmt.Errorf("%s answers with the range %.100q where the whole was asked for", spec.Hostname(), content)
+				return nil, fmt.Errorf("%s answered with the range %.100q to a request for the whole blob", spec.Hostname(), content)
 			}
 			// A range that cannot be read, or another than that asked for: the
 			// whole is.

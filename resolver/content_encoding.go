@@ -40,7 +40,7 @@ func encodings(header string) []string {
 	return found
 }
 
-var errEncoding = errors.New("a coding that is not known here")
+var errEncoding = errors.New("an unknown content coding")
 
 // decoded undoes codings.
 func decoded(r io.Reader, codings []string) (io.Reader, error) {

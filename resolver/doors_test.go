@@ -243,7 +243,7 @@ func TestNothingLeadsFromHTTPSToHTTP(t *testing.T) {
 				w.WriteHeader(http.StatusAccepted)
 				return true
 			},
-			do: (*doors).push, want: "REGISTRY, asked over https, wants the upload at http://PLAIN, in the clear: refused",
+			do: (*doors).push, want: "REGISTRY was asked over https but wants the upload at http://PLAIN, unencrypted, which is refused",
 		},
 		"urls of a layer": {other: to("", "/layer"), do: (*doors).fetchURLs},
 		"urls of a layer that nobody else has": {

@@ -16,7 +16,7 @@ func TestFaultFirst(t *testing.T) {
 	}
 	a := certsd.Attempt{Faults: []*certsd.Problem{fault("/d/a.cert")}}
 	both := certsd.Attempt{Faults: []*certsd.Problem{fault("/d/a.cert"), fault("/d/b.cert")}}
-	const told = "/d/a.cert: the private key does not belong to the certificate: copy certificate and key again, both of the same pair"
+	const told = "/d/a.cert: the private key does not belong to the certificate: copy the certificate and the key again, both from the same pair"
 	for name, row := range map[string]struct {
 		text     string
 		attempts []certsd.Attempt

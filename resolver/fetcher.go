@@ -51,7 +51,7 @@ var (
 func newFetcher(r *Resolver, inner remotes.Fetcher, elsewhere *http.Client, spec reference.Spec, ref string) (*fetcher, error) {
 	d, ok := inner.(dockerFetcher)
 	if !ok {
-		return nil, fmt.Errorf("docker's fetcher is a %T, which fetches no digests", inner)
+		return nil, fmt.Errorf("docker's fetcher is a %T, which cannot fetch by digest", inner)
 	}
 	plain, err := r.registries.onlyPlain(spec.Hostname())
 	if err != nil {

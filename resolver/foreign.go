@@ -116,7 +116,7 @@ func (f *foreign) fromRegistry() error {
 			return err
 		}
 	} else if f.offset > 0 {
-		return fmt.Errorf("the registry's content cannot be read from %d on", f.offset)
+		return fmt.Errorf("the registry's content cannot be read from byte %d on", f.offset)
 	}
 	f.body = io.NopCloser(f.registry)
 	return nil
@@ -125,10 +125,10 @@ func (f *foreign) fromRegistry() error {
 func (f *foreign) get(raw string) (io.ReadCloser, error) {
 	u, err := url.Parse(raw)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" {
-		return nil, errors.New("a URL of the descriptor is none for HTTP")
+		return nil, errors.New("a URL in the descriptor is not an HTTP URL")
 	}
 	if u.Scheme == "http" && !f.plain {
-		return nil, fmt.Errorf("a URL of the descriptor leads from https to plain HTTP, at %s: it was passed over", u.Host)
+		return nil, fmt.Errorf("a URL in the descriptor leads from https to plain HTTP, at %s: it was skipped", u.Host)
 	}
 	req, err := http.NewRequestWithContext(f.ctx, http.MethodGet, raw, nil)
 	if err != nil {
@@ -154,11 +154,11 @@ func (f *foreign) position(resp *http.Response) error {
 	switch {
 	case resp.StatusCode == http.StatusPartialContent:
 		if part, ok := bounded.ParseContentRange(resp.Header.Get("Content-Range")); !ok || part.Start != f.offset {
-			return fmt.Errorf("%s answers with the range %.100q to one from %d on", resp.Request.URL.Host, resp.Header.Get("Content-Range"), f.offset)
+			return fmt.Errorf("%s answered with the range %.100q to a request from byte %d on", resp.Request.URL.Host, resp.Header.Get("Content-Range"), f.offset)
 		}
 		return nil
 	case resp.StatusCode != http.StatusOK:
-		return fmt.Errorf("%s answers %d for a URL of the descriptor", resp.Request.URL.Host, resp.StatusCode)
+		return fmt.Errorf("%s answers %d for a URL in the descriptor", resp.Request.URL.Host, resp.StatusCode)
 	case f.offset > 0:
 		_, err := io.CopyN(io.Discard, resp.Body, f.offset)
 		return err

@@ -219,7 +219,7 @@ func TestRegistryV1IsAskedOnlyWhereThereIsNoV2(t *testing.T) {
 // TestWhereV1WasNotAsked the error names the setting, if there is a v1.
 func TestWhereV1WasNotAsked(t *testing.T) {
 	t.Parallel()
-	const setting = `answers /v1/_ping, and was not asked in Registry v1: set registry_v1 = "always"`
+	const setting = `answers /v1/_ping, but Registry v1 was not tried: set registry_v1 = "always"`
 	for name, row := range map[string]struct {
 		base int
 		toml string
@@ -318,7 +318,7 @@ func TestPullFromRegistryV1BehindCertificates(t *testing.T) {
 	}
 	// A digest by itself is for what was converted from there, as a whole.
 	for _, pin := range []string{"copy@" + desc.Digest.String(), "app@" + manifest.Layers[0].Digest.String(), "app@" + manifest.Config.Digest.String()} {
-		if _, got, err := r.Resolve(t.Context(), a.Host+"/"+pin); !errdefs.IsNotFound(err) || !strings.Contains(err.Error(), "knows no digests") {
+		if _, got, err := r.Resolve(t.Context(), a.Host+"/"+pin); !errdefs.IsNotFound(err) || !strings.Contains(err.Error(), "has no digests") {
 			t.Errorf("%s: %v %v", pin, got, err)
 		}
 	}
@@ -371,7 +371,7 @@ func TestRegistryV1ErrorsSayWhatWasTried(t *testing.T) {
 	wrong := digest.FromString("another image")
 	for ref, wants := range map[string][]string{
 		a.Host + "/app:1":                 {"Registry v1", a.Host, "/v1/", "alpha.cert", "bravo.cert", "403"},
-		a.Host + "/app@" + wrong.String(): {"Registry v1 knows no digests", "app:TAG@" + wrong.String()},
+		a.Host + "/app@" + wrong.String(): {"Registry v1 has no digests", "app:TAG@" + wrong.String()},
 	} {
 		_, _, err := resolver.New(resolver.Options{Hosts: hosts, Store: newStore(t)}).Resolve(t.Context(), ref)
 		if err == nil {

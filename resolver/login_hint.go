@@ -28,6 +28,6 @@ func loginHint(err error, ref string, attempts []certsd.Attempt) string {
 			server = a.Host
 		}
 	}
-	return fmt.Sprintf("server %s wants user and password, or others than it got: docker login %s, or correct the pull secret or ctr --user; client certificates do not answer this",
+	return fmt.Sprintf("server %s requires a user and a password, or refused those it was sent: docker login %s, or correct the pull secret or ctr --user; client certificates do not help here",
 		server, server)
 }

@@ -42,8 +42,8 @@ func TestErrorsAboutLoginsSayWhatToDo(t *testing.T) {
 			root := t.TempDir()
 			r.Dir(t, root)
 			_, _, err := resolver.New(resolver.Options{Hosts: newHosts(t, root), Credentials: tt.credentials}).Resolve(t.Context(), r.Host+"/app:1")
-			want := "\n  -> server " + r.Host + " wants user and password, or others than it got: docker login " + r.Host +
-				", or correct the pull secret or ctr --user; client certificates do not answer this"
+			want := "\n  -> server " + r.Host + " requires a user and a password, or refused those it was sent: docker login " + r.Host +
+				", or correct the pull secret or ctr --user; client certificates do not help here"
 			if err == nil || !strings.HasSuffix(err.Error(), want) || strings.Count(err.Error(), "\n  -> ") != 1 {
 				t.Errorf("got %v\nwant ... %s", err, want)
 			}

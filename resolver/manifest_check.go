@@ -198,7 +198,7 @@ func name(h http.Header, body []byte) error {
 		return nil
 	}
 	if got := said.Algorithm().FromBytes(body); got != said {
-		return fmt.Errorf("the server calls a manifest %s that is %s: nothing of it was kept: ask the registry's owner, or try another mirror: %w", said, got, errdefs.ErrDataLoss)
+		return fmt.Errorf("the server sent a manifest as %s that is %s: it was discarded: ask the registry's owner, or try another mirror: %w", said, got, errdefs.ErrDataLoss)
 	}
 	return nil
 }
@@ -232,7 +232,7 @@ type NotManifestError struct {
 	// Status and MediaType are the answer's.
 	Status    int
 	MediaType string
-	// HTML reports whether it is a page for people.
+	// HTML reports whether it is a web page.
 	HTML bool
 	// Identities are the client certificates with which that came, as far as
 	// known.
@@ -264,9 +264,9 @@ func (e *NotManifestError) Error() string {
 	if e.redirected() {
 		b.WriteString(" leads to " + e.Page + ", which")
 	}
-	fmt.Fprintf(&b, " answers %d with %s, which is no manifest: ", e.Status, cmp.Or(strconv.Quote(clipped(e.MediaType)), "no media type"))
+	fmt.Fprintf(&b, " answers %d with %s, which is not a manifest: ", e.Status, cmp.Or(strconv.Quote(clipped(e.MediaType)), "no media type"))
 	if e.HTML {
-		b.WriteString("it is a page for people")
+		b.WriteString("it is a web page")
 	} else {
 		b.WriteString(e.Err.Error())
 	}
@@ -275,7 +275,7 @@ func (e *NotManifestError) Error() string {
 	}
 	switch {
 	case e.HTML && e.redirected():
-		b.WriteString(": the registry's front end wants a login, or sends whose client certificate it refuses there: `certsd check` shows each certificate, and its owner knows which is entitled")
+		b.WriteString(": the registry's front end requires a login, or redirects clients whose certificate it refuses: run `certsd check` to see the answer to each certificate, and ask the registry's owner which of them has access")
 	case e.HTML:
 		b.WriteString(": is this the registry's right name and port?")
 	default:

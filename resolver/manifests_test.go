@@ -131,10 +131,10 @@ func TestHeadThatIsBelieved(t *testing.T) {
 func TestWhatIsNoManifest(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ mediaType, body, want string }{
-		{"text/html", "<html><title>Sign in</title>", "page for people"},
-		{"text/plain", "hello", `answers 200 with "text/plain", which is no manifest`},
-		{"application/octet-stream", "", "no JSON"},
-		{"application/json", `{"token":"x"}`, "nothing of a manifest"},
+		{"text/html", "<html><title>Sign in</title>", "web page"},
+		{"text/plain", "hello", `answers 200 with "text/plain", which is not a manifest`},
+		{"application/octet-stream", "", "not valid JSON"},
+		{"application/json", `{"token":"x"}`, "it is JSON, but not a manifest"},
 		{"application/vnd.oci.image.manifest.v1+json", `{"schemaVersion":2,"layers":[]}`, "no configuration"},
 		{"application/vnd.oci.image.index.v1+json", `{"schemaVersion":2,"manifests":[{"mediaType":"application/x","digest":"sha256:12","size":1}]}`, "digest"},
 	} {

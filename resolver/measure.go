@@ -31,7 +31,7 @@ type LayerSize struct {
 
 // Error implements error.
 func (e *UnconvertedError) Error() string {
-	return fmt.Sprintf("%s has to be converted: %d layers: %v", e.Ref, len(e.Layers), errdefs.ErrNotImplemented)
+	return fmt.Sprintf("%s must be converted: %d layers: %v", e.Ref, len(e.Layers), errdefs.ErrNotImplemented)
 }
 
 // Unwrap makes it errdefs.ErrNotImplemented.

@@ -50,13 +50,13 @@ func (e *endpoint) read(ctx context.Context, l *list, add func(*answer) error) e
 		}
 		next, err := nextPage(a.header, e.base(&q, a), e.url(&q))
 		if err != nil {
-			return fmt.Errorf("%s does not say where its list of %s goes on: %w", e.Host, l.what, err)
+			return fmt.Errorf("%s does not say where its list of %s continues: %w", e.Host, l.what, err)
 		}
 		if next == nil {
 			return nil
 		}
 		if time.Since(began) > limit {
-			return fmt.Errorf("%s takes too long to list %s: after %s there was more", e.Host, l.what, limit)
+			return fmt.Errorf("%s takes too long to list %s: the list was not complete after %s", e.Host, l.what, limit)
 		}
 		q.at = next
 		uri := requestURI(e.url(&q))
@@ -99,7 +99,7 @@ func nextPage(header http.Header, base, asked *url.URL) (*url.URL, error) {
 	}
 	target, err := base.Parse(link.Target)
 	if err != nil {
-		return nil, errors.New("the link to the next part is no URL")
+		return nil, errors.New("the link to the next part is not a URL")
 	}
 	// Some take ";" for what others take "&" for. None has it in a value.
 	query := strings.ReplaceAll(target.RawQuery, ";", "&")

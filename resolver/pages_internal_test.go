@@ -28,9 +28,9 @@ func TestListsThatGoOnForEver(t *testing.T) {
 	}
 	e := &endpoint{RegistryHost: docker.RegistryHost{Client: srv.Client(), Host: host, Scheme: "http", Path: "/v2"}, spec: spec}
 	for want, l := range map[string]*list{
-		"on more than 5 pages":     {maxPages: 5, maxBytes: 1 << 20, maxTime: time.Hour},
-		"in more than 100 bytes":   {maxPages: 100, maxBytes: 100, maxTime: time.Hour},
-		"after 1ns there was more": {maxPages: 100, maxBytes: 1 << 20, maxTime: time.Nanosecond},
+		"on more than 5 pages":       {maxPages: 5, maxBytes: 1 << 20, maxTime: time.Hour},
+		"in more than 100 bytes":     {maxPages: 100, maxBytes: 100, maxTime: time.Hour},
+		"was not complete after 1ns": {maxPages: 100, maxBytes: 1 << 20, maxTime: time.Nanosecond},
 	} {
 		l.what, l.first = "tags", question{elements: []string{"app", "tags", "list"}}
 		pages := 0

@@ -59,10 +59,10 @@ func knownAs(answered, object string, body []byte) (digest.Digest, error) {
 	}
 	d, err := digest.Parse(answered)
 	if err != nil {
-		return "", fmt.Errorf("the registry names what it took by %.100q: %w", answered, err)
+		return "", fmt.Errorf("the registry answered the push with the digest %.100q: %w", answered, err)
 	}
 	if got := d.Algorithm().FromBytes(body); got != d {
-		return "", fmt.Errorf("the registry names what it took by %s, and what was sent is %s", d, got)
+		return "", fmt.Errorf("the registry answered the push with the digest %s, but the manifest is %s", d, got)
 	}
 	return d, nil
 }

@@ -27,8 +27,8 @@ func TestPushManifest(t *testing.T) {
 		"to a tag, by another algorithm": {object: ":1", answer: sum512, want: sum512},
 		"to a tag, without a digest":     {object: ":1", want: sum256},
 		"to a digest, without one":       {object: "@" + sum512, want: sum512},
-		"as something else":              {object: ":1", answer: digest.FromString("x").String(), err: "and what was sent is " + sum256},
-		"as nothing that can be read":    {object: ":1", answer: "sha256:x", err: `names what it took by "sha256:x"`},
+		"as something else":              {object: ":1", answer: digest.FromString("x").String(), err: "but the manifest is " + sum256},
+		"as nothing that can be read":    {object: ":1", answer: "sha256:x", err: `answered the push with the digest "sha256:x"`},
 		"that is not taken":              {object: ":1", answer: sum256, status: http.StatusAccepted, err: "202 Accepted"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -32,7 +32,7 @@ var _ dockerPusher = (*pusher)(nil)
 func newPusher(inner remotes.Pusher, ref, repository string) (*pusher, error) {
 	d, ok := inner.(dockerPusher)
 	if !ok {
-		return nil, fmt.Errorf("docker's pusher is a %T, which is no content.Ingester", inner)
+		return nil, fmt.Errorf("docker's pusher is a %T, which is not a content.Ingester", inner)
 	}
 	return &pusher{inner: d, ref: ref, repository: repository}, nil
 }

@@ -45,7 +45,7 @@ func (s *strangers) authorize(ctx context.Context, req *http.Request) error {
 	}
 	req.Header.Del("Authorization")
 	if err := a.authorize(ctx, req, func() bool { return s.forget(req.URL, a) }); err != nil {
-		return fmt.Errorf("token of %s, where a redirect leads: %w", req.URL.Host, err)
+		return fmt.Errorf("token of %s, the target of a redirect: %w", req.URL.Host, err)
 	}
 	if strings.HasPrefix(req.Header.Get("Authorization"), "Bearer ") {
 		*req = *req.WithContext(reqctx.WithGrant(req))
@@ -106,7 +106,7 @@ func (s *strangers) addResponses(ctx context.Context, responses []*http.Response
 		return refusedRealm(ctx, last, realm)
 	}
 	if a == nil {
-		return fmt.Errorf("%s, where a redirect leads, wants to know who asks: %w", target.Host, errdefs.ErrNotImplemented)
+		return fmt.Errorf("%s, the target of a redirect, requires credentials: %w", target.Host, errdefs.ErrNotImplemented)
 	}
 	return a.inner.AddResponses(ctx, responses)
 }

@@ -61,7 +61,7 @@ func (r *referrers) list(ctx context.Context, registries *registries, spec refer
 		errs = append(errs, err)
 	}
 	if len(endpoints) == 0 {
-		return nil, fmt.Errorf("no endpoint of %s may be asked for referrers, nor for tags in their place: "+
+		return nil, fmt.Errorf("no endpoint of %s may be asked for referrers or for the tags that replace them: "+
 			"whether there are any is not known: %w", spec.Hostname(), errdefs.ErrUnavailable)
 	}
 	return []ocispec.Descriptor{}, errors.Join(errs...)
@@ -131,7 +131,7 @@ func (r *referrers) byAPI(ctx context.Context, e *endpoint) (all []ocispec.Descr
 		there = true
 		page, err := referrersIn(a.body)
 		if err != nil {
-			return fmt.Errorf("%s answers with no list of referrers: %w", e.Host, err)
+			return fmt.Errorf("the answer of %s is not a list of referrers: %w", e.Host, err)
 		}
 		if all = append(all, page...); len(all) > maxReferrers {
 			return fmt.Errorf("%s lists more than %d referrers", e.Host, maxReferrers)
@@ -164,7 +164,7 @@ func referrersIn(body []byte) ([]ocispec.Descriptor, error) {
 	isIndex := images.IsIndexType(index.MediaType)
 	switch {
 	case index.MediaType != "" && !isIndex, index.Errors != nil, index.Config != nil, index.Manifests == nil && !isIndex:
-		return nil, errors.New("it is no index")
+		return nil, errors.New("it is not an index")
 	case index.Manifests == nil:
 		return nil, nil
 	}

@@ -61,7 +61,7 @@ func (r *referrers) byTag(ctx context.Context, e *endpoint) ([]ocispec.Descripto
 	case a.status != http.StatusOK:
 		return nil, a.unexpected()
 	case r.subject.Algorithm().FromBytes(a.body) == r.subject:
-		r.leftOut(e.spec, "", errors.New("is the image itself and no list of what refers to it"))
+		r.leftOut(e.spec, "", errors.New("is the image itself, not a list of referrers"))
 		return nil, nil
 	}
 	listed, err := referrersIn(a.body)
@@ -71,7 +71,7 @@ func (r *referrers) byTag(ctx context.Context, e *endpoint) ([]ocispec.Descripto
 		r.leftOut(e.spec, "", fmt.Errorf("lists no referrers: %w", err))
 		return nil, nil
 	case err != nil:
-		return nil, fmt.Errorf("%s answers with no list of referrers for the tag %s: %w", e.Host, tag, err)
+		return nil, fmt.Errorf("the answer of %s for the tag %s is not a list of referrers: %w", e.Host, tag, err)
 	case len(listed) > maxTagged:
 		return nil, fmt.Errorf("%s: the tag %s lists more than %d referrers", e.Host, tag, maxTagged)
 	}
@@ -107,9 +107,9 @@ func (r *referrers) thoseOf(ctx context.Context, e *endpoint, listed []ocispec.D
 	for i, m := range found {
 		switch {
 		case m == nil:
-			r.leftOut(e.spec, listed[i].Digest, errors.New("is listed, and not there"))
+			r.leftOut(e.spec, listed[i].Digest, errors.New("is listed but missing"))
 		case m.Subject == nil || m.Subject.Digest != r.subject:
-			r.leftOut(e.spec, listed[i].Digest, fmt.Errorf("is listed, and does not refer to %s", r.subject))
+			r.leftOut(e.spec, listed[i].Digest, fmt.Errorf("is listed but does not refer to %s", r.subject))
 		default:
 			all = append(all, m.describe(listed[i]))
 		}

@@ -135,16 +135,16 @@ func TestReferrersAreWhole(t *testing.T) {
 		"neither":                     {registry: http.NotFoundHandler()},
 		"an empty list":               {registry: api(string(index()))},
 		"null":                        {registry: api(`{"schemaVersion":2,"mediaType":"` + ocispec.MediaTypeImageIndex + `","manifests":null}`)},
-		"a page of the login":         {registry: api("<html>"), err: "answers with no list of referrers: it is no JSON, from byte 1 on"},
-		"no index":                    {registry: api(`{}`), err: "answers with no list of referrers: it is no index"},
-		"a manifest":                  {registry: api(string(two.bodies[two.list[0].Digest.String()])), err: "answers with no list of referrers: it is no index"},
-		"errors with status 200":      {registry: api(`{"errors":[],"manifests":[]}`), err: "it is no index"},
+		"a page of the login":         {registry: api("<html>"), err: "is not a list of referrers: it is not valid JSON from byte 1 on"},
+		"no index":                    {registry: api(`{}`), err: "is not a list of referrers: it is not an index"},
+		"a manifest":                  {registry: api(string(two.bodies[two.list[0].Digest.String()])), err: "is not a list of referrers: it is not an index"},
+		"errors with status 200":      {registry: api(`{"errors":[],"manifests":[]}`), err: "it is not an index"},
 		"no digest":                   {registry: api(`{"manifests":[{"digest":"sha256:../../x"}]}`), err: `it lists "sha256:../../x"`},
 		"a circle":                    {registry: serve(200, string(index()), func(*http.Request) string { return "?at=1" }), err: "lists the same referrers again and again"},
 		"no end":                      {registry: serve(200, string(index()), func(r *http.Request) string { return "?at=1" + r.URL.Query().Get("at") }), err: "lists referrers on more than 1000 pages"},
-		"a header that is none":       {registry: serve(200, string(index()), func(*http.Request) string { return "<" }), err: "does not say where its list of referrers goes on"},
-		"a page under the tag":        {registry: two.tagged([]byte("<html>")), err: "which is no manifest"},
-		"nothing under the tag":       {registry: two.tagged([]byte(`{"errors":[]}`)), err: "which is no manifest"},
+		"a header that is none":       {registry: serve(200, string(index()), func(*http.Request) string { return "<" }), err: "does not say where its list of referrers continues"},
+		"a page under the tag":        {registry: two.tagged([]byte("<html>")), err: "which is not a manifest"},
+		"nothing under the tag":       {registry: two.tagged([]byte(`{"errors":[]}`)), err: "which is not a manifest"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -163,7 +163,7 @@ func (r *Resolver) Resolve(ctx context.Context, ref string) (string, ocispec.Des
 }
 
 // errUnusable is a manifest that is there.
-var errUnusable = errors.New("what the registry has cannot be used")
+var errUnusable = errors.New("the registry's image cannot be used")
 
 // found reports whether a registry has answered with a manifest.
 func found(trail *certsd.Trail) bool {

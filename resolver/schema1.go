@@ -20,7 +20,7 @@ import (
 )
 
 // errNotSchema1 reports that the manifest is of another kind after all.
-var errNotSchema1 = errors.New("no schema 1 manifest")
+var errNotSchema1 = errors.New("not a schema 1 manifest")
 
 // maybeSchema1 reports whether a manifest of this media type has to be looked at.
 // The first v2 registries, docker/distribution 2.0, called every manifest
@@ -110,7 +110,7 @@ func (s *schema1Images) read(ctx context.Context, spec reference.Spec, body []by
 func (s *schema1Images) mayConvert(spec reference.Spec) error {
 	switch {
 	case s.hosts.NoSchema1:
-		return fmt.Errorf("%s is a schema 1 image, and schema1 = false refuses those: %w", spec, errdefs.ErrNotImplemented)
+		return fmt.Errorf("%s is a schema 1 image, and schema1 = false refuses it: %w", spec, errdefs.ErrNotImplemented)
 	case s.options.Store == nil && !s.options.Measure && !s.options.Begin:
 		return fmt.Errorf("%s is a schema 1 image, and this client has no content store to convert it into: %w", spec, errdefs.ErrNotImplemented)
 	default:

@@ -74,7 +74,7 @@ func usableTags(spec reference.Spec, tags []string, warn func(error)) []string {
 			return false
 		}
 		if warn != nil {
-			warn(fmt.Errorf("%s: its list of tags has %.140q, which is none", spec.Locator, tag))
+			warn(fmt.Errorf("%s: its list of tags has %.140q, which is not a tag", spec.Locator, tag))
 		}
 		return true
 	})
@@ -130,7 +130,7 @@ func (e *endpoint) tags(ctx context.Context) ([]string, error) {
 		began = true
 		page, err := tagsIn(a.body)
 		if err != nil {
-			return fmt.Errorf("%s answers with no list of tags: %w", e.Host, err)
+			return fmt.Errorf("the answer of %s is not a list of tags: %w", e.Host, err)
 		}
 		if tags = append(tags, page...); len(tags) > maxTags {
 			return fmt.Errorf("%s lists more than %d tags", e.Host, maxTags)

@@ -61,9 +61,9 @@ func TestTagsAreReadPageByPage(t *testing.T) {
 				t.Errorf("%v (-want +got):\n%s", err, diff)
 			}
 			want := []string{
-				r.Host + `/team/app: its list of tags has "", which is none`,
-				r.Host + `/team/app: its list of tags has "../secret", which is none`,
-				r.Host + `/team/app: its list of tags has "` + strings.Repeat("x", 129) + `", which is none`,
+				r.Host + `/team/app: its list of tags has "", which is not a tag`,
+				r.Host + `/team/app: its list of tags has "../secret", which is not a tag`,
+				r.Host + `/team/app: its list of tags has "` + strings.Repeat("x", 129) + `", which is not a tag`,
 			}
 			if diff := cmp.Diff(want, warnings); diff != "" {
 				t.Errorf("warnings (-want +got):\n%s", diff)
@@ -93,21 +93,21 @@ func TestListsOfTagsThatAreNone(t *testing.T) {
 		"forbidden":           {status(403), "/other: HOST answers 403 Forbidden for the list of tags: permission denied", errdefs.IsPermissionDenied},
 		"without a user":      {status(401), "/other: HOST answers 401 Unauthorized for the list of tags: unauthorized", errdefs.IsUnauthorized},
 		"not allowed":         {status(405), "/other: HOST answers 405 Method Not Allowed for the list of tags: unknown", errdefs.IsUnknown},
-		"a page":              {serve(200, "<html>", nil), "/other: HOST answers with no list of tags: it is no JSON, from byte 1 on", nil},
+		"a page":              {serve(200, "<html>", nil), "/other: the answer of HOST is not a list of tags: it is not valid JSON from byte 1 on", nil},
 		"no end":              {serve(200, `{"tags":["1"]}`, func(r *http.Request) string { return "?n=" + r.URL.Query().Get("n") + "1" }), "/other: HOST lists tags on more than 2000 pages", nil},
 		"a circle":            {serve(200, `{"tags":["1"]}`, func(*http.Request) string { return "?n=1" }), "/other: HOST lists the same tags again and again", nil},
 		"a circle of one":     {serve(200, `{"tags":["1"]}`, func(*http.Request) string { return "list" }), "/other: HOST lists the same tags again and again", nil},
-		"a link that is none": {serve(200, `{"tags":["1"]}`, func(*http.Request) string { return "http://%zz/?n=1" }), "/other: HOST does not say where its list of tags goes on: the link to the next part is no URL", nil},
+		"a link that is none": {serve(200, `{"tags":["1"]}`, func(*http.Request) string { return "http://%zz/?n=1" }), "/other: HOST does not say where its list of tags continues: the link to the next part is not a URL", nil},
 		"a query that is none": {
-			serve(200, `{"tags":["1"]}`, func(*http.Request) string { return "?n=%zz" }), "/other: HOST does not say where its list of tags goes on: the link to the next part has an invalid query", nil,
+			serve(200, `{"tags":["1"]}`, func(*http.Request) string { return "?n=%zz" }), "/other: HOST does not say where its list of tags continues: the link to the next part has an invalid query", nil,
 		},
-		"a header that is none":    {serve(200, `{"tags":["1"]}`, func(*http.Request) string { return "<" }), `/other: HOST does not say where its list of tags goes on: the header Link: "<<>; rel=next": it does not have the form of RFC 8288`, nil},
-		"another list's next":      {serve(200, `{"tags":["1"]}`, func(*http.Request) string { return `/other/list>; anchor="/x"; rel="next", <a>; rel="x` }), `/other: HOST does not say where its list of tags goes on: the header Link: "</other/list>; anchor=\"/x\"; rel=\"next\", <a>; rel=\"x>; rel=next": it does not have the form of RFC 8288`, nil},
+		"a header that is none":    {serve(200, `{"tags":["1"]}`, func(*http.Request) string { return "<" }), `/other: HOST does not say where its list of tags continues: the header Link: "<<>; rel=next": it does not have the form of RFC 8288`, nil},
+		"another list's next":      {serve(200, `{"tags":["1"]}`, func(*http.Request) string { return `/other/list>; anchor="/x"; rel="next", <a>; rel="x` }), `/other: HOST does not say where its list of tags continues: the header Link: "</other/list>; anchor=\"/x\"; rel=\"next\", <a>; rel=\"x>; rel=next": it does not have the form of RFC 8288`, nil},
 		"too much in all":          {serve(200, `{"tags":["1"]`+strings.Repeat(" ", 12<<20)+"}", func(r *http.Request) string { return "?n=" + r.URL.Query().Get("n") + "1" }), "/other: HOST lists tags in more than 52400000 bytes", nil},
-		"tags of Registry v1":      {serve(200, `{"name":"other","tags":{"1":"id"}}`, nil), "/other: HOST answers with no list of tags: its tags is an object where a list belongs", nil},
-		"another list":             {serve(200, `["1"]`, nil), "/other: HOST answers with no list of tags: it is JSON, but a list where an object belongs", nil},
-		"an object without tags":   {serve(200, `{}`, nil), "/other: HOST answers with no list of tags: it has neither a name nor tags", nil},
-		"an error with status 200": {serve(200, `{"name":"other","errors":[]}`, nil), "/other: HOST answers with no list of tags: it has neither a name nor tags", nil},
+		"tags of Registry v1":      {serve(200, `{"name":"other","tags":{"1":"id"}}`, nil), "/other: the answer of HOST is not a list of tags: its tags is an object where a list belongs", nil},
+		"another list":             {serve(200, `["1"]`, nil), "/other: the answer of HOST is not a list of tags: it is JSON, but a list where an object belongs", nil},
+		"an object without tags":   {serve(200, `{}`, nil), "/other: the answer of HOST is not a list of tags: it has neither a name nor tags", nil},
+		"an error with status 200": {serve(200, `{"name":"other","errors":[]}`, nil), "/other: the answer of HOST is not a list of tags: it has neither a name nor tags", nil},
 		"a page that is not there": {v2(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path != "/v2/other/tags/list" {
 				http.NotFound(w, r)

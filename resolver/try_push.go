@@ -93,7 +93,7 @@ type UploadLeftError struct {
 
 // Error says that it goes by itself.
 func (e *UploadLeftError) Error() string {
-	return fmt.Sprintf("%s let an upload begin and did not take it back: %s: it is empty, and the registry removes it some time", e.Host, presentable(e.Err))
+	return fmt.Sprintf("%s started an upload and did not cancel it: %s: the upload is empty, and the registry will remove it", e.Host, presentable(e.Err))
 }
 
 // Unwrap is the cause.

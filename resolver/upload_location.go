@@ -73,17 +73,17 @@ func carrying(resp *http.Response) (string, error) {
 	asked := resp.Request.URL
 	location := resp.Header.Get("Location")
 	if location == "" {
-		return "", fmt.Errorf("%s answers that an upload may begin, and not where: it sends no Location", asked.Host)
+		return "", fmt.Errorf("%s accepted an upload but sent no Location to upload to", asked.Host)
 	}
 	at, err := asked.Parse(location)
 	switch {
 	case err != nil:
-		return "", fmt.Errorf("%s: the Location of the upload is no URL", asked.Host)
+		return "", fmt.Errorf("%s: the Location of the upload is not a URL", asked.Host)
 	case at.Scheme != "http" && at.Scheme != "https" || at.Host == "" || at.Opaque != "":
-		return "", fmt.Errorf("%s: the Location of the upload is no URL of HTTP's", asked.Host)
+		return "", fmt.Errorf("%s: the Location of the upload is not an HTTP URL", asked.Host)
 	case at.Scheme == "http" && asked.Scheme == "https":
-		return "", fmt.Errorf("%s, asked over https, wants the upload at %s://%s, in the clear: refused: "+
-			"a proxy in front of it has to tell it the scheme (X-Forwarded-Proto), or its configuration has to", asked.Host, at.Scheme, at.Host)
+		return "", fmt.Errorf("%s was asked over https but wants the upload at %s://%s, unencrypted, which is refused: "+
+			"have the proxy in front of it send X-Forwarded-Proto, or set the registry's external URL to https://", asked.Host, at.Scheme, at.Host)
 	}
 	raw := at.EscapedPath()
 	if at.RawQuery != "" {

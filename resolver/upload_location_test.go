@@ -93,11 +93,11 @@ func TestLocationOfUploads(t *testing.T) {
 func TestLocationsThatAreRefused(t *testing.T) {
 	t.Parallel()
 	for location, want := range map[string]string{
-		"":                    "r.test answers that an upload may begin, and not where: it sends no Location",
-		"http://r.test/1":     "r.test, asked over https, wants the upload at http://r.test, in the clear: refused",
-		"file:///etc/passwd":  "r.test: the Location of the upload is no URL of HTTP's",
-		"mailto:a@b.test":     "r.test: the Location of the upload is no URL of HTTP's",
-		"https://%zz/secret1": "r.test: the Location of the upload is no URL",
+		"":                    "r.test accepted an upload but sent no Location to upload to",
+		"http://r.test/1":     "r.test was asked over https but wants the upload at http://r.test, unencrypted, which is refused",
+		"file:///etc/passwd":  "r.test: the Location of the upload is not an HTTP URL",
+		"mailto:a@b.test":     "r.test: the Location of the upload is not an HTTP URL",
+		"https://%zz/secret1": "r.test: the Location of the upload is not a URL",
 	} {
 		req, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://r.test/v2/app/blobs/uploads/", http.NoBody)
 		resp, err := (&locations{&answering{location: location}, "https://r.test"}).RoundTrip(req)

@@ -76,7 +76,7 @@ type SpeaksV1Error struct {
 
 // Error implements error.
 func (e *SpeaksV1Error) Error() string {
-	return fmt.Sprintf("%s has it in Registry v1 only, and this client has no content store to convert images into: %v", e.Host, errdefs.ErrNotImplemented)
+	return fmt.Sprintf("%s has the image in Registry v1 only, and this client has no content store to convert images into: %v", e.Host, errdefs.ErrNotImplemented)
 }
 
 // Unwrap makes it errdefs.ErrNotImplemented.
@@ -86,7 +86,7 @@ func (v *v1Images) pull(ctx context.Context, e *endpoint) (ocispec.Descriptor, e
 	spec := e.spec
 	tag, _, _ := strings.Cut(spec.Object, "@")
 	if tag == "" {
-		return ocispec.Descriptor{}, fmt.Errorf("%s: Registry v1 knows no digests: pull %s:TAG@%s, which pulls the tag and compares (CRI leaves the tag out of such a name: there pull it by tag first): %w",
+		return ocispec.Descriptor{}, fmt.Errorf("%s: Registry v1 has no digests: pull %s:TAG@%s, which pulls the tag and compares (CRI leaves the tag out of such a name: there pull it by tag first): %w",
 			spec, spec.Locator, spec.Digest(), errdefs.ErrNotFound)
 	}
 	image, err := v.client(e).Image(ctx, repository(spec), tag)

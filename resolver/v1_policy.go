@@ -31,7 +31,7 @@ type V1UnaskedError struct {
 
 // Error implements error.
 func (e *V1UnaskedError) Error() string {
-	return fmt.Sprintf("%s answers /v1/_ping, and was not asked in Registry v1: %s", e.Host, e.Setting)
+	return fmt.Sprintf("%s answers /v1/_ping, but Registry v1 was not tried: %s", e.Host, e.Setting)
 }
 
 // Is makes it errNotRegistryV1.
@@ -99,7 +99,7 @@ func (v *v1Images) endpoint(ctx context.Context, spec reference.Spec) (*endpoint
 			continue
 		}
 		if base == v1policy.None {
-			hint = &V1UnaskedError{e.Host, "a directory of its own in certs.d has it asked, or registry_v1 = \"always\""}
+			hint = &V1UnaskedError{e.Host, "create a directory for it in certs.d, or set registry_v1 = \"always\""}
 		} else {
 			hint = &V1UnaskedError{e.Host, v1policy.SettingFor(host)}
 		}

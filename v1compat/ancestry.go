@@ -113,7 +113,7 @@ func checkJSON(body []byte, id, parent string) error {
 		Parent string `json:"parent"`
 	}
 	if err := json.Unmarshal(body, &j); err != nil {
-		return errors.New("the image's JSON cannot be read: it is not an object, or id or parent is no string")
+		return errors.New("the image's JSON cannot be read: it is not an object, or its id or parent is not a string")
 	}
 	if j.ID != "" && j.ID != id {
 		return fmt.Errorf("the image's JSON has the id %q", clip(j.ID))

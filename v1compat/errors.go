@@ -85,7 +85,7 @@ func (e *Error) hint() string {
 	case e.Status == http.StatusUnauthorized:
 		return " (credentials are missing or wrong)"
 	case e.Status == http.StatusForbidden:
-		return " (neither the certificate nor the user is allowed this)"
+		return " (neither the certificate nor the user has access)"
 	}
 	return ""
 }
@@ -164,7 +164,7 @@ func printable(s string) string { return safetext.Line(s, 200) }
 // registry has of it. The errors about such images end with it.
 const NextForUnusable = "push the image again, or ask the registry's owner what is stored there"
 
-const nextForUnusable = "what the registry has under this name cannot be used: have it pushed there again"
+const nextForUnusable = "the registry's image of this name cannot be used: push it again"
 
 // UnusableError reports that what a registry has of an image is none that could
 // be converted, whoever asks for it. It is an errdefs.ErrInvalidArgument.

@@ -47,7 +47,7 @@ func TestExplanation(t *testing.T) {
 		{name: "python", kind: "application/json", body: `{"error": "Repository not found"}`, want: "Repository not found"},
 		{name: "JSON by another name", kind: "text/html", body: `{"error": "no"}`, want: "no"},
 		{name: "Crane", kind: "text/plain; charset=utf-8", body: "Not\nFound\n", want: "Not Found"},
-		{name: "a page for people", kind: "text/html", body: "<html><body>no</body></html>"},
+		{name: "a web page", kind: "text/html", body: "<html><body>no</body></html>"},
 		{name: "escape sequences", kind: "text/plain", body: "a\x1b[31mb\x00\u202e", want: "a [31mb"},
 		{name: "long", kind: "text/plain", body: strings.Repeat("é", 300), want: strings.Repeat("é", 200) + "…"},
 		{name: "endless", kind: "text/plain", body: strings.Repeat("x ", 100_000), want: strings.Repeat("x ", 99) + "x…"},

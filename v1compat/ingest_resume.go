@@ -61,7 +61,7 @@ func (f *fetch) carryOn(ctx context.Context, b *blobWriter) (outcome, error) {
 	f.feed = newFeed(stream)
 	if stream.Start != b.size || !f.sound() || !strings.HasSuffix(b.ref, f.version()) || f.total < b.size {
 		_ = stream.Close()
-		return outcome{}, &restartError{err: errors.New("what is there of it cannot be continued")}
+		return outcome{}, &restartError{err: errors.New("the part that is there cannot be continued")}
 	}
 	f.at, f.reported, f.retries.reached = b.size, b.size, b.size
 	f.report(f.at, true)

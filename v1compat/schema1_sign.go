@@ -63,7 +63,7 @@ func openSchema1(body []byte) (payload []byte, signed bool, err error) {
 	for i, s := range doc.Signatures {
 		p, err := s.payload(body)
 		if err == nil && i > 0 && !bytes.Equal(p, payload) {
-			err = errors.New("is of something else than the first")
+			err = errors.New("signs other content than the first")
 		}
 		if err == nil {
 			err = s.verify(p)
@@ -133,7 +133,7 @@ func (s *jws) verify(payload []byte) error {
 			return errWrongSignature
 		}
 	default:
-		return fmt.Errorf("keys of type %T do not sign manifests", key)
+		return fmt.Errorf("keys of type %T cannot sign manifests", key)
 	}
 	return nil
 }

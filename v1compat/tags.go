@@ -156,7 +156,7 @@ func (s *session) tagsOf(ctx context.Context, ep endpoint, name string) (map[str
 func whole(header http.Header) error {
 	next, err := weblink.Next(header)
 	if err == nil && next != nil {
-		err = fmt.Errorf("this is a part of the list of tags, which goes on at %.200q; lists of Registry v1 have no parts", next.Target)
+		err = fmt.Errorf("this is one page of the list of tags, which continues at %.200q; lists of Registry v1 have no pages", next.Target)
 	}
 	return err
 }

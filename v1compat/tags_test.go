@@ -248,7 +248,7 @@ func TestListInParts(t *testing.T) {
 		CommonHeader: map[string]string{"Link": `</v1/repositories/a/b/tags?page=2>; rel="next"`},
 	})
 	srv.Add("a/b", "1", v1test.Layer{Data: v1test.Tar(map[string]string{"a": "b"})})
-	const want = `this is a part of the list of tags, which goes on at "/v1/repositories/a/b/tags?page=2"`
+	const want = `this is one page of the list of tags, which continues at "/v1/repositories/a/b/tags?page=2"`
 	if tags, err := c.Tags(t.Context(), "a/b"); err == nil || tags != nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("got %v, %v", tags, err)
 	}

@@ -37,7 +37,7 @@ func TestDirectoryIsBounded(t *testing.T) {
 	}{
 		"as many as are read": {1000, 1000, ca, ""},
 		"too many":            {maxFiles + 1, 0, ca, "/d/reg: holds 65537 certificates and keys, and no more than 65536 are read"},
-		"too large":           {40, 17, large, "/d/reg: holds more than the 64 MiB of certificates and keys that are read"},
+		"too large":           {40, 17, large, "/d/reg: holds more than 64 MiB of certificates and keys, which is the limit"},
 	} {
 		t.Run(about, func(t *testing.T) {
 			t.Parallel()

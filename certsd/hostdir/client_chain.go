@@ -43,7 +43,7 @@ func (c ClientChain) Problem(host string) *Problem {
 	if missing, from := c.find(top); missing != nil {
 		p := &Problem{
 			Code: IntermediateMissing, File: file,
-			Err: fmt.Errorf("its chain ends below the intermediate CA %q, whose certificate is in %s and not in this file: %s cannot tell that it leads to %s",
+			Err: fmt.Errorf("its chain stops below the intermediate CA %q, whose certificate is in %s but not in this file: %s cannot see that it leads to %s",
 				issuer, from.file, host, c.names()),
 			next: fmt.Sprintf("append the certificate of %q to %s, after the client's own", issuer, file),
 		}

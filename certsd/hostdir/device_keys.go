@@ -112,11 +112,11 @@ func (e *elsewhereError) Unwrap() error { return e.error }
 
 // next is what to do about it.
 func (e *elsewhereError) next() string {
-	return cmp.Or(nextstep.Of(e.error), "put right what the key file says, or what it speaks of")
+	return cmp.Or(nextstep.Of(e.error), "correct the key file, or the TPM or token that it refers to")
 }
 
 // errKeyElsewhere reports that there is no way to a key.
-var errKeyElsewhere = errors.New("the private key is no file, and nothing here can ask where it is")
+var errKeyElsewhere = errors.New("the private key is not in the file, and this program cannot use it where it is")
 
 // reference tells apart what files say about keys that are elsewhere; it is
 // zero for a key in the file.

@@ -136,7 +136,7 @@ var rows = []row{
 	},
 	{
 		about: "a proxy without scheme", text: "proxy = 'proxy.example:3128'",
-		refused: `/hosts.toml:1: proxy: is no URL of a proxy, such as "http://proxy.example:3128", and not "none"`,
+		refused: `/hosts.toml:1: proxy: is not the URL of a proxy, such as "http://proxy.example:3128", and not "none"`,
 	},
 	{
 		about: "Docker files beside a hosts.toml", text: "server = 'https://reg.example:5000'",
@@ -201,11 +201,11 @@ var rows = []row{
 	},
 	{
 		about: "a password in an address", text: "server = 'https://user:secret@up.example'",
-		refused: "/hosts.toml:1: server: a user or password does not belong here",
+		refused: "/hosts.toml:1: server: a user or password is not allowed here",
 	},
 	{
 		about: "a query in an address", text: "[host.'https://m?x=1']",
-		refused: `/hosts.toml:1: host."https://m?x=1": a query or fragment does not belong here`,
+		refused: `/hosts.toml:1: host."https://m?x=1": a query or fragment is not allowed here`,
 	},
 	{
 		about: "a line break in a header field", text: "[header]\nx = \"1\\n2\"",

@@ -118,7 +118,7 @@ func (l *loader) directory(name string) {
 	}
 	p := l.about(name, ofDirectory)
 	p.Code, p.Err = FileName, errors.New("is not read: it is a directory")
-	p.next = "remove the directory, which container runtimes make where a file to mount is not there, and put the file in its place"
+	p.next = "remove the directory, which container runtimes create when a file to mount is missing, and put the file in its place"
 	l.add(p)
 }
 
@@ -149,9 +149,9 @@ func (l *loader) nearMisses(names []string) {
 			p.Err = fmt.Errorf("is not read: the suffix must be %s, in lower case", ext)
 			p.next = renameIt(p.File, strings.TrimSuffix(name, filepath.Ext(name))+ext)
 		case ext == ".p12" || ext == ".pfx":
-			p.Err, p.next = errors.New("is not read: PKCS #12 has to be made PEM"), extract(p.File, "openssl pkcs12 -nodes -in %s -out %s", ".cert")
+			p.Err, p.next = errors.New("is not read: PKCS #12 must be converted to PEM"), extract(p.File, "openssl pkcs12 -nodes -in %s -out %s", ".cert")
 		case ext == ".p7b" || ext == ".p7c":
-			p.Err, p.next = errors.New("is not read: PKCS #7 has to be made PEM"), extract(p.File, "openssl pkcs7 -print_certs -in %s -out %s", ".crt")
+			p.Err, p.next = errors.New("is not read: PKCS #7 must be converted to PEM"), extract(p.File, "openssl pkcs7 -print_certs -in %s -out %s", ".crt")
 		case ext == ".pem" || ext == ".cer":
 			p.Err = errors.New("is not read: name it NAME.crt for a CA root, NAME.cert and NAME.key for a client certificate")
 			p.next = fmt.Sprintf("rename it to %[1]s.crt or %[1]s.cert", strings.TrimSuffix(name, filepath.Ext(name)))

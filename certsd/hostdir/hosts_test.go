@@ -348,7 +348,7 @@ func TestLookupFails(t *testing.T) {
 			`registry reg: ROOT/reg/hosts.toml:2: host.m.skip-verify: unknown key; did you mean "skip_verify"?`,
 		},
 		{"one in _default", []any{"_default/hosts.toml", "="}, "reg", "registry reg: ROOT/_default/hosts.toml:1: invalid TOML: invalid character at start of key: U+003D '='"},
-		{"an unusable CA", []any{"reg/ca.crt", "rubbish"}, "reg", "registry reg: ROOT/reg/ca.crt: unusable CA file: is not PEM: replace it by a CA root in PEM, or remove it"},
+		{"an unusable CA", []any{"reg/ca.crt", "rubbish"}, "reg", "registry reg: ROOT/reg/ca.crt: unusable CA file: is not PEM: replace it with a CA root in PEM, or remove it"},
 		{"no usable pair", []any{"reg/client.key", alphaPair.KeyPEM}, "reg", "registry reg: ROOT/reg/client.key: no matching client.cert: put the certificate beside it as client.cert, or remove the key"},
 		{"no usable pair for a mirror", []any{"reg/hosts.toml", "[host.m]", "m/client.key", alphaPair.KeyPEM}, "reg", "registry reg: ROOT/m/client.key: no matching client.cert: put the certificate beside it as client.cert, or remove the key"},
 	} {
@@ -589,7 +589,7 @@ func TestOwnFailsAlone(t *testing.T) {
 	if _, err := h.Lookup("reg"); err != nil {
 		t.Error(err)
 	}
-	want := "host reg: " + root + "/reg/ca.crt: unusable CA file: is not PEM: replace it by a CA root in PEM, or remove it"
+	want := "host reg: " + root + "/reg/ca.crt: unusable CA file: is not PEM: replace it with a CA root in PEM, or remove it"
 	if host, err := h.Own("reg"); err == nil || err.Error() != want {
 		t.Errorf("Own gives %v, %v; want %s", host, err, want)
 	}

@@ -82,7 +82,7 @@ func (id *Identity) Problems(now time.Time) []*Problem {
 	p := &Problem{Code: NotForClients, File: id.CertFile, Err: fmt.Errorf("%s is not meant for client authentication", subject(leaf))}
 	if slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageServerAuth) {
 		p.Err = fmt.Errorf("%s is a server's certificate: its extended key usage is serverAuth, and it is not meant for client authentication", subject(leaf))
-		p.next = "put a client's certificate and its key in its place, issued with the extended key usage clientAuth"
+		p.next = "replace it with a client certificate and key that were issued with the extended key usage clientAuth"
 	}
 	return append(problems, p)
 }
@@ -114,7 +114,7 @@ func (id *Identity) ServersOwn(server *x509.Certificate) *Problem {
 	}
 	return &Problem{
 		Code: NotForClients, File: id.CertFile,
-		Err:  fmt.Errorf("%s is the server's own certificate, and not one of a client", subject(id.Leaf())),
-		next: "put a client's certificate and its key in its place, issued for this machine by a CA that the server accepts",
+		Err:  fmt.Errorf("%s is the server's own certificate, not a client certificate", subject(id.Leaf())),
+		next: "replace it with a client certificate and key that were issued for this machine by a CA that the server accepts",
 	}
 }

@@ -47,7 +47,7 @@ const (
 	Absent CandidateState = "absent"
 	// Unreadable: whether there is one cannot be found out.
 	Unreadable CandidateState = "unreadable"
-	// Empty: nothing in it counts.
+	// Empty: nothing in it is used.
 	Empty CandidateState = "empty"
 	// Used: its content is in use.
 	Used CandidateState = "used"

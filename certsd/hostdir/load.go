@@ -111,7 +111,7 @@ func load(src source, path string, last *Directory, keys KeyOpener) *Directory {
 	l.docker(names)
 	l.nearMisses(names)
 	if l.enough() != nil {
-		l.refuse(fmt.Errorf("holds more than the %d MiB of certificates and keys that are read", maxBytes>>20))
+		l.refuse(fmt.Errorf("holds more than %d MiB of certificates and keys, which is the limit", maxBytes>>20))
 	}
 	return l.dir
 }

@@ -161,7 +161,7 @@ func TestLoadDockerFiles(t *testing.T) {
 		},
 		{
 			"a chain of which the leaf is lost", files("client.cert", string(alpha.CertPEM[60:])+string(testCA.PEM), "client.key", alpha.KeyPEM),
-			outcome{Problems: []string{fmt.Sprintf("error: /d/client.cert: the certificate file cannot be read whole: line %d: END CERTIFICATE without a BEGIN before it", bytes.Count(alpha.CertPEM[60:], []byte("\n")))}},
+			outcome{Problems: []string{fmt.Sprintf("error: /d/client.cert: the certificate file cannot be read completely: line %d: END CERTIFICATE without a BEGIN before it", bytes.Count(alpha.CertPEM[60:], []byte("\n")))}},
 		},
 		{
 			"a chain of which the end is lost", files("client.cert", string(alpha.CertPEM)+string(testCA.PEM[:60]), "client.key", alpha.KeyPEM),
@@ -173,11 +173,11 @@ func TestLoadDockerFiles(t *testing.T) {
 		},
 		{
 			"a CA that is called otherwise", files("ca.crt", string(testCA.PEM)+strings.ReplaceAll(string(testCA.PEM), "CERTIFICATE", "Certificate")),
-			outcome{CAs: []string{"/d/ca.crt test CA"}, Problems: []string{fmt.Sprintf("warning: /d/ca.crt: line %d: certificate 2 is called \"Certificate\", where CERTIFICATE belongs", 1+bytes.Count(testCA.PEM, []byte("\n")))}},
+			outcome{CAs: []string{"/d/ca.crt test CA"}, Problems: []string{fmt.Sprintf("warning: /d/ca.crt: line %d: certificate 2 has the label \"Certificate\" instead of CERTIFICATE", 1+bytes.Count(testCA.PEM, []byte("\n")))}},
 		},
 		{
 			"a certificate that is called otherwise", files("client.cert", strings.ReplaceAll(string(alpha.CertPEM), "CERTIFICATE", "CERT"), "client.key", alpha.KeyPEM),
-			outcome{Problems: []string{"error: /d/client.cert: the certificate file has no certificate that can be read: line 1: certificate 1 is called \"CERT\", where CERTIFICATE belongs"}},
+			outcome{Problems: []string{"error: /d/client.cert: the certificate file has no certificate that can be read: line 1: certificate 1 has the label \"CERT\" instead of CERTIFICATE"}},
 		},
 		{
 			"a certificate where the key should be", files("client.cert", alpha.CertPEM, "client.key", alpha.CertPEM),
@@ -249,8 +249,8 @@ func TestLoadDockerFiles(t *testing.T) {
 			files("host.toml", "", "CA.CRT", "", "client.pem", "", "client.p12", "", "chain.P7B", ""),
 			outcome{Problems: []string{
 				"warning: /d/CA.CRT: is not read: the suffix must be .crt, in lower case",
-				"warning: /d/chain.P7B: is not read: PKCS #7 has to be made PEM",
-				"warning: /d/client.p12: is not read: PKCS #12 has to be made PEM",
+				"warning: /d/chain.P7B: is not read: PKCS #7 must be converted to PEM",
+				"warning: /d/client.p12: is not read: PKCS #12 must be converted to PEM",
 				"warning: /d/client.pem: is not read: name it NAME.crt for a CA root, NAME.cert and NAME.key for a client certificate",
 				"warning: /d/host.toml: is not read: did you mean hosts.toml?",
 			}},

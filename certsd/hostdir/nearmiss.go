@@ -78,7 +78,7 @@ func (h *Hosts) uncounted(name string) []*Problem {
 		for _, path := range h.existing(p) {
 			problems = append(problems, &Problem{
 				Severity: Warning, Code: DirectorySuffix, File: path,
-				Err:  fmt.Errorf("is for every host below %s, and does not count: suffix_directories is not set", hostname.DomainOf(p.Suffix)),
+				Err:  fmt.Errorf("is for every host below %s, and is not used: suffix_directories is not set", hostname.DomainOf(p.Suffix)),
 				next: NextForSuffix,
 			})
 		}
@@ -87,7 +87,7 @@ func (h *Hosts) uncounted(name string) []*Problem {
 }
 
 // NextForSuffix is how a directory for the hosts below a domain counts.
-const NextForSuffix = `set suffix_directories = true in the settings of what pulls (certsd check, pull and copy: --suffix-directories), or name a directory after the host`
+const NextForSuffix = `set suffix_directories = true in the settings of the program that pulls (certsd check, pull and copy: --suffix-directories), or name a directory after the host`
 
 // nearMiss says what is wrong with the name of a directory, nil if it has nothing
 // to do with this registry.

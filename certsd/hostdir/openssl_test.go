@@ -22,7 +22,7 @@ func TestKeysOfOpenSSL(t *testing.T) {
 		dsa     = `cat "$SHARED/dsa.key"`
 		convert = "convert it: openssl pkcs12 -nodes -in DIR/client.key -out "
 		decrypt = "decrypt it: openssl pkey -in DIR/client.key -out DIR/client.key.new && mv DIR/client.key.new DIR/client.key"
-		another = "make a key of one of these, and have a certificate issued for it"
+		another = "create a key of one of these types, and have a certificate issued for it"
 		types   = "the private key cannot be read: line 1: TLS takes keys of ECDSA, RSA and Ed25519: "
 	)
 	shared := t.TempDir()
@@ -60,7 +60,7 @@ func TestKeysOfOpenSSL(t *testing.T) {
 		"RSA-PSS":                        {"openssl genpkey -algorithm rsa-pss -pkeyopt rsa_keygen_bits:2048", types + "it is of RSA-PSS", another},
 		"X25519":                         {"openssl genpkey -algorithm x25519", types + "X25519 cannot sign", another},
 		"X448":                           {"openssl genpkey -algorithm x448", types + "it is of X448", another},
-		"a line is missing":              {rsa + " | sed 5d", "the private key cannot be read: line 1: ", "replace it by a certificate and its key in PEM"},
+		"a line is missing":              {rsa + " | sed 5d", "the private key cannot be read: line 1: ", "replace it with a certificate and its key in PEM"},
 		"the first lines are missing":    {rsa + " | tail -n +4", "the private key cannot be read: line 25: END PRIVATE KEY without a BEGIN before it", "replace it "},
 		"the public half":                {rsa + " | openssl rsa -pubout", "the key file has a public key only", "replace it "},
 		"UTF-16 without a mark":          {rsa + " | iconv -t UTF-16LE", "the key file is text in UTF-16LE, not in UTF-8", "convert it: iconv -f UTF-16LE -t UTF-8 DIR/client.key >"},

@@ -129,7 +129,7 @@ func (f *file) certificates() (*certificates, error) {
 			c.certs = append(c.certs, cert)
 		case !is && !isKey(block.Label) && isX509(block.Bytes):
 			total++
-			lost(fmt.Errorf("line %d: certificate %d is called %.40q, where CERTIFICATE belongs", block.Line, total, block.Label))
+			lost(fmt.Errorf("line %d: certificate %d has the label %.40q instead of CERTIFICATE", block.Line, total, block.Label))
 		case is && foreign.Certificates:
 			// The command for it would lose what else is in the file.
 			lost(fmt.Errorf("line %d: %s", block.Line, foreign.What))

@@ -74,7 +74,7 @@ func parsePair(cert, key *file, open KeyOpener) (pair *tls.Certificate, chain *c
 	}
 	if note := chain.note(); note != nil {
 		// The certificate of the key may be what cannot be read.
-		return nil, nil, fmt.Errorf("the certificate file cannot be read whole: %w", note)
+		return nil, nil, fmt.Errorf("the certificate file cannot be read completely: %w", note)
 	}
 	return nil, nil, errKeyMismatch
 }

@@ -30,13 +30,13 @@ func (p *Problem) Next() string {
 	case RootUnreadable, DirectoryUnreadable:
 		return NextForUnreadable(p.File, p.Err)
 	case DirectoryTooLarge:
-		return "leave in it what is for this registry; several CA roots may be in one *.crt"
+		return "keep only what this registry needs; one *.crt may hold several CA roots"
 	case FileUnreadable:
 		return "make it readable for the user that pulls, or remove it: ls -l " + plainfile.Quote(p.File)
 	case DirectoryTwice:
-		return "put what is in it into the first one, and remove it"
+		return "move its contents into the first one, and remove it"
 	case CAUnusable:
-		return "replace it by a CA root in PEM, or remove it"
+		return "replace it with a CA root in PEM, or remove it"
 	case CAPartlyUnusable, PairPartlyUnusable:
 		return "copy the file again, or convert or remove the certificates that cannot be read"
 	case KeyMissing:
@@ -47,7 +47,7 @@ func (p *Problem) Next() string {
 		if order := (*orderError)(nil); errors.As(p.Err, &order) {
 			return fmt.Sprintf("put certificate %d of %s in front of the others", order.at, name)
 		}
-		return "copy certificate and key again, both of the same pair"
+		return "copy the certificate and the key again, both from the same pair"
 	case KeyEncrypted:
 		key := filepath.Join(filepath.Dir(p.File), base+".key")
 		if _, err := os.Stat(key); err != nil {
@@ -59,21 +59,21 @@ func (p *Problem) Next() string {
 			return elsewhere.next()
 		}
 		if errors.Is(p.Err, errKeyType) {
-			return "make a key of one of these, and have a certificate issued for it"
+			return "create a key of one of these types, and have a certificate issued for it"
 		}
-		return "replace it by a certificate and its key in PEM"
+		return "replace it with a certificate and its key in PEM"
 	case Expired:
 		return "renew it, or set this machine's clock"
 	case NotYetValid:
 		return "wait, or set this machine's clock"
 	case NotForClients:
-		return "have it issued with the extended key usage clientAuth"
+		return "have it reissued with the extended key usage clientAuth"
 	case HostsFileSyntax:
 		return fmt.Sprintf("correct line %d", p.Line)
 	case HostsFileHTTP:
 		return "write https://"
 	case HostsFileHidden:
-		return "put what it says into the first one, and remove it"
+		return "move its contents into the first one, and remove it"
 	case SystemRootsUnreadable:
 		return "reinstall the package ca-certificates"
 	}

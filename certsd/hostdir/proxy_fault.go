@@ -54,11 +54,11 @@ func (e *ProxyError) Hint() string {
 	// Tinyproxy answers a wrong password with 401.
 	switch wanted := e.Status == http.StatusProxyAuthRequired || e.Status == http.StatusUnauthorized; {
 	case e.From != nil && wanted:
-		return fmt.Sprintf("the proxy %s wants another user or password: write them into %s in %s (http://USER:PASSWORD@HOST:PORT)", e.Proxy, e.From.Key, e.From.File)
+		return fmt.Sprintf("the proxy %s refused the user or the password: correct them in %s in %s (http://USER:PASSWORD@HOST:PORT)", e.Proxy, e.From.Key, e.From.File)
 	case e.From != nil:
 		return fmt.Sprintf("have the proxy %s let %s through, or correct %s in %s", e.Proxy, host, e.From.Key, e.From.File)
 	case wanted:
-		return fmt.Sprintf("the proxy %s wants a user and a password: write them into %s (http://USER:PASSWORD@HOST:PORT), or put %s into NO_PROXY", e.Proxy, variable, host)
+		return fmt.Sprintf("the proxy %s requires a user and a password: add them to %s (http://USER:PASSWORD@HOST:PORT), or put %s into NO_PROXY", e.Proxy, variable, host)
 	}
 	return fmt.Sprintf("correct %s, put %s into NO_PROXY, or have the proxy %s let this through", variable, host, e.Proxy)
 }
@@ -80,7 +80,7 @@ func (p *Proxy) Answered(_ context.Context, proxy *url.URL, req *http.Request, r
 // nowhere.
 func (p *Proxy) Unreachable(host string) string {
 	if p != nil {
-		return fmt.Sprintf("see that the proxy runs and lets %s through, or correct %s in %s", host, p.Key, p.File)
+		return fmt.Sprintf("check that the proxy is running and lets %s through, or correct %s in %s", host, p.Key, p.File)
 	}
-	return fmt.Sprintf("see that the proxy runs, correct HTTPS_PROXY, or put %s into NO_PROXY", host)
+	return fmt.Sprintf("check that the proxy is running, correct HTTPS_PROXY, or put %s into NO_PROXY", host)
 }

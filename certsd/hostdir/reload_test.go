@@ -195,7 +195,7 @@ func TestReloadCA(t *testing.T) {
 	remove(t, r.root, "reg/ca.crt")
 	if host, err := r.hosts.Lookup("reg"); err == nil {
 		t.Errorf("the host is usable with %v", host.Endpoints[0].CAs)
-	} else if want := "registry reg: reg/new.crt: unusable CA file: is empty: replace it by a CA root in PEM, or remove it"; r.short(err.Error()) != want {
+	} else if want := "registry reg: reg/new.crt: unusable CA file: is empty: replace it with a CA root in PEM, or remove it"; r.short(err.Error()) != want {
 		t.Errorf("error is %s, want %s", r.short(err.Error()), want)
 	}
 	write(t, r.root, "reg/new.crt", testCA.PEM)

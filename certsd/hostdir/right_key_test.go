@@ -42,7 +42,7 @@ func TestKeysOfOthers(t *testing.T) {
 			}
 			_, command, found := strings.Cut(next, ": ")
 			if strings.HasPrefix(name, "none") {
-				if next != "copy certificate and key again, both of the same pair" {
+				if next != "copy the certificate and the key again, both from the same pair" {
 					t.Errorf("the next step is %q", next)
 				}
 				return

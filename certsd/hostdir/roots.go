@@ -34,7 +34,7 @@ func ParseRoots(list string) Roots {
 func CheckRoots(list string) error {
 	roots := ParseRoots(list)
 	if len(roots) == 0 {
-		return fmt.Errorf("%q names no directory", list)
+		return fmt.Errorf("%q does not name a directory", list)
 	}
 	for _, root := range roots {
 		if !filepath.IsAbs(root) {

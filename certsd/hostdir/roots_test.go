@@ -31,8 +31,8 @@ func TestCheckRoots(t *testing.T) {
 	for list, want := range map[string]string{
 		abs:                                  "",
 		abs + string(filepath.ListSeparator): "",
-		"":                                   `"" names no directory`,
-		string(filepath.ListSeparator):       `"` + string(filepath.ListSeparator) + `" names no directory`,
+		"":                                   `"" does not name a directory`,
+		string(filepath.ListSeparator):       `"` + string(filepath.ListSeparator) + `" does not name a directory`,
 		"certs.d":                            `"certs.d" is not an absolute path`,
 		abs + string(filepath.ListSeparator) + "~/certs.d": `"` + filepath.Join("~", "certs.d") + `" is not an absolute path`,
 	} {

@@ -191,7 +191,7 @@ func (t table) endpoint(parent table, name, address string) *Endpoint {
 	override := t.bool("override_path")
 	if address == "" {
 		if name != "server" {
-			parent.fail(name, "names no server")
+			parent.fail(name, "does not name a server")
 		}
 		return e
 	}
@@ -224,11 +224,11 @@ func parseServer(address string) (*url.URL, error) {
 	}
 	switch {
 	case u.User != nil:
-		return nil, errors.New("a user or password does not belong here")
+		return nil, errors.New("a user or password is not allowed here")
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
-		return nil, errors.New("a query or fragment does not belong here")
+		return nil, errors.New("a query or fragment is not allowed here")
 	case u.Host == "":
-		return nil, errors.New("names no host")
+		return nil, errors.New("does not name a host")
 	}
 	if _, err := hostname.Canonical(u.Host); err != nil {
 		return nil, err

@@ -67,9 +67,9 @@ func parseProxy(text string) (*Proxy, error) {
 	scheme, rest, found := strings.Cut(text, "://")
 	if !found {
 		if isWord(text) && nearest(text, []string{noProxy}) != "" {
-			return nil, errors.New(`"` + text + `" is no proxy; did you mean "none"?`)
+			return nil, errors.New(`"` + text + `" is not a proxy; did you mean "none"?`)
 		}
-		return nil, errors.New(`is no URL of a proxy, such as "http://proxy.example:3128", and not "none"`)
+		return nil, errors.New(`is not the URL of a proxy, such as "http://proxy.example:3128", and not "none"`)
 	}
 	if !slices.Contains(schemes, strings.ToLower(scheme)) {
 		said := ""
@@ -85,16 +85,16 @@ func parseProxy(text string) (*Proxy, error) {
 	switch {
 	case err != nil && strings.Contains(rest, "@"):
 		// The text of the error may have some of it.
-		return nil, errors.New("is no URL; in user and password write %25 for %, %23 for #, %2F for / and %3F for ?")
+		return nil, errors.New("is not a URL; in user and password write %25 for %, %23 for #, %2F for / and %3F for ?")
 	case err != nil:
-		return nil, errors.New("is no URL")
+		return nil, errors.New("is not a URL")
 	case strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
-		return nil, errors.New("a path, query or fragment does not belong here; in user and password write %23 for #, %2F for / and %3F for ?")
+		return nil, errors.New("a path, query or fragment is not allowed here; in user and password write %23 for #, %2F for / and %3F for ?")
 	case u.Host == "":
-		return nil, errors.New("names no host")
+		return nil, errors.New("does not name a host")
 	}
 	if _, err := hostname.Canonical(u.Host); err != nil {
-		return nil, errors.New("the host is not one, or its port")
+		return nil, errors.New("the host or its port is not valid")
 	}
 	u.Path, u.RawPath = "", ""
 	return &Proxy{url: u}, nil

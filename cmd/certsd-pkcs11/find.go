@@ -12,7 +12,7 @@ import (
 func (k *key) slot() (uint, error) {
 	slots, err := k.ctx.GetSlotList(true)
 	if err != nil {
-		return 0, fmt.Errorf("no list of tokens: %w", err)
+		return 0, fmt.Errorf("cannot list the tokens: %w", err)
 	}
 	var found []uint
 	var there []string
@@ -30,9 +30,9 @@ func (k *key) slot() (uint, error) {
 	case len(found) == 1:
 		return found[0], nil
 	case len(found) > 1:
-		return 0, fmt.Errorf("%d tokens are so, of %s: name one by serial", len(found), strings.Join(there, ", "))
+		return 0, fmt.Errorf("%d tokens match, of %s: name one by its serial number", len(found), strings.Join(there, ", "))
 	case len(there) == 0:
-		return 0, errors.New("no token is there: is it plugged in?")
+		return 0, errors.New("there is no token: is it plugged in?")
 	}
 	return 0, fmt.Errorf("the token is not there, only %s: is it plugged in?", strings.Join(there, ", "))
 }

@@ -98,7 +98,7 @@ func (k *key) open() error {
 		return errors.Join(err, k.shut())
 	}
 	if k.handle, err = ctx.OpenSession(slot, pkcs11.CKF_SERIAL_SESSION); err != nil {
-		return errors.Join(fmt.Errorf("no session: %w", err), k.shut())
+		return errors.Join(fmt.Errorf("cannot open a session: %w", err), k.shut())
 	}
 	if err = k.login(); err == nil {
 		err = k.find()
@@ -126,7 +126,7 @@ func (k *key) login() error {
 		k.refused = k.named(err)
 		return err
 	}
-	return fmt.Errorf("no login: %w", err)
+	return fmt.Errorf("cannot log in: %w", err)
 }
 
 // shut ends the session and the module: only so are tokens that were put in

@@ -110,11 +110,11 @@ func readConfig(r io.Reader) (*key, error) {
 	}
 	var config signer.Config
 	if err := json.Unmarshal(data, &config); err != nil {
-		return nil, errors.New("it is no configuration of a signer: JSON with cert_configs.pkcs11")
+		return nil, errors.New("it is not the configuration of a signer, which is JSON with cert_configs.pkcs11")
 	}
 	p := config.CertConfigs.PKCS11
 	if p.Module == "" {
-		return nil, errors.New("it names no module: cert_configs.pkcs11.module")
+		return nil, errors.New("it does not name a module: cert_configs.pkcs11.module")
 	}
 	k := &key{module: p.Module, pin: p.UserPIN}
 	if config.Certsd.URI != "" {
@@ -127,7 +127,7 @@ func readConfig(r io.Reader) (*key, error) {
 	if p.Slot != "" {
 		var slot uint64
 		if _, err := fmt.Sscanf(p.Slot, "0x%x", &slot); err != nil {
-			return nil, errors.New("cert_configs.pkcs11.slot is no hexadecimal number")
+			return nil, errors.New("cert_configs.pkcs11.slot is not a hexadecimal number")
 		}
 		k.uri.SlotID = &slot
 	}

@@ -328,7 +328,7 @@ func TestAnotherKeyThanTheCertificates(t *testing.T) {
 	s := newServer(t, os.Args[0])
 	tok.key("k", "EC:prime256v1")
 	s.pair(t, s.Clients.Client("alpha").CertPEM, tok.uri("k"))
-	if err := s.get(t); err == nil || !strings.Contains(err.Error(), "is not one of the certificate's key") {
+	if err := s.get(t); err == nil || !strings.Contains(err.Error(), "was not made with the certificate's key") {
 		t.Errorf("got %v", err)
 	}
 	if err := s.Identity(t).TrySigning(rand.Reader); !errors.Is(err, hostdir.ErrSignature) {

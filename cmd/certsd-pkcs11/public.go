@@ -50,7 +50,7 @@ func (k *key) publicIn(object pkcs11.ObjectHandle) (crypto.PublicKey, error) {
 		}
 		e := new(big.Int).SetBytes(a[1].Value)
 		if !e.IsInt64() || e.Int64() > 1<<31-1 || len(a[0].Value) == 0 {
-			return nil, errors.New("the RSA key is odd")
+			return nil, errors.New("the RSA key is malformed")
 		}
 		return &rsa.PublicKey{N: new(big.Int).SetBytes(a[0].Value), E: int(e.Int64())}, nil
 	}

@@ -29,7 +29,7 @@ func (s *service) Public(_ struct{}, public *[]byte) error {
 // Sign signs a digest.
 func (s *service) Sign(args signer.SignArgs, signature *[]byte) (err error) {
 	if args.Opts == nil {
-		return errors.New("nothing says how to sign")
+		return errors.New("the request does not say how to sign")
 	}
 	*signature, err = s.key.sign(args.Digest, args.Opts)
 	return err

@@ -71,13 +71,13 @@ func saltOf(pss *rsa.PSSOptions, hash crypto.Hash) (uint, error) {
 	case n > 0 && n <= 64:
 		return uint(n), nil
 	}
-	return 0, errors.New("the salt of the signature is of an odd length")
+	return 0, errors.New("the salt of the signature has an unexpected length")
 }
 
 // ecSignature is one of PKCS #11, r and s behind each other, as TLS has it.
 func ecSignature(raw []byte) ([]byte, error) {
 	if len(raw) == 0 || len(raw)%2 != 0 {
-		return nil, errors.New("the token's signature is odd")
+		return nil, errors.New("the token's signature is malformed")
 	}
 	half := len(raw) / 2
 	return asn1.Marshal(struct{ R, S *big.Int }{new(big.Int).SetBytes(raw[:half]), new(big.Int).SetBytes(raw[half:])})

@@ -40,11 +40,11 @@ func checkCommand(stdout, stderr io.Writer) *cli.Command {
 		Flags: append(hosts.flags(),
 			&cli.BoolFlag{Name: "json", Usage: "print the findings and all else as JSON", Destination: &asJSON},
 			&cli.BoolFlag{Name: "all", Usage: "check every directory", Destination: &all},
-			&cli.StringFlag{Name: "config", Usage: "see in containerd's `FILE` that it searches these directories", Value: check.DefaultConfig, Destination: &config},
-			&cli.StringFlag{Name: "docker-config", Usage: "see in Docker's `FILE` why Docker may reach a registry all the same", Value: check.DefaultDockerConfig, Destination: &docker},
+			&cli.StringFlag{Name: "config", Usage: "check in containerd's `FILE` that it searches these directories", Value: check.DefaultConfig, Destination: &config},
+			&cli.StringFlag{Name: "docker-config", Usage: "look in Docker's `FILE` for why Docker reaches a registry that this command cannot", Value: check.DefaultDockerConfig, Destination: &docker},
 			&cli.StringFlag{Name: "expiring", Usage: "warn of, and fail for, each certificate and CA that ends within `TIME`, such as 30d, 2w or 12h", Destination: &within},
-			&cli.BoolFlag{Name: "push", Usage: "try whether the repository may be pushed to, too, and leave nothing there", Destination: &push},
-			&cli.BoolFlag{Name: "offline", Usage: "look at the files alone, and ask no server", Destination: &offline},
+			&cli.BoolFlag{Name: "push", Usage: "also try whether the repository can be pushed to, leaving nothing there", Destination: &push},
+			&cli.BoolFlag{Name: "offline", Usage: "look only at the files, and contact no server", Destination: &offline},
 		),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			switch {

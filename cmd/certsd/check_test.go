@@ -14,7 +14,7 @@ import (
 	"github.com/certsd/containerd-certsd/internal/certtest"
 )
 
-// registryOnThisMachine wants user and password, and repeats what it was given.
+// registryOnThisMachine requires a user and a password, and repeats what it was given.
 func registryOnThisMachine(t *testing.T, password string) string {
 	t.Helper()
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

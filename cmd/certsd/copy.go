@@ -78,7 +78,7 @@ func copyCommand(stdout, stderr io.Writer) *cli.Command {
 			&cli.StringFlag{Name: "cache", Usage: "convert in `DIR` and keep what was converted (default: certsd in $XDG_CACHE_HOME, not kept)", Destination: &f.cache},
 			&cli.Int64Flag{Name: "cache-size", Usage: "keep at most `GIB` there", Value: 16, Destination: &f.cacheSize, Validator: positive[int64]},
 			&cli.IntFlag{Name: "jobs", Aliases: []string{"j"}, Usage: "work on `N` tags and transfer N layers at a time", Value: 4, Destination: &f.jobs, Validator: positive[int]},
-			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "print nothing but what fails", Destination: &f.quiet},
+			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "print only what fails", Destination: &f.quiet},
 		),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			if c.Args().Len() != 2 {
@@ -286,7 +286,7 @@ func itemText(i imagecopy.Item, dryRun bool) string {
 		return fmt.Sprintf("%s is there", i.Digest)
 	case imagecopy.Undecided:
 		if i.Replaces != "" {
-			return "has to be converted before it can be compared with " + i.Replaces.String()
+			return "must be converted before it can be compared with " + i.Replaces.String()
 		}
 		if i.Counts.ToConvert > 0 {
 			return "is not there, and will be converted: " + estimateText(i.Counts)

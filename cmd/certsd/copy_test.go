@@ -26,9 +26,9 @@ func TestWrongUsageOfCopy(t *testing.T) {
 		{[]string{"a.test/x:1", "b.test/x", "c.test/x"}, "copy takes SRC and DST, not 3 arguments"},
 		{[]string{"a.test/X:1", "b.test/x"}, `"a.test/X:1" is not an image reference`},
 		{[]string{"a.test/x:1", "b.test/x" + zeros}, "names a digest, but the image's own is what it will have: name a tag or none"},
-		{[]string{"--all-tags", "a.test/x:1", "b.test/x"}, `"a.test/x:1" is not an image reference: a repository is wanted, without tag and digest`},
-		{[]string{"--all-tags", "a.test/x", "b.test/x:1"}, `"b.test/x:1" is not an image reference: a repository is wanted, without tag and digest`},
-		{[]string{"--tags-matching", "1", "a.test/x" + zeros, "b.test/x"}, "a repository is wanted, without tag and digest"},
+		{[]string{"--all-tags", "a.test/x:1", "b.test/x"}, `"a.test/x:1" is not an image reference: give a repository, without tag and digest`},
+		{[]string{"--all-tags", "a.test/x", "b.test/x:1"}, `"b.test/x:1" is not an image reference: give a repository, without tag and digest`},
+		{[]string{"--tags-matching", "1", "a.test/x" + zeros, "b.test/x"}, "give a repository, without tag and digest"},
 		{[]string{"--tags-matching", "(", "a.test/x", "b.test/x"}, "--tags-matching: error parsing regexp"},
 		{[]string{"--platform", "a/b/c/d", "a.test/x:1", "b.test/x"}, "--platform: "},
 		{[]string{"--jobs", "0", "a.test/x:1", "b.test/x"}, "0 is less than 1"},
@@ -100,7 +100,7 @@ func TestSummaryOfCopy(t *testing.T) {
 2: sha256:bb copied in place of sha256:cc; 0 layers (0.0 B) sent
 3: sha256:dd is there
 4: is not there, and will be converted
-5: has to be converted before it can be compared with sha256:ee
+5: must be converted before it can be compared with sha256:ee
 6: failed
 7: failed
 7 tags: 2 copied, 1 identical, 2 to be converted first, 2 failed; 2 layers (3.0 MiB) sent, 1 mounted, 4 there

@@ -27,7 +27,7 @@ func criCommand(stderr io.Writer) *cli.Command {
 			"   imageServiceEndpoint: unix:///run/certsd/cri.sock",
 		OnUsageError: usage,
 		Flags: append([]cli.Flag{
-			&cli.StringFlag{Name: "config", Usage: "read the settings in `FILE`, of which flags on the command line take the place", Destination: &file},
+			&cli.StringFlag{Name: "config", Usage: "read the settings in `FILE`, which flags on the command line override", Destination: &file},
 		}, append(installer.flags(), settingFlags(config.Keys())...)...),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			if c.Args().Present() {

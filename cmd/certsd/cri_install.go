@@ -44,7 +44,7 @@ const installedBy = "# Installed by certsd cri, which writes over it.\n"
 func (i *criInstaller) flags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "install", Usage: "serve nothing: write program, settings and units for systemd below `DIR`, the root of a node", Destination: &i.root},
-		&cli.BoolFlag{Name: "keep", Usage: "with --install: look every minute whether all is there, until interrupted", Destination: &i.keep},
+		&cli.BoolFlag{Name: "keep", Usage: "with --install: check every minute that everything is there, until interrupted", Destination: &i.keep},
 	}
 }
 
@@ -54,7 +54,7 @@ func (i *criInstaller) asked() bool { return i.root != "" || i.keep }
 // run installs, and with keep again where something is missing.
 func (i *criInstaller) run(ctx context.Context, c *cli.Command) error {
 	if i.root == "" {
-		return &usageError{errors.New("--keep is of --install DIR")}
+		return &usageError{errors.New("--keep needs --install DIR")}
 	}
 	for _, name := range c.LocalFlagNames() {
 		if c.IsSet(name) && name != "install" && name != "keep" && name != "config" {
@@ -62,7 +62,7 @@ func (i *criInstaller) run(ctx context.Context, c *cli.Command) error {
 		}
 	}
 	if !filepath.IsAbs(i.root) {
-		return &usageError{fmt.Errorf("--install: %s is no absolute path", i.root)}
+		return &usageError{fmt.Errorf("--install: %s is not an absolute path", i.root)}
 	}
 	if err := i.install(); err != nil || !i.keep {
 		return err
@@ -149,7 +149,7 @@ func (i *criInstaller) install() error {
 		if err := f.write(i.root); err != nil {
 			return err
 		}
-		fmt.Fprintf(i.stderr, "certsd cri: %s is written\n", f.path)
+		fmt.Fprintf(i.stderr, "certsd cri: wrote %s\n", f.path)
 	}
 	changed := slices.Contains(missing, true)
 	for link, target := range wants {
@@ -175,7 +175,7 @@ func (f *installed) missing(root string) (bool, error) {
 	case err != nil:
 		return false, err
 	case !f.ours(now):
-		return false, &configError{fmt.Errorf("%s is there, and certsd cri has not installed it: remove it, or the node has the image service already", f.path)}
+		return false, &configError{fmt.Errorf("%s exists, and certsd cri did not install it: remove it, unless the node already has the image service", f.path)}
 	}
 	return !bytes.Equal(now, f.data), nil
 }

@@ -63,7 +63,7 @@ func TestInstallOfImageService(t *testing.T) {
 	}
 	write("registries = \"all\"\n")
 	code, said := onNode(t, node, "--config", settings)
-	if code != 0 || !strings.Contains(said, "/opt/certsd/bin/certsd is written") || !strings.Contains(said, "systemctl daemon-reload") {
+	if code != 0 || !strings.Contains(said, "wrote /opt/certsd/bin/certsd") || !strings.Contains(said, "systemctl daemon-reload") {
 		t.Fatalf("exit code %d: %s", code, said)
 	}
 	files := filesOf(t, node)
@@ -92,7 +92,7 @@ func TestInstallOfImageService(t *testing.T) {
 		t.Fatal(err)
 	}
 	code, said = onNode(t, node, "--config", settings)
-	if code != 0 || strings.Count(said, " is written\n") != 2 || !strings.Contains(filesOf(t, node)["/etc/certsd/cri.toml"], "configured") {
+	if code != 0 || strings.Count(said, ": wrote ") != 2 || !strings.Contains(filesOf(t, node)["/etc/certsd/cri.toml"], "configured") {
 		t.Errorf("others: exit code %d: %s", code, said)
 	}
 }
@@ -110,7 +110,7 @@ func TestInstallIsRefused(t *testing.T) {
 		}
 		before := filesOf(t, node)
 		code, said := onNode(t, node)
-		if code != exitUsage || !strings.Contains(said, "/"+path+" is there, and certsd cri has not installed it") {
+		if code != exitUsage || !strings.Contains(said, "/"+path+" exists, and certsd cri did not install it") {
 			t.Errorf("%s: exit code %d: %s", path, code, said)
 		}
 		if diff := cmp.Diff(before, filesOf(t, node)); diff != "" {
@@ -119,9 +119,9 @@ func TestInstallIsRefused(t *testing.T) {
 	}
 	for want, args := range map[string][]string{
 		"--registries is not installed: put it into the file of --config": {"--registries", "all"},
-		"registries":             {"--config", badSettings(t)},
-		"is no absolute path":    {"--install", "node"},
-		"--keep is of --install": {"--install", "", "--keep"},
+		"registries":              {"--config", badSettings(t)},
+		"is not an absolute path": {"--install", "node"},
+		"--keep needs --install":  {"--install", "", "--keep"},
 	} {
 		node := t.TempDir()
 		if code, said := onNode(t, node, args...); code != exitUsage || !strings.Contains(said, want) || len(filesOf(t, node)) != 1 {

@@ -56,7 +56,7 @@ func (f *hostFlags) flags() []cli.Flag {
 // leaves the default ones.
 func rootList(list string) error {
 	if list != "" && len(certsd.ParseRoots(list)) == 0 {
-		return fmt.Errorf("%q names no directory", list)
+		return fmt.Errorf("%q does not name a directory", list)
 	}
 	return nil
 }

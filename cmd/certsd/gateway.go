@@ -37,7 +37,7 @@ func gatewayCommand(stdout, stderr io.Writer) *cli.Command {
 		ArgsUsage:    "[DIR]",
 		OnUsageError: usage,
 		Flags: append([]cli.Flag{
-			&cli.StringFlag{Name: "config", Usage: "read the settings in `FILE`, of which flags on the command line take the place", Destination: &file},
+			&cli.StringFlag{Name: "config", Usage: "read the settings in `FILE`, which flags on the command line override", Destination: &file},
 			&cli.BoolFlag{Name: "rotate-secret", Usage: "replace the secret of the gateway that is running, and end", Destination: &rotate},
 		}, append(settingFlags(config.Keys()), show.flags()...)...),
 		Action: func(ctx context.Context, c *cli.Command) error {
@@ -73,9 +73,9 @@ func rotateSecret(stdout io.Writer, config *gateway.Config) error {
 	if err := config.RotateSecret(); err != nil {
 		return err
 	}
-	grace := "the one before it is of no use any more"
+	grace := "the old one is no longer accepted"
 	if d := config.GraceInUse(); d > 0 {
-		grace = "the one before it still lets in for " + d.String()
+		grace = "the old one is still accepted for " + d.String()
 	}
 	_, err := fmt.Fprintf(stdout, "replaced %s; %s: give the new one to the clients, as with certsd gateway --print-hosts\n",
 		filepath.Join(config.State, "secret"), grace)

@@ -60,7 +60,7 @@ func (f *printFlags) run(stdout, stderr io.Writer, config *gateway.Config, args 
 		return &usageError{errors.New("one of --print-hosts, --print-buildkit and --print-registries-conf at a time")}
 	}
 	if f.hosts && len(args) == 1 && config.Reads(args[0]) {
-		return &usageError{fmt.Errorf("%s is searched by the gateway itself, which would be led to itself: "+
+		return &usageError{fmt.Errorf("%s is searched by the gateway itself, which would then ask itself: "+
 			"keep what the gateway reads in another directory and name that with --root", args[0])}
 	}
 	known, err := config.Clients(f.url)

@@ -43,7 +43,7 @@ capabilities = ["pull", "resolve"]
 			"where the gateway looks itself",
 			[]string{"--print-hosts", root},
 			exitUsage, "",
-			"certsd: " + root + " is searched by the gateway itself, which would be led to itself: " +
+			"certsd: " + root + " is searched by the gateway itself, which would then ask itself: " +
 				"keep what the gateway reads in another directory and name that with --root\n" + nextStep,
 		},
 		{

@@ -24,7 +24,7 @@ func TestGatewayMistakesAreExitCode2(t *testing.T) {
 		"gateway takes no arguments, not \"surplus\"":                           {"surplus"},
 		`--store-size: "much" is not a size such as "512MiB" or "20GiB"`:        {"--store-size", "much"},
 		"tls_cert: open /none: no such file or directory":                       {"--tls-cert", "/none", "--tls-key", "/none"},
-		`root: ":" names no directory`:                                          {"--root", ":"},
+		`root: ":" does not name a directory`:                                   {"--root", ":"},
 		`listen: "foo" is neither host:port nor unix:PATH`:                      {"--listen", "foo"},
 		"max_connections: 0 is less than 1":                                     {"--max-connections", "0"},
 		`registry_v1: "maybe" is not one of "never", "configured" and "always"`: {"--registry-v1", "maybe"},
@@ -79,7 +79,7 @@ func TestRotationTellsTheGraceOfTheOneThatRuns(t *testing.T) {
 	case err := <-ended:
 		t.Fatal(err)
 	}
-	for _, want := range []string{"still lets in for 5m0s:", "still lets in for 1h0m0s:"} {
+	for _, want := range []string{"is still accepted for 5m0s:", "is still accepted for 1h0m0s:"} {
 		var out, errs bytes.Buffer
 		code := run(t.Context(), []string{"certsd", "gateway", "--state", config.State, "--rotate-secret"}, &out, &errs)
 		if code != exitDone || !strings.Contains(out.String(), want) {
@@ -104,7 +104,7 @@ func TestGatewayRotatesItsSecret(t *testing.T) {
 			t.Fatalf("exit code %d: %s", code, &errs)
 		}
 		want := "replaced " + filepath.Join(state, "secret") +
-			"; the one before it still lets in for 1h0m0s: give the new one to the clients, as with certsd gateway --print-hosts\n"
+			"; the old one is still accepted for 1h0m0s: give the new one to the clients, as with certsd gateway --print-hosts\n"
 		if out.String() != want {
 			t.Errorf("said %q", &out)
 		}

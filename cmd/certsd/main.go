@@ -104,7 +104,7 @@ func command(stdout, stderr io.Writer) *cli.Command {
 		ErrWriter:       stderr,
 		HideHelpCommand: false,
 		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "debug", Usage: "say on standard error what is done, step by step"},
+			&cli.BoolFlag{Name: "debug", Usage: "describe each step on standard error"},
 		},
 		OnUsageError: usage,
 		// Exit codes are run's to choose.
@@ -155,7 +155,7 @@ func (e *configError) Unwrap() error { return e.error }
 // systemRootsMode checks a value of --system-roots.
 func systemRootsMode(mode string) error {
 	if mode == "" {
-		return errors.New("names no mode")
+		return errors.New("does not name a mode")
 	}
 	_, err := hostdir.ParseSystemRoots(mode)
 	return err

@@ -94,7 +94,7 @@ func runMigration(stdout, stderr io.Writer, plan *migrate.Plan, write bool, agai
 		fmt.Fprintf(stderr, "  %s\n", safetext.Text(fmt.Sprint(note)))
 	}
 	if plan.Denied && again != "" {
-		fmt.Fprintf(stderr, "not all could be read by this user: run it as root: %s\n", safetext.Text(again))
+		fmt.Fprintf(stderr, "this user could not read everything: run it as root: %s\n", safetext.Text(again))
 	}
 	if !write {
 		if len(plan.Directories) > 0 {

@@ -114,7 +114,7 @@ func TestMigrateExitCodes(t *testing.T) {
 		{about: "no such file", args: []string{"--config", dir + "/none"}, code: exitUsage, want: "$DIR/none: no such file or directory"},
 		{about: "invalid TOML", args: []string{"--config", dir + "/bad.toml"}, code: exitUsage, want: "$DIR/bad.toml:2: invalid TOML: "},
 		{about: "a wrong type in TOML", args: []string{"--config", dir + "/type.toml"}, code: exitUsage, want: "$DIR/type.toml:4: plugins.cri.registry: is a string, must be a table"},
-		{about: "no JSON", args: []string{"--config", dir + "/bad.json"}, code: exitUsage, want: "$DIR/bad.json:3: it is no JSON, from byte "},
+		{about: "no JSON", args: []string{"--config", dir + "/bad.json"}, code: exitUsage, want: "$DIR/bad.json:3: it is not valid JSON from byte "},
 		{about: "a wrong type in JSON", args: []string{"--config", dir + "/type.json"}, code: exitUsage, want: "$DIR/type.json:2: registry-mirrors: is a string, must be a list of strings"},
 		{about: "a file for the root to write", args: []string{"--config", dir + "/good.toml", "--output", dir + "/file"}, code: exitUsage, want: "$DIR/file: not a directory"},
 		{about: "a root that cannot be made", args: []string{"--config", dir + "/good.toml", "--output", "/proc/certs.d", "--write"}, code: exitFailed, want: "cannot write /proc/certs.d: no such file or directory"},

@@ -99,7 +99,7 @@ func (s *pluginSwitch) enable(ctx context.Context, c *cli.Command, o takeover.Op
 	if o.Line == "" {
 		found, _ := filepath.Glob(takeover.Program("*"))
 		if len(found) != 1 {
-			return &usageError{fmt.Errorf("%d containerds with the plugin are installed: say --line LINE, and install containerd-certsd-LINE before: %s", len(found), lines)}
+			return &usageError{fmt.Errorf("%d containerds with the plugin are installed: give --line LINE, and install containerd-certsd-LINE first: %s", len(found), lines)}
 		}
 		o.Line = filepath.Base(filepath.Dir(found[0]))
 	}
@@ -111,7 +111,7 @@ func (s *pluginSwitch) enable(ctx context.Context, c *cli.Command, o takeover.Op
 		return err
 	}
 	if !c.Bool("now") {
-		fmt.Fprintln(s.stderr, "containerd is started with the plugin from its next start on: systemctl restart containerd")
+		fmt.Fprintln(s.stderr, "containerd will run with the plugin from its next start: systemctl restart containerd")
 		return nil
 	}
 	err = errors.Join(systemctl(ctx, "restart", "containerd.service"), runsPlugin(ctx, o.Line, plan.Config.Path))
@@ -136,13 +136,13 @@ func (s *pluginSwitch) disable(ctx context.Context, c *cli.Command, o takeover.O
 	}
 	nothing := plan.Nothing()
 	if n := shims("/proc", o.Line); !nothing && n > 0 {
-		fmt.Fprintf(s.stderr, "what runs by shims of it, %d of them: a containerd 1.x does not know them, and ends it; a containerd 2 goes on with it\n", n)
+		fmt.Fprintf(s.stderr, "%d shims of it run containers: a containerd 1.x does not know these shims and ends their containers; a containerd 2 takes them over\n", n)
 	}
 	if err := s.write(c, plan); err != nil || nothing || c.Bool("dry-run") {
 		return err
 	}
 	if !c.Bool("now") {
-		fmt.Fprintln(s.stderr, "containerd is started as before from its next start on: systemctl restart containerd")
+		fmt.Fprintln(s.stderr, "containerd will run as before from its next start: systemctl restart containerd")
 		return nil
 	}
 	return systemctl(ctx, "restart", "containerd.service")
@@ -194,7 +194,7 @@ func dumpConfig(ctx context.Context, program, config string) (*configDump, error
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		return nil, fmt.Errorf("%s does not take the new configuration, nothing is changed: %w: %s", program, err, strings.TrimSpace(stderr.String()))
+		return nil, fmt.Errorf("%s refuses the new configuration, nothing is changed: %w: %s", program, err, strings.TrimSpace(stderr.String()))
 	}
 	dump := new(configDump)
 	if err := toml.Unmarshal(out, dump); err != nil {
@@ -218,7 +218,7 @@ func readsConfig(ctx context.Context, program, config string) error {
 	}
 	for _, name := range []string{"io.containerd.transfer.v1.local", "io.containerd.grpc.v1.transfer"} {
 		if !slices.Contains(dump.DisabledPlugins, name) {
-			return fmt.Errorf("%s does not disable %s by the new configuration, nothing is changed: does another file set disabled_plugins?", program, name)
+			return fmt.Errorf("%s does not disable %s with the new configuration, nothing is changed: does another file set disabled_plugins?", program, name)
 		}
 	}
 	images := dump.Plugins["io.containerd.cri.v1.images"]
@@ -253,7 +253,7 @@ func runsPlugin(ctx context.Context, line, config string) error {
 	}
 	answer := (&daemons.Finder{Containerd: dump.socket()}).AskContainerd(ctx)
 	if answer.Status == nil {
-		return fmt.Errorf("containerd at %s does not say what the plugin uses, as for certsd status: %s", answer.Address, answer.Why)
+		return fmt.Errorf("containerd at %s does not answer certsd status: %s", answer.Address, answer.Why)
 	}
 	return nil
 }

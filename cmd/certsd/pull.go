@@ -68,7 +68,7 @@ func pullCommand(stdout, stderr io.Writer) *cli.Command {
 			&cli.StringFlag{Name: "namespace", Aliases: []string{"n"}, Usage: "containerd's `NAMESPACE` for the image", Value: "default", Sources: cli.EnvVars("CONTAINERD_NAMESPACE"), Destination: &f.daemon.Namespace},
 			&cli.StringFlag{Name: "snapshotter", Usage: "unpack with containerd's snapshotter `NAME` (default: the daemon's)", Destination: &f.daemon.Snapshotter},
 			&cli.StringSliceFlag{Name: "platform", Usage: "take the image for `PLATFORM`, such as linux/arm64; may be repeated, or a list with commas", Destination: &f.platforms},
-			&cli.BoolFlag{Name: "all-platforms", Usage: "take all there is", Destination: &f.allPlatforms},
+			&cli.BoolFlag{Name: "all-platforms", Usage: "take all platforms", Destination: &f.allPlatforms},
 			&cli.BoolFlag{Name: "preserve-digests", Usage: "keep manifests as they are, also Docker's", Destination: &f.preserve},
 			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "print the image's name and its digest in the registry, and nothing else", Destination: &f.quiet},
 		),

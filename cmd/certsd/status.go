@@ -196,7 +196,7 @@ func tellStatus(w io.Writer, report statusReport) error {
 		return err
 	}
 	if len(report.Daemons) == 0 {
-		for _, l := range wrap("Nothing on this machine uses certsd now: no daemon says what it uses.", columns) {
+		for _, l := range wrap("Nothing on this machine uses certsd now: no daemon reports what it uses.", columns) {
 			_, _ = fmt.Fprintln(w, l)
 		}
 	}

@@ -25,7 +25,7 @@ owner() { # WHAT [ARG]
 }
 brought=$2
 case "$command/$step" in
-/"put that CA's certificate into "*" if it is an intermediate CA, mend it at the server, which has to send it, too: after its own certificate in the same file")
+/"put that CA's certificate into "*" if it is an intermediate CA, fix it at the server, which must send it, too: after its own certificate in the same file")
 	# Which of both it is tells the certificate.
 	ca=$brought/ca.crt
 	if [ "$(openssl x509 -in $ca -noout -subject | cut -d = -f 2-)" = "$(openssl x509 -in $ca -noout -issuer | cut -d = -f 2-)" ]; then
@@ -37,13 +37,13 @@ case "$command/$step" in
 /"get the present certificate of that CA from the registry's owner, and put it into "*" as NAME.crt")
 	cp "$2/ca.crt" "$(between " put it into " " beside ")/NAME.crt"
 	;;
-/*"have it issued anew with "*": subjectAltName="*)
+/*"have it reissued with "*": subjectAltName="*)
 	owner issue "${step##*subjectAltName=}"
 	;;
 /"have it renewed, or set this machine's clock")
 	owner renew
 	;;
-/"see that the server runs, that the port is right, and that no firewall is in between")
+/"check that the server is running, that the port is right, and that no firewall is in between")
 	owner start
 	;;
 /"look into the server's log"*)
@@ -73,7 +73,7 @@ case "$command/$step" in
 /"put NAME.cert and NAME.key into "*)
 	pair "${step#* into }" "$2" NAME
 	;;
-/"renew it, "* | /"wait, or set this machine's clock"* | /"copy certificate and key again, both of the same pair")
+/"renew it, "* | /"wait, or set this machine's clock"* | /"copy the certificate and the key again, both from the same pair")
 	pair "$(dirname "$where")" "$2" "$(basename "$where" .cert)"
 	;;
 /"replace the file, or correct line "*)

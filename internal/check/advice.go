@@ -16,7 +16,7 @@ type advice struct{ dossier }
 func (a advice) nextForRequired(e *certsd.Endpoint) string {
 	if other, file := a.namedForOthers(e, certificateFiles); file != "" {
 		name := filepath.Base(file)
-		return fmt.Sprintf(`%s is named for %s only: to present it here, too, write server = "https://%s" and client = [[%q, KEY]] at the top of hosts.toml`, name, other, e.Host, name)
+		return fmt.Sprintf(`%s is configured for %s only: to present it here, too, write server = "https://%s" and client = [[%q, KEY]] at the top of hosts.toml`, name, other, e.Host, name)
 	}
 	if e.Dir != "" || a.inspection.Host.Dir != "" && e.Host == a.inspection.Name {
 		return "put NAME.cert and NAME.key into " + a.directoryOf(e)
@@ -51,14 +51,14 @@ func (a advice) nextForRefusal(e *certsd.Endpoint, last certsd.Attempt) string {
 	case len(e.Identities) == 0 && last.Asked:
 		return a.nextForRequired(e)
 	case len(e.Identities) == 0:
-		return "ask the registry's owner who may enter"
+		return "ask the registry's owner who has access"
 	case a.allFaulty(e):
 		// One piece of advice is enough: it stands with what is wrong.
-		return "mend first what is said of the client certificate's own files"
+		return "first fix what is reported about the client certificate's own files"
 	case a.outdated(e, last):
 		return "renew the certificate; if it is new, compare the clocks of this machine and of the server"
 	}
-	return "ask the registry's owner which of these certificates is entitled; compare issuer and subject with what it accepts"
+	return "ask the registry's owner which of these certificates has access; compare their issuer and subject with what the server accepts"
 }
 
 // allFaulty reports whether something wrong was found with each of an endpoint's
@@ -89,14 +89,14 @@ func (a advice) whoPushes(host string) string {
 	if a.hasCredentials(host) {
 		return "the credentials in Docker's config.json may not push to this repository"
 	}
-	return "it asks who pushes, and Docker's config.json has no user and password for it"
+	return "it requires a user and a password to push, and Docker's config.json has none for it"
 }
 
 func (a advice) nextForPush(host string) string {
 	if a.hasCredentials(host) {
 		return "docker login " + host + " as a user who may push, or ask the registry's owner for that right"
 	}
-	return "docker login " + host + " as a user who may push; client certificates do not answer this"
+	return "docker login " + host + " as a user who may push; client certificates do not help here"
 }
 
 // hostsFile is the hosts.toml that says, or is to say, how the registry is asked.

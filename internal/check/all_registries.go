@@ -141,7 +141,7 @@ func misspelt(root, name string) (Finding, bool) {
 	_, err := hostname.OfDirectory(name)
 	if suffix, ok := hostname.OfSuffixDirectory(name); ok {
 		f.Code = Code(hostdir.DirectorySuffix)
-		f.Message = "is for every host below " + hostname.DomainOf(suffix) + ", and does not count: suffix_directories is not set"
+		f.Message = "is for every host below " + hostname.DomainOf(suffix) + ", and is not used: suffix_directories is not set"
 		f.Next = hostdir.NextForSuffix
 		return f, true
 	}
@@ -154,7 +154,7 @@ func misspelt(root, name string) (Finding, bool) {
 	case schemed.MatchString(name):
 		f.Message, f.Next = "is not read: a directory is named after the host, without the scheme", "rename it to HOST or HOST_PORT_"
 	case err != nil:
-		f.Message, f.Next = "is not read: this is no registry's name: "+err.Error(), "rename it to HOST or HOST_PORT_"
+		f.Message, f.Next = "is not read: this is not the name of a registry: "+err.Error(), "rename it to HOST or HOST_PORT_"
 	default:
 		return f, false
 	}

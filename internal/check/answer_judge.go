@@ -17,14 +17,14 @@ import (
 	"github.com/certsd/containerd-certsd/resolver"
 )
 
-const nextForSick = "look into the server's log; where only some certificates bring this, ask its owner which one is entitled"
+const nextForSick = "look into the server's log; if only some certificates get this answer, ask its owner which one has access"
 
 const (
 	notAsked        = ", and the server did not ask for a client certificate: none was presented"
-	nextForNotAsked = "switch client certificates on at the server (nginx: ssl_verify_client, Apache: SSLVerifyClient), or look at user and password"
+	nextForNotAsked = "enable client certificates at the server (nginx: ssl_verify_client, Apache: SSLVerifyClient), or look at user and password"
 )
 
-const nextForAskedLate = "let it ask on each connection: in Apache, SSLVerifyClient belongs outside of Location and Directory"
+const nextForAskedLate = "have it ask at the start of each connection: in Apache, move SSLVerifyClient out of Location and Directory"
 
 // answerJudge decides what the answers of a server mean.
 type answerJudge struct {
@@ -108,8 +108,8 @@ func (j *answerJudge) page(resp *http.Response, body []byte, f Finding) {
 		return
 	}
 	f.Severity, f.Code = isWarning, NoRegistry
-	f.Message = statusWords(resp.StatusCode, "") + " for /v2/ with something that is no JSON: it may not be a registry"
-	f.Next = "name a repository, which tells: " + j.command(j.given+"/REPOSITORY")
+	f.Message = statusWords(resp.StatusCode, "") + " for /v2/ with something that is not JSON: it may not be a registry"
+	f.Next = "name a repository to find out: " + j.command(j.given+"/REPOSITORY")
 	j.find(f)
 }
 
@@ -175,21 +175,21 @@ func (j *answerJudge) unauthorized(e *certsd.Endpoint, resp *http.Response, f Fi
 		// No password answers what is not asked.
 		f.Code, f.Message, f.Next = NoRegistry, "401 Unauthorized "+reason, next
 	case err != nil:
-		f.Code, f.Message = CredentialsMissing, "401 Unauthorized, and what Docker's config.json names cannot be asked for user and password: "+presentable(err)
-		f.Next = "mend the credential helper (credsStore, credHelpers), or docker login " + e.Host
+		f.Code, f.Message = CredentialsMissing, "401 Unauthorized, and the credential helper in Docker's config.json does not give a user and password: "+presentable(err)
+		f.Next = "fix the credential helper (credsStore, credHelpers), or docker login " + e.Host
 	case user != "" || secret != "":
 		f.Code, f.Message = CredentialsRefused, "401 Unauthorized for the credentials in Docker's config.json"
 		f.Next = "docker login " + e.Host
 	case !basic && j.repository.name == "":
 		f.Severity, f.Code = isWarning, CredentialsUnknown
-		f.Message = "401 Unauthorized for an anonymous token: whether one may pull without credentials depends on the repository"
+		f.Message = "401 Unauthorized for an anonymous token: whether a pull without credentials is allowed depends on the repository"
 		f.Next = "name one: " + j.command(j.given+"/REPOSITORY")
 	case !basic:
 		// The pull tells.
 		return
 	default:
-		f.Code, f.Message = CredentialsMissing, "401 Unauthorized: it asks for user and password, and Docker's config.json has none for it"
-		f.Next = "docker login " + e.Host + ", or give the client a pull secret; client certificates do not answer this"
+		f.Code, f.Message = CredentialsMissing, "401 Unauthorized: it requires a user and a password, and Docker's config.json has none for it"
+		f.Next = "docker login " + e.Host + ", or give the client a pull secret; client certificates do not help here"
 	}
 	j.find(f)
 }
@@ -216,7 +216,7 @@ func (j *answerJudge) noToken(e *certsd.Endpoint, err *tokenError, attempts []ce
 		switch {
 		case a.Err != nil:
 			f.Message = "the token server cannot be asked: " + wordsOf(a.Err)
-			f.Next = "see that it runs, and that no firewall is in between"
+			f.Next = "check that it is running and that no firewall is in between"
 		case a.Status < 300:
 		default:
 			f.Message = "the token server gave no token: " + statusWords(a.Status, a.Answer)
@@ -287,7 +287,7 @@ func (j *answerJudge) notV2(e *certsd.Endpoint, live *Live, f Finding) {
 	default:
 		live.Protocol = "v1"
 		f.Code, f.Message = V1Forbidden, "it speaks only the protocol Registry v1, which is for registries with a directory of their own"
-		f.Next = fmt.Sprintf("create the directory %s; empty will do", j.directoryFor(host.Name))
+		f.Next = fmt.Sprintf("create the directory %s; it may be empty", j.directoryFor(host.Name))
 		if host.RegistryV1 == resolver.V1Never {
 			f.Message = `it speaks only the protocol Registry v1, and hosts.toml says registry_v1 = "never"`
 			f.Next = `remove that key`

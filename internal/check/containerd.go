@@ -97,7 +97,7 @@ func (j configJudge) read(file string) (*containerdConfig, []Finding) {
 	case errors.As(err, &syntax):
 		return nil, []Finding{{
 			Severity: isWarning, Code: ContainerdConfig, Where: tomlpos.Syntax(err).At(at),
-			Message: "is not what containerd reads: " + printable(tomlpos.Syntax(err).Text), Next: "correct it",
+			Message: "is not a valid configuration of containerd: " + printable(tomlpos.Syntax(err).Text), Next: "correct it",
 		}}
 	case err != nil:
 		return nil, []Finding{j.unread(file, at, err)}
@@ -130,7 +130,7 @@ func (j configJudge) unread(file, at string, err error) Finding {
 		f.Message = "is imported by " + file + ", and " + f.Message + ": containerd does not start"
 	}
 	if at != file && errors.Is(err, fs.ErrNotExist) {
-		f.Next = "put it there, or take it out of imports"
+		f.Next = "put it there, or remove it from imports"
 	}
 	if j.hidden(err) {
 		f = j.ofHidden(f, "")
@@ -152,7 +152,7 @@ func (j configJudge) readable(file string, config *containerdConfig) []Finding {
 	}
 	stock := config.stock()
 	if stock && config.Plugins.Certsd != nil {
-		add(CertsdStaysOut, "certsd is configured, and stays out because the stock plugins are enabled",
+		add(CertsdStaysOut, "certsd is configured but inactive, because the stock plugins are enabled",
 			"add to disabled_plugins: "+quoted(stays))
 	}
 	if !config.withoutCRI() {
@@ -177,7 +177,7 @@ func (j configJudge) readable(file string, config *containerdConfig) []Finding {
 			add(StockTwoRoots, fmt.Sprintf("config_path has %s roots: stock containerd ignores %s", count(len(roots)), all(len(roots))),
 				"give it one root, or let certsd pull: see https://github.com/certsd/containerd-certsd/blob/main/config.toml.example")
 		case !sameRoots(roots, j.roots()):
-			add(OtherRoots, fmt.Sprintf("config_path is %s, and %s is checked", path, j.roots()), "certsd check --all --root "+shellWord(path))
+			add(OtherRoots, fmt.Sprintf("config_path is %s, but %s is checked", path, j.roots()), "certsd check --all --root "+shellWord(path))
 		}
 	}
 	return findings
@@ -198,7 +198,7 @@ func nextForConfig(file string, err error) string {
 	if errors.Is(err, fs.ErrPermission) {
 		return "make it readable for the user that pulls: ls -l " + plainfile.Quote(file)
 	}
-	return "put a file of configuration there"
+	return "put a configuration file there"
 }
 
 // sameRoots compares two lists but for their order, which hardly anybody is

@@ -94,7 +94,7 @@ func (c *criConfig) findings(file, section string, certsd bool) []Finding {
 	if keys := c.deprecated(); len(keys) > 0 {
 		findings = append(findings, Finding{
 			Severity: isWarning, Code: DeprecatedKeys, Where: file,
-			Message: "config_path has taken the place of " + joined(keys), Next: migrate,
+			Message: "config_path replaces " + joined(keys), Next: migrate,
 		})
 	}
 	if len(c.Registry.Mirrors) > 0 && c.Registry.ConfigPath != "" {
@@ -115,7 +115,7 @@ func (c *criConfig) findings(file, section string, certsd bool) []Finding {
 func nextForCRI(section string, keys []string) string {
 	next := fmt.Sprintf("remove from [plugins.%q]: %s", section, joined(keys))
 	if slices.Contains(keys, "max_concurrent_downloads") {
-		next += `; layers at a time belong into [plugins."io.containerd.transfer.v1.certsd"]`
+		next += `; set the number of layers at a time in [plugins."io.containerd.transfer.v1.certsd"]`
 	}
 	return next
 }

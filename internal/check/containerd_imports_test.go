@@ -33,17 +33,17 @@ func TestImportsOfContainerd(t *testing.T) {
 				"conf.d/1.toml": "[plugins.'io.containerd.cri.v1.images'.registry]\nconfig_path = '/y'\n",
 				"conf.d/2.toml": "imports = ['../config.toml']\n[plugins.'io.containerd.cri.v1.images'.registry]\nconfig_path = '/c'\n",
 			},
-			want: []string{"warning other-roots DIR/conf.d/2.toml: config_path is /c, and /a is checked -> certsd check --all --root /c"},
+			want: []string{"warning other-roots DIR/conf.d/2.toml: config_path is /c, but /a is checked -> certsd check --all --root /c"},
 		},
 		{
 			name: "a file that is not there",
 			in:   files{"config.toml": "imports = ['none.toml']\n"},
-			want: []string{"warning containerd-config DIR/none.toml: is imported by DIR/config.toml, and cannot be read: no such file or directory: containerd does not start -> put it there, or take it out of imports"},
+			want: []string{"warning containerd-config DIR/none.toml: is imported by DIR/config.toml, and cannot be read: no such file or directory: containerd does not start -> put it there, or remove it from imports"},
 		},
 		{
 			name: "an import that is no TOML",
 			in:   files{"config.toml": disabled, "conf.d/1.toml": "version = 3\nx = \n"},
-			want: []string{"warning containerd-config DIR/conf.d/1.toml:2: is not what containerd reads: "},
+			want: []string{"warning containerd-config DIR/conf.d/1.toml:2: is not a valid configuration of containerd: "},
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -48,27 +48,27 @@ func TestContainerdsConfiguration(t *testing.T) {
 		{
 			name:   "other roots",
 			config: "[plugins.'io.containerd.transfer.v1.local']\nconfig_path = '/c'\n",
-			want:   []string{"warning other-roots FILE: config_path is /c, and /a:/b is checked -> certsd check --all --root /c"},
+			want:   []string{"warning other-roots FILE: config_path is /c, but /a:/b is checked -> certsd check --all --root /c"},
 		},
 		{
 			name:   "certsd with the stock plugins",
 			config: "disabled_plugins = ['io.containerd.grpc.v1.transfer']\n[plugins.'io.containerd.internal.v1.certsd']\n",
 			want: []string{
-				`warning certsd-stays-out FILE: certsd is configured, and stays out because the stock plugins are enabled -> add to disabled_plugins: "io.containerd.transfer.v1.local"`,
+				`warning certsd-stays-out FILE: certsd is configured but inactive, because the stock plugins are enabled -> add to disabled_plugins: "io.containerd.transfer.v1.local"`,
 			},
 		},
 		{
 			name:   "deprecated keys",
 			config: "[plugins.'io.containerd.grpc.v1.cri'.registry.configs.'reg'.tls]\nca_file = 'x'\n[plugins.'io.containerd.grpc.v1.cri'.registry.configs.'reg'.auth]\npassword = 'not-to-be-shown'\n",
 			want: []string{
-				"warning deprecated-keys FILE: config_path has taken the place of registry.configs -> certsd migrate --config FILE",
+				"warning deprecated-keys FILE: config_path replaces registry.configs -> certsd migrate --config FILE",
 			},
 		},
 		{
 			name:   "mirrors beside a config_path",
 			config: disabled + "[plugins.'io.containerd.cri.v1.images'.registry]\nconfig_path = '/a:/b'\n[plugins.'io.containerd.cri.v1.images'.registry.mirrors.'reg']\nendpoint = ['https://other']\n",
 			want: []string{
-				"warning deprecated-keys FILE: config_path has taken the place of registry.mirrors -> certsd migrate --config FILE",
+				"warning deprecated-keys FILE: config_path replaces registry.mirrors -> certsd migrate --config FILE",
 				"error cri-does-not-start FILE: registry.mirrors beside config_path: CRI does not start -> remove registry.mirrors, once what it says is in hosts.toml: certsd migrate --config FILE",
 				`warning cri-pulls-itself FILE: CRI pulls by itself, without certsd, because of registry.mirrors -> remove from [plugins."io.containerd.cri.v1.images"]: registry.mirrors`,
 			},
@@ -78,7 +78,7 @@ func TestContainerdsConfiguration(t *testing.T) {
 			config: disabled + "[plugins.'io.containerd.cri.v1.images']\nmax_concurrent_downloads = 5\n",
 			want: []string{
 				`warning cri-pulls-itself FILE: CRI pulls by itself, without certsd, because of max_concurrent_downloads -> ` +
-					`remove from [plugins."io.containerd.cri.v1.images"]: max_concurrent_downloads; layers at a time belong into [plugins."io.containerd.transfer.v1.certsd"]`,
+					`remove from [plugins."io.containerd.cri.v1.images"]: max_concurrent_downloads; set the number of layers at a time in [plugins."io.containerd.transfer.v1.certsd"]`,
 			},
 		},
 		{
@@ -86,7 +86,7 @@ func TestContainerdsConfiguration(t *testing.T) {
 			config: "version = 3\n" + disabled + "[plugins.'io.containerd.cri.v1.images']\nuse_local_image_pull = true\nimage_pull_with_sync_fs = true\n" +
 				"discard_unpacked_layers = true\ndisable_snapshot_annotations = false\n[plugins.'io.containerd.cri.v1.images'.registry.auths.'https://reg']\npassword = 'not-to-be-shown'\n",
 			want: []string{
-				"warning deprecated-keys FILE: config_path has taken the place of registry.auths -> certsd migrate --config FILE",
+				"warning deprecated-keys FILE: config_path replaces registry.auths -> certsd migrate --config FILE",
 				"warning cri-pulls-itself FILE: CRI pulls by itself, without certsd, because of use_local_image_pull, image_pull_with_sync_fs, discard_unpacked_layers, disable_snapshot_annotations, registry.auths -> " +
 					`remove from [plugins."io.containerd.cri.v1.images"]: use_local_image_pull, image_pull_with_sync_fs, discard_unpacked_layers, disable_snapshot_annotations, registry.auths`,
 			},
@@ -120,7 +120,7 @@ func TestContainerdsConfiguration(t *testing.T) {
 			name: "a byte order mark", config: "\ufeffversion = 3\n[plugins.'io.containerd.transfer.v1.local']\nconfig_path = '/c'\n",
 			want: []string{
 				`warning containerd-config FILE: begins with a byte order mark: containerd does not read it, and does not start with it -> remove it: sed -i '1s/^\xef\xbb\xbf//' FILE`,
-				"warning other-roots FILE: config_path is /c, and /a:/b is checked -> certsd check --all --root /c",
+				"warning other-roots FILE: config_path is /c, but /a:/b is checked -> certsd check --all --root /c",
 			},
 		},
 		{
@@ -129,7 +129,7 @@ func TestContainerdsConfiguration(t *testing.T) {
 		},
 		{
 			name: "not TOML", config: "version = 3\npassword = not-to-be-shown\n",
-			want: []string{"warning containerd-config FILE:2: is not what containerd reads: expected keyword \"nan\" -> correct it"},
+			want: []string{"warning containerd-config FILE:2: is not a valid configuration of containerd: expected keyword \"nan\" -> correct it"},
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -151,7 +151,7 @@ func TestContainerdsConfiguration(t *testing.T) {
 	}
 	dir := t.TempDir()
 	got := lines(&Registry{Findings: (&Checker{Config: dir}).Containerd()}, dir, nil)
-	compare(t, []string{"warning containerd-config ROOT: cannot be read: is a directory -> put a file of configuration there", ": "}, got)
+	compare(t, []string{"warning containerd-config ROOT: cannot be read: is a directory -> put a configuration file there", ": "}, got)
 }
 
 func FuzzContainerdsConfiguration(f *testing.F) {

@@ -38,7 +38,7 @@ func (j daemonJudge) byDaemons() {
 		}
 		reg := &d.Status.Registries[i]
 		if reg.Error != "" {
-			j.find(Finding{isWarning, DaemonUnusable, inuse.Title(d.Kind), "uses nothing for this registry: " + reg.Error, "mend what it names: nothing has to be restarted"})
+			j.find(Finding{isWarning, DaemonUnusable, inuse.Title(d.Kind), "cannot use any configuration for this registry: " + reg.Error, "fix what it names: no restart is needed"})
 		}
 		j.otherFiles(d, reg)
 		j.otherProxy(d, reg)
@@ -69,14 +69,14 @@ func (j daemonJudge) otherFiles(d Daemon, reg *inuse.Registry) {
 			next := "certsd status"
 			if reg.Memory != nil {
 				message += ", from memory, because the files are broken since " + inuse.Clock(reg.Memory.Since) + ": " + reg.Memory.Cause
-				next = "mend the files before the next restart, which would find nothing to fall back on"
+				next = "fix the files before the next restart, after which there is nothing to fall back on"
 			}
 			j.find(Finding{isWarning, DaemonOtherFile, id.File, inuse.Title(d.Kind) + " " + message, next})
 		}
 	}
 }
 
-// heldElsewhere reports whether a file of a directory that is not looked at here, as a
+// heldElsewhere reports whether a file of a directory that is is not supported, as a
 // daemon may have other roots, holds what the daemon uses, or may not be read.
 func (j daemonJudge) heldElsewhere(id inuse.Identity) bool {
 	if slices.ContainsFunc(j.inspection.Candidates, func(c hostdir.Candidate) bool { return c.State == hostdir.Used && c.Path == filepath.Dir(id.File) }) {
@@ -144,7 +144,7 @@ func (j daemonJudge) asItRuns(p plan) (runs plan, but string) {
 		return p, d.Why
 	case d.Kind == inuse.Plugin && p.way == WayCRI && d.Status.CRI == inuse.CRIItself:
 		p.by, p.dirs = byContainerd, p.itself
-		return p, "the containerd that runs has CRI pull by itself"
+		return p, "in the running containerd, CRI pulls by itself"
 	case d.Kind == inuse.ImageService:
 		// It has roots of its own.
 		p.roots = nil
@@ -163,7 +163,7 @@ func (j daemonJudge) asked(way *Way) {
 		switch {
 		case reg.Name != j.report.Registry:
 		case reg.Error != "":
-			way.Verdict, way.Reason = Unusable, inuse.Title(d.Kind)+" uses nothing for this registry: "+reg.Error
+			way.Verdict, way.Reason = Unusable, inuse.Title(d.Kind)+" cannot use any configuration for this registry: "+reg.Error
 		case reg.Memory != nil:
 			way.Reason += "; " + inuse.Title(d.Kind) + " uses what it read before the files were broken"
 		}

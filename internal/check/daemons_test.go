@@ -79,8 +79,8 @@ func TestDaemonsAreAsked(t *testing.T) {
 		},
 		"nothing": {
 			daemons: daemon(func(r *inuse.Registry) { r.Error, r.Endpoints = "hosts.toml:1: no", nil }),
-			want:    "daemon-unusable containerd with the plugin: uses nothing for this registry: hosts.toml:1: no",
-			way:     "containerd with the plugin uses nothing for this registry",
+			want:    "daemon-unusable containerd with the plugin: cannot use any configuration for this registry: hosts.toml:1: no",
+			way:     "containerd with the plugin cannot use any configuration for this registry",
 		},
 		"a stock one that was not restarted": {daemons: []Daemon{{Kind: inuse.Plugin, Why: "this containerd is a stock one"}}, way: "; but this containerd is a stock one"},
 	} {

@@ -35,12 +35,12 @@ func TestOnlyRSA(t *testing.T) {
 		"RSA alone": {
 			tls.TLS_RSA_WITH_AES_256_GCM_SHA384,
 			"error tls-failed REG: it offers only RSA key exchange, which Go has switched off -> " +
-				"let the server offer ECDHE (nginx: ssl_ciphers, Apache: SSLCipherSuite); meanwhile GODEBUG=tlsrsakex=1 in the environment of the process that pulls",
+				"have the server offer ECDHE (nginx: ssl_ciphers, Apache: SSLCipherSuite); meanwhile GODEBUG=tlsrsakex=1 in the environment of the process that pulls",
 		},
 		"RC4 alone": {
 			tls.TLS_ECDHE_RSA_WITH_RC4_128_SHA,
 			"error tls-failed REG: no TLS: TLS alert 40, handshake failure, before it asked for a client certificate: it has no cipher suite or curve in common with Go -> " +
-				"see what the server says: openssl s_client -connect REG -servername 127.0.0.1",
+				"ask the server: openssl s_client -connect REG -servername 127.0.0.1",
 		},
 	} {
 		srv := httptest.NewUnstartedServer(http.NotFoundHandler())
@@ -71,10 +71,10 @@ func TestApacheAsksTooLate(t *testing.T) {
 		"with a certificate": {
 			files{"ca": serverCA, "alpha": alpha},
 			"error asked-late REG: 403 Forbidden: it asks for a client certificate after the handshake of TLS 1.3, which Go does not support -> " +
-				"let it ask on each connection: in Apache, SSLVerifyClient belongs outside of Location and Directory",
+				"have it ask at the start of each connection: in Apache, move SSLVerifyClient out of Location and Directory",
 		},
 		"without one": {
-			files{"ca": serverCA}, "error all-refused REG: 403 Forbidden for a request without a client certificate -> ask the registry's owner who may enter",
+			files{"ca": serverCA}, "error all-refused REG: 403 Forbidden for a request without a client certificate -> ask the registry's owner who has access",
 		},
 	} {
 		host, root := server{handle: status(http.StatusForbidden, page)}.start(t), t.TempDir()

@@ -84,7 +84,7 @@ func (j dockerJudge) asDockerAt(docker *migrate.Docker, e *certsd.Endpoint, live
 	switch fails := func(code Code) bool { return j.failedFor(e.Host, code) }; {
 	case slices.ContainsFunc([]Code{UnknownAuthority, WrongName, ServerExpired, ServerUnverified}, fails):
 		f.Message = fmt.Sprintf("Docker reaches %s without verifying it%s", e.Host, because)
-		f.Next = fmt.Sprintf("better than that is to mend its certificate, or the CA root here; to verify nothing, as Docker does, write %s into %s", j.tomlFor(e, "https", "skip_verify = true"), settings)
+		f.Next = fmt.Sprintf("fix its certificate, or the CA root here; to verify nothing, as Docker does, write %s into %s", j.tomlFor(e, "https", "skip_verify = true"), settings)
 	case fails(NoTLS):
 		f.Message = fmt.Sprintf("Docker reaches %s in plain HTTP%s", e.Host, because)
 		f.Next = fmt.Sprintf("write %s into %s, without ca and client", j.tomlFor(e, "http", ""), settings)
@@ -116,7 +116,7 @@ func (j dockerJudge) mirrorOf(said migrate.Said) Finding {
 	}
 	return Finding{
 		Severity: isWarning, Code: DockerMirror, Where: dockerAt(said),
-		Message: fmt.Sprintf("Docker asks the mirror %s before %s, and nothing here does: registry-mirrors has it", said.Entry, j.inspection.Name),
+		Message: fmt.Sprintf("registry-mirrors has Docker ask the mirror %s before %s, and nothing here does", said.Entry, j.inspection.Name),
 		Next:    fmt.Sprintf("write %s into %s, or: %s --write", table, j.hostsFile(), command),
 	}
 }

@@ -24,13 +24,13 @@ func TestWhyDockerReachesIt(t *testing.T) {
 	}{
 		{
 			name: "a name", daemon: "{\n\"insecure-registries\": [\"REG\"]}",
-			found: "warning docker-insecure ROOT/daemon.json:2: Docker reaches REG without verifying it: insecure-registries has REG -> better than that is to mend its certificate, or the CA root here; " +
+			found: "warning docker-insecure ROOT/daemon.json:2: Docker reaches REG without verifying it: insecure-registries has REG -> fix its certificate, or the CA root here; " +
 				`to verify nothing, as Docker does, write server = "https://REG" and skip_verify = true at the top into ROOT/REG_/hosts.toml`,
 			hosts: "server = 'https://REG'\nskip_verify = true\n",
 		},
 		{
 			name: "a range", daemon: `{"insecure-registries": ["10.0.0.0/8", "126.0.0.0/7"]}`,
-			found: "warning docker-insecure ROOT/daemon.json:1: Docker reaches REG without verifying it: insecure-registries has 126.0.0.0/7 -> better than that is to mend its certificate, or the CA root here; " +
+			found: "warning docker-insecure ROOT/daemon.json:1: Docker reaches REG without verifying it: insecure-registries has 126.0.0.0/7 -> fix its certificate, or the CA root here; " +
 				`to verify nothing, as Docker does, write server = "https://REG" and skip_verify = true at the top into ROOT/REG_/hosts.toml`,
 		},
 		{
@@ -88,7 +88,7 @@ func TestDockersMirror(t *testing.T) {
 		return found
 	}
 	compare(t, []string{
-		"ROOT/daemon.json:1: Docker asks the mirror https://mirror.test:5000/hub before docker.io, and nothing here does: registry-mirrors has it -> " +
+		"ROOT/daemon.json:1: registry-mirrors has Docker ask the mirror https://mirror.test:5000/hub before docker.io, and nothing here does -> " +
 			`write [host."https://mirror.test:5000/hub"] and capabilities = ["pull", "resolve"] into ROOT/docker.io/hosts.toml, or: ` +
 			"certsd migrate --config ROOT/daemon.json --output ROOT --write",
 	}, mirrors("docker.io"))

@@ -49,7 +49,7 @@ func (c calendar) endings(path, kind string, certs []*x509.Certificate) []Findin
 	switch kind {
 	case kindClient:
 	case kindCA:
-		code, next = CAExpiresSoon, "put the CA that follows it beside it, in a *.crt of its own, before servers change to it"
+		code, next = CAExpiresSoon, "put the CA that replaces it beside it, in a separate *.crt, before servers switch to it"
 	default:
 		return nil
 	}
@@ -60,7 +60,7 @@ func (c calendar) endings(path, kind string, certs []*x509.Certificate) []Findin
 		}
 		f := Finding{Severity: isWarning, Code: code, Where: path, Message: printable(cert.Subject.String()) + " " + validity(cert, c.now()), Next: next}
 		if kind == kindClient && i > 0 {
-			f.Message, f.Next = "the CA "+f.Message+", which signed the client certificate", "have the certificate issued anew, with the chain of the CA that follows"
+			f.Message, f.Next = "the CA "+f.Message+", which signed the client certificate", "have the certificate reissued, with the chain of the CA that replaces this one"
 		}
 		findings = append(findings, f)
 	}

@@ -53,7 +53,7 @@ func TestEndings(t *testing.T) {
 }
 
 const (
-	nextCA  = " -> put the CA that follows it beside it, in a *.crt of its own, before servers change to it"
+	nextCA  = " -> put the CA that replaces it beside it, in a separate *.crt, before servers switch to it"
 	worksAs = "works: a pull would work: https://REG/v2 answers, with alpha.cert"
 )
 
@@ -76,7 +76,7 @@ func TestEndingsOfChains(t *testing.T) {
 	}, lines(&Registry{Findings: report.Findings}, root, nil))
 	compare(t, []string{
 		"warning expires-soon ROOT/reg.test/alpha.cert: CN=alpha expires in 3 hours -> renew it",
-		"warning expires-soon ROOT/reg.test/alpha.cert: the CA CN=clients expires in 3 hours, which signed the client certificate -> have the certificate issued anew, with the chain of the CA that follows",
+		"warning expires-soon ROOT/reg.test/alpha.cert: the CA CN=clients expires in 3 hours, which signed the client certificate -> have the certificate reissued, with the chain of the CA that replaces this one",
 		usable,
 	}, lines(report.Registries[0], root, nil))
 	if code := report.ExitCode(); code != ExitRefused {
@@ -91,7 +91,7 @@ func TestEndingsOfChains(t *testing.T) {
 	compare(t, []string{
 		"warning ca-expires-soon ROOT/REG_/ca.crt: CN=servers expires in 3 hours" + nextCA,
 		`warning server-expires-soon REG: its certificate "CN=127.0.0.1" expires in 3 hours -> have it renewed at the server`,
-		`warning server-expires-soon REG: the CA "CN=servers" that it shows expires in 3 hours -> have its certificate issued anew, with the chain of the CA that follows`,
+		`warning server-expires-soon REG: the CA "CN=servers" that it sends expires in 3 hours -> have its certificate reissued, with the chain of the CA that replaces this one`,
 		"works: a pull would work: https://REG/v2 answers, without a client certificate",
 	}, lines(r, root, map[string]string{"REG": host}))
 }

@@ -40,7 +40,7 @@ func (j handshakeJudge) connected(e *certsd.Endpoint, live *Live, c *connection)
 		f := Finding{
 			Severity: j.severity(e), Code: TLSFailed, Where: e.Host,
 			Message: "it offers only RSA key exchange, which Go has switched off",
-			Next:    "let the server offer ECDHE (nginx: ssl_ciphers, Apache: SSLCipherSuite); meanwhile GODEBUG=tlsrsakex=1 in the environment of the process that pulls",
+			Next:    "have the server offer ECDHE (nginx: ssl_ciphers, Apache: SSLCipherSuite); meanwhile GODEBUG=tlsrsakex=1 in the environment of the process that pulls",
 		}
 		live.Error = f.Message
 		j.find(f)
@@ -75,11 +75,11 @@ func (j handshakeJudge) reached(e *certsd.Endpoint, live *Live, c *connection) b
 			live.PlainHTTP = true
 			return true
 		}
-		f.Code, f.Message = NoTLS, "the server answers in plain HTTP where TLS is due"
+		f.Code, f.Message = NoTLS, "the server answers in plain HTTP where TLS is expected"
 		f.Next = `correct the port; if it is meant to be plain HTTP, write server = "http://` + e.Host + `" into hosts.toml, without ca and client`
 	case c.connected == "":
 		f.Code, f.Message = NoConnection, "no connection: "+wordsOf(err)
-		f.Next = "see that the server runs, that the port is right, and that no firewall is in between"
+		f.Next = "check that the server is running, that the port is right, and that no firewall is in between"
 	case errors.As(err, &refused):
 		f.Code, f.Message, f.Next = ProxyFailed, refused.Error(), refused.Hint()
 	case c.proxy != nil && !alerted(err):
@@ -93,7 +93,7 @@ func (j handshakeJudge) reached(e *certsd.Endpoint, live *Live, c *connection) b
 		if alert, _ := handshake.Alert(err); alert == alertHandshakeFailure && !c.asked {
 			f.Message = "no TLS: TLS alert 40, handshake failure, before it asked for a client certificate: it has no cipher suite or curve in common with Go"
 		}
-		f.Next = "see what the server says: openssl s_client -connect " + hostPort(e) + " -servername " + (&url.URL{Host: e.Host}).Hostname()
+		f.Next = "ask the server: openssl s_client -connect " + hostPort(e) + " -servername " + (&url.URL{Host: e.Host}).Hostname()
 	}
 	live.Error = f.Message
 	j.find(f)
@@ -181,7 +181,7 @@ func (j handshakeJudge) unverified(e *certsd.Endpoint, s *tls.ConnectionState, e
 	}.Fault()
 	f := Finding{Severity: j.severity(e), Where: e.Host, Code: Code(fault.Kind), Message: fault.Message, Next: fault.Next}
 	if other, file := j.namedForOthers(e, caFiles); f.Code == UnknownAuthority && file != "" && len(e.CAs) == 0 {
-		f.Next = fmt.Sprintf(`%[1]s is named for %[2]s only: if it is that CA, write server = "https://%[3]s" and ca = %[1]q at the top of hosts.toml`, filepath.Base(file), other, e.Host)
+		f.Next = fmt.Sprintf(`%[1]s is configured for %[2]s only: if it is that CA, write server = "https://%[3]s" and ca = %[1]q at the top of hosts.toml`, filepath.Base(file), other, e.Host)
 	}
 	return f
 }
@@ -226,8 +226,8 @@ func (j handshakeJudge) serverEndings(host string, chain []*x509.Certificate) {
 			Message: fmt.Sprintf("its certificate %q %s", printable(cert.Subject.String()), validity(cert, j.now())),
 		}
 		if i > 0 {
-			f.Message = fmt.Sprintf("the CA %q that it shows %s", printable(cert.Subject.String()), validity(cert, j.now()))
-			f.Next = "have its certificate issued anew, with the chain of the CA that follows"
+			f.Message = fmt.Sprintf("the CA %q that it sends %s", printable(cert.Subject.String()), validity(cert, j.now()))
+			f.Next = "have its certificate reissued, with the chain of the CA that replaces this one"
 		}
 		j.find(f)
 	}

@@ -66,9 +66,9 @@ func (c *Checker) ofNodeLogins() []Finding {
 	case c.viewer().hidden(problem):
 		return []Finding{c.viewer().ofHidden(warning, "")}
 	case errors.Is(problem, fs.ErrNotExist):
-		warning.Message, warning.Next = "docker_config names it, and it is not there", "put it there with docker login or podman login, or take the key out"
+		warning.Message, warning.Next = "docker_config names it, but it does not exist", "create it with docker login or podman login, or remove the key"
 	default:
-		warning.Message, warning.Next = "docker_config names it: "+presentable(problem), "correct it: containerd sees that by itself"
+		warning.Message, warning.Next = "docker_config names it: "+presentable(problem), "correct it: containerd notices the change by itself"
 	}
 	return []Finding{warning}
 }

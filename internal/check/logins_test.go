@@ -75,15 +75,15 @@ credentials registry.test https://registry.test/v2: containerd, DIR/node.json, e
 `},
 		{"no containerd", lines("", "registry.test"), `credentials registry.test https://registry.test/v2: certsd, DIR/own.json, helper docker-credential-x
 `},
-		{"a file that is not there", lines(config(dir+"/none.json"), "registry.test"), `warning - credentials-file DIR/none.json: docker_config names it, and it is not there -> put it there with docker login or podman login, or take the key out
+		{"a file that is not there", lines(config(dir+"/none.json"), "registry.test"), `warning - credentials-file DIR/none.json: docker_config names it, but it does not exist -> create it with docker login or podman login, or remove the key
 credentials registry.test https://mirror.test/v2: containerd, DIR/none.json, none
 credentials registry.test https://registry.test/v2: certsd, DIR/own.json, helper docker-credential-x
 credentials registry.test https://registry.test/v2: containerd, DIR/none.json, none
 `},
-		{"a broken file", lines(config(put("broken.json", `{"auths":{"registry.test":{"auth":"bWU6czNj`, 0o600)), "registry.test"), `warning - credentials-file DIR/broken.json: docker_config names it: DIR/broken.json:1: is no JSON -> correct it: containerd sees that by itself
+		{"a broken file", lines(config(put("broken.json", `{"auths":{"registry.test":{"auth":"bWU6czNj`, 0o600)), "registry.test"), `warning - credentials-file DIR/broken.json: docker_config names it: DIR/broken.json:1: is not valid JSON -> correct it: containerd notices the change by itself
 credentials registry.test https://registry.test/v2: certsd, DIR/own.json, helper docker-credential-x
 `},
-		{"a file for all to see", lines(config(put("public.json", `{"auths":{"registry.test":{"auth":"bWU6czNjcjN0"}}}`, 0o644)), "registry.test"), `warning - credentials-file DIR/public.json: docker_config names it: DIR/public.json can be read by everybody on this machine, and has passwords or tokens: chmod 600 DIR/public.json -> correct it: containerd sees that by itself
+		{"a file for all to see", lines(config(put("public.json", `{"auths":{"registry.test":{"auth":"bWU6czNjcjN0"}}}`, 0o644)), "registry.test"), `warning - credentials-file DIR/public.json: docker_config names it: DIR/public.json can be read by everybody on this machine, and has passwords or tokens: chmod 600 DIR/public.json -> correct it: containerd notices the change by itself
 credentials registry.test https://mirror.test/v2: containerd, DIR/public.json, none
 credentials registry.test https://registry.test/v2: certsd, DIR/own.json, helper docker-credential-x
 credentials registry.test https://registry.test/v2: containerd, DIR/public.json, entry registry.test

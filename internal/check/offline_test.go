@@ -44,7 +44,7 @@ func TestMistakesOnDisk(t *testing.T) {
 	}{
 		{name: "nothing wrong", in: files{"ca": serverCA, "alpha": alpha}, want: []string{usable}},
 		{name: "no directory", want: []string{
-			"warning no-directory REG: no root has a directory for it: no client certificate is presented, and the system's CA roots count -> if it needs certificates, create ROOT/REG_",
+			"warning no-directory REG: no root has a directory for it: no client certificate is presented, and the system's CA roots are used -> if it needs certificates, create ROOT/REG_",
 			usable,
 		}},
 		{name: "a client certificate named as a CA", in: files{"client.crt": alpha.CertPEM, "client.key": alpha.KeyPEM}, want: []string{
@@ -72,7 +72,7 @@ func TestMistakesOnDisk(t *testing.T) {
 			useless,
 		}},
 		{name: "a key of another pair", in: files{"alpha.cert": alpha.CertPEM, "alpha.key": bravo.KeyPEM}, want: []string{
-			"error key-mismatch " + dir + "/alpha.cert: the private key does not belong to the certificate -> copy certificate and key again, both of the same pair",
+			"error key-mismatch " + dir + "/alpha.cert: the private key does not belong to the certificate -> copy the certificate and the key again, both from the same pair",
 			useless,
 		}},
 		{name: "a chain in the wrong order", in: files{"alpha.cert": string(clientCA.PEM) + string(alpha.CertPEM), "alpha.key": alpha.KeyPEM}, want: []string{
@@ -84,11 +84,11 @@ func TestMistakesOnDisk(t *testing.T) {
 			useless,
 		}},
 		{name: "rubbish for a pair", in: files{"alpha.cert": "x", "alpha.key": alpha.KeyPEM}, want: []string{
-			"error pair-unusable " + dir + "/alpha.cert: the certificate file is not PEM -> replace it by a certificate and its key in PEM",
+			"error pair-unusable " + dir + "/alpha.cert: the certificate file is not PEM -> replace it with a certificate and its key in PEM",
 			useless,
 		}},
 		{name: "rubbish for a CA", in: files{"ca.crt": "x"}, want: []string{
-			"error ca-unusable " + dir + "/ca.crt: unusable CA file: is not PEM -> replace it by a CA root in PEM, or remove it",
+			"error ca-unusable " + dir + "/ca.crt: unusable CA file: is not PEM -> replace it with a CA root in PEM, or remove it",
 			useless,
 		}},
 		{name: "a CA in DER", in: files{"ca.crt": serverCA.Cert.Raw}, want: []string{
@@ -112,7 +112,7 @@ func TestMistakesOnDisk(t *testing.T) {
 			usable,
 		}},
 		{name: "not for clients", in: files{"server": clientCA.Issue(certtest.Request{CommonName: "server", ServerOnly: true})}, want: []string{
-			"warning not-for-clients " + dir + "/server.cert: CN=server is a server's certificate: its extended key usage is serverAuth, and it is not meant for client authentication -> put a client's certificate and its key in its place, issued with the extended key usage clientAuth",
+			"warning not-for-clients " + dir + "/server.cert: CN=server is a server's certificate: its extended key usage is serverAuth, and it is not meant for client authentication -> replace it with a client certificate and key that were issued with the extended key usage clientAuth",
 			usable,
 		}},
 		{name: "expires soon", in: files{"timed": certIssued(97*day, 100*day)}, want: []string{
@@ -173,7 +173,7 @@ func TestMistakesOnDisk(t *testing.T) {
 			usable,
 		}},
 		{name: "nobody to pull from", in: files{"ca": serverCA, "hosts.toml": "server = \"https://reg\"\ncapabilities = [\"push\"]\n"}, want: []string{
-			`error no-pull ` + dir + `/hosts.toml: capabilities: there is no server to pull from, which takes pull and resolve -> add "pull" and "resolve" to the capabilities of one`,
+			`error no-pull ` + dir + `/hosts.toml: capabilities: no server has both pull and resolve, so there is none to pull from -> add "pull" and "resolve" to the capabilities of one`,
 			useless,
 		}},
 		{name: "another suffix", in: files{"ca": serverCA, "client.pem": alpha.CertPEM}, want: []string{
@@ -219,8 +219,8 @@ func TestPermissionsOfKeys(t *testing.T) {
 		}
 	}
 	compare(t, []string{
-		"warning key-permissions ROOT/REG/alpha.key: holds a private key that others than its owner can use: its mode is 0640 -> chmod 600 ROOT/REG/alpha.key",
-		"warning key-permissions ROOT/REG/bravo.cert: holds a private key that others than its owner can use: its mode is 0604 -> chmod 600 ROOT/REG/bravo.cert",
+		"warning key-permissions ROOT/REG/alpha.key: holds a private key that users other than its owner can use: its mode is 0640 -> chmod 600 ROOT/REG/alpha.key",
+		"warning key-permissions ROOT/REG/bravo.cert: holds a private key that users other than its owner can use: its mode is 0604 -> chmod 600 ROOT/REG/bravo.cert",
 		usable,
 	}, lines(run1(t, &Checker{Offline: true}, root, "reg"), root, map[string]string{"REG": "reg"}))
 }
@@ -248,7 +248,7 @@ func TestUnreadable(t *testing.T) {
 	}
 	compare(t, []string{
 		"warning root-unreadable ROOT/file: cannot search the certs.d directory: not a directory -> name a directory in its place",
-		"warning no-directory reg: no root has a directory for it: no client certificate is presented, and the system's CA roots count -> if it needs certificates, create ROOT/file/reg",
+		"warning no-directory reg: no root has a directory for it: no client certificate is presented, and the system's CA roots are used -> if it needs certificates, create ROOT/file/reg",
 		usable,
 	}, lines(r, root, nil))
 }
@@ -280,7 +280,7 @@ func TestSecondHostsFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	compare(t, []string{
-		"warning hosts-toml-hidden ROOT/b/reg/hosts.toml: is not used: ROOT/a/reg/hosts.toml comes first -> put what it says into the first one, and remove it",
+		"warning hosts-toml-hidden ROOT/b/reg/hosts.toml: is not used: ROOT/a/reg/hosts.toml comes first -> move its contents into the first one, and remove it",
 		usable,
 	}, lines(r, root, nil))
 }
@@ -300,7 +300,7 @@ func TestTargets(t *testing.T) {
 		{"reg/:1", "", "", `"reg/:1" is not an image reference: invalid reference format: write [HOST[:PORT]/]NAME[:TAG][@DIGEST]`},
 		{"reg/app:", "", "", `"reg/app:" is not an image reference: invalid reference format: write [HOST[:PORT]/]NAME[:TAG][@DIGEST]`},
 		{"reg/APP", "", "", `"reg/APP" is not an image reference: repository name (APP) must be lowercase: repositories are in lower case, only hosts and tags may have capitals`},
-		{"", "", "", `"" names no registry`},
+		{"", "", "", `"" does not name a registry`},
 		{"a b", "", "", `host "a b": contains a space`},
 	} {
 		r, err := (&Checker{Roots: certsd.Roots{t.TempDir()}, Offline: true}).Registry(t.Context(), tt.target)
@@ -349,7 +349,7 @@ func TestAll(t *testing.T) {
 	compare(t, []string{
 		"a.test unasked", "b.test:5000 unusable", "registry_5000 unasked",
 		"warning file-name ROOT/_default/host.toml: is not read: did you mean hosts.toml? -> rename it to hosts.toml: mv -n ROOT/_default/host.toml ROOT/_default/hosts.toml",
-		`warning directory-name ROOT/-d: is not read: this is no registry's name: host "-d": begins or ends with '-' -> rename it to HOST or HOST_PORT_`,
+		`warning directory-name ROOT/-d: is not read: this is not the name of a registry: host "-d": begins or ends with '-' -> rename it to HOST or HOST_PORT_`,
 		"warning directory-name ROOT/https:__c.test: is not read: a directory is named after the host, without the scheme -> rename it to HOST or HOST_PORT_",
 		"warning directory-name ROOT/registry_5000: is read for a registry of this very name: it lacks the closing underscore of a port -> rename it to registry_5000_, if the number is a port: mv -n ROOT/registry_5000 ROOT/registry_5000_",
 		"error root-unreadable ROOT/note: cannot list the certs.d directory: not a directory -> name a directory in its place",

@@ -77,14 +77,14 @@ func (j podmanJudge) podmanHas(root, dir string) {
 	}
 	j.find(Finding{
 		Severity: isWarning, Code: PodmanDirectory, Where: dir,
-		Message: "Podman, Skopeo and CRI-O read it for this registry; it is not searched, and no directory that is has its " + strings.Join(only, ", "),
+		Message: "Podman, Skopeo and CRI-O read it for this registry; it is not searched here, and no directory that is searched has its " + strings.Join(only, ", "),
 		Next:    j.nextForPodman(root),
 	})
 }
 
 func (c *Checker) nextForPodman(root string) string {
 	list := append(slices.Clone(c.roots()), root).String()
-	return fmt.Sprintf("certsd migrate shows how it belongs into %s; or have it searched, too: --root %s, config_path = %q", c.firstRoot(), shellWord(list), list)
+	return fmt.Sprintf("certsd migrate shows how to write it in %s; or search it, too: --root %s, config_path = %q", c.firstRoot(), shellWord(list), list)
 }
 
 func (c *Checker) firstRoot() string {
@@ -143,7 +143,7 @@ func (j rootsJudge) podmanAlone(names []string) []Finding {
 		}
 		findings = append(findings, Finding{
 			Severity: isWarning, Code: PodmanDirectory, Where: root,
-			Message: "Podman, Skopeo and CRI-O read it; it is not searched, and has directories for registries that have none elsewhere: " + said,
+			Message: "Podman, Skopeo and CRI-O read it; it is not searched here, and has directories for registries that have none elsewhere: " + said,
 			Next:    j.nextForPodman(root),
 		})
 	}

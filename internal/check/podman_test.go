@@ -38,7 +38,7 @@ func TestPodmansDirectories(t *testing.T) {
 		return all
 	}
 	got := found(checker(own))
-	if len(got) != 2 || !strings.HasSuffix(got["reg.test:5000"].Message, "no directory that is has its client.cert") || !strings.HasSuffix(got["mirror.test"].Message, "has its client.cert") {
+	if len(got) != 2 || !strings.HasSuffix(got["reg.test:5000"].Message, "no directory that is searched has its client.cert") || !strings.HasSuffix(got["mirror.test"].Message, "has its client.cert") {
 		t.Errorf("found %v", got)
 	}
 	if next := got["mirror.test"].Next; !strings.Contains(next, "--root "+own+":"+podman) {

@@ -96,26 +96,26 @@ func (j pullJudge) failed(err error, attempts []certsd.Attempt) {
 		}
 		if unasked := (*resolver.V1UnaskedError)(nil); errors.As(err, &unasked) {
 			f.Code, f.Message = V1Forbidden, "404 Not Found in v2; "+presentable(unasked)
-			f.Next = "let Registry v1 be asked, as it says"
+			f.Next = "allow Registry v1, as it says"
 			break
 		}
 		f.Code, f.Message = NotFound, "404 Not Found"
-		f.Next = "correct the name; some registries also answer 404 to those who may not see it"
+		f.Next = "correct the name; some registries also answer 404 to clients without access"
 		if refused != nil {
-			f.Next = "correct the name or the tag: which one it is, the repository's list of tags would tell, and it was not to be had (" + presentable(plain(refused)) + ")"
+			f.Next = "correct the name or the tag: the repository's list of tags would show which, but could not be read (" + presentable(plain(refused)) + ")"
 		}
 	case last.Status == http.StatusForbidden && last.Identity != "" && !j.presented(last):
 		f.Code, f.Message, f.Next = NotAsked, "403 Forbidden"+notAsked, nextForNotAsked
 	case last.Status == http.StatusForbidden:
 		f.Code, f.Message = AllRefused, "403 Forbidden for "+tried(last.Host, attempts)
-		f.Next = "ask the registry's owner which of these certificates is entitled to this repository"
+		f.Next = "ask the registry's owner which of these certificates has access to this repository"
 	case last.Status == http.StatusUnauthorized && (j.failedAt(last.Host, CredentialsMissing) || j.failedAt(last.Host, NoRegistry) || j.has(TokenServer) || j.has(OtherHostAsks)):
 		return // told already
 	case last.Status == http.StatusUnauthorized && last.Hint != "":
 		f.Code, f.Message, f.Next = NoRegistry, "401 Unauthorized", last.Hint
 	case last.Status == http.StatusUnauthorized:
 		f.Code, f.Message = CredentialsRefused, "401 Unauthorized"
-		f.Next = "docker login " + j.given + "; client certificates do not answer this"
+		f.Next = "docker login " + j.given + "; client certificates do not help here"
 	case last.Refused && (j.failedAt(last.Host, CertificateRefused) || j.failedAt(last.Host, CertificateRequired)):
 		return // told already, with what to do
 	case last.Status >= 500:

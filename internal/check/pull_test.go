@@ -152,14 +152,14 @@ func TestPull(t *testing.T) {
 		{
 			name: "no certificate for a repository", guard: repository("/team/", 403), in: files{"ca": serverCA, "alpha": alpha}, target: "/team/app",
 			want: []string{
-				"error all-refused REG/team/app:latest: 403 Forbidden for alpha.cert -> ask the registry's owner which of these certificates is entitled to this repository",
+				"error all-refused REG/team/app:latest: 403 Forbidden for alpha.cert -> ask the registry's owner which of these certificates has access to this repository",
 				fails,
 			},
 		},
 		{
 			name: "no certificate of two for a repository", guard: repository("/team/", 403), in: files{"ca": serverCA, "alpha": alpha, "charlie": charlie}, target: "/team/app",
 			want: []string{
-				"error all-refused REG/team/app:latest: 403 Forbidden for each of alpha.cert, charlie.cert -> ask the registry's owner which of these certificates is entitled to this repository",
+				"error all-refused REG/team/app:latest: 403 Forbidden for each of alpha.cert, charlie.cert -> ask the registry's owner which of these certificates has access to this repository",
 				fails,
 			},
 		},
@@ -168,8 +168,8 @@ func TestPull(t *testing.T) {
 			in: files{"ca": serverCA, "alpha": alpha, "hosts.toml": "[host.\"https://" + closed + "\"]\n"}, root: of(closed, files{"ca": serverCA, "charlie": charlie}),
 			target: "/team/app",
 			want: []string{
-				"error all-refused REG/team/app:latest: 403 Forbidden for alpha.cert -> ask the registry's owner which of these certificates is entitled to this repository",
-				"warning all-refused CLOSED: 403 Forbidden for charlie.cert -> ask the registry's owner which of these certificates is entitled; compare issuer and subject with what it accepts",
+				"error all-refused REG/team/app:latest: 403 Forbidden for alpha.cert -> ask the registry's owner which of these certificates has access to this repository",
+				"warning all-refused CLOSED: 403 Forbidden for charlie.cert -> ask the registry's owner which of these certificates has access; compare their issuer and subject with what the server accepts",
 				fails,
 			},
 		},
@@ -190,7 +190,7 @@ func TestPull(t *testing.T) {
 		{
 			name: "no such tag, and a list of tags that is refused", guard: repository("/tags/list", 403), in: files{"ca": serverCA, "alpha": alpha}, target: "/team/tagged",
 			want: []string{
-				"error not-found REG/team/tagged:latest: 404 Not Found -> correct the name or the tag: which one it is, the repository's list of tags would tell, and it was not to be had " +
+				"error not-found REG/team/tagged:latest: 404 Not Found -> correct the name or the tag: the repository's list of tags would show which, but could not be read " +
 					"(REG answers 403 Forbidden for the list of tags: permission denied)",
 				fails,
 			},
@@ -198,8 +198,8 @@ func TestPull(t *testing.T) {
 		{
 			name: "a repository that asks for nothing that can be answered", guard: challenging("", "/team/"), in: files{"ca": serverCA, "alpha": alpha}, target: "/team/app",
 			want: []string{
-				"error no-registry REG/team/app:latest: 401 Unauthorized -> server REG answers 401 without a challenge (WWW-Authenticate): it does not say what it wants to know, and no password can be sent: " +
-					"ask the registry's owner: what is in front of the registry may take the header away, or want a client certificate",
+				"error no-registry REG/team/app:latest: 401 Unauthorized -> server REG answers 401 without a challenge (WWW-Authenticate): it does not say how to authenticate, so no password can be sent: " +
+					"ask the registry's owner: a proxy in front of the registry may remove the header, or require a client certificate",
 				fails,
 			},
 		},
@@ -207,7 +207,7 @@ func TestPull(t *testing.T) {
 			name: "a repository that asks by another scheme", guard: challenging("Negotiate", "/team/"), in: files{"ca": serverCA, "alpha": alpha}, target: "/team/app",
 			want: []string{
 				`error no-registry REG/team/app:latest: 401 Unauthorized -> server REG answers 401 with a challenge that clients of registries do not answer: "Negotiate": ` +
-					"ask the registry's owner: it, or what is in front of it, has to ask by Basic, or by Bearer with a realm",
+					"ask the registry's owner: the registry, or the proxy in front of it, must ask for Basic, or for Bearer with a realm",
 				fails,
 			},
 		},
@@ -215,15 +215,15 @@ func TestPull(t *testing.T) {
 			name: "all asks by another scheme, and there is a password", guard: challenging("Negotiate", "/"), in: files{"ca": serverCA, "alpha": alpha}, target: "/team/app", secret: "right",
 			want: []string{
 				`error no-registry REG: 401 Unauthorized with a challenge that clients of registries do not answer: "Negotiate" -> ` +
-					"ask the registry's owner: it, or what is in front of it, has to ask by Basic, or by Bearer with a realm",
+					"ask the registry's owner: the registry, or the proxy in front of it, must ask for Basic, or for Bearer with a realm",
 				fails,
 			},
 		},
 		{
 			name: "all asks for nothing", guard: challenging("", "/"), in: files{"ca": serverCA, "alpha": alpha}, target: "/team/app",
 			want: []string{
-				"error no-registry REG: 401 Unauthorized without a challenge (WWW-Authenticate): it does not say what it wants to know, and no password can be sent -> " +
-					"ask the registry's owner: what is in front of the registry may take the header away, or want a client certificate",
+				"error no-registry REG: 401 Unauthorized without a challenge (WWW-Authenticate): it does not say how to authenticate, so no password can be sent -> " +
+					"ask the registry's owner: a proxy in front of the registry may remove the header, or require a client certificate",
 				fails,
 			},
 		},
@@ -231,15 +231,15 @@ func TestPull(t *testing.T) {
 			name: "a token that nobody has", guard: challenging("Bearer service=x", "/"), in: files{"ca": serverCA, "alpha": alpha}, target: "/team/app",
 			want: []string{
 				`error no-registry REG: 401 Unauthorized with a challenge that clients of registries do not answer: "Bearer" without the realm of a token server -> ` +
-					"ask the registry's owner: it, or what is in front of it, has to ask by Basic, or by Bearer with a realm",
+					"ask the registry's owner: the registry, or the proxy in front of it, must ask for Basic, or for Bearer with a realm",
 				fails,
 			},
 		},
 		{
 			name: "Basic without a realm", guard: challenging("Basic", "/"), in: files{"ca": serverCA, "alpha": alpha}, target: "/team/app",
 			want: []string{
-				"error credentials-missing REG: 401 Unauthorized: it asks for user and password, and Docker's config.json has none for it -> " +
-					"docker login REG, or give the client a pull secret; client certificates do not answer this",
+				"error credentials-missing REG: 401 Unauthorized: it requires a user and a password, and Docker's config.json has none for it -> " +
+					"docker login REG, or give the client a pull secret; client certificates do not help here",
 				fails,
 			},
 		},
@@ -254,7 +254,7 @@ func TestPull(t *testing.T) {
 		{
 			name: "plain text for a manifest", guard: answering("text/plain", "not here"), in: files{"ca": serverCA, "alpha": alpha}, target: "/team/app",
 			want: []string{
-				`error pull-failed REG/team/app:latest: https://REG/v2/team/app/manifests/latest answers 200 with "text/plain", which is no manifest: it is no JSON, from byte 2 on: push the image again, or ask the registry's owner what is stored there`,
+				`error pull-failed REG/team/app:latest: https://REG/v2/team/app/manifests/latest answers 200 with "text/plain", which is not a manifest: it is not valid JSON from byte 2 on: push the image again, or ask the registry's owner what is stored there`,
 				fails,
 			},
 		},
@@ -272,19 +272,19 @@ func TestPull(t *testing.T) {
 		},
 		{
 			name: "no such repository", in: pairs, target: "/team/none",
-			want: []string{"error not-found REG/team/none:latest: 404 Not Found -> correct the name; some registries also answer 404 to those who may not see it", fails},
+			want: []string{"error not-found REG/team/none:latest: 404 Not Found -> correct the name; some registries also answer 404 to clients without access", fails},
 		},
 		{
 			name: "no such digest", in: pairs, target: "/team/app@sha256:" + strings.Repeat("0", 64),
 			want: []string{
-				"error not-found REG/team/app@sha256:" + strings.Repeat("0", 64) + ": 404 Not Found -> correct the name; some registries also answer 404 to those who may not see it",
+				"error not-found REG/team/app@sha256:" + strings.Repeat("0", 64) + ": 404 Not Found -> correct the name; some registries also answer 404 to clients without access",
 				fails,
 			},
 		},
 		{
 			name: "blobs at a host that asks for a certificate", guard: redirecting, in: pairs, target: "/team/app",
 			want: []string{
-				"error other-host-asks BLOBS: a redirect of REG leads there, and it asks for a client certificate: TLS alert 116, certificate required: it lets nobody in without a client certificate -> " +
+				"error other-host-asks BLOBS: a redirect of REG leads there, and it asks for a client certificate: TLS alert 116, certificate required: it requires a client certificate -> " +
 					"create ROOT/BLOBS_ with NAME.cert and NAME.key, and with the CA root that signed its certificate as NAME.crt unless the system has it",
 				fails,
 			},
@@ -294,7 +294,7 @@ func TestPull(t *testing.T) {
 				return strings.HasSuffix(r.URL.Path, configBlob) || redirecting(w, r, client)
 			}, in: pairs, target: "/team/app",
 			want: []string{
-				"error other-host-asks BLOBS: a redirect of REG leads there, and it asks for a client certificate: TLS alert 116, certificate required: it lets nobody in without a client certificate -> " +
+				"error other-host-asks BLOBS: a redirect of REG leads there, and it asks for a client certificate: TLS alert 116, certificate required: it requires a client certificate -> " +
 					"create ROOT/BLOBS_ with NAME.cert and NAME.key, and with the CA root that signed its certificate as NAME.crt unless the system has it",
 				fails,
 			},
@@ -314,7 +314,7 @@ func TestPull(t *testing.T) {
 		{
 			name: "a token server that asks for a certificate", guard: bearer(auth), in: pairs, target: "/team/app",
 			want: []string{
-				"error other-host-asks AUTH: the token server of REG asks for a client certificate: TLS alert 116, certificate required: it lets nobody in without a client certificate -> " +
+				"error other-host-asks AUTH: the token server of REG asks for a client certificate: TLS alert 116, certificate required: it requires a client certificate -> " +
 					"create ROOT/AUTH_ with NAME.cert and NAME.key, and with the CA root that signed its certificate as NAME.crt unless the system has it",
 				fails,
 			},
@@ -333,7 +333,7 @@ func TestPull(t *testing.T) {
 		{
 			name: "a token server that is down", guard: bearer("127.0.0.1:1"), in: pairs,
 			want: []string{
-				"error token-server 127.0.0.1:1: the token server cannot be asked: connection refused: nothing listens there -> see that it runs, and that no firewall is in between",
+				"error token-server 127.0.0.1:1: the token server cannot be asked: connection refused: nothing listens there -> check that it is running and that no firewall is in between",
 				fails,
 			},
 		},
@@ -362,14 +362,14 @@ func TestPull(t *testing.T) {
 				return true
 			}, in: files{"ca": serverCA, "alpha": alpha}, target: "/team/app",
 			want: []string{
-				`error pull-failed REG/team/app:latest: https://REG/v2/team/app/manifests/latest answers 200 with "text/html", which is no manifest: it is a page for people: is this the registry's right name and port?`,
+				`error pull-failed REG/team/app:latest: https://REG/v2/team/app/manifests/latest answers 200 with "text/html", which is not a manifest: it is a web page: is this the registry's right name and port?`,
 				fails,
 			},
 		},
 		{
 			name: "broken manifests", guard: repository("/manifests/", 500), in: files{"ca": serverCA, "alpha": alpha}, target: "/team/app",
 			want: []string{
-				"error server-error REG/team/app:latest: 500 Internal Server Error for alpha.cert -> look into the server's log; where only some certificates bring this, ask its owner which one is entitled",
+				"error server-error REG/team/app:latest: 500 Internal Server Error for alpha.cert -> look into the server's log; if only some certificates get this answer, ask its owner which one has access",
 				fails,
 			},
 		},
@@ -381,7 +381,7 @@ func TestPull(t *testing.T) {
 				return bearer(auth)(w, r, c)
 			}, in: pairs, root: of(auth, pairs),
 			want: []string{
-				"warning credentials-unknown REG: 401 Unauthorized for an anonymous token: whether one may pull without credentials depends on the repository -> name one: certsd check --root ROOT REG/REPOSITORY",
+				"warning credentials-unknown REG: 401 Unauthorized for an anonymous token: whether a pull without credentials is allowed depends on the repository -> name one: certsd check --root ROOT REG/REPOSITORY",
 				"works: a pull would work: https://REG/v2 answers, with alpha.cert",
 			},
 		},
@@ -424,7 +424,7 @@ func TestPullWithoutAsking(t *testing.T) {
 	}
 	compare(t, []string{
 		"error not-asked REG/team/tagged:v1: 403 Forbidden, and the server did not ask for a client certificate: none was presented -> " +
-			"switch client certificates on at the server (nginx: ssl_verify_client, Apache: SSLVerifyClient), or look at user and password",
+			"enable client certificates at the server (nginx: ssl_verify_client, Apache: SSLVerifyClient), or look at user and password",
 		"refused: a pull would fail",
 	}, lines(run1(t, &Checker{}, root, host+"/team/tagged:v1"), root, names))
 }

@@ -20,8 +20,8 @@ func (j pushJudge) began(left *resolver.UploadLeftError) {
 	}
 	j.find(Finding{
 		Severity: isWarning, Code: UploadLeft, Where: left.Host,
-		Message: "it let an upload begin and did not take it back: " + presentable(plain(left.Err)),
-		Next:    "nothing: the upload is empty, and the registry removes it some time",
+		Message: "it started an upload and did not cancel it: " + presentable(plain(left.Err)),
+		Next:    "nothing: the upload is empty, and the registry will remove it",
 	})
 }
 
@@ -36,7 +36,7 @@ func (j pushJudge) failed(err error, attempts []certsd.Attempt) {
 	words := statusWords(last.Status, last.Answer)
 	switch {
 	case len(attempts) == 0:
-		f.Next = "let an endpoint of hosts.toml have the capability push, if one is to be pushed to"
+		f.Next = "give an endpoint in hosts.toml the capability push, if pushes are wanted"
 		if j.canPush() {
 			f.Next = ""
 		}
@@ -55,7 +55,7 @@ func (j pushJudge) failed(err error, attempts []certsd.Attempt) {
 	case last.Status >= 500:
 		f.Code, f.Message, f.Next = ServerError, fmt.Sprintf("%s for %s", words, tried(last.Host, attempts)), nextForSick
 	case last.Status == http.StatusNotFound, last.Status == http.StatusMethodNotAllowed:
-		f.Code, f.Message = PushRefused, words+" where an upload is to begin: it takes none under this name"
+		f.Code, f.Message = PushRefused, words+" for the start of an upload: it accepts none under this name"
 		f.Next = "create the repository (project, namespace) there first, or ask the registry's owner whether it is read-only"
 	case last.Status >= 400:
 		f.Code, f.Message, f.Next = PushRefused, words, "ask the registry's owner who may push to this repository"

@@ -64,7 +64,7 @@ func TestPush(t *testing.T) {
 		"into a repository that is not there": {
 			uploads: &uploads{begin: 202, end: 204}, target: "/team/new",
 			want: []string{
-				"warning not-found REG/team/new:latest: 404 Not Found -> correct the name; some registries also answer 404 to those who may not see it",
+				"warning not-found REG/team/new:latest: 404 Not Found -> correct the name; some registries also answer 404 to clients without access",
 				"works: a push would work, with alpha.cert; there is nothing to pull yet",
 			},
 			asked: []string{"POST /v2/team/new/blobs/uploads/ alpha", "DELETE /v2/team/new/blobs/uploads/session%2F1?_state=a%2Bb alpha"},
@@ -72,7 +72,7 @@ func TestPush(t *testing.T) {
 		"an upload that is not taken back": {
 			uploads: &uploads{begin: 202, end: 405},
 			want: []string{
-				"warning upload-left REG: it let an upload begin and did not take it back: unexpected status from DELETE request to https://REG/v2/team/app/blobs/uploads/session/1 405 Method Not Allowed -> nothing: the upload is empty, and the registry removes it some time",
+				"warning upload-left REG: it started an upload and did not cancel it: unexpected status from DELETE request to https://REG/v2/team/app/blobs/uploads/session/1 405 Method Not Allowed -> nothing: the upload is empty, and the registry will remove it",
 				"works: a push would work, with alpha.cert",
 			},
 			asked: []string{begun + " alpha", ended + " alpha"},
@@ -88,7 +88,7 @@ func TestPush(t *testing.T) {
 		"read only": {
 			uploads: &uploads{begin: 405, body: `{"errors":[{"code":"UNSUPPORTED","message":"read only"}]}`},
 			want: []string{
-				`error push-refused REG/team/app: 405 Method Not Allowed where an upload is to begin: it takes none under this name ("UNSUPPORTED: read only") -> create the repository (project, namespace) there first, or ask the registry's owner whether it is read-only`,
+				`error push-refused REG/team/app: 405 Method Not Allowed for the start of an upload: it accepts none under this name ("UNSUPPORTED: read only") -> create the repository (project, namespace) there first, or ask the registry's owner whether it is read-only`,
 				"refused: a push would fail",
 			},
 			asked: []string{begun + " alpha"},
@@ -104,7 +104,7 @@ func TestPush(t *testing.T) {
 		"credentials": {
 			uploads: &uploads{begin: 401},
 			want: []string{
-				"error push-refused REG/team/app: 401 Unauthorized: it asks who pushes, and Docker's config.json has no user and password for it -> docker login REG as a user who may push; client certificates do not answer this",
+				"error push-refused REG/team/app: 401 Unauthorized: it requires a user and a password to push, and Docker's config.json has none for it -> docker login REG as a user who may push; client certificates do not help here",
 				"refused: a push would fail",
 			},
 			asked: []string{begun + " alpha"},
@@ -132,7 +132,7 @@ func TestPush(t *testing.T) {
 func TestPushNeedsARepository(t *testing.T) {
 	t.Parallel()
 	c := &Checker{Push: true}
-	if _, err := c.Registry(t.Context(), "registry.test"); err == nil || !strings.Contains(err.Error(), "names no repository to push to") {
+	if _, err := c.Registry(t.Context(), "registry.test"); err == nil || !strings.Contains(err.Error(), "does not name a repository to push to") {
 		t.Errorf("got %v", err)
 	}
 }

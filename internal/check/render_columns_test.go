@@ -119,8 +119,8 @@ func TestNextSteps(t *testing.T) {
 			"      -> append it:\n         cat '/etc/a place/the CA of it.crt' >> \\\n           " + long + "\n",
 		},
 		{
-			"name a repository, which tells: certsd check registry.example.test:5000/REPOSITORY",
-			"      -> name a repository, which tells:\n         certsd check registry.example.test:5000/REPOSITORY\n",
+			"name a repository to find out: certsd check registry.example.test:5000/REPOSITORY",
+			"      -> name a repository to find out:\n         certsd check registry.example.test:5000/REPOSITORY\n",
 		},
 		{
 			"it is a long sentence: certsd is a word in it, and it goes on for longer than this",

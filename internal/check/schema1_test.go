@@ -29,7 +29,7 @@ func TestSchema1(t *testing.T) {
 		}
 		return body
 	}
-	const again = " -> what the registry has under this name cannot be used: have it pushed there again"
+	const again = " -> the registry's image of this name cannot be used: push it again"
 	sound := manifest(`{"id":"` + strings.Repeat("a", 64) + `","os":"linux","architecture":"amd64"}`)
 	for name, test := range map[string]struct {
 		manifest, layer []byte
@@ -40,7 +40,7 @@ func TestSchema1(t *testing.T) {
 		"another layer":    {sound, v1test.Gzip(v1test.Tar(nil)), again},
 		"a page":           {sound, []byte("<html>Sign in"), "not a layer but a page or message: a proxy or login page answered with status 200"},
 		"no history":       {manifest(`"aaaa"`), layer, "history[0]: it is JSON, but a string where an object belongs" + again},
-		"history is prose": {manifest(`aaaa`), layer, "history[0]: it is no JSON, from byte 1 on" + again},
+		"history is prose": {manifest(`aaaa`), layer, "history[0]: it is not valid JSON from byte 1 on" + again},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

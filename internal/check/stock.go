@@ -107,7 +107,7 @@ func (s stockProber) passedOver(file string, errs []error) bool {
 	}
 	if data, err := plainfile.Read(file); err == nil && plainfile.HasMark(data) {
 		f.Message = "stock containerd cannot read it, and passes it over: it begins with a byte order mark"
-		f.Next = "take it out: " + plainfile.WithoutMark(file)
+		f.Next = "remove it: " + plainfile.WithoutMark(file)
 	}
 	s.find(f)
 	return true

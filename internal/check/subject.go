@@ -32,7 +32,7 @@ type subject struct {
 func (c *Checker) subject(target string) (*subject, error) {
 	name, repository, err := splitTarget(target)
 	if err == nil && c.Push && repository.name == "" {
-		err = fmt.Errorf("%q names no repository to push to: REGISTRY/REPOSITORY", target)
+		err = fmt.Errorf("%q does not name a repository to push to: REGISTRY/REPOSITORY", target)
 	}
 	if err != nil {
 		return nil, err
@@ -69,7 +69,7 @@ func splitTarget(target string) (registry string, repo repository, err error) {
 		path = ""
 	}
 	if registry == "" {
-		return "", repo, fmt.Errorf("%q names no registry", target)
+		return "", repo, fmt.Errorf("%q does not name a registry", target)
 	}
 	if path != "" {
 		repo, err = splitRepository(target, path)

@@ -55,11 +55,11 @@ func (s survey) configuration() {
 	if i.Host.Dir == "" && !s.hides() && !s.has(Code(hostdir.DirectoryName)) && !s.has(Code(hostdir.DirectoryPort)) && !s.has(Code(hostdir.DirectorySuffix)) && !s.has(Code(hostdir.RootName)) {
 		f := Finding{
 			Severity: isWarning, Code: NoDirectory, Where: i.Name,
-			Message: "no root has a directory for it: no client certificate is presented, and the system's CA roots count",
+			Message: "no root has a directory for it: no client certificate is presented, and the system's CA roots are used",
 			Next:    "if it needs certificates, create " + s.directoryFor(i.Name),
 		}
 		if dir := s.directoryFor(i.Name); isDir(dir) {
-			f.Message = "nothing in " + dir + " counts: no client certificate is presented, and the system's CA roots count"
+			f.Message = "nothing in " + dir + " is used: no client certificate is presented, and the system's CA roots are used"
 			f.Next = "if it needs certificates, put NAME.cert and NAME.key into it, and its CA root as NAME.crt"
 		}
 		s.find(f)
@@ -75,7 +75,7 @@ func (s survey) pullable() {
 	if wanted := hoststoml.Pull | hoststoml.Resolve; all&wanted != wanted {
 		s.find(Finding{
 			Severity: isError, Code: NoPull, Where: filepath.Join(s.inspection.Host.Dir, "hosts.toml"),
-			Message: "capabilities: there is no server to pull from, which takes pull and resolve",
+			Message: "capabilities: no server has both pull and resolve, so there is none to pull from",
 			Next:    `add "pull" and "resolve" to the capabilities of one`,
 		})
 	}
@@ -197,7 +197,7 @@ func (s survey) why(c hostdir.Candidate) string {
 		}
 		return "nothing uses it"
 	case hostdir.Empty:
-		return "nothing in it counts"
+		return "nothing in it is used"
 	case hostdir.Unreadable:
 		return "cannot be looked at"
 	default:

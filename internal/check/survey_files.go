@@ -43,7 +43,7 @@ func (s survey) file(path string) (f File, ok bool) {
 	if x.Key != "" && !x.Elsewhere && x.Mode.Perm()&0o077 != 0 && f.Kind != kindUnread {
 		s.find(Finding{
 			Severity: isWarning, Code: KeyPermissions, Where: path,
-			Message: "holds a private key that others than its owner can use: its mode is " + f.Mode,
+			Message: "holds a private key that users other than its owner can use: its mode is " + f.Mode,
 			Next:    "chmod 600 " + plainfile.Quote(path),
 		})
 	}
@@ -84,7 +84,7 @@ func (s survey) matchDevice(f *File, id *certsd.Identity) {
 		s.find(Finding{
 			Severity: isWarning, Code: KeyDoesNotSign, Where: f.KeyFile,
 			Message: fmt.Sprintf("the %s did not sign: %s", failed.Device, nextstep.Cause(failed.Err)),
-			Next:    cmp.Or(failed.Next(), "see that it is there and ready, and check again"),
+			Next:    cmp.Or(failed.Next(), "make sure that it is present and ready, and check again"),
 		})
 	}
 }

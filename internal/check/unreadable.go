@@ -37,7 +37,7 @@ func (v viewer) hidden(err error) bool { return errors.Is(err, fs.ErrPermission)
 // ofHidden is a problem that this user has and the daemon has not: there is
 // nothing wrong with the file.
 func (v viewer) ofHidden(f Finding, target string) Finding {
-	f.Message = fmt.Sprintf("cannot be read by this user (uid %d), and can by root's containerd", v.uid)
+	f.Message = fmt.Sprintf("cannot be read by this user (uid %d), but root's containerd can read it", v.uid)
 	f.Next = "check as root: " + v.asRoot(target)
 	return f
 }

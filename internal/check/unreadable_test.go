@@ -86,7 +86,7 @@ func TestWhatIsHiddenFromThisUser(t *testing.T) {
 			}
 			f := found[0]
 			if string(f.Code) != tt.code || f.Where != where || f.Next != "check as root: "+command ||
-				f.Message != tt.message+"cannot be read by this user (uid 1000), and can by root's containerd" {
+				f.Message != tt.message+"cannot be read by this user (uid 1000), but root's containerd can read it" {
 				t.Errorf("the first finding is %+v", f)
 			}
 			for _, f := range found {

@@ -45,8 +45,8 @@ func expired() *certtest.Pair {
 
 func TestWhatServersSay(t *testing.T) {
 	t.Parallel()
-	const owner = " -> ask the registry's owner which of these certificates is entitled; compare issuer and subject with what it accepts"
-	const here = " -> mend first what is said of the client certificate's own files"
+	const owner = " -> ask the registry's owner which of these certificates has access; compare their issuer and subject with what the server accepts"
+	const here = " -> first fix what is reported about the client certificate's own files"
 	const fails = "refused: a pull would fail"
 	middle := clientCA.Intermediate("middle")
 	below := middle.Client("below")
@@ -78,8 +78,8 @@ func TestWhatServersSay(t *testing.T) {
 			},
 			want: []string{
 				`error unknown-authority REG: its certificate is signed by "CN=servers", which is not among the system's CA roots, and the server does not send the certificate of "CN=servers" -> ` +
-					`mirror.crt is named for 127.0.0.1:1 only: if it is that CA, write server = "https://REG" and ca = "mirror.crt" at the top of hosts.toml`,
-				"warning no-connection 127.0.0.1:1: no connection: connection refused: nothing listens there -> see that the server runs, that the port is right, and that no firewall is in between",
+					`mirror.crt is configured for 127.0.0.1:1 only: if it is that CA, write server = "https://REG" and ca = "mirror.crt" at the top of hosts.toml`,
+				"warning no-connection 127.0.0.1:1: no connection: connection refused: nothing listens there -> check that the server is running, that the port is right, and that no firewall is in between",
 				fails,
 			},
 		}, {
@@ -88,9 +88,9 @@ func TestWhatServersSay(t *testing.T) {
 			},
 			server: server{auth: tls.RequireAnyClientCert},
 			want: []string{
-				"error certificate-required REG: TLS alert 116, certificate required: it lets nobody in without a client certificate -> " +
-					`alpha.cert is named for 127.0.0.1:1 only: to present it here, too, write server = "https://REG" and client = [["alpha.cert", KEY]] at the top of hosts.toml`,
-				"warning no-connection 127.0.0.1:1: no connection: connection refused: nothing listens there -> see that the server runs, that the port is right, and that no firewall is in between",
+				"error certificate-required REG: TLS alert 116, certificate required: it requires a client certificate -> " +
+					`alpha.cert is configured for 127.0.0.1:1 only: to present it here, too, write server = "https://REG" and client = [["alpha.cert", KEY]] at the top of hosts.toml`,
+				"warning no-connection 127.0.0.1:1: no connection: connection refused: nothing listens there -> check that the server is running, that the port is right, and that no firewall is in between",
 				fails,
 			},
 		}, {
@@ -107,21 +107,21 @@ func TestWhatServersSay(t *testing.T) {
 			want: []string{
 				fmt.Sprintf("warning ca-partly-unusable ROOT/REG_/ca.crt: line %d: BEGIN CERTIFICATE without an END: the file is cut -> ", 1+bytes.Count(otherCA.PEM, []byte("\n"))) +
 					"copy the file again, or convert or remove the certificates that cannot be read",
-				`error unknown-authority REG: its certificate is signed by "CN=servers", which is not among the CA roots in ROOT/REG_, and the server does not send the certificate of "CN=servers" -> put that CA's certificate into ROOT/REG_ as NAME.crt, if it is a root CA; if it is an intermediate CA, mend it at the server, which has to send it, too: after its own certificate in the same file`,
+				`error unknown-authority REG: its certificate is signed by "CN=servers", which is not among the CA roots in ROOT/REG_, and the server does not send the certificate of "CN=servers" -> put that CA's certificate into ROOT/REG_ as NAME.crt, if it is a root CA; if it is an intermediate CA, fix it at the server, which must send it, too: after its own certificate in the same file`,
 				fails,
 			},
 		}, {
 			name: "a client certificate in another form", in: files{"ca": serverCA, "alpha.p12": "x"},
 			server: server{auth: tls.RequireAnyClientCert},
 			want: []string{
-				"warning file-name ROOT/REG_/alpha.p12: is not read: PKCS #12 has to be made PEM -> convert it: openssl pkcs12 -nodes -in ROOT/REG_/alpha.p12 -out ROOT/REG_/alpha.cert",
-				"error certificate-required REG: TLS alert 116, certificate required: it lets nobody in without a client certificate -> put NAME.cert and NAME.key into ROOT/REG_",
+				"warning file-name ROOT/REG_/alpha.p12: is not read: PKCS #12 must be converted to PEM -> convert it: openssl pkcs12 -nodes -in ROOT/REG_/alpha.p12 -out ROOT/REG_/alpha.cert",
+				"error certificate-required REG: TLS alert 116, certificate required: it requires a client certificate -> put NAME.cert and NAME.key into ROOT/REG_",
 				fails,
 			},
 		}, {
 			name: "a page", in: files{"ca": serverCA}, server: server{handle: status(200, "<html>Welcome</html>")},
 			want: []string{
-				"warning no-registry REG: 200 OK for /v2/ with something that is no JSON: it may not be a registry -> name a repository, which tells: certsd check --root ROOT REG/REPOSITORY",
+				"warning no-registry REG: 200 OK for /v2/ with something that is not JSON: it may not be a registry -> name a repository to find out: certsd check --root ROOT REG/REPOSITORY",
 				"works: a pull would work: https://REG/v2 answers, without a client certificate",
 			},
 		}, {
@@ -132,13 +132,13 @@ func TestWhatServersSay(t *testing.T) {
 			server: server{handle: status(403, "")},
 			want: []string{
 				"error not-asked REG: 403 Forbidden, and the server did not ask for a client certificate: none was presented -> " +
-					"switch client certificates on at the server (nginx: ssl_verify_client, Apache: SSLVerifyClient), or look at user and password",
+					"enable client certificates at the server (nginx: ssl_verify_client, Apache: SSLVerifyClient), or look at user and password",
 				fails,
 			},
 		}, {
 			name: "refused, and none configured", in: files{"ca": serverCA},
 			server: server{handle: status(403, "")},
-			want:   []string{"error all-refused REG: 403 Forbidden for a request without a client certificate -> ask the registry's owner who may enter", fails},
+			want:   []string{"error all-refused REG: 403 Forbidden for a request without a client certificate -> ask the registry's owner who has access", fails},
 		}, {
 			name: "refused and asked, and none configured", in: files{"ca": serverCA},
 			server: server{auth: tls.RequestClientCert, handle: status(403, "")},
@@ -147,7 +147,7 @@ func TestWhatServersSay(t *testing.T) {
 			name: "a certificate is required", in: files{"ca": serverCA},
 			server: server{auth: tls.RequireAnyClientCert},
 			want: []string{
-				"error certificate-required REG: TLS alert 116, certificate required: it lets nobody in without a client certificate -> put NAME.cert and NAME.key into ROOT/REG_",
+				"error certificate-required REG: TLS alert 116, certificate required: it requires a client certificate -> put NAME.cert and NAME.key into ROOT/REG_",
 				fails,
 			},
 		}, {
@@ -172,8 +172,8 @@ func TestWhatServersSay(t *testing.T) {
 			in:     files{"ca": serverCA, "below.cert": leafOf(below), "below.key": below.KeyPEM, "middle": middle},
 			server: server{auth: tls.RequireAndVerifyClientCert},
 			want: []string{
-				`warning intermediate-missing ROOT/REG_/below.cert: its chain ends below the intermediate CA "CN=middle", whose certificate is in ROOT/REG_/middle.crt and not in this file: ` +
-					`REG cannot tell that it leads to "CN=clients" -> append the certificate of "CN=middle" to ROOT/REG_/below.cert, after the client's own: cat ROOT/REG_/middle.crt >> ROOT/REG_/below.cert`,
+				`warning intermediate-missing ROOT/REG_/below.cert: its chain stops below the intermediate CA "CN=middle", whose certificate is in ROOT/REG_/middle.crt but not in this file: ` +
+					`REG cannot see that it leads to "CN=clients" -> append the certificate of "CN=middle" to ROOT/REG_/below.cert, after the client's own: cat ROOT/REG_/middle.crt >> ROOT/REG_/below.cert`,
 				"error certificate-refused REG: TLS alert 48, unknown certificate authority: it does not know the CA that issued the client certificate (below.cert)" + here,
 				fails,
 			},
@@ -203,19 +203,19 @@ func TestWhatServersSay(t *testing.T) {
 			server: server{auth: tls.RequestClientCert, handle: status(502, "")},
 			want: []string{
 				"error server-error REG: 502 Bad Gateway for each of alpha.cert, bravo.cert -> " +
-					"look into the server's log; where only some certificates bring this, ask its owner which one is entitled",
+					"look into the server's log; if only some certificates get this answer, ask its owner which one has access",
 				fails,
 			},
 		}, {
 			name: "a CA that did not sign the server's", in: files{"ca": otherCA},
 			want: []string{
-				`error unknown-authority REG: its certificate is signed by "CN=servers", which is not among the CA roots in ROOT/REG_, and the server does not send the certificate of "CN=servers" -> put that CA's certificate into ROOT/REG_ as NAME.crt, if it is a root CA; if it is an intermediate CA, mend it at the server, which has to send it, too: after its own certificate in the same file`,
+				`error unknown-authority REG: its certificate is signed by "CN=servers", which is not among the CA roots in ROOT/REG_, and the server does not send the certificate of "CN=servers" -> put that CA's certificate into ROOT/REG_ as NAME.crt, if it is a root CA; if it is an intermediate CA, fix it at the server, which must send it, too: after its own certificate in the same file`,
 				fails,
 			},
 		}, {
 			name: "no CA", in: files{"alpha": alpha},
 			want: []string{
-				`error unknown-authority REG: its certificate is signed by "CN=servers", which is not among the system's CA roots, and the server does not send the certificate of "CN=servers" -> put that CA's certificate into ROOT/REG_ as NAME.crt, if it is a root CA; if it is an intermediate CA, mend it at the server, which has to send it, too: after its own certificate in the same file`,
+				`error unknown-authority REG: its certificate is signed by "CN=servers", which is not among the system's CA roots, and the server does not send the certificate of "CN=servers" -> put that CA's certificate into ROOT/REG_ as NAME.crt, if it is a root CA; if it is an intermediate CA, fix it at the server, which must send it, too: after its own certificate in the same file`,
 				fails,
 			},
 		}, {
@@ -223,14 +223,14 @@ func TestWhatServersSay(t *testing.T) {
 			server: server{pair: serverCA.Server("other.test", "127.0.0.9")},
 			want: []string{
 				"error wrong-name REG: its certificate is for other.test, 127.0.0.9, not for 127.0.0.1 -> use one of these names for the registry, " +
-					"or have it issued anew with 127.0.0.1 among its subject alternative names: subjectAltName=IP:127.0.0.1",
+					"or have it reissued with 127.0.0.1 among its subject alternative names: subjectAltName=IP:127.0.0.1",
 				fails,
 			},
 		}, {
 			name: "no name", in: files{"ca": serverCA},
 			server: server{pair: serverCA.Client("127.0.0.1")},
 			want: []string{
-				"error wrong-name REG: its certificate has no subject alternative names, and its common name \"127.0.0.1\" does not count -> have it issued anew with 127.0.0.1 among its subject alternative names: subjectAltName=IP:127.0.0.1",
+				"error wrong-name REG: its certificate has no subject alternative names, and its common name \"127.0.0.1\" does not count -> have it reissued with 127.0.0.1 among its subject alternative names: subjectAltName=IP:127.0.0.1",
 				fails,
 			},
 		}, {
@@ -247,13 +247,13 @@ func TestWhatServersSay(t *testing.T) {
 		}, {
 			name: "plain HTTP", in: ok, server: server{plain: true},
 			want: []string{
-				`error no-tls REG: the server answers in plain HTTP where TLS is due -> correct the port; if it is meant to be plain HTTP, write server = "http://REG" into hosts.toml, without ca and client`,
+				`error no-tls REG: the server answers in plain HTTP where TLS is expected -> correct the port; if it is meant to be plain HTTP, write server = "http://REG" into hosts.toml, without ca and client`,
 				fails,
 			},
 		}, {
 			name: "an old TLS", in: ok, server: server{maxVersion: tls.VersionTLS11},
 			want: []string{
-				"error tls-failed REG: no TLS: TLS alert 70, protocol version: it speaks none of TLS 1.2 and 1.3 -> see what the server says: openssl s_client -connect REG -servername 127.0.0.1",
+				"error tls-failed REG: no TLS: TLS alert 70, protocol version: it speaks neither TLS 1.2 nor 1.3 -> ask the server: openssl s_client -connect REG -servername 127.0.0.1",
 				fails,
 			},
 		}, {
@@ -263,8 +263,8 @@ func TestWhatServersSay(t *testing.T) {
 				w.WriteHeader(http.StatusUnauthorized)
 			}},
 			want: []string{
-				"error credentials-missing REG: 401 Unauthorized: it asks for user and password, and Docker's config.json has none for it -> " +
-					"docker login REG, or give the client a pull secret; client certificates do not answer this",
+				"error credentials-missing REG: 401 Unauthorized: it requires a user and a password, and Docker's config.json has none for it -> " +
+					"docker login REG, or give the client a pull secret; client certificates do not help here",
 				fails,
 			},
 		}, {
@@ -302,7 +302,7 @@ func TestWhatServersSay(t *testing.T) {
 		}, {
 			name: "a mirror that is down", in: files{"ca": serverCA, "hosts.toml": "[host.\"https://127.0.0.1:1\"]\n"},
 			want: []string{
-				"warning no-connection 127.0.0.1:1: no connection: connection refused: nothing listens there -> see that the server runs, that the port is right, and that no firewall is in between",
+				"warning no-connection 127.0.0.1:1: no connection: connection refused: nothing listens there -> check that the server is running, that the port is right, and that no firewall is in between",
 				"works: a pull would work: https://REG/v2 answers, without a client certificate",
 			},
 		},
@@ -329,7 +329,7 @@ func TestNobodyListens(t *testing.T) {
 	write(t, root, of("127.0.0.1:1", files{"ca": serverCA}))
 	r := run1(t, &Checker{}, root, "127.0.0.1:1")
 	compare(t, []string{
-		"error no-connection 127.0.0.1:1: no connection: connection refused: nothing listens there -> see that the server runs, that the port is right, and that no firewall is in between",
+		"error no-connection 127.0.0.1:1: no connection: connection refused: nothing listens there -> check that the server is running, that the port is right, and that no firewall is in between",
 		"refused: a pull would fail",
 	}, lines(r, root, nil))
 }
@@ -338,7 +338,7 @@ func TestNobodyListens(t *testing.T) {
 // containerd have it, and plain HTTP will do.
 func TestRegistryOfThisMachine(t *testing.T) {
 	t.Parallel()
-	const none = "warning no-directory REG: no root has a directory for it: no client certificate is presented, and the system's CA roots count -> if it needs certificates, create ROOT/REG_"
+	const none = "warning no-directory REG: no root has a directory for it: no client certificate is presented, and the system's CA roots are used -> if it needs certificates, create ROOT/REG_"
 	root := t.TempDir()
 	host := server{}.start(t)
 	compare(t, []string{
@@ -354,7 +354,7 @@ func TestRegistryOfThisMachine(t *testing.T) {
 
 	host = server{plain: true, handle: v1Only}.start(t)
 	compare(t, []string{
-		"error v1-forbidden REG: it speaks only the protocol Registry v1, which is for registries with a directory of their own -> create the directory ROOT/REG_; empty will do",
+		"error v1-forbidden REG: it speaks only the protocol Registry v1, which is for registries with a directory of their own -> create the directory ROOT/REG_; it may be empty",
 		none,
 		"refused: a pull would fail",
 	}, lines(run1(t, &Checker{}, root, host), root, map[string]string{"REG": host}))
@@ -466,8 +466,8 @@ func TestFailingCredentialHelper(t *testing.T) {
 	write(t, root, of(host, files{"ca": serverCA}))
 	c := &Checker{Credentials: func(string) (string, string, error) { return "", "", errors.New("docker-credential-x: not found") }}
 	compare(t, []string{
-		"error credentials-missing REG: 401 Unauthorized, and what Docker's config.json names cannot be asked for user and password: docker-credential-x: not found -> " +
-			"mend the credential helper (credsStore, credHelpers), or docker login REG",
+		"error credentials-missing REG: 401 Unauthorized, and the credential helper in Docker's config.json does not give a user and password: docker-credential-x: not found -> " +
+			"fix the credential helper (credsStore, credHelpers), or docker login REG",
 		"refused: a pull would fail",
 	}, lines(run1(t, c, root, host), root, map[string]string{"REG": host}))
 }

@@ -74,7 +74,7 @@ func TestEachWayHasItsVerdict(t *testing.T) {
 			name: "a containerd that runs whose CRI pulls by itself", config: plugin + roots,
 			daemons: []Daemon{{Kind: inuse.Plugin, Status: &inuse.Status{Daemon: inuse.Plugin, CRI: inuse.CRIItself}}},
 			want: []string{
-				"ctr by certsd " + works, "cri by containerd refused: " + firstOfTwo("SECOND") + "; but the containerd that runs has CRI pull by itself",
+				"ctr by certsd " + works, "cri by containerd refused: " + firstOfTwo("SECOND") + "; but in the running containerd, CRI pulls by itself",
 				"certsd by certsd " + works,
 			},
 		},

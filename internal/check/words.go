@@ -30,17 +30,17 @@ func printable(text string) string { return safetext.Line(text, maxText) }
 var alertWords = map[tls.AlertError]string{
 	20:  "bad record: the connection was damaged on the way",
 	40:  "handshake failure: it wants a client certificate, another one, or other algorithms",
-	42:  "bad certificate: it cannot use the client certificate, or wants one",
-	43:  "unsupported certificate: the client certificate is of a kind it does not take",
+	42:  "bad certificate: it cannot use the client certificate, or requires one",
+	43:  "unsupported certificate: it does not accept client certificates of this kind",
 	44:  "certificate revoked: the client certificate was revoked",
 	45:  "certificate expired: the client certificate is outside of its validity, by the server's clock",
 	46:  "certificate unknown: it does not accept the client certificate",
 	48:  "unknown certificate authority: it does not know the CA that issued the client certificate",
-	49:  "access denied: the client certificate is valid, and may not enter",
-	70:  "protocol version: it speaks none of TLS 1.2 and 1.3",
+	49:  "access denied: the client certificate is valid but has no access",
+	70:  "protocol version: it speaks neither TLS 1.2 nor 1.3",
 	80:  "internal error of the server",
 	112: "unrecognized name: it serves nothing under this name",
-	116: "certificate required: it lets nobody in without a client certificate",
+	116: "certificate required: it requires a client certificate",
 }
 
 func alertText(a tls.AlertError) string {

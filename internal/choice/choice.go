@@ -84,7 +84,7 @@ func fill(ctx context.Context, f remotes.Fetcher, entries []ocispec.Descriptor) 
 			continue
 		}
 		if read++; read > maxConfigs {
-			return fmt.Errorf("an index of more than %d images that say no platform", maxConfigs)
+			return fmt.Errorf("an index of more than %d images that name no platform", maxConfigs)
 		}
 		p, err := PlatformOf(ctx, f, e)
 		if err != nil {
@@ -155,11 +155,11 @@ type MissingPlatformError struct {
 
 // Error names the image and the platforms that it is for.
 func (e *MissingPlatformError) Error() string {
-	has := "none that is named"
+	has := "an unnamed platform"
 	if len(e.Has) > 0 {
 		has = strings.Join(e.Has, ", ")
 	}
-	return fmt.Sprintf("%s is not there for %s: it is for %s: choose with --platform, or take --all-platforms",
+	return fmt.Sprintf("%s is not available for %s, only for %s: choose with --platform, or take --all-platforms",
 		e.Ref, platforms.Format(e.Want), has)
 }
 

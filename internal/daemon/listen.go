@@ -60,7 +60,7 @@ func IsLoopback(address string) bool {
 // root: another owner could decide who listens there.
 func ListenUnix(ctx context.Context, path string) (net.Listener, error) {
 	if strings.HasPrefix(path, "@") {
-		return nil, fmt.Errorf("%s: everybody may connect to an abstract socket: name a file", path)
+		return nil, fmt.Errorf("%s: anyone may connect to an abstract socket: name a file", path)
 	}
 	if err := safepath.Own(path); err != nil {
 		return nil, err

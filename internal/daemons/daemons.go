@@ -107,7 +107,7 @@ func (f *Finder) containerd(ctx context.Context) Answer {
 
 // isStock says why a containerd does not know our service.
 func isStock(ctx context.Context, conn *grpc.ClientConn) string {
-	const stock = "this containerd is a stock one, without the plugin: certificates in certs.d are used as containerd does by itself"
+	const stock = "this containerd is a stock one, without the plugin: it uses the certificates in certs.d as stock containerd does"
 	plugins, err := introspection.NewIntrospectionClient(conn).Plugins(ctx, &introspection.PluginsRequest{Filters: []string{"id==certsd"}})
 	if err != nil || len(plugins.GetPlugins()) == 0 {
 		return stock
@@ -117,7 +117,7 @@ func isStock(ctx context.Context, conn *grpc.ClientConn) string {
 			return "this containerd has the plugin, which did not start: " + safetext.Line(e.GetMessage(), 300)
 		}
 	}
-	return "this containerd has the plugin, and does not use it: its log says which stock plugin has to be disabled, certsd check too"
+	return "this containerd has the plugin but does not use it: its log and certsd check say which stock plugin must be disabled"
 }
 
 // askSocket asks the service of statusrpc at a socket. unknown says what it means
@@ -144,7 +144,7 @@ func askSocket(ctx context.Context, kind, address, absent string, unknown func(c
 	case code == codes.Unavailable && strings.Contains(err.Error(), syscall.ECONNREFUSED.Error()):
 		a.Why = absent
 	case code == codes.Unavailable && strings.Contains(err.Error(), syscall.EACCES.Error()):
-		a.Runs, a.Why = true, path+" cannot be asked: permission denied: run this as its owner, mostly root"
+		a.Runs, a.Why = true, path+" cannot be asked: permission denied: run this as its owner, usually root"
 	default:
 		a.Runs, a.Why = true, words(err)
 	}

@@ -169,7 +169,7 @@ func (f *File) load() (*config, error) {
 		f.good = c
 		f.warn(c.exposed)
 	case f.good != nil:
-		f.warn(fmt.Errorf("%w: what was read of it before still counts", err))
+		f.warn(fmt.Errorf("%w: what was read from it before is still used", err))
 	default:
 		return nil, err
 	}

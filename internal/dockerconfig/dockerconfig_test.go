@@ -94,10 +94,10 @@ func TestEntries(t *testing.T) {
 		{name: "no base64", entry: `{"auth":"s3cr3t!!"}`, err: `FILE: auths: "reg.test": auth is not USER:PASSWORD in base64: use docker login or podman login`},
 		{name: "no colon", entry: `{"auth":"czNjcjN0"}`, err: `FILE: auths: "reg.test": auth is not USER:PASSWORD in base64: use docker login or podman login`},
 		{name: "no user", entry: basic("", "s3cr3t"), err: `FILE: auths: "reg.test": auth is not USER:PASSWORD in base64: use docker login or podman login`},
-		{name: "a registry token", entry: `{"registrytoken":"s3cr3t"}`, err: `FILE: auths: "reg.test": has a registrytoken alone, which nothing can be asked for with: use docker login or podman login`},
-		{name: "a number for a password", entry: `{"username":"me","password":5353533}`, err: `FILE:1: auths.password is not a text, but a JSON number`},
+		{name: "a registry token", entry: `{"registrytoken":"s3cr3t"}`, err: `FILE: auths: "reg.test": has only a registrytoken, which cannot be exchanged for anything: use docker login or podman login`},
+		{name: "a number for a password", entry: `{"username":"me","password":5353533}`, err: `FILE:1: auths.password is not a string, but a JSON number`},
 		{name: "a text for an entry", entry: `"s3cr3t"`, err: `FILE:1: auths is not an object, but a JSON string`},
-		{name: "broken", entry: "{\n\"auth\":\"x\ns3cr3t", err: `FILE:2: is no JSON`},
+		{name: "broken", entry: "{\n\"auth\":\"x\ns3cr3t", err: `FILE:2: is not valid JSON`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -183,7 +183,7 @@ func TestReread(t *testing.T) {
 	}
 	ask("")
 	want := []string{
-		"FILE:1: is no JSON: what was read of it before still counts",
+		"FILE:1: is not valid JSON: what was read from it before is still used",
 		"FILE can be read by everybody on this machine, and has passwords or tokens: chmod 600 FILE",
 	}
 	if strings.Join(warnings, "\n") != strings.Join(want, "\n") {

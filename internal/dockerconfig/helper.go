@@ -35,7 +35,7 @@ type credential struct {
 // one answer.
 func (f *File) ask(ctx context.Context, helper, name string) (user, secret string, err error) {
 	if strings.Trim(helper, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") != "" {
-		return "", "", fmt.Errorf("%q cannot be the name of a credential helper: it is what follows "+helperPrefix+" in that of a program", helper)
+		return "", "", fmt.Errorf("%q cannot be the name of a credential helper: give what follows "+helperPrefix+" in the name of its program", helper)
 	}
 	// The helper goes on for the others if one of them gives up.
 	shared := context.WithoutCancel(ctx)
@@ -67,7 +67,7 @@ func (f *File) run(ctx context.Context, program, name string) (credential, error
 	case slots <- struct{}{}:
 		defer func() { <-slots }()
 	case <-ctx.Done():
-		return credential{}, fmt.Errorf("%d credential helpers have been running for %s: see why they hang", maxHelpers, timeout)
+		return credential{}, fmt.Errorf("%d credential helpers have been running for %s: find out why they hang", maxHelpers, timeout)
 	}
 	ctx, tooLong := context.WithCancelCause(ctx)
 	defer tooLong(nil)
@@ -94,7 +94,7 @@ func (f *File) run(ctx context.Context, program, name string) (credential, error
 	var c credential
 	if json.Unmarshal(out.data, &c) != nil {
 		// What is wrong with it would show some of it.
-		return credential{}, fmt.Errorf("%s answered no JSON with Username and Secret: %s", program, byHand)
+		return credential{}, fmt.Errorf("the answer of %s is not JSON with Username and Secret: %s", program, byHand)
 	}
 	switch {
 	case c.Username == tokenUser:

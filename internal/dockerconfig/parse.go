@@ -42,16 +42,16 @@ func parse(data []byte) (*config, error) {
 	case err == nil:
 		return c, nil
 	case errors.As(err, &syntax):
-		return nil, fmt.Errorf("%d: is no JSON", lineOf(data, syntax.Offset))
+		return nil, fmt.Errorf("%d: is not valid JSON", lineOf(data, syntax.Offset))
 	case errors.As(err, &kind):
 		what, _, _ := strings.Cut(kind.Value, " ")
 		wanted := "an object"
 		if kind.Type.Kind().String() == "string" {
-			wanted = "a text"
+			wanted = "a string"
 		}
 		return nil, fmt.Errorf("%d: %s is not %s, but a JSON %s", lineOf(data, kind.Offset), kind.Field, wanted, what)
 	default:
-		return nil, errors.New(" is no JSON of Docker's")
+		return nil, errors.New(" is not a configuration of Docker's")
 	}
 }
 
@@ -82,7 +82,7 @@ func (e entry) credentials() (user, secret string, err error) {
 	case e.Username != "":
 		return e.Username, e.Password, nil
 	case e.RegistryToken != "":
-		return "", "", errors.New("has a registrytoken alone, which nothing can be asked for with: use docker login or podman login")
+		return "", "", errors.New("has only a registrytoken, which cannot be exchanged for anything: use docker login or podman login")
 	default:
 		return "", "", nil
 	}

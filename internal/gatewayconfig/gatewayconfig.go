@@ -59,7 +59,7 @@ type File struct {
 // that other registries are reached as before.
 //
 // The gateway is the server of each: a file that names it as a mirror, or
-// names no server, makes containerd ask the registry itself when the gateway
+// does not name a server, makes containerd ask the registry itself when the gateway
 // does not answer or refuses.
 func (g Gateway) Hosts() ([]File, error) {
 	if _, err := g.check(); err != nil {

@@ -175,7 +175,7 @@ func TestTagForReferrersIsAddedTo(t *testing.T) {
 	req := imagecopy.Request{Source: source.Host + "/app:1", Target: target.Host + "/app", Referrers: true}
 	s, err := c.Copy(t.Context(), req)
 	ok(t, err)
-	if err := s.Items[0].Err; err == nil || !strings.Contains(err.Error(), "and no index: give that another tag") || target.tagged("app")[tag] != other.Digest {
+	if err := s.Items[0].Err; err == nil || !strings.Contains(err.Error(), "not an index: give that image another tag") || target.tagged("app")[tag] != other.Digest {
 		t.Errorf("an image under the tag: %v", errors.Join(err, s.Items[0].Err))
 	}
 	target.addIndex("app", tag, other)

@@ -57,7 +57,7 @@ func childrenOf(desc ocispec.Descriptor, body []byte) ([]child, error) {
 		Manifests []ocispec.Descriptor `json:"manifests"`
 	}
 	if err := json.Unmarshal(body, &doc); err != nil {
-		return nil, &unusableError{fmt.Errorf("%s: no manifest: %w", desc.Digest, jsonwords.Of(err))}
+		return nil, &unusableError{fmt.Errorf("%s: not a manifest: %w", desc.Digest, jsonwords.Of(err))}
 	}
 	var children []child
 	switch {
@@ -75,7 +75,7 @@ func childrenOf(desc ocispec.Descriptor, body []byte) ([]child, error) {
 		}
 	case images.IsManifestType(desc.MediaType):
 		if doc.Config == nil {
-			return nil, &unusableError{fmt.Errorf("%s: a manifest without configuration", desc.Digest)}
+			return nil, &unusableError{fmt.Errorf("%s: the manifest has no configuration", desc.Digest)}
 		}
 		children = append(children, child{Descriptor: *doc.Config})
 		for _, l := range doc.Layers {

@@ -72,8 +72,8 @@ func TestManifestsThatCannotBeCopied(t *testing.T) {
 	image, index := ocispec.MediaTypeImageManifest, ocispec.MediaTypeImageIndex
 	many := `{"manifests":[` + strings.Repeat(`{},`, maxNodes) + `{}]}`
 	for name, row := range map[string]struct{ mediaType, body, want string }{
-		"no JSON":            {image, "<html>", ": no manifest: it is no JSON, from byte 1 on"},
-		"no configuration":   {image, `{"layers":[]}`, ": a manifest without configuration"},
+		"no JSON":            {image, "<html>", ": not a manifest: it is not valid JSON from byte 1 on"},
+		"no configuration":   {image, `{"layers":[]}`, ": the manifest has no configuration"},
 		"another type":       {"text/plain", `{}`, `: a manifest of the type "text/plain" cannot be copied`},
 		"a digest of none":   {index, `{"manifests":[{}]}`, ` names "": invalid checksum digest format`},
 		"a digest of a path": {index, `{"manifests":[{"digest":"sha256:` + strings.Repeat("../", 21) + `x"}]}`, `: invalid checksum digest format`},

@@ -72,7 +72,7 @@ func (t *journey) manifestsIn(ctx context.Context, desc ocispec.Descriptor, dept
 func (t *journey) referrersOf(ctx context.Context, subject digest.Digest, depth int) error {
 	fetcher, ok := t.image.fetcher.(remotes.ReferrersFetcher)
 	if !ok {
-		return fmt.Errorf("the resolver's fetcher is a %T, which fetches no referrers", t.image.fetcher)
+		return fmt.Errorf("the resolver's fetcher is a %T, which cannot fetch referrers", t.image.fetcher)
 	}
 	list, err := fetcher.FetchReferrers(ctx, subject)
 	t.referrersSeen += len(list)
@@ -121,7 +121,7 @@ func (t *target) announce(ctx context.Context, subject digest.Digest, list []oci
 	}
 	fetcher, ok := f.(remotes.ReferrersFetcher)
 	if !ok {
-		return fmt.Errorf("the resolver's fetcher is a %T, which fetches no referrers", f)
+		return fmt.Errorf("the resolver's fetcher is a %T, which cannot fetch referrers", f)
 	}
 	listed, err := fetcher.FetchReferrers(ctx, subject)
 	if err != nil {
@@ -179,11 +179,11 @@ func readIndex(rc io.ReadCloser, index *ocispec.Index) (err error) {
 		return fmt.Errorf("it is larger than %d bytes", docker.MaxManifestSize)
 	}
 	if err := json.Unmarshal(body, index); err != nil {
-		return &unusableError{fmt.Errorf("it is no index: %w", jsonwords.Of(err))}
+		return &unusableError{fmt.Errorf("it is not an index: %w", jsonwords.Of(err))}
 	}
 	// The field may be left out; it was set before.
 	if index.MediaType != ocispec.MediaTypeImageIndex || index.Manifests == nil {
-		return &unusableError{fmt.Errorf("it is a %.80q and no index: give that another tag", index.MediaType)}
+		return &unusableError{fmt.Errorf("it is a %.80q, not an index: give that image another tag", index.MediaType)}
 	}
 	return nil
 }

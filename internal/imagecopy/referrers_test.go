@@ -69,7 +69,7 @@ func referrersAt(t *testing.T, c *imagecopy.Copier, target *registry, subject di
 	ok(t, err)
 	fetcher, is := f.(remotes.ReferrersFetcher)
 	if !is {
-		t.Fatalf("a %T fetches no referrers", f)
+		t.Fatalf("a %T cannot fetch referrers", f)
 	}
 	list, err := fetcher.FetchReferrers(t.Context(), subject)
 	ok(t, err)

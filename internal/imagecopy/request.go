@@ -52,7 +52,7 @@ func (r *Request) Validate() error {
 	case !r.AllTags && source.Object == "":
 		return fmt.Errorf("source %q names no tag: %w", r.Source, errdefs.ErrInvalidArgument)
 	case !r.AllTags && r.Match != nil:
-		return fmt.Errorf("which tags to copy is said for one image: %w", errdefs.ErrInvalidArgument)
+		return fmt.Errorf("tags are selected, but the source names one image: %w", errdefs.ErrInvalidArgument)
 	case source.Digest() != "" && source.Digest().Validate() != nil:
 		return fmt.Errorf("source %q: %w: %w", r.Source, source.Digest().Validate(), errdefs.ErrInvalidArgument)
 	case source == r.withTag(target, source):

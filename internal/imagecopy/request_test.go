@@ -24,7 +24,7 @@ func TestRequestsThatCannotBeUnderstood(t *testing.T) {
 		{imagecopy.Request{Source: "a.test/x@sha256:0", Target: "b.test/x"}, `source "a.test/x@sha256:0": invalid checksum digest length: invalid argument`},
 		{imagecopy.Request{Source: "a.test/x:1", Target: "b.test/x", AllTags: true}, `source "a.test/x:1" names one image, and all tags are to be copied: invalid argument`},
 		{imagecopy.Request{Source: "a.test/x", Target: "b.test/x:1", AllTags: true}, `target "b.test/x:1" names one tag, and all tags are to be copied: invalid argument`},
-		{imagecopy.Request{Source: "a.test/x:1", Target: "b.test/x", Match: regexp.MustCompile("1")}, `which tags to copy is said for one image: invalid argument`},
+		{imagecopy.Request{Source: "a.test/x:1", Target: "b.test/x", Match: regexp.MustCompile("1")}, `tags are selected, but the source names one image: invalid argument`},
 		{imagecopy.Request{Source: "a.test/x:1", Target: "a.test/x"}, `source and target are the same, "a.test/x:1": invalid argument`},
 		{imagecopy.Request{Source: "a.test/x", Target: "a.test/x", AllTags: true}, `source and target are the same, "a.test/x": invalid argument`},
 	} {

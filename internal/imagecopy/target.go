@@ -74,7 +74,7 @@ func (t *target) pusher(ctx context.Context, ref reference.Spec) (*pusher, error
 	}
 	ingester, ok := p.(content.Ingester)
 	if !ok {
-		return nil, fmt.Errorf("the resolver's pusher is a %T, which is no content.Ingester", p)
+		return nil, fmt.Errorf("the resolver's pusher is a %T, which is not a content.Ingester", p)
 	}
 	return &pusher{target: t, ingester: ingester}, nil
 }

@@ -79,7 +79,7 @@ func parse(s string) (named reference.Named, host string, err error) {
 func (r Ref) check() error {
 	spec, err := containerd.Parse(r.String())
 	if err != nil || spec.Hostname() != r.Host || spec.String() != r.String() {
-		return fmt.Errorf("%q is no host", r.Host)
+		return fmt.Errorf("%q is not a host", r.Host)
 	}
 	return nil
 }
@@ -101,7 +101,7 @@ func ParseRepository(s string) (Ref, error) {
 	return r, nil
 }
 
-var errNotOnlyName = errors.New("a repository is wanted, without tag and digest")
+var errNotOnlyName = errors.New("give a repository, without tag and digest")
 
 // Name is the repository with its registry: HOST/REPOSITORY.
 func (r Ref) Name() string { return r.Host + "/" + r.Repository }

@@ -73,8 +73,8 @@ func TestErrorsSayHowItShouldBe(t *testing.T) {
 		{"registry.test./App", `"registry.test./App" is not an image reference: repository name (App) must be lowercase: repositories are in lower case, only hosts and tags may have capitals`, whole},
 		{"registry.test../app", `"registry.test../app" is not an image reference: invalid reference format: write [HOST[:PORT]/]NAME[:TAG][@DIGEST]`, whole},
 		{"[::x]:5000/app", `"[::x]:5000/app" is not an image reference: invalid reference format: write [HOST[:PORT]/]NAME[:TAG][@DIGEST]`, whole},
-		{"[00]:5000/app", `"[00]:5000/app" is not an image reference: "[00]:5000" is no host: write [HOST[:PORT]/]NAME[:TAG][@DIGEST]`, whole},
-		{"registry.test/app:1", `"registry.test/app:1" is not an image reference: a repository is wanted, without tag and digest: write [HOST[:PORT]/]NAME`, repository},
+		{"[00]:5000/app", `"[00]:5000/app" is not an image reference: "[00]:5000" is not a host: write [HOST[:PORT]/]NAME[:TAG][@DIGEST]`, whole},
+		{"registry.test/app:1", `"registry.test/app:1" is not an image reference: give a repository, without tag and digest: write [HOST[:PORT]/]NAME`, repository},
 	} {
 		err := tt.parse(tt.in)
 		if !errors.As(err, new(*Error)) || err.Error() != tt.want {

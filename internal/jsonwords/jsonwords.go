@@ -18,9 +18,9 @@ func Of(err error) error {
 	var wrong *json.UnmarshalTypeError
 	switch {
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.As(err, &form) && strings.HasPrefix(form.Error(), "unexpected end"):
-		return &worded{"it is no JSON: it ends before it is whole", err}
+		return &worded{"it is not valid JSON: it ends too early", err}
 	case form != nil:
-		return &worded{fmt.Sprintf("it is no JSON, from byte %d on", max(1, form.Offset)), err}
+		return &worded{fmt.Sprintf("it is not valid JSON from byte %d on", max(1, form.Offset)), err}
 	case errors.As(err, &wrong):
 		return &worded{misplaced(wrong), err}
 	}

@@ -19,10 +19,10 @@ func TestOf(t *testing.T) {
 		Raw    []byte            `json:"raw"`
 	}
 	for body, want := range map[string]string{
-		``:                     "it is no JSON: it ends before it is whole",
-		`{"tags":`:             "it is no JSON: it ends before it is whole",
-		`<html>`:               "it is no JSON, from byte 1 on",
-		`{"tags":[]} x`:        "it is no JSON, from byte 13 on",
+		``:                     "it is not valid JSON: it ends too early",
+		`{"tags":`:             "it is not valid JSON: it ends too early",
+		`<html>`:               "it is not valid JSON from byte 1 on",
+		`{"tags":[]} x`:        "it is not valid JSON from byte 13 on",
 		`[]`:                   "it is JSON, but a list where an object belongs",
 		`"a"`:                  "it is JSON, but a string where an object belongs",
 		`{"tags":{"a":1}}`:     "its tags is an object where a list belongs",

@@ -123,7 +123,7 @@ func Parse(body []byte, announced string) (*Manifest, error) {
 		return m, nil
 	}
 	if v := doc.SchemaVersion; v != nil && *v != 2 && *v != 0 {
-		return nil, fmt.Errorf("it is %s of the schemaVersion %d, which nobody knows", kind, *v)
+		return nil, fmt.Errorf("it is %s with the schemaVersion %d, which is unknown", kind, *v)
 	}
 	m.Config, m.Blobs, m.Manifests = doc.Config, each(doc.Layers, doc.Blobs), each(doc.Manifests)
 	return m, m.check(doc.Subject)
@@ -164,17 +164,17 @@ func (d *document) kind(announced string) (Kind, error) {
 	}
 	switch {
 	case d.MediaType != "" && said == 0:
-		return 0, fmt.Errorf("it calls itself %.100q, which is no media type of a manifest", d.MediaType)
+		return 0, fmt.Errorf("it calls itself %.100q, which is not the media type of a manifest", d.MediaType)
 	case len(found) > 1:
 		return 0, fmt.Errorf("it is %s and %s at once", found[0], found[1])
 	case len(found) == 0 && (said == Index || said == Artifact) && d.SchemaVersion != nil:
 		return said, nil // of nothing
 	case len(found) == 0:
-		return 0, errors.New("it is JSON with nothing of a manifest in it")
+		return 0, errors.New("it is JSON, but not a manifest")
 	case KindOf(d.MediaType) != 0 && KindOf(d.MediaType) != found[0]:
-		return 0, fmt.Errorf("it calls itself %s, and is %s", said, found[0])
+		return 0, fmt.Errorf("it calls itself %s, but is %s", said, found[0])
 	case found[0] == Image && d.Config == nil:
-		return 0, errors.New("it has layers and no configuration")
+		return 0, errors.New("it has layers but no configuration")
 	}
 	return found[0], nil
 }
@@ -247,7 +247,7 @@ func Sound(d ocispec.Descriptor) error {
 	}
 	if err := d.Digest.Validate(); err != nil {
 		if errors.Is(err, digest.ErrDigestUnsupported) {
-			return fmt.Errorf("digest %.100q: its algorithm is not known here", d.Digest)
+			return fmt.Errorf("digest %.100q: its algorithm is not supported", d.Digest)
 		}
 		return fmt.Errorf("digest %.100q: %w", d.Digest, err)
 	}

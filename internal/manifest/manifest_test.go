@@ -46,15 +46,15 @@ func TestParse(t *testing.T) {
 func TestParseRefuses(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ name, body, announced, want string }{
-		{"page", "<html>Sign in</html>", ocispec.MediaTypeImageManifest, "no JSON"},
-		{"nothing", "", ocispec.MediaTypeImageManifest, "no JSON"},
-		{"other JSON", `{"errors":[]}`, ocispec.MediaTypeImageManifest, "nothing of a manifest"},
-		{"null", `null`, ocispec.MediaTypeImageIndex, "nothing of a manifest"},
+		{"page", "<html>Sign in</html>", ocispec.MediaTypeImageManifest, "not valid JSON"},
+		{"nothing", "", ocispec.MediaTypeImageManifest, "not valid JSON"},
+		{"other JSON", `{"errors":[]}`, ocispec.MediaTypeImageManifest, "it is JSON, but not a manifest"},
+		{"null", `null`, ocispec.MediaTypeImageIndex, "it is JSON, but not a manifest"},
 		{"list", `[]`, ocispec.MediaTypeImageIndex, "a list where an object belongs"},
 		{"two kinds", `{"schemaVersion":2,` + config + `,"layers":[],"manifests":[]}`, "", "at once"},
 		{"two kinds in another case", `{"schemaVersion":2,"manifests":[],"Layers":[]}`, "", "at once"},
 		{"calls itself another", `{"schemaVersion":2,"mediaType":"` + ocispec.MediaTypeImageIndex + `",` + config + `}`, "", "calls itself an index"},
-		{"unknown type", `{"schemaVersion":2,"mediaType":"application/x",` + config + `}`, "", "no media type of a manifest"},
+		{"unknown type", `{"schemaVersion":2,"mediaType":"application/x",` + config + `}`, "", "not the media type of a manifest"},
 		{"version", `{"schemaVersion":3,"manifests":[]}`, "", "schemaVersion 3"},
 		{"no configuration", `{"schemaVersion":2,"layers":[]}`, "", "no configuration"},
 		{"digest", `{"schemaVersion":2,` + strings.Replace(config, "e3b0", "../0", 1) + `}`, "", "its config: digest"},

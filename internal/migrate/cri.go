@@ -83,7 +83,7 @@ type criReader struct {
 func (r criReader) only(t table, known []string) {
 	for _, name := range t.names() {
 		if !slices.Contains(known, name) {
-			r.notes.add(Lost, t.at(name), "unknown key: containerd passes it over, too")
+			r.notes.add(Lost, t.at(name), "unknown key: containerd ignores it, too")
 		}
 	}
 }
@@ -216,7 +216,7 @@ func (r criReader) configs() {
 				continue
 			}
 			if strings.Contains(at.key, "io.containerd.cri.v1.images") {
-				r.notes.add(Hint, at, "containerd 2 passes it over: in the new tree it counts again")
+				r.notes.add(Hint, at, "containerd 2 ignores it: in the new tree it takes effect again")
 			}
 			r.into.deprecated = append(r.into.deprecated, at)
 			r.into.tls[host] = r.tls(t.table("tls"), at)

@@ -23,7 +23,7 @@ func merge(old []byte, want *host, name, output string) ([]byte, []*file, error)
 	}
 	doc, err := parseTOML(hostsTOML, old)
 	if err != nil {
-		return nil, nil, errors.New("is not valid TOML: mend or remove it")
+		return nil, nil, errors.New("is not valid TOML: fix or remove it")
 	}
 	m := &merger{doc: doc, root: doc.table(), want: want, name: name, dir: filepath.Join(output, name)}
 	if err := m.all(); err != nil {

@@ -53,7 +53,7 @@ func (t *tree) file(dir, name string) ([]byte, error) {
 	case err != nil:
 		return nil, cause(err)
 	case info.Mode()&fs.ModeSymlink != 0:
-		return nil, errors.New("is in a directory that is a symbolic link: write by hand what is to be said where it leads to")
+		return nil, errors.New("is in a directory that is a symbolic link: change the file in the directory it points to by hand")
 	case !info.IsDir():
 		return nil, errors.New("is not in a directory")
 	}
@@ -65,7 +65,7 @@ func (t *tree) file(dir, name string) ([]byte, error) {
 	case err != nil:
 		return nil, cause(err)
 	case info.Mode()&fs.ModeSymlink != 0:
-		return nil, errors.New("is a symbolic link: whoever made it has to change the file")
+		return nil, errors.New("is a symbolic link: change the file that it points to by hand")
 	case !info.Mode().IsRegular():
 		return nil, errors.New("is not a regular file")
 	}

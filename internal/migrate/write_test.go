@@ -216,11 +216,11 @@ func TestLinksAreNotFollowed(t *testing.T) {
 	}{
 		{
 			about: "the directory", link: "out/merged.test",
-			note: "$DIR/out/merged.test/hosts.toml: is in a directory that is a symbolic link: write by hand what is to be said where it leads to",
+			note: "$DIR/out/merged.test/hosts.toml: is in a directory that is a symbolic link: change the file in the directory it points to by hand",
 		},
 		{
 			about: "hosts.toml", link: "out/merged.test/hosts.toml",
-			note: "$DIR/out/merged.test/hosts.toml: is a symbolic link: whoever made it has to change the file",
+			note: "$DIR/out/merged.test/hosts.toml: is a symbolic link: change the file that it points to by hand",
 		},
 		{
 			about: "a certificate", link: "out/there.test/a.cert",

@@ -120,7 +120,7 @@ func (x *index) unmarshal(data []byte) error {
 		return jsonwords.Of(err)
 	}
 	if x.fields == nil {
-		return errors.New("is no object")
+		return errors.New("is not an object")
 	}
 	if m, ok := x.fields["manifests"]; ok {
 		return jsonwords.Of(json.Unmarshal(m, &x.manifests))

@@ -61,10 +61,10 @@ var magic = []struct {
 	{"\xfe\xed\xfe\xed", Foreign{What: "is a Java keystore (JKS)", Convert: "keytool -importkeystore -srckeystore %s -destkeystore %s.p12 -deststoretype PKCS12 && openssl pkcs12 -nodes -in %s.p12" + replace}},
 	{"\xce\xce\xce\xce", Foreign{What: "is a Java keystore (JCEKS)", Convert: "keytool -importkeystore -srcstoretype JCEKS -srckeystore %s -destkeystore %s.p12 -deststoretype PKCS12 && openssl pkcs12 -nodes -in %s.p12" + replace}},
 	{"PuTTY-User-Key-File-", Foreign{What: "is a key of PuTTY (.ppk)", Convert: "puttygen %s -O private-openssh -o %s.new && mv %s.new %s && ssh-keygen -p -m PKCS8 -f %s"}},
-	{"SSH PRIVATE KEY FILE FORMAT", Foreign{What: "is a key of SSH version 1, which is of no use for TLS"}},
-	{"ssh-", Foreign{What: "is a public key of SSH, which is of no use for TLS"}},
-	{"ecdsa-sha2-", Foreign{What: "is a public key of SSH, which is of no use for TLS"}},
-	{"-----BEGIN PGP ", Foreign{What: "is of OpenPGP, which is of no use for TLS"}},
+	{"SSH PRIVATE KEY FILE FORMAT", Foreign{What: "is a key of SSH version 1, which TLS cannot use"}},
+	{"ssh-", Foreign{What: "is a public key of SSH, which TLS cannot use"}},
+	{"ecdsa-sha2-", Foreign{What: "is a public key of SSH, which TLS cannot use"}},
+	{"-----BEGIN PGP ", Foreign{What: "is of OpenPGP, which TLS cannot use"}},
 	{"\x1f\x8b", Foreign{What: "is compressed by gzip", Convert: "gzip -dc <%s >%s.new && mv %s.new %s"}},
 	{"PK\x03\x04", Foreign{What: "is a ZIP archive: put the files in it there"}},
 	{"LS0tLS", Foreign{What: "is base64 of a PEM file, as in a Kubernetes secret", Convert: decode}},
@@ -97,7 +97,7 @@ func Recognise(data []byte) Foreign {
 		if bytes.Contains(text, []byte(`\n`)) && bytes.Count(text, []byte("\n")) < 3 {
 			return Foreign{What: "has the two characters \\n where its line breaks should be", Convert: `sed 's/\\n/\n/g' %s >%s.new && mv %s.new %s`}
 		}
-		return Foreign{What: "has no PEM block of use"}
+		return Foreign{What: "has no usable PEM block"}
 	}
 	if der, is := bareBase64(text); is {
 		if f, is := recogniseDER(der); is {
@@ -153,7 +153,7 @@ func recogniseDER(data []byte) (Foreign, bool) {
 	return Foreign{What: "is not PEM but looks like DER", Convert: "openssl x509 -inform der -in %s" + replace}, true
 }
 
-var request = Foreign{What: "is a request for a certificate (CSR): put the certificate that the CA made of it there"}
+var request = Foreign{What: "is a request for a certificate (CSR): put the certificate that the CA issued for it there"}
 
 // torn recognises DER that is cut.
 func torn(data []byte, err error) (Foreign, bool) {
@@ -196,7 +196,7 @@ var labels = map[string]Foreign{
 	"X509 CRL":                {What: "has no certificate, only a list of revoked ones (CRL)"},
 	"PUBLIC KEY":              {What: "has a public key only"},
 	"RSA PUBLIC KEY":          {What: "has a public key only"},
-	"ATTRIBUTE CERTIFICATE":   {What: "has an attribute certificate only, which is of no use for TLS"},
+	"ATTRIBUTE CERTIFICATE":   {What: "has an attribute certificate only, which TLS cannot use"},
 	"OPENSSH PRIVATE KEY":     {What: "is a key in OpenSSH's format", Convert: "ssh-keygen -p -m PKCS8 -f %s"},
 	"EC PARAMETERS":           {What: "has the parameters of a key only, not the key"},
 	"DH PARAMETERS":           {What: "has Diffie-Hellman parameters only"},

@@ -226,7 +226,7 @@ func TestRecognise(t *testing.T) {
 		"PuTTY-User-Key-File-3: ssh-rsa\n":     "is a key of PuTTY (.ppk): convert it with puttygen /d/f -O private-openssh -o /d/f.new && mv /d/f.new /d/f && ssh-keygen -p -m PKCS8 -f /d/f",
 		"\x1f\x8b\x08\x00\x00\x00":             "is compressed by gzip: convert it with gzip -dc </d/f >/d/f.new && mv /d/f.new /d/f",
 		"PK\x03\x04\x14":                       "is a ZIP archive: put the files in it there",
-		"ssh-ed25519 AAAA":                     "is a public key of SSH, which is of no use for TLS",
+		"ssh-ed25519 AAAA":                     "is a public key of SSH, which TLS cannot use",
 		"<!DOCTYPE html><html>":                "is an HTML or XML page: what was saved there came from a login or error page",
 		"LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0t": "is base64 of a PEM file, as in a Kubernetes secret: convert it with base64 -d /d/f >/d/f.new && mv /d/f.new /d/f",
 		body(one):                              "is not PEM but looks like DER, in base64 without its BEGIN and END lines: convert it with base64 -d /d/f >/d/f.new && mv /d/f.new /d/f",

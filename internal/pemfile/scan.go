@@ -105,7 +105,7 @@ func (s *scanner) outside(text string) {
 		case isQuoted(text):
 			s.bad("", s.line, s.start, "%.40q stands in front of BEGIN or END in its line", text[:strings.Index(text, hyphens)])
 		case isMangled(text) || s.last && strings.HasPrefix(begin, text):
-			s.bad("", s.line, s.start, "%.40q is meant for a BEGIN or END line, and is none", text)
+			s.bad("", s.line, s.start, "%.40q is meant for a BEGIN or END line, but is not one", text)
 		}
 		return
 	}
@@ -151,7 +151,7 @@ func (s *scanner) block(label, rest string) string {
 			s.bad(label, b.Line, start, "BEGIN %s without an END before the next BEGIN at line %d", label, s.line)
 			return tail
 		case b.Err == nil:
-			b.Err = fmt.Errorf("line %d: %.40q is meant for an END line, and is none", s.line, tail)
+			b.Err = fmt.Errorf("line %d: %.40q is meant for an END line, but is not one", s.line, tail)
 		}
 		if !s.next() {
 			if b.Err == nil {
@@ -187,7 +187,7 @@ func (s *scanner) add(b Block, start int, encoded string) {
 		der, err := base64.StdEncoding.DecodeString(encoded)
 		switch {
 		case err != nil:
-			b.Err = fmt.Errorf("line %d: what BEGIN %s begins is damaged: its base64 does not come out even", b.Line, b.Label)
+			b.Err = fmt.Errorf("line %d: what BEGIN %s begins is damaged: its base64 is incomplete", b.Line, b.Label)
 		case len(der) == 0:
 			b.Err = fmt.Errorf("line %d: BEGIN %s with nothing in it", b.Line, b.Label)
 		default:

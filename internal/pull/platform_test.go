@@ -113,7 +113,7 @@ func TestPlatforms(t *testing.T) {
 		req := r.request(t, "app:1")
 		req.Platforms = parse("linux/arm64,windows/amd64")
 		_, err := pull.ToLayout(t.Context(), req, dir)
-		want := r.Host + "/app:1 is not there for windows/amd64: it is for linux/s390x, linux/amd64, linux/arm64, linux/ppc64le: choose with --platform, or take --all-platforms"
+		want := r.Host + "/app:1 is not available for windows/amd64, only for linux/s390x, linux/amd64, linux/arm64, linux/ppc64le: choose with --platform, or take --all-platforms"
 		if !errors.As(err, new(*pull.MissingPlatformError)) || err.Error() != want {
 			t.Errorf("got %v\nwant %s", err, want)
 		}
@@ -135,7 +135,7 @@ func TestImageForOnePlatform(t *testing.T) {
 	}{
 		{"whatever it is for", nil, ""},
 		{"what it is for", []string{"linux/s390x"}, ""},
-		{"another", []string{"linux/arm64"}, r.Host + "/app:1 is not there for linux/arm64: it is for linux/s390x: choose with --platform, or take --all-platforms"},
+		{"another", []string{"linux/arm64"}, r.Host + "/app:1 is not available for linux/arm64, only for linux/s390x: choose with --platform, or take --all-platforms"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

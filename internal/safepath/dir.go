@@ -63,7 +63,7 @@ func (d *Dir) look(t trust) error {
 		d.owner, d.group = sys.Uid, sys.Gid
 	}
 	if perm := d.mode.Perm(); perm&0o022 != 0 {
-		return &Error{d.path, fmt.Sprintf("may be written by others than %s (mode %#o), who can replace what is there: chmod go-w it", Name(d.owner), perm)}
+		return &Error{d.path, fmt.Sprintf("can be written by users other than %s (mode %#o), who can replace what is there: chmod go-w it", Name(d.owner), perm)}
 	}
 	return nil
 }
@@ -188,7 +188,7 @@ func (d *Dir) write(name string, data []byte, o wholefile.Options) error {
 func (d *Dir) arrived(name string, mine fs.FileInfo) error {
 	there, err := d.root.Lstat(name)
 	if err == nil && !os.SameFile(mine, there) {
-		return &Error{d.file(name), "was exchanged while it was written: somebody who may write in the directory is at work there"}
+		return &Error{d.file(name), "was replaced while it was being written: another process is writing in the directory"}
 	}
 	return d.at(name, err)
 }

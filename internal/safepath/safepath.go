@@ -142,7 +142,7 @@ func (t trust) check(path string, info fs.FileInfo, onTheWay bool) error {
 		return &Error{path, fmt.Sprintf("%s %s, who can replace what is there, and this process runs as %s: "+
 			"run it as that user or name another directory; chown -R it if everything in it can be trusted", what, Name(uid), Name(uint32(t.euid)))} //nolint:gosec // an ID
 	case mode.IsDir() && mode.Perm()&0o002 != 0 && mode&fs.ModeSticky == 0:
-		return &Error{path, fmt.Sprintf("may be written by everybody (mode %#o), who can replace what is there: chmod go-w it, or name another directory", mode.Perm())}
+		return &Error{path, fmt.Sprintf("can be written by everybody (mode %#o), who can replace what is there: chmod go-w it, or name another directory", mode.Perm())}
 	}
 	return nil
 }

@@ -140,7 +140,7 @@ func TestDir(t *testing.T) {
 	must(t, err)
 	must(t, d.arrived("other", mine))
 	must(t, os.Rename(dir+"/file", dir+"/other"))
-	if err := d.arrived("other", mine); err == nil || !strings.Contains(err.Error(), "was exchanged") {
+	if err := d.arrived("other", mine); err == nil || !strings.Contains(err.Error(), "was replaced") {
 		t.Errorf("exchanged: %v", err)
 	}
 	must(t, os.Rename(dir+"/other", dir+"/file"))

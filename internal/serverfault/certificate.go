@@ -156,15 +156,15 @@ func (c Chain) brokenLink(l *link) Fault {
 	var weak x509.InsecureAlgorithmError
 	switch {
 	case errors.As(l.err, &weak):
-		f.Message = fmt.Sprintf("%s is signed with %s, which nobody accepts any more", c.which(l.child), l.child.SignatureAlgorithm)
-		f.Next = "have it issued anew at the server, signed with SHA-256"
+		f.Message = fmt.Sprintf("%s is signed with %s, which is no longer accepted", c.which(l.child), l.child.SignatureAlgorithm)
+		f.Next = "have it reissued at the server, signed with SHA-256"
 	case errors.As(l.err, new(x509.ConstraintViolationError)):
-		f.Message = fmt.Sprintf("%s is signed by %q, %s and may sign no certificates: %s", c.which(l.child), issuer, where, mayNotSign(l.parent))
-		f.Next = "have the CA's certificate made anew with CA:TRUE and keyCertSign, at the server and in " + c.Dir
+		f.Message = fmt.Sprintf("%s is signed by %q, %s and may not sign certificates: %s", c.which(l.child), issuer, where, mayNotSign(l.parent))
+		f.Next = "have the CA's certificate reissued with CA:TRUE and keyCertSign, at the server and in " + c.Dir
 	case errors.Is(l.err, errEncoding):
 		f.Message = fmt.Sprintf("%s is signed by %q, %s, but writes that name in another encoding than the CA's certificate does: verifiers compare the bytes",
 			c.which(l.child), issuer, where)
-		f.Next = "have it issued anew at the server, with the issuer's name as the CA's certificate has it"
+		f.Next = "have it reissued at the server, with the issuer's name as the CA's certificate has it"
 	default:
 		f.Kind = UnknownAuthority
 		f.Message = fmt.Sprintf("%s is signed by %q: a CA of this name is known, %s, and its key has not signed this certificate: "+
@@ -179,7 +179,7 @@ func (c Chain) brokenLink(l *link) Fault {
 
 func mayNotSign(cert *x509.Certificate) string {
 	if !cert.BasicConstraintsValid || !cert.IsCA {
-		return "its basic constraints say CA:FALSE, or are not there"
+		return "its basic constraints say CA:FALSE, or are missing"
 	}
 	return "its key usage lacks keyCertSign"
 }
@@ -202,7 +202,7 @@ func (c Chain) missing(cert *x509.Certificate) Fault {
 		f.Next = c.put("that certificate") + ", if it is the right server's"
 	case cert == c.Chain[0]:
 		f.Message += fmt.Sprintf(", and the server does not send the certificate of %q", issuer)
-		f.Next += ", if it is a root CA; if it is an intermediate CA, mend it at the server, which has to send it, too: after its own certificate in the same file"
+		f.Next += ", if it is a root CA; if it is an intermediate CA, fix it at the server, which must send it, too: after its own certificate in the same file"
 		if len(cert.IssuingCertificateURL) > 0 {
 			f.Next += fmt.Sprintf(" (its certificate says that one is at %s)", safetext.Line(cert.IssuingCertificateURL[0], safetext.MaxName))
 		}
@@ -260,14 +260,14 @@ func (c Chain) invalid(err x509.CertificateInvalidError) Fault {
 			f.Next = fmt.Sprintf("put the CA's renewed certificate into %s in place of %s, or set this machine's clock", c.Dir, filepath.Base(file))
 		}
 	case x509.NotAuthorizedToSign:
-		f.Message = fmt.Sprintf("%s may sign no certificates, and has signed one: %s", who, mayNotSign(cert))
-		f.Next = "have the CA's certificate made anew with CA:TRUE and keyCertSign, at the server and in " + c.Dir
+		f.Message = fmt.Sprintf("%s may not sign certificates, but has signed one: %s", who, mayNotSign(cert))
+		f.Next = "have the CA's certificate reissued with CA:TRUE and keyCertSign, at the server and in " + c.Dir
 	case x509.IncompatibleUsage:
 		f.Message = who + " is not for servers: its extended key usage lacks serverAuth"
-		f.Next = "have it issued anew at the server, with serverAuth"
+		f.Next = "have it reissued at the server, with serverAuth"
 	default:
 		f.Message = fmt.Sprintf("%s is not accepted: %s", who, safetext.Line(err.Error(), safetext.MaxURL))
-		f.Next = "have it issued anew at the server"
+		f.Next = "have it reissued at the server"
 	}
 	return f
 }
@@ -281,7 +281,7 @@ func (c Chain) wrongName() Fault {
 	if address != nil {
 		entry = "IP:" + address.String()
 	}
-	anew := fmt.Sprintf("have it issued anew with %s among its subject alternative names: subjectAltName=%s", host, entry)
+	anew := fmt.Sprintf("have it reissued with %s among its subject alternative names: subjectAltName=%s", host, entry)
 	var names []string
 	for _, dns := range cert.DNSNames {
 		names = append(names, safetext.Line(dns, safetext.MaxName))
@@ -300,7 +300,7 @@ func (c Chain) wrongName() Fault {
 		f.Message = fmt.Sprintf("its certificate names %s as a DNS name (DNS:%s); an address has to be there as %s", host, safetext.Line(odd, safetext.MaxName), entry)
 		f.Next = anew
 	case odd != "":
-		f.Message = fmt.Sprintf("its certificate has the name %q; the name of a host has to be there alone, without scheme and port", safetext.Line(odd, safetext.MaxName))
+		f.Message = fmt.Sprintf("its certificate has the name %q; the name of a host must be there alone, without scheme and port", safetext.Line(odd, safetext.MaxName))
 		f.Next = anew
 	default:
 		f.Message = fmt.Sprintf("its certificate is for %s, not for %s", safetext.Line(strings.Join(names, ", "), safetext.MaxURL), host)

@@ -150,15 +150,15 @@ func TestServerFault(t *testing.T) {
 		},
 		"SHA-1": {
 			chain: []*maker{{cert: &weak}}, roots: []*maker{root}, kind: serverfault.ServerUnverified,
-			says: "its certificate is signed with ECDSA-SHA1, which nobody accepts any more", next: "at the server", never: "not among",
+			says: "its certificate is signed with ECDSA-SHA1, which is no longer accepted", next: "at the server", never: "not among",
 		},
 		"CA:FALSE in the directory": {
 			chain: []*maker{noCA.issue(t, "leaf", named("r.test"))}, roots: []*maker{noCA}, kind: serverfault.ServerUnverified,
-			says: `its certificate is signed by "CN=Not A CA", which is in DIR/ca.crt and may sign no certificates: its basic constraints say CA:FALSE`, never: "not among",
+			says: `its certificate is signed by "CN=Not A CA", which is in DIR/ca.crt and may not sign certificates: its basic constraints say CA:FALSE`, never: "not among",
 		},
 		"CA:FALSE at the server": {
 			chain: []*maker{notCA.issue(t, "leaf", named("r.test")), notCA}, roots: []*maker{root}, kind: serverfault.ServerUnverified,
-			says: `its certificate is signed by "CN=Not A CA", which the server sends and may sign no certificates`,
+			says: `its certificate is signed by "CN=Not A CA", which the server sends and may not sign certificates`,
 		},
 		"a CA that may not sign": {
 			chain: []*maker{none.issue(t, "R", func(c *x509.Certificate) { c.IsCA, c.KeyUsage = true, x509.KeyUsageCRLSign }).issue(t, "leaf", named("r.test"))},
@@ -170,7 +170,7 @@ func TestServerFault(t *testing.T) {
 		},
 		"without the intermediate CA": {
 			chain: []*maker{below}, roots: []*maker{root}, kind: serverfault.UnknownAuthority,
-			says: `the server does not send the certificate of "CN=Inter"`, next: "if it is an intermediate CA, mend it at the server",
+			says: `the server does not send the certificate of "CN=Inter"`, next: "if it is an intermediate CA, fix it at the server",
 		},
 		"with all but the root": {
 			chain: []*maker{below, inter}, roots: []*maker{again.issue(t, "Other", authority)}, kind: serverfault.UnknownAuthority,
@@ -190,11 +190,11 @@ func TestServerFault(t *testing.T) {
 		},
 		"an address that it is not for": {
 			chain: []*maker{root.issue(t, "leaf", named("r", "IP:192.0.2.2"))}, roots: []*maker{root}, host: "192.0.2.1", kind: serverfault.WrongName,
-			says: "its certificate is for r, 192.0.2.2, not for 192.0.2.1", next: "use one of these names for the registry, or have it issued anew with 192.0.2.1 among its subject alternative names: subjectAltName=IP:192.0.2.1",
+			says: "its certificate is for r, 192.0.2.2, not for 192.0.2.1", next: "use one of these names for the registry, or have it reissued with 192.0.2.1 among its subject alternative names: subjectAltName=IP:192.0.2.1",
 		},
 		"a name with a port": {
 			chain: []*maker{root.issue(t, "leaf", named("R.test:5000"))}, roots: []*maker{root}, kind: serverfault.WrongName,
-			says: `has the name "R.test:5000"; the name of a host has to be there alone`,
+			says: `has the name "R.test:5000"; the name of a host must be there alone`,
 		},
 		"a common name alone": {
 			chain: []*maker{root.issue(t, "r.test", nil)}, roots: []*maker{root}, kind: serverfault.WrongName,

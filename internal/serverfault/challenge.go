@@ -18,8 +18,8 @@ import (
 func Unanswerable(header http.Header) (reason, next string) {
 	challenges := header.Values("Www-Authenticate")
 	if len(challenges) == 0 {
-		return "without a challenge (WWW-Authenticate): it does not say what it wants to know, and no password can be sent",
-			"ask the registry's owner: what is in front of the registry may take the header away, or want a client certificate"
+		return "without a challenge (WWW-Authenticate): it does not say how to authenticate, so no password can be sent",
+			"ask the registry's owner: a proxy in front of the registry may remove the header, or require a client certificate"
 	}
 	var schemes []string
 	for _, challenge := range challenges {
@@ -38,13 +38,13 @@ func Unanswerable(header http.Header) (reason, next string) {
 			if isOrigin(at) {
 				return "", ""
 			}
-			schemes = append(schemes, fmt.Sprintf(`"Bearer" with the realm %q, which is no URL of a token server`, safetext.Line(at, safetext.MaxName)))
+			schemes = append(schemes, fmt.Sprintf(`"Bearer" with the realm %q, which is not the URL of a token server`, safetext.Line(at, safetext.MaxName)))
 		default:
 			schemes = append(schemes, `"Bearer" without the realm of a token server`)
 		}
 	}
 	return "with a challenge that clients of registries do not answer: " + safetext.Line(strings.Join(schemes, ", "), safetext.MaxURL),
-		"ask the registry's owner: it, or what is in front of it, has to ask by Basic, or by Bearer with a realm"
+		"ask the registry's owner: the registry, or the proxy in front of it, must ask for Basic, or for Bearer with a realm"
 }
 
 // realmOf is the value of the realm among the parameters of a challenge.
@@ -70,19 +70,19 @@ func NoTLS(err error, host string) string {
 	var record tls.RecordHeaderError
 	switch {
 	case errors.As(err, &record) && string(record.RecordHeader[:]) == "HTTP/":
-		return fmt.Sprintf(`server %[1]s answers in plain HTTP where TLS is due: correct the port; if it is meant to be plain HTTP, write server = "http://%[1]s" into hosts.toml, without ca and client`, host)
+		return fmt.Sprintf(`server %[1]s answers in plain HTTP where TLS is expected: correct the port; if it is meant to be plain HTTP, write server = "http://%[1]s" into hosts.toml, without ca and client`, host)
 	case errors.As(err, &record):
-		return fmt.Sprintf("what listens at %s does not speak TLS: see that the port is right", host)
+		return fmt.Sprintf("what listens at %s does not speak TLS: check the port", host)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET):
-		return fmt.Sprintf("server %s closes the connection before it has shaken hands: see that the port is right, and what its log says", host)
+		return fmt.Sprintf("server %s closes the connection before the TLS handshake is done: check the port and the server's log", host)
 	}
 	return ""
 }
 
 // NothingInCommon is what to do about a server that ends a handshake before it
 // asks for a client certificate.
-const NothingInCommon = "it has no cipher suite or version of TLS in common with Go, and did not get as far as a client certificate: servers that offer only " +
-	"RSA key exchange are so: let the server offer ECDHE and TLS 1.2 or 1.3 (meanwhile GODEBUG=tlsrsakex=1)"
+const NothingInCommon = "it has no cipher suite or version of TLS in common with Go, and ended the handshake before it asked for a client certificate, as servers do that offer only " +
+	"RSA key exchange: have the server offer ECDHE and TLS 1.2 or 1.3 (meanwhile GODEBUG=tlsrsakex=1)"
 
 // NamesPlainHTTP is what is wrong with a server that is spoken to over TLS and names
 // one in plain HTTP, such as a token server.

@@ -18,7 +18,7 @@ func TestUnanswerable(t *testing.T) {
 		"basic without a realm":      {[]string{"BASIC"}, ""},
 		"bearer":                     {[]string{`bearer Realm="https://auth.test/token"`}, ""},
 		"a realm without quotes":     {[]string{"Bearer realm=https://auth.test/token"}, ""},
-		"a realm that is a path":     {[]string{`Bearer realm="/token",service="x"`}, `"Bearer" with the realm "/token", which is no URL`},
+		"a realm that is a path":     {[]string{`Bearer realm="/token",service="x"`}, `"Bearer" with the realm "/token", which is not the URL`},
 		"a realm of nothing":         {[]string{`Bearer realm="",service="x"`}, `with the realm ""`},
 		"a realm without a scheme":   {[]string{`Bearer realm="auth.test/token"`}, `with the realm "auth.test/token"`},
 		"a realm of another scheme":  {[]string{`Bearer realm=ftp://auth.test/token, service="x"`}, `with the realm "ftp://auth.test/token"`},

@@ -27,11 +27,11 @@ func Read(r io.Reader) (*Status, error) {
 		Schema int `json:"schema"`
 	}
 	if err := json.Unmarshal(text, &version); err != nil {
-		return nil, fmt.Errorf("the status is no JSON: %w", err)
+		return nil, fmt.Errorf("the status is not valid JSON: %w", err)
 	}
 	switch {
 	case version.Schema == 0:
-		return nil, errors.New("the answer is no status of certsd")
+		return nil, errors.New("the answer is not a status of certsd")
 	case version.Schema > Schema:
 		return nil, fmt.Errorf("the status has schema %d, and this certsd knows %d: update it", version.Schema, Schema)
 	}

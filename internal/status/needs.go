@@ -58,7 +58,7 @@ func needsOf(r *Registry, now time.Time, told map[string]bool) (all []Need) {
 		add(NeedUnusable, "certsd check "+r.Name, "%s", r.Error)
 	}
 	if r.Memory != nil {
-		add(NeedMemory, "mend it before the next restart", "what was read last is in use from memory, because the files are broken since %s: %s", Clock(r.Memory.Since), r.Memory.Cause)
+		add(NeedMemory, "fix it before the next restart", "what was read last is in use from memory, because the files are broken since %s: %s", Clock(r.Memory.Since), r.Memory.Cause)
 	}
 	for _, e := range r.Endpoints {
 		for _, id := range e.Identities {
@@ -88,7 +88,7 @@ func needsOf(r *Registry, now time.Time, told map[string]bool) (all []Need) {
 func needOf(id Identity, now time.Time) (code, next, what string) {
 	switch {
 	case id.Certificate == nil:
-		return NeedPair, "mend it, or remove both files", "cannot be used: " + id.Why
+		return NeedPair, "fix it, or remove both files", "cannot be used: " + id.Why
 	case now.After(id.NotAfter):
 		return NeedExpired, "renew it, or remove both files", "has expired on " + hostdir.Day(id.NotAfter)
 	case EndsSoon(id.NotBefore, id.NotAfter, now):

@@ -122,7 +122,7 @@ func (p *printer) daemon(st *Status) {
 // Nothing is what to do where no registry is in use.
 func Nothing(st *Status) string {
 	if len(st.Idle) > 0 {
-		return line("nobody has asked for a registry yet. These have a directory: " + list(st.Idle, 20) + ". Pull an image, or look with certsd check " + st.Idle[0])
+		return line("no registry has been used yet. These have a directory: " + list(st.Idle, 20) + ". Pull an image, or look with certsd check " + st.Idle[0])
 	}
 	return line("no registry has a directory below " + strings.Join(st.Roots, ":") +
 		": make one named after a registry, with its CA as ca.crt and the certificate as client.cert and client.key, and look with certsd check REGISTRY")
@@ -175,7 +175,7 @@ func (p *printer) registry(st *Status, r Registry) {
 		where = "no directory: the system's CA roots, and no client certificate"
 	}
 	if r.Fallback {
-		where += " (for whoever has none)"
+		where += " (for registries without one)"
 	}
 	p.print("\n")
 	p.wrapped("  ", "    ", line(r.Name+"  "+where))

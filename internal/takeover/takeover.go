@@ -136,7 +136,7 @@ func Enable(o Options) (*Plan, error) {
 		return nil, err
 	}
 	if p.Unit.Old != nil && !isOurs(p.Unit.Old) {
-		return nil, fmt.Errorf("%s is there, and certsd has not written it: remove it", dropIn)
+		return nil, fmt.Errorf("%s exists, and certsd did not write it: remove it", dropIn)
 	}
 	p.Unit.New = []byte(u.dropIn(o.Line))
 	if u.later != "" {
@@ -162,7 +162,7 @@ func Disable(o Options) (*Plan, error) {
 	case p.Unit.Old == nil:
 		return p, nil
 	case !isOurs(p.Unit.Old):
-		return nil, fmt.Errorf("certsd has not written %s: remove it yourself", dropIn)
+		return nil, fmt.Errorf("certsd did not write %s: remove it yourself", dropIn)
 	case o.Line != "" && !bytes.Contains(p.Unit.Old, []byte(Program(o.Line))):
 		// Another line is in use.
 		p.Unit.New = p.Unit.Old

@@ -220,8 +220,8 @@ func TestRefused(t *testing.T) {
 		files map[string]string
 		want  string
 	}{
-		"no unit":              {nil, "this machine does not start containerd by systemd"},
-		"a foreign drop-in":    {map[string]string{service: plain, dropIn: "[Service]\n"}, "certsd has not written it: remove it"},
+		"no unit":              {nil, "this machine does not start containerd with systemd"},
+		"a foreign drop-in":    {map[string]string{service: plain, dropIn: "[Service]\n"}, "certsd did not write it: remove it"},
 		"a drop-in after ours": {map[string]string{service: plain, filepath.Dir(dropIn) + "/zzz.conf": "[Service]\nExecStart=\nExecStart=/bin/x\n"}, "zzz.conf sets ExecStart and counts after"},
 		"invalid TOML":         {map[string]string{service: plain, config: "version = \n"}, "config.toml: is not valid TOML"},
 		"an inline table":      {map[string]string{service: plain, config: "version = 3\nplugins = {}\n"}, "put io.containerd.transfer.v1.local"},

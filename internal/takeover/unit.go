@@ -49,7 +49,7 @@ func (o Options) unit() (*unit, error) {
 		}
 	}
 	if main == "" {
-		return nil, fmt.Errorf("there is no %s in %s: this machine does not start containerd by systemd", unitName, strings.Join(unitDirs, ", "))
+		return nil, fmt.Errorf("there is no %s in %s: this machine does not start containerd with systemd", unitName, strings.Join(unitDirs, ", "))
 	}
 	delete(dropIns, filepath.Base(dropIn))
 	files := []string{main}

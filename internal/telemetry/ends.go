@@ -97,7 +97,7 @@ func Built(version, containerd string) {
 }
 
 var criInfo = prometheus.NewGaugeVec(prometheus.GaugeOpts{
-	Name: "certsd_cri_info", Help: "How Kubernetes pulls, as the status says it; always 1, and no series where nobody knows",
+	Name: "certsd_cri_info", Help: "How Kubernetes pulls, as the status says it; always 1, and no series where it is unknown",
 }, []string{"cri"})
 
 // CRI tells how Kubernetes pulls: [status.CRIUses], [status.CRIItself], or empty.

@@ -98,14 +98,14 @@ func TestADiscoveryIsOneLine(t *testing.T) {
 	round(roundOf(false, got("alpha.cert", 403), got("bravo.cert", 403)))
 	j.expect(t, "all are refused again")
 	round(roundOf(false, got("alpha.cert", 503), got("bravo.cert", 503)))
-	sick := strings.ReplaceAll(strings.Replace(refused, "no client certificate was accepted", "the server fails whatever client certificate is presented", 1), "403", "503")
+	sick := strings.ReplaceAll(strings.Replace(refused, "no client certificate was accepted", "the server fails with every client certificate", 1), "403", "503")
 	j.expect(t, "the server is sick", sick)
 	round(roundOf(false, got("alpha.cert", 503), got("bravo.cert", 503)))
 	j.expect(t, "the server is still sick")
 	round(roundOf(false, got("alpha.cert", 503), got("bravo.cert", 403)))
 	j.expect(t, "the server is sick, and refuses one", strings.Replace(refused, "403", "503", 1))
 	round(roundOf(false, got("bravo.cert", 404), got("alpha.cert", 403)))
-	j.expect(t, "one is answered 404", "debug not there for any client certificate answers=bravo.cert: 404, alpha.cert: 403 attempts=2 host=reg.test identity=alpha.cert repository=app")
+	j.expect(t, "one is answered 404", "debug not found with any client certificate answers=bravo.cert: 404, alpha.cert: 403 attempts=2 host=reg.test identity=alpha.cert repository=app")
 	round(roundOf(false, got("alpha.cert", 503), got("bravo.cert", 403)))
 	j.expect(t, "the same answers as before the 404")
 	for _, status := range []int{200, 401} {
@@ -163,7 +163,7 @@ func TestAnOutageIsOneLine(t *testing.T) {
 		"no connection":        {attempt("a.cert", failed(&net.OpError{Op: "dial", Err: errors.New("x")})), "the server cannot be reached: a.cert: dial"},
 		"no name":              {attempt("", failed(&net.DNSError{})), "the server cannot be reached: : dial"},
 		"no answer":            {attempt("a.cert", failed(io.ErrUnexpectedEOF)), "the server gives no answer: a.cert: error"},
-		"502":                  {got("a.cert", 502), "the server fails whatever client certificate is presented: a.cert: 502"},
+		"502":                  {got("a.cert", 502), "the server fails with every client certificate: a.cert: 502"},
 		"404 is no outage":     {got("a.cert", 404), ""},
 		"401 is no outage":     {got("a.cert", 401), ""},
 		"400 is no outage":     {got("a.cert", 400), ""},
@@ -237,7 +237,7 @@ func TestADowngradeIsOneLineUntilItChanges(t *testing.T) {
 		round(0)
 	}
 
-	plain := "warning plain HTTP is spoken" + fields
+	plain := "warning plain HTTP is used" + fields
 	round(certsd.SpokePlainHTTP)
 	round(0) // the next pull's TLS, before its fallback
 	round(certsd.SpokePlainHTTP)
@@ -252,7 +252,7 @@ func TestAConversionIsOneLine(t *testing.T) {
 	t.Parallel()
 	j, logger := newJournal()
 	h := Hooks(logger)
-	v1 := "warning Registry v1 is spoken, which has no digests to verify an image by host=reg.test identity=alpha.cert"
+	v1 := "warning Registry v1 is used, which has no digests to verify an image by host=reg.test identity=alpha.cert"
 	c := resolver.Conversion{Registry: "reg.test", Ref: "reg.test/app:1", Protocol: resolver.ProtocolV1, Identity: "alpha.cert", Took: time.Second}
 	c.Descriptor = ocispec.Descriptor{Digest: "sha256:12"}
 	line := "info an image was converted digest=sha256:12 host=reg.test identity=alpha.cert protocol=Registry v1 ref=reg.test/app:1 took=1s"
@@ -293,7 +293,7 @@ func TestAReloadIsOneLine(t *testing.T) {
 	h.OnWarning("reg.test", problem)
 	j.expect(t, "a problem at first", "warning problem in a host directory error=/c/reg.test/bravo.cert: no matching bravo.key host=reg.test")
 	h.OnWarning("reg.test", errors.New("odd"))
-	j.expect(t, "anything else", "warning something is odd error=odd host=reg.test")
+	j.expect(t, "anything else", "warning unexpected condition error=odd host=reg.test")
 }
 
 func TestWhatWasSaidIsBounded(t *testing.T) {

@@ -9,8 +9,8 @@ const (
 	msgRefused  = "certsd: no client certificate was accepted"
 	msgWanted   = "certsd: the server wants a client certificate, and there is none to present"
 	msgDenied   = "certsd: the server refuses access, and there is no client certificate to present"
-	msgSick     = "certsd: the server fails whatever client certificate is presented"
-	msgAbsent   = "certsd: not there for any client certificate"
+	msgSick     = "certsd: the server fails with every client certificate"
+	msgAbsent   = "certsd: not found with any client certificate"
 	msgPassed   = "certsd: a client certificate is passed over" //nolint:gosec // not a password
 
 	// Of servers that were not even asked.
@@ -28,8 +28,8 @@ const (
 	msgSkipVerify  = "certsd: the server is not verified, as its hosts.toml says"
 	msgLocalhost   = "certsd: the server is not verified, because it is on this machine and has no directory"
 	msgSystemRoots = "certsd: the system's CA roots are trusted beside those of the directory"
-	msgPlainHTTP   = "certsd: plain HTTP is spoken"
-	msgV1          = "certsd: Registry v1 is spoken, which has no digests to verify an image by"
+	msgPlainHTTP   = "certsd: plain HTTP is used"
+	msgV1          = "certsd: Registry v1 is used, which has no digests to verify an image by"
 
 	// Of what ends soon.
 	msgClientEnds = "certsd: a client certificate expires soon"
@@ -41,5 +41,5 @@ const (
 	msgNotConverted = "certsd: an image could not be converted"
 
 	// Of anything else that keeps nothing from working.
-	msgOdd = "certsd: something is odd"
+	msgOdd = "certsd: unexpected condition"
 )

@@ -15,10 +15,10 @@ import (
 // What may be wrong with a signature.
 var (
 	// ErrWrong reports that a signature was not made with the key.
-	ErrWrong = errors.New("its signature is not one of the certificate's key")
+	ErrWrong = errors.New("its signature was not made with the certificate's key")
 	// ErrSalt reports that one by RSA-PSS has a salt of another length than was asked
 	// for.
-	ErrSalt = errors.New("its RSA-PSS signatures have a salt of another length than TLS 1.3 wants")
+	ErrSalt = errors.New("its RSA-PSS signatures have a salt of another length than TLS 1.3 requires")
 )
 
 // Signature reports what is wrong with the signature of a digest, nil for nothing.

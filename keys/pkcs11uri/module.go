@@ -39,7 +39,7 @@ func (u *URI) Module() (string, error) {
 		}
 	}
 	if u.ModuleName != "" {
-		return "", fmt.Errorf("there is no library of the name that module-name gives: name its path: ?module-path=/usr/lib/.../%s", names[0])
+		return "", fmt.Errorf("no library has the name that module-name gives: give its path: ?module-path=/usr/lib/.../%s", names[0])
 	}
-	return "", errors.New("the URI names no module, and p11-kit's is not installed: add ?module-path=/usr/lib/....so")
+	return "", errors.New("the URI does not name a module, and p11-kit's is not installed: add ?module-path=/usr/lib/....so")
 }

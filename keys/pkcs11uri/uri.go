@@ -44,13 +44,13 @@ func Parse(data []byte) (*URI, error) {
 	rest, is := strings.CutPrefix(text, scheme)
 	switch {
 	case !is:
-		return nil, errors.New("it is no URI of the scheme pkcs11")
+		return nil, errors.New("it is not a pkcs11: URI")
 	case len(text) > maxURI:
 		return nil, fmt.Errorf("the URI has more than %d characters", maxURI)
 	case strings.ContainsAny(text, "\r\n\x00"):
 		return nil, errors.New("the file has more than the one line of the URI")
 	case strings.ContainsAny(text, " \t"):
-		return nil, errors.New("the URI has a blank in it: write %20")
+		return nil, errors.New("the URI contains a space: write %20")
 	}
 	path, query, _ := strings.Cut(rest, "?")
 	u := new(URI)
@@ -66,15 +66,15 @@ func Parse(data []byte) (*URI, error) {
 func (u *URI) check() error {
 	switch {
 	case u.Object == "" && len(u.ID) == 0:
-		return errors.New("the URI names no key: object=LABEL or id=%01")
+		return errors.New("the URI does not name a key: object=LABEL or id=%01")
 	case u.PinSource != "" && u.PinValue != "":
 		return errors.New("the URI has both pin-source and pin-value")
 	case u.ModulePath != "" && !strings.HasPrefix(u.ModulePath, "/"):
 		return errors.New("module-path is not an absolute path")
 	case strings.ContainsAny(u.ModuleName, "/\x00"):
-		return errors.New("module-name is a name, and no path: write module-path")
+		return errors.New("module-name must be a name, not a path: write module-path")
 	case strings.ContainsRune(u.ModulePath, 0), strings.ContainsRune(u.PinSource, 0):
-		return errors.New("a path in it has a zero byte")
+		return errors.New("a path in it has a NUL byte")
 	}
 	return nil
 }
@@ -92,7 +92,7 @@ func (u *URI) attributes(text, separator string, set func(name, value string) er
 			return fmt.Errorf("the attribute %s has no value", name)
 		}
 		if seen[name] {
-			return fmt.Errorf("the attribute %s is there twice", name)
+			return fmt.Errorf("the attribute %s appears twice", name)
 		}
 		seen[name] = true
 		value, err := url.PathUnescape(encoded)
@@ -110,11 +110,11 @@ func (u *URI) attributes(text, separator string, set func(name, value string) er
 func printable(name string) string {
 	for _, r := range name {
 		if (r < 'a' || r > 'z') && r != '-' {
-			return "that is no name"
+			return "that is not a name"
 		}
 	}
 	if len(name) > 32 {
-		return "that is no name"
+		return "that is not a name"
 	}
 	return name
 }
@@ -136,7 +136,7 @@ func (u *URI) pathAttribute(name, value string) error {
 	case "slot-id":
 		n, err := strconv.ParseUint(value, 10, 64)
 		if err != nil {
-			return errors.New("slot-id is no decimal number")
+			return errors.New("slot-id is not a decimal number")
 		}
 		u.SlotID = &n
 	case "type":
@@ -144,9 +144,9 @@ func (u *URI) pathAttribute(name, value string) error {
 			return errors.New("type is not private: it is the private key that is needed")
 		}
 	case "slot-manufacturer", "slot-description", "library-manufacturer", "library-description", "library-version":
-		return fmt.Errorf("the attribute %s is not looked at here: name the token", name)
+		return fmt.Errorf("the attribute %s is not supported: name the token", name)
 	case "pin-source", "pin-value", "module-path", "module-name":
-		return fmt.Errorf("the attribute %s belongs behind the question mark", name)
+		return fmt.Errorf("the attribute %s belongs after the question mark", name)
 	default:
 		return fmt.Errorf("the attribute %s is unknown", name)
 	}

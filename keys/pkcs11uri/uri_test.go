@@ -33,25 +33,25 @@ func TestParse(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]string{
-		"pkcs12:object=k":                              "no URI of the scheme pkcs11",
-		"pkcs11:token=t":                               "names no key",
+		"pkcs12:object=k":                              "not a pkcs11: URI",
+		"pkcs11:token=t":                               "does not name a key",
 		"pkcs11:object=k\npkcs11:object=l":             "more than the one line",
 		"pkcs11:object=my key":                         "write %20",
-		"pkcs11:object=k;object=l":                     "object is there twice",
+		"pkcs11:object=k;object=l":                     "object appears twice",
 		"pkcs11:object=%zz":                            "value of object is not percent-encoded",
 		"pkcs11:object":                                "object has no value",
 		"pkcs11:objekt=k":                              "objekt is unknown",
-		"pkcs11:object=k;pin-value=1":                  "belongs behind the question mark",
+		"pkcs11:object=k;pin-value=1":                  "belongs after the question mark",
 		"pkcs11:object=k?pin-value=1&pin-source=/p":    "both pin-source and pin-value",
 		"pkcs11:object=k?pin-source=%7Ccat%20/pin":     "neither an absolute path",
 		"pkcs11:object=k?pin-source=pin":               "neither an absolute path",
 		"pkcs11:object=k?module-path=m.so":             "not an absolute path",
-		"pkcs11:object=k?module-name=../m":             "no path",
+		"pkcs11:object=k?module-name=../m":             "not a path",
 		"pkcs11:object=k;type=cert":                    "type is not private",
-		"pkcs11:object=k;slot-id=0x1":                  "slot-id is no decimal number",
-		"pkcs11:object=k;library-version=1":            "not looked at here",
+		"pkcs11:object=k;slot-id=0x1":                  "slot-id is not a decimal number",
+		"pkcs11:object=k;library-version=1":            "is not supported",
 		"pkcs11:object=k?" + strings.Repeat("x", 5000): "more than 4096",
-		"pkcs11:object=k?s3cret-PIN=1":                 "that is no name",
+		"pkcs11:object=k?s3cret-PIN=1":                 "that is not a name",
 	} {
 		_, err := pkcs11uri.Parse([]byte(text))
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "s3cret") {

@@ -76,7 +76,7 @@ func readPIN(path string) (string, error) {
 	case pin == "":
 		return "", fmt.Errorf("pin-source: %s is empty", path)
 	case len(pin) > maxPIN, strings.ContainsAny(pin, "\n\x00"):
-		return "", fmt.Errorf("pin-source: %s is more than a PIN in one line", path)
+		return "", fmt.Errorf("pin-source: %s must hold the PIN in one line and nothing else", path)
 	}
 	return pin, nil
 }
@@ -94,7 +94,7 @@ func private(path, what string) error {
 }
 
 // errPINPublic reports that a PIN, or where it is, stands where all can read it.
-var errPINPublic = errors.New("a PIN is not taken from there")
+var errPINPublic = errors.New("the PIN is not safe there")
 
 // keyFile reads a key file, and refuses one that is careless.
 func keyFile(path string, data []byte) (*pkcs11uri.URI, error) {
@@ -107,7 +107,7 @@ func keyFile(path string, data []byte) (*pkcs11uri.URI, error) {
 	}
 	err = private(path, "the key file")
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, errors.New("the URI has a PIN, and who can read the file cannot be told")
+		return nil, errors.New("the URI has a PIN, but it cannot be checked who can read the file")
 	}
 	// The file of pin-source is looked at when it is read: it is not part of the
 	// directory, and may be put right meanwhile.

@@ -57,7 +57,7 @@ func (h *Helpers) Open(path string, data []byte, cert *x509.Certificate) (*Key, 
 		return nil, err
 	}
 	if len(h.Command) == 0 {
-		return nil, errors.New(`it is in a PKCS #11 token, and no helper is named that speaks to it: signer = ["certsd-pkcs11"]`)
+		return nil, errors.New(`it is in a PKCS #11 token, and no helper is configured for it: set signer = ["certsd-pkcs11"]`)
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -179,7 +179,7 @@ func (h *helper) running(public crypto.PublicKey) (*process, error) {
 	}
 	h.rest.Reset(idle)
 	if h.now.public != nil && !sameKey(h.now.public, public) {
-		return nil, fmt.Errorf("%w: %s is another one", verify.ErrWrong, h.uri)
+		return nil, fmt.Errorf("%w: %s is a different key", verify.ErrWrong, h.uri)
 	}
 	return h.now, nil
 }

@@ -171,7 +171,7 @@ func TestHelpers(t *testing.T) {
 		"dies once":     "",
 		"dies":          "ended: it said: the PIN was ***",
 		"refuses":       "the helper says: CKR_DEVICE_REMOVED with ***",
-		"wrong":         "is not one of the certificate's key",
+		"wrong":         "was not made with the certificate's key",
 		"long":          "ended",
 		"rubbish":       "ended",
 		"ends":          "ended: it said: there is no such thing",
@@ -219,7 +219,7 @@ func TestKeyFilesThatAreRefused(t *testing.T) {
 		want              string
 		withoutASignerToo bool
 	}{
-		"pin-value for all to see":      {"pkcs11:object=a?pin-value=" + pin, 0o644, 0o600, "a PIN is not taken from there: the key file can be read by everybody: chmod o= ", true},
+		"pin-value for all to see":      {"pkcs11:object=a?pin-value=" + pin, 0o644, 0o600, "the PIN is not safe there: the key file can be read by everybody: chmod o= ", true},
 		"pin-source for all to see":     {"pkcs11:object=a?pin-source=" + pinFile, 0o604, 0o600, "the key file can be read by everybody", true},
 		"the file of pin-source, too":   {"pkcs11:object=a?module-path=/dev/null&pin-source=file:" + pinFile, 0o600, 0o644, "the file of pin-source, " + pinFile + ", can be read by everybody", false},
 		"no helper is named":            {"pkcs11:object=a", 0o644, 0o600, `signer = ["certsd-pkcs11"]`, true},

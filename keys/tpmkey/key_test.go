@@ -222,7 +222,7 @@ func TestSlowTPM(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"does not answer within 50ms", "what was asked before was not answered within 50ms"} {
+	for _, want := range []string{"does not answer within 50ms", "the previous command was not answered within 50ms"} {
 		if _, err := key.Sign(nil, make([]byte, 32), crypto.SHA256); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v", err)
 		}
@@ -253,14 +253,14 @@ func TestWhereTheTPMIs(t *testing.T) {
 	t.Parallel()
 	file, _ := tpmtest.Start(t).Key(tpmtest.Options{})
 	for tcti, want := range map[string]string{
-		"tabrmd:bus_name=x":                     "the daemon tabrmd is not spoken to",
+		"tabrmd:bus_name=x":                     "the daemon tabrmd is not supported",
 		"swtpm:port=1,color=red":                `"color" is not host, port or path`,
-		"pcap":                                  "there are device:PATH",
+		"pcap":                                  "use device:PATH",
 		"device:/nonexistent":                   "no such file or directory: there is no TPM",
 		"/nonexistent":                          "no such file or directory: there is no TPM",
 		"swtpm:host=127.0.0.1,port=1":           "connection refused: it is not running",
 		"mssim:host=127.0.0.1,port=1":           "connection refused",
-		"libtss2-tcti-mssim.so.0:path=/nowhere": "there is no TPM, or it is elsewhere",
+		"libtss2-tcti-mssim.so.0:path=/nowhere": "there is no TPM, or it is somewhere else",
 	} {
 		key, err := (&tpmkey.TPM{TCTI: tcti}).Open(file)
 		if err != nil {

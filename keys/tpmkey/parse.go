@@ -25,11 +25,11 @@ const maxKey = 16 << 10
 // Reasons for which a key is refused.
 var (
 	// ErrPassword reports that a key has a password. A daemon has nobody to ask.
-	ErrPassword = nextstep.With(errors.New("the TPM key has a password, and there is nobody to ask for it"), "make one without, or take it away: tpm2_changeauth")
+	ErrPassword = nextstep.With(errors.New("the TPM key has a password, which this program cannot ask for"), "create one without a password, or remove it: tpm2_changeauth")
 	// ErrPolicy reports that a key may only be used under conditions.
-	ErrPolicy = nextstep.With(errors.New("the TPM key may only be used by a policy, which is not done here"), "make a key that its empty password opens")
+	ErrPolicy = nextstep.With(errors.New("the TPM key requires a policy, which is not supported"), "create a key that opens with the empty password")
 	// errNotForSigning reports that a key is not one to sign with.
-	errNotForSigning = nextstep.With(errors.New("the TPM key is not for signing"), "make one with the attributes sign and userwithauth, and not restricted")
+	errNotForSigning = nextstep.With(errors.New("the TPM key cannot sign"), "create one with the attributes sign and userwithauth, and not restricted")
 )
 
 // IsKey reports whether data is a PEM file with a key of a TPM.
@@ -101,7 +101,7 @@ func (p *parsed) refused() error {
 	attributes := p.public.ObjectAttributes
 	switch {
 	case p.Keytype.Equal(keyfile.OIDSealedKey):
-		return errors.New("the file holds sealed data of a TPM, and no key")
+		return errors.New("the file holds data sealed by a TPM, not a key")
 	case len(p.Policy) > 0, len(p.AuthPolicy) > 0, !attributes.UserWithAuth:
 		return ErrPolicy
 	case !attributes.SignEncrypt, attributes.Restricted:

@@ -44,9 +44,9 @@ func parseTCTI(text string) (place, error) {
 	case "swtpm", "mssim":
 		return parseSimulator(name, settings)
 	case "tabrmd":
-		return place{}, fmt.Errorf("%s=%s: the daemon tabrmd is not spoken to: name the device, whose driver in the kernel does the same: %[1]s=device:%[3]s", variable, text, defaultDevice)
+		return place{}, fmt.Errorf("%s=%s: the daemon tabrmd is not supported: name the device, whose kernel driver does the same: %[1]s=device:%[3]s", variable, text, defaultDevice)
 	}
-	return place{}, fmt.Errorf("%s=%s: there are device:PATH, swtpm:host=HOST,port=PORT and mssim:host=HOST,port=PORT", variable, text)
+	return place{}, fmt.Errorf("%s=%s: use device:PATH, swtpm:host=HOST,port=PORT and mssim:host=HOST,port=PORT", variable, text)
 }
 
 func parseSimulator(name, settings string) (place, error) {

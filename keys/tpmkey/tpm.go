@@ -73,7 +73,7 @@ func (t *TPM) do(work func(*session) error) error {
 	select {
 	case t.turn <- struct{}{}:
 	case <-ctx.Done():
-		return fmt.Errorf("%w: what was asked before was not answered within %s", errSlow, t.patience())
+		return fmt.Errorf("%w: the previous command was not answered within %s", errSlow, t.patience())
 	}
 	done := make(chan error, 1)
 	go func() {
