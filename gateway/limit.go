@@ -3,10 +3,8 @@ package gateway
 import (
 	"context"
 	"io"
-	"net"
 	"net/http"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -99,73 +97,4 @@ func (b *slotBody) Read(p []byte) (int, error) {
 func (b *slotBody) Close() error {
 	defer b.release()
 	return b.ReadCloser.Close()
-}
-
-// defaultWriteStall is how long a client may take nothing before its connection
-// is cut.
-const defaultWriteStall = time.Minute
-
-// deadline keeps a client that takes nothing from holding a request forever. The
-// time begins again with each write, and while one lasts whenever the client
-// takes something: the system takes a write in large parts.
-type deadline struct {
-	control *http.ResponseController
-	stall   time.Duration
-	set     time.Time
-	// conn is where the client is, nil if that is not known.
-	conn net.Conn
-}
-
-// extend is called before each write.
-func (d *deadline) extend() {
-	now := time.Now()
-	if now.Sub(d.set) < d.stall/16 {
-		return
-	}
-	d.set = now
-	// Where it cannot be set, as in tests without a connection, there is none.
-	_ = d.control.SetWriteDeadline(now.Add(d.stall))
-}
-
-// watch looks after a client until stop is called.
-func (d *deadline) watch() (stop func()) {
-	taken, ok := takenFrom(d.conn)
-	if !ok {
-		return func() {}
-	}
-	return every(d.stall/8, func() {
-		if now, ok := takenFrom(d.conn); ok && now != taken {
-			taken = now
-			_ = d.control.SetWriteDeadline(time.Now().Add(d.stall))
-		}
-	})
-}
-
-type connKey struct{}
-
-// withConn is the http.Server.ConnContext of a gateway.
-func withConn(ctx context.Context, c net.Conn) context.Context {
-	return context.WithValue(ctx, connKey{}, c)
-}
-
-// connIn is the connection of a request, nil if it is not known.
-func connIn(ctx context.Context) net.Conn {
-	c, _ := ctx.Value(connKey{}).(net.Conn)
-	return c
-}
-
-// rawConn finds the system's connection below those that wrap it.
-func rawConn(c net.Conn) (syscall.RawConn, bool) {
-	for {
-		if wrapped, ok := c.(interface{ NetConn() net.Conn }); ok {
-			c = wrapped.NetConn()
-			continue
-		}
-		system, ok := c.(syscall.Conn)
-		if !ok {
-			return nil, false
-		}
-		raw, err := system.SyscallConn()
-		return raw, err == nil
-	}
 }
