@@ -30,19 +30,20 @@ import (
 // criSocket is where certsd cri listens if nobody says otherwise.
 const criSocket = "/run/certsd/cri.sock"
 
-// criKillMain is the command "cri-kill TIMES REF": certsd cri is killed at a
-// random moment of a pull, and started again; the pull after that has to
-// succeed, with every blob as its digest says, and no lease may be left.
+// criKillMain is the command "cri-kill TIMES REF [FLAG...]": certsd cri, with these
+// flags, is killed at a random moment of a pull, and started again; the pull after
+// that has to succeed, with every blob as its digest says, and neither a lease nor
+// what is half written may be left. A helper for tokens that it had ends.
 func criKillMain() {
 	exit(func(ctx context.Context, args []string) error {
-		if len(args) != 2 {
-			return errors.New("usage: cri-kill TIMES REF")
+		if len(args) < 2 {
+			return errors.New("usage: cri-kill TIMES REF [FLAG...]")
 		}
 		times, err := strconv.Atoi(args[0])
 		if err != nil {
 			return err
 		}
-		k, err := newKiller(args[1])
+		k, err := newKiller(args[1], args[2:])
 		if err != nil {
 			return err
 		}
@@ -54,31 +55,32 @@ func criKillMain() {
 				return fmt.Errorf("round %d: %w", i, err)
 			}
 		}
-		fmt.Printf("killed %d times, %d pulls had ended by then\n", times, k.ended)
+		fmt.Printf("killed %d times, %d pulls had ended by then, %d helpers ran\n", times, k.ended, k.helpers)
 		return nil
 	})
 }
 
 type killer struct {
 	ref    string
+	flags  []string
 	conn   *grpc.ClientConn
 	images runtime.ImageServiceClient
 	client *containerd.Client
 	// took is what the last whole pull took, ended counts the pulls that were
-	// over before the kill.
-	took  time.Duration
-	ended int
+	// over before the kill, helpers the kills that found one.
+	took           time.Duration
+	ended, helpers int
 }
 
-func newKiller(ref string) (*killer, error) {
+func newKiller(ref string, flags []string) (*killer, error) {
 	client, err := containerd.New(socket)
-	return &killer{ref: ref, client: client}, err
+	return &killer{ref: ref, flags: flags, client: client}, err
 }
 
 // start starts a process, with a connection of its own: one to a process that
 // was killed may be found out only by the next call.
 func (k *killer) start(ctx context.Context) (*exec.Cmd, error) {
-	p, err := startCRI(ctx)
+	p, err := startCRI(ctx, k.flags)
 	if err != nil {
 		return nil, err
 	}
@@ -105,11 +107,17 @@ func (k *killer) round(ctx context.Context, after time.Duration) error {
 	done := make(chan error, 1)
 	go func() { done <- k.pull(pull) }()
 	time.Sleep(after) // a random moment has no event
+	if helpersRun(ctx) {
+		k.helpers++
+	}
 	if err := p.Process.Kill(); err != nil {
 		return err
 	}
 	_ = p.Wait() // it was killed
-	giveUp()     // the call may not have begun
+	if err := noHelper(ctx); err != nil {
+		return err
+	}
+	giveUp() // the call may not have begun
 	if err := <-done; err == nil {
 		k.ended++
 	}
@@ -136,6 +144,9 @@ func (k *killer) whole(ctx context.Context) error {
 		return err
 	}
 	if err := k.noLease(ctx); err != nil {
+		return err
+	}
+	if err := k.noIngest(ctx); err != nil {
 		return err
 	}
 	_, err = k.images.RemoveImage(ctx, &runtime.RemoveImageRequest{Image: &runtime.ImageSpec{Image: k.ref}})
@@ -201,9 +212,41 @@ func (k *killer) noLease(ctx context.Context) error {
 	return fmt.Errorf("leases are left: %s", strings.Join(left, ", "))
 }
 
+// noIngest fails where something is half written.
+func (k *killer) noIngest(ctx context.Context) error {
+	list, err := k.client.ContentStore().ListStatuses(ctx)
+	if err != nil {
+		return err
+	}
+	var left []string
+	for _, s := range list {
+		left = append(left, s.Ref)
+	}
+	if len(left) > 0 {
+		return fmt.Errorf("ingests are left: %s", strings.Join(left, ", "))
+	}
+	return nil
+}
+
+// helpersRun reports whether there is a helper for tokens. Nobody here takes note
+// of orphans that have ended: they are none.
+func helpersRun(ctx context.Context) bool {
+	return exec.CommandContext(ctx, "pgrep", "-r", "DRS", "-x", "certsd-pkcs11").Run() == nil
+}
+
+// noHelper waits for the helpers of a process that was killed to end.
+func noHelper(ctx context.Context) error {
+	for deadline := time.Now().Add(readyTime); time.Now().Before(deadline); time.Sleep(pollInterval) {
+		if !helpersRun(ctx) {
+			return nil
+		}
+	}
+	return errors.New("a helper of a process that was killed goes on")
+}
+
 // startCRI starts a certsd cri and waits until it listens.
-func startCRI(ctx context.Context) (*exec.Cmd, error) {
-	cmd := exec.CommandContext(ctx, "certsd", "cri", "--log-level", "error")
+func startCRI(ctx context.Context, flags []string) (*exec.Cmd, error) {
+	cmd := exec.CommandContext(ctx, "certsd", append([]string{"cri", "--log-level", "error"}, flags...)...)
 	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {
 		return nil, err
