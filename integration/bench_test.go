@@ -4,6 +4,7 @@ package integration
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -36,12 +37,20 @@ type benchNeeds struct {
 	// rate is how much nginx gives to each request in a second, as its
 	// limit_rate has it. Empty: all it can.
 	rate string
+	// link is how much the link between it and its clients carries in a second, as
+	// tc has it. Empty: all that loopback can.
+	link string
 }
 
 // onBenchMachine runs a benchmark on a machine of its own, as [runOnMachine]
 // runs a script, and reports what it reports there.
 func onBenchMachine(b *testing.B, run func(*testing.B, *rig), needs benchNeeds) {
 	if os.Getenv(onMachine) != "" {
+		if needs.link != "" {
+			if err := limitLink(b.Context(), benchAddr, needs.link); err != nil {
+				b.Fatal(err)
+			}
+		}
 		run(b, benchRig(b, needs.rate))
 		return
 	}
@@ -174,6 +183,22 @@ func (r *rig) benchRegistry(rate string) error {
 
 // benchPair is the pair of the registry's only client.
 func (r *rig) benchPair() *certtest.Pair { return r.ca("clients").Client("client") }
+
+// limitLink lets what comes from an address of this machine come at a rate, all of
+// its connections together, as over a network. What goes between other addresses,
+// such as nginx and the registry behind it, is left alone.
+func limitLink(ctx context.Context, from, rate string) error {
+	for _, args := range []string{
+		"qdisc add dev lo root handle 1: htb",
+		"class add dev lo parent 1: classid 1:1 htb rate " + rate,
+		"filter add dev lo parent 1: protocol ip u32 match ip src " + from + " flowid 1:1",
+	} {
+		if out, err := exec.CommandContext(ctx, "tc", strings.Fields(args)...).CombinedOutput(); err != nil {
+			return fmt.Errorf("tc %s: %w: %s", args, err, out)
+		}
+	}
+	return nil
+}
 
 // testFlag is the value of a flag of the testing package.
 func testFlag(name string) string {
