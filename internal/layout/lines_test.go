@@ -82,6 +82,10 @@ func TestLines(t *testing.T) {
 	if err != nil || len(found) != len(lines) || len(raised) != len(lines) {
 		t.Errorf("the Makefile has the lines %q, there are %q: %v", lines, found, err)
 	}
+	document, err := os.ReadFile("../../docs/containerd.md")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, line := range lines {
 		t.Run(line, func(t *testing.T) {
 			t.Parallel()
@@ -96,6 +100,10 @@ func TestLines(t *testing.T) {
 			theirs := mod(t, release.GoMod)
 			if ours := mod(t, dir+"/go.mod"); ours.Go != theirs.Go {
 				t.Errorf("%s is of Go %s, containerd %s of %s", dir, ours.Go, release.Version, theirs.Go)
+			}
+			row := regexp.MustCompile(`(?m)^\| ` + regexp.QuoteMeta(line) + `[^|]*\| ` + regexp.QuoteMeta(strings.TrimPrefix(release.Version, "v")) + ` \|[^|]*\| ` + regexp.QuoteMeta(theirs.Go) + ` \|`)
+			if !row.Match(document) {
+				t.Errorf("docs/containerd.md has no row %s | %s | ... | %s", line, release.Version, theirs.Go)
 			}
 			built := map[string]string{}
 			for text := range strings.Lines(string(run(t, dir, "list", "-m", "-f", "{{.Path}} {{.Version}}", "all"))) {
