@@ -88,6 +88,44 @@ func TestArchitectureNamesWhatIsThere(t *testing.T) {
 	}
 }
 
+// nameInFile is a function, method or type, or two of them, and the file in which a
+// document says they are.
+var nameInFile = regexp.MustCompile("`([A-Za-z.]+)`(?: and `([A-Za-z.]+)`)? in `((?:[a-z0-9]+/)+[a-z0-9_]+\\.go)`")
+
+// TestArchitectureNamesWhatIsDeclared finds functions, methods and types that
+// docs/architecture.md looks for in the wrong file.
+func TestArchitectureNamesWhatIsDeclared(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../docs/architecture.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := nameInFile.FindAllStringSubmatch(string(text), -1)
+	if len(all) < 10 {
+		t.Errorf("found %d names in files", len(all))
+	}
+	for _, m := range all {
+		code, err := os.ReadFile("../../" + m[3])
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		for _, name := range []string{m[1], m[2]} {
+			if name != "" && !declared(name).Match(code) {
+				t.Errorf("docs/architecture.md: %s does not declare %s", m[3], name)
+			}
+		}
+	}
+}
+
+// declared matches the declaration of a function or type NAME, or a method TYPE.NAME.
+func declared(name string) *regexp.Regexp {
+	if receiver, method, ok := strings.Cut(name, "."); ok {
+		return regexp.MustCompile(`(?m)^func \(\w+ \*?` + receiver + `\) ` + method + `\(`)
+	}
+	return regexp.MustCompile(`(?m)^(?:func ` + name + `[(\[]|type ` + name + ` )`)
+}
+
 // besideOthers reports whether a file is in one of the directories that a row of
 // a table names, or beside one of its files.
 func besideOthers(row, file string) bool {
