@@ -17,17 +17,20 @@
 // the http.RoundTripper that acts on it. The package knows nothing of
 // containerd: it needs the standard library and a TOML parser.
 //
-// A request walks down once, and the files are in that order: transport.go and
-// endpoint.go, where it enters; route.go, which settings are those of its host
-// (header.go, plain_http.go); round.go, one certificate after another (identities.go
-// has their order, policy.go decides, memory.go remembers); try.go, one of them on
-// a connection of its own (endpoint_state.go, dial.go, present.go, exchange.go); answer.go,
-// what is passed on. What was tried is told in record.go, and why it failed in
-// faults.go and errors.go.
+// Read it in the order in which a request passes through:
 //
-// The account of it is kept in [github.com/certsd/containerd-certsd/certsd/trail].
-// Directories are read in certsd/hostdir, their names in certsd/hostname, and
-// hosts.toml in certsd/hoststoml.
+//	transport.go    where it enters; endpoint.go is the same for one endpoint
+//	route.go        which settings apply to its host (header.go, plain_http.go)
+//	round.go        one certificate after another: identities.go has their order,
+//	                policy.go decides when to go on, memory.go remembers
+//	try.go          one of them, on a connection of its own: endpoint_state.go, dial.go,
+//	                present.go, exchange.go
+//	answer.go       what of the answer is passed on
+//	record.go       what was tried; faults.go and errors.go, why it failed
+//
+// The record of it is a [github.com/certsd/containerd-certsd/certsd/trail.Trail].
+// Directories are read by certsd/hostdir, hosts.toml by certsd/hoststoml, and names
+// by certsd/hostname.
 package certsd
 
 import (

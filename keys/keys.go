@@ -1,5 +1,5 @@
-// Package keys opens the private keys of client certificates that are no files:
-// those that a TPM of this machine has, and those in tokens, for which a helper
+// Package keys opens private keys of client certificates that are not in files:
+// keys in a TPM of this machine, and keys in tokens, for which a helper
 // process signs. Package certsd, which depends on nothing, is given it as its
 // KeyOpener.
 package keys

@@ -1,6 +1,6 @@
-// Package trail is the account of what was tried for a request: each client
-// certificate with what came back, and what to do. trail.go collects it,
-// attempt.go has one attempt and its result, format.go prints it.
+// Package trail records what was tried for a request: each client
+// certificate with the answer to it, and what to do. trail.go collects attempts,
+// attempt.go is one of them, format.go prints them.
 package trail
 
 import (

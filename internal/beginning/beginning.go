@@ -1,4 +1,4 @@
-// Package beginning reads the first bytes of an answer and leaves the answer whole.
+// Package beginning reads the first bytes of an answer and puts them back.
 package beginning
 
 import (

@@ -1,4 +1,4 @@
-// Package choice finds the image that an index has for a platform. Pulling,
+// Package choice finds the image for a platform in an index. Pulling,
 // copying and checking choose by it.
 package choice
 

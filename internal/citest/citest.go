@@ -1,5 +1,5 @@
-// Package citest decides what becomes of a test that lacks something: on a
-// developer's machine it is skipped, where CI is set it fails.
+// Package citest decides what happens to a test that lacks something: it is skipped
+// on a developer's machine, and fails where CI is set.
 package citest
 
 import (

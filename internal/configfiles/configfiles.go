@@ -1,5 +1,5 @@
-// Package configfiles finds the files that one configuration of containerd is made
-// of, as containerd does: cmd/containerd/server/config.
+// Package configfiles finds the files that make up a configuration of containerd,
+// as containerd does: cmd/containerd/server/config.
 package configfiles
 
 import (

@@ -1,4 +1,4 @@
-// Package daemons finds the daemons of this module that run on the machine, and asks
+// Package daemons finds the running daemons of this module on a machine, and asks
 // them what they use.
 package daemons
 

@@ -1,6 +1,6 @@
 // Package discreet keeps secrets out of what containerd's registry client logs
-// by itself: the headers of requests and answers at level debug, and at level
-// info the URLs of requests that failed, with the signature of a signed one.
+// by itself: the headers of requests and answers at level debug and, at level
+// info, the URLs of failed requests, with the signature of a signed one.
 package discreet
 
 import (

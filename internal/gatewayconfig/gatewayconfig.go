@@ -1,10 +1,10 @@
-// Package gatewayconfig writes what clients of a gateway need: hosts.toml for
-// containerd and what shares its code, buildkitd.toml, registries.conf for
+// Package gatewayconfig writes the configuration of a gateway's clients: hosts.toml for
+// containerd and everything that shares its code, buildkitd.toml, registries.conf for
 // Podman, CRI-O and skopeo, and the credentials for all that keep them in a
 // Docker config.json.
 //
 // Each kind is a tree of files, which is printed or written. Where a client
-// lets it, the gateway is the only place that is asked for an image: what it
+// allows it, the gateway is the only place that is asked for an image: what it
 // refuses is not fetched behind its back.
 package gatewayconfig
 

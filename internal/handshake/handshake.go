@@ -1,7 +1,7 @@
-// Package handshake says what an error of a connection means: an alert with which
+// Package handshake explains connection errors: an alert with which
 // the server ended a TLS handshake, a connection that was cut, a server or a
 // proxy that was not reached. crypto/tls and net keep most of that in texts and
-// types of their own; alert.go reads the alerts, handshake.go the rest.
+// unexported types; alert.go reads the alerts, handshake.go the rest.
 package handshake
 
 import (

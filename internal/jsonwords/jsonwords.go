@@ -1,5 +1,5 @@
-// Package jsonwords says what is wrong with JSON in words for those who sent it or
-// keep it, without a parser's and without the names of Go's types.
+// Package jsonwords explains errors in JSON to the people who sent it or
+// keep it, without a parser's jargon and without the names of Go's types.
 package jsonwords
 
 import (

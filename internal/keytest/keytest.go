@@ -1,5 +1,5 @@
 // Package keytest has a server that wants client certificates, and the directory
-// for it, for tests of keys that are no files.
+// for it, for tests of keys outside files.
 package keytest
 
 import (

@@ -1,5 +1,5 @@
 // Package manifest reports whether a document is a manifest, and of which kind.
-// Whatever is pulled, copied or served as one passes through [Parse].
+// Everything that is pulled, copied or served as a manifest passes through [Parse].
 package manifest
 
 import (

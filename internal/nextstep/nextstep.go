@@ -1,4 +1,4 @@
-// Package nextstep has errors that carry the next step, so that nobody has to
+// Package nextstep has errors that carry the next step, so that no caller has to
 // extract it from their text.
 package nextstep
 

@@ -1,5 +1,5 @@
-// Command picture makes a drawing of text: each line is set as it stands, in letters of
-// one width. It is for the documents, by "make pictures":
+// Command picture draws text for the documents, line by line in letters of
+// one width. "make pictures" runs it:
 //
 //	picture -title 'certsd demo' <demo.txt >demo.svg
 package main

@@ -1,4 +1,4 @@
-// Package quiet takes lines out of the log that containerd's libraries write at
+// Package quiet drops lines from the log that containerd's libraries write at
 // each start, and that nobody can do anything about.
 package quiet
 

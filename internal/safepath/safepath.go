@@ -1,12 +1,12 @@
-// Package safepath reports whether a path is in the right hands. Whoever owns a
-// directory decides what its names lead to, now and in the next moment: what
-// root writes below a path of another user ends up where that user likes, and
+// Package safepath reports whether nobody else can change where a path leads. The
+// owner of a directory decides what its names lead to, now and a moment later: what
+// root writes below another user's directory ends up where that user likes, and
 // what root reads there is what that user says. So the way to a directory, and
 // what is in it, has to belong to the user of this process or to root, as ssh
-// wants it of its files.
+// requires of its files.
 //
-// Once that is so, paths are as good as descriptors: nobody else can change
-// where they lead. Where a directory has to be another user's, [Open] holds it.
+// Once that is so, paths are as good as descriptors. Where a directory has to be
+// another user's, [Open] holds it open.
 package safepath
 
 import (

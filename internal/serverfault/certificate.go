@@ -1,5 +1,6 @@
-// Package serverfault says what is wrong at a server, in words for those who can mend
-// it: with its certificate, or with what it asks a client for. It makes no request.
+// Package serverfault explains what is wrong at a server, to the people who can fix
+// it: with its certificate (certificate.go), or with what it asks of a client. It makes
+// no requests.
 package serverfault
 
 import (

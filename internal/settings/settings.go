@@ -1,5 +1,5 @@
-// Package settings reads the settings of the daemons of this module: a struct
-// each of whose fields is a key of a TOML file, by its tag toml, and a flag of
+// Package settings reads the settings of this module's daemons. They are a struct:
+// each field is a key of a TOML file, named by its tag toml, and a flag of
 // the same name with dashes, whose help is in its tag usage.
 package settings
 

@@ -1,5 +1,5 @@
-// Package spelling measures how far a word is from another one, to guess what
-// was meant by it.
+// Package spelling measures how far one word is from another, to guess what
+// a misspelt word was meant to be.
 package spelling
 
 // Distance is the number of letters to insert, delete, replace or swap with

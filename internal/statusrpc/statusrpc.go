@@ -1,6 +1,6 @@
-// Package statusrpc serves a [status.Status] by gRPC, and asks for one. The service
-// is that of status.proto: its messages are well-known types, so there is no
-// generated code that could be of another generation than containerd's.
+// Package statusrpc serves a [status.Status] over gRPC, and asks for one. The service
+// is that of status.proto. Its messages are well-known types, so there is no
+// generated code that could conflict with containerd's.
 package statusrpc
 
 import (

@@ -1,6 +1,6 @@
-// Package stranger knows the addresses to which a registry must not lead a
-// daemon that works for others: those that only this machine can reach, or that
-// take everybody who connects for this machine.
+// Package stranger knows the addresses that a registry must not lead a
+// daemon to, because the daemon works for others: those that only this machine can
+// reach, or that trust every connection from this machine.
 package stranger
 
 import (

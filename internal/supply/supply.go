@@ -2,8 +2,8 @@
 // connections that nobody needs.
 //
 // net/http begins a dial for each request that finds no idle connection, and lets it
-// run on when another connection becomes free for the request. A pull that makes
-// three requests at a time so ends up with four or five connections, each of them a
+// run on when another connection becomes free for the request. So a pull that makes
+// three requests at a time ends up with four or five connections, each of which costs a
 // handshake:
 //
 //	request 1  ---want--- dial A ========== take A ------ give back A
@@ -16,21 +16,21 @@
 //	dialling   connections that are being made      Begin ... End
 //	free       connections that no request has      End, GiveBack ... Take, Closed
 //
-// and lets a dial begin only while there is somebody for it:
+// and lets a dial begin only while a request needs it:
 //
 //	waiting > dialling + free   it begins
-//	otherwise                   Begin holds it, until that changes, its request has
-//	                            another connection ([ErrNotNeeded]), or its patience ends
+//	otherwise                   Begin holds it until that changes, its request has
+//	                            another connection ([ErrNotNeeded]), or it has waited enough
 //
 //	request 1  ---want--- dial A ========== take A ------ give back A
 //	request 2      ---want--- (held: A is free soon) ---- take A    one handshake, not two
 //
-// There are thus never more connections than there were requests at one time, and
-// there is no limit beside that: a pull of seven objects, three at a time, makes 2.4
+// So there are never more connections than there were requests at one time, and
+// no other limit: a pull of seven objects, three at a time, makes 2.4
 // handshakes on average and 3 at most; without the supply 2.9, and 4 at most; stock
-// containerd makes 3.7 to 4.0 (the benchmark is resolver's, BenchmarkHandshakes). Where several connections were enough before, a
-// further dial waits for a moment longer (grace): it is likely that one of them becomes
-// free sooner than a handshake would end.
+// containerd makes 3.7 to 4.0 (the benchmark is resolver's, BenchmarkHandshakes). Where several connections were enough before, one
+// more dial waits a moment longer (grace): one of them is likely to become
+// free before a handshake would end.
 //
 // It counts HTTP/1.1 over TLS without a proxy: one request per connection.
 package supply

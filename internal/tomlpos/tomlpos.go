@@ -1,6 +1,6 @@
-// Package tomlpos reads TOML and knows where in the file each key is, which
-// go-toml does not say of what it decodes. What it says of a file is fit to print:
-// user and password are left out of keys that are addresses.
+// Package tomlpos reads TOML and knows the line of each key, which
+// go-toml does not report for what it decodes. What it says about a file is safe to
+// print: user and password are left out of keys that are addresses.
 package tomlpos
 
 import (

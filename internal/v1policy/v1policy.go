@@ -1,6 +1,6 @@
-// Package v1policy says which registries are asked in Registry v1: what the root of
-// their v2 API tells of it, what that comes to under a policy, and which setting
-// has one asked.
+// Package v1policy decides which registries are asked in Registry v1: what the root of
+// a v2 API says about it, what follows from that under a policy, and which setting
+// has a registry asked.
 package v1policy
 
 import (

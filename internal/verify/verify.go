@@ -1,6 +1,6 @@
-// Package verify looks at signatures that somebody else made. A device may make
-// others than TLS wants, or with another key, and a server would only say that it
-// does not like them.
+// Package verify checks signatures that a device has made. It may sign otherwise than
+// TLS wants, or with another key, and a server would only say that it
+// does not accept the signature.
 package verify
 
 import (

@@ -1,5 +1,5 @@
-// Package weblink reads the Link header of RFC 8288, with which registries lead
-// from one part of a list to the next.
+// Package weblink reads the Link header of RFC 8288, by which registries lead
+// from one page of a list to the next.
 package weblink
 
 import (

@@ -1,9 +1,9 @@
-// Package wholefile writes files that are there whole or not at all, also after a
-// loss of power: under another name first, then renamed, then the name itself is
-// put on the disk. It works below an [os.Root] and never leaves it.
+// Package wholefile writes files completely or not at all, even if the power fails:
+// under another name first, then it renames the file and syncs the
+// directory. It works below an [os.Root] and never leaves it.
 //
 // It is not left to github.com/google/renameio/v2, which also works below an os.Root:
-// version 2.0.2 does not put the name on the disk, replaces a file that has to be new,
+// version 2.0.2 does not sync the directory, replaces a file that has to be new,
 // and does not say what it has put in place.
 package wholefile
 
