@@ -11,6 +11,7 @@ import (
 
 	"github.com/containerd/containerd/api/services/introspection/v1"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/status"
 	runtime "k8s.io/cri-api/pkg/apis/runtime/v1"
 
@@ -54,7 +55,8 @@ func (f *facts) put(c configuration, connection int) {
 // learn finds out how CRI pulls.
 func (d *target) learn(ctx context.Context) (configuration, error) {
 	known, connection := d.facts.get()
-	if known != nil {
+	// Without a connection it may be another containerd by now.
+	if known != nil && d.GetState() == connectivity.Ready {
 		return *known, nil
 	}
 	told, err := d.told(ctx)

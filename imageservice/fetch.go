@@ -132,14 +132,20 @@ func (in *delivery) labelling() (*ingester, error) {
 // they are unpacked.
 func (in *delivery) unpacker(ctx context.Context, snapshotter string) (*unpack.Unpacker, error) {
 	client := in.target.client
+	platform := unpack.Platform{
+		Platform:       platforms.All,
+		SnapshotterKey: snapshotter,
+		Snapshotter:    client.SnapshotService(snapshotter),
+		Applier:        client.DiffService(),
+		ApplyOpts:      in.applyOptions(),
+	}
+	// A configuration of old clients is one, too: without it the layers that it
+	// names are not even fetched.
+	old := platform
+	old.ConfigType = docker.LegacyConfigMediaType
 	return unpack.NewUnpacker(ctx, in.target.content,
-		unpack.WithUnpackPlatform(unpack.Platform{
-			Platform:       platforms.All,
-			SnapshotterKey: snapshotter,
-			Snapshotter:    client.SnapshotService(snapshotter),
-			Applier:        client.DiffService(),
-			ApplyOpts:      in.applyOptions(),
-		}),
+		unpack.WithUnpackPlatform(platform),
+		unpack.WithUnpackPlatform(old),
 		unpack.WithDuplicationSuppressor(&in.target.unpacks),
 		unpack.WithLimiter(in.limiter()),
 	)

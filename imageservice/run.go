@@ -50,6 +50,7 @@ func (c *Config) Run(ctx context.Context, ready func(net.Addr)) error {
 	}
 	metrics, err := c.serveMetrics(ctx, server)
 	if err != nil {
+		server.close()
 		return errors.Join(err, listener.Close())
 	}
 	defer metrics()

@@ -1,0 +1,186 @@
+package imageservice
+
+import (
+	"context"
+	"crypto/tls"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	ggcr "github.com/google/go-containerregistry/pkg/registry"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/random"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	runtime "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/internal/certtest"
+	"github.com/certsd/containerd-certsd/resolver"
+)
+
+// node is a machine with containerd, a registry that wants the second of two client
+// certificates, and the directory for it.
+type node struct {
+	*testDaemon
+	registry *mtlsRegistry
+	root     string
+	options  options
+}
+
+func newNode(t *testing.T) *node {
+	t.Helper()
+	r := newRegistry(t)
+	root := t.TempDir()
+	dir := filepath.Join(root, r.host)
+	must(t, os.MkdirAll(dir, 0o755))
+	must(t, r.servers.Write(dir, "ca"))
+	for _, name := range []string{"first", "second"} {
+		must(t, r.clients.Client(name).Write(dir, name))
+	}
+	n := &node{testDaemon: newDaemon(t), registry: r, root: root}
+	hosts := &resolver.Hosts{Roots: certsd.Roots{root}}
+	t.Cleanup(hosts.CloseIdleConnections)
+	n.options = options{Containerd: n.address, Hosts: hosts, Instance: "test"}
+	return n
+}
+
+// serve starts our server, and returns it with a client of it.
+func (n *node) serve(t *testing.T) (*server, runtime.ImageServiceClient) {
+	t.Helper()
+	s, err := newServer(n.options)
+	must(t, err)
+	path := filepath.Join(t.TempDir(), "s")
+	l, err := listenUnix(t, path)
+	must(t, err)
+	go s.Serve(l) //nolint:errcheck // it is stopped
+	t.Cleanup(func() { s.Stop(context.Background()) })
+	return s, dialImages(t, path)
+}
+
+func dialImages(t *testing.T, path string) runtime.ImageServiceClient {
+	t.Helper()
+	conn, err := grpc.NewClient("unix://"+path, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	must(t, err)
+	t.Cleanup(func() { _ = conn.Close() })
+	return runtime.NewImageServiceClient(conn)
+}
+
+// pull pulls an image of the registry.
+func (n *node) pull(ctx context.Context, client runtime.ImageServiceClient, image string, auth *runtime.AuthConfig) (string, error) {
+	answer, err := client.PullImage(ctx, &runtime.PullImageRequest{Image: &runtime.ImageSpec{Image: n.registry.host + "/" + image}, Auth: auth})
+	return answer.GetImageRef(), err
+}
+
+// asked is one request that the registry has seen.
+type asked struct{ method, path, client, authorization, rangeOf string }
+
+type mtlsRegistry struct {
+	host             string
+	servers, clients *certtest.CA
+	images           http.Handler
+
+	mu    sync.Mutex // guards the rest
+	asked []asked
+	guard func(w http.ResponseWriter, r *http.Request) (done bool)
+}
+
+func newRegistry(t *testing.T) *mtlsRegistry {
+	t.Helper()
+	quiet := log.New(io.Discard, "", 0)
+	r := &mtlsRegistry{servers: certtest.NewCA("servers"), clients: certtest.NewCA("clients"), images: ggcr.New(ggcr.Logger(quiet))}
+	server := httptest.NewUnstartedServer(r)
+	server.Config.ErrorLog = quiet
+	server.TLS = &tls.Config{
+		Certificates: []tls.Certificate{r.servers.Server("127.0.0.1").TLS}, ClientAuth: tls.RequestClientCert, MinVersion: tls.VersionTLS12,
+	}
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	r.host = strings.TrimPrefix(server.URL, "https://")
+	return r
+}
+
+// ServeHTTP implements http.Handler.
+func (r *mtlsRegistry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	client := ""
+	if len(req.TLS.PeerCertificates) > 0 {
+		client = req.TLS.PeerCertificates[0].Subject.CommonName
+	}
+	if client != "second" {
+		w.WriteHeader(http.StatusForbidden)
+		return
+	}
+	r.mu.Lock()
+	r.asked = append(r.asked, asked{req.Method, req.URL.Path, client, req.Header.Get("Authorization"), req.Header.Get("Range")})
+	guard := r.guard
+	r.mu.Unlock()
+	if guard != nil && guard(w, req) {
+		return
+	}
+	r.images.ServeHTTP(w, req)
+}
+
+// setGuard sets what is asked about each request that has the certificate.
+func (r *mtlsRegistry) setGuard(guard func(w http.ResponseWriter, r *http.Request) (done bool)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.guard = guard
+}
+
+// blobs are the requests for blobs since the last call.
+func (r *mtlsRegistry) blobs() (blobs []asked) {
+	for _, a := range r.requests() {
+		if strings.Contains(a.path, "/blobs/") {
+			blobs = append(blobs, a)
+		}
+	}
+	return blobs
+}
+
+func (r *mtlsRegistry) requests() []asked {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := r.asked
+	r.asked = nil
+	return all
+}
+
+// push puts an image of two layers into the registry, past its guard.
+func (r *mtlsRegistry) push(t *testing.T, ref string) v1.Image {
+	t.Helper()
+	image, err := random.Image(2048, 2)
+	must(t, err)
+	r.pushImage(t, ref, image)
+	return image
+}
+
+func (r *mtlsRegistry) pushImage(t *testing.T, ref string, image v1.Image) {
+	t.Helper()
+	must(t, remote.Write(r.plain(t, ref), image))
+}
+
+// plain is a tag of the registry behind a server without certificates.
+func (r *mtlsRegistry) plain(t *testing.T, ref string) name.Tag {
+	t.Helper()
+	server := httptest.NewServer(r.images)
+	t.Cleanup(server.Close)
+	tag, err := name.NewTag(strings.TrimPrefix(server.URL, "http://")+"/"+ref, name.Insecure)
+	must(t, err)
+	return tag
+}
+
+// idOf is the digest of an image's configuration, which is its ID in CRI.
+func idOf(t *testing.T, image v1.Image) string {
+	t.Helper()
+	id, err := image.ConfigName()
+	must(t, err)
+	return id.String()
+}
