@@ -30,7 +30,7 @@ type Config struct {
 	// DockerConfig is a config.json of Docker or an auth.json of Podman with
 	// credentials, and helpers that have some. Empty, the default: that of the user
 	// as whom the gateway runs.
-	DockerConfig string `toml:"docker_config" usage:"read from 'FILE', a config.json of Docker, the credentials for registries; its helpers are asked, too; empty is the one of the user"`
+	DockerConfig string `toml:"docker_config" usage:"read the credentials for registries, and the names of credential helpers, from 'FILE', a config.json of Docker; empty means the one of the user"`
 
 	// Upstreams are registries, host[:port], that may be asked without a directory
 	// of their own. Default: none.
@@ -41,7 +41,7 @@ type Config struct {
 
 	// AllowRemote lets Listen have other than loopback addresses without TLS.
 	// Default: no.
-	AllowRemote bool `toml:"allow_remote" usage:"listen on other than loopback addresses without TLS"`
+	AllowRemote bool `toml:"allow_remote" usage:"listen outside loopback without TLS"`
 
 	// AllowAnyLocal lets everybody in who can connect, without the secret.
 	// Default: no.
@@ -50,11 +50,11 @@ type Config struct {
 	// PassCredentials lets clients that show the secret by header send user and
 	// password for the registry, as Kubernetes does with its pull secrets.
 	// Default: no.
-	PassCredentials bool `toml:"pass_credentials" usage:"use user and password that clients send for the registry; they show the secret by header"`
+	PassCredentials bool `toml:"pass_credentials" usage:"use the user and password that clients send for the registry; such clients send the secret in the header"`
 
 	// TLSCert and TLSKey are PEM files. Empty, the default: no TLS.
 	TLSCert string `toml:"tls_cert" usage:"speak TLS with the certificate in 'FILE'"`
-	TLSKey  string `toml:"tls_key" usage:"the key for it is in 'FILE'"`
+	TLSKey  string `toml:"tls_key" usage:"use the TLS key in 'FILE'"`
 
 	// TLSClientCA is a PEM file of CAs whose client certificates let in, as the
 	// secret does. Empty, the default: none do.
@@ -62,7 +62,7 @@ type Config struct {
 
 	// HostNames are accepted in Host beside the names of the loopback interface.
 	// Default: none.
-	HostNames []string `toml:"host_names" usage:"accept 'NAME' in Host beside those of the loopback interface"`
+	HostNames []string `toml:"host_names" usage:"also accept 'NAME' in Host, besides the names of the loopback interface"`
 
 	// State is the directory of the secret and of converted images: by default
 	// /var/lib/certsd/gateway, for others than root certsd/gateway below
@@ -94,7 +94,7 @@ type Config struct {
 
 	// WriteStall is how long a client may take nothing before it is cut off.
 	// Default: a minute.
-	WriteStall Duration `toml:"write_stall" usage:"cut off a client that takes nothing for 'DURATION'"`
+	WriteStall Duration `toml:"write_stall" usage:"cut off a client that reads nothing for 'DURATION'"`
 
 	// StopTimeout is how long a stop waits for requests under way. Default: a
 	// minute.

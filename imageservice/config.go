@@ -29,11 +29,11 @@ type Config struct {
 	// DockerConfig is a config.json of Docker or an auth.json of Podman with
 	// credentials, and helpers that have some, for what the kubelet sends none for.
 	// Empty, the default: none.
-	DockerConfig string `toml:"docker_config" usage:"read from 'FILE', a config.json of Docker, credentials for what the kubelet sends none for; its helpers are asked, too"`
+	DockerConfig string `toml:"docker_config" usage:"read credentials, and the names of credential helpers, from 'FILE', a config.json of Docker, for registries that the kubelet sends none for"`
 
 	// Registries is "configured", the default, to pull here what is in registries
 	// with a directory of their own, or "all".
-	Registries Registries `toml:"registries" usage:"pull images of 'WHICH' registries here: configured (own directory) or all; the rest is passed to containerd"`
+	Registries Registries `toml:"registries" usage:"pull images of 'WHICH' registries: configured (own directory) or all; pass the rest to containerd"`
 
 	// Listen is the address of the socket, unix:PATH. Default:
 	// unix:/run/certsd/cri.sock.
@@ -45,43 +45,43 @@ type Config struct {
 
 	// ImageService is the address of the image service that everything else is
 	// passed to. Empty, the default: containerd's.
-	ImageService string `toml:"image_service" usage:"pass everything else to the image service at 'ADDRESS', such as that of a snapshotter, in place of that of containerd"`
+	ImageService string `toml:"image_service" usage:"pass everything else to the image service at 'ADDRESS', such as one of a snapshotter, instead of containerd"`
 
 	// ContainerdConfig is containerd's configuration file, of which the settings
 	// for pulls are read that containerd does not tell. Empty, the default: none.
-	ContainerdConfig string `toml:"containerd_config" usage:"read from 'FILE', the configuration of containerd, how CRI pulls, as far as containerd does not tell"`
+	ContainerdConfig string `toml:"containerd_config" usage:"read from 'FILE', the configuration of containerd, how CRI pulls, as far as containerd does not report it"`
 
 	// Snapshotter unpacks images. Empty, the default: CRI's.
-	Snapshotter string `toml:"snapshotter" usage:"unpack images with snapshotter 'NAME' in place of that of CRI"`
+	Snapshotter string `toml:"snapshotter" usage:"unpack images with snapshotter 'NAME' instead of the one of CRI"`
 
 	// SnapshotAnnotations tell the snapshotter about image and layers. Default:
 	// what CRI does.
-	SnapshotAnnotations bool `toml:"snapshot_annotations" usage:"tell the snapshotter about image and layers, as lazy ones need it, also where CRI does not"`
+	SnapshotAnnotations bool `toml:"snapshot_annotations" usage:"tell the snapshotter about image and layers, as lazy snapshotters need, even if CRI does not"`
 
 	// DiscardUnpackedLayers lets containerd remove layers that are unpacked.
 	// Default: what CRI does.
-	DiscardUnpackedLayers bool `toml:"discard_unpacked_layers" usage:"let containerd remove layers that are unpacked, also where CRI does not"`
+	DiscardUnpackedLayers bool `toml:"discard_unpacked_layers" usage:"let containerd remove unpacked layers, even if CRI does not"`
 
 	// MaxConcurrentDownloads is how many layers of an image are fetched at a time.
 	// 0, the default: as many as CRI, or 3.
-	MaxConcurrentDownloads int `toml:"max_concurrent_downloads" usage:"fetch 'N' layers of an image at a time; 0 is as CRI does, or 3"`
+	MaxConcurrentDownloads int `toml:"max_concurrent_downloads" usage:"fetch 'N' layers of an image at a time; 0 means as CRI, or 3"`
 
 	// ConcurrentLayerFetchBuffer is the size of the pieces of a layer that are
 	// fetched in parallel, in bytes. 0, the default: as CRI does, or no pieces.
-	ConcurrentLayerFetchBuffer int `toml:"concurrent_layer_fetch_buffer" usage:"fetch pieces of a layer in parallel, of 'BYTES' each; 0 is as CRI does, or whole layers"`
+	ConcurrentLayerFetchBuffer int `toml:"concurrent_layer_fetch_buffer" usage:"fetch pieces of a layer in parallel, of 'BYTES' each; 0 means as CRI, or whole layers"`
 
 	// ImagePullProgressTimeout ends a pull that has got nothing for that long, as
 	// "5m"; "0s" is no limit. Empty, the default: as CRI does, or five minutes.
-	ImagePullProgressTimeout string `toml:"image_pull_progress_timeout" usage:"end a pull that gets nothing for 'DURATION', such as 5m; 0s never; empty is as CRI does, or 5m"`
+	ImagePullProgressTimeout string `toml:"image_pull_progress_timeout" usage:"end a pull that receives nothing for 'DURATION', such as 5m; 0s means never; empty means as CRI, or 5m"`
 
 	// SandboxImage is the image of the pods' sandboxes, which containerd pulls by
 	// itself: it is brought once at start if its registry has a directory. Empty,
 	// the default: as CRI has it.
-	SandboxImage string `toml:"sandbox_image" usage:"bring the sandbox (pause) image 'REF' at start, if its registry is pulled from here; empty is as CRI has it"`
+	SandboxImage string `toml:"sandbox_image" usage:"pull the sandbox (pause) image 'REF' at start, if certsd pulls from its registry; empty means as CRI"`
 
 	// PinnedImages are further images that the kubelet must not remove, brought at
 	// start like the sandbox image. Default: what CRI has.
-	PinnedImages []string `toml:"pinned_images" usage:"image 'REF' is not to be removed by the kubelet, and is brought at start"`
+	PinnedImages []string `toml:"pinned_images" usage:"pull image 'REF' at start, and keep the kubelet from removing it"`
 
 	// Metrics is the address of /metrics, host:port or unix:PATH. Empty, the
 	// default: none.

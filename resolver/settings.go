@@ -14,7 +14,7 @@ import (
 type Settings struct {
 	// SystemRoots is "fallback", the default, to trust the system's CA roots only
 	// where a directory has none, or "append" to trust them always.
-	SystemRoots certsd.SystemRoots `toml:"system_roots" usage:"trust the CA roots of the system as 'MODE' says: fallback where no others are configured, append always"`
+	SystemRoots certsd.SystemRoots `toml:"system_roots" usage:"trust the CA roots of the system in 'MODE': fallback, if no others are configured, or append, always"`
 
 	// RotateOn are the answers on which the next certificate is presented:
 	// statuses and classes of them. Default: "403" and "5xx".
@@ -33,7 +33,7 @@ type Settings struct {
 
 	// Signer is the command of the helper that signs for keys in PKCS #11 tokens.
 	// Default: none.
-	Signer []string `toml:"signer" usage:"have keys in PKCS #11 tokens sign by helper 'COMMAND', given once more for each argument"`
+	Signer []string `toml:"signer" usage:"use the helper 'COMMAND' to sign with keys in PKCS #11 tokens; repeat the flag for each of its arguments"`
 }
 
 // DefaultSettings are what holds where nobody says otherwise.

@@ -23,28 +23,28 @@ func checkCommand(stdout, stderr io.Writer) *cli.Command {
 	var config, docker, within string
 	return &cli.Command{
 		Name:      "check",
-		Usage:     "say what is configured for a registry, what the registry answers, and what to do",
+		Usage:     "show what is configured for a registry, what the registry answers, and what to do",
 		ArgsUsage: "REGISTRY[/REPOSITORY[:TAG]]",
 		Description: "Shows the directories and files that count, asks the registry with each client certificate, and says which\n" +
-			"one a pull would use. With a repository it asks for an image as a pull does, wherever that leads; with --push it\n" +
-			"has an upload begun and takes it back, too.\n\n" +
+			"one a pull would use. If you name a repository, it requests an image as a pull does, through token servers and\n" +
+			"redirects. With --push it also begins an upload and cancels it.\n\n" +
 			"   certsd check registry.example:5000\n" +
 			"   certsd check registry.example/team/app:1.2\n" +
 			"   certsd check --push registry.example/team/app\n" +
 			"   certsd check --all --offline\n" +
 			"   certsd check --all --expiring 30d\n\n" +
-			"The exit code is 0 if a pull, and with --push a push, would work, 1 if the server or the network says no, or\n" +
-			"something ends within the time given with --expiring, 2 if nothing can be done with the configuration, and 130\n" +
-			"after Ctrl-C.",
+			"The exit code is 0 if a pull would work (with --push, a push too); 1 if the server or the network says no, or if a\n" +
+			"certificate expires within the time given with --expiring; 2 if the configuration is unusable; and 130 after\n" +
+			"Ctrl-C.",
 		OnUsageError: usage,
 		Flags: append(hosts.flags(),
-			&cli.BoolFlag{Name: "json", Usage: "print the findings and all else as JSON", Destination: &asJSON},
+			&cli.BoolFlag{Name: "json", Usage: "print the whole report as JSON", Destination: &asJSON},
 			&cli.BoolFlag{Name: "all", Usage: "check every directory", Destination: &all},
-			&cli.StringFlag{Name: "config", Usage: "check in containerd's `FILE` that it searches these directories", Value: check.DefaultConfig, Destination: &config},
-			&cli.StringFlag{Name: "docker-config", Usage: "look in Docker's `FILE` for why Docker reaches a registry that this command cannot", Value: check.DefaultDockerConfig, Destination: &docker},
-			&cli.StringFlag{Name: "expiring", Usage: "warn of, and fail for, each certificate and CA that ends within `TIME`, such as 30d, 2w or 12h", Destination: &within},
-			&cli.BoolFlag{Name: "push", Usage: "also try whether the repository can be pushed to, leaving nothing there", Destination: &push},
-			&cli.BoolFlag{Name: "offline", Usage: "look only at the files, and contact no server", Destination: &offline},
+			&cli.StringFlag{Name: "config", Usage: "check that containerd's configuration `FILE` searches these directories", Value: check.DefaultConfig, Destination: &config},
+			&cli.StringFlag{Name: "docker-config", Usage: "read Docker's `FILE` to explain why Docker reaches a registry that this command cannot", Value: check.DefaultDockerConfig, Destination: &docker},
+			&cli.StringFlag{Name: "expiring", Usage: "warn about each certificate and CA that expires within `TIME`, such as 30d, 2w or 12h, and fail", Destination: &within},
+			&cli.BoolFlag{Name: "push", Usage: "also test whether a push to the repository may begin; leaves nothing there", Destination: &push},
+			&cli.BoolFlag{Name: "offline", Usage: "read only files; contact no server", Destination: &offline},
 		),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			switch {

@@ -17,9 +17,9 @@ import (
 func completionCommand(stdout io.Writer) *cli.Command {
 	return &cli.Command{
 		Name:      "completion",
-		Usage:     "print the script that makes a shell complete commands, flags and registries",
+		Usage:     "print a script that lets a shell complete commands, flags and registries",
 		ArgsUsage: "bash|zsh|fish",
-		Description: "Registries are those that have a directory. No server is asked.\n\n" +
+		Description: "It completes registries that have a directory, and contacts no server.\n\n" +
 			"   source <(certsd completion bash)                  # in ~/.bashrc\n" +
 			"   source <(certsd completion zsh)                   # in ~/.zshrc, after compinit\n" +
 			"   certsd completion fish >~/.config/fish/completions/certsd.fish",

@@ -23,21 +23,21 @@ import (
 	"github.com/certsd/containerd-certsd/v1compat"
 )
 
-const copyDescription = `Copies an image, or all tags of a repository, from any registry to one that speaks v2. Images that only Registry v1 or
-schema 1 still have become OCI images on the way. Both registries get the client certificates of their own directories.
+const copyDescription = `Copies an image, or all tags of a repository, from any registry to one that speaks v2. Registry v1 and schema 1 images
+become OCI images on the way. Each registry gets the client certificates of its own directory.
 
-Layers are streamed, each once, and those the target has are not sent. A tag at the target is written after all that
-belongs to it and replaces what had its name. Whatever ends a copy, run the same command again: it goes on from there.
-A tag that fails does not stop the others: failures are listed at the end. The exit code is 1 where the same command may
-do better the next time, 3 where it cannot: what failed is not there, is refused or cannot be used. After Ctrl-C it is 130.
+Layers are streamed, each once; those that the target has are not sent. A tag at the target is written last, after
+everything that belongs to it, and replaces an image of that name. However a copy ends, run the same command again to
+continue. A tag that fails does not stop the others: failures are listed at the end. The exit code is 1 if another try may
+help, and 3 if it cannot, because everything that failed is missing, refused or unusable. After Ctrl-C it is 130.
 
-DST without a tag takes that of SRC. With --all-tags both are repositories. Of an image for several platforms all are
-copied, with the attestations that its index names; --platform picks one, whose manifest gets the tag. What only refers
-to an image, such as a signature, is copied with --referrers.
+Without a tag, DST takes the tag of SRC. With --all-tags both are repositories. Of a multi-platform image, all platforms
+are copied, with the attestations that the index names; --platform picks one, whose manifest gets the tag. With
+--referrers, artifacts that refer to an image, such as signatures, are copied, too.
 
-Images of Registry v1 and schema 1 are converted in a directory below --cache, which is removed once all is copied. A
-copy that failed leaves it there for the next one. With a --cache of your own it is kept, so that a later copy fetches
-new layers alone; between two tags the oldest layers beyond --cache-size are deleted.
+Registry v1 and schema 1 images are converted in a directory below --cache. Without --cache the directory is temporary:
+it is removed once everything is copied, and left for the next copy if something failed. A --cache that you name is kept,
+so a later copy fetches only new layers; between two tags, the oldest layers beyond --cache-size are deleted.
 
 Examples:
 
@@ -71,14 +71,14 @@ func copyCommand(stdout, stderr io.Writer) *cli.Command {
 		Flags: append(
 			f.hosts.flags(),
 			&cli.BoolFlag{Name: "all-tags", Aliases: []string{"a"}, Usage: "copy all tags of the repository SRC", Destination: &f.allTags},
-			&cli.StringFlag{Name: "tags-matching", Usage: "copy the tags of the repository SRC in which the regular expression `RE` is found", Destination: &f.matching},
-			&cli.BoolFlag{Name: "dry-run", Usage: "send nothing, and say what would be sent", Destination: &f.dryRun},
-			&cli.StringFlag{Name: "platform", Usage: "copy the image for `PLATFORM` alone, such as linux/arm64", Destination: &f.platform},
-			&cli.BoolFlag{Name: "referrers", Usage: "copy what refers to an image, too, such as signatures", Destination: &f.referrers},
-			&cli.StringFlag{Name: "cache", Usage: "convert in `DIR` and keep what was converted (default: certsd in $XDG_CACHE_HOME, not kept)", Destination: &f.cache},
-			&cli.Int64Flag{Name: "cache-size", Usage: "keep at most `GIB` there", Value: 16, Destination: &f.cacheSize, Validator: positive[int64]},
+			&cli.StringFlag{Name: "tags-matching", Usage: "copy the tags of the repository SRC that match the regular expression `RE`", Destination: &f.matching},
+			&cli.BoolFlag{Name: "dry-run", Usage: "show what would be sent, and send nothing", Destination: &f.dryRun},
+			&cli.StringFlag{Name: "platform", Usage: "copy only the image for `PLATFORM`, such as linux/arm64", Destination: &f.platform},
+			&cli.BoolFlag{Name: "referrers", Usage: "also copy artifacts that refer to an image, such as signatures", Destination: &f.referrers},
+			&cli.StringFlag{Name: "cache", Usage: "convert in `DIR` and keep the converted layers (default: certsd in $XDG_CACHE_HOME, not kept)", Destination: &f.cache},
+			&cli.Int64Flag{Name: "cache-size", Usage: "keep at most `GIB` in the cache", Value: 16, Destination: &f.cacheSize, Validator: positive[int64]},
 			&cli.IntFlag{Name: "jobs", Aliases: []string{"j"}, Usage: "work on `N` tags and transfer N layers at a time", Value: 4, Destination: &f.jobs, Validator: positive[int]},
-			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "print only what fails", Destination: &f.quiet},
+			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "print only failures", Destination: &f.quiet},
 		),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			if c.Args().Len() != 2 {

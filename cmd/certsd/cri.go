@@ -20,14 +20,14 @@ func criCommand(stderr io.Writer) *cli.Command {
 	return &cli.Command{
 		Name:  "cri",
 		Usage: "serve the kubelet's image service in front of a stock containerd",
-		Description: "Pulls images of registries that have certs.d directories into a containerd that knows nothing of them, with\n" +
-			"their client certificates and the pull secrets of the pods; Registry v1 and schema 1 images are converted.\n" +
-			"Everything else is passed on to containerd as it comes. The kubelet is told by one line of its configuration:\n\n" +
+		Description: "Pulls images of registries that have certs.d directories into a stock containerd, with their client\n" +
+			"certificates and the pods' pull secrets. Converts Registry v1 and schema 1 images. Passes everything else to\n" +
+			"containerd unchanged. Add one line to the kubelet's configuration:\n\n" +
 			"   certsd cri\n" +
 			"   imageServiceEndpoint: unix:///run/certsd/cri.sock",
 		OnUsageError: usage,
 		Flags: append([]cli.Flag{
-			&cli.StringFlag{Name: "config", Usage: "read the settings in `FILE`, which flags on the command line override", Destination: &file},
+			&cli.StringFlag{Name: "config", Usage: "read the settings from `FILE`; flags on the command line override them", Destination: &file},
 		}, append(installer.flags(), settingFlags(config.Keys())...)...),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			if c.Args().Present() {

@@ -43,8 +43,8 @@ const installedBy = "# Installed by certsd cri, which writes over it.\n"
 
 func (i *criInstaller) flags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "install", Usage: "serve nothing: write program, settings and units for systemd below `DIR`, the root of a node", Destination: &i.root},
-		&cli.BoolFlag{Name: "keep", Usage: "with --install: check every minute that everything is there, until interrupted", Destination: &i.keep},
+		&cli.StringFlag{Name: "install", Usage: "serve nothing; write the program, its settings and systemd units below `DIR`, the root of a node", Destination: &i.root},
+		&cli.BoolFlag{Name: "keep", Usage: "with --install: check every minute that all files are there, until interrupted", Destination: &i.keep},
 	}
 }
 

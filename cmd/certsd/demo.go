@@ -24,10 +24,10 @@ func demoCommand(stdout io.Writer) *cli.Command {
 	var greet bool
 	return &cli.Command{
 		Name:  "demo",
-		Usage: "pull from a registry behind client certificates, all of it in this process",
+		Usage: "show a pull from a registry behind client certificates, all within this process",
 		Description: "Starts a registry on a loopback port that accepts one of three client certificates, writes the certs.d\n" +
 			"directory for it, and pulls an image into an OCI layout. Then it runs check, copy, migrate, gateway and status with\n" +
-			"the same directory. Everything lives in a temporary directory; it needs neither root nor a network.\n\n" +
+			"the same directory. It uses a temporary directory, and needs neither root nor a network.\n\n" +
 			"   certsd demo\n" +
 			"   certsd demo --serve /tmp/demo",
 		OnUsageError: usage,

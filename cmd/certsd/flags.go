@@ -34,7 +34,7 @@ func (f *hostFlags) flags() []cli.Flag {
 		},
 		&cli.StringFlag{
 			Name:        "system-roots",
-			Usage:       "trust the system's CA roots as `MODE` says: fallback, where no others are configured, or append, always",
+			Usage:       "trust the system's CA roots in `MODE`: fallback, if no others are configured, or append, always",
 			Value:       "fallback",
 			Destination: &f.systemRoots,
 			Validator:   systemRootsMode,
@@ -46,7 +46,7 @@ func (f *hostFlags) flags() []cli.Flag {
 		},
 		&cli.StringSliceFlag{
 			Name:        "signer",
-			Usage:       "have keys in PKCS #11 tokens sign by helper `COMMAND`, given once more for each argument",
+			Usage:       "use the helper `COMMAND` to sign with keys in PKCS #11 tokens; repeat the flag for each of its arguments",
 			Destination: &f.signer,
 		},
 	}

@@ -22,23 +22,23 @@ func gatewayCommand(stdout, stderr io.Writer) *cli.Command {
 	var show printFlags
 	return &cli.Command{
 		Name:  "gateway",
-		Usage: "serve registries to clients that cannot reach them themselves",
-		Description: "Serves the pull side of the registry API on a loopback address. Each request is made again to the registry\n" +
-			"it names, with the client certificates of certs.d directories; Registry v1 and schema 1 images are converted.\n" +
-			"Clients name the registry by the first element of the path, or as containerd does by ?ns=, and have to know\n" +
-			"the secret, which is made at the first start in the state directory.\n\n" +
+		Usage: "serve registries to clients that cannot present client certificates",
+		Description: "Serves the pull side of the registry API on a loopback address. It repeats each request to the registry that\n" +
+			"the request names, with the client certificates of certs.d directories, and converts Registry v1 and schema 1\n" +
+			"images. Clients name the registry in the first element of the path, or with ?ns= as containerd does. They need\n" +
+			"the secret, which the first start makes in the state directory.\n\n" +
 			"   certsd gateway\n" +
 			"   skopeo --insecure-policy copy --src-tls-verify=false \\\n" +
 			"     --src-creds certsd:$(cat /var/lib/certsd/gateway/secret) \\\n" +
 			"     docker://127.0.0.1:5999/registry.example/app:1 oci:app\n\n" +
-			"With one of --print-... it serves nothing, and prints the configuration of its clients, with the secret, or\n" +
-			"writes it below a directory. Files that a gateway has not written are never replaced.\n\n" +
+			"With a --print-... flag it serves nothing. It prints the configuration for its clients, with the secret, or\n" +
+			"writes it below a directory. It never replaces files that a gateway did not write.\n\n" +
 			"   certsd gateway --root /etc/docker/certs.d --print-hosts /etc/containerd/certs.d",
 		ArgsUsage:    "[DIR]",
 		OnUsageError: usage,
 		Flags: append([]cli.Flag{
-			&cli.StringFlag{Name: "config", Usage: "read the settings in `FILE`, which flags on the command line override", Destination: &file},
-			&cli.BoolFlag{Name: "rotate-secret", Usage: "replace the secret of the gateway that is running, and end", Destination: &rotate},
+			&cli.StringFlag{Name: "config", Usage: "read the settings from `FILE`; flags on the command line override them", Destination: &file},
+			&cli.BoolFlag{Name: "rotate-secret", Usage: "replace the secret of the running gateway, and exit", Destination: &rotate},
 		}, append(settingFlags(config.Keys()), show.flags()...)...),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			if c.Args().Present() && !show.asked() {

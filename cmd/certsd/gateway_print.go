@@ -37,12 +37,12 @@ func (f *printFlags) flags() []cli.Flag {
 		},
 		&cli.StringFlag{
 			Name:        "client-url",
-			Usage:       "where clients reach the gateway, for --print-...: `URL` (default: the address of the one that runs, else of --listen)",
+			Usage:       "the `URL` where clients reach the gateway, for --print-... (default: the address of the running one, or else of --listen)",
 			Destination: &f.url,
 		},
 		&cli.StringFlag{
 			Name:        "client-ca",
-			Usage:       "the CA of the gateway's certificate is in `FILE` on the machines of the clients, for --print-...",
+			Usage:       "the `FILE` on the clients' machines with the CA of the gateway's certificate, for --print-...",
 			Destination: &f.ca,
 		},
 	}

@@ -18,16 +18,16 @@ const manDate = "2026-11-27"
 var manual = clidoc.Manual{Date: manDate, Sections: []clidoc.Section{
 	{Title: "EXIT STATUS", Text: `0  done; for check: a pull would work
 
-1  failed: the registry said no, or the network failed
+1  failed: the registry refused, or the network failed
 
-2  wrong usage, or a configuration that cannot be used`},
-	{Title: "ENVIRONMENT", Text: `XDG_CONFIG_HOME: for users other than root, containerd/certs.d and docker/certs.d below it are searched first; ~/.config if unset.
+2  wrong usage, or an unusable configuration`},
+	{Title: "ENVIRONMENT", Text: `XDG_CONFIG_HOME: for users other than root, certsd first searches containerd/certs.d and docker/certs.d below it; ~/.config if unset.
 
 XDG_STATE_HOME: for users other than root, the gateway keeps its secret and converted images in certsd/gateway below it; ~/.local/state if unset.
 
-XDG_CACHE_HOME: copy converts images in certsd/copy below it where there is no --cache; ~/.cache if unset.
+XDG_CACHE_HOME: without --cache, copy converts images in certsd/copy below it; ~/.cache if unset.
 
-SSL_CERT_FILE, SSL_CERT_DIR: a file, and directories separated by colons, that take the place of the system's CA roots.
+SSL_CERT_FILE, SSL_CERT_DIR: a file, and directories separated by colons, that replace the system's CA roots.
 
 DOCKER_CONFIG: the directory of config.json, with credentials and the names of credential helpers; ~/.docker if unset.
 
@@ -36,11 +36,11 @@ HTTPS_PROXY, HTTP_PROXY, NO_PROXY: the proxy to use, as in other programs.
 LISTEN_FDS, LISTEN_PID, NOTIFY_SOCKET: set by systemd for the gateway.`},
 	{Title: "FILES", Text: `/etc/containerd/certs.d/HOST:PORT/ and /etc/docker/certs.d/HOST:PORT/, also HOST_PORT_ and, for the default port, HOST:
 
-    *.crt                     CA roots; without one the system's are used
+    *.crt                     CA roots; without one, the system's count
     NAME.cert with NAME.key   client certificates, presented in alphabetical order
     hosts.toml                containerd's host configuration
 
-_default in place of HOST is for registries without a directory.`},
+_default in place of HOST serves registries without a directory.`},
 	{Title: "SEE ALSO", Text: `containerd(8), ctr(8), skopeo(1), openssl-x509(1)
 
 The documents of containerd-certsd:

@@ -15,14 +15,14 @@ import (
 
 const migrateDescription = `Reads certs.d directories of Docker's layout, Podman's too, the deprecated registry keys of containerd's CRI plugin
 (mirrors, configs) and Docker's daemon.json (registry-mirrors, insecure-registries), and prints the hosts.toml files that
-say the same, as a diff against what is there. What hosts.toml cannot say, and what is left to do, is listed on standard
-error.
+say the same, as a diff against the existing files. Lists on standard error what hosts.toml cannot say and what is left
+to do.
 
-Nothing is written without --write, and nothing is ever removed. A hosts.toml that is there is added to where that is
-unambiguous, and left as it is and listed otherwise. Certificates and keys of Docker's directories are copied, files that
-containerd's configuration names stay where they are. Passwords and tokens are never printed.
+Writes nothing without --write, and never removes anything. Adds to an existing hosts.toml if the result is unambiguous;
+otherwise leaves it as it is and lists it. Copies certificates and keys from Docker's directories; files that containerd's
+configuration names stay where they are. Never prints passwords or tokens.
 
-The exit code is 0 if all is done, 1 if something could not be written, and 2 if a configuration cannot be read.
+The exit code is 0 if everything is done, 1 if something could not be written, and 2 if a configuration cannot be read.
 
 Examples:
 
@@ -40,7 +40,7 @@ func migrateCommand(stdout, stderr io.Writer) *cli.Command {
 	}
 	return &cli.Command{
 		Name:  "migrate",
-		Usage: "say in hosts.toml files what Docker's files and containerd's deprecated keys say",
+		Usage: "turn Docker's files and containerd's deprecated keys into hosts.toml files",
 		// There are none; without this the help would speak of arguments.
 		ArgsUsage:    " ",
 		Description:  migrateDescription,
@@ -51,12 +51,12 @@ func migrateCommand(stdout, stderr io.Writer) *cli.Command {
 				Destination: &root, Validator: rootList,
 			},
 			&cli.StringSliceFlag{
-				Name: "config", Usage: "read containerd's or Docker's configuration `FILE`; may be repeated " +
+				Name: "config", Usage: "read containerd's or Docker's configuration `FILE` " +
 					"(default: /etc/containerd/config.toml and /etc/docker/daemon.json, if they exist)",
 				Destination: &configs,
 			},
 			&cli.StringFlag{
-				Name: "output", Usage: "the `DIR` that hosts.toml files belong below, which containerd's config_path is to name",
+				Name: "output", Usage: "write hosts.toml files below `DIR`; set containerd's config_path to it",
 				Value: migrate.DefaultOutput(), Destination: &output,
 			},
 			&cli.BoolFlag{Name: "write", Usage: "write the files", Destination: &write},

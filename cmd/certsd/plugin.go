@@ -21,16 +21,17 @@ import (
 	"github.com/certsd/containerd-certsd/internal/takeover"
 )
 
-const pluginDescription = `The packages containerd-certsd-2.2, -2.3 and -2.4 have containerd with the
-plugin, beside the containerd of this machine. enable lets systemd start it: by
-a drop-in of containerd.service, which keeps all options of the unit, and by the
-lines of containerd's configuration that the plugin needs. Both are shown as a
-diff, and written once that containerd has read the new configuration without an
-error. The old one is kept beside it. disable is the way back.
+const pluginDescription = `The packages containerd-certsd-2.2, -2.3 and -2.4 install a containerd with the
+plugin alongside the machine's own containerd. enable makes systemd start it. It
+adds a drop-in for containerd.service, which keeps all options of the unit, and
+the lines that the plugin needs in containerd's configuration. It shows both as
+a diff, and writes them once the new containerd has read the new configuration
+without an error. It keeps the old configuration next to the new one. disable
+undoes this.
 
-Nothing is restarted without --now. With it containerd is, while containers go
-on; if it does not come up with the plugin, all is put back, and it is restarted
-as it was.
+Without --now, nothing is restarted. With --now, containerd restarts and
+containers keep running. If containerd does not come up with the plugin, enable
+puts everything back and restarts the old one.
 
 Examples:
 
@@ -49,18 +50,18 @@ func pluginCommand(stdout, stderr io.Writer) *cli.Command {
 	}
 	return &cli.Command{
 		Name:         "plugin",
-		Usage:        "let systemd start the containerd that has the plugin, or the one before",
+		Usage:        "switch systemd to the containerd with the plugin, or back",
 		Description:  pluginDescription,
 		OnUsageError: usage,
 		Commands: []*cli.Command{
 			{
 				Name: "enable", Usage: "start containerd with the plugin", ArgsUsage: " ", OnUsageError: usage,
-				Flags:  flags("start the release `LINE`, such as 2.3 (default: the only one that is installed)"),
+				Flags:  flags("start the release `LINE`, such as 2.3 (default: the only one installed)"),
 				Action: s.action(s.enable),
 			},
 			{
-				Name: "disable", Usage: "start containerd as before", ArgsUsage: " ", OnUsageError: usage,
-				Flags:  flags("go back only if the release `LINE` is what is started"),
+				Name: "disable", Usage: "start the previous containerd again", ArgsUsage: " ", OnUsageError: usage,
+				Flags:  flags("go back only if systemd starts the release `LINE`"),
 				Action: s.action(s.disable),
 			},
 		},

@@ -17,21 +17,21 @@ import (
 const pullDescription = `Pulls an image into an OCI image layout, a directory that skopeo, crane and podman read, or into a containerd. Images that
 only Registry v1 or schema 1 still have become OCI images on the way.
 
-The directory is ./NAME, after the last part of the repository, or that of --output. An image is added to a layout that
-exists, in place of the one that had its tag. The index names the image only once all of it is there; after Ctrl-C or
-an error run the same command again: it goes on from there.
+The directory is ./NAME, after the last part of the repository, or the one in --output. An existing layout gets the
+image added, in place of an image with the same tag. The index names the image only once it is complete. After Ctrl-C or
+an error, run the same command again to continue.
 
-Of an image that is there for several platforms the one of this machine is taken, or that of --platform: its manifest
-gets the tag, as with skopeo and crane. For several platforms an index of those is made; with --all-platforms the
-registry's own index is taken whole, with all it names.
+Of a multi-platform image, this machine's platform is pulled, or the one in --platform; its manifest gets the tag, as
+with skopeo and crane. For several platforms, certsd makes an index of them. --all-platforms takes the registry's own
+index with everything it names.
 
-Docker's manifests become OCI manifests, as with skopeo copy: they refer to the same layers, but their digest is another
-one. Both digests are printed; with --quiet that of the registry alone, by which the image can be pulled again. With
---preserve-digests, or for a reference with a digest, they stay what they are; skopeo before 1.13 does not find those by
-their tag.
+Docker's manifests become OCI manifests, as with skopeo copy. They refer to the same layers, but have another digest.
+Both digests are printed; with --quiet only the registry's, so that you can pull the image again. With
+--preserve-digests, or if the reference has a digest, manifests stay as they are; skopeo before 1.13 does not find those
+by their tag.
 
 With --containerd the image goes into a containerd, stock or with the plugin, and is unpacked there. Its manifests stay
-what they are. With --all-platforms the one of this machine is unpacked.
+as they are. With --all-platforms, this machine's platform is unpacked.
 
 Examples:
 
@@ -67,10 +67,10 @@ func pullCommand(stdout, stderr io.Writer) *cli.Command {
 			&cli.StringFlag{Name: "containerd", Usage: "put the image into the containerd whose socket is `ADDRESS`", Destination: &f.daemon.Address},
 			&cli.StringFlag{Name: "namespace", Aliases: []string{"n"}, Usage: "containerd's `NAMESPACE` for the image", Value: "default", Sources: cli.EnvVars("CONTAINERD_NAMESPACE"), Destination: &f.daemon.Namespace},
 			&cli.StringFlag{Name: "snapshotter", Usage: "unpack with containerd's snapshotter `NAME` (default: the daemon's)", Destination: &f.daemon.Snapshotter},
-			&cli.StringSliceFlag{Name: "platform", Usage: "take the image for `PLATFORM`, such as linux/arm64; may be repeated, or a list with commas", Destination: &f.platforms},
-			&cli.BoolFlag{Name: "all-platforms", Usage: "take all platforms", Destination: &f.allPlatforms},
-			&cli.BoolFlag{Name: "preserve-digests", Usage: "keep manifests as they are, also Docker's", Destination: &f.preserve},
-			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "print the image's name and its digest in the registry, and nothing else", Destination: &f.quiet},
+			&cli.StringSliceFlag{Name: "platform", Usage: "pull the image for `PLATFORM`, such as linux/arm64, or for a comma-separated list", Destination: &f.platforms},
+			&cli.BoolFlag{Name: "all-platforms", Usage: "pull all platforms", Destination: &f.allPlatforms},
+			&cli.BoolFlag{Name: "preserve-digests", Usage: "keep manifests as they are, including Docker's", Destination: &f.preserve},
+			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "print only the image's name and its digest in the registry", Destination: &f.quiet},
 		),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			if c.Args().Len() != 1 {

@@ -35,23 +35,23 @@ func statusCommand(stdout io.Writer) *cli.Command {
 	var f statusFlags
 	return &cli.Command{
 		Name:  "status",
-		Usage: "say what the daemons of this machine use right now, and what needs a person",
-		Description: "Asks containerd, the gateway and the image service that run here which directory and which client\n" +
-			"certificates each registry has in use, which one was accepted last and what the last answer was, what is\n" +
-			"kept from memory because its files are broken, and what ends soon. What needs a person comes first.\n\n" +
+		Usage: "show what the daemons of this machine use now, and what needs a person",
+		Description: "Asks the containerd, gateway and image service on this machine which directory and client certificates they use\n" +
+			"for each registry, which certificate was accepted last, what the last answer was, which content they hold in\n" +
+			"memory because its files are broken, and what expires soon. What needs a person comes first.\n\n" +
 			"   certsd status\n" +
 			"   certsd status --json\n" +
 			"   certsd status --watch\n\n" +
 			"The exit code is 0 if nothing needs a person, and 1 if something does, or if no daemon answers.",
 		OnUsageError: usage,
 		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "json", Usage: "print all of it as JSON", Destination: &f.asJSON},
-			&cli.BoolFlag{Name: "watch", Usage: "look again every two seconds", Destination: &f.watch},
+			&cli.BoolFlag{Name: "json", Usage: "print everything as JSON", Destination: &f.asJSON},
+			&cli.BoolFlag{Name: "watch", Usage: "refresh every two seconds", Destination: &f.watch},
 			&cli.StringFlag{Name: "containerd", Usage: "ask the containerd at `ADDRESS`", Value: imageservice.DefaultContainerd, Destination: &f.containerd},
 			&cli.StringFlag{Name: "cri", Usage: "ask the image service at `ADDRESS` (default: as its configuration says)", Destination: &f.cri},
 			&cli.StringFlag{Name: "state", Usage: "ask the gateway with the state directory `DIR` (default: as its configuration says)", Destination: &f.state},
-			&cli.StringFlag{Name: "gateway-config", Usage: "read in `FILE` where the gateway is", Value: gatewayFile, Destination: &f.gatewayConfig},
-			&cli.StringFlag{Name: "cri-config", Usage: "read in `FILE` where the image service is", Value: criFile, Destination: &f.criConfig},
+			&cli.StringFlag{Name: "gateway-config", Usage: "read the gateway's address from `FILE`", Value: gatewayFile, Destination: &f.gatewayConfig},
+			&cli.StringFlag{Name: "cri-config", Usage: "read the image service's address from `FILE`", Value: criFile, Destination: &f.criConfig},
 		},
 		Action: func(ctx context.Context, c *cli.Command) error {
 			if c.Args().Present() {
