@@ -141,7 +141,7 @@ func finish(w http.ResponseWriter, r *http.Request, t *target, err error) {
 
 // serveStored answers with a blob of a converted image.
 func (b *blobs) serveStored(w http.ResponseWriter, r *http.Request, t *target) error {
-	defer b.shelf.store.reads(t.digest)()
+	defer b.shelf.store.holds.reads(t.digest)()
 	at, err := b.shelf.store.ReaderAt(r.Context(), ocispec.Descriptor{Digest: t.digest})
 	if err != nil {
 		return fmt.Errorf("%s in the gateway's store: %w", t.digest, err)

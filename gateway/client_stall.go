@@ -8,10 +8,6 @@ import (
 	"time"
 )
 
-// defaultWriteStall is how long a client may take nothing before its connection
-// is cut.
-const defaultWriteStall = time.Minute
-
 // deadline keeps a client that takes nothing from holding a request forever. The
 // time begins again with each write, and while one lasts whenever the client
 // takes something: the system takes a write in large parts.

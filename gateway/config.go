@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -104,6 +103,14 @@ type Config struct {
 	LogLevel string `toml:"log_level" usage:"log messages of 'LEVEL': debug, info, warn or error"`
 }
 
+const (
+	// defaultSecretGrace is how long a replaced secret still lets in.
+	defaultSecretGrace = time.Hour
+	// defaultWriteStall is how long a client may take nothing before its connection
+	// is cut.
+	defaultWriteStall = time.Minute
+)
+
 // DefaultConfig is what holds where neither file nor flags say otherwise.
 func DefaultConfig() *Config {
 	return &Config{
@@ -165,7 +172,7 @@ func (c *Config) Check() error {
 	if _, err := c.hosts(resolver.Hooks{}); err != nil {
 		return err
 	}
-	certs, err := c.certificates()
+	certs, err := certificatesOf(c)
 	if err != nil {
 		return err
 	}
@@ -174,7 +181,7 @@ func (c *Config) Check() error {
 			return err
 		}
 	}
-	return c.checkListen(certs != nil)
+	return c.sockets().check(certs != nil)
 }
 
 // RotateSecret replaces the secret in the state directory, or makes the first
@@ -197,11 +204,7 @@ func (c *Config) GraceInUse() time.Duration {
 	if r, err := findRunning(c.State); err == nil {
 		return r.SecretGrace
 	}
-	return c.graceOfSecret()
-}
-
-func (c *Config) graceOfSecret() time.Duration {
-	return cmp.Or(time.Duration(c.SecretGrace), defaultSecretGrace)
+	return (&sharedSecret{Grace: time.Duration(c.SecretGrace)}).grace()
 }
 
 // hosts are the registries as configured.

@@ -39,7 +39,7 @@ func (c *conversions) resolve(ctx context.Context, t *target) (ocispec.Descripto
 func (c *conversions) resolveNow(ctx context.Context, t *target) (_ ocispec.Descriptor, err error) {
 	if c.shelf.store != nil {
 		var release func()
-		ctx, release = c.shelf.store.withPins(ctx)
+		ctx, release = c.shelf.store.holds.withPins(ctx)
 		defer func() {
 			release()
 			c.flights.wait.Go(func() { c.evictAfter(ctx, err) })
@@ -62,10 +62,10 @@ func (c *conversions) resolveNow(ctx context.Context, t *target) (_ ocispec.Desc
 // of one that had none.
 func (c *conversions) evictAfter(ctx context.Context, err error) {
 	if isFull(err) {
-		c.shelf.store.dropLeftovers(ctx)
+		c.shelf.store.room.dropLeftovers(ctx)
 	}
 	if flightIn(ctx).converting() {
-		c.shelf.store.tidy(ctx)
+		c.shelf.store.room.tidy(ctx)
 	}
 }
 

@@ -234,22 +234,22 @@ func TestEvictionTakesTheLeastRecentlyUsedImage(t *testing.T) {
 		a.add("library/"+name, "1")
 		images[name] = g.pull(t, a.Host, "library/"+name, "1")
 	}
-	if freed, err := g.store.evict(t.Context()); freed != 0 || err != nil {
+	if freed, err := g.store.room.evict(t.Context()); freed != 0 || err != nil {
 		t.Errorf("without a limit: %d, %v", freed, err)
 	}
 	g.handler.flights.wait.Wait()
-	g.store.limit = 1
-	if freed, err := g.store.evict(t.Context()); freed != 0 || err != nil {
+	g.store.room.limit = 1
+	if freed, err := g.store.room.evict(t.Context()); freed != 0 || err != nil {
 		t.Errorf("what was just asked for: %d, %v", freed, err)
 	}
 	// An hour passes, and the oldest image is asked for again.
 	g.age(t, time.Hour)
 	g.pull(t, a.Host, "library/one", images["one"].Digest.String())
 	// One conversion relies on the second.
-	ctx, release := g.store.withPins(t.Context())
+	ctx, release := g.store.holds.withPins(t.Context())
 	_, err := g.store.Info(ctx, images["two"].Digest)
 	must(t, err)
-	if freed, err := g.store.evict(t.Context()); freed == 0 || err != nil {
+	if freed, err := g.store.room.evict(t.Context()); freed == 0 || err != nil {
 		t.Errorf("freed %d, %v", freed, err)
 	}
 	for name, left := range map[string]bool{"one": true, "two": true, "three": false} {
@@ -259,7 +259,7 @@ func TestEvictionTakesTheLeastRecentlyUsedImage(t *testing.T) {
 	}
 	g.pull(t, a.Host, "library/one", images["one"].Digest.String())
 	release()
-	if freed, err := g.store.evict(t.Context()); freed == 0 || err != nil {
+	if freed, err := g.store.room.evict(t.Context()); freed == 0 || err != nil {
 		t.Errorf("freed %d, %v", freed, err)
 	}
 	labels, err := filepath.Glob(filepath.Join(g.store.dir, "labels", "*", "*"))
@@ -269,7 +269,7 @@ func TestEvictionTakesTheLeastRecentlyUsedImage(t *testing.T) {
 	if len(labels) != len(blobs) || len(blobs) != 4 {
 		t.Errorf("%d blobs with %d labels are left, want the 4 of one image", len(blobs), len(labels))
 	}
-	g.store.limit = 0
+	g.store.room.limit = 0
 	g.pull(t, a.Host, "library/two", "1")
 }
 
@@ -287,9 +287,9 @@ func (g *testGateway) age(tb testing.TB, by time.Duration) {
 		delete(labels, labelUsed)
 		must(tb, g.store.labels.Set(d, labels))
 	}
-	g.store.mu.Lock()
-	defer g.store.mu.Unlock()
-	clear(g.store.used)
+	g.store.holds.mu.Lock()
+	defer g.store.holds.mu.Unlock()
+	clear(g.store.holds.used)
 }
 
 func TestOneProcessPerStore(t *testing.T) {

@@ -32,8 +32,8 @@ const (
 func unixText(t time.Time) string { return strconv.FormatInt(t.Unix(), 10) }
 
 // tidy makes room where the limit is exceeded, and logs what it did.
-func (s *imageStore) tidy(ctx context.Context) {
-	freed, err := s.evict(ctx)
+func (r *room) tidy(ctx context.Context) {
+	freed, err := r.evict(ctx)
 	if err != nil {
 		log.G(ctx).WithError(err).Warn("certsd gateway: the store of converted images cannot be cleaned up")
 	}
@@ -51,70 +51,74 @@ type inventory struct {
 }
 
 // evict removes what has to go, and returns how many bytes that were.
-func (s *imageStore) evict(ctx context.Context) (freed int64, err error) {
-	freed, _, err = s.makeRoom(ctx, 0, inUse)
+func (r *room) evict(ctx context.Context) (freed int64, err error) {
+	freed, _, err = r.makeRoom(ctx, 0, inUse)
 	return freed, err
 }
 
 // makeRoom removes what is abandoned, and then as much as has to go for need bytes
 // more: first what failed conversions have left, then images that nobody has used
 // since idle ago. total is what there is then.
-func (s *imageStore) makeRoom(ctx context.Context, need int64, idle time.Duration) (freed, total int64, err error) {
-	v, err := s.take(ctx)
+func (r *room) makeRoom(ctx context.Context, need int64, idle time.Duration) (freed, total int64, err error) {
+	v, err := take(ctx, r.store)
 	if v == nil {
 		return 0, 0, err
 	}
 	before := v.total
-	err = errors.Join(err, s.dropUnfinished(ctx, v, abandoned), s.dropOrphans(ctx, v, abandoned))
-	fits := func() bool { return s.limit <= 0 || v.total+need <= s.limit }
+	err = errors.Join(err, r.dropUnfinished(ctx, v, abandoned), r.dropOrphans(ctx, v, abandoned))
+	fits := func() bool { return r.limit <= 0 || v.total+need <= r.limit }
 	if !fits() {
-		err = errors.Join(err, s.dropOrphans(ctx, v, 0))
+		err = errors.Join(err, r.dropOrphans(ctx, v, 0))
 	}
 	if !fits() {
-		err = errors.Join(err, s.dropUnfinished(ctx, v, 0))
+		err = errors.Join(err, r.dropUnfinished(ctx, v, 0))
 	}
-	for _, d := range s.leastRecentlyUsed(v) {
+	for _, d := range v.leastRecentlyUsed(&r.store.holds) {
 		if fits() {
 			break
 		}
-		err = errors.Join(err, s.dropImage(ctx, v, d, idle))
+		err = errors.Join(err, r.dropImage(ctx, v, d, idle))
 	}
 	return before - v.total, v.total, err
 }
 
 // dropOrphans removes what no image has: it is left over from a conversion that
 // did not end well, or from an image that has gone.
-func (s *imageStore) dropOrphans(ctx context.Context, v *inventory, age time.Duration) (err error) {
+func (r *room) dropOrphans(ctx context.Context, v *inventory, age time.Duration) (err error) {
 	for d, info := range v.blobs {
 		if !isManifest(info) && v.refs[d] == 0 && time.Since(info.CreatedAt) >= age {
-			err = errors.Join(err, s.drop(ctx, v, d))
+			err = errors.Join(err, r.drop(ctx, v, d))
 		}
 	}
 	return err
 }
 
 // dropUnfinished removes parts of layers that nobody has continued for so long.
-func (s *imageStore) dropUnfinished(ctx context.Context, v *inventory, age time.Duration) error {
-	statuses, err := s.ListStatuses(ctx)
+func (r *room) dropUnfinished(ctx context.Context, v *inventory, age time.Duration) error {
+	statuses, err := r.store.ListStatuses(ctx)
 	errs := []error{err}
 	for _, status := range statuses {
-		s.mu.Lock()
-		if s.writing[status.Ref] == 0 && time.Since(status.UpdatedAt) >= age {
-			if err := s.Abort(ctx, status.Ref); err == nil {
-				v.total -= status.Offset
-			} else if !errdefs.IsNotFound(err) {
-				errs = append(errs, err)
-			}
+		if time.Since(status.UpdatedAt) < age {
+			continue
 		}
-		s.mu.Unlock()
+		errs = append(errs, r.store.holds.aborting(status.Ref, func() error {
+			err := r.store.Abort(ctx, status.Ref)
+			switch {
+			case err == nil:
+				v.total -= status.Offset
+			case errdefs.IsNotFound(err):
+				return nil
+			}
+			return err
+		}))
 	}
 	return errors.Join(errs...)
 }
 
-// take goes through the store.
-func (s *imageStore) take(ctx context.Context) (*inventory, error) {
+// take goes through a store.
+func take(ctx context.Context, store content.Store) (*inventory, error) {
 	v := &inventory{blobs: map[digest.Digest]content.Info{}, refs: map[digest.Digest]int{}}
-	err := s.Walk(ctx, func(info content.Info) error {
+	err := store.Walk(ctx, func(info content.Info) error {
 		v.blobs[info.Digest] = info
 		v.total += info.Size
 		for _, child := range children(info) {
@@ -125,7 +129,7 @@ func (s *imageStore) take(ctx context.Context) (*inventory, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) { // before the first blob
 		return nil, err
 	}
-	statuses, err := s.ListStatuses(ctx)
+	statuses, err := store.ListStatuses(ctx)
 	for _, status := range statuses {
 		v.total += status.Offset
 	}
@@ -144,11 +148,11 @@ func children(info content.Info) []digest.Digest {
 }
 
 // leastRecentlyUsed are the manifests, in the order in which to remove them.
-func (s *imageStore) leastRecentlyUsed(v *inventory) []digest.Digest {
+func (v *inventory) leastRecentlyUsed(h *holds) []digest.Digest {
 	last := map[digest.Digest]time.Time{}
 	for d, info := range v.blobs {
 		if isManifest(info) {
-			last[d] = s.lastUsed(info)
+			last[d] = lastUsed(h, info)
 		}
 	}
 	return slices.SortedFunc(maps.Keys(last), func(a, b digest.Digest) int {
@@ -158,32 +162,22 @@ func (s *imageStore) leastRecentlyUsed(v *inventory) []digest.Digest {
 
 // lastUsed is when an image, or a blob of it, was last asked for or made: now, if
 // a client reads one.
-func (s *imageStore) lastUsed(info content.Info) time.Time {
+func lastUsed(h *holds, info content.Info) time.Time {
 	last := info.CreatedAt
 	if seconds, err := strconv.ParseInt(info.Labels[labelUsed], 10, 64); err == nil && time.Unix(seconds, 0).After(last) {
 		last = time.Unix(seconds, 0)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, d := range append(children(info), info.Digest) {
-		if s.readers[d] > 0 {
-			return time.Now()
-		}
-		if used := s.used[d]; used.After(last) {
-			last = used
-		}
-	}
-	return last
+	return h.lastUsed(last, append(children(info), info.Digest)...)
 }
 
 // dropImage removes a manifest, and then what only it had: a manifest that is
 // there is always complete.
-func (s *imageStore) dropImage(ctx context.Context, v *inventory, d digest.Digest, idle time.Duration) error {
+func (r *room) dropImage(ctx context.Context, v *inventory, d digest.Digest, idle time.Duration) error {
 	info := v.blobs[d]
-	if time.Since(s.lastUsed(info)) < idle {
+	if time.Since(lastUsed(&r.store.holds, info)) < idle {
 		return nil
 	}
-	if err := s.drop(ctx, v, d); err != nil {
+	if err := r.drop(ctx, v, d); err != nil {
 		return err
 	}
 	if _, kept := v.blobs[d]; kept {
@@ -192,29 +186,24 @@ func (s *imageStore) dropImage(ctx context.Context, v *inventory, d digest.Diges
 	var errs []error
 	for _, child := range children(info) {
 		if v.refs[child]--; v.refs[child] <= 0 {
-			errs = append(errs, s.drop(ctx, v, child))
+			errs = append(errs, r.drop(ctx, v, child))
 		}
 	}
 	return errors.Join(errs...)
 }
 
 // drop removes a blob unless a conversion relies on it or a client reads it.
-func (s *imageStore) drop(ctx context.Context, v *inventory, d digest.Digest) error {
+func (r *room) drop(ctx context.Context, v *inventory, d digest.Digest) error {
 	info, ok := v.blobs[d]
 	if !ok {
 		return nil
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.pins[d] > 0 || s.readers[d] > 0 {
+	return r.store.holds.removing(d, func() error {
+		if err := r.store.Delete(ctx, d); err != nil && !errdefs.IsNotFound(err) {
+			return err
+		}
+		delete(v.blobs, d)
+		v.total -= info.Size
 		return nil
-	}
-	if err := s.Delete(ctx, d); err != nil && !errdefs.IsNotFound(err) {
-		return err
-	}
-	delete(s.used, d)
-	delete(s.verified, d)
-	delete(v.blobs, d)
-	v.total -= info.Size
-	return nil
+	})
 }

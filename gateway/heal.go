@@ -75,16 +75,15 @@ func (s *imageStore) complete(ctx context.Context, manifest content.Info) bool {
 
 // discard removes a blob for good, but not which tags it was of.
 func (s *imageStore) discard(ctx context.Context, d digest.Digest) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.verified, d)
-	set, err := s.labels.Get(d)
-	maps.DeleteFunc(set, func(key, _ string) bool { return !strings.HasPrefix(key, labelTag) })
-	err = errors.Join(err, s.Delete(ctx, d))
-	if len(set) > 0 {
-		err = errors.Join(err, s.labels.Set(d, set))
-	}
-	return err
+	return s.holds.discarding(d, func() error {
+		set, err := s.labels.Get(d)
+		maps.DeleteFunc(set, func(key, _ string) bool { return !strings.HasPrefix(key, labelTag) })
+		err = errors.Join(err, s.Delete(ctx, d))
+		if len(set) > 0 {
+			err = errors.Join(err, s.labels.Set(d, set))
+		}
+		return err
+	})
 }
 
 // discard removes a stored blob that is not what it was. The images that have it
@@ -111,7 +110,7 @@ func (s *shelf) manifest(ctx context.Context, t *target) (ocispec.Descriptor, bo
 // verify reads a blob once in the life of the process: nothing can be
 // said of a range alone.
 func (s *shelf) verify(ctx context.Context, at content.ReaderAt, t *target) error {
-	if s.store.isVerified(t.digest) {
+	if s.store.holds.isVerified(t.digest) {
 		return nil
 	}
 	whole := newVerifier(io.NewSectionReader(at, 0, at.Size()), t.named(), t.digest)
@@ -121,7 +120,7 @@ func (s *shelf) verify(ctx context.Context, at content.ReaderAt, t *target) erro
 		_, err := whole.Read(*buf)
 		switch {
 		case err == io.EOF:
-			s.store.setVerified(t.digest)
+			s.store.holds.setVerified(t.digest)
 			return nil
 		case err != nil:
 			return err
@@ -129,16 +128,4 @@ func (s *shelf) verify(ctx context.Context, at content.ReaderAt, t *target) erro
 			return ctx.Err()
 		}
 	}
-}
-
-func (s *imageStore) isVerified(d digest.Digest) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.verified[d]
-}
-
-func (s *imageStore) setVerified(d digest.Digest) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.verified[d] = true
 }

@@ -10,9 +10,19 @@ import (
 	"github.com/certsd/containerd-certsd/internal/daemon"
 )
 
+// sockets are those that a gateway listens on.
+type sockets struct {
+	addresses   []string
+	allowRemote bool
+	// connections is how many are served at a time.
+	connections int
+}
+
+func (c *Config) sockets() sockets { return sockets{c.Listen, c.AllowRemote, c.MaxConnections} }
+
 // listen opens the sockets to serve: the sockets systemd passed, else the
 // configured addresses. certs are for TLS, nil for none.
-func (c *Config) listen(ctx context.Context, certs *certificates) (listeners []net.Listener, err error) {
+func (s sockets) listen(ctx context.Context, certs *certificates) (listeners []net.Listener, err error) {
 	defer func() {
 		if err != nil {
 			daemon.CloseAll(listeners)
@@ -23,13 +33,13 @@ func (c *Config) listen(ctx context.Context, certs *certificates) (listeners []n
 		return nil, err
 	}
 	if listeners == nil {
-		if listeners, err = c.open(ctx); err != nil {
+		if listeners, err = s.open(ctx); err != nil {
 			return listeners, err
 		}
 	}
-	pool := newPool(c.MaxConnections)
+	pool := newPool(s.connections)
 	for i, l := range listeners {
-		if err := c.mayListen(l.Addr().Network(), l.Addr().String(), certs != nil); err != nil {
+		if err := s.mayListen(l.Addr().Network(), l.Addr().String(), certs != nil); err != nil {
 			return listeners, err
 		}
 		listeners[i] = &boundedListener{Listener: l, pool: pool, closed: make(chan struct{})}
@@ -40,18 +50,18 @@ func (c *Config) listen(ctx context.Context, certs *certificates) (listeners []n
 	return listeners, nil
 }
 
-// checkListen finds addresses that cannot be listened on, or must not be.
-func (c *Config) checkListen(secure bool) error {
+// check finds addresses that cannot be listened on, or must not be.
+func (s sockets) check(secure bool) error {
 	if daemon.Activated() {
 		return nil // they are not used
 	}
-	if len(c.Listen) == 0 {
+	if len(s.addresses) == 0 {
 		return errors.New("listen: no address")
 	}
-	for _, address := range c.Listen {
+	for _, address := range s.addresses {
 		network, _, err := daemon.SplitAddress(address)
 		if err == nil {
-			err = c.mayListen(network, address, secure)
+			err = s.mayListen(network, address, secure)
 		}
 		if err != nil {
 			return fmt.Errorf("listen: %w", err)
@@ -60,8 +70,8 @@ func (c *Config) checkListen(secure bool) error {
 	return nil
 }
 
-func (c *Config) open(ctx context.Context) (listeners []net.Listener, err error) {
-	for _, address := range c.Listen {
+func (s sockets) open(ctx context.Context) (listeners []net.Listener, err error) {
+	for _, address := range s.addresses {
 		l, err := daemon.Listen(ctx, address)
 		if err != nil {
 			return listeners, fmt.Errorf("listen: %w", err)
@@ -72,8 +82,8 @@ func (c *Config) open(ctx context.Context) (listeners []net.Listener, err error)
 }
 
 // mayListen keeps the secret from networks where others could read it.
-func (c *Config) mayListen(network, address string, secure bool) error {
-	if secure || c.AllowRemote || network == "unix" || daemon.IsLoopback(address) {
+func (s sockets) mayListen(network, address string, secure bool) error {
+	if secure || s.allowRemote || network == "unix" || daemon.IsLoopback(address) {
 		return nil
 	}
 	return fmt.Errorf("%s is not a loopback address, and others could read the secret on the way: use 127.0.0.1 or a unix socket, give tls_cert and tls_key, or say allow_remote", address)

@@ -51,10 +51,10 @@ func (c *Config) Run(ctx context.Context, credentials func(host, repository stri
 	secret.Grace = time.Duration(c.SecretGrace)
 	// What is under way outlives the signal to stop: it ends below.
 	lasting := context.WithoutCancel(ctx)
-	store.tidy(lasting)
-	defer every(time.Hour, func() { store.tidy(lasting) })()
+	store.room.tidy(lasting)
+	defer every(time.Hour, func() { store.room.tidy(lasting) })()
 	defer telemetry.StartWatchEnds(lasting)()
-	certs, err := c.readCertificates(ctx)
+	certs, err := readCertificates(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -74,11 +74,11 @@ func (c *Config) Run(ctx context.Context, credentials func(host, repository stri
 	defer handler.Close()
 	telemetry.Configured(slices.Collect(maps.Keys(handler.upstreams.named))...)
 	c.warnOfNothing(ctx)
-	listeners, err := c.listen(ctx, certs)
+	listeners, err := c.sockets().listen(ctx, certs)
 	if err != nil {
 		return err
 	}
-	defer announce(ctx, secret.dir, listeners, listening{TLS: certs != nil, Certificate: c.TLSCert, SecretGrace: c.graceOfSecret()})()
+	defer announce(ctx, secret.dir, listeners, listening{TLS: certs != nil, Certificate: c.TLSCert, SecretGrace: secret.grace()})()
 	server := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: headerTimeout,
@@ -90,7 +90,7 @@ func (c *Config) Run(ctx context.Context, credentials func(host, repository stri
 	}
 	server.ErrorLog = stdlog.New(errorLog{lasting}, "", 0)
 	server.RegisterOnShutdown(func() { handler.stopping.Store(true) })
-	return c.serve(ctx, server, listeners, ready)
+	return serve(ctx, server, listeners, time.Duration(c.StopTimeout), ready)
 }
 
 // warnOfNothing reports whether every request is going to be refused.
@@ -106,7 +106,8 @@ func (c *Config) warnOfNothing(ctx context.Context) {
 	logger.Warn("certsd gateway: there is no registry to ask")
 }
 
-func (c *Config) serve(ctx context.Context, server *http.Server, listeners []net.Listener, ready func([]net.Addr)) error {
+// serve answers until ctx ends, and gives what is under way then until stopTimeout.
+func serve(ctx context.Context, server *http.Server, listeners []net.Listener, stopTimeout time.Duration, ready func([]net.Addr)) error {
 	failed := make(chan error, len(listeners))
 	var addresses []net.Addr
 	for _, l := range listeners {
@@ -126,7 +127,7 @@ func (c *Config) serve(ctx context.Context, server *http.Server, listeners []net
 		left--
 	}
 	notify(context.WithoutCancel(ctx), "STOPPING=1")
-	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Duration(c.StopTimeout))
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer cancel()
 	if stopErr := server.Shutdown(stop); stopErr != nil {
 		err = errors.Join(err, server.Close())

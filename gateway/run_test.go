@@ -194,14 +194,14 @@ func TestAddressesOfOthersNeedTLSOrAWord(t *testing.T) {
 		"0.0.0.0:1": false, ":1": false, "[::]:1": false, "192.0.2.1:1": false, "registry.example:1": false, "": false,
 	} {
 		c := DefaultConfig()
-		if err := c.mayListen("tcp", address, false); (err == nil) != want {
+		if err := c.sockets().mayListen("tcp", address, false); (err == nil) != want {
 			t.Errorf("%q: %v", address, err)
 		}
-		if err := c.mayListen("tcp", address, true); err != nil {
+		if err := c.sockets().mayListen("tcp", address, true); err != nil {
 			t.Errorf("%q with TLS: %v", address, err)
 		}
 		c.AllowRemote = true
-		if err := c.mayListen("tcp", address, false); err != nil {
+		if err := c.sockets().mayListen("tcp", address, false); err != nil {
 			t.Errorf("%q allowed: %v", address, err)
 		}
 	}
@@ -300,7 +300,7 @@ func TestTLSMistakesAreFoundAtTheStart(t *testing.T) {
 		if err := checked.Check(); err == nil || err.Error() != want {
 			t.Errorf("got %v, want %s", err, want)
 		}
-		if _, err := c.readCertificates(t.Context()); err == nil || err.Error() != want {
+		if _, err := readCertificates(t.Context(), c); err == nil || err.Error() != want {
 			t.Errorf("got %v, want %s", err, want)
 		}
 	}
@@ -415,7 +415,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := DefaultConfig()
 		c.Listen, c.MaxConnections = []string{"127.0.0.1:0"}, 2
-		listeners, err := c.listen(t.Context(), nil)
+		listeners, err := c.sockets().listen(t.Context(), nil)
 		must(t, err)
 		bounded := listeners[0].(*boundedListener) //nolint:errcheck,forcetypeassert // it is one
 		must(t, bounded.Listener.Close())

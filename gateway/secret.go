@@ -27,8 +27,6 @@ const (
 	// minSecret and maxSecret are lengths in bytes. Those made here have 43: 32
 	// bytes of crypto/rand in base64.
 	minSecret, maxSecret = 16, 512
-	// defaultSecretGrace is how long a replaced secret still lets in.
-	defaultSecretGrace = time.Hour
 )
 
 // sharedSecret is what clients have to know. It is kept in a file, which is read
@@ -201,9 +199,11 @@ func (s *sharedSecret) current(ctx context.Context) (now, old secretState) {
 		s.replaced = replacement{before.sum, time.Now()}
 	}
 	now, old = s.now, s.old
-	old.known = old.known && s.age(old) < cmp.Or(s.Grace, defaultSecretGrace)
+	old.known = old.known && s.age(old) < s.grace()
 	return now, old
 }
+
+func (s *sharedSecret) grace() time.Duration { return cmp.Or(s.Grace, defaultSecretGrace) }
 
 // age is how long ago a secret was replaced, by what this process has seen and
 // by the time of its file, which has nobody's word: where that is still to come,

@@ -48,7 +48,7 @@ func TestConversionThatDoesNotFit(t *testing.T) {
 	a.Add("library/bomb", "1", v1test.Layer{Data: xzOfZeros(t, 8<<20)})
 	a.add("library/small", "1")
 	g := newGateway(t, nil, a)
-	g.store.limit = 100 << 10
+	g.store.room.limit = 100 << 10
 	for _, name := range []string{"large", "bomb", "large", "bomb"} {
 		got := g.do(t, http.MethodGet, "/v2/library/"+name+"/manifests/1?ns="+a.Host)
 		if got.status != http.StatusInsufficientStorage || !strings.Contains(string(got.body), "raise store_size") {
@@ -88,7 +88,7 @@ func TestRoomIsMadeForAConversion(t *testing.T) {
 		a.Add("library/"+name, "1", noise(40<<10))
 	}
 	g := newGateway(t, nil, a)
-	g.store.limit = 100 << 10
+	g.store.room.limit = 100 << 10
 	g.pull(t, a.Host, "library/one", "1")
 	g.pull(t, a.Host, "library/two", "1")
 	three := "/v2/library/three/manifests/1?ns=" + a.Host
@@ -98,7 +98,7 @@ func TestRoomIsMadeForAConversion(t *testing.T) {
 	g.handler.flights.wait.Wait()
 	g.age(t, 2*time.Minute)
 	g.pull(t, a.Host, "library/three", "1")
-	if size := g.onDisk(t); size > g.store.limit || size == 0 {
+	if size := g.onDisk(t); size > g.store.room.limit || size == 0 {
 		t.Errorf("%d bytes", size)
 	}
 }
@@ -109,20 +109,20 @@ func TestWhatIsReadStays(t *testing.T) {
 	a, g, manifest := newConverted(t)
 	g.handler.flights.wait.Wait()
 	contents := g.contents(t, a.Host, "library/app", manifest.Digest)
-	g.store.limit = 1
+	g.store.room.limit = 1
 	for _, d := range contents {
-		done := g.store.reads(d)
+		done := g.store.holds.reads(d)
 		g.age(t, time.Hour)
-		if freed, err := g.store.evict(t.Context()); freed != 0 || err != nil {
+		if freed, err := g.store.room.evict(t.Context()); freed != 0 || err != nil {
 			t.Errorf("while %s is read %d bytes go, %v", d, freed, err)
 		}
 		done()
-		if freed, err := g.store.evict(t.Context()); freed != 0 || err != nil {
+		if freed, err := g.store.room.evict(t.Context()); freed != 0 || err != nil {
 			t.Errorf("when %s has just been read %d bytes go, %v", d, freed, err)
 		}
 	}
 	g.age(t, time.Hour)
-	if freed, err := g.store.evict(t.Context()); freed == 0 || err != nil {
+	if freed, err := g.store.room.evict(t.Context()); freed == 0 || err != nil {
 		t.Errorf("freed %d, %v", freed, err)
 	}
 	if size := g.onDisk(t); size != 0 {
@@ -171,13 +171,13 @@ func TestSlowReaderKeepsItsImage(t *testing.T) {
 			must(t, err)
 
 			g.age(t, time.Hour)
-			g.store.limit = g.onDisk(t)
+			g.store.room.limit = g.onDisk(t)
 			if got := g.do(t, http.MethodGet, "/v2/library/other/manifests/1?ns="+a.Host); got.status != http.StatusInsufficientStorage {
 				t.Errorf("another image, for which there is no room: %d", got.status)
 			}
 			g.handler.flights.wait.Wait()
-			g.store.limit = 1
-			if freed, err := g.store.evict(t.Context()); freed != 0 || err != nil {
+			g.store.room.limit = 1
+			if freed, err := g.store.room.evict(t.Context()); freed != 0 || err != nil {
 				t.Errorf("%d bytes go, %v", freed, err)
 			}
 			if _, err := io.Copy(verifier, resp.Body); err != nil || !verifier.Verified() {
@@ -201,10 +201,10 @@ func TestLeftoversGo(t *testing.T) {
 		make func(s *imageStore)
 		left bool
 	}{
-		"young":      {time.Minute, func(s *imageStore) { _, _ = s.evict(t.Context()) }, true},
-		"old":        {25 * time.Hour, func(s *imageStore) { _, _ = s.evict(t.Context()) }, false},
-		"needed":     {time.Minute, func(s *imageStore) { s.limit = 1; _, _ = s.evict(t.Context()) }, false},
-		"a full one": {0, func(s *imageStore) { s.dropLeftovers(t.Context()) }, false},
+		"young":      {time.Minute, func(s *imageStore) { _, _ = s.room.evict(t.Context()) }, true},
+		"old":        {25 * time.Hour, func(s *imageStore) { _, _ = s.room.evict(t.Context()) }, false},
+		"needed":     {time.Minute, func(s *imageStore) { s.room.limit = 1; _, _ = s.room.evict(t.Context()) }, false},
+		"a full one": {0, func(s *imageStore) { s.room.dropLeftovers(t.Context()) }, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

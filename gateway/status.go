@@ -21,7 +21,7 @@ func (p *pages) status() *status.Status {
 		Secret: p.gate.status(), Spool: p.spools.usage(),
 	}
 	if p.store != nil {
-		d.Store = p.store.usage()
+		d.Store = p.store.room.usage()
 	}
 	return telemetry.State().Snapshot(d)
 }
@@ -46,8 +46,8 @@ func (s *spools) usage() *status.Usage {
 
 // usage is what converted images take, as far as it was looked at: the disk is not
 // asked.
-func (s *imageStore) usage() *status.Usage {
-	s.space.mu.Lock()
-	defer s.space.mu.Unlock()
-	return &status.Usage{Used: s.space.total + s.space.written, Limit: s.limit}
+func (r *room) usage() *status.Usage {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return &status.Usage{Used: r.total + r.written, Limit: r.limit}
 }

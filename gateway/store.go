@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"sync"
 	"syscall"
 	"time"
 
@@ -25,30 +24,15 @@ import (
 // their digest are ever in it; what a conversion has of a layer when the process
 // ends is kept apart and continued by the next.
 //
-// Where more than the limit is stored, the images that were not asked for longest
-// are removed. One that is being converted stays, and so does one that was asked
-// for in the last minutes: its client is still fetching the layers.
+// It is a content store and leaves to others who relies on a blob (holds) and what
+// has to go for what comes (room).
 type imageStore struct {
 	content.Store
 	labels *bloblabels.Store
 	dir    string
-	limit  int64
 	lock   *os.File
-
-	// mu guards the rest, and is held while a blob is removed.
-	mu sync.Mutex
-	// pins counts the conversions that rely on a blob.
-	pins map[digest.Digest]int
-	// used is when a blob was last asked for.
-	used map[digest.Digest]time.Time
-	// verified are the blobs that this process has read whole.
-	verified map[digest.Digest]bool
-	// readers counts the clients that read a blob, writing the writers of an
-	// unfinished one.
-	readers map[digest.Digest]int
-	writing map[string]int
-
-	space space
+	holds  holds
+	room   *room
 }
 
 // openStore opens the store in dir, which is for one process at a time. All in it
@@ -66,10 +50,9 @@ func openStore(dir string, limit int64) (*imageStore, error) {
 	}
 	s := &imageStore{
 		labels: newLabels(filepath.Join(dir, "labels")),
-		dir:    dir, limit: limit, lock: lock,
-		pins: map[digest.Digest]int{}, used: map[digest.Digest]time.Time{}, verified: map[digest.Digest]bool{},
-		readers: map[digest.Digest]int{}, writing: map[string]int{},
+		dir:    dir, lock: lock, holds: newHolds(),
 	}
+	s.room = &room{store: s, limit: limit}
 	if s.Store, err = local.NewLabeledStore(filepath.Join(dir, "content"), s.labels); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
@@ -112,10 +95,7 @@ const (
 // touch notes that a blob is asked for.
 func (s *imageStore) touch(ctx context.Context, info content.Info) {
 	now := time.Now()
-	s.mu.Lock()
-	before := s.used[info.Digest]
-	s.used[info.Digest] = now
-	s.mu.Unlock()
+	before := s.holds.asked(info.Digest, now)
 	if !isManifest(info) || now.Sub(before) < usedStep {
 		return
 	}
@@ -131,65 +111,16 @@ const (
 	labelConfig = labelRefs + "config"
 )
 
-// pinned are the blobs that one conversion relies on.
-type pinned struct {
-	store *imageStore
-
-	// mu guards digests.
-	mu      sync.Mutex
-	digests map[digest.Digest]bool
-}
-
-type pinnedKey struct{}
-
-// withPins makes what is done with the context keep the blobs it meets, until
-// release is called.
-func (s *imageStore) withPins(ctx context.Context) (_ context.Context, release func()) {
-	p := &pinned{store: s, digests: map[digest.Digest]bool{}}
-	return context.WithValue(ctx, pinnedKey{}, p), p.release
-}
-
-// pin keeps a blob from being removed. It may be gone by then already: look
-// after pinning.
-func (s *imageStore) pin(ctx context.Context, d digest.Digest) {
-	p, ok := ctx.Value(pinnedKey{}).(*pinned)
-	if !ok {
-		return
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.digests[d] {
-		return
-	}
-	p.digests[d] = true
-	s.mu.Lock()
-	s.pins[d]++
-	s.mu.Unlock()
-}
-
-func (p *pinned) release() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.store.mu.Lock()
-	defer p.store.mu.Unlock()
-	for d := range p.digests {
-		if p.store.pins[d]--; p.store.pins[d] <= 0 {
-			delete(p.store.pins, d)
-		}
-	}
-	clear(p.digests)
-}
-
 // Info implements content.Store.
 func (s *imageStore) Info(ctx context.Context, d digest.Digest) (content.Info, error) {
-	s.pin(ctx, d)
+	s.holds.pin(ctx, d)
 	info, err := s.Store.Info(ctx, d)
 	return info, ofStore(err)
 }
 
 // ReaderAt implements content.Store.
 func (s *imageStore) ReaderAt(ctx context.Context, desc ocispec.Descriptor) (content.ReaderAt, error) {
-	s.pin(ctx, desc.Digest)
+	s.holds.pin(ctx, desc.Digest)
 	at, err := s.Store.ReaderAt(ctx, desc)
 	return at, ofStore(err)
 }
@@ -237,7 +168,7 @@ func (s *imageStore) Writer(ctx context.Context, opts ...content.WriterOpt) (con
 	if status, err := w.Status(); err == nil {
 		ref = status.Ref
 	}
-	return &storeWriter{Writer: w, store: s, flight: flightIn(ctx), ctx: ctx, closed: s.writes(ref)}, nil
+	return &storeWriter{Writer: w, store: s, flight: flightIn(ctx), ctx: ctx, closed: s.holds.writes(ref)}, nil
 }
 
 // storeWriter pins what it commits, bounds what it writes, and reports progress.
@@ -260,11 +191,11 @@ var _ content.Syncer = (*storeWriter)(nil)
 
 // Write implements io.Writer.
 func (w *storeWriter) Write(p []byte) (int, error) {
-	if err := w.store.reserve(w.ctx, int64(len(p))); err != nil {
+	if err := w.store.room.reserve(w.ctx, int64(len(p))); err != nil {
 		return 0, ofStore(err)
 	}
 	n, err := w.Writer.Write(p)
-	if isFull(err) && w.store.dropLeftovers(w.ctx) > 0 {
+	if isFull(err) && w.store.room.dropLeftovers(w.ctx) > 0 {
 		var m int
 		m, err = w.Writer.Write(p[n:])
 		n += m
@@ -279,7 +210,7 @@ func (w *storeWriter) Commit(ctx context.Context, size int64, expected digest.Di
 	if d == "" {
 		d = w.Digest()
 	}
-	w.store.pin(ctx, d)
+	w.store.holds.pin(ctx, d)
 	defer w.closed()
 	err := w.Writer.Commit(ctx, size, expected, opts...)
 	if err == nil {

@@ -32,8 +32,8 @@ type certificates struct {
 	lost string
 }
 
-// certificates are the files to be read, nil where TLS is not spoken.
-func (c *Config) certificates() (*certificates, error) {
+// certificatesOf are the files to be read, nil where TLS is not spoken.
+func certificatesOf(c *Config) (*certificates, error) {
 	switch {
 	case c.TLSCert == "" && c.TLSKey == "" && c.TLSClientCA == "":
 		return nil, nil
@@ -44,8 +44,8 @@ func (c *Config) certificates() (*certificates, error) {
 }
 
 // readCertificates reads the files once, so that a mistake is found at the start.
-func (c *Config) readCertificates(ctx context.Context) (*certificates, error) {
-	certs, err := c.certificates()
+func readCertificates(ctx context.Context, c *Config) (*certificates, error) {
+	certs, err := certificatesOf(c)
 	if certs == nil || err != nil {
 		return nil, err
 	}

@@ -1,0 +1,183 @@
+package gateway
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// holds knows who relies on what is stored, and when it was last asked for. It
+// decides what may be removed, and removes nothing.
+type holds struct {
+	// mu guards the rest, and is held while a blob is removed.
+	mu sync.Mutex
+	// pins counts the conversions that rely on a blob.
+	pins map[digest.Digest]int
+	// used is when a blob was last asked for.
+	used map[digest.Digest]time.Time
+	// verified are the blobs that this process has read whole.
+	verified map[digest.Digest]bool
+	// readers counts the clients that read a blob, writing the writers of an
+	// unfinished one.
+	readers map[digest.Digest]int
+	writing map[string]int
+}
+
+func newHolds() holds {
+	return holds{
+		pins: map[digest.Digest]int{}, used: map[digest.Digest]time.Time{}, verified: map[digest.Digest]bool{},
+		readers: map[digest.Digest]int{}, writing: map[string]int{},
+	}
+}
+
+// pinned are the blobs that one conversion relies on.
+type pinned struct {
+	holds *holds
+
+	// mu guards digests.
+	mu      sync.Mutex
+	digests map[digest.Digest]bool
+}
+
+type pinnedKey struct{}
+
+// withPins makes what is done with the context keep the blobs it meets, until
+// release is called.
+func (h *holds) withPins(ctx context.Context) (_ context.Context, release func()) {
+	p := &pinned{holds: h, digests: map[digest.Digest]bool{}}
+	return context.WithValue(ctx, pinnedKey{}, p), p.release
+}
+
+// pin keeps a blob from being removed. It may be gone by then already: look
+// after pinning.
+func (h *holds) pin(ctx context.Context, d digest.Digest) {
+	p, ok := ctx.Value(pinnedKey{}).(*pinned)
+	if !ok {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.digests[d] {
+		return
+	}
+	p.digests[d] = true
+	h.mu.Lock()
+	h.pins[d]++
+	h.mu.Unlock()
+}
+
+func (p *pinned) release() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.holds.mu.Lock()
+	defer p.holds.mu.Unlock()
+	for d := range p.digests {
+		if p.holds.pins[d]--; p.holds.pins[d] <= 0 {
+			delete(p.holds.pins, d)
+		}
+	}
+	clear(p.digests)
+}
+
+// reads notes that a client reads a blob, until what it returns is called.
+func (h *holds) reads(d digest.Digest) (done func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.readers[d]++
+	return func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.used[d] = time.Now()
+		if h.readers[d]--; h.readers[d] <= 0 {
+			delete(h.readers, d)
+		}
+	}
+}
+
+// writes notes that an unfinished blob is being written, until what it returns is
+// called.
+func (h *holds) writes(ref string) (done func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.writing[ref]++
+	return sync.OnceFunc(func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if h.writing[ref]--; h.writing[ref] <= 0 {
+			delete(h.writing, ref)
+		}
+	})
+}
+
+// asked notes when a blob was asked for, and returns when it was the time before.
+func (h *holds) asked(d digest.Digest, at time.Time) (before time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	before, h.used[d] = h.used[d], at
+	return before
+}
+
+// lastUsed is when one of some blobs was last asked for, if that is after a time:
+// now, if a client reads one.
+func (h *holds) lastUsed(after time.Time, blobs ...digest.Digest) time.Time {
+	last := after
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, d := range blobs {
+		if h.readers[d] > 0 {
+			return time.Now()
+		}
+		if used := h.used[d]; used.After(last) {
+			last = used
+		}
+	}
+	return last
+}
+
+// removing calls remove unless a conversion relies on a blob or a client reads it.
+// What was known of it is forgotten once it is gone.
+func (h *holds) removing(d digest.Digest, remove func() error) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.pins[d] > 0 || h.readers[d] > 0 {
+		return nil
+	}
+	if err := remove(); err != nil {
+		return err
+	}
+	delete(h.used, d)
+	delete(h.verified, d)
+	return nil
+}
+
+// discarding calls remove whoever relies on a blob: it is damaged.
+func (h *holds) discarding(d digest.Digest, remove func() error) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.verified, d)
+	return remove()
+}
+
+// aborting calls abort unless an unfinished blob is being written.
+func (h *holds) aborting(ref string, abort func() error) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.writing[ref] > 0 {
+		return nil
+	}
+	return abort()
+}
+
+func (h *holds) isVerified(d digest.Digest) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.verified[d]
+}
+
+func (h *holds) setVerified(d digest.Digest) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.verified[d] = true
+}
