@@ -41,6 +41,7 @@ func (c *Checker) All(ctx context.Context) (*Report, error) {
 	if len(names) == 0 && unlisted == nil {
 		report.Findings = append(report.Findings, roots.noDirectories())
 	}
+	report.Findings = graded(report.Findings...)
 	return report, err
 }
 
@@ -56,11 +57,12 @@ type rootsJudge struct {
 // that were asked for are not there.
 func (j rootsJudge) noDirectories() Finding {
 	f := Finding{
-		Severity: isWarning, Code: NoDirectory, Where: j.roots().String(),
+		Code: NoDirectory, Where: j.roots().String(),
 		Message: "no registry has a directory there", Next: "create HOST or HOST_PORT_ in it, or name the right certs.d directories with --root",
 	}
 	if j.Roots != nil && !slices.ContainsFunc(j.Roots, isDir) {
-		f.Severity, f.Message = isError, "there is no such directory"
+		f.Message = "there is no such directory"
+		return fatal(f)
 	}
 	return f
 }
@@ -80,7 +82,7 @@ func (j rootsJudge) general() (findings []Finding, expiring bool) {
 		entries, err := os.ReadDir(root)
 		if err != nil && !os.IsNotExist(err) {
 			f := Finding{
-				Severity: isError, Code: Code(hostdir.RootUnreadable), Where: root,
+				Code: Code(hostdir.RootUnreadable), Where: root,
 				Message: "cannot list the certs.d directory: " + wordsOf(err), Next: hostdir.NextForUnreadable(root, err),
 			}
 			if j.hidden(err) {
@@ -90,7 +92,7 @@ func (j rootsJudge) general() (findings []Finding, expiring bool) {
 		}
 		if other := filepath.Join(filepath.Dir(root), "cert.d"); os.IsNotExist(err) && filepath.Base(root) == "certs.d" && isDir(other) {
 			findings = append(findings, Finding{
-				Severity: isWarning, Code: Code(hostdir.RootName), Where: other, Message: "the directory is cert.d, not certs.d: nothing in it is read",
+				Code: Code(hostdir.RootName), Where: other, Message: "the directory is cert.d, not certs.d: nothing in it is read",
 				Next: "mv " + other + " " + root,
 			})
 		}
@@ -137,7 +139,7 @@ var schemed = regexp.MustCompile(`^https?:`)
 
 // misspelt finds a name that no registry can have, or that hardly any has.
 func misspelt(root, name string) (Finding, bool) {
-	f := Finding{Severity: isWarning, Code: Code(hostdir.DirectoryName), Where: filepath.Join(root, name)}
+	f := Finding{Code: Code(hostdir.DirectoryName), Where: filepath.Join(root, name)}
 	_, err := hostname.OfDirectory(name)
 	if suffix, ok := hostname.OfSuffixDirectory(name); ok {
 		f.Code = Code(hostdir.DirectorySuffix)

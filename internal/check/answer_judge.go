@@ -57,7 +57,7 @@ func (j *answerJudge) root(e *certsd.Endpoint, live *Live, host string, answer r
 // judge finds what the answer to a pull's first request means.
 func (j *answerJudge) judge(e *certsd.Endpoint, live *Live, resp *http.Response, body []byte, attempts []certsd.Attempt) {
 	last, _ := lastFor(attempts, e.Host)
-	f := Finding{Severity: j.severity(e), Where: e.Host}
+	f := Finding{Where: e.Host}
 	status := resp.StatusCode
 	words := statusWords(status, last.Answer)
 	switch {
@@ -98,7 +98,7 @@ func (j *answerJudge) judge(e *certsd.Endpoint, live *Live, resp *http.Response,
 		f.Code, f.Message = NoRegistry, words
 		f.Next = "is this the registry's right name and port?"
 	}
-	j.find(f)
+	j.findAt(e, f)
 }
 
 // page finds that what answers may be no registry: a load balancer welcomes
@@ -107,10 +107,10 @@ func (j *answerJudge) page(resp *http.Response, body []byte, f Finding) {
 	if resp.Header.Get("Docker-Distribution-API-Version") != "" || len(body) == 0 || json.Valid(body) || j.repository.name != "" {
 		return
 	}
-	f.Severity, f.Code = isWarning, NoRegistry
+	f.Code = NoRegistry
 	f.Message = statusWords(resp.StatusCode, "") + " for /v2/ with something that is not JSON: it may not be a registry"
 	f.Next = "name a repository to find out: " + j.command(j.given+"/REPOSITORY")
-	j.find(f)
+	j.warn(f)
 }
 
 // failed finds what an error instead of an answer means.
@@ -120,7 +120,7 @@ func (j *answerJudge) failed(e *certsd.Endpoint, err error, attempts []certsd.At
 		j.noToken(e, token, attempts)
 		return
 	}
-	f := Finding{Severity: j.severity(e), Where: e.Host, Code: PullFailed, Message: wordsOf(err)}
+	f := Finding{Where: e.Host, Code: PullFailed, Message: wordsOf(err)}
 	last, _ := lastFor(attempts, e.Host)
 	refused := errors.As(err, new(*certsd.RefusedError))
 	unverified := errors.As(err, new(*certsd.VerificationError))
@@ -140,7 +140,7 @@ func (j *answerJudge) failed(e *certsd.Endpoint, err error, attempts []certsd.At
 		f.Code, f.Message = CertificateRefused, fmt.Sprintf("%s (%s)", wordsOf(err), tried(e.Host, attempts))
 		f.Next = j.nextForRefusal(e, last)
 	}
-	j.find(f)
+	j.findAt(e, f)
 }
 
 // tried lists the identities of attempts at a host.
@@ -181,7 +181,7 @@ func (j *answerJudge) unauthorized(e *certsd.Endpoint, resp *http.Response, f Fi
 		f.Code, f.Message = CredentialsRefused, "401 Unauthorized for the credentials in Docker's config.json"
 		f.Next = "docker login " + e.Host
 	case !basic && j.repository.name == "":
-		f.Severity, f.Code = isWarning, CredentialsUnknown
+		f.Code = CredentialsUnknown
 		f.Message = "401 Unauthorized for an anonymous token: whether a pull without credentials is allowed depends on the repository"
 		f.Next = "name one: " + j.command(j.given+"/REPOSITORY")
 	case !basic:
@@ -191,7 +191,7 @@ func (j *answerJudge) unauthorized(e *certsd.Endpoint, resp *http.Response, f Fi
 		f.Code, f.Message = CredentialsMissing, "401 Unauthorized: it requires a user and a password, and Docker's config.json has none for it"
 		f.Next = "docker login " + e.Host + ", or give the client a pull secret; client certificates do not help here"
 	}
-	j.find(f)
+	j.findAt(e, f)
 }
 
 // noToken finds why a token server gave none.
@@ -203,13 +203,13 @@ func (j *answerJudge) noToken(e *certsd.Endpoint, err *tokenError, attempts []ce
 		}
 	}
 	f := Finding{
-		Severity: j.severity(e), Code: TokenServer, Where: err.realm,
+		Code: TokenServer, Where: err.realm,
 		Message: "the token server gave no token: " + presentable(err.error), Next: "look into the log of " + err.realm,
 	}
 	if plain := plainRealm(err.challenge, e); plain != "" {
 		f.Message = "the registry names a token server in plain HTTP, which is refused: realm=" + strconv.Quote(plain)
 		f.Next = "behind a proxy that ends TLS, set the registry's external URL to https://, or have the proxy send X-Forwarded-Proto: https"
-		j.find(f)
+		j.findAt(e, f)
 		return
 	}
 	if a, ok := lastFor(attempts, err.realm); ok {
@@ -226,7 +226,7 @@ func (j *answerJudge) noToken(e *certsd.Endpoint, err *tokenError, attempts []ce
 			f.Next = "docker login " + e.Host
 		}
 	}
-	j.find(f)
+	j.findAt(e, f)
 }
 
 // elsewhere finds another host that asked for a certificate and got none.
@@ -251,8 +251,8 @@ func (j *answerJudge) elsewhere(e *certsd.Endpoint, a certsd.Attempt) {
 		// They count for it as long as it has no directory of its own.
 		next += ", and with the CA root that signed its certificate as NAME.crt unless the system has it"
 	}
-	j.find(Finding{
-		Severity: j.severity(e), Code: OtherHostAsks, Where: a.Host,
+	j.findAt(e, Finding{
+		Code: OtherHostAsks, Where: a.Host,
 		Message: fmt.Sprintf("%s asks for a client certificate: %s", who, j.reply(a).Words), Next: next,
 	})
 }
@@ -281,7 +281,7 @@ func (j *answerJudge) notV2(e *certsd.Endpoint, live *Live, f Finding) {
 		f.Next = v1policy.SettingFor(host)
 	case j.shared.AllowsV1(host):
 		live.Protocol = "v1"
-		f.Severity, f.Code = isWarning, V1Only
+		f.Code = V1Only
 		f.Message = "it speaks only the protocol Registry v1: certsd converts its images, stock containerd cannot pull them"
 		f.Next = "move it to a v2 registry: see https://github.com/certsd/containerd-certsd/blob/main/docs/registry-v1.md"
 	default:
@@ -293,7 +293,7 @@ func (j *answerJudge) notV2(e *certsd.Endpoint, live *Live, f Finding) {
 			f.Next = `remove that key`
 		}
 	}
-	j.find(f)
+	j.findAt(e, f)
 }
 
 // oddBase reports whether the root of the API is one that v1 may be behind, by

@@ -57,7 +57,7 @@ var replaced = []string{"io.containerd.transfer.v1.local", "io.containerd.grpc.v
 func (c *Checker) Containerd() []Finding {
 	_, findings := c.containerdConfig()
 	_, ofDocker := c.dockerConfig()
-	return slices.Concat(findings, c.ofNodeLogins(), ofDocker)
+	return graded(slices.Concat(findings, c.ofNodeLogins(), ofDocker)...)
 }
 
 // ContainerdAddress is where the configuration has containerd listen, empty where it
@@ -96,7 +96,7 @@ func (j configJudge) read(file string) (*containerdConfig, []Finding) {
 		return nil, nil
 	case errors.As(err, &syntax):
 		return nil, []Finding{{
-			Severity: isWarning, Code: ContainerdConfig, Where: tomlpos.Syntax(err).At(at),
+			Code: ContainerdConfig, Where: tomlpos.Syntax(err).At(at),
 			Message: "is not a valid configuration of containerd: " + printable(tomlpos.Syntax(err).Text), Next: "correct it",
 		}}
 	case err != nil:
@@ -105,7 +105,7 @@ func (j configJudge) read(file string) (*containerdConfig, []Finding) {
 	findings := j.readable(file, &config)
 	for _, at := range slices.Backward(marked) {
 		findings = append([]Finding{{
-			Severity: isWarning, Code: ContainerdConfig, Where: at,
+			Code: ContainerdConfig, Where: at,
 			Message: "begins with a byte order mark: containerd does not read it, and does not start with it",
 			Next:    "remove it: " + plainfile.WithoutMark(at),
 		}}, findings...)
@@ -123,7 +123,7 @@ func (j configJudge) unread(file, at string, err error) Finding {
 		words = printable(nextstep.Cause(encoding))
 	}
 	f := Finding{
-		Severity: isWarning, Code: ContainerdConfig, Where: at, Message: "cannot be read: " + words,
+		Code: ContainerdConfig, Where: at, Message: "cannot be read: " + words,
 		Next: nextForConfig(at, err),
 	}
 	if at != file {
@@ -142,7 +142,7 @@ func (j configJudge) unread(file, at string, err error) Finding {
 func (j configJudge) readable(file string, config *containerdConfig) []Finding {
 	var findings []Finding
 	add := func(code Code, message, next string) {
-		findings = append(findings, Finding{Severity: isWarning, Code: code, Where: file, Message: message, Next: next})
+		findings = append(findings, Finding{Code: code, Where: file, Message: message, Next: next})
 	}
 	var stays []string
 	for _, plugin := range replaced {

@@ -93,19 +93,19 @@ func (c *criConfig) findings(file, section string, certsd bool) []Finding {
 	migrate := "certsd migrate --config " + shellWord(file)
 	if keys := c.deprecated(); len(keys) > 0 {
 		findings = append(findings, Finding{
-			Severity: isWarning, Code: DeprecatedKeys, Where: file,
+			Code: DeprecatedKeys, Where: file,
 			Message: "config_path replaces " + joined(keys), Next: migrate,
 		})
 	}
 	if len(c.Registry.Mirrors) > 0 && c.Registry.ConfigPath != "" {
 		findings = append(findings, Finding{
-			Severity: isError, Code: CRIDoesNotStart, Where: file,
+			Code: CRIDoesNotStart, Where: file,
 			Message: "registry.mirrors beside config_path: CRI does not start", Next: "remove registry.mirrors, once what it says is in hosts.toml: " + migrate,
 		})
 	}
 	if keys := c.pullsItself(); certsd && len(keys) > 0 {
 		findings = append(findings, Finding{
-			Severity: isWarning, Code: CRIPullsItself, Where: file,
+			Code: CRIPullsItself, Where: file,
 			Message: "CRI pulls by itself, without certsd, because of " + joined(keys), Next: nextForCRI(section, keys),
 		})
 	}

@@ -38,7 +38,7 @@ func (j daemonJudge) byDaemons() {
 		}
 		reg := &d.Status.Registries[i]
 		if reg.Error != "" {
-			j.find(Finding{isWarning, DaemonUnusable, inuse.Title(d.Kind), "cannot use any configuration for this registry: " + reg.Error, "fix what it names: no restart is needed"})
+			j.find(Finding{Code: DaemonUnusable, Where: inuse.Title(d.Kind), Message: "cannot use any configuration for this registry: " + reg.Error, Next: "fix what it names: no restart is needed"})
 		}
 		j.otherFiles(d, reg)
 		j.otherProxy(d, reg)
@@ -71,7 +71,7 @@ func (j daemonJudge) otherFiles(d Daemon, reg *inuse.Registry) {
 				message += ", from memory, because the files are broken since " + inuse.Clock(reg.Memory.Since) + ": " + reg.Memory.Cause
 				next = "fix the files before the next restart, after which there is nothing to fall back on"
 			}
-			j.find(Finding{isWarning, DaemonOtherFile, id.File, inuse.Title(d.Kind) + " " + message, next})
+			j.find(Finding{Code: DaemonOtherFile, Where: id.File, Message: inuse.Title(d.Kind) + " " + message, Next: next})
 		}
 	}
 }
@@ -109,8 +109,9 @@ func (j daemonJudge) otherProxy(d Daemon, reg *inuse.Registry) {
 			there = "goes through the proxy " + e.Proxy
 		}
 		j.find(Finding{
-			isWarning, DaemonProxy, e.Host, fmt.Sprintf("%s %s, and this command %s: what is said here of the server may not hold for it", inuse.Title(d.Kind), there, here),
-			"set HTTPS_PROXY and NO_PROXY alike for both",
+			Code: DaemonProxy, Where: e.Host,
+			Message: fmt.Sprintf("%s %s, and this command %s: what is said here of the server may not hold for it", inuse.Title(d.Kind), there, here),
+			Next:    "set HTTPS_PROXY and NO_PROXY alike for both",
 		})
 	}
 }

@@ -76,6 +76,19 @@ func TestEachCodeIsDocumented(t *testing.T) {
 	compare(t, want, documented(t, "Findings", regexp.MustCompile("`[a-z0-9-]+`")))
 }
 
+// Each finding has its severity in one table.
+func TestEachCodeHasASeverity(t *testing.T) {
+	t.Parallel()
+	var got []string
+	for code := range severities {
+		got = append(got, string(code))
+	}
+	slices.Sort(got)
+	want := slices.Concat(codes(t, "finding.go", "Code"), codes(t, "../../certsd/hostdir/problem_code.go", "ProblemCode"))
+	slices.Sort(want)
+	compare(t, want, got)
+}
+
 // The JSON has the fields of the documentation and no others. Types that come
 // again are described once.
 func TestEachFieldIsDocumented(t *testing.T) {

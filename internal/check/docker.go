@@ -26,7 +26,7 @@ func (c *Checker) dockerConfig() (*migrate.Docker, []Finding) {
 		if c.docker = docker; err == nil || errors.Is(err, fs.ErrNotExist) {
 			return
 		}
-		f := Finding{Severity: isWarning, Code: DockerConfig, Where: c.DockerConfig, Message: "Docker's configuration cannot be read: " + printable(err.Error()), Next: "correct it"}
+		f := Finding{Code: DockerConfig, Where: c.DockerConfig, Message: "Docker's configuration cannot be read: " + printable(err.Error()), Next: "correct it"}
 		if by := c.viewer(); by.hidden(err) {
 			f = by.ofHidden(f, "")
 		}
@@ -78,7 +78,7 @@ func (j dockerJudge) asDockerAt(docker *migrate.Docker, e *certsd.Endpoint, live
 	if !insecure {
 		return
 	}
-	f := Finding{Severity: isWarning, Code: DockerInsecure, Where: dockerAt(said)}
+	f := Finding{Code: DockerInsecure, Where: dockerAt(said)}
 	because := ": insecure-registries has " + said.Entry
 	settings := j.hostsFile()
 	switch fails := func(code Code) bool { return j.failedFor(e.Host, code) }; {
@@ -115,7 +115,7 @@ func (j dockerJudge) mirrorOf(said migrate.Said) Finding {
 		command += " --output " + shellWord(roots[0])
 	}
 	return Finding{
-		Severity: isWarning, Code: DockerMirror, Where: dockerAt(said),
+		Code: DockerMirror, Where: dockerAt(said),
 		Message: fmt.Sprintf("registry-mirrors has Docker ask the mirror %s before %s, and nothing here does", said.Entry, j.inspection.Name),
 		Next:    fmt.Sprintf("write %s into %s, or: %s --write", table, j.hostsFile(), command),
 	}

@@ -58,7 +58,7 @@ func (c calendar) endings(path, kind string, certs []*x509.Certificate) []Findin
 		if !c.endsSoon(cert) {
 			continue
 		}
-		f := Finding{Severity: isWarning, Code: code, Where: path, Message: printable(cert.Subject.String()) + " " + validity(cert, c.now()), Next: next}
+		f := Finding{Code: code, Where: path, Message: printable(cert.Subject.String()) + " " + validity(cert, c.now()), Next: next}
 		if kind == kindClient && i > 0 {
 			f.Message, f.Next = "the CA "+f.Message+", which signed the client certificate", "have the certificate reissued, with the chain of the CA that replaces this one"
 		}

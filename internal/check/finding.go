@@ -8,7 +8,8 @@ import (
 
 // Finding is something a person should know, and what to do about it.
 type Finding struct {
-	// Severity is "error" for what keeps a pull from working, else "warning".
+	// Severity is "error" for what keeps a pull from working, else "warning". It is
+	// decided in severity.go.
 	Severity string `json:"severity"`
 	// Code names the kind of finding; docs/check.md lists them.
 	Code Code `json:"code"`
@@ -80,11 +81,6 @@ const (
 	DaemonOtherFile     Code = "daemon-other-file"
 	DaemonProxy         Code = "daemon-proxy"
 	DaemonUnusable      Code = "daemon-unusable"
-)
-
-const (
-	isError   = "error"
-	isWarning = "warning"
 )
 
 // ofProblem is a problem of the configuration as a finding.

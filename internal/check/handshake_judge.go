@@ -38,12 +38,12 @@ func (j handshakeJudge) connected(e *certsd.Endpoint, live *Live, c *connection)
 	}
 	if c.onlyRSA {
 		f := Finding{
-			Severity: j.severity(e), Code: TLSFailed, Where: e.Host,
+			Code: TLSFailed, Where: e.Host,
 			Message: "it offers only RSA key exchange, which Go has switched off",
 			Next:    "have the server offer ECDHE (nginx: ssl_ciphers, Apache: SSLCipherSuite); meanwhile GODEBUG=tlsrsakex=1 in the environment of the process that pulls",
 		}
 		live.Error = f.Message
-		j.find(f)
+		j.findAt(e, f)
 		return false
 	}
 	return j.reached(e, live, c)
@@ -53,7 +53,7 @@ func (j handshakeJudge) connected(e *certsd.Endpoint, live *Live, c *connection)
 // wrong if not.
 func (j handshakeJudge) reached(e *certsd.Endpoint, live *Live, c *connection) bool {
 	err := c.err
-	f := Finding{Severity: j.severity(e), Where: e.Host}
+	f := Finding{Where: e.Host}
 	var dns *net.DNSError
 	var record tls.RecordHeaderError
 	var refused *certsd.ProxyError
@@ -96,7 +96,7 @@ func (j handshakeJudge) reached(e *certsd.Endpoint, live *Live, c *connection) b
 		f.Next = "ask the server: openssl s_client -connect " + hostPort(e) + " -servername " + (&url.URL{Host: e.Host}).Hostname()
 	}
 	live.Error = f.Message
-	j.find(f)
+	j.findAt(e, f)
 	return false
 }
 
@@ -145,7 +145,7 @@ func (j handshakeJudge) tls(e *certsd.Endpoint, live *Live, c *connection) {
 	t.Error = wordsOf(err)
 	if e.SkipVerify || e.Localhost {
 		f := Finding{
-			Severity: isWarning, Code: NotVerified, Where: e.Host,
+			Code: NotVerified, Where: e.Host,
 			Message: "its certificate is accepted unverified, and would be refused otherwise: " + t.Error,
 			Next:    "put the CA root that signed it into " + j.directoryOf(e) + " as NAME.crt",
 		}
@@ -155,7 +155,7 @@ func (j handshakeJudge) tls(e *certsd.Endpoint, live *Live, c *connection) {
 		j.find(f)
 		return
 	}
-	j.find(j.unverified(e, s, err))
+	j.findAt(e, j.unverified(e, s, err))
 }
 
 func (j handshakeJudge) verify(e *certsd.Endpoint, s *tls.ConnectionState) error {
@@ -179,7 +179,7 @@ func (j handshakeJudge) unverified(e *certsd.Endpoint, s *tls.ConnectionState, e
 		Chain: s.PeerCertificates, Err: err, Host: (&url.URL{Host: e.Host}).Hostname(), CAs: e.CAs, Dir: dir,
 		NoDir: e.Dir == "" && !isDir(dir), Now: j.now(),
 	}.Fault()
-	f := Finding{Severity: j.severity(e), Where: e.Host, Code: Code(fault.Kind), Message: fault.Message, Next: fault.Next}
+	f := Finding{Where: e.Host, Code: Code(fault.Kind), Message: fault.Message, Next: fault.Next}
 	if other, file := j.namedForOthers(e, caFiles); f.Code == UnknownAuthority && file != "" && len(e.CAs) == 0 {
 		f.Next = fmt.Sprintf(`%[1]s is configured for %[2]s only: if it is that CA, write server = "https://%[3]s" and ca = %[1]q at the top of hosts.toml`, filepath.Base(file), other, e.Host)
 	}
@@ -222,7 +222,7 @@ func (j handshakeJudge) serverEndings(host string, chain []*x509.Certificate) {
 			continue
 		}
 		f := Finding{
-			Severity: isWarning, Code: ServerExpiresSoon, Where: host, Next: "have it renewed at the server",
+			Code: ServerExpiresSoon, Where: host, Next: "have it renewed at the server",
 			Message: fmt.Sprintf("its certificate %q %s", printable(cert.Subject.String()), validity(cert, j.now())),
 		}
 		if i > 0 {

@@ -13,8 +13,8 @@ type ledger struct {
 	log func(format string, args ...any)
 }
 
-// find adds a finding, once.
-func (l *ledger) find(f Finding) {
+// add adds a finding, once.
+func (l *ledger) add(f Finding) {
 	key := Finding{Code: f.Code, Where: f.Where, Message: f.Message}
 	if !l.said[key] {
 		l.said[key] = true
@@ -39,13 +39,4 @@ func (l *ledger) failedAt(host string, code Code) bool {
 // or not: another endpoint may do instead.
 func (l *ledger) failedFor(host string, code Code) bool {
 	return slices.ContainsFunc(l.report.Findings, func(f Finding) bool { return f.Code == code && f.Where == host })
-}
-
-// soften makes errors of these codes warnings.
-func (l *ledger) soften(codes ...Code) {
-	for i, f := range l.report.Findings {
-		if slices.Contains(codes, f.Code) {
-			l.report.Findings[i].Severity = isWarning
-		}
-	}
 }

@@ -52,7 +52,7 @@ func (c *Checker) ofNodeLogins() []Finding {
 	if node == nil {
 		return nil
 	}
-	warning := Finding{Severity: isWarning, Code: CredentialsFile, Where: node.Path}
+	warning := Finding{Code: CredentialsFile, Where: node.Path}
 	if err := dockerconfig.CheckPath(node.Path); err != nil {
 		warning.Message, warning.Next = "docker_config: "+err.Error()+": containerd does not start", "write an absolute path"
 		return []Finding{warning}

@@ -76,7 +76,7 @@ func (j podmanJudge) podmanHas(root, dir string) {
 		return
 	}
 	j.find(Finding{
-		Severity: isWarning, Code: PodmanDirectory, Where: dir,
+		Code: PodmanDirectory, Where: dir,
 		Message: "Podman, Skopeo and CRI-O read it for this registry; it is not searched here, and no directory that is searched has its " + strings.Join(only, ", "),
 		Next:    j.nextForPodman(root),
 	})
@@ -142,7 +142,7 @@ func (j rootsJudge) podmanAlone(names []string) []Finding {
 			said += fmt.Sprintf(" and %d more", more)
 		}
 		findings = append(findings, Finding{
-			Severity: isWarning, Code: PodmanDirectory, Where: root,
+			Code: PodmanDirectory, Where: root,
 			Message: "Podman, Skopeo and CRI-O read it; it is not searched here, and has directories for registries that have none elsewhere: " + said,
 			Next:    j.nextForPodman(root),
 		})

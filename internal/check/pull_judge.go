@@ -30,9 +30,7 @@ type pullJudge struct {
 func (j pullJudge) worked(attempts []certsd.Attempt) {
 	j.refuted(attempts)
 	// What is wrong with the API root keeps nobody from pulling.
-	for i := range j.report.Findings {
-		j.report.Findings[i].Severity = isWarning
-	}
+	j.softenAll()
 }
 
 // refuted drops what the API root and the list of CAs let suspect of an endpoint
@@ -54,7 +52,7 @@ func (j pullJudge) refuted(attempts []certsd.Attempt) {
 // failed finds why it did.
 func (j pullJudge) failed(err error, attempts []certsd.Attempt) {
 	p := j.report.Pull
-	f := Finding{Severity: isError, Code: PullFailed, Where: p.Reference, Message: strings.TrimPrefix(presentable(errors.New(nextstep.Cause(plain(err)))), p.Reference+": ")}
+	f := Finding{Code: PullFailed, Where: p.Reference, Message: strings.TrimPrefix(presentable(errors.New(nextstep.Cause(plain(err)))), p.Reference+": ")}
 	last := certsd.Attempt{}
 	if len(attempts) > 0 {
 		last = attempts[len(attempts)-1]
@@ -90,7 +88,8 @@ func (j pullJudge) failed(err error, attempts []certsd.Attempt) {
 			f.Message = "the repository is there, but has no tag " + cmp.Or(tag, "latest")
 			f.Next = "name the tag: " + j.given + "/" + j.repository.name + ":TAG"
 			if tag == "" {
-				f.Severity = isWarning
+				j.warn(f) // nobody asked for that one
+				return
 			}
 			break
 		}

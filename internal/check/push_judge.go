@@ -19,7 +19,7 @@ func (j pushJudge) began(left *resolver.UploadLeftError) {
 		return
 	}
 	j.find(Finding{
-		Severity: isWarning, Code: UploadLeft, Where: left.Host,
+		Code: UploadLeft, Where: left.Host,
 		Message: "it started an upload and did not cancel it: " + presentable(plain(left.Err)),
 		Next:    "nothing: the upload is empty, and the registry will remove it",
 	})
@@ -28,7 +28,7 @@ func (j pushJudge) began(left *resolver.UploadLeftError) {
 // failed finds why it did.
 func (j pushJudge) failed(err error, attempts []certsd.Attempt) {
 	p := j.report.Push
-	f := Finding{Severity: isError, Code: PushFailed, Where: p.Reference, Message: presentable(plain(err))}
+	f := Finding{Code: PushFailed, Where: p.Reference, Message: presentable(plain(err))}
 	var last certsd.Attempt
 	if len(attempts) > 0 {
 		last = attempts[len(attempts)-1]

@@ -79,7 +79,7 @@ func (s survey) staleCopy(path, source string) {
 		files += " " + shellWord(key)
 	}
 	s.find(Finding{
-		Severity: isWarning, Code: CopyStale, Where: path,
+		Code: CopyStale, Where: path,
 		Message: "is stale: " + source + ", of the same name, was issued later, but this one is used",
 		Next:    "if this one is its copy: cp " + files + " " + shellWord(filepath.Dir(path)+"/"),
 	})

@@ -101,7 +101,7 @@ func (s stockProber) passedOver(file string, errs []error) bool {
 		return false
 	}
 	f := Finding{
-		Severity: isWarning, Code: StockHostsFile, Where: file,
+		Code: StockHostsFile, Where: file,
 		Message: "stock containerd cannot read it, and passes it over: " + printable(errs[0].Error()),
 		Next:    "correct it, or let certsd pull: see https://github.com/certsd/containerd-certsd/blob/main/config.toml.example",
 	}

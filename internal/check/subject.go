@@ -91,13 +91,10 @@ func splitRepository(target, path string) (repository, error) {
 	return repository{ref.Repository, strings.TrimPrefix(path, ref.Repository)}, nil
 }
 
-// severity is that of a finding about an endpoint: another one may do instead.
-func (s *subject) severity(e *certsd.Endpoint) string {
+// isLast reports whether nobody is asked after an endpoint.
+func (s *subject) isLast(e *certsd.Endpoint) bool {
 	endpoints := s.inspection.Host.Endpoints
-	if len(endpoints) > 1 && e != endpoints[len(endpoints)-1] {
-		return isWarning
-	}
-	return isError
+	return len(endpoints) < 2 || e == endpoints[len(endpoints)-1]
 }
 
 // directoryOf is where CA roots and client certificates for an endpoint belong.

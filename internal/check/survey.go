@@ -54,7 +54,7 @@ func (s survey) configuration() {
 	s.pullable()
 	if i.Host.Dir == "" && !s.hides() && !s.has(Code(hostdir.DirectoryName)) && !s.has(Code(hostdir.DirectoryPort)) && !s.has(Code(hostdir.DirectorySuffix)) && !s.has(Code(hostdir.RootName)) {
 		f := Finding{
-			Severity: isWarning, Code: NoDirectory, Where: i.Name,
+			Code: NoDirectory, Where: i.Name,
 			Message: "no root has a directory for it: no client certificate is presented, and the system's CA roots are used",
 			Next:    "if it needs certificates, create " + s.directoryFor(i.Name),
 		}
@@ -74,7 +74,7 @@ func (s survey) pullable() {
 	}
 	if wanted := hoststoml.Pull | hoststoml.Resolve; all&wanted != wanted {
 		s.find(Finding{
-			Severity: isError, Code: NoPull, Where: filepath.Join(s.inspection.Host.Dir, "hosts.toml"),
+			Code: NoPull, Where: filepath.Join(s.inspection.Host.Dir, "hosts.toml"),
 			Message: "capabilities: no server has both pull and resolve, so there is none to pull from",
 			Next:    `add "pull" and "resolve" to the capabilities of one`,
 		})

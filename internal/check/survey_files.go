@@ -42,7 +42,7 @@ func (s survey) file(path string) (f File, ok bool) {
 	}
 	if x.Key != "" && !x.Elsewhere && x.Mode.Perm()&0o077 != 0 && f.Kind != kindUnread {
 		s.find(Finding{
-			Severity: isWarning, Code: KeyPermissions, Where: path,
+			Code: KeyPermissions, Where: path,
 			Message: "holds a private key that users other than its owner can use: its mode is " + f.Mode,
 			Next:    "chmod 600 " + plainfile.Quote(path),
 		})
@@ -82,7 +82,7 @@ func (s survey) matchDevice(f *File, id *certsd.Identity) {
 	var failed *certsd.KeyError
 	if errors.As(err, &failed) {
 		s.find(Finding{
-			Severity: isWarning, Code: KeyDoesNotSign, Where: f.KeyFile,
+			Code: KeyDoesNotSign, Where: f.KeyFile,
 			Message: fmt.Sprintf("the %s did not sign: %s", failed.Device, nextstep.Cause(failed.Err)),
 			Next:    cmp.Or(failed.Next(), "make sure that it is present and ready, and check again"),
 		})

@@ -100,13 +100,6 @@ func with(identity string) string {
 	return ", with " + identity
 }
 
-func severityOrder(severity string) int {
-	if severity == isError {
-		return 0
-	}
-	return 1
-}
-
 // The exit codes of certsd check.
 const (
 	ExitWorks    = 0

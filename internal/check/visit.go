@@ -31,7 +31,7 @@ func (r *run) live(ctx context.Context) {
 	hosts, err := shared.RegistryHostsFor(r.inspection.Name, options)
 	if err != nil || len(hosts) != len(r.inspection.Host.Endpoints) {
 		// The directories changed just now.
-		r.find(Finding{Severity: isError, Code: PullFailed, Where: r.inspection.Name, Message: "the configuration is being changed right now", Next: "check again"})
+		r.find(Finding{Code: PullFailed, Where: r.inspection.Name, Message: "the configuration is being changed right now", Next: "check again"})
 		return
 	}
 	answers := &answerJudge{advice: advice{r.dossier}, shared: shared, realms: map[string]bool{}}

@@ -1,0 +1,173 @@
+package check
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/certsd/containerd-certsd/certsd"
+	"github.com/certsd/containerd-certsd/certsd/hostdir"
+)
+
+const (
+	isError   = "error"
+	isWarning = "warning"
+	// asReported is that of a problem of a directory: hostdir knows whether what
+	// is wrong leaves a host that can be used.
+	asReported = ""
+)
+
+// severities are those of all findings. What is said of one endpoint is a warning
+// where another one follows ([dossier.findAt]), and what a pull has refuted is one
+// after it ([ledger.softenAll]).
+var severities = map[Code]string{
+	// The directories.
+	Code(hostdir.RootUnreadable):        isError, // with --all; of a registry hostdir reports it
+	Code(hostdir.RootName):              isWarning,
+	Code(hostdir.DirectoryUnreadable):   asReported,
+	Code(hostdir.DirectoryTooLarge):     asReported,
+	Code(hostdir.DirectoryName):         isWarning,
+	Code(hostdir.DirectoryTwice):        asReported,
+	Code(hostdir.DirectorySuffix):       isWarning,
+	Code(hostdir.DirectoryPort):         asReported,
+	Code(hostdir.FileUnreadable):        asReported,
+	Code(hostdir.FileName):              asReported,
+	Code(hostdir.WrongSuffix):           asReported,
+	Code(hostdir.CAWithKey):             asReported,
+	Code(hostdir.CAUnusable):            asReported,
+	Code(hostdir.CAPartlyUnusable):      asReported,
+	Code(hostdir.KeyMissing):            asReported,
+	Code(hostdir.CertificateMissing):    asReported,
+	Code(hostdir.KeyMismatch):           asReported,
+	Code(hostdir.KeyEncrypted):          asReported,
+	Code(hostdir.PairUnusable):          asReported,
+	Code(hostdir.PairPartlyUnusable):    asReported,
+	Code(hostdir.Expired):               asReported,
+	Code(hostdir.NotYetValid):           asReported,
+	Code(hostdir.NotForClients):         asReported,
+	Code(hostdir.IssuerNotListed):       asReported,
+	Code(hostdir.IntermediateMissing):   asReported,
+	Code(hostdir.HostsFileSyntax):       asReported,
+	Code(hostdir.HostsFileKey):          asReported,
+	Code(hostdir.HostsFileValue):        asReported,
+	Code(hostdir.HostsFileNoEffect):     asReported,
+	Code(hostdir.HostsFileEmpty):        asReported,
+	Code(hostdir.HostsFileHidden):       asReported,
+	Code(hostdir.HostsFileHTTP):         asReported,
+	Code(hostdir.SystemRootsUnreadable): asReported,
+	NoDirectory:                         isWarning, // fatal where the roots that were named are not there
+	NoPull:                              isError,
+	KeyPermissions:                      isWarning,
+	KeyDoesNotSign:                      isWarning,
+	ExpiresSoon:                         isWarning,
+	CAExpiresSoon:                       isWarning,
+	CopyStale:                           isWarning,
+
+	// The network and the server.
+	NameUnknown:         isError,
+	NoConnection:        isError,
+	ProxyFailed:         isError,
+	TLSFailed:           isError,
+	NoTLS:               isError,
+	UnknownAuthority:    isError,
+	WrongName:           isError,
+	ServerExpired:       isError,
+	ServerUnverified:    isError,
+	ServerExpiresSoon:   isWarning,
+	NotVerified:         isWarning,
+	CertificateRequired: isError,
+	CertificateRefused:  isError,
+	NotAsked:            isError,
+	AskedLate:           isError,
+	AllRefused:          isError,
+	CredentialsMissing:  isError,
+	CredentialsRefused:  isError,
+	CredentialsUnknown:  isWarning,
+	CredentialsFile:     isWarning,
+	TokenServer:         isError,
+	OtherHostAsks:       isError,
+	ServerError:         isError,
+	NoRegistry:          isError, // a warning where it only looks so
+	V1Only:              isWarning,
+	V1Forbidden:         isError,
+	NotFound:            isError,
+	TagMissing:          isError, // a warning where nobody named a tag
+	PullFailed:          isError,
+	PushRefused:         isError,
+	PushFailed:          isError,
+	UploadLeft:          isWarning,
+
+	// Docker, Podman and the daemons.
+	DockerConfig:    isWarning,
+	DockerInsecure:  isWarning,
+	DockerMirror:    isWarning,
+	PodmanDirectory: isWarning,
+	DaemonOtherFile: isWarning,
+	DaemonProxy:     isWarning,
+	DaemonUnusable:  isWarning,
+
+	// containerd.
+	ContainerdConfig: isWarning,
+	StockTwoRoots:    isWarning,
+	StockHostsFile:   isWarning,
+	OtherRoots:       isWarning,
+	CertsdStaysOut:   isWarning,
+	DeprecatedKeys:   isWarning,
+	CRIPullsItself:   isWarning,
+	CRIDoesNotStart:  isError,
+}
+
+// graded gives findings their severities, but for those that have one.
+func graded(findings ...Finding) []Finding {
+	for i, f := range findings {
+		findings[i].Severity = cmp.Or(f.Severity, severities[f.Code])
+	}
+	return findings
+}
+
+// fatal is a finding that is an error whatever its code: it leaves nothing to check.
+func fatal(f Finding) Finding {
+	f.Severity = isError
+	return f
+}
+
+// find adds a finding.
+func (l *ledger) find(f Finding) { l.add(graded(f)[0]) }
+
+// warn adds a finding that is no more than a warning here, whatever its code.
+func (l *ledger) warn(f Finding) {
+	f.Severity = isWarning
+	l.add(f)
+}
+
+// findAt adds a finding about an endpoint: another one may do instead, unless it is
+// the last.
+func (d dossier) findAt(e *certsd.Endpoint, f Finding) {
+	if d.isLast(e) {
+		d.find(f)
+		return
+	}
+	d.warn(f)
+}
+
+// soften makes errors of these codes warnings.
+func (l *ledger) soften(codes ...Code) {
+	for i, f := range l.report.Findings {
+		if slices.Contains(codes, f.Code) {
+			l.report.Findings[i].Severity = isWarning
+		}
+	}
+}
+
+// softenAll makes all errors warnings: there was a pull all the same.
+func (l *ledger) softenAll() {
+	for i := range l.report.Findings {
+		l.report.Findings[i].Severity = isWarning
+	}
+}
+
+func severityOrder(severity string) int {
+	if severity == isError {
+		return 0
+	}
+	return 1
+}
