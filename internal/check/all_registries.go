@@ -81,10 +81,10 @@ func (j rootsJudge) general() (findings []Finding, expiring bool) {
 	for _, root := range j.roots() {
 		entries, err := os.ReadDir(root)
 		if err != nil && !os.IsNotExist(err) {
-			f := Finding{
+			f := fatal(Finding{
 				Code: Code(hostdir.RootUnreadable), Where: root,
 				Message: "cannot list the certs.d directory: " + wordsOf(err), Next: hostdir.NextForUnreadable(root, err),
-			}
+			})
 			if j.hidden(err) {
 				f = j.ofHidden(f, "")
 			}

@@ -89,6 +89,28 @@ func TestEachCodeHasASeverity(t *testing.T) {
 	compare(t, want, got)
 }
 
+func TestEachSeverityIsDocumented(t *testing.T) {
+	t.Parallel()
+	data, err := os.ReadFile("../../docs/check.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	documented := map[string]string{}
+	for _, row := range regexp.MustCompile("(?m)^\\| (`[^|]+`) \\| (error|warning|either) \\|").FindAllStringSubmatch(string(data), -1) {
+		for _, code := range regexp.MustCompile("[a-z0-9-]+").FindAllString(row[1], -1) {
+			documented[code] = row[2]
+		}
+	}
+	for code, severity := range severities {
+		if severity == asReported {
+			severity = "either"
+		}
+		if got := documented[string(code)]; got != severity {
+			t.Errorf("%s: documented as %q, and is %s", code, got, severity)
+		}
+	}
+}
+
 // The JSON has the fields of the documentation and no others. Types that come
 // again are described once.
 func TestEachFieldIsDocumented(t *testing.T) {

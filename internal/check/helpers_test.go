@@ -135,6 +135,9 @@ func lines(r *Registry, root string, names map[string]string) []string {
 	short := strings.NewReplacer(replace...)
 	var got []string
 	for _, f := range r.Findings {
+		if severities[f.Code] == isWarning && f.Severity == isError && f.Code != NoDirectory {
+			got = append(got, "what severity.go has as a warning is an error:")
+		}
 		got = append(got, short.Replace(fmt.Sprintf("%s %s %s: %s%s", f.Severity, f.Code, f.Where, f.Message, arrow(f.Next))))
 	}
 	return append(got, short.Replace(string(r.Verdict)+": "+r.Reason))

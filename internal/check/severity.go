@@ -11,8 +11,8 @@ import (
 const (
 	isError   = "error"
 	isWarning = "warning"
-	// asReported is that of a problem of a directory: hostdir knows whether what
-	// is wrong leaves a host that can be used.
+	// asReported is that of a problem in a directory which keeps a host from being
+	// used or not: [hostdir.Problem.Severity] says so.
 	asReported = ""
 )
 
@@ -21,39 +21,39 @@ const (
 // after it ([ledger.softenAll]).
 var severities = map[Code]string{
 	// The directories.
-	Code(hostdir.RootUnreadable):        isError, // with --all; of a registry hostdir reports it
+	Code(hostdir.RootUnreadable):        asReported, // fatal with --all
 	Code(hostdir.RootName):              isWarning,
-	Code(hostdir.DirectoryUnreadable):   asReported,
-	Code(hostdir.DirectoryTooLarge):     asReported,
+	Code(hostdir.DirectoryUnreadable):   isError,
+	Code(hostdir.DirectoryTooLarge):     isError,
 	Code(hostdir.DirectoryName):         isWarning,
-	Code(hostdir.DirectoryTwice):        asReported,
+	Code(hostdir.DirectoryTwice):        isWarning,
 	Code(hostdir.DirectorySuffix):       isWarning,
-	Code(hostdir.DirectoryPort):         asReported,
+	Code(hostdir.DirectoryPort):         isWarning,
 	Code(hostdir.FileUnreadable):        asReported,
-	Code(hostdir.FileName):              asReported,
+	Code(hostdir.FileName):              isWarning,
 	Code(hostdir.WrongSuffix):           asReported,
 	Code(hostdir.CAWithKey):             asReported,
 	Code(hostdir.CAUnusable):            asReported,
-	Code(hostdir.CAPartlyUnusable):      asReported,
+	Code(hostdir.CAPartlyUnusable):      isWarning,
 	Code(hostdir.KeyMissing):            asReported,
 	Code(hostdir.CertificateMissing):    asReported,
 	Code(hostdir.KeyMismatch):           asReported,
 	Code(hostdir.KeyEncrypted):          asReported,
 	Code(hostdir.PairUnusable):          asReported,
-	Code(hostdir.PairPartlyUnusable):    asReported,
-	Code(hostdir.Expired):               asReported,
-	Code(hostdir.NotYetValid):           asReported,
-	Code(hostdir.NotForClients):         asReported,
-	Code(hostdir.IssuerNotListed):       asReported,
-	Code(hostdir.IntermediateMissing):   asReported,
-	Code(hostdir.HostsFileSyntax):       asReported,
+	Code(hostdir.PairPartlyUnusable):    isWarning,
+	Code(hostdir.Expired):               isWarning,
+	Code(hostdir.NotYetValid):           isWarning,
+	Code(hostdir.NotForClients):         isWarning,
+	Code(hostdir.IssuerNotListed):       isWarning,
+	Code(hostdir.IntermediateMissing):   isWarning,
+	Code(hostdir.HostsFileSyntax):       isError,
 	Code(hostdir.HostsFileKey):          asReported,
 	Code(hostdir.HostsFileValue):        asReported,
 	Code(hostdir.HostsFileNoEffect):     asReported,
 	Code(hostdir.HostsFileEmpty):        asReported,
-	Code(hostdir.HostsFileHidden):       asReported,
-	Code(hostdir.HostsFileHTTP):         asReported,
-	Code(hostdir.SystemRootsUnreadable): asReported,
+	Code(hostdir.HostsFileHidden):       isWarning,
+	Code(hostdir.HostsFileHTTP):         isWarning,
+	Code(hostdir.SystemRootsUnreadable): isWarning,
 	NoDirectory:                         isWarning, // fatal where the roots that were named are not there
 	NoPull:                              isError,
 	KeyPermissions:                      isWarning,
