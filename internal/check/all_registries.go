@@ -23,7 +23,7 @@ const maxAtOnce = 8
 func (c *Checker) All(ctx context.Context) (*Report, error) {
 	report := &Report{Version: Version}
 	// What is wrong with a root is a finding of each registry, and of general.
-	names, unlisted := c.hosts().Names()
+	names, unlisted := c.machine().hosts().Names()
 	report.Registries = make([]*Registry, len(names))
 	var g errgroup.Group
 	g.SetLimit(c.atOnce())
@@ -35,7 +35,7 @@ func (c *Checker) All(ctx context.Context) (*Report, error) {
 		})
 	}
 	err := g.Wait()
-	roots := rootsJudge{c, c.calendar(), c.viewer()}
+	roots := rootsJudge{c.machine(), c.calendar(), c.viewer()}
 	report.Findings, report.Expiring = roots.general()
 	report.Findings = append(report.Findings, roots.podmanAlone(names)...)
 	if len(names) == 0 && unlisted == nil {
@@ -48,7 +48,7 @@ func (c *Checker) All(ctx context.Context) (*Report, error) {
 // rootsJudge finds what is wrong with the roots, and in them with what is no
 // registry's own.
 type rootsJudge struct {
-	*Checker
+	*machine
 	calendar
 	viewer
 }
@@ -60,7 +60,7 @@ func (j rootsJudge) noDirectories() Finding {
 		Code: NoDirectory, Where: j.roots().String(),
 		Message: "no registry has a directory there", Next: "create HOST or HOST_PORT_ in it, or name the right certs.d directories with --root",
 	}
-	if j.Roots != nil && !slices.ContainsFunc(j.Roots, isDir) {
+	if asked := j.settings.Roots; asked != nil && !slices.ContainsFunc(asked, isDir) {
 		f.Message = "there is no such directory"
 		return fatal(f)
 	}

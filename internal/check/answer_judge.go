@@ -109,7 +109,7 @@ func (j *answerJudge) page(resp *http.Response, body []byte, f Finding) {
 	}
 	f.Code = NoRegistry
 	f.Message = statusWords(resp.StatusCode, "") + " for /v2/ with something that is not JSON: it may not be a registry"
-	f.Next = "name a repository to find out: " + j.command(j.given+"/REPOSITORY")
+	f.Next = "name a repository to find out: " + j.viewer.command(j.given+"/REPOSITORY")
 	j.warn(f)
 }
 
@@ -183,7 +183,7 @@ func (j *answerJudge) unauthorized(e *certsd.Endpoint, resp *http.Response, f Fi
 	case !basic && j.repository.name == "":
 		f.Code = CredentialsUnknown
 		f.Message = "401 Unauthorized for an anonymous token: whether a pull without credentials is allowed depends on the repository"
-		f.Next = "name one: " + j.command(j.given+"/REPOSITORY")
+		f.Next = "name one: " + j.viewer.command(j.given+"/REPOSITORY")
 	case !basic:
 		// The pull tells.
 		return

@@ -26,8 +26,6 @@ import (
 	"github.com/certsd/containerd-certsd/certsd"
 	"github.com/certsd/containerd-certsd/internal/discreet"
 	"github.com/certsd/containerd-certsd/internal/dockerconfig"
-	"github.com/certsd/containerd-certsd/internal/migrate"
-	"github.com/certsd/containerd-certsd/keys"
 )
 
 // stepTimeout bounds each request: a person waits for the answer.
@@ -90,18 +88,8 @@ type Checker struct {
 	// euid is os.Geteuid where it is nil.
 	euid func() int
 
-	once        sync.Once
-	directories *certsd.Hosts
-	read        sync.Once
-	open        sync.Once
-	opener      certsd.KeyOpener
-	// config is what Config says, nil for nothing.
-	config   *containerdConfig
-	findings []Finding
-	// docker is what DockerConfig says, nil for nothing.
-	readDocker     sync.Once
-	docker         *migrate.Docker
-	dockerFindings []Finding
+	once sync.Once
+	here *machine
 }
 
 // Registry checks a registry, host or host:port, and if target goes on with a
@@ -127,15 +115,15 @@ func (c *Checker) Registry(ctx context.Context, target string) (*Registry, error
 			return nil, err
 		}
 	}
-	disk.staleCopies()
+	copySurvey{r.dossier}.staleCopies()
 	podmanJudge{r.dossier}.asPodman()
 	daemonJudge{r.dossier}.byDaemons()
 	verdictJudge{r.dossier}.conclude()
 	dockerJudge{advice{r.dossier}}.asDocker()
-	config, _ := c.containerdConfig()
+	config, _ := s.containerd()
 	rest, cancel := all(discreet.Context(ctx))
 	defer cancel()
-	r.ways(rest, c.plans(config))
+	r.ways(rest, plans(config, s.roots(), c.ImageService))
 	return r.report, ctx.Err()
 }
 
@@ -154,41 +142,10 @@ func newRun(s *subject) *run {
 	return &run{dossier: dossier{s, l}, clock: s.clock()}
 }
 
-func (c *Checker) hosts() *certsd.Hosts {
-	c.once.Do(func() {
-		c.directories = &certsd.Hosts{Roots: c.Roots, SystemRoots: c.SystemRoots, SuffixDirectories: c.suffixes(), Keys: c.keys()}
-	})
-	return c.directories
-}
-
-func (c *Checker) keys() certsd.KeyOpener {
-	c.open.Do(func() {
-		c.opener = c.Keys
-		if config, _ := c.containerdConfig(); c.opener == nil && config != nil && config.Plugins.Certsd != nil {
-			// Containerd reports those that cannot be used.
-			c.opener, _ = keys.Opener(config.Plugins.Certsd.Signer)
-		}
-		if c.opener == nil {
-			c.opener = keys.Default.Open
-		}
-	})
-	return c.opener
-}
-
-// suffixes reports whether directories for every host below a domain count.
-func (c *Checker) suffixes() bool {
-	if c.SuffixDirectories {
-		return true
-	}
-	config, _ := c.containerdConfig()
-	return config != nil && config.Plugins.Certsd != nil && config.Plugins.Certsd.SuffixDirectories
-}
-
-func (c *Checker) roots() certsd.Roots {
-	if c.Roots != nil {
-		return c.Roots
-	}
-	return certsd.DefaultRoots()
+// machine is what this machine has, as far as it was looked at.
+func (c *Checker) machine() *machine {
+	c.once.Do(func() { c.here = newMachine(c) })
+	return c.here
 }
 
 func (c *Checker) debug(format string, args ...any) {

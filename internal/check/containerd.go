@@ -55,35 +55,24 @@ var replaced = []string{"io.containerd.transfer.v1.local", "io.containerd.grpc.v
 // exist has nothing to say. It finds, too, that Docker's cannot be read, or the file
 // of docker_config.
 func (c *Checker) Containerd() []Finding {
-	_, findings := c.containerdConfig()
-	_, ofDocker := c.dockerConfig()
-	return graded(slices.Concat(findings, c.ofNodeLogins(), ofDocker)...)
+	_, findings := c.machine().containerd()
+	_, ofDocker := c.machine().docker()
+	return graded(slices.Concat(findings, ofNodeLogins(c.machine().nodeLogins(), c.viewer()), ofDocker)...)
 }
 
 // ContainerdAddress is where the configuration has containerd listen, empty where it
 // does not say.
 func (c *Checker) ContainerdAddress() string {
-	config, _ := c.containerdConfig()
+	config, _ := c.machine().containerd()
 	if config == nil {
 		return ""
 	}
 	return cmp.Or(config.GRPC.Address, config.Plugins.GRPC.Address)
 }
 
-// containerdConfig reads the configuration once. It is nil where there is none,
-// or none that can be read.
-func (c *Checker) containerdConfig() (*containerdConfig, []Finding) {
-	c.read.Do(func() {
-		if c.Config != "" {
-			c.config, c.findings = configJudge{c, c.viewer()}.read(c.Config)
-		}
-	})
-	return c.config, c.findings
-}
-
 // configJudge finds what is wrong with containerd's configuration.
 type configJudge struct {
-	*Checker
+	*machine
 	viewer
 }
 

@@ -162,7 +162,7 @@ func FuzzContainerdsConfiguration(f *testing.F) {
 		if toml.Unmarshal(data, &config) != nil {
 			return
 		}
-		for _, finding := range (configJudge{Checker: &Checker{Roots: certsd.Roots{"/a"}}}).readable("file", &config) {
+		for _, finding := range (configJudge{machine: newMachine(&Checker{Roots: certsd.Roots{"/a"}})}).readable("file", &config) {
 			if finding.Code == "" || finding.Message == "" || finding.Next == "" {
 				t.Errorf("%+v", finding)
 			}

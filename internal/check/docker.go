@@ -1,9 +1,7 @@
 package check
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"net/url"
 	"slices"
@@ -15,33 +13,13 @@ import (
 // DefaultDockerConfig is where Docker's configuration is.
 const DefaultDockerConfig = "/etc/docker/daemon.json"
 
-// dockerConfig reads Docker's configuration once. It is nil where there is none,
-// or none that can be read.
-func (c *Checker) dockerConfig() (*migrate.Docker, []Finding) {
-	c.readDocker.Do(func() {
-		if c.DockerConfig == "" {
-			return
-		}
-		docker, err := migrate.ReadDocker(c.DockerConfig)
-		if c.docker = docker; err == nil || errors.Is(err, fs.ErrNotExist) {
-			return
-		}
-		f := Finding{Code: DockerConfig, Where: c.DockerConfig, Message: "Docker's configuration cannot be read: " + printable(err.Error()), Next: "correct it"}
-		if by := c.viewer(); by.hidden(err) {
-			f = by.ofHidden(f, "")
-		}
-		c.dockerFindings = []Finding{f}
-	})
-	return c.docker, c.dockerFindings
-}
-
 // dockerJudge compares with what Docker does.
 type dockerJudge struct{ advice }
 
 // asDocker finds that Docker reaches what a pull does not, because its
 // configuration says so: what works with Docker is what people compare with.
 func (j dockerJudge) asDocker() {
-	docker, _ := j.dockerConfig()
+	docker, _ := j.docker()
 	if docker == nil || j.inspection.Host == nil || j.report.Verdict == Works {
 		return
 	}

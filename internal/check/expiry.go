@@ -67,19 +67,22 @@ func (c calendar) endings(path, kind string, certs []*x509.Certificate) []Findin
 	return findings
 }
 
-// configuredEndings finds what ends soon of what counts for an endpoint.
-func (s survey) configuredEndings(e *certsd.Endpoint) {
+// expirySurvey finds the files whose certificates end soon.
+type expirySurvey struct{ dossier }
+
+// configured finds what ends soon of what counts for an endpoint.
+func (s expirySurvey) configured(e *certsd.Endpoint) {
 	for _, ca := range e.CAs {
-		s.fileEndings(ca.File, kindCA, ca.Certificates)
+		s.file(ca.File, kindCA, ca.Certificates)
 	}
 	for _, id := range e.Identities {
-		s.fileEndings(id.CertFile, kindClient, s.files.examine(id.CertFile).Certificates)
+		s.file(id.CertFile, kindClient, s.files.examine(id.CertFile).Certificates)
 	}
 }
 
-// unusableEndings finds what ends soon in directories of which nothing counts,
+// unusable finds what ends soon in directories of which nothing counts,
 // because something else is wrong with them: the next renewal is due all the same.
-func (s survey) unusableEndings() {
+func (s expirySurvey) unusable() {
 	for _, c := range s.inspection.Candidates {
 		if c.State != hostdir.Used {
 			continue
@@ -87,13 +90,13 @@ func (s survey) unusableEndings() {
 		for _, name := range c.Files {
 			path := filepath.Join(c.Path, name)
 			if kind := s.files.kind(path); kind == kindCA || kind == kindClient {
-				s.fileEndings(path, kind, s.files.examine(path).Certificates)
+				s.file(path, kind, s.files.examine(path).Certificates)
 			}
 		}
 	}
 }
 
-func (s survey) fileEndings(path, kind string, certs []*x509.Certificate) {
+func (s expirySurvey) file(path, kind string, certs []*x509.Certificate) {
 	for _, f := range s.endings(path, kind, certs) {
 		s.find(f)
 	}

@@ -20,15 +20,6 @@ type Login struct {
 	Helper string `json:"helper,omitempty"`
 }
 
-// nodeLogins is the file that the docker_config of the plugin names, nil for none.
-func (c *Checker) nodeLogins() *dockerconfig.File {
-	config, _ := c.containerdConfig()
-	if config == nil || config.Plugins.Certsd == nil || config.Plugins.Certsd.DockerConfig == "" {
-		return nil
-	}
-	return &dockerconfig.File{Path: config.Plugins.Certsd.DockerConfig}
-}
-
 // logins finds which credentials count for a host.
 func (s survey) logins(host string) []Login {
 	var found []Login
@@ -47,8 +38,7 @@ func (s survey) logins(host string) []Login {
 }
 
 // ofNodeLogins finds what is wrong with the file of docker_config.
-func (c *Checker) ofNodeLogins() []Finding {
-	node := c.nodeLogins()
+func ofNodeLogins(node *dockerconfig.File, by viewer) []Finding {
 	if node == nil {
 		return nil
 	}
@@ -63,8 +53,8 @@ func (c *Checker) ofNodeLogins() []Finding {
 	switch {
 	case problem == nil:
 		return nil
-	case c.viewer().hidden(problem):
-		return []Finding{c.viewer().ofHidden(warning, "")}
+	case by.hidden(problem):
+		return []Finding{by.ofHidden(warning, "")}
 	case errors.Is(problem, fs.ErrNotExist):
 		warning.Message, warning.Next = "docker_config names it, but it does not exist", "create it with docker login or podman login, or remove the key"
 	default:

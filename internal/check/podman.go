@@ -2,6 +2,7 @@ package check
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -16,18 +17,6 @@ import (
 
 // maxSaid bounds what a finding names.
 const maxSaid = 8
-
-// podmans are the directories of Podman that are not searched.
-func (c *Checker) podmans() certsd.Roots {
-	podman := c.podman
-	if podman == nil {
-		podman = hostdir.PodmanRoots()
-	}
-	searched := c.roots()
-	return slices.DeleteFunc(slices.Clone(podman), func(root string) bool {
-		return slices.ContainsFunc(searched, func(other string) bool { return other == root || sameFile(other, root) })
-	})
-}
 
 func sameFile(a, b string) bool {
 	x, errX := os.Stat(a)
@@ -78,20 +67,15 @@ func (j podmanJudge) podmanHas(root, dir string) {
 	j.find(Finding{
 		Code: PodmanDirectory, Where: dir,
 		Message: "Podman, Skopeo and CRI-O read it for this registry; it is not searched here, and no directory that is searched has its " + strings.Join(only, ", "),
-		Next:    j.nextForPodman(root),
+		Next:    nextForPodman(j.roots(), root),
 	})
 }
 
-func (c *Checker) nextForPodman(root string) string {
-	list := append(slices.Clone(c.roots()), root).String()
-	return fmt.Sprintf("certsd migrate shows how to write it in %s; or search it, too: --root %s, config_path = %q", c.firstRoot(), shellWord(list), list)
-}
-
-func (c *Checker) firstRoot() string {
-	if roots := c.roots(); len(roots) > 0 {
-		return roots[0]
-	}
-	return "a certs.d directory"
+// nextForPodman is what to do about a root of Podman's beside those that are searched.
+func nextForPodman(searched certsd.Roots, root string) string {
+	list := append(slices.Clone(searched), root).String()
+	return fmt.Sprintf("certsd migrate shows how to write it in %s; or search it, too: --root %s, config_path = %q",
+		cmp.Or(firstOf(searched), "a certs.d directory"), shellWord(list), list)
 }
 
 // searchedHas reports whether a directory that counts has a file of the same
@@ -144,7 +128,7 @@ func (j rootsJudge) podmanAlone(names []string) []Finding {
 		findings = append(findings, Finding{
 			Code: PodmanDirectory, Where: root,
 			Message: "Podman, Skopeo and CRI-O read it; it is not searched here, and has directories for registries that have none elsewhere: " + said,
-			Next:    j.nextForPodman(root),
+			Next:    nextForPodman(j.roots(), root),
 		})
 	}
 	return findings

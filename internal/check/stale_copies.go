@@ -14,9 +14,12 @@ import (
 	"github.com/certsd/containerd-certsd/internal/plainfile"
 )
 
+// copySurvey compares files of the same name.
+type copySurvey struct{ dossier }
+
 // staleCopies finds the certificates that hide one of the same name which was
 // issued later: Docker's directory was copied, and is what somebody renews.
-func (s survey) staleCopies() {
+func (s copySurvey) staleCopies() {
 	candidates := s.inspection.Candidates
 	for i, c := range candidates {
 		if c.State != hostdir.Used {
@@ -32,7 +35,7 @@ func (s survey) staleCopies() {
 
 // sources are the directories that the files of one may be copies of: those for
 // the same host in later roots, and those that its hosts.toml was made of.
-func (s survey) sources(c hostdir.Candidate, later []hostdir.Candidate) []string {
+func (s copySurvey) sources(c hostdir.Candidate, later []hostdir.Candidate) []string {
 	var dirs []string
 	add := func(dir string) {
 		if dir != c.Path && !slices.Contains(dirs, dir) && len(dirs) < maxNamed {
@@ -62,7 +65,7 @@ func sameHost(a, b string) bool {
 	return a == b || errX == nil && errY == nil && x == y
 }
 
-func (s survey) staleCopy(path, source string) {
+func (s copySurvey) staleCopy(path, source string) {
 	ext := filepath.Ext(path)
 	if ext != ".crt" && ext != ".cert" {
 		return

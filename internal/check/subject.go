@@ -9,6 +9,7 @@ import (
 
 	"github.com/certsd/containerd-certsd/certsd"
 	"github.com/certsd/containerd-certsd/certsd/hostdir"
+	"github.com/certsd/containerd-certsd/certsd/hostname"
 	"github.com/certsd/containerd-certsd/certsd/hoststoml"
 	"github.com/certsd/containerd-certsd/internal/imageref"
 )
@@ -17,9 +18,9 @@ import (
 // configured for them. Nothing of it changes during a check.
 type subject struct {
 	*Checker
+	*machine
 	calendar
 	viewer
-	hosts *certsd.Hosts
 	// given is the registry as it was spelt, target with what follows it.
 	given, target string
 	repository    repository
@@ -37,14 +38,14 @@ func (c *Checker) subject(target string) (*subject, error) {
 	if err != nil {
 		return nil, err
 	}
-	hosts := c.hosts()
-	inspection, err := hosts.Inspect(name)
+	here := c.machine()
+	inspection, err := here.hosts().Inspect(name)
 	if err != nil {
 		return nil, err
 	}
 	return &subject{
-		Checker: c, calendar: c.calendar(), viewer: c.viewer(), hosts: hosts, given: name, target: target, repository: repository, inspection: inspection,
-		files: drawer{hosts: hosts, inspection: inspection, read: map[string]hostdir.File{}},
+		Checker: c, machine: here, calendar: c.calendar(), viewer: c.viewer(), given: name, target: target, repository: repository, inspection: inspection,
+		files: drawer{hosts: here.hosts(), inspection: inspection, read: map[string]hostdir.File{}},
 	}, nil
 }
 
@@ -103,6 +104,24 @@ func (s *subject) directoryOf(e *certsd.Endpoint) string {
 		return e.Dir
 	}
 	return s.directoryFor(e.Host)
+}
+
+// directoryFor is the directory for a host: one that is there, or that to create.
+func (s *subject) directoryFor(host string) string {
+	roots := s.roots()
+	name := hostname.ToCreate(host)
+	// One may be there and say nothing about TLS.
+	for _, root := range roots {
+		for _, name := range hostname.Directories(host) {
+			if path := filepath.Join(root, name); isDir(path) {
+				return path
+			}
+		}
+	}
+	if len(roots) == 0 {
+		return name
+	}
+	return filepath.Join(roots[0], name)
 }
 
 // namedForOthers finds a file of an endpoint's directory that its hosts.toml

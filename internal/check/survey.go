@@ -42,14 +42,14 @@ func (s survey) configuration() {
 		s.find(f)
 	}
 	if i.Host == nil {
-		s.unusableEndings()
+		expirySurvey(s).unusable()
 		return
 	}
 	for _, e := range i.Host.Endpoints {
 		shown := endpoint(e)
 		shown.Credentials = s.logins(e.Host)
 		s.report.Endpoints = append(s.report.Endpoints, shown)
-		s.configuredEndings(e)
+		expirySurvey(s).configured(e)
 	}
 	s.pullable()
 	if i.Host.Dir == "" && !s.hides() && !s.has(Code(hostdir.DirectoryName)) && !s.has(Code(hostdir.DirectoryPort)) && !s.has(Code(hostdir.DirectorySuffix)) && !s.has(Code(hostdir.RootName)) {
@@ -155,8 +155,9 @@ func (s survey) directory(c hostdir.Candidate) Directory {
 	if s.tooLarge(c.Path) {
 		return d
 	}
+	files := fileSurvey(s)
 	for _, name := range c.Files {
-		if f, ok := s.file(filepath.Join(c.Path, name)); ok {
+		if f, ok := files.file(filepath.Join(c.Path, name)); ok {
 			d.Files = append(d.Files, f)
 		}
 	}
@@ -203,22 +204,4 @@ func (s survey) why(c hostdir.Candidate) string {
 	default:
 		return fmt.Sprintf("there is none (%s)", named)
 	}
-}
-
-// directoryFor is the directory for a host: one that is there, or that to create.
-func (c *Checker) directoryFor(host string) string {
-	roots := c.roots()
-	name := hostname.ToCreate(host)
-	// One may be there and say nothing about TLS.
-	for _, root := range roots {
-		for _, name := range hostname.Directories(host) {
-			if path := filepath.Join(root, name); isDir(path) {
-				return path
-			}
-		}
-	}
-	if len(roots) == 0 {
-		return name
-	}
-	return filepath.Join(roots[0], name)
 }

@@ -21,8 +21,11 @@ const (
 	kindUnread = "not read"
 )
 
+// fileSurvey looks at one file of a host directory.
+type fileSurvey struct{ dossier }
+
 // file describes a file of a host directory; not ok for a directory.
-func (s survey) file(path string) (f File, ok bool) {
+func (s fileSurvey) file(path string) (f File, ok bool) {
 	x := s.files.examine(path)
 	if x.Mode.IsDir() {
 		return f, false
@@ -51,7 +54,7 @@ func (s survey) file(path string) (f File, ok bool) {
 }
 
 // match says which key belongs to a client certificate, and whether it does.
-func (s survey) match(f *File, x hostdir.File) {
+func (s fileSurvey) match(f *File, x hostdir.File) {
 	if id := s.files.identity(x.Path); id != nil && id.Device() != "" {
 		s.matchDevice(f, id)
 		return
@@ -71,7 +74,7 @@ func (s survey) match(f *File, x hostdir.File) {
 }
 
 // matchDevice lets a key that is no file sign.
-func (s survey) matchDevice(f *File, id *certsd.Identity) {
+func (s fileSurvey) matchDevice(f *File, id *certsd.Identity) {
 	f.KeyFile, f.KeyDevice = id.KeyFile, id.Device()
 	err := id.TrySigning(rand.Reader)
 	signs := err == nil

@@ -18,8 +18,8 @@ const hiddenWords = "this user cannot read all that root's containerd can"
 // viewer is the user who checks, who may see less than the daemon does.
 type viewer struct {
 	uid int
-	// asRoot is the command that checks the same as root.
-	asRoot func(target string) string
+	// command is the one that checks a target as this user does.
+	command func(target string) string
 }
 
 func (c *Checker) viewer() viewer {
@@ -27,12 +27,16 @@ func (c *Checker) viewer() viewer {
 	if c.euid != nil {
 		uid = c.euid
 	}
-	return viewer{uid(), c.asRoot}
+	return viewer{uid(), c.command}
 }
 
 // hidden reports whether an error is that this user may not read what is there.
 // For root, whom nothing is hidden from, there is another reason.
 func (v viewer) hidden(err error) bool { return errors.Is(err, fs.ErrPermission) && v.uid != 0 }
+
+// asRoot is the command that checks the same as root. What is configured for
+// root is found by itself, and a target that is empty is all.
+func (v viewer) asRoot(target string) string { return "sudo " + v.command(target) }
 
 // ofHidden is a problem that this user has and the daemon has not: there is
 // nothing wrong with the file.
@@ -41,10 +45,6 @@ func (v viewer) ofHidden(f Finding, target string) Finding {
 	f.Next = "check as root: " + v.asRoot(target)
 	return f
 }
-
-// asRoot is the command that checks the same as root. What is configured for
-// root is found by itself, and a target that is empty is all.
-func (c *Checker) asRoot(target string) string { return "sudo " + c.command(target) }
 
 // command is the one that checks a target as this checker does.
 func (c *Checker) command(target string) string {

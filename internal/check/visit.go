@@ -21,8 +21,8 @@ type visit struct {
 
 // live asks the servers.
 func (r *run) live(ctx context.Context) {
-	hooks := r.hooks()
-	transport := &certsd.Transport{Hosts: r.hosts, Hooks: hooks}
+	hooks := debugHooks(r.debug)
+	transport := &certsd.Transport{Hosts: r.hosts(), Hooks: hooks}
 	defer transport.CloseIdleConnections()
 	shared := &resolver.Hosts{Roots: r.Roots, SystemRoots: r.SystemRoots, SuffixDirectories: r.suffixes(), Keys: r.keys(), Hooks: resolver.Hooks{Transport: r.tried.watching(hooks), OnConvert: r.tried.isConverted}}
 	defer shared.CloseIdleConnections()
@@ -56,17 +56,17 @@ func (r *run) live(ctx context.Context) {
 	}
 }
 
-// hooks tell Debug what is done.
-func (c *Checker) hooks() certsd.Hooks {
+// debugHooks tell what is done.
+func debugHooks(debug func(format string, args ...any)) certsd.Hooks {
 	return certsd.Hooks{
 		OnAttempt: func(a certsd.Attempt) {
-			c.debug("attempt: %s %s with %q: %d %v", a.Method, a.URL, a.Identity, a.Status, a.Err)
+			debug("attempt: %s %s with %q: %d %v", a.Method, a.URL, a.Identity, a.Status, a.Err)
 		},
 		OnRotate: func(s certsd.Rotation) {
-			c.debug("rotation at %s: %s after %s, because of %s", s.Host, s.To, s.From, s.Reason)
+			debug("rotation at %s: %s after %s, because of %s", s.Host, s.To, s.From, s.Reason)
 		},
-		OnHandshake: func(h certsd.Handshake) { c.debug("handshake with %s, %q at hand", h.Host, h.Identity) },
-		OnWarning:   func(err error) { c.debug("warning: %v", err) },
+		OnHandshake: func(h certsd.Handshake) { debug("handshake with %s, %q at hand", h.Host, h.Identity) },
+		OnWarning:   func(err error) { debug("warning: %v", err) },
 	}
 }
 

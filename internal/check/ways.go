@@ -57,12 +57,12 @@ type plan struct {
 }
 
 // plans are the ways that a configuration of containerd has.
-func (c *Checker) plans(config *containerdConfig) []plan {
+func plans(config *containerdConfig, roots certsd.Roots, imageService string) []plan {
 	if config == nil {
 		return nil
 	}
 	// ctr names the directory itself: --hosts-dir.
-	ctr := plan{way: WayCtr, by: byCertsd, stock: inRoot(cmp.Or(config.Plugins.Transfer.ConfigPath, firstOf(c.roots())))}
+	ctr := plan{way: WayCtr, by: byCertsd, stock: inRoot(cmp.Or(config.Plugins.Transfer.ConfigPath, firstOf(roots)))}
 	if config.stock() {
 		ctr.by, ctr.dirs = byContainerd, ctr.stock
 	}
@@ -74,7 +74,7 @@ func (c *Checker) plans(config *containerdConfig) []plan {
 	// by itself.
 	cri := plan{way: WayCRI, by: byCertsd, stock: inRoot(path), itself: inRoots(certsd.ParseRoots(path))}
 	switch {
-	case isSocket(cmp.Or(c.ImageService, imageServiceSocket)):
+	case isSocket(cmp.Or(imageService, imageServiceSocket)):
 	case path == "" && len(append(config.Plugins.CRI3.deprecated(), config.Plugins.CRI2.deprecated()...)) > 0:
 		cri.by = byContainerd
 	case len(config.criKeys()) > 0:
