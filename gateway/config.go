@@ -164,7 +164,7 @@ func (c *Config) Check() error {
 		return err
 	}
 	if err := dockerconfig.CheckPath(c.DockerConfig); err != nil {
-		return fmt.Errorf("docker_config: %w", err)
+		return err
 	}
 	if _, err := canonicalSet(c.Upstreams); err != nil {
 		return err

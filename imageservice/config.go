@@ -154,7 +154,7 @@ func (c *Config) Check() error {
 		return err
 	}
 	if err := dockerconfig.CheckPath(c.DockerConfig); err != nil {
-		return fmt.Errorf("docker_config: %w", err)
+		return err
 	}
 	_, err := c.hosts(resolver.Hooks{})
 	return err

@@ -74,7 +74,7 @@ func configure(ctx context.Context, c Config) (*settings, error) {
 	template.Hooks = telemetry.Hooks(log.G(ctx))
 	c.ConfigPath = template.Roots.String()
 	if err := dockerconfig.CheckPath(c.DockerConfig); err != nil {
-		return nil, fmt.Errorf("docker_config: %w", err)
+		return nil, err
 	}
 	logins := &dockerconfig.File{Path: c.DockerConfig, OnWarning: func(err error) { template.Hooks.OnWarning("", err) }}
 	logins.Begin()

@@ -139,6 +139,11 @@ func (s source) labels(set map[string]string) map[string]string {
 // labelling is held while labels are read and written: conversions that run
 // side by side add to the same lists, and stores know no transactions. It is one
 // for all of them, as what is done under it takes no time to speak of.
+//
+// It is not the lock of internal/bloblabels, which is inside a store and guards its
+// files. This one is outside of any store, containerd's own among them, and covers
+// two calls, Info and Update: a store that locks each of them loses an item that
+// another conversion adds in between.
 var labelling sync.Mutex
 
 // label sets labels of a blob. Lists are added to, as other images may have

@@ -44,7 +44,7 @@ func ofNodeLogins(node *dockerconfig.File, by viewer) []Finding {
 	}
 	warning := Finding{Code: CredentialsFile, Where: node.Path}
 	if err := dockerconfig.CheckPath(node.Path); err != nil {
-		warning.Message, warning.Next = "docker_config: "+err.Error()+": containerd does not start", "write an absolute path"
+		warning.Message, warning.Next = err.Error()+": containerd does not start", "write an absolute path"
 		return []Finding{warning}
 	}
 	var problem error

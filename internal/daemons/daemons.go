@@ -6,9 +6,11 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"net"
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -129,7 +131,8 @@ func askSocket(ctx context.Context, kind, address, absent string, unknown func(c
 		a.Why = absent
 		return a
 	}
-	conn, err := grpc.NewClient("unix:"+path, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	d := dialer{path: path}
+	conn, err := grpc.NewClient("unix:"+path, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithContextDialer(d.dial))
 	if err != nil {
 		a.Why = words(err)
 		return a
@@ -141,14 +144,35 @@ func askSocket(ctx context.Context, kind, address, absent string, unknown func(c
 		a.Status, a.Runs = st, true
 	case code == codes.Unimplemented:
 		a.Runs, a.Stock, a.Why = true, true, unknown(ctx, conn)
-	case code == codes.Unavailable && strings.Contains(err.Error(), syscall.ECONNREFUSED.Error()):
+	case code == codes.Unavailable && errors.Is(d.failure(), syscall.ECONNREFUSED):
 		a.Why = absent
-	case code == codes.Unavailable && strings.Contains(err.Error(), syscall.EACCES.Error()):
+	case code == codes.Unavailable && errors.Is(d.failure(), fs.ErrPermission):
 		a.Runs, a.Why = true, path+" cannot be asked: permission denied: run this as its owner, usually root"
 	default:
 		a.Runs, a.Why = true, words(err)
 	}
 	return a
+}
+
+// dialer connects to a socket and remembers why that failed: of an error of a
+// connection gRPC passes on no more than the text.
+type dialer struct {
+	path string
+	err  atomic.Pointer[error]
+}
+
+func (d *dialer) dial(ctx context.Context, _ string) (net.Conn, error) {
+	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", d.path)
+	d.err.Store(&err)
+	return conn, err
+}
+
+// failure is why the last attempt to connect failed.
+func (d *dialer) failure() error {
+	if err := d.err.Load(); err != nil {
+		return *err
+	}
+	return nil
 }
 
 func words(err error) string { return safetext.Line(err.Error(), 500) }

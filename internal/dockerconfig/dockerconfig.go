@@ -73,11 +73,11 @@ func DefaultPath() string {
 	return filepath.Join(home, ".docker", "config.json")
 }
 
-// CheckPath finds what cannot be the path of a file for a daemon, whose working
+// CheckPath finds what cannot be the docker_config of a daemon, whose working
 // directory is nobody's.
 func CheckPath(path string) error {
 	if path != "" && !filepath.IsAbs(path) {
-		return fmt.Errorf("%q is not an absolute path", path)
+		return fmt.Errorf("docker_config: %q is not an absolute path", path)
 	}
 	return nil
 }

@@ -10,8 +10,8 @@ import (
 )
 
 // tryLock locks the file until it is closed, unless another process has. File
-// systems that have no locks go without: that is why it is a call of flock, and no
-// library, which makes an error of it.
+// systems that have no locks go without: that is why it is a call of flock, and not
+// github.com/gofrs/flock, which makes an error of it and opens the file by itself.
 func tryLock(f *os.File) (locked bool, err error) {
 	for {
 		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
