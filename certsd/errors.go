@@ -92,11 +92,27 @@ func (e *RefusedError) Unwrap() error { return e.Err }
 // cleanError is the text of an error that may hold words of a server's.
 func cleanError(err error) string { return safetext.Line(err.Error(), safetext.MaxURL) }
 
-func (rd *round) refused(err error, last Attempt) error {
+// diagnosis says what the last answer of a round means, and what to do about it. It
+// changes nothing.
+type diagnosis struct{ *round }
+
+// explain wraps an error with what is needed to do something about it. Errors
+// about the network stay as they are.
+func (rd diagnosis) explain(o reply, last Attempt) error {
+	switch {
+	case refuses(o), handshake.AskedLate(o.err):
+		return rd.refused(o.err, last)
+	case handshake.Unverified(o.err):
+		return rd.unverified(o.err)
+	}
+	return o.err
+}
+
+func (rd diagnosis) refused(err error, last Attempt) error {
 	return &RefusedError{Host: last.Host, Dir: last.Dir, Attempts: rd.attempts, Hint: last.Hint, Err: err}
 }
 
-func (rd *round) unverified(err error) error {
+func (rd diagnosis) unverified(err error) error {
 	e := &VerificationError{Host: rd.req.URL.Host, Dir: rd.route.to.Dir, Err: err, Hint: rd.verificationHint(err)}
 	for _, ca := range rd.route.to.CAs {
 		e.CAFiles = append(e.CAFiles, ca.File)
@@ -107,7 +123,7 @@ func (rd *round) unverified(err error) error {
 
 // belongs is the directory where files for the host of the request belong: the one
 // they are from, else the one to create.
-func (rd *round) belongs() (path string, exists bool) {
+func (rd diagnosis) belongs() (path string, exists bool) {
 	if rd.route.to.Dir != "" {
 		return rd.route.to.Dir, true
 	}
@@ -120,7 +136,7 @@ func (rd *round) belongs() (path string, exists bool) {
 
 // verificationHint says what is wrong with the server's certificate, and what to
 // do.
-func (rd *round) verificationHint(err error) string {
+func (rd diagnosis) verificationHint(err error) string {
 	var unverified *tls.CertificateVerificationError
 	if !errors.As(err, &unverified) {
 		return ""
@@ -140,7 +156,7 @@ func (rd *round) verificationHint(err error) string {
 
 // hint says what to do after the last attempt of a round, if there is something
 // to do.
-func (rd *round) hint(a Attempt, o reply) string {
+func (rd diagnosis) hint(a Attempt, o reply) string {
 	var proxy *ProxyError
 	switch {
 	case handshake.Unverified(o.err):
@@ -195,7 +211,7 @@ func (rd *round) hint(a Attempt, o reply) string {
 
 // letIn reports whether an identity was told in this round that something is not
 // there: it was not refused, whatever the others after it were told.
-func (rd *round) letIn() bool {
+func (rd diagnosis) letIn() bool {
 	return slices.ContainsFunc(rd.attempts, func(a Attempt) bool { return a.Skipped == "" && a.Err == nil && a.Status == http.StatusNotFound })
 }
 
@@ -205,7 +221,7 @@ const enoughBits = 2048
 
 // shortKey is the length of an identity's RSA key if that may be why a server
 // called the certificate bad or unsupported, else zero.
-func (rd *round) shortKey(name string, err error) int {
+func (rd diagnosis) shortKey(name string, err error) int {
 	if a, ok := handshake.Alert(err); !ok || a != handshake.BadCertificate && a != handshake.UnsupportedCertificate {
 		return 0
 	}

@@ -37,13 +37,13 @@ func (rd *round) account(a *Attempt, o reply) {
 		rd.unpresented()
 	}
 	rd.attempts = append(rd.attempts, *a)
-	a.Faults = rd.localFaults(*a, o)
-	a.Hint = cmp.Or(a.Hint, rd.hint(*a, o))
+	a.Faults = diagnosis{rd}.localFaults(*a, o)
+	a.Hint = cmp.Or(a.Hint, diagnosis{rd}.hint(*a, o))
 	rd.attempts = rd.attempts[:len(rd.attempts)-1]
 }
 
 // localFaults are what is wrong here and may be why the last attempt failed.
-func (rd *round) localFaults(last Attempt, o reply) []*Problem {
+func (rd diagnosis) localFaults(last Attempt, o reply) []*Problem {
 	var faults []*Problem
 	refused := refusal(o)
 	if o.status == http.StatusUnauthorized {
@@ -73,7 +73,7 @@ func (rd *round) localFaults(last Attempt, o reply) []*Problem {
 
 // unanswerable says why nobody can answer the challenge of a 401, and what to do.
 // Token servers send none: their 401 refuses a login.
-func (rd *round) unanswerable(header http.Header) (reason, next string) {
+func (rd diagnosis) unanswerable(header http.Header) (reason, next string) {
 	if rd.route.elsewhere() {
 		return "", ""
 	}
@@ -83,7 +83,7 @@ func (rd *round) unanswerable(header http.Header) (reason, next string) {
 // notInUse is what keeps the files of the host of the request from being used
 // as they are now: they may have what the server wants. It is what is not among
 // the other faults.
-func (rd *round) notInUse(others []*Problem) []*Problem {
+func (rd diagnosis) notInUse(others []*Problem) []*Problem {
 	name := rd.route.registry
 	if rd.route.foreign || name == "" {
 		name = rd.route.at.Bare()
@@ -95,7 +95,7 @@ func (rd *round) notInUse(others []*Problem) []*Problem {
 
 // identityFault is what can be seen to be wrong with an identity, nil for
 // nothing.
-func (rd *round) identityFault(id *Identity, o reply) *Problem {
+func (rd diagnosis) identityFault(id *Identity, o reply) *Problem {
 	if id.Leaf() == nil {
 		return nil
 	}
@@ -119,13 +119,13 @@ func (rd *round) identityFault(id *Identity, o reply) *Problem {
 }
 
 // wasPresented reports whether an identity was presented in this round.
-func (rd *round) wasPresented(id *Identity) bool {
+func (rd diagnosis) wasPresented(id *Identity) bool {
 	return slices.ContainsFunc(rd.attempts, func(a Attempt) bool { return a.Skipped == "" && a.Identity == id.Name })
 }
 
 // allFaulty reports whether something is wrong with each identity that was
 // presented: then there is no need to advise a comparison.
-func (rd *round) allFaulty(faults []*Problem) bool {
+func (rd diagnosis) allFaulty(faults []*Problem) bool {
 	presented := false
 	for _, id := range rd.route.to.Identities {
 		if !rd.wasPresented(id) {

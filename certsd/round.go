@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/certsd/containerd-certsd/certsd/trail"
-	"github.com/certsd/containerd-certsd/internal/handshake"
 	"github.com/certsd/containerd-certsd/internal/reqctx"
 )
 
@@ -192,7 +191,7 @@ func (rd *round) finish(a Attempt, resp *http.Response, o reply) (*http.Response
 		rd.trail.Keep(rd.secrets())
 	}
 	if o.err != nil {
-		return nil, rd.explain(o, a)
+		return nil, diagnosis{rd}.explain(o, a)
 	}
 	rd.tame(resp, id)
 	return resp, nil
@@ -208,16 +207,4 @@ func (rd *round) report() {
 		Registry: rd.route.registry, Host: rd.req.URL.Host, Repository: rd.repo, Start: rd.start,
 		Attempts: rd.attempts, Learnt: rd.learnt, Downgrade: rd.route.downgrade(), From: rd.transport.hosts(), Foreign: rd.route.foreign,
 	})
-}
-
-// explain wraps an error with what is needed to do something about it. Errors
-// about the network stay as they are.
-func (rd *round) explain(o reply, last Attempt) error {
-	switch {
-	case refuses(o), handshake.AskedLate(o.err):
-		return rd.refused(o.err, last)
-	case handshake.Unverified(o.err):
-		return rd.unverified(o.err)
-	}
-	return o.err
 }

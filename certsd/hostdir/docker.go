@@ -11,14 +11,16 @@ import (
 	"github.com/certsd/containerd-certsd/internal/plainfile"
 )
 
-// docker reads the files of Docker's layout out of the sorted names.
-func (l *loader) docker(names []string) {
+// dockerReader reads what a directory has in Docker's layout.
+type dockerReader struct{ *loader }
+
+// read reads the files out of the sorted names.
+func (l dockerReader) read(names []string) {
 	has := func(name string) bool {
 		_, found := slices.BinarySearch(names, name)
 		return found
 	}
-	var cas caResult
-	var pairs pairResult
+	cas, pairs := caReader{loader: l.loader}, pairReader{loader: l.loader}
 	for _, name := range names {
 		ext := filepath.Ext(name)
 		base := strings.TrimSuffix(name, ext)
@@ -31,14 +33,14 @@ func (l *loader) docker(names []string) {
 			if !has(base+".cert") && has(base+".key") && !l.named[base+".key"] && l.disguised(&pairs, base) {
 				continue
 			}
-			l.ca(&cas, name, l.about(name, ofFile))
+			cas.read(name, l.about(name, ofFile))
 		case ".cert":
 			l.dir.says = true
 			key := base + ".key"
 			if !has(key) {
 				key = name
 			}
-			l.pair(&pairs, name, key, l.about(name, ofPair))
+			pairs.read(name, key, l.about(name, ofPair))
 		case ".key":
 			l.dir.says = true
 			known := has(base+".cert") || has(base+".crt") && l.ownKey(base)
@@ -52,8 +54,8 @@ func (l *loader) docker(names []string) {
 	for _, p := range pairs.unread {
 		p.kind = ofFile
 	}
-	l.dir.CAs = l.settleCAs(cas)
-	l.dir.Identities = l.settlePairs(pairs)
+	l.dir.CAs = cas.settle()
+	l.dir.Identities = pairs.settle()
 }
 
 // about begins a problem with a Docker file.
@@ -64,7 +66,7 @@ func (l *loader) about(name string, kind problemKind) *Problem {
 // disguised recognises a client certificate with the suffix of a CA, NAME.crt
 // with its NAME.key, and reports it. It is not taken for a CA then, unless it
 // is self-signed: such a certificate may well be the server's.
-func (l *loader) disguised(r *pairResult, base string) bool {
+func (l dockerReader) disguised(r *pairReader, base string) bool {
 	id, _, err := l.readPair(base+".crt", base+".key")
 	if err != nil {
 		return false
@@ -93,7 +95,7 @@ func (l *loader) disguised(r *pairResult, base string) bool {
 }
 
 // ownKey reports whether NAME.key belongs to NAME.crt, which is reported already.
-func (l *loader) ownKey(base string) bool {
+func (l dockerReader) ownKey(base string) bool {
 	_, _, err := l.readPair(base+".crt", base+".key")
 	return err == nil
 }
@@ -130,7 +132,7 @@ func extract(path, command, ext string) string {
 
 // nearMisses warns about files that are not read although their names suggest
 // that somebody wanted them to be.
-func (l *loader) nearMisses(names []string) {
+func (l dockerReader) nearMisses(names []string) {
 	for _, name := range names {
 		if l.named[name] {
 			continue

@@ -11,50 +11,51 @@ import (
 	"github.com/certsd/containerd-certsd/internal/plainfile"
 )
 
-// caResult is the result of reading several CA files.
-type caResult struct {
+// caReader reads several CA files.
+type caReader struct {
+	*loader
 	cas []CA
 	bad []*Problem
 }
 
-// ca reads a CA file into r; at says where to report a problem.
-func (l *loader) ca(r *caResult, name string, at *Problem) {
-	path := l.path(name)
-	read, err := l.readCA(name)
-	if l.vanished(name, at, err) {
+// read reads a CA file; at says where to report a problem.
+func (r *caReader) read(name string, at *Problem) {
+	path := r.path(name)
+	read, err := r.certificates(name)
+	if r.vanished(name, at, err) {
 		return
 	}
-	last, found := l.lastCA(path)
+	last, found := r.lastOf(path)
 	if err != nil {
 		at.Code, at.Err = codeOf(err, CAUnusable), withFile(at, path, err)
 		if !found || errors.Is(err, fs.ErrNotExist) {
 			r.bad = append(r.bad, at)
 			return
 		}
-		l.keep(at)
-		l.useCA(r, last, l.last.loaded.bad[path])
+		r.keep(at)
+		r.use(last, r.last.loaded.bad[path])
 		return
 	}
 	if note := read.note(); note != nil {
 		at.Code, at.Err = CAPartlyUnusable, withFile(at, path, note)
-		if found && read.torn(l.last.loaded.bad[path]) {
-			l.keep(at)
-			l.useCA(r, last, l.last.loaded.bad[path])
+		if found && read.torn(r.last.loaded.bad[path]) {
+			r.keep(at)
+			r.use(last, r.last.loaded.bad[path])
 			return
 		}
-		l.add(at)
+		r.add(at)
 	}
-	l.useCA(r, CA{File: path, Certificates: read.certs}, read.known())
+	r.use(CA{File: path, Certificates: read.certs}, read.known())
 }
 
-// useCA takes CA roots into r; bad is what of their file could not be used.
-func (l *loader) useCA(r *caResult, ca CA, bad knownBad) {
-	l.dir.loaded.cas[ca.File], l.dir.loaded.bad[ca.File] = ca, bad
+// use takes CA roots; bad is what of their file could not be used.
+func (r *caReader) use(ca CA, bad knownBad) {
+	r.dir.loaded.cas[ca.File], r.dir.loaded.bad[ca.File] = ca, bad
 	r.cas = append(r.cas, ca)
 }
 
-func (l *loader) readCA(name string) (*certificates, error) {
-	f, err := l.file(name)
+func (r *caReader) certificates(name string) (*certificates, error) {
+	f, err := r.file(name)
 	if err != nil {
 		return nil, err
 	}
@@ -81,61 +82,61 @@ func (l *loader) file(name string) (*file, error) {
 	return &file{path: l.path(name), data: data}, nil
 }
 
-func (l *loader) lastCA(path string) (CA, bool) {
-	if l.last == nil {
+func (r *caReader) lastOf(path string) (CA, bool) {
+	if r.last == nil {
 		return CA{}, false
 	}
-	ca, found := l.last.loaded.cas[path]
+	ca, found := r.last.loaded.cas[path]
 	return ca, found
 }
 
-// settleCAs decides what the unusable CA files of a set mean: they are
+// settle decides what the unusable CA files of a set mean: they are
 // failures. On a reload they are passed over while another CA is left; with
 // none left the system's roots would take their place, which nobody asked for.
-func (l *loader) settleCAs(r caResult) []CA {
+func (r *caReader) settle() []CA {
 	for _, p := range r.bad {
 		p.Severity = Failure
-		if l.last != nil && len(r.cas) > 0 {
+		if r.last != nil && len(r.cas) > 0 {
 			p.Severity = Warning
 		}
-		l.add(p)
+		r.add(p)
 	}
 	return r.cas
 }
 
-// pairResult is the result of reading several client certificates.
-type pairResult struct {
+// pairReader reads several client certificates.
+type pairReader struct {
+	*loader
 	identities []*Identity
 	// bad are those of no use, unread those with a file that could not be
 	// read.
 	bad, unread []*Problem
 }
 
-// pair reads a client certificate into r; at says where a problem is to be
-// reported.
-func (l *loader) pair(r *pairResult, certName, keyName string, at *Problem) {
-	id, chain, err := l.readPair(certName, keyName)
-	if l.vanished(certName, at, err) {
+// read reads a client certificate; at says where a problem is to be reported.
+func (r *pairReader) read(certName, keyName string, at *Problem) {
+	id, chain, err := r.readPair(certName, keyName)
+	if r.vanished(certName, at, err) {
 		return
 	}
-	last, path := l.lastPair(certName, keyName), l.path(certName)
+	last, path := r.lastOf(certName, keyName), r.path(certName)
 	if err != nil {
-		if !l.keepPair(r, last, at, [2]string{certName, keyName}, err) {
+		if !r.keepLast(last, at, [2]string{certName, keyName}, err) {
 			return
 		}
 		id = last
 	} else if note := chain.note(); note != nil {
 		at.Code, at.Err = PairPartlyUnusable, withFile(at, path, note)
-		if last != nil && chain.torn(l.last.loaded.bad[path]) {
-			l.keep(at)
+		if last != nil && chain.torn(r.last.loaded.bad[path]) {
+			r.keep(at)
 			id = last
 		} else {
-			l.add(at)
+			r.add(at)
 		}
 	}
 	var bad knownBad
 	if id == last {
-		bad = l.last.loaded.bad[path]
+		bad = r.last.loaded.bad[path]
 	} else {
 		bad = chain.known()
 	}
@@ -143,30 +144,30 @@ func (l *loader) pair(r *pairResult, certName, keyName string, at *Problem) {
 		// What was learnt about it stays with it.
 		id = last
 	}
-	l.dir.loaded.bad[path] = bad
-	l.dir.loaded.pairs[l.pairKey(certName, keyName)] = id
+	r.dir.loaded.bad[path] = bad
+	r.dir.loaded.pairs[r.key(certName, keyName)] = id
 	r.identities = append(r.identities, id)
 }
 
-// keepPair tells what is wrong with a client certificate, and reports whether
+// keepLast tells what is wrong with a client certificate, and reports whether
 // the last one of the same files stays in use.
-func (l *loader) keepPair(r *pairResult, last *Identity, at *Problem, pair [2]string, err error) bool {
-	path := l.path(pair[0])
+func (r *pairReader) keepLast(last *Identity, at *Problem, pair [2]string, err error) bool {
+	path := r.path(pair[0])
 	var read *readError
 	unread := errors.As(err, &read)
 	if unread {
-		path = l.path(read.name)
+		path = r.path(read.name)
 	}
 	at.Code, at.Err = codeOf(err, PairUnusable), withFile(at, path, err)
 	if unread {
 		at.File = fileOf(at, path)
 	}
 	if cert, key := pair[0], pair[1]; at.Code == KeyMismatch && at.Key == "" && key != cert {
-		at.next = l.rightKey(cert, key)
+		at.next = keyFinder{r.loader}.of(cert, key)
 	}
 	switch {
 	case last != nil && !errors.Is(err, fs.ErrNotExist):
-		l.keep(at)
+		r.keep(at)
 		return true
 	case unread:
 		r.unread = append(r.unread, at)
@@ -207,28 +208,28 @@ func (l *loader) readPair(certName, keyName string) (*Identity, *certificates, e
 	return id, chain, nil
 }
 
-func (l *loader) pairKey(certName, keyName string) [2]string {
-	return [2]string{l.path(certName), l.path(keyName)}
+func (r *pairReader) key(certName, keyName string) [2]string {
+	return [2]string{r.path(certName), r.path(keyName)}
 }
 
-func (l *loader) lastPair(certName, keyName string) *Identity {
-	if l.last == nil {
+func (r *pairReader) lastOf(certName, keyName string) *Identity {
+	if r.last == nil {
 		return nil
 	}
-	return l.last.loaded.pairs[l.pairKey(certName, keyName)]
+	return r.last.loaded.pairs[r.key(certName, keyName)]
 }
 
-// settlePairs decides what the unusable client certificates of a set mean:
+// settle decides what the unusable client certificates of a set mean:
 // nothing but a warning while another one is usable. On a reload the set may
 // become empty, because taking the last one away is a valid change. A file
 // that is there and cannot be read is always a failure at first.
-func (l *loader) settlePairs(r pairResult) []*Identity {
+func (r *pairReader) settle() []*Identity {
 	for i, p := range slices.Concat(r.unread, r.bad) {
 		p.Severity = Warning
-		if unread := i < len(r.unread); l.last == nil && (unread || len(r.identities) == 0) {
+		if unread := i < len(r.unread); r.last == nil && (unread || len(r.identities) == 0) {
 			p.Severity = Failure
 		}
-		l.add(p)
+		r.add(p)
 	}
 	return r.identities
 }

@@ -103,13 +103,14 @@ func load(src source, path string, last *Directory, keys KeyOpener) *Directory {
 	slices.Sort(names)
 	l.names = names
 	if _, found := slices.BinarySearch(names, hostsTOML); found {
-		l.hosts()
+		hostsReader{l}.read()
 		for _, p := range l.dir.Problems {
 			p.kind = ofHosts
 		}
 	}
-	l.docker(names)
-	l.nearMisses(names)
+	docker := dockerReader{l}
+	docker.read(names)
+	docker.nearMisses(names)
 	if l.enough() != nil {
 		l.refuse(fmt.Errorf("holds more than %d MiB of certificates and keys, which is the limit", maxBytes>>20))
 	}
@@ -153,8 +154,11 @@ func (l *loader) path(name string) string {
 	return filepath.Join(l.dir.Path, name)
 }
 
-// hosts reads hosts.toml and the files it names.
-func (l *loader) hosts() {
+// hostsReader reads hosts.toml.
+type hostsReader struct{ *loader }
+
+// read reads it, and the files it names.
+func (l hostsReader) read() {
 	data, err := l.src.read(hostsTOML)
 	if errors.Is(err, plainfile.ErrDirectory) {
 		l.directory(hostsTOML)
@@ -171,19 +175,19 @@ func (l *loader) hosts() {
 	}
 	switch {
 	case err != nil:
-		l.unusableHosts(lastConfig, &Problem{Code: FileUnreadable, File: file, Err: fmt.Errorf("cannot read the file: %w", cause(err))})
+		l.unusable(lastConfig, &Problem{Code: FileUnreadable, File: file, Err: fmt.Errorf("cannot read the file: %w", cause(err))})
 	case len(data) == 0 && lastConfig == nil:
 		// An empty file counts as absent, as in containerd.
 		l.dir.says, l.dir.hosts = false, false
 		return
 	case len(data) == 0:
-		l.unusableHosts(lastConfig, &Problem{Code: HostsFileEmpty, File: file, Err: nextstep.With(errors.New("is empty"), "remove it to use none")})
+		l.unusable(lastConfig, &Problem{Code: HostsFileEmpty, File: file, Err: nextstep.With(errors.New("is empty"), "remove it to use none")})
 	default:
 		config, problems := parseHosts(file, data)
 		if config == nil && l.last != nil {
 			for _, p := range problems {
 				if p.Severity == Failure {
-					l.unusableHosts(lastConfig, p)
+					l.unusable(lastConfig, p)
 					break
 				}
 			}
@@ -197,8 +201,8 @@ func (l *loader) hosts() {
 	}
 }
 
-// unusableHosts goes on with the hosts.toml that was last read, on a reload.
-func (l *loader) unusableHosts(last *hostsFile, p *Problem) {
+// unusable goes on with the hosts.toml that was last read, on a reload.
+func (l hostsReader) unusable(last *hostsFile, p *Problem) {
 	if l.last == nil {
 		p.Severity = Failure
 		l.add(p)
@@ -214,7 +218,7 @@ func (l *loader) unusableHosts(last *hostsFile, p *Problem) {
 
 // endpointFiles reads the files that a hosts.toml names. The given value stays
 // as it is: an earlier Directory may have it.
-func (l *loader) endpointFiles(config *hostsFile) *hostsFile {
+func (l hostsReader) endpointFiles(config *hostsFile) *hostsFile {
 	filled := *config
 	filled.endpoints = nil
 	for _, given := range config.endpoints {
@@ -223,13 +227,13 @@ func (l *loader) endpointFiles(config *hostsFile) *hostsFile {
 		at := func(line int, key string) *Problem {
 			return &Problem{File: l.path(hostsTOML), Line: line, Key: strings.TrimPrefix(e.Key+"."+key, ".")}
 		}
-		var cas caResult
+		cas := caReader{loader: l.loader}
 		for _, file := range e.CA {
 			l.name(file)
-			l.ca(&cas, file, at(e.CALine, "ca"))
+			cas.read(file, at(e.CALine, "ca"))
 		}
-		e.cas = l.settleCAs(cas)
-		var pairs pairResult
+		e.cas = cas.settle()
+		pairs := pairReader{loader: l.loader}
 		for _, files := range e.Client {
 			l.name(files.Cert)
 			key := files.Key
@@ -245,9 +249,9 @@ func (l *loader) endpointFiles(config *hostsFile) *hostsFile {
 				l.add(p)
 				break
 			}
-			l.pair(&pairs, files.Cert, key, p)
+			pairs.read(files.Cert, key, p)
 		}
-		e.identities = l.settlePairs(pairs)
+		e.identities = pairs.settle()
 		filled.endpoints = append(filled.endpoints, &e)
 	}
 	return &filled
@@ -255,7 +259,7 @@ func (l *loader) endpointFiles(config *hostsFile) *hostsFile {
 
 // isTornPair recognises client = ["NAME.cert", "NAME.key"]: two files of which
 // the first has no key and the second no certificate.
-func (l *loader) isTornPair(client []hoststoml.ClientFiles) bool {
+func (l hostsReader) isTornPair(client []hoststoml.ClientFiles) bool {
 	if len(client) != 2 || !client[1].Listed {
 		return false
 	}

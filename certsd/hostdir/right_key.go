@@ -13,10 +13,13 @@ import (
 // beside which there is another one's.
 const maxTried = 256
 
-// rightKey says which file of the directory is the key of a certificate beside
+// keyFinder looks for keys that stand beside another certificate.
+type keyFinder struct{ *loader }
+
+// of says which file of the directory is the key of a certificate beside
 // which there is another one's, and the command that puts it there. It is empty
 // if there is none, or the directory has too many.
-func (l *loader) rightKey(certName, keyName string) string {
+func (l keyFinder) of(certName, keyName string) string {
 	cert, err := l.file(certName)
 	if err != nil {
 		return ""
@@ -44,7 +47,7 @@ func (l *loader) rightKey(certName, keyName string) string {
 // exchange is the command that puts the key in file other into the file key. A
 // key that is nobody's else moves, one that another certificate needs is copied,
 // and where each is beside the other's certificate they change places.
-func (l *loader) exchange(key, other string) string {
+func (l keyFinder) exchange(key, other string) string {
 	base := strings.TrimSuffix(other, ".key")
 	here, there := plainfile.Quote(l.path(key)), plainfile.Quote(l.path(other))
 	aside := plainfile.Quote(l.path(key) + ".old")
@@ -59,7 +62,7 @@ func (l *loader) exchange(key, other string) string {
 }
 
 // belongs reports whether a certificate file and a key file are a pair.
-func (l *loader) belongs(cert, key string) bool {
+func (l keyFinder) belongs(cert, key string) bool {
 	_, _, err := l.readPair(cert, key)
 	return err == nil
 }
