@@ -76,7 +76,7 @@ func (d *target) pull(ctx context.Context, hosts *resolver.Hosts, req *request) 
 	}
 	in := &delivery{target: d, hosts: hosts, request: req, how: how, node: d.node}
 	if image, ok := in.there(ctx); ok {
-		return image, d.known(ctx, req.ref, image.ID)
+		return image, d.known(ctx, req.names(image))
 	}
 	ctx, release, err := d.leases.hold(ctx)
 	if err != nil {

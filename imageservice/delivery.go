@@ -45,7 +45,7 @@ func (in *delivery) deliver(ctx context.Context) (pulledImage, error) {
 			return pulledImage{}, fmt.Errorf("naming %s %s: %w", in.request.ref, name, err)
 		}
 	}
-	return image, in.target.known(ctx, in.request.ref, image.ID)
+	return image, in.target.known(ctx, in.request.names(image))
 }
 
 // resolver makes that of the pull; with v2Only one that stores nothing. It is asked for the reference that is asked

@@ -75,14 +75,16 @@ const (
 	patience = time.Minute
 )
 
-// known waits until CRI knows an image by its reference and by its ID: it takes
-// in what others have pulled by containerd's events.
-func (d *target) known(ctx context.Context, ref, id string) error {
+// known waits until CRI knows an image by all its names: it takes in what others have
+// pulled by containerd's events, one name after another, and tells of and removes those
+// that it knows. Any of them finds the image by its ID, which comes first.
+func (d *target) known(ctx context.Context, names []string) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	service := runtime.NewImageServiceClient(d.ClientConn)
 	wait := firstLook
-	for _, name := range []string{id, ref} {
+	id := names[0]
+	for _, name := range names[1:] {
 		for {
 			answer, err := service.ImageStatus(ctx, &runtime.ImageStatusRequest{Image: &runtime.ImageSpec{Image: name}})
 			if err != nil {

@@ -71,9 +71,10 @@ func newRequest(image string) (*request, error) {
 	return &request{asked: asked.String(), ref: spelt.String(), named: spelt, registry: reference.Domain(spelt)}, nil
 }
 
-// names are what CRI calls an image: as it was asked for, by its ID and by digest.
+// names are what CRI calls an image, in the order in which CRI gives them: by its ID,
+// as it was asked for, and by digest.
 func (r *request) names(image pulledImage) []string {
-	names := []string{r.ref, image.ID}
+	names := []string{image.ID, r.ref}
 	if byDigest := r.named.Name() + "@" + image.Digest; byDigest != r.ref {
 		names = append(names, byDigest)
 	}

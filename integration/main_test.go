@@ -33,6 +33,7 @@ func TestMain(m *testing.M) {
 		"cri-pull":    criPullMain,
 		"cri-kill":    criKillMain,
 		"cri-record":  criRecordMain,
+		"cri-remove":  criRemoveMain,
 		"cri-soak":    criSoakMain,
 		"docker-pull": dockerPullMain,
 	})
