@@ -89,7 +89,7 @@ stage_certsd() {
     into 644 "$doc/sbom/certsd.cdx.json" "$work/$arch/certsd.cdx.json"
     cp "$work/$arch/certsd.cdx.json" "$dist/certsd_${version}_$arch.cdx.json"
     package "client certificates for container registries, from certs.d directories" \
-        "The command certsd, and two services that are not started by themselves: a gateway for clients that know no client certificates, and an image service for the kubelet."
+        "The command certsd, and two services that you enable yourself: a gateway for clients that cannot present client certificates, and an image service for the kubelet."
 }
 
 # stage_containerd ARCH LINE VERSION makes the packages of a line of containerd.
@@ -104,7 +104,7 @@ stage_containerd() {
     done
     into 644 "$doc/config.toml.example" config.toml.example
     package "containerd $3 with the certsd plugin" \
-        "The binaries of containerd $3 with the plugin that presents client certificates as certs.d directories configure them. They lie beside the containerd of this machine; certsd plugin enable starts them in its place, and certsd plugin disable goes back."
+        "The binaries of containerd $3 with the plugin that presents client certificates as certs.d directories configure them. They are installed alongside the machine's own containerd; certsd plugin enable starts them instead of it, and certsd plugin disable goes back."
 }
 
 # stage_pkcs11 ARCH makes the package of the helper for tokens: with C, for glibc, so
@@ -118,5 +118,5 @@ stage_pkcs11() {
     into 644 "$doc/sbom/certsd-pkcs11.cdx.json" "$work/$arch/certsd-pkcs11.cdx.json" "deb rpm tar"
     cp "$work/$arch/certsd-pkcs11.cdx.json" "$dist/certsd-pkcs11_${version}_$arch.cdx.json"
     package "helper of certsd for keys in PKCS #11 tokens" \
-        "Signs with keys in smart cards, YubiKeys and HSMs for certsd and for containerd with its plugin. Of all their programs it alone is linked with C."
+        "Signs with keys in smart cards, YubiKeys and HSMs for certsd and for containerd with its plugin. It is the only one of their programs that is linked with C."
 }
