@@ -22,6 +22,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"os/signal"
 	"syscall"
 
@@ -58,7 +59,11 @@ func main() {
 
 // run executes the command line and returns the exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	err := command(stdout, stderr).Run(ctx, args)
+	return exitCode(ctx, command(stdout, stderr).Run(ctx, args), stderr)
+}
+
+// exitCode is that of a command line, of whose error it tells.
+func exitCode(ctx context.Context, err error, stderr io.Writer) int {
 	if err == nil {
 		return exitDone
 	}
@@ -67,9 +72,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return quiet.code
 	}
 	// Only help of the library's ends with a code of its own: on what it does
-	// not know.
+	// not know. A program that failed has one, too, which is not ours.
 	var help cli.ExitCoder
-	if errors.As(err, &help) {
+	if errors.As(err, &help) && !errors.As(err, new(*exec.ExitError)) {
 		err = &usageError{help}
 	}
 	// The last of several places: whatever an error is made of.

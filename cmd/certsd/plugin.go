@@ -40,7 +40,10 @@ Examples:
     certsd plugin disable --now`
 
 func pluginCommand(stdout, stderr io.Writer) *cli.Command {
-	s := &pluginSwitch{stdout: stdout, stderr: stderr}
+	return (&pluginSwitch{stdout: stdout, stderr: stderr}).command()
+}
+
+func (s *pluginSwitch) command() *cli.Command {
 	flags := func(line string) []cli.Flag {
 		return []cli.Flag{
 			&cli.StringFlag{Name: "line", Usage: line},
@@ -74,7 +77,11 @@ func pluginCommand(stdout, stderr io.Writer) *cli.Command {
 // pluginSwitch carries enable and disable out.
 type pluginSwitch struct {
 	stdout, stderr io.Writer
+	// root is what all paths are below, for tests: "/" if empty.
+	root string
 }
+
+func (s *pluginSwitch) at(path string) string { return filepath.Join("/", s.root, path) }
 
 func (s *pluginSwitch) action(run func(context.Context, *cli.Command, takeover.Options) error) cli.ActionFunc {
 	return func(ctx context.Context, c *cli.Command) error {
@@ -86,9 +93,10 @@ func (s *pluginSwitch) action(run func(context.Context, *cli.Command, takeover.O
 			return &usageError{fmt.Errorf("--line: %q is not one of the lines %s", line, lines)}
 		}
 		return run(ctx, c, takeover.Options{
+			Root:   s.root,
 			Line:   line,
 			Check:  func(program, config string) error { return readsConfig(ctx, program, config) },
-			Reload: func() error { return systemctl(ctx, "daemon-reload") },
+			Reload: func() error { return s.systemctl(ctx, "daemon-reload") },
 		})
 	}
 }
@@ -98,7 +106,7 @@ const lines = "2.2 2.3 2.4"
 
 func (s *pluginSwitch) enable(ctx context.Context, c *cli.Command, o takeover.Options) error {
 	if o.Line == "" {
-		found, _ := filepath.Glob(takeover.Program("*"))
+		found, _ := filepath.Glob(s.at(takeover.Program("*")))
 		if len(found) != 1 {
 			return &usageError{fmt.Errorf("%d containerds with the plugin are installed: give --line LINE, and install containerd-certsd-LINE first: %s", len(found), lines)}
 		}
@@ -115,17 +123,19 @@ func (s *pluginSwitch) enable(ctx context.Context, c *cli.Command, o takeover.Op
 		fmt.Fprintln(s.stderr, "containerd will run with the plugin from its next start: systemctl restart containerd")
 		return nil
 	}
-	err = errors.Join(systemctl(ctx, "restart", "containerd.service"), runsPlugin(ctx, o.Line, plan.Config.Path))
+	if err = s.systemctl(ctx, "restart", "containerd.service"); err == nil {
+		err = runsPlugin(ctx, s.at(takeover.Program(o.Line)), s.at(plan.Config.Path))
+	}
 	if err == nil {
 		fmt.Fprintln(s.stderr, "containerd runs with the plugin")
 		return nil
 	}
 	// The way back is gone to its end, also after Ctrl-C.
 	lasting := context.WithoutCancel(ctx)
-	o.Reload = func() error { return systemctl(lasting, "daemon-reload") }
+	o.Reload = func() error { return s.systemctl(lasting, "daemon-reload") }
 	back, e := takeover.Disable(o)
 	if e == nil {
-		e = errors.Join(back.Write(), systemctl(lasting, "restart", "containerd.service"))
+		e = errors.Join(back.Write(), s.systemctl(lasting, "restart", "containerd.service"))
 	}
 	return errors.Join(fmt.Errorf("%w: all is put back; journalctl -u containerd says why", err), e)
 }
@@ -136,7 +146,7 @@ func (s *pluginSwitch) disable(ctx context.Context, c *cli.Command, o takeover.O
 		return &configError{err}
 	}
 	nothing := plan.Nothing()
-	if n := shims("/proc", o.Line); !nothing && n > 0 {
+	if n := shims(s.at("/proc"), o.Line); !nothing && n > 0 {
 		fmt.Fprintf(s.stderr, "%d shims of it run containers: a containerd 1.x does not know these shims and ends their containers; a containerd 2 takes them over\n", n)
 	}
 	if err := s.write(c, plan); err != nil || nothing || c.Bool("dry-run") {
@@ -146,7 +156,7 @@ func (s *pluginSwitch) disable(ctx context.Context, c *cli.Command, o takeover.O
 		fmt.Fprintln(s.stderr, "containerd will run as before from its next start: systemctl restart containerd")
 		return nil
 	}
-	return systemctl(ctx, "restart", "containerd.service")
+	return s.systemctl(ctx, "restart", "containerd.service")
 }
 
 // shims counts the processes that are shims of a line, of any if none is said.
@@ -230,8 +240,8 @@ func readsConfig(ctx context.Context, program, config string) error {
 }
 
 // systemctl runs systemctl where systemd runs.
-func systemctl(ctx context.Context, args ...string) error {
-	if _, err := os.Stat("/run/systemd/system"); err != nil {
+func (s *pluginSwitch) systemctl(ctx context.Context, args ...string) error {
+	if _, err := os.Stat(s.at("/run/systemd/system")); err != nil {
 		return nil
 	}
 	if out, err := exec.CommandContext(ctx, "systemctl", args...).CombinedOutput(); err != nil { //nolint:gosec // none of the words is read from anywhere
@@ -242,14 +252,14 @@ func systemctl(ctx context.Context, args ...string) error {
 
 // runsPlugin waits until containerd says that its plugins are loaded, and asks them
 // what they use, as certsd status does.
-func runsPlugin(ctx context.Context, line, config string) error {
+func runsPlugin(ctx context.Context, program, config string) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	dump, err := dumpConfig(ctx, takeover.Program(line), config)
+	dump, err := dumpConfig(ctx, program, config)
 	if err != nil {
 		return err
 	}
-	if err := loadsPlugin(ctx, filepath.Join(filepath.Dir(takeover.Program(line)), "ctr"), dump.socket()); err != nil {
+	if err := loadsPlugin(ctx, filepath.Join(filepath.Dir(program), "ctr"), dump.socket()); err != nil {
 		return err
 	}
 	answer := (&daemons.Finder{Containerd: dump.socket()}).AskContainerd(ctx)
