@@ -17,10 +17,10 @@ import (
 // maxTamed is how much of the body of an error is passed on.
 const maxTamed = 64 << 10
 
-// tame makes what a server says in an answer safe to print: all errors above are
-// made of it. The reason phrase, which RFC 9112 lets clients ignore, becomes the
-// usual one. Where the answer is an error, its words lose the secrets of the
-// request, which some servers repeat, and what a terminal would obey.
+// tame makes safe to print what a server says in an answer, which all errors further
+// up quote. The reason phrase, which RFC 9112 lets clients ignore, becomes the usual
+// one. From the text of an error answer it removes the secrets of the request, which
+// some servers repeat, and terminal control sequences.
 func (rd *round) tame(resp *http.Response, attempt int) {
 	resp.Status = strings.TrimSpace(strconv.Itoa(resp.StatusCode) + " " + http.StatusText(resp.StatusCode))
 	if resp.StatusCode < http.StatusBadRequest {
@@ -54,15 +54,15 @@ func tameChallenge(challenge string, secrets []string) string {
 	})
 }
 
-// tamed is the body of an error. It is read as soon as somebody wants it, and
-// not before: a request must not wait for a body that nobody may want.
+// tamed is the body of an error answer. It is read lazily: a request must not wait
+// for a body that its caller may never read.
 type tamed struct {
 	io.ReadCloser
 	secrets []string
 	tell    func([]byte)
 	// rest is what is still to be read, nil before the first Read.
 	rest *bytes.Reader
-	// err is how the body ended, io.EOF if it did so well.
+	// err is how the body ended, io.EOF if it ended normally.
 	err error
 }
 
@@ -93,7 +93,7 @@ func (t *tamed) Close() error {
 	return t.ReadCloser.Close()
 }
 
-// safeBody is what is passed on of a body.
+// safeBody returns the part of a body that may be passed on.
 func safeBody(text []byte, secrets []string) []byte {
 	if doc, ok := safetext.JSON(text, 0, secrets...); ok {
 		return doc
@@ -120,8 +120,8 @@ func peek(resp *http.Response) string {
 	return string(page)
 }
 
-// discard reads what is left of an answer that nobody will see, so that its
-// connection can be used again, and closes it. It returns what the answer says.
+// discard reads the rest of an answer that the caller will not see, so that its
+// connection can be reused, and closes it. It returns the text of the answer.
 func discard(resp *http.Response, secrets ...string) string {
 	body := resp.Body
 	slow := time.AfterFunc(drainTime, func() { _ = body.Close() })
@@ -132,10 +132,9 @@ func discard(resp *http.Response, secrets ...string) string {
 	return safetext.Answer(text, resp.Header.Get("Content-Type"), secrets...)
 }
 
-// secrets are the parts of the request that must not be shown, should a server
-// repeat them: credentials, cookies, the values of the headers configured and
-// of those the pull brought along, and the query, where signed URLs have their
-// signature.
+// secrets returns the parts of the request that must not be shown, in case a server
+// repeats them: credentials, cookies, the values of configured headers and of those
+// given for the pull, and the query, which holds the signature of a signed URL.
 func (rd *round) secrets() []string {
 	_, credentials, _ := strings.Cut(rd.header.Get("Authorization"), " ")
 	secrets := []string{rd.header.Get("Authorization"), strings.TrimSpace(credentials), rd.req.URL.RawQuery}
@@ -163,15 +162,15 @@ func (rd *round) secrets() []string {
 	return append(secrets, formSecrets(rd.req)...)
 }
 
-// plainFields are the fields of queries and forms that are no secrets: a token server
-// says which scope it does not like, an upload is about a digest.
+// plainFields are the fields of queries and forms that are not secret: a token
+// server names the scope that it refuses, an upload its digest.
 var plainFields = map[string]bool{
 	"account": true, "artifactType": true, "client_id": true, "digest": true, "from": true, "grant_type": true, "last": true,
 	"mount": true, "n": true, "ns": true, "offline_token": true, "scope": true, "service": true, "access_type": true,
 }
 
-// formSecrets are those in the body of a request for a token by POST, where user
-// and password or the refresh token are.
+// formSecrets returns the secrets in the body of a POST request for a token, which
+// holds the user and password or the refresh token.
 func formSecrets(req *http.Request) []string {
 	if req.Method != http.MethodPost || req.GetBody == nil || req.ContentLength <= 0 || req.ContentLength > maxForm ||
 		!strings.HasPrefix(req.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {

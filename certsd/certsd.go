@@ -41,13 +41,14 @@ import (
 	"github.com/certsd/containerd-certsd/certsd/trail"
 )
 
-// What a directory gives, under the names that callers of [Transport] need.
+// The contents of a directory, under the names that callers of [Transport] need.
 type (
 	// Hosts finds what is configured for a registry: see [hostdir.Hosts].
 	Hosts = hostdir.Hosts
 	// Roots are the certs.d directories, in the order in which they are searched.
 	Roots = hostdir.Roots
-	// SystemRoots says when the system's CA roots count: see [hostdir.SystemRoots].
+	// SystemRoots says when the system's CA roots are used: see
+	// [hostdir.SystemRoots].
 	SystemRoots = hostdir.SystemRoots
 	// Host is what is configured for one registry.
 	Host = hostdir.Host
@@ -55,26 +56,26 @@ type (
 	Endpoint = hostdir.Endpoint
 	// Identity is a client certificate with its key.
 	Identity = hostdir.Identity
-	// KeyOpener makes signers of keys that are no files: see [hostdir.KeyOpener].
+	// KeyOpener opens keys that are not in files: see [hostdir.KeyOpener].
 	KeyOpener = hostdir.KeyOpener
 	// Problem is something wrong in a directory.
 	Problem = hostdir.Problem
-	// RotateOn is the set of HTTP statuses that make a [Transport] present the
-	// next client certificate. Its zero value is Docker's: 403 and 5xx. Some
-	// answers move on whatever the set says, because they can only mean that the
-	// certificate was refused: 495, 496, and nginx's 400 for either.
+	// RotateOn is the set of HTTP statuses that make a [Transport] present the next
+	// client certificate. Its zero value is Docker's: 403 and 5xx. Some answers lead
+	// to the next certificate whatever the set says, because they can only mean that
+	// the certificate was refused: 495, 496, and nginx's 400 for either.
 	RotateOn = hoststoml.RotateOn
 )
 
-// What came of a request.
+// The outcome of a request.
 type (
 	// Trail is an account of what was tried: see [trail.Trail].
 	Trail = trail.Trail
 	// Attempt is one identity presented to a server, or passed over.
 	Attempt = trail.Attempt
-	// KeyError reports that a key that is no file did not sign.
+	// KeyError reports that a key outside of a file did not sign.
 	KeyError = hostdir.KeyError
-	// ProxyError reports that a proxy does not lead to a server.
+	// ProxyError reports that a proxy did not connect to a server.
 	ProxyError = hostdir.ProxyError
 )
 
@@ -97,6 +98,5 @@ func ParseRotateOn(entries []string) (RotateOn, error) { return hoststoml.ParseR
 // 256 attempts are kept.
 func WithTrail(ctx context.Context) (context.Context, *Trail) { return trail.With(ctx) }
 
-// TrailOf returns the trail that the requests made with a context are recorded
-// in, nil for none.
+// TrailOf returns the trail in which requests made with ctx are recorded, or nil.
 func TrailOf(ctx context.Context) *Trail { return trail.Of(ctx) }

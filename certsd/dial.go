@@ -22,8 +22,7 @@ import (
 const (
 	dialTimeout = 30 * time.Second
 	idleTimeout = 30 * time.Second
-	// headerTimeout is how long an answer may take to begin, all of its headers
-	// and what comes before them included.
+	// headerTimeout is how long a server may take to send all headers of an answer.
 	headerTimeout = 30 * time.Second
 )
 
@@ -31,10 +30,10 @@ const (
 // limits of 4 to 32 KiB for them.
 const maxHeader = 64 << 10
 
-// newHTTPTransport returns the transport for one identity of an endpoint, nil
-// for none. It is never changed: a connection keeps the certificate it was made
-// with, and to swap the certificate under a live transport has no effect until
-// its connections end.
+// newHTTPTransport returns the transport for one identity of an endpoint, nil for
+// none. It is never changed: a connection keeps the certificate it was made with,
+// and swapping the certificate under a live transport has no effect until its
+// connections end.
 //
 // It behaves as containerd's docker.DefaultHTTPTransport, HTTP/1.1 included,
 // but keeps more connections: a pull of many layers should not have to shake
@@ -48,8 +47,8 @@ func newHTTPTransport(to target, id *Identity) *connections {
 			RootCAs:            to.roots,
 			InsecureSkipVerify: to.SkipVerify, //nolint:gosec // skip_verify is the administrator's wish
 			ClientSessionCache: tls.NewLRUClientSessionCache(32),
-			// Called even if the server's list of CAs has none that fits, where
-			// Certificates would be passed over.
+			// Called even if no CA in the server's list matches, where Certificates
+			// would be ignored.
 			GetClientCertificate: func(cri *tls.CertificateRequestInfo) (*tls.Certificate, error) {
 				return present(cri, id)
 			},
@@ -78,14 +77,14 @@ func newHTTPTransport(to target, id *Identity) *connections {
 	}}
 }
 
-// connections are those of one identity.
+// connections holds the transport of one identity.
 type connections struct {
 	*http.Transport
 	supply *supply.Supply
 }
 
-// refuseStranger is called with each address before it is connected to, when
-// names have been resolved: what a name points to the next moment is of no use.
+// refuseStranger is called with each resolved address before the connection is made:
+// a name could resolve to another address the next moment.
 func refuseStranger(ctx context.Context, _, address string, _ syscall.RawConn) error {
 	x := exchangeOf(ctx)
 	if x == nil || x.proxy.Load() != nil || x.transport.RefuseStranger == nil {
@@ -98,7 +97,7 @@ func refuseStranger(ctx context.Context, _, address string, _ syscall.RawConn) e
 	return x.transport.RefuseStranger(x.host, addr)
 }
 
-// dialer makes connections that know what the server asked for.
+// dialer makes connections that record what the server asked for.
 type dialer struct {
 	net net.Dialer
 	tls *tls.Config
@@ -112,18 +111,18 @@ type dialer struct {
 // conn is a connection to a server, below TLS.
 type conn struct {
 	net.Conn
-	// asked reports whether the server asked for a client certificate, offered that
-	// one was presented, resumed that neither happened since an earlier session
-	// was taken up.
+	// asked reports whether the server asked for a client certificate, offered
+	// whether one was presented, and resumed whether neither happened because an
+	// earlier TLS session was resumed.
 	asked, offered, resumed atomic.Bool
-	// cas are the names of the CAs that the server accepts client certificates
-	// of, as far as it says, peer is its own certificate.
+	// cas are the names of the CAs whose client certificates the server accepts, if
+	// it names any; peer is its own certificate.
 	cas  atomic.Pointer[[][]byte]
 	peer atomic.Pointer[x509.Certificate]
-	// unsigned is why the key of the client certificate did not sign.
+	// unsigned is the error of the client certificate's key, if it did not sign.
 	unsigned atomic.Pointer[KeyError]
 
-	// counted is what its supply knows of it.
+	// counted is the connection as its supply counts it.
 	counted supply.Conn
 }
 
@@ -133,7 +132,7 @@ func (c *conn) Close() error {
 	return c.Conn.Close()
 }
 
-// count is what is counted of a connection, nil for one that is not ours.
+// count returns the counted part of a connection, nil if the connection is not ours.
 func (c *conn) count() *supply.Conn {
 	if c == nil {
 		return nil
@@ -143,7 +142,7 @@ func (c *conn) count() *supply.Conn {
 
 type connKey struct{}
 
-// connIn is the connection that a handshake is made on. Through a proxy that is
+// connIn returns the connection that a handshake is made on. Through a proxy that is
 // the last one made for the request.
 func connIn(ctx context.Context) *conn {
 	if c, ok := ctx.Value(connKey{}).(*conn); ok {
@@ -168,13 +167,13 @@ func (d *dialer) dial(ctx context.Context, network, addr string) (net.Conn, erro
 	return tracked, nil
 }
 
-// dialTLS connects to a server without a proxy, or to a proxy that speaks TLS:
-// that one is another host, and must not see the server's client certificate,
-// which net/http would offer to it.
+// dialTLS connects to a server without a proxy, or to a proxy that speaks TLS. Such
+// a proxy is another host and must not see the server's client certificate, which
+// net/http would offer to it.
 func (d *dialer) dialTLS(ctx context.Context, network, addr string) (net.Conn, error) {
 	x := exchangeOf(ctx)
 	if x != nil && x.proxy.Load() != nil {
-		// An error leaves the platform's verifier.
+		// On an error the platform's verifier is used.
 		system, _ := x.transport.hosts().SystemPool()
 		c, err := d.handshake(ctx, network, addr, &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: hostdir.Pool(d.cas, system)})
 		if err != nil {
@@ -197,7 +196,7 @@ func (d *dialer) dialTLS(ctx context.Context, network, addr string) (net.Conn, e
 	return c, nil
 }
 
-// handshake connects and shakes hands.
+// handshake connects and completes the TLS handshake.
 func (d *dialer) handshake(ctx context.Context, network, addr string, config *tls.Config) (*tls.Conn, error) {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -230,12 +229,13 @@ func (d *dialer) handshake(ctx context.Context, network, addr string, config *tl
 	return c, nil
 }
 
-// proxyConn is a connection to a proxy. Its type keeps net/http from taking it
-// for that to the server.
+// proxyConn is a connection to a proxy. Its type keeps net/http from treating it as
+// the connection to the server.
 type proxyConn struct{ *tls.Conn }
 
-// proxyFor is the way to an endpoint, nil for that of the environment, and notes
-// what it says: it is asked before the connection is made, with the same context.
+// proxyFor returns the Proxy function of an http.Transport for the way to an
+// endpoint, nil for the environment's. The function also notes the proxy in the
+// exchange: it is called before the connection is made, with the same context.
 func proxyFor(way *hostdir.Proxy) func(*http.Request) (*url.URL, error) {
 	return func(req *http.Request) (*url.URL, error) {
 		u, err := way.For(req)
@@ -246,8 +246,8 @@ func proxyFor(way *hostdir.Proxy) func(*http.Request) (*url.URL, error) {
 	}
 }
 
-// answeredBy is the OnProxyConnectResponse for a proxy, and notes that it leads to
-// the server.
+// answeredBy returns the OnProxyConnectResponse for a proxy. It also notes that the
+// proxy has connected to the server.
 func answeredBy(way *hostdir.Proxy) func(context.Context, *url.URL, *http.Request, *http.Response) error {
 	return func(ctx context.Context, proxy *url.URL, req *http.Request, resp *http.Response) error {
 		err := way.Answered(ctx, proxy, req, resp)

@@ -18,26 +18,25 @@ type EndpointTransport struct {
 	registry  string
 	given     *Endpoint
 	scoped    http.Header
-	// pinned stands for given where that was not found by a lookup.
+	// pinned replaces given if that was not found by a lookup.
 	pinned *target
 
-	// last is what the last lookup that went well found.
+	// last is the result of the last successful lookup.
 	last atomic.Pointer[target]
-	// gone is used once the configuration has no such endpoint any more. It is
-	// made on first use.
+	// gone is used once the configuration no longer has the endpoint. It is made on
+	// first use.
 	gone     *target
 	makeGone sync.Once
 }
 
-// ForEndpoint returns a view of t for the requests made on behalf of one
-// endpoint of a registry. It costs next to nothing and shares connections and
-// memory with t.
+// ForEndpoint returns a view of t for the requests made on behalf of one endpoint of
+// a registry. It is cheap and shares connections and memory with t.
 //
-// Requests to the scheme, host and port of ep use its settings, looked up anew
-// under the registry's name each time: files that are replaced in the middle of
-// a pull are used by its next connection. A caller may pass a copy of ep with
-// SkipVerify set or with the scheme http; that counts as long as nothing is
-// configured for the host.
+// Requests to the scheme, host and port of ep use its settings, looked up anew under
+// the registry's name each time: files that are replaced in the middle of a pull are
+// used by its next connection. A caller may pass a copy of ep with SkipVerify set or
+// with the scheme http; this is honored as long as nothing is configured for the
+// host.
 //
 // Requests to any other origin, such as a token server, the Location of an
 // upload or the target of a redirect, get what the directory named after that
@@ -52,10 +51,10 @@ func (t *Transport) ForEndpoint(registry string, ep *Endpoint, scoped http.Heade
 	return b
 }
 
-// ForIdentity returns a view of t that presents one identity to one endpoint of
-// a registry, nil for none, on connections of its own and whatever else is
-// configured: it shows what the server answers to that identity. The settings
-// are those of ep and are not looked up again.
+// ForIdentity returns a view of t that presents exactly one identity, or none if id
+// is nil, to one endpoint of a registry, on connections of its own and regardless of
+// what else is configured. It shows what the server answers to that identity. The
+// settings are those of ep and are not looked up again.
 func (t *Transport) ForIdentity(registry string, ep *Endpoint, id *Identity) *EndpointTransport {
 	alone := *ep
 	alone.Identities = nil
@@ -65,7 +64,7 @@ func (t *Transport) ForIdentity(registry string, ep *Endpoint, id *Identity) *En
 	return &EndpointTransport{transport: t, registry: registry, given: &alone, pinned: t.apart(&alone)}
 }
 
-// RoundTrip is as [Transport.RoundTrip].
+// RoundTrip implements http.RoundTripper: see [Transport.RoundTrip].
 func (b *EndpointTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return b.transport.roundTrip(b, req)
 }
@@ -73,12 +72,12 @@ func (b *EndpointTransport) RoundTrip(req *http.Request) (*http.Response, error)
 // CloseIdleConnections closes the idle connections of the Transport.
 func (b *EndpointTransport) CloseIdleConnections() { b.transport.CloseIdleConnections() }
 
-// preferred returns the identity that the next request for a repository
-// presents first, nil if there is none. What a server issues to one identity,
-// such as a token, may not be good for another: a cache of such things should
-// be keyed by it, best by its certificate, since a file may be replaced.
+// preferred returns the identity that the next request for a repository presents
+// first, nil if there is none. What a server issues to one identity, such as a
+// token, may not be valid for another: a cache of such things should be keyed by the
+// identity, preferably by its certificate, since a file may be replaced.
 //
-// It does not look for changed files: the request itself does.
+// It does not look for changed files; the request itself does.
 func (b *EndpointTransport) preferred(repository string) *Identity {
 	to := b.current()
 	usable, _ := to.ByValidity(time.Now())
@@ -86,11 +85,11 @@ func (b *EndpointTransport) preferred(repository string) *Identity {
 }
 
 // PreferredFor returns the identity that a request presents first, nil if there is
-// none. What a server issues to one identity, such as a token, may not be good for
-// another: a cache of such things should be keyed by it, best by its certificate,
-// since a file may be replaced.
+// none. What a server issues to one identity, such as a token, may not be valid for
+// another: a cache of such things should be keyed by the identity, preferably by its
+// certificate, since a file may be replaced.
 //
-// It does not look for changed files: the request itself does.
+// It does not look for changed files; the request itself does.
 func (b *EndpointTransport) PreferredFor(req *http.Request) *Identity {
 	return b.preferred(repositoryOf(req, b.current().Path))
 }
@@ -106,9 +105,9 @@ func (b *EndpointTransport) current() *target {
 	return b.transport.target(b.given)
 }
 
-// endpoint returns the current settings of the endpoint. Where a lookup
-// fails, so does the request: what may still be used of a directory whose files are half
-// written comes from the lookup itself, and what was removed must not be used.
+// endpoint returns the current settings of the endpoint. If the lookup fails, so
+// does the request: the lookup itself returns what may still be used of a directory
+// with half-written files, and what was removed must not be used.
 func (b *EndpointTransport) endpoint(ctx context.Context) (*target, error) {
 	if b.pinned != nil {
 		return b.pinned, nil
@@ -122,8 +121,8 @@ func (b *EndpointTransport) endpoint(ctx context.Context) (*target, error) {
 	return found, nil
 }
 
-// find returns the endpoint of host that corresponds to the one given: the same
-// server by the same scheme and path, if there are several.
+// find returns the endpoint of host that corresponds to the given one: the same
+// server, and if there are several, the one with the same scheme and path.
 func (b *EndpointTransport) find(host *Host) *target {
 	var found *Endpoint
 	best := -1
@@ -161,31 +160,33 @@ func (b *EndpointTransport) find(host *Host) *target {
 	return to
 }
 
-// target is an endpoint as requests are made to it: what is configured for it, and
-// what is remembered of it. It is not changed once a request has it.
+// target is an endpoint as requests use it: its configuration and what is remembered
+// about it. It does not change once a request has it.
 type target struct {
 	*Endpoint
-	// roots are what its server is verified against, state has its connections.
+	// roots verify its server, state has its connections.
 	roots *x509.CertPool
 	state *endpointState
-	// configured reports whether the scheme is not just assumed or wished for.
+	// configured reports whether the scheme is configured, not just assumed or
+	// requested.
 	configured bool
-	// stranger reports whether no configuration names the host, only a server.
+	// stranger reports whether the host is named by a server only, not by any
+	// configuration.
 	stranger bool
-	// rotateOn is that of the endpoint's host, nil for none.
+	// rotateOn is the setting of the endpoint's host, nil for none.
 	rotateOn *RotateOn
-	// faults are what is wrong with the files of the client certificates.
+	// faults are the problems with the files of the client certificates.
 	faults []*Problem
-	// lost are what keeps a CA from being among its roots.
+	// lost are the problems that keep a CA out of its roots.
 	lost []*Problem
 }
 
-// target is an endpoint that a lookup found.
+// target returns the target of an endpoint that a lookup found.
 func (t *Transport) target(ep *Endpoint) *target {
 	return &target{Endpoint: ep, roots: ep.RootCAs(), state: t.states.of(ep.Life()), configured: ep.Scheme == "http"}
 }
 
-// targetOf is an endpoint of a host, nil for none.
+// targetOf returns the target of an endpoint of a host, nil for none.
 func (t *Transport) targetOf(host *Host, ep *Endpoint) *target {
 	if ep == nil {
 		return nil
@@ -195,18 +196,18 @@ func (t *Transport) targetOf(host *Host, ep *Endpoint) *target {
 	return to
 }
 
-// apart is an endpoint that stands for itself.
+// apart returns the target of an endpoint that was not found by a lookup.
 func (t *Transport) apart(ep *Endpoint) *target {
 	return &target{Endpoint: ep, roots: ep.RootCAs(), state: t.states.add(), configured: true}
 }
 
-// serves reports whether requests to an origin use the settings of e. Plain HTTP
-// on the same name and port is of the same server: whether it may be spoken is
-// decided by these settings.
+// serves reports whether requests to an origin use the settings of e. Plain HTTP on
+// the same name and port is the same server: these settings decide whether it may be
+// used.
 func serves(e *Endpoint, scheme, host string) bool {
 	return scheme == e.Scheme && host == e.Host || hostname.OriginFor(scheme, host) == originOf(e) ||
 		scheme == "http" && hostname.OriginFor(scheme, host).SameServer(originOf(e))
 }
 
-// originOf is the origin of an endpoint's URLs.
+// originOf returns the origin of an endpoint's URLs.
 func originOf(e *Endpoint) hostname.Origin { return hostname.OriginFor(e.Scheme, e.Host) }

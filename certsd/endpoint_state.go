@@ -11,26 +11,26 @@ import (
 	"github.com/certsd/containerd-certsd/certsd/hostdir"
 )
 
-// states are what a Transport knows about endpoints, each as long as it lives.
-// The zero value is ready.
+// states is what a Transport remembers about endpoints, each for as long as it
+// lives. The zero value is ready.
 type states struct {
 	// mu guards what follows.
 	mu sync.Mutex
-	// byLife are those of endpoints that a lookup found.
+	// byLife has the states of endpoints that a lookup found.
 	byLife map[*hostdir.Life]*endpointState
 	// apart are the others.
 	apart map[*endpointState]struct{}
 }
 
-// of returns the state of an endpoint by its life. At the end of that it is
-// forgotten, and the idle connections are closed. One whose life has ended
-// already has a state for this request alone.
+// of returns the state of an endpoint by its life. When the life ends, the state is
+// forgotten and its idle connections are closed. An endpoint whose life has already
+// ended gets a state for this request alone.
 func (s *states) of(life *hostdir.Life) *endpointState {
 	state, known := s.find(life)
 	if known {
 		return state
 	}
-	// What the directories keep does not keep a Transport from being collected.
+	// The directories hold weak pointers, so that a Transport can be collected.
 	mine, owner := weak.Make(state), weak.Make(s)
 	stop := life.AfterEnd(func() {
 		if s := owner.Value(); s != nil {
@@ -64,7 +64,7 @@ func (s *states) forget(life *hostdir.Life) {
 	delete(s.byLife, life)
 }
 
-// add returns the state of an endpoint that stands for itself.
+// add returns a state for an endpoint that was not found by a lookup.
 func (s *states) add() *endpointState {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -87,16 +87,16 @@ func (s *states) closeIdle() {
 	}
 }
 
-// endpointState is what is remembered of one endpoint: the transports with their
-// connections, and the identity that last worked for each repository. Its zero
-// value is ready.
+// endpointState is what is remembered about one endpoint: the transports with their
+// connections, and the identity that last worked for each repository. Its zero value
+// is ready.
 type endpointState struct {
 	memory memory
-	// asks reports whether a server asked for a client certificate, ever: on a
-	// connection that takes up an earlier TLS session none does.
+	// asks reports whether the server has ever asked for a client certificate: on a
+	// connection that resumes a TLS session it does not.
 	asks atomic.Bool
-	// accepts are the names of the CAs that it said last to accept client
-	// certificates of.
+	// accepts are the names of the CAs that it last named as accepted issuers of
+	// client certificates.
 	accepts atomic.Pointer[[][]byte]
 
 	// mu guards what follows.
@@ -105,7 +105,7 @@ type endpointState struct {
 	strangers  *strangers
 	// retired reports whether the endpoint's life has ended.
 	retired bool
-	// warned are the identities about whose validity a warning was given.
+	// warned are the identities whose validity was already warned about.
 	warned map[*Identity]bool
 }
 
@@ -121,7 +121,8 @@ type transportKey struct {
 // strangers are the settings for hosts that an endpoint leads to and for which
 // nothing is configured.
 type strangers struct {
-	// system is what roots was made of, beside the CA roots of the endpoint.
+	// system is the pool from which roots was made, together with the endpoint's CA
+	// roots.
 	system, roots *x509.CertPool
 	state         *endpointState
 }
@@ -160,8 +161,8 @@ func (s *endpointState) forStrangers(system *x509.CertPool, cas []hostdir.CA) (*
 	return s.strangers.roots, s.strangers.state
 }
 
-// retire closes the idle connections of an endpoint that was replaced. Those in
-// use are closed when they become idle.
+// retire closes the idle connections of a replaced endpoint. Connections in use are
+// closed when they become idle.
 func (s *endpointState) retire() {
 	s.mu.Lock()
 	s.retired = true

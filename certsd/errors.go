@@ -23,11 +23,11 @@ type VerificationError struct {
 	Host, Dir string
 	// CAFiles are the files of CA roots looked at.
 	CAFiles []string
-	// SystemRoots reports whether the system's were among the roots.
+	// SystemRoots reports whether the system's roots were among them.
 	SystemRoots bool
-	// Hint is what to do.
+	// Hint is the next step for a person.
 	Hint string
-	// Err is what crypto/tls says of the certificate.
+	// Err is the error of crypto/tls.
 	Err error
 }
 
@@ -43,12 +43,12 @@ func (e *VerificationError) Error() string {
 	return text
 }
 
-// Unwrap is the cause.
+// Unwrap returns the cause.
 func (e *VerificationError) Unwrap() error { return e.Err }
 
-// RefusedError reports that a server refused each client certificate, or wants
-// one and there is none. It wraps what came back last: an alert of crypto/tls,
-// or the error of a connection that was cut.
+// RefusedError reports that a server refused every client certificate, or required
+// one when there is none. It wraps the last failure: an alert of crypto/tls, or the
+// error of a connection that was cut.
 type RefusedError struct {
 	// Host is the host[:port] of the request, Dir the directory its settings
 	// are from, empty if there is none.
@@ -56,9 +56,9 @@ type RefusedError struct {
 	// Attempts are the identities presented for this request, and those passed
 	// over.
 	Attempts []Attempt
-	// Hint is what to do.
+	// Hint is the next step for a person.
 	Hint string
-	// Err is what came back last.
+	// Err is the last failure.
 	Err error
 }
 
@@ -86,18 +86,18 @@ func (e *RefusedError) Error() string {
 	return text
 }
 
-// Unwrap is the cause.
+// Unwrap returns the cause.
 func (e *RefusedError) Unwrap() error { return e.Err }
 
-// cleanError is the text of an error that may hold words of a server's.
+// cleanError returns the text of an error that may quote a server.
 func cleanError(err error) string { return safetext.Line(err.Error(), safetext.MaxURL) }
 
 // diagnosis says what the last answer of a round means, and what to do about it. It
 // changes nothing.
 type diagnosis struct{ *round }
 
-// explain wraps an error with what is needed to do something about it. Errors
-// about the network stay as they are.
+// explain wraps an error with what a person needs in order to act on it. Network
+// errors stay as they are.
 func (rd diagnosis) explain(o reply, last Attempt) error {
 	switch {
 	case refuses(o), handshake.AskedLate(o.err):
@@ -121,8 +121,8 @@ func (rd diagnosis) unverified(err error) error {
 	return e
 }
 
-// belongs is the directory where files for the host of the request belong: the one
-// they are from, else the one to create.
+// belongs returns the directory where files for the request's host belong: the one
+// they come from, or else the one to create.
 func (rd diagnosis) belongs() (path string, exists bool) {
 	if rd.route.to.Dir != "" {
 		return rd.route.to.Dir, true
@@ -143,7 +143,7 @@ func (rd diagnosis) verificationHint(err error) string {
 	}
 	dir, exists := rd.belongs()
 	if handshake.ProxyFailed(err) {
-		// What is said of a server's certificate is not to be done about a proxy's.
+		// The advice about a server's certificate does not apply to a proxy's.
 		return "it is the certificate of the proxy that cannot be verified: put its CA's into " + dir + " as NAME.crt, or " +
 			rd.route.to.Proxy.Unreachable(rd.req.URL.Hostname())
 	}
@@ -154,8 +154,8 @@ func (rd diagnosis) verificationHint(err error) string {
 	return f.Message + ": " + f.Next
 }
 
-// hint says what to do after the last attempt of a round, if there is something
-// to do.
+// hint returns the next step after the last attempt of a round, empty if there is
+// none.
 func (rd diagnosis) hint(a Attempt, o reply) string {
 	var proxy *ProxyError
 	switch {
@@ -189,9 +189,9 @@ func (rd diagnosis) hint(a Attempt, o reply) string {
 		return fmt.Sprintf("server %s refused the client certificate from %s: its RSA key has %d bits, and many servers refuse fewer than %d",
 			a.Host, a.Dir, rd.shortKey(a.Identity, o.err), enoughBits)
 	case a.Identity != "" && rd.allFaulty(a.Faults):
-		return "" // what is wrong with them is said
+		return "" // their problems are reported already
 	case rd.letIn():
-		return "" // what was asked for is not there, and another one may ask for it
+		return "" // it is a 404, and another name may be tried
 	case a.Identity != "":
 		return fmt.Sprintf("server %s refused the client certificates from %s: compare their issuer and subject with what the server accepts", a.Host, a.Dir)
 	case !a.Asked && !(a.Resumed && rd.route.to.state.asks.Load()):
@@ -203,23 +203,23 @@ func (rd diagnosis) hint(a Attempt, o reply) string {
 	}
 	hint := fmt.Sprintf("server %s asked for a client certificate: create the directory %s with NAME.cert and NAME.key", a.Host, dir)
 	if rd.route.foreign && len(rd.route.to.CAs) > 0 {
-		// The registry's roots count for it as long as it has no directory.
+		// The registry's roots are used for it as long as it has no directory.
 		hint += ", and with the CA root that signed its certificate as NAME.crt unless the system has it"
 	}
 	return hint
 }
 
-// letIn reports whether an identity was told in this round that something is not
-// there: it was not refused, whatever the others after it were told.
+// letIn reports whether an identity got a 404 in this round: it was not refused,
+// whatever the later ones were told.
 func (rd diagnosis) letIn() bool {
 	return slices.ContainsFunc(rd.attempts, func(a Attempt) bool { return a.Skipped == "" && a.Err == nil && a.Status == http.StatusNotFound })
 }
 
-// enoughBits is the length of an RSA key that security level 2 of OpenSSL, the
-// default of Debian and others, asks for.
+// enoughBits is the length of an RSA key that OpenSSL's security level 2, the
+// default of Debian and others, requires.
 const enoughBits = 2048
 
-// shortKey is the length of an identity's RSA key if that may be why a server
+// shortKey returns the length of an identity's RSA key if it may be why a server
 // called the certificate bad or unsupported, else zero.
 func (rd diagnosis) shortKey(name string, err error) int {
 	if a, ok := handshake.Alert(err); !ok || a != handshake.BadCertificate && a != handshake.UnsupportedCertificate {
@@ -237,7 +237,7 @@ func (rd diagnosis) shortKey(name string, err error) int {
 	return 0
 }
 
-// refusal reports whether what came back may be about the certificate.
+// refusal reports whether a reply may be about the certificate.
 func refusal(o reply) bool {
 	return o.err == nil && o.status == http.StatusForbidden || o.certificateRefused()
 }

@@ -20,31 +20,32 @@ import (
 	"github.com/certsd/containerd-certsd/internal/supply"
 )
 
-// exchange is one try of a request with one identity, and what was seen of its
+// exchange is one try of a request with one identity, and what was observed on its
 // connection. Handshakes run in goroutines of net/http that may outlive it.
 type exchange struct {
 	transport *Transport
 	origin    hostname.Origin
 	host      string
 	identity  *Identity
-	// targets are those whose CA roots count, nil among them.
+	// targets are the targets whose CA roots are used; some may be nil.
 	targets [2]*target
 
-	// mu guards conn, the connection of the request, or until it has one the
-	// last that was dialled for it. net/http goes on with a dial when another
-	// connection becomes free for the request; got reports that it has its own.
+	// mu guards conn, the connection of the request, or until it has one the last
+	// that was dialled for it. When another connection becomes free for the request,
+	// net/http lets the dial finish; got reports that the request has its own.
 	mu   sync.Mutex
 	conn *conn
 	got  bool
 	// proxy is the proxy on the way.
 	proxy atomic.Pointer[url.URL]
 	// fresh reports whether the request was the first on its connection, answered
-	// that the first byte of an answer arrived, tunnelled that the proxy has
-	// connected to the server, shaken that a TLS handshake with it ended well.
+	// whether the first byte of an answer arrived, tunnelled whether the proxy has
+	// connected to the server, and shaken whether a TLS handshake with the server
+	// succeeded.
 	fresh, answered, tunnelled, shaken atomic.Bool
 
-	// supply is where the request gets its connection from, counted what that
-	// knows of it.
+	// supply is where the request gets its connection from, counted the request as
+	// the supply counts it.
 	supply  *supply.Supply
 	counted supply.Request
 }
@@ -74,7 +75,7 @@ func (x *exchange) context(ctx context.Context) context.Context {
 	})
 }
 
-// want is called before each connection, also if the request is made again.
+// want is called before each connection, also when the request is repeated.
 func (x *exchange) want(address string) {
 	x.connect(nil, false)
 	if x.origin.Scheme == "https" && x.proxy.Load() == nil {
@@ -106,15 +107,15 @@ func (x *exchange) handshake(state tls.ConnectionState, err error) {
 	}
 }
 
-// refusedByProxy is the error for an answer in plain HTTP that only a proxy gives,
-// which asks for a user and a password: over TLS it has no say any more. nil is for
-// any other answer.
+// refusedByProxy returns the error for an answer in plain HTTP that only a proxy
+// gives, because it asks for a user and a password, and nil for any other answer.
+// Over TLS a proxy cannot answer any more.
 func (x *exchange) refusedByProxy(resp *http.Response, from *hostdir.Proxy) error {
 	proxy := x.proxy.Load()
 	if proxy == nil || x.origin.Scheme != "http" || resp.StatusCode != http.StatusProxyAuthRequired {
 		return nil
 	}
-	_ = resp.Body.Close() // what it says is for browsers
+	_ = resp.Body.Close() // its body is for browsers
 	return &ProxyError{
 		Proxy: safetext.Origin(proxy), Host: safetext.Line(resp.Request.URL.Host, safetext.MaxName),
 		Method: resp.Request.Method, Status: resp.StatusCode, From: from,
@@ -131,8 +132,8 @@ func (x *exchange) connection() *conn {
 	return x.conn
 }
 
-// connect notes the connection of the request, nil for the one before, and
-// whether that is its own.
+// connect notes the connection of the request, nil to keep the previous one, and
+// whether it is the request's own.
 func (x *exchange) connect(c *conn, got bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -141,7 +142,7 @@ func (x *exchange) connect(c *conn, got bool) {
 	}
 }
 
-// dialled notes a connection made for the request, which may be left over.
+// dialled notes a connection made for the request, which may end up unused by it.
 func (x *exchange) dialled(c *conn) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -150,13 +151,13 @@ func (x *exchange) dialled(c *conn) {
 	}
 }
 
-// early reports whether a request failed before TLS was spoken with the server:
-// nothing was seen of a client certificate.
+// early reports whether a request failed before the TLS handshake with the server,
+// so that no client certificate was involved.
 func (x *exchange) early() bool {
 	return x.origin.Scheme == "https" && x.fresh.Load() && !x.shaken.Load()
 }
 
-// atProxy returns err as the proxy's where that did not lead to the server.
+// atProxy returns err as a [ProxyError] if the proxy did not connect to the server.
 func (x *exchange) atProxy(err error, from *hostdir.Proxy) error {
 	proxy := x.proxy.Load()
 	if proxy == nil || !strings.HasPrefix(proxy.Scheme, "http") || !x.early() || x.tunnelled.Load() || handshake.ProxyFailed(err) || errors.As(err, new(*ProxyError)) {
@@ -180,8 +181,8 @@ func nameOf(id *Identity) string {
 	return id.Name
 }
 
-// vouched returns the certificate of a server, and the root that it was verified
-// by, nil for none.
+// vouched returns the certificate of a server and the root that verified it, nil for
+// none.
 func vouched(state tls.ConnectionState) (server, ca *x509.Certificate) {
 	if len(state.PeerCertificates) == 0 {
 		return nil, nil
@@ -194,7 +195,7 @@ func vouched(state tls.ConnectionState) (server, ca *x509.Certificate) {
 	return server, chain[len(chain)-1]
 }
 
-// rootFile is the file that a root is from, empty for one of the system's.
+// rootFile returns the file of a root, empty for one of the system's.
 func rootFile(root *x509.Certificate, targets [2]*target) string {
 	if root == nil {
 		return ""

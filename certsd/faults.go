@@ -30,8 +30,8 @@ func (rd *round) unpresented() {
 	}
 }
 
-// account adds to the last attempt, which failed, what to do about it, and
-// records what was not presented.
+// account adds the next step to the last attempt, which failed, and records the
+// certificates that were not presented.
 func (rd *round) account(a *Attempt, o reply) {
 	if a.Blamed() == "" {
 		rd.unpresented()
@@ -42,7 +42,8 @@ func (rd *round) account(a *Attempt, o reply) {
 	rd.attempts = rd.attempts[:len(rd.attempts)-1]
 }
 
-// localFaults are what is wrong here and may be why the last attempt failed.
+// localFaults returns the problems on this machine that may be why the last attempt
+// failed.
 func (rd diagnosis) localFaults(last Attempt, o reply) []*Problem {
 	var faults []*Problem
 	refused := refusal(o)
@@ -71,8 +72,8 @@ func (rd diagnosis) localFaults(last Attempt, o reply) []*Problem {
 	return faults
 }
 
-// unanswerable says why nobody can answer the challenge of a 401, and what to do.
-// Token servers send none: their 401 refuses a login.
+// unanswerable returns why no client can answer the challenge of a 401, and the next
+// step. Token servers send no challenge: their 401 refuses a login.
 func (rd diagnosis) unanswerable(header http.Header) (reason, next string) {
 	if rd.route.elsewhere() {
 		return "", ""
@@ -80,9 +81,9 @@ func (rd diagnosis) unanswerable(header http.Header) (reason, next string) {
 	return serverfault.Unanswerable(header)
 }
 
-// notInUse is what keeps the files of the host of the request from being used
-// as they are now: they may have what the server wants. It is what is not among
-// the other faults.
+// notInUse returns the problems that keep the present files of the request's host
+// from being used, except those in others: the files may have what the server
+// requires.
 func (rd diagnosis) notInUse(others []*Problem) []*Problem {
 	name := rd.route.registry
 	if rd.route.foreign || name == "" {
@@ -93,8 +94,7 @@ func (rd diagnosis) notInUse(others []*Problem) []*Problem {
 	})
 }
 
-// identityFault is what can be seen to be wrong with an identity, nil for
-// nothing.
+// identityFault returns the visible problem of an identity, nil for none.
 func (rd diagnosis) identityFault(id *Identity, o reply) *Problem {
 	if id.Leaf() == nil {
 		return nil
@@ -123,8 +123,8 @@ func (rd diagnosis) wasPresented(id *Identity) bool {
 	return slices.ContainsFunc(rd.attempts, func(a Attempt) bool { return a.Skipped == "" && a.Identity == id.Name })
 }
 
-// allFaulty reports whether something is wrong with each identity that was
-// presented: then there is no need to advise a comparison.
+// allFaulty reports whether every presented identity has a problem of its own: then
+// there is no need to advise a comparison.
 func (rd diagnosis) allFaulty(faults []*Problem) bool {
 	presented := false
 	for _, id := range rd.route.to.Identities {

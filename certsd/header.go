@@ -10,10 +10,10 @@ import (
 	"github.com/certsd/containerd-certsd/internal/reqctx"
 )
 
-// travelling are the headers that survive a redirect to another origin: those
-// that say what is wanted, and nothing about who wants it. Go's client forwards
-// Authorization to other ports of the same name and to names below it, and any
-// header of the caller's anywhere.
+// travelling are the headers that survive a redirect to another origin: those that
+// describe the content that is requested, not who requests it. Go's client forwards
+// Authorization to other ports of the same name and to names below it, and the
+// caller's other headers to any host.
 var travelling = []string{
 	"Accept", "Accept-Charset", "Accept-Encoding", "Accept-Language", "Cache-Control",
 	"Content-Encoding", "Content-Language", "Content-Length", "Content-Range", "Content-Type",
@@ -58,9 +58,8 @@ func (r *route) header(req *http.Request) (http.Header, string, error) {
 	return header, host, nil
 }
 
-// withhold takes out of header the values that are for home alone. Another
-// value of the same name is the caller's own, such as the Authorization for a
-// token server.
+// withhold removes from header the values that are for home only. Another value of
+// the same name is the caller's own, such as the Authorization for a token server.
 func (r *route) withhold(header http.Header) {
 	private := []http.Header{r.scoped}
 	if r.home != nil {
@@ -81,8 +80,8 @@ func (r *route) withhold(header http.Header) {
 	}
 }
 
-// checkForm refuses to hand the body of a token request to another server:
-// RFC 6749 puts user name and password into it.
+// checkForm refuses to send the body of a token request to another server: by RFC
+// 6749 it holds the user name and password.
 func checkForm(req *http.Request) error {
 	if req.Body == nil || req.Body == http.NoBody ||
 		!strings.HasPrefix(req.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
@@ -95,21 +94,21 @@ func checkForm(req *http.Request) error {
 // maxHops bounds the walk along redirects. Clients follow ten.
 const maxHops = 50
 
-// chain is what led to a request.
+// chain is the sequence of redirects that led to a request.
 type chain struct {
-	// first is the request somebody asked for; the request itself unless it
+	// first is the request that the caller made; the request itself unless it
 	// follows a redirect.
 	first *http.Request
-	// redirected reports whether it follows a redirect, crossed that another origin
-	// lies on the way: nothing private goes along any more, not even after a
-	// redirect led back.
+	// redirected reports whether it follows a redirect, and crossed whether another
+	// origin lies on the way: then nothing private is sent any more, not even after
+	// a redirect back.
 	redirected, crossed bool
 	// downgraded reports whether the way led from https to http.
 	downgraded bool
 }
 
-// chainOf walks along the answers that redirected: http.Client, and clients
-// that follow redirects themselves, leave them in Request.Response.
+// chainOf follows the answers that redirected, which http.Client, and clients that
+// follow redirects themselves, leave in Request.Response.
 func chainOf(req *http.Request) chain {
 	c := chain{first: req}
 	if req.Response == nil {

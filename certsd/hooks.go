@@ -11,8 +11,8 @@ import (
 // called concurrently, and from requests and handshakes, so they should return
 // soon.
 type Hooks struct {
-	// OnAttempt is called when an identity was presented and something came
-	// back, and for each identity that was passed over.
+	// OnAttempt is called for each identity that was presented, when its outcome is
+	// known, and for each that was passed over.
 	OnAttempt func(Attempt)
 	// OnRotate is called before the next identity is presented.
 	OnRotate func(Rotation)
@@ -23,7 +23,7 @@ type Hooks struct {
 	// With TLS 1.3 a server may still refuse the certificate then.
 	OnHandshake func(Handshake)
 	// OnWarning is called with problems that do not make a request fail: a
-	// *[PassedOverError] once for each certificate.
+	// *[PassedOverError], once for each certificate.
 	OnWarning func(error)
 }
 
@@ -33,8 +33,8 @@ type Rotation struct {
 	Host string
 	// From and To are the names of the identities.
 	From, To string
-	// Reason is what came back for From, in one of a few words: a status such
-	// as "403", "alert 42", "connection cut".
+	// Reason is the outcome for From in one of a few words: a status such as "403",
+	// "alert 42", "connection cut".
 	Reason string
 }
 
@@ -47,17 +47,16 @@ type Round struct {
 	Registry, Host, Repository string
 	// Start is when it began.
 	Start time.Time
-	// Attempts are the identities, in order, those passed over included. What
-	// came back for the last one is what came back for the request. There is at
-	// least one.
+	// Attempts are the identities in order, including those passed over. The outcome
+	// of the last one is that of the request. There is at least one.
 	Attempts []Attempt
 	// Learnt reports whether the last identity was not refused and will be presented
 	// first for the repository from now on, instead of another or none.
 	Learnt bool
-	// Downgrade says in what the request trusted more than was configured.
+	// Downgrade says in which ways the request trusted more than was configured.
 	Downgrade Downgrade
 	// From is where the registry was looked up. Foreign reports whether the request
-	// went to none of its endpoints, but where one of them has led.
+	// went to none of its endpoints, but to where one of them led.
 	From    *Hosts
 	Foreign bool
 }
@@ -67,21 +66,21 @@ type Round struct {
 type Downgrade uint8
 
 const (
-	// SkippedVerify is that the server's certificate was not verified, because a
+	// SkippedVerify means that the server's certificate was not verified because a
 	// hosts.toml says so.
 	SkippedVerify Downgrade = 1 << iota
-	// UnverifiedLocalhost is that it was not, because the server is on this machine
-	// and nothing is configured for it.
+	// UnverifiedLocalhost means that it was not verified because the server is on
+	// this machine and nothing is configured for it.
 	UnverifiedLocalhost
-	// AppendedSystemRoots is that the system's CA roots count beside the configured
-	// ones.
+	// AppendedSystemRoots means that the system's CA roots are trusted beside the
+	// configured ones.
 	AppendedSystemRoots
-	// SpokePlainHTTP is that plain HTTP was spoken, and no hosts.toml gives an http://
-	// address that allows nothing else.
+	// SpokePlainHTTP means that plain HTTP was used although no hosts.toml gives an
+	// http:// address that allows nothing else.
 	SpokePlainHTTP
 )
 
-// Has reports whether all of some are in the set.
+// Has reports whether the set contains all of some.
 func (d Downgrade) Has(some Downgrade) bool { return d&some == some }
 
 // PassedOverError reports that a certificate is not presented while another one
@@ -89,7 +88,7 @@ func (d Downgrade) Has(some Downgrade) bool { return d&some == some }
 type PassedOverError struct {
 	// Host is the host[:port], Identity the name of the identity, File its file.
 	Host, Identity, File string
-	// Reason says what is wrong with it.
+	// Reason says why.
 	Reason string
 }
 
@@ -99,10 +98,10 @@ func (e *PassedOverError) Error() string {
 
 // Handshake is a completed TLS handshake.
 type Handshake struct {
-	// Host is the host[:port] connected to, Identity the name of the identity
-	// at hand, empty if there was none.
+	// Host is the host[:port] connected to, Identity the name of the identity to
+	// present, empty if there was none.
 	Host, Identity string
-	// Resumed reports whether an earlier session was taken up.
+	// Resumed reports whether an earlier session was resumed.
 	Resumed bool
 	// Server is the server's certificate and CA the root that vouches for it, nil
 	// where it was not verified. They must not be changed.

@@ -25,7 +25,7 @@ func (rd *round) identities() []*Identity {
 	return usable
 }
 
-// first is the identity to begin with: the known one if it is still there.
+// first returns the identity to begin with: the known one if it still exists.
 func first(ids []*Identity, known *Identity) *Identity {
 	switch {
 	case len(ids) == 0:

@@ -17,8 +17,8 @@ const (
 	sickTime = 5 * time.Second
 )
 
-// memory knows which identity last worked for each repository of an endpoint,
-// by the repository's name, empty for requests that are about none. Its zero
+// memory remembers which identity last worked for each repository of an endpoint, by
+// the repository's name, empty for requests that concern no repository. Its zero
 // value is ready.
 type memory struct {
 	// mu guards what follows, down to the single recollections.
@@ -29,13 +29,13 @@ type memory struct {
 type recollection struct {
 	// identity last worked.
 	identity *Identity
-	// sick is until when no other identity is tried after a 5xx.
+	// sick is the time until which no other identity is tried after a 5xx.
 	sick time.Time
 	// discovery is under way, nil if none is.
 	discovery *discovery
 }
 
-// discovery is a first round for a repository, which others wait for.
+// discovery is the first round for a repository, for which other requests wait.
 type discovery struct {
 	done chan struct{}
 	// abandoned reports whether the request was cancelled before it ended.
@@ -52,21 +52,20 @@ func (m *memory) known(repo string) *Identity {
 	return nil
 }
 
-// plan is what is known before a round.
+// plan is what a round knows when it begins.
 type plan struct {
 	// identity goes first, nil if none is known.
 	identity *Identity
-	// sick reports whether a 5xx is the end of it.
+	// sick reports whether a 5xx ends the round.
 	sick bool
-	// leave ends the discovery that the round is, if it is one. It must be
-	// called once.
+	// leave ends the discovery if the round is one. It must be called once.
 	leave func(abandoned bool)
 }
 
-// enter returns what is known about a repository. If that is nothing, and a
-// discovery is under way, it waits for that one; otherwise the caller's round
-// becomes the discovery, if it may lead one. Whoever waited in vain goes on
-// alone: one after the other they would take for ever.
+// enter returns what is known about a repository. If nothing is known and a
+// discovery is under way, it waits for that; otherwise the caller's round becomes
+// the discovery, if it may lead one. Callers that waited in vain go on
+// independently: one after the other they would take forever.
 func (m *memory) enter(ctx context.Context, repo string, now func() time.Time, lead bool) (plan, error) {
 	for wait := true; ; {
 		p, d := m.look(repo, now(), lead && wait, wait)
@@ -105,9 +104,8 @@ func (m *memory) look(repo string, now time.Time, lead, wait bool) (plan, *disco
 	return p, nil
 }
 
-// works remembers that an identity was not refused, and reports whether that is
-// news. Unless the answer proves that it was accepted, it does not take the
-// place of another.
+// works remembers that an identity was not refused, and reports whether that is new.
+// It replaces another identity only if the answer proves that it was accepted.
 func (m *memory) works(repo string, id *Identity, proven bool) (news bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -132,8 +130,8 @@ func (m *memory) failed(repo string, sick bool, now time.Time) {
 	}
 }
 
-// entry returns the recollection of a repository. Any other one goes for it
-// when there are too many: forgetting costs a round.
+// entry returns the recollection of a repository. If there are too many, it evicts
+// an arbitrary other one: forgetting costs one round.
 func (m *memory) entry(repo string) *recollection {
 	if e := m.repos[repo]; e != nil {
 		return e
@@ -156,9 +154,8 @@ func (m *memory) entry(repo string) *recollection {
 
 type repositoryKey struct{}
 
-// WithRepository tells the requests made with the context which repository they
-// are for. It is needed where the path does not say: /v1/images/… and requests
-// to token servers.
+// WithRepository returns a context whose requests are for the named repository. It
+// is needed where the path does not say: /v1/images/… and requests to token servers.
 func WithRepository(ctx context.Context, name string) context.Context {
 	return context.WithValue(ctx, repositoryKey{}, name)
 }
@@ -185,8 +182,8 @@ func repositoryOf(req *http.Request, root string) string {
 
 func repositoryIn(path, root string) string {
 	if rest, ok := strings.CutPrefix(path, "/v1/repositories/"); ok {
-		// An index is asked for a name of one component as it is, the tags are
-		// under library/: they are one repository.
+		// An index takes a name of one component as it is, while its tags are under
+		// library/: both are one repository.
 		if name := before(rest, "/tags/"); name != "" {
 			return strings.TrimPrefix(name, "library/")
 		}
@@ -200,8 +197,8 @@ func repositoryIn(path, root string) string {
 	return ""
 }
 
-// before returns what stands before the last of the marks, empty if there is
-// none: a name may have components of the same words.
+// before returns the text before the last of the marks, empty if there is none: the
+// name itself may have components of the same words.
 func before(path string, marks ...string) string {
 	end := -1
 	for _, mark := range marks {

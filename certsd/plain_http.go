@@ -12,11 +12,10 @@ import (
 // maxTLSHosts bounds the memory of hosts that spoke TLS.
 const maxTLSHosts = 16 << 10
 
-// tlsMemory remembers the hosts that are not to be spoken to in plain HTTP,
-// because TLS was spoken with them or a CA or pair was configured for them.
-// Its zero value is ready.
+// tlsMemory remembers the hosts to which plain HTTP must not be spoken, because they
+// spoke TLS or a CA or pair was configured for them. Its zero value is ready.
 type tlsMemory struct {
-	// mu guards hosts, whose keys are of bareHost.
+	// mu guards hosts, whose keys come from bareHost.
 	mu    sync.RWMutex
 	hosts map[string]struct{}
 }
@@ -46,8 +45,8 @@ func (m *tlsMemory) has(host string) bool {
 	return found
 }
 
-// spokenTLS are the hosts that spoke TLS to this Transport. Those that share their
-// directories by leaving Hosts out share them, too.
+// spokenTLS returns the hosts that spoke TLS to this Transport. Transports that
+// leave Hosts out share them, as they share the directories.
 func (t *Transport) spokenTLS() *tlsMemory {
 	if t.Hosts == nil {
 		return &defaultTLS
@@ -62,7 +61,7 @@ var defaultTLS tlsMemory
 type PlainHTTPError struct {
 	// Host is the host[:port] of the request.
 	Host string
-	// Reason says why TLS is due, and what to do.
+	// Reason says why TLS is expected, and the next step.
 	Reason string
 }
 
@@ -70,7 +69,7 @@ func (e *PlainHTTPError) Error() string {
 	return fmt.Sprintf("refused to speak plain HTTP with %s: %s", e.Host, e.Reason)
 }
 
-// checkPlain says whether a request over plain HTTP may be made.
+// checkPlain returns an error if a request must not be made over plain HTTP.
 func (t *Transport) checkPlain(r *route, host string) error {
 	switch {
 	case r.chain.downgraded:
@@ -94,13 +93,13 @@ func (t *Transport) checkPlain(r *route, host string) error {
 	return nil
 }
 
-// elsewhere reports whether a registry over TLS, and nobody here, named the URL of
-// the request: its token server's, which need not be another host.
+// elsewhere reports whether the URL of the request was named by a registry over TLS,
+// and not on this machine: it is its token server's, which may be on the same host.
 func (r *route) elsewhere() bool {
 	return r.home != nil && r.home.Scheme == "https" && !strings.HasPrefix(r.chain.first.URL.Path, r.home.Path+"/")
 }
 
-// named is the error about a URL in plain HTTP that a registry over TLS named.
+// named returns the error about a plain HTTP URL that a registry named over TLS.
 func (r *route) named(host string) error {
 	return &PlainHTTPError{host, serverfault.NamesPlainHTTP(r.home.Host)}
 }

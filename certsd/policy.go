@@ -9,8 +9,8 @@ import (
 	"github.com/certsd/containerd-certsd/internal/handshake"
 )
 
-// reply is the result of presenting one identity: all that the decision to
-// move on depends on.
+// reply is the outcome of presenting one identity: everything that the decision to
+// try the next one depends on.
 type reply struct {
 	method, path string
 	// status and header are the answer's, page the beginning of its body where
@@ -21,10 +21,10 @@ type reply struct {
 	// err is set if there is no answer.
 	err error
 	// asked reports whether the server asked for a client certificate on the
-	// connection, fresh that the request was the first one on it, answered
-	// that at least a byte of an answer arrived.
+	// connection, fresh whether the request was the first one on it, and answered
+	// whether at least one byte of an answer arrived.
 	asked, fresh, answered bool
-	// early reports that TLS did not come about, and that the server had not asked.
+	// early reports whether the TLS handshake failed before the server asked.
 	early bool
 	// version is that of TLS, zero if there is no answer over TLS.
 	version uint16
@@ -43,8 +43,8 @@ const (
 
 var nginxPages = []string{"No required SSL certificate was sent", "The SSL certificate error"}
 
-// moves decides whether the next identity is presented: it returns the reason,
-// empty to stay with what came back. The reasons are few and fit for labels.
+// moves decides whether the next identity is presented: it returns the reason, empty
+// to keep this reply. There are few reasons, so that they can be labels of metrics.
 //
 // The rules are Docker's (403 and 5xx) and what servers do in their place:
 // 401 never moves on, it concerns credentials. 404 does so on the
@@ -90,15 +90,15 @@ func movesOnError(o reply) string {
 	return ""
 }
 
-// refuses reports whether a request without an answer may have failed for its
-// certificate, or for the want of one, whatever its method.
+// refuses reports whether a request without an answer may have failed because of its
+// certificate or the lack of one, whatever its method.
 func refuses(o reply) bool {
 	o.method = http.MethodGet
 	return o.err != nil && movesOnError(o) != ""
 }
 
-// certificateRefused reports whether what came back says that the certificate,
-// or the want of one, was refused, and says it otherwise than by a 403.
+// certificateRefused reports whether the reply says, other than by a 403, that the
+// certificate or the lack of one was refused.
 func (o reply) certificateRefused() bool {
 	switch {
 	case o.err != nil:
@@ -109,9 +109,9 @@ func (o reply) certificateRefused() bool {
 	return o.status == statusCertificateError || o.status == statusCertificateRequired
 }
 
-// nginx reports whether a 400 is nginx's for a refused or missing certificate.
-// An answer to HEAD has no page to recognise it by: there a registry's own 400
-// is told apart by its JSON.
+// nginx reports whether a 400 is nginx's for a refused or missing certificate. An
+// answer to HEAD has no page to recognise; there a registry's own 400 is recognised
+// by its JSON media type.
 func (o reply) nginx() bool {
 	if o.method == http.MethodHead {
 		return !strings.Contains(o.header.Get("Content-Type"), "json")

@@ -9,8 +9,8 @@ import (
 	"github.com/certsd/containerd-certsd/certsd/hostdir"
 )
 
-// present is the answer to a server that asks for a certificate. "The returned
-// certificate must not be modified" by anybody later: identities never are.
+// present returns the answer to a server that asks for a certificate. "The returned
+// certificate must not be modified" later: identities never are.
 func present(cri *tls.CertificateRequestInfo, id *Identity) (*tls.Certificate, error) {
 	c := connIn(cri.Context())
 	if c != nil {
@@ -47,8 +47,7 @@ func unusable(err error) (*unusableError, bool) {
 	return unusable, ok
 }
 
-// signing is a key that notes why it did not sign: crypto/tls keeps no more than
-// the text of it.
+// signing is a key that records why it did not sign: crypto/tls keeps only the text.
 type signing struct {
 	hostdir.DeviceKey
 	file string
@@ -68,7 +67,7 @@ func (s signing) Sign(rand io.Reader, digest []byte, opts crypto.SignerOpts) ([]
 	return signature, nil
 }
 
-// certificateFor is what is presented on a connection.
+// certificateFor returns the certificate to present on a connection.
 func certificateFor(id *Identity, c *conn) *tls.Certificate {
 	key, ok := id.Certificate.PrivateKey.(hostdir.DeviceKey)
 	if !ok {
@@ -79,8 +78,8 @@ func certificateFor(id *Identity, c *conn) *tls.Certificate {
 	return &cert
 }
 
-// unsigned is why a handshake failed for want of a signature, nil if that is not
-// it.
+// unsigned returns the key's error if a handshake failed because the key did not
+// sign, else nil.
 func unsigned(err error) *KeyError {
 	var e *KeyError
 	errors.As(err, &e)

@@ -14,7 +14,7 @@ func (rd *round) record(a Attempt) int {
 	return rd.trail.Record(a)
 }
 
-// attempt returns an attempt with what is known before.
+// attempt returns an attempt with what is known before it is made.
 func (rd *round) attempt(id *Identity) Attempt {
 	a := Attempt{
 		Registry: rd.route.registry, Host: rd.req.URL.Host, URL: safetext.URL(rd.req.URL), Method: rd.req.Method,
@@ -33,7 +33,7 @@ func (rd *round) attempt(id *Identity) Attempt {
 	return a
 }
 
-// result returns an attempt with what came back.
+// result returns an attempt with its outcome.
 func (rd *round) result(id *Identity, x *exchange, o reply) Attempt {
 	a := rd.attempt(id)
 	if c := x.connection(); c != nil {

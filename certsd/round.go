@@ -10,7 +10,8 @@ import (
 	"github.com/certsd/containerd-certsd/internal/reqctx"
 )
 
-// round is the work on one request: the tries with one identity after another.
+// round is the work on one request: one try after another, each with another
+// identity.
 type round struct {
 	transport *Transport
 	route     *route
@@ -20,25 +21,25 @@ type round struct {
 	reqHost string
 	repo    string
 	trail   *Trail
-	// attempts are those of this round, for an error.
+	// attempts are the attempts of this round, for an error.
 	attempts []Attempt
-	// sick reports whether each answer so far was a 5xx, spared that the server met
-	// nothing else a moment ago, and is not asked again after the first one.
+	// sick reports whether each answer so far was a 5xx, and spared whether the
+	// server answered nothing else a moment ago, so that it is asked only once.
 	sick, spared bool
 	// start and learnt are as in Round.
 	start  time.Time
 	learnt bool
 	// peer is the server's certificate, nil if it is not known.
 	peer *x509.Certificate
-	// presented is told what is presented; nil for nobody.
+	// presented is notified of each identity that is presented; nil for none.
 	presented *reqctx.Presented
 	// absent is a 404 of Registry v1 that was passed over.
 	absent *http.Response
 }
 
 // rotate makes the request with the identities of its endpoint until one is not
-// refused. What is right for a repository is remembered; as long as nothing is
-// known about one, its requests wait for the first.
+// refused. It remembers which identity works for a repository; while nothing is
+// known about one, its other requests wait for the first.
 func (t *Transport) rotate(r *route, req *http.Request) (*http.Response, error) {
 	header, host, err := r.header(req)
 	if err != nil {
@@ -51,7 +52,7 @@ func (t *Transport) rotate(r *route, req *http.Request) (*http.Response, error) 
 	}
 	rd.presented = reqctx.PresentedIn(r.chain.first.Context())
 	if r.foreign {
-		rd.presented = nil // what counts are the registry's
+		rd.presented = nil // only the registry's attempts are reported
 	}
 	identities, refused := rd.presented.Remaining(rd.identities())
 	if hook := rd.transport.Hooks.OnRotate; hook != nil && refused != nil {
@@ -71,7 +72,7 @@ func (t *Transport) rotate(r *route, req *http.Request) (*http.Response, error) 
 	return rd.run(inOrder(identities, p.identity))
 }
 
-// run tries one identity after the other.
+// run tries one identity after another.
 func (rd *round) run(identities []*Identity) (*http.Response, error) {
 	if len(identities) == 0 {
 		identities = []*Identity{nil}
@@ -84,8 +85,8 @@ func (rd *round) run(identities []*Identity) (*http.Response, error) {
 		a := rd.result(id, x, o)
 		if reason == "" {
 			if o.err == nil && id != nil {
-				// Those before it were refused just now, also if the answer
-				// proves nothing by itself: a 401 wants a token for this one.
+				// The ones before it were just refused, even if this answer proves
+				// nothing by itself: a 401 asks for a token for this one.
 				rd.learnt = rd.route.to.state.memory.works(rd.repo, id, o.status < 400 || i > 0)
 			}
 			return rd.finish(a, resp, o)
@@ -135,9 +136,8 @@ func (rd *round) run(identities []*Identity) (*http.Response, error) {
 	}
 }
 
-// passOver remembers that one identity got as far as to be told that there is no
-// such thing. Where the others are not even let in, that is what counts: what
-// is asked for in Registry v1 goes by several names, and the next of them is
+// passOver remembers that one identity got a 404. If the others are refused, the 404
+// is the result: Registry v1 has several names for one thing, and the next name is
 // only tried after a 404.
 func (rd *round) passOver(resp *http.Response) {
 	if resp.StatusCode == http.StatusNotFound && rd.absent == nil && strings.HasPrefix(rd.req.URL.Path, "/v1/") {
@@ -146,8 +146,8 @@ func (rd *round) passOver(resp *http.Response) {
 	}
 }
 
-// again returns the request once more, with its body rewound, nil if it cannot
-// be made again.
+// again returns a repetition of the request with its body rewound, nil if it cannot
+// be repeated.
 func (rd *round) again() *http.Request {
 	if rd.req.Context().Err() != nil {
 		return nil
@@ -167,7 +167,7 @@ func (rd *round) again() *http.Request {
 	return next
 }
 
-// onlyOnce says why a request that should be made again was not.
+// onlyOnce returns why a request that should have been repeated was not.
 func (rd *round) onlyOnce() string {
 	if rd.req.Context().Err() != nil {
 		return ""
@@ -180,7 +180,7 @@ const reasonPage = "redirected to a page"
 
 func hasBody(req *http.Request) bool { return req.Body != nil && req.Body != http.NoBody }
 
-// finish returns what came back for the last identity tried.
+// finish returns the outcome of the last identity tried.
 func (rd *round) finish(a Attempt, resp *http.Response, o reply) (*http.Response, error) {
 	if o.err != nil || o.status >= http.StatusBadRequest {
 		rd.account(&a, o)
@@ -197,7 +197,7 @@ func (rd *round) finish(a Attempt, resp *http.Response, o reply) (*http.Response
 	return resp, nil
 }
 
-// report tells the hook what the request came to.
+// report passes the outcome of the request to the hook.
 func (rd *round) report() {
 	hook := rd.transport.Hooks.OnRound
 	if hook == nil {

@@ -10,20 +10,20 @@ import (
 	"github.com/certsd/containerd-certsd/certsd/hostname"
 )
 
-// route is how to make one request.
+// route is how one request is made.
 type route struct {
 	// registry is the name the endpoint was looked up by, for messages.
 	registry string
 	// by is the view of an endpoint that made it, nil for none, and renewed reports
-	// that the request is made a second time: see [round.renewed].
+	// whether the request is made a second time: see [round.renewed].
 	by      *EndpointTransport
 	renewed bool
 	// to has the settings for the host of the request.
 	to *target
 	// at is the origin of the request.
 	at hostname.Origin
-	// home is the endpoint on whose behalf the request is made; to itself
-	// unless foreign. nil if nobody said and no redirect tells.
+	// home is the endpoint on whose behalf the request is made; it equals to unless
+	// foreign. It is nil if neither the caller nor a redirect says which.
 	home *target
 	// foreign reports whether the request is for another origin than home's.
 	foreign bool
@@ -32,7 +32,8 @@ type route struct {
 	chain    chain
 	// scoped are headers meant for home only, beside home.Header.
 	scoped http.Header
-	// addHeader reports whether nobody else adds to.Header to the request.
+	// addHeader reports whether to.Header must be added to the request here, because
+	// the caller does not.
 	addHeader bool
 }
 
@@ -62,7 +63,7 @@ func (t *Transport) route(b *EndpointTransport, req *http.Request) (*route, erro
 	return r, nil
 }
 
-// downgrade says in what a request trusts more than is configured.
+// downgrade returns in which ways a request trusts more than is configured.
 func (r *route) downgrade() (d Downgrade) {
 	if r.at.Scheme == "http" {
 		if r.to.Scheme != "http" || !r.to.configured {
@@ -82,8 +83,7 @@ func (r *route) downgrade() (d Downgrade) {
 	return d
 }
 
-// findHome finds the endpoint on whose behalf a request is made; none if nobody
-// says so.
+// findHome finds the endpoint on whose behalf a request is made, if there is one.
 func (t *Transport) findHome(b *EndpointTransport, r *route, req *http.Request) (*target, error) {
 	switch {
 	case b != nil:
@@ -97,7 +97,7 @@ func (t *Transport) findHome(b *EndpointTransport, r *route, req *http.Request) 
 		r.registry, r.addHeader = host.Name, true
 		return t.targetOf(host, pick(host.Endpoints, req.URL, r.chain.first.URL)), nil
 	case r.chain.crossed:
-		// The CA roots of the server that redirects count for the target.
+		// The CA roots of the redirecting server are used for the target.
 		first := r.chain.first.URL
 		host, err := t.own(req.Context(), first.Scheme, first.Host)
 		if err != nil || host == nil {
@@ -109,7 +109,7 @@ func (t *Transport) findHome(b *EndpointTransport, r *route, req *http.Request) 
 	return nil, nil
 }
 
-// lookup returns a host with an endpoint at least.
+// lookup returns a host with at least one endpoint.
 func (t *Transport) lookup(ctx context.Context, registry string) (*Host, error) {
 	host, err := t.hosts().LookupContext(ctx, registry)
 	if err == nil && len(host.Endpoints) == 0 {
@@ -139,7 +139,7 @@ func pick(endpoints []*Endpoint, urls ...*url.URL) *Endpoint {
 	return endpoints[len(endpoints)-1]
 }
 
-// own returns what the directory named after a host says about it; nil without
+// own returns the configuration in the directory named after a host, nil without
 // one. The last endpoint is the host itself.
 func (t *Transport) own(ctx context.Context, scheme, hostport string) (*Host, error) {
 	if _, _, err := hostname.Split(hostport); err != nil {
@@ -157,8 +157,8 @@ func (t *Transport) own(ctx context.Context, scheme, hostport string) (*Host, er
 	return host, nil
 }
 
-// stranger finds the settings for a host that nobody named but a server, or
-// that no registry is known for.
+// stranger finds the settings for a host that only a server named, or that belongs
+// to no known registry.
 func (t *Transport) stranger(ctx context.Context, r *route, scheme, hostport string) (*target, error) {
 	r.foreign = r.home != nil
 	host, err := t.own(ctx, scheme, hostport)
@@ -175,7 +175,7 @@ func (t *Transport) stranger(ctx context.Context, r *route, scheme, hostport str
 	return t.targetOf(host, pick(host.Endpoints)), nil
 }
 
-// unconfigured are the settings for a host without a directory: the system's CA
+// unconfigured returns the settings for a host without a directory: the system's CA
 // roots and those of home, and no certificate.
 func (t *Transport) unconfigured(home *target, scheme, host string) *target {
 	to := &target{Endpoint: &Endpoint{Scheme: scheme, Host: host}, stranger: true}
@@ -183,7 +183,7 @@ func (t *Transport) unconfigured(home *target, scheme, host string) *target {
 	if home != nil {
 		to.CAs, holder = home.CAs, home.state
 	}
-	// An error leaves the platform's verifier.
+	// On an error the platform's verifier is used.
 	system, _ := t.hosts().SystemPool()
 	to.roots, to.state = holder.forStrangers(system, to.CAs)
 	return to

@@ -18,17 +18,16 @@ import (
 //
 //	client := &http.Client{Transport: &certsd.Transport{}}
 //
-// The TLS settings are those of the host of each single request. A certificate,
-// a header configured for a host, and on a redirect Authorization and cookies,
-// never reach another scheme, host or port.
+// The TLS settings are chosen by the host of each single request. A certificate, a
+// header configured for a host, and on a redirect Authorization and cookies never
+// reach another scheme, host or port.
 //
-// One Transport should be used for all requests: it keeps connections, one set
-// for each certificate, and knows which certificate was accepted for which
-// repository. It may be used concurrently; its fields must not be changed after
-// the first request.
+// One Transport should be used for all requests: it keeps connections, one set per
+// certificate, and remembers which certificate was accepted for which repository. It
+// may be used concurrently; its fields must not be changed after the first request.
 //
-// Against the advice of http.RoundTripper it interprets responses: which
-// certificate a server wants is only seen by its answer.
+// Contrary to the advice of http.RoundTripper it interprets responses: only the
+// answer shows which certificate a server accepts.
 type Transport struct {
 	// Hosts finds the directories. nil is one that searches DefaultRoots,
 	// shared by all Transports that leave it out.
@@ -39,13 +38,13 @@ type Transport struct {
 	// if Registry is empty, gets what the directory of its own name says, and
 	// without such a directory the system's CA roots and those of Registry.
 	Registry string
-	// RotateOn are the statuses that make the next certificate be presented,
+	// RotateOn are the statuses after which the next certificate is presented,
 	// unless the host's directory says otherwise.
 	RotateOn RotateOn
-	// RefuseStranger, if set, is asked before a connection is made to an address
-	// of a host that no configuration names, but a server: the target of a
-	// redirect, a token server, an endpoint of Registry v1. An error keeps it from
-	// being made. It is not asked where a proxy makes the connection.
+	// RefuseStranger, if set, is called before a connection is made to an address of
+	// a host that only a server named: the target of a redirect, a token server, an
+	// endpoint of Registry v1. If it returns an error, the connection is not made.
+	// It is not called where a proxy makes the connection.
 	RefuseStranger func(host string, addr netip.AddrPort) error
 	// Hooks observe what happens.
 	Hooks Hooks
@@ -53,11 +52,10 @@ type Transport struct {
 	// connect replaces the network in tests.
 	connect func(ctx context.Context, network, address string) (net.Conn, error)
 
-	// bare has the connections to hosts for which nothing is configured, states
-	// those to endpoints.
+	// bare has the connections to unconfigured hosts, states those to endpoints.
 	bare   endpointState
 	states states
-	// tls are the hosts not to be spoken to in plain HTTP.
+	// tls remembers the hosts to which plain HTTP must not be spoken.
 	tls tlsMemory
 }
 
@@ -70,13 +68,13 @@ func (t *Transport) hosts() *Hosts {
 	return t.Hosts
 }
 
-// RoundTrip makes one request, and further ones while the answer asks for
-// another certificate. If no certificate is accepted the last answer is
-// returned, as Docker did.
+// RoundTrip makes one request, and repeats it with the next certificate while the
+// answer calls for one. If no certificate is accepted the last answer is returned,
+// as Docker did.
 //
-// A request with a body is made again only if it has GetBody. Errors of
-// verification are a *[VerificationError], refused certificates a
-// *[RefusedError], refused plain HTTP a *[PlainHTTPError].
+// A request with a body is repeated only if it has GetBody. Errors of verification
+// are a *[VerificationError], refused certificates a *[RefusedError], refused plain
+// HTTP a *[PlainHTTPError].
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return t.roundTrip(nil, req)
 }
@@ -95,8 +93,8 @@ func (t *Transport) roundTrip(b *EndpointTransport, req *http.Request) (*http.Re
 	return t.rotate(r, req)
 }
 
-// notMade records a request that was not made: others may be asked in its place,
-// and what they answer must not hide why.
+// notMade records a request that was not made: other servers may be asked instead,
+// and their answers must not hide the reason.
 func notMade(r *route, req *http.Request, err error) {
 	a := Attempt{Registry: req.URL.Host, Host: req.URL.Host, URL: safetext.URL(req.URL), Method: req.Method, Err: err}
 	if r != nil {
@@ -107,8 +105,8 @@ func notMade(r *route, req *http.Request, err error) {
 	}
 }
 
-// closeBody obeys http.RoundTripper where no other transport does: "RoundTrip
-// must always close the body, including on errors".
+// closeBody keeps the rule of http.RoundTripper where no other transport does:
+// "RoundTrip must always close the body, including on errors".
 func closeBody(req *http.Request) {
 	if req.Body != nil {
 		_ = req.Body.Close()

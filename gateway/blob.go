@@ -105,7 +105,7 @@ func (b *blobs) serveShared(w http.ResponseWriter, r *http.Request, t *target, b
 
 const blobType = "application/octet-stream"
 
-// bodyOf is what to pass on of an answer.
+// bodyOf returns what to pass on of an answer.
 func bodyOf(h http.Header, resp *http.Response, t *target, wanted string) (io.Reader, error) {
 	if resp.StatusCode == http.StatusOK {
 		if resp.Request.Method == http.MethodGet && resp.ContentLength == 0 {
@@ -228,7 +228,7 @@ func (b *seekable) Seek(offset int64, whence int) (int64, error) {
 // than. Several, and what is none, are ignored: RFC 9110, 14.2.
 var singleRange = regexp.MustCompile(`^bytes=([0-9]{1,18}-[0-9]{0,18}|-[0-9]{1,18})$`)
 
-// wantedRange is the Range to ask for, empty for the whole.
+// wantedRange returns the Range to ask for, empty for the whole.
 func wantedRange(r *http.Request, etag string) string {
 	ranges := r.Header.Values("Range")
 	if len(ranges) != 1 || len(ranges[0]) > 64 || !singleRange.MatchString(ranges[0]) {

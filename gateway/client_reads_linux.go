@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// takenFrom is a number that changes when the other end takes something: what it
+// takenFrom returns a number that changes when the other end takes something: what it
 // has confirmed in all, or on a unix socket what it has not read yet.
 func takenFrom(c net.Conn) (n int64, ok bool) {
 	raw, ok := rawConn(c)

@@ -46,12 +46,12 @@ func (d *deadline) watch() (stop func()) {
 
 type connKey struct{}
 
-// withConn is the http.Server.ConnContext of a gateway.
+// withConn returns the http.Server.ConnContext of a gateway.
 func withConn(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, connKey{}, c)
 }
 
-// connIn is the connection of a request, nil if it is not known.
+// connIn returns the connection of a request, nil if it is not known.
 func connIn(ctx context.Context) net.Conn {
 	c, _ := ctx.Value(connKey{}).(net.Conn)
 	return c

@@ -28,7 +28,7 @@ type Clients struct {
 	Upstreams []string
 }
 
-// Clients is what clients have to know to use a gateway configured like this.
+// Clients returns what clients have to know to use a gateway configured like this.
 // url is where they reach it, if not at the first address of the one that runs
 // with this state directory or, where none does, of the configuration. The secret
 // is read, never made: the process that serves makes it, as its user.
@@ -57,7 +57,7 @@ func (c *Config) Clients(url string) (Clients, error) {
 	return g, err
 }
 
-// upstreams are the registries that are asked, in order: those with a directory,
+// upstreams returns the registries that are asked, in order: those with a directory,
 // and the configured ones.
 func (c *Config) upstreams() ([]string, error) {
 	names, err := (&certsd.Hosts{Roots: c.roots()}).Names()
@@ -74,7 +74,7 @@ func (c *Config) upstreams() ([]string, error) {
 	return slices.Sorted(slices.Values(names)), nil
 }
 
-// url is where clients reach the gateway that runs with this state directory or,
+// url returns where clients reach the gateway that runs with this state directory or,
 // where none does, one that was configured like this.
 func (c *Config) url() (url string, alive bool, err error) {
 	r, err := findRunning(c.State)
@@ -91,7 +91,7 @@ func (c *Config) url() (url string, alive bool, err error) {
 	return url, alive, err
 }
 
-// url is the first address that clients can use: they know no unix sockets.
+// url returns the first address that clients can use: they know no unix sockets.
 func (r listening) url() (string, error) {
 	for _, address := range r.Addresses {
 		host, port, err := net.SplitHostPort(address)

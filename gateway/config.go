@@ -111,7 +111,7 @@ const (
 	defaultWriteStall = time.Minute
 )
 
-// DefaultConfig is what holds where neither file nor flags say otherwise.
+// DefaultConfig returns what holds where neither file nor flags say otherwise.
 func DefaultConfig() *Config {
 	return &Config{
 		Root:           certsd.DefaultRoots().String(),
@@ -198,7 +198,7 @@ func (c *Config) RotateSecret() error {
 	return errors.Join(secret.Rotate(), secret.Close())
 }
 
-// GraceInUse is how long a replaced secret lets in: by the gateway that runs with
+// GraceInUse returns how long a replaced secret lets in: by the gateway that runs with
 // the state directory or, where none does, one that was configured like this.
 func (c *Config) GraceInUse() time.Duration {
 	if r, err := findRunning(c.State); err == nil {
@@ -207,7 +207,7 @@ func (c *Config) GraceInUse() time.Duration {
 	return (&sharedSecret{Grace: time.Duration(c.SecretGrace)}).grace()
 }
 
-// hosts are the registries as configured.
+// hosts returns the registries as configured.
 func (c *Config) hosts(hooks resolver.Hooks) (*resolver.Hosts, error) {
 	hosts, err := c.Hosts("root", c.Root)
 	if err != nil {
@@ -217,7 +217,7 @@ func (c *Config) hosts(hooks resolver.Hooks) (*resolver.Hosts, error) {
 	return hosts, nil
 }
 
-// roots are the directories to search.
+// roots returns the directories to search.
 func (c *Config) roots() certsd.Roots {
 	if c.Root == "" {
 		return certsd.DefaultRoots()

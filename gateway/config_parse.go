@@ -16,5 +16,5 @@ type (
 // type are errors that name file, line and key.
 func (c *Config) Load(file string) error { return settings.Load(file, c) }
 
-// Keys are all keys, in the order of the fields.
+// Keys returns all keys, in the order of the fields.
 func (c *Config) Keys() []Setting { return settings.Of(c) }

@@ -122,7 +122,7 @@ func (p *pool) victim() *boundedConn {
 	return victim
 }
 
-// rank is the higher the sooner a connection makes room, zero for never.
+// rank returns the higher the sooner a connection makes room, zero for never.
 func (c *boundedConn) rank() int {
 	switch {
 	case !c.tracked:

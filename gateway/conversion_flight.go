@@ -87,7 +87,7 @@ var errStopping = &fault{status: http.StatusServiceUnavailable, code: codeUnavai
 
 type flightKey struct{}
 
-// flightIn is the flight a context belongs to, nil for none.
+// flightIn returns the flight a context belongs to, nil for none.
 func flightIn(ctx context.Context) *flight {
 	fl, _ := ctx.Value(flightKey{}).(*flight)
 	return fl
@@ -129,7 +129,7 @@ func (fl *flight) result(ctx context.Context) (ocispec.Descriptor, error) {
 	return ocispec.Descriptor{}, context.Cause(ctx)
 }
 
-// notYet is the answer that makes clients ask again. containerd repeats a
+// notYet returns the answer that makes clients ask again. containerd repeats a
 // request that is answered 429 at once, up to five times in all; each waits here
 // for as long again. Others look at Retry-After.
 func (fl *flight) notYet() *fault {

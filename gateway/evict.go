@@ -136,7 +136,7 @@ func take(ctx context.Context, store content.Store) (*inventory, error) {
 	return v, err
 }
 
-// children are the blobs of an image besides its manifest.
+// children returns the blobs of an image besides its manifest.
 func children(info content.Info) []digest.Digest {
 	var list []digest.Digest
 	for key, value := range info.Labels {
@@ -147,7 +147,7 @@ func children(info content.Info) []digest.Digest {
 	return list
 }
 
-// leastRecentlyUsed are the manifests, in the order in which to remove them.
+// leastRecentlyUsed returns the manifests, in the order in which to remove them.
 func (v *inventory) leastRecentlyUsed(h *holds) []digest.Digest {
 	last := map[digest.Digest]time.Time{}
 	for d, info := range v.blobs {
@@ -160,7 +160,7 @@ func (v *inventory) leastRecentlyUsed(h *holds) []digest.Digest {
 	})
 }
 
-// lastUsed is when an image, or a blob of it, was last asked for or made: now, if
+// lastUsed returns when an image, or a blob of it, was last asked for or made: now, if
 // a client reads one.
 func lastUsed(h *holds, info content.Info) time.Time {
 	last := info.CreatedAt

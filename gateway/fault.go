@@ -82,7 +82,7 @@ func faultOf(err error) *fault {
 // upstreamBusy is when to ask again where a registry wants to be left alone.
 const upstreamBusy = 30 * time.Second
 
-// statusOf is the class of an error. containerd takes 404 for "not here" and asks
+// statusOf returns the class of an error. containerd takes 404 for "not here" and asks
 // the next host: it is for what a registry itself says is not there, and for the
 // digest of an image that has another one.
 func statusOf(err error) (int, string) {
@@ -118,7 +118,7 @@ func statusOf(err error) (int, string) {
 // names of its own.
 var apiPath = regexp.MustCompile(`/manifests/|/blobs/[a-z0-9+.-]+:|/tags/|/referrers/|/v1/`)
 
-// registrysAnswer is the status of a registry's own answer, not of a host that it
+// registrysAnswer returns the status of a registry's own answer, not of a host that it
 // leads to.
 func registrysAnswer(err error) (status int, ok bool) {
 	var answer remoteserrors.ErrUnexpectedStatus

@@ -50,7 +50,7 @@ func (s *shelf) remember(ctx context.Context, t *target, d digest.Digest) {
 	_, _ = s.store.Update(ctx, content.Info{Digest: d, Labels: map[string]string{labelTag + t.repositoryKey(): t.tag}}, "labels."+labelTag+t.repositoryKey())
 }
 
-// tagOf is the tag that a digest of a repository was converted from, empty if
+// tagOf returns the tag that a digest of a repository was converted from, empty if
 // that is not known.
 func (s *shelf) tagOf(t *target) string {
 	if s.store == nil || t.digest == "" {

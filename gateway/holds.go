@@ -119,7 +119,7 @@ func (h *holds) asked(d digest.Digest, at time.Time) (before time.Time) {
 	return before
 }
 
-// lastUsed is when one of some blobs was last asked for, if that is after a time:
+// lastUsed returns when one of some blobs was last asked for, if that is after a time:
 // now, if a client reads one.
 func (h *holds) lastUsed(after time.Time, blobs ...digest.Digest) time.Time {
 	last := after

@@ -30,7 +30,7 @@ func unhurried(ctx context.Context) context.Context {
 	return context.WithValue(ctx, unhurriedKey{}, true)
 }
 
-// waitsSince is when a client began to wait: all requests to registries that are
+// waitsSince returns when a client began to wait: all requests to registries that are
 // made for it have one time together.
 func waitsSince(ctx context.Context) time.Time {
 	if fl := flightIn(ctx); fl != nil {

@@ -54,7 +54,7 @@ func (l *logins) id(parts ...string) string {
 	return hex.EncodeToString(mac.Sum(nil)[:16])
 }
 
-// of is the login that a request brings for a registry, nil for none. The
+// of returns the login that a request brings for a registry, nil for none. The
 // header must have let the client in: where Authorization does, it belongs to
 // the gateway.
 func (l *logins) of(r *http.Request, host string) *login {

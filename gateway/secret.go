@@ -151,7 +151,7 @@ func (s *sharedSecret) in(do func(*safepath.Dir) error) error {
 	return errors.Join(do(d), d.Close())
 }
 
-// changed is when the secret was last replaced, by the time of its file; zero if
+// changed returns when the secret was last replaced, by the time of its file; zero if
 // that is not known.
 func (s *sharedSecret) changed() time.Time {
 	s.mu.Lock()
@@ -205,7 +205,7 @@ func (s *sharedSecret) current(ctx context.Context) (now, old secretState) {
 
 func (s *sharedSecret) grace() time.Duration { return cmp.Or(s.Grace, defaultSecretGrace) }
 
-// age is how long ago a secret was replaced, by what this process has seen and
+// age returns how long ago a secret was replaced, by what this process has seen and
 // by the time of its file, which has nobody's word: where that is still to come,
 // and nobody saw the replacement, it is too long ago.
 func (s *sharedSecret) age(old secretState) time.Duration {
@@ -269,7 +269,7 @@ func readSecret(d *safepath.Dir, name string) ([]byte, fs.FileInfo, error) {
 	return b, info, nil
 }
 
-// parseSecret is the secret in a file: what is there without the space around it.
+// parseSecret returns the secret in a file: what is there without the space around it.
 func parseSecret(b []byte) ([]byte, error) {
 	b = bytes.TrimSpace(b)
 	if len(b) < minSecret {

@@ -14,7 +14,7 @@ func (p *pages) serveStatus(w http.ResponseWriter, r *http.Request) {
 	(&statuspage.Handler{Snapshot: p.status}).ServeHTTP(w, r)
 }
 
-// status is what the gateway uses now.
+// status returns what the gateway uses now.
 func (p *pages) status() *status.Status {
 	d := status.Daemon{
 		Kind: status.Gateway, Roots: p.hosts.Roots, Hosts: []*resolver.Hosts{p.hosts},
@@ -37,14 +37,14 @@ func (g *gate) status() *status.Secret {
 	return st
 }
 
-// usage is what shared downloads take.
+// usage returns what shared downloads take.
 func (s *spools) usage() *status.Usage {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return &status.Usage{Used: s.used, Limit: s.limit}
 }
 
-// usage is what converted images take, as far as it was looked at: the disk is not
+// usage returns what converted images take, as far as it was looked at: the disk is not
 // asked.
 func (r *room) usage() *status.Usage {
 	r.mu.Lock()

@@ -139,7 +139,7 @@ func (r listening) certificate() (*x509.Certificate, error) {
 	return certs[0], nil
 }
 
-// reachable is an address that is listened on as one to connect to.
+// reachable returns an address that is listened on as one to connect to.
 func reachable(address string) string {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {

@@ -42,10 +42,10 @@ type target struct {
 	login *login
 }
 
-// ref is the reference of the repository, for a resolver.
+// ref returns the reference of the repository, for a resolver.
 func (t *target) ref() string { return t.host + "/" + t.repository }
 
-// named is the reference of what is asked for.
+// named returns the reference of what is asked for.
 func (t *target) named() string {
 	switch {
 	case t.digest != "":
@@ -135,7 +135,7 @@ func (t *target) isEmpty() bool {
 // Nor do requests with different credentials.
 func (t *target) key() string { return t.named() + " " + t.via + t.login.suffix() }
 
-// repositoryKey is the repository, apart for each login.
+// repositoryKey returns the repository, apart for each login.
 func (t *target) repositoryKey() string { return t.ref() + t.login.suffix() }
 
 func (t *target) parseDigest(s string) error {

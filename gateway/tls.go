@@ -32,7 +32,7 @@ type certificates struct {
 	lost string
 }
 
-// certificatesOf are the files to be read, nil where TLS is not spoken.
+// certificatesOf returns the files to be read, nil where TLS is not spoken.
 func certificatesOf(c *Config) (*certificates, error) {
 	switch {
 	case c.TLSCert == "" && c.TLSKey == "" && c.TLSClientCA == "":

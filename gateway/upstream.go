@@ -144,7 +144,7 @@ func (u *upstreams) newResolver(t *target) *resolver.Resolver {
 	return resolver.New(o)
 }
 
-// openBlob is how downloads that are shared ask the registry.
+// openBlob returns how downloads that are shared ask the registry.
 func (u *upstreams) openBlob(ctx context.Context, t *target, offset int64) (*http.Response, error) {
 	ctx = withVia(ctx, t.via)
 	get := func(ctx context.Context, header http.Header) (*http.Response, error) {
@@ -190,7 +190,7 @@ func withVia(ctx context.Context, via string) context.Context {
 	return context.WithValue(ctx, viaKey{}, via)
 }
 
-// canonicalSet is a set of host[:port].
+// canonicalSet returns a set of host[:port].
 func canonicalSet(hosts []string) (map[string]bool, error) {
 	set := make(map[string]bool, len(hosts))
 	for _, host := range hosts {

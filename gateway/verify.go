@@ -81,7 +81,7 @@ func (v *verifier) keep(p []byte, n int, read []byte) int {
 	return n + len(read) - 1
 }
 
-// end is the last answer with content, or none if that is wrong.
+// end returns the last answer with content, or none if that is wrong.
 func (v *verifier) end(p []byte, n int, read []byte, err error) (int, error) {
 	if v.err = err; err != io.EOF {
 		return 0, err

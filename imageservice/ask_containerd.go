@@ -73,7 +73,7 @@ func (d *target) learn(ctx context.Context) (configuration, error) {
 	return c, nil
 }
 
-// told is what containerd says of its CRI. Which of it depends on the version:
+// told returns what containerd says of its CRI. Which of it depends on the version:
 // all in 1.7, the runtimes' snapshotters in all.
 func (d *target) told(ctx context.Context) (configuration, error) {
 	c := configuration{downloads: defaultDownloads, progressTimeout: defaultProgressTimeout, decrypts: true, pinned: map[string]bool{}, runtimes: map[string]string{}}
@@ -165,7 +165,7 @@ func (c *configuration) fromExports(plugins *introspection.PluginsResponse) {
 	}
 }
 
-// snapshotterOf is the one whose directory CRI has its images in: the first it
+// snapshotterOf returns the one whose directory CRI has its images in: the first it
 // names. Where none of the plugins says that this is its directory, the
 // directory's own name has it. Empty is containerd's default.
 func snapshotterOf(filesystems []*runtime.FilesystemUsage, plugins *introspection.PluginsResponse) string {

@@ -26,7 +26,7 @@ func authOf(a *runtime.AuthConfig) auth {
 // errAuth has nothing of what it is about.
 var errAuth = errors.New(`the request's credentials cannot be used: "auth" is not USER:PASSWORD in base64`)
 
-// credentials are what a registry is told that asks: for another server than
+// credentials returns what a registry is told that asks: for another server than
 // they are for, none.
 func (a auth) credentials(registry string) (user, secret string, err error) {
 	if !a.meant(registry) {
@@ -57,7 +57,7 @@ func decodeAuth(encoded string) (user, secret string, err error) {
 	return user, strings.Trim(secret, "\x00"), nil
 }
 
-// bearer is the value of Authorization that needs no asking for: the registry
+// bearer returns the value of Authorization that needs no asking for: the registry
 // token, which is for the registry itself and for no mirror.
 func (a auth) bearer(registry string) string {
 	if a.registryToken == "" || a.user != "" || a.identityToken != "" || a.encoded != "" || !a.meant(registry) {
@@ -81,7 +81,7 @@ func (a auth) meant(registry string) bool {
 	return server != "" && server == serverOf(registry)
 }
 
-// serverOf is the canonical host[:port] of a server's address, which may be
+// serverOf returns the canonical host[:port] of a server's address, which may be
 // written as people and Docker's configuration do; empty if it has none.
 func serverOf(address string) string {
 	host := address

@@ -104,7 +104,7 @@ const (
 	RegistriesAll        Registries = "all"
 )
 
-// DefaultConfig is what holds where neither file nor flags say otherwise.
+// DefaultConfig returns what holds where neither file nor flags say otherwise.
 func DefaultConfig() *Config {
 	return &Config{
 		Root:        certsd.DefaultRoots().String(),
@@ -121,7 +121,7 @@ func DefaultConfig() *Config {
 // type are errors that name file, line and key.
 func (c *Config) Load(file string) error { return settings.Load(file, c) }
 
-// Keys are all keys, in the order of the fields.
+// Keys returns all keys, in the order of the fields.
 func (c *Config) Keys() []settings.Setting { return settings.Of(c) }
 
 // Check finds values that cannot be used.
@@ -183,7 +183,7 @@ func (c *Config) checkAddresses() error {
 	return nil
 }
 
-// pullSettings are those of the server.
+// pullSettings returns those of the server.
 func (c *Config) pullSettings() (criSettings, error) {
 	s := criSettings{
 		DaemonConfig: c.ContainerdConfig,
@@ -211,7 +211,7 @@ func (c *Config) pullSettings() (criSettings, error) {
 	return s, nil
 }
 
-// hosts are the registries as configured.
+// hosts returns the registries as configured.
 func (c *Config) hosts(hooks resolver.Hooks) (*resolver.Hosts, error) {
 	hosts, err := c.Hosts("root", c.Root)
 	if err != nil {
@@ -226,5 +226,5 @@ func samePath(path, address string) bool {
 	return err == nil && other == path
 }
 
-// instanceOf is what a server is called that listens there.
+// instanceOf returns what a server is called that listens there.
 func instanceOf(l net.Listener) string { return strings.TrimPrefix(l.Addr().String(), "unix:") }

@@ -72,7 +72,7 @@ func dial(ctx context.Context, path string) (net.Conn, error) {
 	return c, err
 }
 
-// socketPath is the path in an address, which may be a URL.
+// socketPath returns the path in an address, which may be a URL.
 func socketPath(address string) (string, error) {
 	path := strings.TrimPrefix(strings.TrimPrefix(address, "unix:"), "//")
 	if !filepath.IsAbs(path) {

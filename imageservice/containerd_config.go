@@ -88,7 +88,7 @@ func (c *configuration) readDaemonConfig(file string) error {
 	return err
 }
 
-// importedBy are the files that a pattern of a file imports. That one is not there
+// importedBy returns the files that a pattern of a file imports. That one is not there
 // is for containerd to say.
 func importedBy(file, pattern string) ([]string, error) {
 	if _, err := filepath.Match(pattern, ""); err != nil {

@@ -57,7 +57,7 @@ type configuration struct {
 	decrypts         bool
 }
 
-// snapshotterFor is the one of a runtime handler.
+// snapshotterFor returns the one of a runtime handler.
 func (c *configuration) snapshotterFor(handler string) string {
 	if s := c.runtimes[handler]; s != "" {
 		return s
@@ -94,7 +94,7 @@ func (s *criSettings) over(told configuration) configuration {
 	return c
 }
 
-// normal is a reference as CRI compares it.
+// normal returns a reference as CRI compares it.
 func normal(image string) string {
 	named, err := reference.ParseDockerRef(image)
 	if err != nil {

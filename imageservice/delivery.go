@@ -72,7 +72,7 @@ func (in *delivery) resolver(ctx context.Context, watch *progressWatch, v2Only b
 	}
 }
 
-// fallback are the node's credentials, for what the request has none for.
+// fallback returns the node's credentials, for what the request has none for.
 func (in *delivery) fallback(ctx context.Context) func(host string) (user, secret string, err error) {
 	return func(host string) (string, string, error) {
 		if in.node == nil || in.request.auth.answersFor(host) {

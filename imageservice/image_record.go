@@ -18,7 +18,7 @@ const (
 	pinned       = "pinned"
 )
 
-// labels are those of an image.
+// labels returns those of an image.
 func (c *configuration) labels(ref string) map[string]string {
 	labels := map[string]string{labelManaged: managed}
 	if c.pinned[ref] {
@@ -51,7 +51,7 @@ func (d *target) name(ctx context.Context, image images.Image) error {
 	}
 }
 
-// changes are the fields in which a record differs from what it is to be.
+// changes returns the fields in which a record differs from what it is to be.
 func changes(old, now images.Image) []string {
 	var fields []string
 	if old.Target.Digest != now.Target.Digest {

@@ -32,7 +32,7 @@ func newIngester(c *connection) *ingester {
 	return &ingester{Store: proxy.NewContentStore(c.ClientConn), client: contentapi.NewContentClient(c.ClientConn)}
 }
 
-// labelling is the same store, in which blobs that are fetched get labels at once.
+// labelling returns the same store, in which blobs that are fetched get labels at once.
 func (s *ingester) labelling(labels map[string]string) *ingester {
 	return &ingester{Store: s.Store, client: s.client, labels: labels, labelled: &sync.Map{}}
 }

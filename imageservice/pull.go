@@ -63,7 +63,7 @@ func (s *server) image(ctx context.Context, req *request) (string, error) {
 	})
 }
 
-// asStatus is an error as the kubelet shows it.
+// asStatus returns an error as the kubelet shows it.
 func asStatus(err error) error {
 	if _, ok := status.FromError(err); ok {
 		return err

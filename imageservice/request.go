@@ -71,7 +71,7 @@ func newRequest(image string) (*request, error) {
 	return &request{asked: asked.String(), ref: spelt.String(), named: spelt, registry: reference.Domain(spelt)}, nil
 }
 
-// names are what CRI calls an image, in the order in which CRI gives them: by its ID,
+// names returns what CRI calls an image, in the order in which CRI gives them: by its ID,
 // as it was asked for, and by digest.
 func (r *request) names(image pulledImage) []string {
 	names := []string{image.ID, r.ref}

@@ -13,7 +13,7 @@ import (
 	"github.com/certsd/containerd-certsd/resolver"
 )
 
-// status is what the image service uses now.
+// status returns what the image service uses now.
 func (s *server) status() *status.Status {
 	return telemetry.State().Snapshot(status.Daemon{
 		Kind: status.ImageService, Containerd: s.options.Containerd, CRI: status.CRIUses,

@@ -49,7 +49,7 @@ func Opener(signer []string) (hostdir.KeyOpener, error) {
 	return New(signer).Open, nil
 }
 
-// Open is a certsd.KeyOpener.
+// Open returns a certsd.KeyOpener.
 func (d *Devices) Open(f hostdir.KeyFile) (crypto.Signer, error) {
 	if tpmkey.IsKey(f.Data) {
 		key, err := d.TPM.Open(f.Data)

@@ -58,7 +58,7 @@ func (d *downloads) limit(registry string, most int) *semaphore.Weighted {
 	return limit
 }
 
-// repositoryOf is the name of a reference's repository in its registry.
+// repositoryOf returns the name of a reference's repository in its registry.
 func repositoryOf(ref string) string {
 	spec, err := reference.Parse(ref)
 	if err != nil {
@@ -68,7 +68,7 @@ func repositoryOf(ref string) string {
 	return repository
 }
 
-// registryOf is the canonical name of the registry of a reference.
+// registryOf returns the canonical name of the registry of a reference.
 func registryOf(ref string) string {
 	spec, err := reference.Parse(ref)
 	if err != nil {

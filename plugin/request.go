@@ -120,7 +120,7 @@ func (w wishes) updateClient(ctx context.Context) func(*http.Client) error {
 	}
 }
 
-// credentials is a docker credentials function over the client's stream.
+// credentials returns a docker credentials function over the client's stream.
 func (r *request) credentials(ctx context.Context) func(host string) (string, string, error) {
 	if r.auth == nil {
 		return nil

@@ -16,7 +16,7 @@ import (
 	"github.com/certsd/containerd-certsd/resolver"
 )
 
-// status is what the plugin uses now.
+// status returns what the plugin uses now.
 func (s *settings) status(cri string) *status.Status {
 	return telemetry.State().Snapshot(status.Daemon{
 		Kind: status.Plugin, Containerd: containerd.Version, CRI: cri,
@@ -24,7 +24,7 @@ func (s *settings) status(cri string) *status.Status {
 	})
 }
 
-// allHosts are those of each list of roots that was asked for.
+// allHosts returns those of each list of roots that was asked for.
 func (s *settings) allHosts() []*resolver.Hosts {
 	s.mu.Lock()
 	defer s.mu.Unlock()

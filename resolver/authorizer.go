@@ -14,21 +14,20 @@ import (
 	"github.com/certsd/containerd-certsd/internal/bounded"
 )
 
-// authorizer keeps one docker authorizer, and with it one set of tokens, for
-// each client certificate: a token may be bound to the certificate it was
-// fetched with.
+// authorizer keeps one docker authorizer, and thus one set of tokens, per client
+// certificate: a token may be bound to the certificate it was fetched with.
 type authorizer struct {
-	// preferred is the certificate a request begins with, nil for none.
+	// preferred returns the certificate that a request presents first, nil for none.
 	preferred func(*http.Request) *certsd.Identity
-	// ours reports whether a request is for the endpoint itself, strangers are
-	// for the others.
+	// ours reports whether a request is for the endpoint itself; strangers handles
+	// the others.
 	ours      func(*url.URL) bool
 	strangers *strangers
 	create    func() docker.Authorizer
 
 	// mu guards byIdentity.
 	mu sync.Mutex
-	// byIdentity has those that were challenged, and no failed ones.
+	// byIdentity has the authorizers that were challenged and did not fail.
 	byIdentity map[*certsd.Identity]*shared
 }
 
@@ -54,7 +53,7 @@ func newAuthorizer(bound *certsd.EndpointTransport, e *certsd.Endpoint, client *
 	}
 }
 
-// credentials are those of the pull of an image from a registry.
+// credentials are the credentials for a pull from a registry.
 type credentials struct {
 	// registry is the registry as the reference spells it.
 	registry string
@@ -72,8 +71,9 @@ func (o Options) credentials(registry string) credentials {
 	return c
 }
 
-// only asks for the credentials of one host. docker's authorizer asks for those
-// of the server that sent the challenge, which may be the target of a redirect.
+// only returns a function that gives the credentials of one host. docker's
+// authorizer asks for those of the server that sent the challenge, which may be the
+// target of a redirect.
 func (c credentials) only(host string) func(string) (string, string, error) {
 	return func(challenger string) (string, string, error) {
 		if challenger != host {
@@ -83,9 +83,9 @@ func (c credentials) only(host string) func(string) (string, string, error) {
 	}
 }
 
-// of are the credentials of a host by the first source that has some.
+// of returns the credentials of a host from the first source that has some.
 func (c credentials) of(host string) (user, secret string, err error) {
-	// What was kept under the canonical name is meant for it, too.
+	// Credentials stored under the canonical name are meant for it, too.
 	names := slices.Compact([]string{c.name(host), host})
 	for _, ask := range c.sources {
 		for _, name := range names {
@@ -97,8 +97,9 @@ func (c credentials) of(host string) (user, secret string, err error) {
 	return "", "", nil
 }
 
-// name is how to ask for a host: clients compare it with what they were given,
-// so the registry itself goes by the name in the reference.
+// name returns the name under which to ask for a host's credentials: clients compare
+// it with the name that they were given, so for the registry itself it is the name
+// in the reference.
 func (c credentials) name(host string) string {
 	if canonical, err := hostname.Canonical(c.registry); err == nil && canonical == host {
 		return c.registry
@@ -107,13 +108,13 @@ func (c credentials) name(host string) string {
 }
 
 // Authorize implements docker.Authorizer. Before the first challenge there is
-// nothing to add. After an error there is a new one: it asks for the
-// credentials, which may have been corrected, and for a token once more.
+// nothing to add. After an error a new authorizer is made, which asks for the
+// credentials, which may have been corrected, and for a token again.
 func (a *authorizer) Authorize(ctx context.Context, req *http.Request) error {
 	err := a.authorize(ctx, req)
 	if err != nil && req.Body != nil {
-		// The request is not made, and the writer of its body would wait for ever
-		// for somebody to read it: containerd's pusher leaves it open.
+		// The request is not made, and the writer of its body would wait forever for
+		// a reader: containerd's pusher leaves it open.
 		_ = req.Body.Close()
 	}
 	return err
@@ -132,9 +133,9 @@ func (a *authorizer) authorize(ctx context.Context, req *http.Request) error {
 }
 
 // AddResponses implements docker.Authorizer. A token that is answered 401 is
-// forgotten, and another one asked for: it may have ended without saying so, or
-// the registry may have another key now. That is done once for a request; after
-// it the answer stands.
+// forgotten and another one requested: it may have expired without saying so, or the
+// registry may have a new key. That is done once per request; then the answer
+// stands.
 func (a *authorizer) AddResponses(ctx context.Context, responses []*http.Response) error {
 	last := responses[len(responses)-1]
 	if !a.ours(last.Request.URL) {
@@ -159,14 +160,14 @@ func (a *authorizer) AddResponses(ctx context.Context, responses []*http.Respons
 	return s.inner.AddResponses(ctx, responses)
 }
 
-// challenged is what to authorize a request with, nil for nothing.
+// challenged returns the authorizer for a request, nil for none.
 func (a *authorizer) challenged(identity *certsd.Identity) *shared {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.byIdentity[identity]
 }
 
-// forget reports whether it was there to be forgotten.
+// forget removes s and reports whether it was still in use.
 func (a *authorizer) forget(identity *certsd.Identity, s *shared) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()

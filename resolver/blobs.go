@@ -19,9 +19,9 @@ import (
 	"github.com/certsd/containerd-certsd/v1compat"
 )
 
-// blobOpener reads the layers of a schema 1 image from the endpoints, in order,
-// by GET alone: nothing is known of their size beforehand, and registries that
-// redirect to signed URLs, or serve files, answer HEAD with anything.
+// blobOpener reads the layers of a schema 1 image from the endpoints, in order, with
+// GET only: their size is not known in advance, and registries that redirect to
+// signed URLs, or serve files, do not answer HEAD reliably.
 func (s *schema1Images) blobOpener(spec reference.Spec) func(context.Context, digest.Digest, int64) (*v1compat.LayerStream, error) {
 	return func(ctx context.Context, dgst digest.Digest, offset int64) (*v1compat.LayerStream, error) {
 		header := http.Header{}
@@ -43,8 +43,8 @@ func (s *schema1Images) blobOpener(spec reference.Spec) func(context.Context, di
 			if offset == 0 {
 				return nil, fmt.Errorf("%s answered with the range %.100q to a request for the whole blob", spec.Hostname(), content)
 			}
-			// A range that cannot be read, or another than that asked for: the
-			// whole is.
+			// The range cannot be parsed or is another than the requested one: read
+			// the whole blob.
 			return s.blobOpener(spec)(ctx, dgst, 0)
 		}
 		stream.Start, stream.Total = part.Start, part.Total
@@ -52,11 +52,10 @@ func (s *schema1Images) blobOpener(spec reference.Spec) func(context.Context, di
 	}
 }
 
-// elsewhereIn is what a digest may be looked for as if the registry has nothing
-// under what its media type says: layers and configurations are blobs even
-// where their media type is one of a manifest, and some manifests have types
-// that containerd does not count among them. The result is a media type that has
-// it looked for there.
+// elsewhereIn returns the media type under which to look for a digest if the
+// registry has nothing where its own media type says: layers and configurations are
+// blobs even if their media type is that of a manifest, and some manifests have
+// types that containerd does not know as such.
 func elsewhereIn(mediaType string) string {
 	switch {
 	case images.IsManifestType(mediaType), images.IsIndexType(mediaType):
@@ -68,8 +67,8 @@ func elsewhereIn(mediaType string) string {
 	}
 }
 
-// turning is content that is looked for in two places. The first is asked at
-// the first Read.
+// turning is content that may be in either of two places. The first Read asks the
+// first one.
 type turning struct {
 	io.ReadCloser
 	// other opens the second place; nil once it is too late for that.
@@ -98,7 +97,7 @@ func (t *turning) Read(p []byte) (int, error) {
 	n, oerr = rc.Read(p)
 	if oerr != nil && oerr != io.EOF {
 		if errdefs.IsNotFound(oerr) {
-			oerr = err // what was asked for first is what counts
+			oerr = err // the first place's error counts
 		}
 		return n, errors.Join(oerr, rc.Close())
 	}
@@ -123,8 +122,8 @@ func (t seekableTurning) Seek(offset int64, whence int) (int64, error) {
 	return at, err
 }
 
-// fetch fetches content from the place that its media type says, and where it is
-// not there from the other one.
+// fetch fetches content from the place that its media type implies, or if it is not
+// there from the other one.
 func (f *fetcher) fetch(ctx context.Context, desc ocispec.Descriptor) (io.ReadCloser, error) {
 	rc, err := f.inner.Fetch(ctx, desc)
 	other := elsewhereIn(desc.MediaType)

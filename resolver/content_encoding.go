@@ -19,13 +19,15 @@ import (
 	"github.com/certsd/containerd-certsd/internal/manifest"
 )
 
-// What has a digest is asked for as it is. Servers say Content-Encoding all the
-// same: nginx's gzip_static and Apache's AddEncoding about stored files, and
-// object stores because an upload said so. The bytes may have been packed on the
-// way, or the word may be a label on what is stored: the digest decides where
-// it can be computed, and the length and the content where it is a large blob's.
+// Content with a digest is requested without any coding. Servers send
+// Content-Encoding nevertheless: nginx's gzip_static and Apache's AddEncoding about
+// stored files, and object stores because an upload said so. The bytes may have been
+// compressed on the way, or the header may merely label what is stored: the digest
+// decides where it can be computed; for a large blob the length and the content
+// decide.
 
-// encodings are the codings of a header, in the order in which they are undone.
+// encodings returns the codings of a header, in the order in which they must be
+// undone.
 func encodings(header string) []string {
 	var found []string
 	for name := range strings.SplitSeq(strings.ToLower(header), ",") {
@@ -67,8 +69,8 @@ func decoded(r io.Reader, codings []string) (io.Reader, error) {
 	return r, nil
 }
 
-// inflater reads "deflate", which is zlib's format by RFC 9110, and in many servers
-// what is within it.
+// inflater reads "deflate", which is the zlib format by RFC 9110, and in many
+// servers the raw deflate data inside it.
 func inflater(r io.Reader) io.Reader {
 	buffered := bufio.NewReader(r)
 	begin, err := buffered.Peek(2)
@@ -80,7 +82,7 @@ func inflater(r io.Reader) io.Reader {
 	return flate.NewReader(buffered)
 }
 
-// plainOf is a manifest without the codings that it was sent with.
+// plainOf returns a manifest without the codings that it was sent with.
 func plainOf(raw []byte, header string, want digest.Digest) []byte {
 	codings := encodings(header)
 	if len(codings) == 0 || want.Validate() == nil && want.Algorithm().FromBytes(raw) == want {
@@ -120,7 +122,7 @@ func (o *objects) blob(req *http.Request, object string) (*http.Response, error)
 		part, _ := bounded.ParseContentRange(resp.Header.Get("Content-Range"))
 		total = part.Total
 		if known && total >= 0 && total != size {
-			// A part of what was packed is of no use.
+			// A part of compressed content cannot be used.
 			closing(resp)
 			req = req.Clone(req.Context())
 			req.Header.Del("Range")
@@ -134,17 +136,19 @@ func (o *objects) blob(req *http.Request, object string) (*http.Response, error)
 	return unpacked(resp, codings, digest.Digest(object), known && total >= 0, isPlainLayer(desc.MediaType))
 }
 
-// maxTried is how much of a blob is kept to see which of two its digest is of.
+// maxTried is how much of a blob is kept to find out whether its digest is that of
+// the coded or of the decoded bytes.
 const maxTried = 1 << 20
 
-// isPlainLayer reports whether layers of a media type are kept as they are: one
-// that begins as compressed ones do was packed on the way.
+// isPlainLayer reports whether layers of a media type are stored uncompressed: one
+// that begins like a compressed layer was compressed on the way.
 func isPlainLayer(mediaType string) bool {
 	return images.IsLayerType(mediaType) && !strings.Contains(mediaType, "+") && !strings.HasSuffix(mediaType, ".gzip")
 }
 
-// unpacked undoes the codings of a blob if they were done on the way. packed
-// reports that the length says so, plainLayer that the blob is no compressed layer.
+// unpacked undoes the codings of a blob if they were applied on the way. packed
+// reports whether the length says so, plainLayer whether the blob is a layer that is
+// not compressed.
 func unpacked(resp *http.Response, codings []string, want digest.Digest, packed, plainLayer bool) (*http.Response, error) {
 	body := resp.Body
 	begin, err := io.ReadAll(io.LimitReader(body, maxTried))
@@ -166,7 +170,7 @@ func unpacked(resp *http.Response, codings []string, want digest.Digest, packed,
 	case plainLayer && !begins(plain):
 		return resp, nil
 	case !plainLayer && !compressed(plain):
-		// What would come out is no layer as registries keep them.
+		// The decoded bytes would not be a layer as registries store them.
 		return resp, nil
 	}
 	if !packed && len(begin) < maxTried && !isOf(begin, codings, want) {
@@ -181,13 +185,13 @@ func unpacked(resp *http.Response, codings []string, want digest.Digest, packed,
 	return resp, nil
 }
 
-// begins reports whether something can be read up to where the beginning of it ends.
+// begins reports whether the beginning of a stream can be read.
 func begins(r io.Reader) bool {
 	_, err := io.Copy(io.Discard, io.LimitReader(r, maxTried*maxRatio))
 	return err == nil || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
-// isOf reports whether a digest is that of what comes out.
+// isOf reports whether a digest is that of the decoded bytes.
 func isOf(raw []byte, codings []string, want digest.Digest) bool {
 	plain, err := decoded(bytes.NewReader(raw), codings)
 	if err != nil || want.Validate() != nil {
@@ -198,10 +202,10 @@ func isOf(raw []byte, codings []string, want digest.Digest) bool {
 	return err == nil && verifier.Verified()
 }
 
-// maxRatio bounds what is made of maxTried bytes before they are believed.
+// maxRatio bounds the decompression of maxTried bytes.
 const maxRatio = 64
 
-// compressed reports whether something begins as compressed layers do.
+// compressed reports whether a stream begins like a compressed layer.
 func compressed(r io.Reader) bool {
 	begin, _ := bufio.NewReader(r).Peek(6)
 	for _, magic := range []string{"\x1f\x8b", "\x28\xb5\x2f\xfd", "\xfd7zXZ\x00", "BZh"} {
@@ -217,13 +221,13 @@ type joined struct {
 	io.Closer
 }
 
-// isEmpty reports whether a digest is that of nothing.
+// isEmpty reports whether a digest is that of empty content.
 func isEmpty(d digest.Digest) bool {
 	return d.Validate() == nil && d.Algorithm().FromBytes(nil) == d
 }
 
-// blobHead makes a HEAD request for a blob. A length of zero is what servers say
-// that know none, and some know no HEAD: they are asked by GET before anything is
+// blobHead makes a HEAD request for a blob. Servers that do not know the length send
+// zero, and some do not support HEAD: they are asked with GET before anything is
 // concluded.
 func (o *objects) blobHead(req *http.Request, object string) (*http.Response, error) {
 	resp, err := o.next.RoundTrip(req)

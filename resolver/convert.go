@@ -17,8 +17,8 @@ import (
 	"github.com/certsd/containerd-certsd/v1compat"
 )
 
-// conversions are those of one pull: images of Registry v1 and of schema 1 that
-// become OCI images in its store.
+// conversions are the conversions of one pull: images of Registry v1 and of schema 1
+// that become OCI images in its store.
 type conversions struct {
 	hosts      *Hosts
 	options    *Options
@@ -77,10 +77,10 @@ func (c *conversions) before(ctx context.Context, spec reference.Spec) (ocispec.
 	return ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: dgst, Size: info.Size}, true
 }
 
-// source names the registry of the reference, wherever it is reached. Its scheme
-// is http if any endpoint that may be asked is reached in plain HTTP: ids of
-// Registry v1 are no content hashes, and what anybody on the way may have sent is
-// not to be found again once TLS is spoken.
+// source names the registry of the reference, whichever endpoint serves it. Its
+// scheme is http if any endpoint that may be asked is reached in plain HTTP: ids of
+// Registry v1 are not content hashes, and content that anybody on the network path
+// may have sent must not be found again once TLS is used.
 func (c *conversions) source(spec reference.Spec) v1compat.Source {
 	s := v1compat.Source{Scheme: "https", Registry: spec.Hostname(), Repository: repository(spec), Reader: c.options.Reader}
 	endpoints, err := c.registries.endpoints(spec, docker.HostCapabilityPull)
@@ -95,7 +95,7 @@ func (c *conversions) source(spec reference.Spec) v1compat.Source {
 	return s
 }
 
-// observed runs a conversion, makes a span of it and reports its result.
+// observed runs a conversion in a span and reports its result.
 func (c *conversions) observed(ctx context.Context, spec reference.Spec, protocol string, run func(context.Context) (ocispec.Descriptor, error)) (ocispec.Descriptor, error) {
 	ended := Conversion{Registry: spec.Hostname(), Ref: spec.String(), Protocol: protocol}
 	start := time.Now()
@@ -145,7 +145,7 @@ type Conversion struct {
 	Descriptor ocispec.Descriptor
 	// Took is how long it took.
 	Took time.Duration
-	// Err is why there is no image. Its text holds nothing secret.
+	// Err is why there is no image. Its text contains no secret.
 	Err error
 }
 
@@ -161,7 +161,7 @@ type discreetError struct{ err error }
 func (e *discreetError) Error() string { return presentable(e.err) }
 func (e *discreetError) Unwrap() error { return e.err }
 
-// compare holds a converted image to the digest of the reference, if that has
+// compare checks a converted image against the digest of the reference, if that has
 // one.
 func compare(spec reference.Spec, desc ocispec.Descriptor) error {
 	if want := spec.Digest(); want != "" && want != desc.Digest {

@@ -166,7 +166,7 @@ type Outage struct {
 	Err error
 }
 
-// Outages are the endpoints that are passed over now, by name.
+// Outages returns the endpoints that are passed over now, by name.
 func (h *Hosts) Outages() []Outage {
 	h.roundTripper()
 	h.dead.mu.Lock()

@@ -169,7 +169,7 @@ func (q *question) pushes() bool {
 	return q.method == http.MethodPut || q.method == http.MethodPost || q.method == http.MethodDelete
 }
 
-// url is where a question is asked.
+// url returns where a question is asked.
 func (e *endpoint) url(q *question) *url.URL {
 	if q.upload != nil {
 		return q.upload

@@ -15,15 +15,14 @@ import (
 	"github.com/certsd/containerd-certsd/internal/safetext"
 )
 
-// Error tells what became of a reference, with everything that was tried for
-// it: each endpoint in order, its directory, the certificates with subject and
-// expiry, and the server's answers.
+// Error reports what happened to a reference, with everything that was tried for it:
+// each endpoint in order, its directory, the certificates with subject and expiry,
+// and the server's answers.
 type Error struct {
 	// Ref is the reference.
 	Ref string
-	// Err is the error of containerd's resolver; errdefs' classes are its. Its
-	// own text may hold the query of a signed URL, which that of Error leaves
-	// out.
+	// Err is the error of containerd's resolver, which has the errdefs classes. Its
+	// own text may hold the query of a signed URL, which that of Error leaves out.
 	Err error
 	// Trail is what was tried.
 	Trail *certsd.Trail
@@ -59,7 +58,7 @@ func (e *Error) text() string {
 	failed := attempts[:0]
 	for _, a := range attempts {
 		if !given && errors.Is(a.Err, context.Canceled) {
-			continue // given up because of another's failure
+			continue // cancelled because another one failed
 		}
 		if plain := (*certsd.PlainHTTPError)(nil); errors.As(a.Err, &plain) && strings.Contains(text, plain.Error()) {
 			continue // said already
@@ -82,8 +81,7 @@ func (e *Error) text() string {
 	return text + "\n" + strings.TrimSuffix(account, "\n")
 }
 
-// faultFirst puts what can be mended on this machine in front of what a server
-// says.
+// faultFirst puts what can be fixed on this machine in front of what a server says.
 func faultFirst(text string, attempts []certsd.Attempt) string {
 	faults := trail.Faults(attempts)
 	if len(faults) == 0 || strings.Contains(text, faults[0].Told()) {
@@ -110,14 +108,13 @@ func explain(err error, ref string, tried *certsd.Trail) error {
 	return &Error{Ref: ref, Err: err, Trail: tried}
 }
 
-// presentable is the text of an error without what must not be in a log: the
-// queries of URLs, where signed ones have their secrets, and users. It is
-// bounded, too.
+// presentable returns the text of an error, bounded and without what must not be
+// logged: the queries of URLs, which are secret in signed URLs, and users.
 func presentable(err error) string {
 	text := err.Error()
 	var page *NotManifestError
 	if errors.As(err, &page) && alone(err) {
-		// It says which request it was.
+		// Its text names the request.
 		text = page.Error()
 	}
 	for _, u := range urlsIn(err) {
@@ -126,7 +123,7 @@ func presentable(err error) string {
 	return safetext.Clip(text, maxCause)
 }
 
-// alone reports whether an error is one, and not several that were joined.
+// alone reports whether an error is a single one, not several joined.
 func alone(err error) bool {
 	for err != nil {
 		if _, found := err.(*NotManifestError); found { //nolint:errorlint // this very one
@@ -137,7 +134,7 @@ func alone(err error) bool {
 	return false
 }
 
-// urlsIn are the URLs that an error and its causes quote.
+// urlsIn returns the URLs that an error and its causes quote.
 func urlsIn(err error) []string {
 	var urls []string
 	switch e := err.(type) { //nolint:errorlint // each cause is looked at

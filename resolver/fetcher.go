@@ -25,12 +25,12 @@ type dockerFetcher interface {
 	remotes.FetcherByDigest
 }
 
-// fetcher is containerd's docker fetcher with errors that tell what was tried,
-// and with the content of conversions.
+// fetcher is containerd's docker fetcher with errors that list what was tried, and
+// with the content of conversions.
 type fetcher struct {
 	inner dockerFetcher
-	// store holds what was converted; nil if nothing ever is, or who asks has looked
-	// there.
+	// store holds what was converted; nil if nothing is converted, or the caller has
+	// looked there already.
 	store content.Store
 	// elsewhere is for URLs in descriptors, which belong to no registry.
 	elsewhere *http.Client
@@ -82,7 +82,7 @@ func (f *fetcher) Fetch(ctx context.Context, desc ocispec.Descriptor) (io.ReadCl
 	return f.watched(f.reader(rc, tried), desc), explain(err, f.ref, tried.trail)
 }
 
-// watched has what is fetched followed.
+// watched reports the progress of a download to the hook.
 func (f *fetcher) watched(rc io.ReadCloser, desc ocispec.Descriptor) io.ReadCloser {
 	return f.hooks.watchedBody(Work{Registry: f.spec.Hostname(), Ref: f.ref, Digest: desc.Digest, Size: desc.Size}, rc)
 }
@@ -94,8 +94,8 @@ func (f *fetcher) FetchByDigest(ctx context.Context, dgst digest.Digest, opts ..
 	return f.reader(rc, tried), desc, explain(err, f.ref, tried.trail)
 }
 
-// FetchReferrers implements remotes.ReferrersFetcher. containerd's own takes
-// what fails for what is not there, and the first part of a list for the whole.
+// FetchReferrers implements remotes.ReferrersFetcher. containerd's own treats
+// failures as absence, and the first page of a list as the whole.
 func (f *fetcher) FetchReferrers(ctx context.Context, dgst digest.Digest, opts ...remotes.FetchReferrersOpt) ([]ocispec.Descriptor, error) {
 	ctx, tried := f.begin(ctx)
 	var config remotes.FetchReferrersConfig
@@ -109,7 +109,7 @@ func (f *fetcher) FetchReferrers(ctx context.Context, dgst digest.Digest, opts .
 	return descs, explain(err, f.ref, tried.trail)
 }
 
-// tried is what was tried for a call, and why it broke off in the middle.
+// tried is what was tried for a call, and why its content broke off.
 type tried struct {
 	trail   *certsd.Trail
 	account *bounded.Account
@@ -160,7 +160,7 @@ type body struct {
 	tried tried
 }
 
-// Read implements io.Reader. io.EOF stays itself, as the contract demands.
+// Read implements io.Reader. io.EOF is not wrapped, as the contract demands.
 func (b *body) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if err == nil || err == io.EOF {

@@ -14,16 +14,16 @@ import (
 	"github.com/certsd/containerd-certsd/internal/bounded"
 )
 
-// foreign reads content whose descriptor names URLs, from the first that has
-// it, else from the registry. docker's fetcher would use http.DefaultClient,
-// which knows no host directories, and send it the headers of the pull.
+// foreign reads content whose descriptor names URLs, from the first one that has it,
+// or else from the registry. docker's fetcher would use http.DefaultClient, which
+// does not read host directories, and send it the headers of the pull.
 type foreign struct {
 	//nolint:containedctx // requests are made by Read, which is given none
 	ctx    context.Context
 	client *http.Client
 	urls   []string
 	// plain reports whether the registry itself is spoken to in plain HTTP, so that
-	// its URLs may be of that kind, too.
+	// its URLs may use it, too.
 	plain bool
 	size  int64
 	// registry is the content as the registry serves it.
@@ -31,7 +31,7 @@ type foreign struct {
 
 	offset int64
 	body   io.ReadCloser
-	// cuts is how often it broke off since there was a byte.
+	// cuts is how often it broke off since the last byte arrived.
 	cuts int
 }
 
@@ -167,8 +167,8 @@ func (f *foreign) position(resp *http.Response) error {
 	}
 }
 
-// newForeign reads desc.URLs in place of docker's fetcher, which is given what
-// the registry has.
+// newForeign reads desc.URLs itself; docker's fetcher is used only for the
+// registry's copy.
 func (f *fetcher) newForeign(ctx context.Context, urls []string, size int64, registry io.ReadCloser) *foreign {
 	return &foreign{ctx: ctx, client: f.elsewhere, urls: slices.Clone(urls), plain: f.plain, size: size, registry: registry}
 }

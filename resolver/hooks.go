@@ -16,17 +16,17 @@ type Hooks struct {
 	Transport certsd.Hooks
 	// OnUse observes the configuration that a pull or push begins with.
 	OnUse func(*certsd.Host)
-	// OnLoad observes lookups that met something new on the disk, with the
-	// context of the request they were made for.
+	// OnLoad observes lookups that found something new on the disk, with the context
+	// of the request they were made for.
 	OnLoad func(context.Context, hostdir.Loaded)
 	// OnReload observes changed and broken host directories.
 	OnReload func(hostdir.Reload)
-	// OnWarning observes what does not keep a host from being used.
+	// OnWarning observes problems that do not keep a host from being used.
 	OnWarning func(host string, problem error)
 	// OnLayer observes the layers of conversions.
 	OnLayer func(v1compat.Progress)
-	// OnBegin observes conversions and downloads when they begin. What it returns,
-	// if not nil, is told how far they are, and when they end.
+	// OnBegin observes conversions and downloads when they begin. The [Watch] that
+	// it returns, if not nil, is notified of their progress and their end.
 	OnBegin func(Work) Watch
 	// OnConvert observes conversions when they end, with the context of the
 	// pull.
@@ -51,7 +51,7 @@ func (h Hooks) observe(directories *certsd.Hosts, transport *certsd.Transport) {
 	}
 }
 
-// warn is OnWarning for the parts that know no host.
+// warn is OnWarning for code that reports problems without a host.
 func (h Hooks) warn(host string) func(error) {
 	if h.OnWarning == nil {
 		return nil
@@ -59,7 +59,7 @@ func (h Hooks) warn(host string) func(error) {
 	return func(problem error) { h.OnWarning(host, problem) }
 }
 
-// progress is what a conversion reports to: the hook and the pull.
+// progress returns what a conversion reports to: the hook and the pull.
 func (h Hooks) progress(pull func(v1compat.Progress)) func(v1compat.Progress) {
 	return func(p v1compat.Progress) {
 		if h.OnLayer != nil {

@@ -15,17 +15,17 @@ import (
 	"github.com/certsd/containerd-certsd/keys"
 )
 
-// Hosts are the registries of a process: what their directories say, the live
-// connections and what was learnt about certificates and endpoints. One value
-// lives as long as the process; its zero value reads the default roots. It is
-// safe for concurrent use and must not be copied after its first use.
+// Hosts are the registries of a process: the content of their directories, the live
+// connections and what was learnt about certificates and endpoints. One value lives
+// as long as the process; its zero value reads the default roots. It is safe for
+// concurrent use and must not be copied after its first use.
 type Hosts struct {
 	// Roots are the certs.d directories. nil means certsd.DefaultRoots.
 	Roots certsd.Roots
-	// SystemRoots says when the system's CA roots count.
+	// SystemRoots says when the system's CA roots are used.
 	SystemRoots certsd.SystemRoots
-	// Keys opens the keys of client certificates that are no files. nil opens those
-	// of the machine's TPM: [keys.Default].
+	// Keys opens the keys of client certificates that are not in files. nil opens
+	// those of the machine's TPM: [keys.Default].
 	Keys certsd.KeyOpener
 	// SuffixDirectories lets a directory _.example.com serve the hosts below
 	// example.com: see certsd.Hosts.SuffixDirectories.
@@ -37,14 +37,14 @@ type Hosts struct {
 	RegistryV1 V1Policy
 	// NoSchema1 refuses schema 1 manifests instead of converting them.
 	NoSchema1 bool
-	// Cooldown is how long an endpoint that could not be reached is passed
-	// over while another is left. Zero means 10 seconds, less than zero never.
+	// Cooldown is how long an unreachable endpoint is passed over while another is
+	// left. Zero means 10 seconds; a negative value disables it.
 	Cooldown time.Duration
 	// RefuseStranger, if set, may refuse addresses of hosts that only a server
 	// names: see certsd.Transport.RefuseStranger.
 	RefuseStranger func(host string, addr netip.AddrPort) error
-	// Patience is how long a server may send, or take, nothing; zero is a
-	// minute. Content that breaks off so is asked for from there on.
+	// Patience is how long a server may neither send nor accept data; zero is a
+	// minute. Content that is cut off like that is requested again from there.
 	Patience time.Duration
 	// Hooks observe what happens. They must not block.
 	Hooks Hooks
@@ -75,13 +75,13 @@ func (h *Hosts) WithRoots(roots certsd.Roots) *Hosts {
 	}
 }
 
-// RegistryHosts is an anonymous docker.RegistryHosts for any user of
+// RegistryHosts returns an anonymous docker.RegistryHosts for any user of
 // containerd's docker resolver.
 func (h *Hosts) RegistryHosts(registry string) ([]docker.RegistryHost, error) {
 	return h.registryHosts(registry, Options{})
 }
 
-// RegistryHostsFor is RegistryHosts with what one pull or push brings along.
+// RegistryHostsFor is RegistryHosts with the options of one pull or push.
 func (h *Hosts) RegistryHostsFor(registry string, o Options) ([]docker.RegistryHost, error) {
 	return h.registryHosts(registry, o)
 }
@@ -89,7 +89,7 @@ func (h *Hosts) RegistryHostsFor(registry string, o Options) ([]docker.RegistryH
 // CloseIdleConnections closes the connections no request is using.
 func (h *Hosts) CloseIdleConnections() { h.roundTripper().CloseIdleConnections() }
 
-// directories are the host directories below the roots.
+// directories returns the host directories below the roots.
 func (h *Hosts) directories() *certsd.Hosts { return h.roundTripper().Hosts }
 
 func (h *Hosts) roundTripper() *certsd.Transport {
@@ -106,9 +106,9 @@ func (h *Hosts) roundTripper() *certsd.Transport {
 	return h.transport
 }
 
-// registryHosts turns what is configured for a registry into what docker's
-// resolver takes. A host directory that cannot be used fails the registry: it
-// is never passed over in favour of the upstream.
+// registryHosts turns the configuration of a registry into the form that docker's
+// resolver takes. A host directory that cannot be used makes the registry fail: it
+// is never skipped in favor of the upstream.
 func (h *Hosts) registryHosts(registry string, o Options) ([]docker.RegistryHost, error) {
 	host, err := h.directories().Lookup(registry)
 	if err != nil {
@@ -117,7 +117,7 @@ func (h *Hosts) registryHosts(registry string, o Options) ([]docker.RegistryHost
 	return h.endpoints(registry, host, o)
 }
 
-// endpoints are those of host, which registry is looked up as.
+// endpoints returns the endpoints of host, which was looked up as registry.
 func (h *Hosts) endpoints(registry string, host *certsd.Host, o Options) ([]docker.RegistryHost, error) {
 	if h.Hooks.OnUse != nil {
 		h.Hooks.OnUse(host)
@@ -153,8 +153,8 @@ func (h *Hosts) registryHost(host *certsd.Host, e *certsd.Endpoint, o Options, c
 	}, nil
 }
 
-// clientForStrangers is for hosts that are no endpoint of a registry: each gets
-// what the directory of its own name says.
+// clientForStrangers returns a client for hosts that are not endpoints of a
+// registry: each is used as the directory of its own name says.
 func (h *Hosts) clientForStrangers(o Options) (*http.Client, error) {
 	client := &http.Client{Transport: bounded.Contents(&bounded.Transport{Next: h.roundTripper(), Patience: h.Patience, MaxWait: o.MaxWait})}
 	if o.UpdateClient == nil {
@@ -163,7 +163,7 @@ func (h *Hosts) clientForStrangers(o Options) (*http.Client, error) {
 	return client, o.UpdateClient(client)
 }
 
-// private are the headers meant for the endpoint alone. Those of its directory
+// private returns the headers meant for the endpoint alone. Those of its directory
 // are among them because they may change: docker's resolver keeps sending the
 // ones the pull began with.
 func private(headers ...http.Header) http.Header {
@@ -177,9 +177,8 @@ func private(headers ...http.Header) http.Header {
 	return all
 }
 
-// transportFor adds to the transport of an endpoint what is about reaching it,
-// and about what it answers. Each stands where it does because of its neighbours;
-// from the connection outwards:
+// transportFor wraps the transport of an endpoint with everything that concerns
+// reaching it and its answers. Their order matters; from the connection outwards:
 //
 //   - bound verifies the server and presents one certificate after the other, so
 //     that all the others see one request and one answer;
@@ -211,7 +210,7 @@ func (h *Hosts) transportFor(host *certsd.Host, e *certsd.Endpoint, bound *certs
 
 func address(e *certsd.Endpoint) string { return e.Scheme + "://" + e.Host }
 
-// substitutes are the endpoints that can be asked in place of e.
+// substitutes returns the endpoints that can be asked in place of e.
 func substitutes(host *certsd.Host, e *certsd.Endpoint) []string {
 	reading := e.Capabilities & (hoststoml.Pull | hoststoml.Resolve)
 	var others []string
@@ -223,9 +222,9 @@ func substitutes(host *certsd.Host, e *certsd.Endpoint) []string {
 	return others
 }
 
-// reachable applies what a client may wish for a registry without a directory:
-// plain HTTP, and for a registry on this machine no verification, as Docker
-// and containerd have it.
+// reachable applies what a client may request for a registry without a directory:
+// plain HTTP, and for a registry on this machine no verification, as in Docker and
+// containerd.
 func reachable(host *certsd.Host, e *certsd.Endpoint, plainHTTP bool) *certsd.Endpoint {
 	if host.Dir != "" {
 		return e

@@ -10,8 +10,8 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// legacy decides what is pulled otherwise than containerd's resolver does, and
-// how: as a schema 1 manifest, or in Registry v1.
+// legacy decides which images are pulled in another way than by containerd's
+// resolver: as a schema 1 manifest, or with Registry v1.
 type legacy struct {
 	schema1 *schema1Images
 	v1      *v1Images
@@ -22,8 +22,8 @@ func newLegacy(r *Resolver) *legacy {
 	return &legacy{&schema1Images{c, r.docker}, &v1Images{c}}
 }
 
-// settle looks at how a v2 resolution ended. A schema 1 manifest is converted;
-// where the registry knows no v2 at all, Registry v1 is asked.
+// settle handles the outcome of a v2 resolution. A schema 1 manifest is converted;
+// if the registry does not speak v2 at all, Registry v1 is tried.
 func (l *legacy) settle(ctx context.Context, spec reference.Spec, name string, desc ocispec.Descriptor, err error) (string, ocispec.Descriptor, error) {
 	switch {
 	case err == nil && !maybeSchema1(desc.MediaType):
@@ -48,7 +48,7 @@ func (l *legacy) settle(ctx context.Context, spec reference.Spec, name string, d
 			}
 		}
 		if cerr != nil && ctx.Err() != nil && !errors.Is(cerr, ctx.Err()) {
-			// Whoever had no time left does not know that it is not there.
+			// A lookup that ran out of time does not show that the image is absent.
 			cerr = fmt.Errorf("%s: %w", spec, ctx.Err())
 		}
 		return spec.String(), converted, cerr

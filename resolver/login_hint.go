@@ -13,8 +13,8 @@ import (
 	"github.com/certsd/containerd-certsd/certsd"
 )
 
-// loginHint is the next step where what failed is the login, empty otherwise. The
-// server that wants one is the last that answered 401; a token server wants that of
+// loginHint returns the next step if the login failed, empty otherwise. The server
+// that requires one is the last that answered 401; a token server requires that of
 // the registry.
 func loginHint(err error, ref string, attempts []certsd.Attempt) string {
 	var answer remoteserrors.ErrUnexpectedStatus

@@ -21,18 +21,18 @@ import (
 	"github.com/certsd/containerd-certsd/internal/safetext"
 )
 
-// objects holds what an endpoint answers for a manifest to being one, and undoes
-// what was done on the way to manifests and blobs. It is below everything that
-// pulls, copies, serves or checks: what passes it as a manifest has a media type
-// of one, and its real length; what passes it as a blob has no Content-Encoding,
-// and no length of zero that only says that nobody knows.
+// objects makes sure that an endpoint's answer for a manifest is one, and undoes
+// codings that were applied to manifests and blobs on the way. Everything that
+// pulls, copies, serves or checks is above it: a manifest that passes it has a
+// manifest's media type and its real length; a blob that passes it has no
+// Content-Encoding, and no zero length that stands for an unknown one.
 //
-// A HEAD is believed where it says all that is asked of it. Registries forget
-// its headers, file servers have a type of their own, and some know no HEAD at
+// A HEAD is believed if it says everything that is asked. Some registries omit its
+// headers, file servers have types of their own, and some do not support HEAD at
 // all: then the manifest itself is read before anything is concluded.
 type objects struct {
 	next http.RoundTripper
-	// host and path are the endpoint's, path the root of its API.
+	// host is the endpoint's, path the root of its API.
 	host, path string
 }
 
@@ -49,7 +49,8 @@ func (o *objects) RoundTrip(req *http.Request) (*http.Response, error) {
 		return o.next.RoundTrip(req)
 	}
 	if first == req {
-		// Whoever follows a redirect finds it by the request that was redirected.
+		// Redirects are followed with the context of the request that was
+		// redirected.
 		ctx := req.Context()
 		if reqctx.PresentedIn(ctx) == nil {
 			ctx, _ = reqctx.WithPresented(ctx)
@@ -58,7 +59,7 @@ func (o *objects) RoundTrip(req *http.Request) (*http.Response, error) {
 	} else {
 		req = req.Clone(req.Context())
 	}
-	// A manifest is read whole, and as it is.
+	// A manifest is read whole and without any coding.
 	req.Header.Del("Range")
 	req.Header.Set("Accept-Encoding", "identity")
 	resp, err := o.manifest(req, object)
@@ -69,7 +70,7 @@ func (o *objects) RoundTrip(req *http.Request) (*http.Response, error) {
 	return o.again(first, page)
 }
 
-// target is what a request asks for below the root of the API: "manifests" or
+// target returns what a request asks for below the root of the API: "manifests" or
 // "blobs", and of which tag or digest.
 func (o *objects) target(req *http.Request) (kind, object string) {
 	if req.URL == nil || req.URL.Host != o.host || req.Method != http.MethodGet && req.Method != http.MethodHead {
@@ -113,7 +114,7 @@ func (o *objects) manifest(req *http.Request, object string) (*http.Response, er
 			return nil, err
 		}
 	} else {
-		// What it says is for the account of what was tried.
+		// Its text goes into the trail.
 		_, _ = io.CopyN(io.Discard, answer.Body, maxSaid)
 	}
 	closing(answer)
@@ -124,20 +125,20 @@ func (o *objects) manifest(req *http.Request, object string) (*http.Response, er
 // maxSaid is how much of an error is read, in bytes.
 const maxSaid = 8 << 10
 
-// notThere reports whether a HEAD says that something is not there, and that is
-// all that is to be known.
+// notThere reports whether a HEAD says that something is not there, and no GET is
+// needed to confirm it.
 func notThere(req *http.Request, resp *http.Response) bool {
 	return resp.StatusCode == http.StatusNotFound && absenceStands(req.Context())
 }
 
-// doubtful reports whether a HEAD for a manifest has to be followed by a GET.
-// What a server says of a user or a certificate, and that it has no time, is
-// not: the same would be said again.
+// doubtful reports whether a HEAD for a manifest must be followed by a GET. It is
+// not doubtful when a server refuses a user or a certificate, or has no time: a GET
+// would get the same answer.
 func doubtful(resp *http.Response, object string) bool {
 	if resp.StatusCode == http.StatusOK {
 		d := digest.Digest(resp.Header.Get("Docker-Content-Digest"))
 		switch manifest.KindOf(resp.Header.Get("Content-Type")) {
-		case 0, manifest.Schema1: // which some servers call whatever has no better name
+		case 0, manifest.Schema1: // which some servers use for everything of unknown type
 			return true
 		}
 		named := d.Validate() == nil || d == "" && digest.Digest(object).Validate() == nil
@@ -156,7 +157,8 @@ func inconclusive(status int) bool {
 	return status >= http.StatusBadRequest
 }
 
-// held reads a manifest and says in the answer's header what it is.
+// held reads a manifest and puts its type, length and digest into the answer's
+// header.
 func held(resp *http.Response, object string) (*http.Response, error) {
 	defer closing(resp)
 	raw, err := io.ReadAll(io.LimitReader(resp.Body, manifest.MaxSize+1))
@@ -180,8 +182,8 @@ func held(resp *http.Response, object string) (*http.Response, error) {
 	h.Set("Content-Type", found.MediaType)
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	if found.Kind != manifest.Schema1 && digest.Digest(object).Validate() != nil {
-		// A schema 1 manifest has the digest of a part of it. What was asked for
-		// by its digest is compared with it by the caller.
+		// A schema 1 manifest has the digest of a part of it. If it was requested by
+		// digest, the caller compares it.
 		if err := name(h, body); err != nil {
 			return nil, fmt.Errorf("%s: %w", withoutSecrets(resp.Request.URL.String()), err)
 		}
@@ -190,7 +192,7 @@ func held(resp *http.Response, object string) (*http.Response, error) {
 	return resp, nil
 }
 
-// name holds a manifest to the digest it was sent with, or gives it one.
+// name compares a manifest with the digest it was sent with, or gives it one.
 func name(h http.Header, body []byte) error {
 	said := digest.Digest(h.Get("Docker-Content-Digest"))
 	if said == "" || said.Validate() != nil {
@@ -203,9 +205,9 @@ func name(h http.Header, body []byte) error {
 	return nil
 }
 
-// again makes a request for a manifest once more after its redirect led to a
-// page, with the next client certificate: a front end may send whose certificate
-// it refuses there.
+// again repeats a request for a manifest with the next client certificate after a
+// redirect led to a web page: a front end may redirect clients whose certificate it
+// refuses.
 func (o *objects) again(first *http.Request, page *NotManifestError) (*http.Response, error) {
 	presented := reqctx.PresentedIn(first.Context())
 	another := presented.Refuse()
@@ -224,7 +226,7 @@ func (o *objects) again(first *http.Request, page *NotManifestError) (*http.Resp
 	return resp, err
 }
 
-// NotManifestError reports that what a server has in place of a manifest is not one.
+// NotManifestError reports that a server sent something else in place of a manifest.
 type NotManifestError struct {
 	// URL is what was asked for, Page where a redirect led, empty without one.
 	// Neither has a query.
@@ -234,10 +236,9 @@ type NotManifestError struct {
 	MediaType string
 	// HTML reports whether it is a web page.
 	HTML bool
-	// Identities are the client certificates with which that came, as far as
-	// known.
+	// Identities are the client certificates that got this answer, as far as known.
 	Identities []string
-	// Err says what is wrong with it.
+	// Err is the cause.
 	Err error
 }
 
@@ -257,7 +258,7 @@ func notManifest(resp *http.Response, body []byte, err error) *NotManifestError 
 
 func (e *NotManifestError) redirected() bool { return e.Page != "" }
 
-// Error says where what came from, and what to do.
+// Error names the URL and what it sent, and the next step.
 func (e *NotManifestError) Error() string {
 	var b strings.Builder
 	b.WriteString(e.URL)
@@ -294,7 +295,7 @@ func clipped(text string) string {
 // Unwrap makes the error one of errdefs.ErrDataLoss.
 func (e *NotManifestError) Unwrap() []error { return []error{errdefs.ErrDataLoss, e.Err} }
 
-// firstOf is the request that was redirected to req, or req itself.
+// firstOf returns the request that was redirected to req, or req itself.
 func firstOf(req *http.Request) *http.Request {
 	for range maxRedirects {
 		if req.Response == nil || req.Response.Request == nil {
@@ -312,8 +313,8 @@ func closing(resp *http.Response) { _ = resp.Body.Close() }
 
 type absenceKey struct{}
 
-// withAbsence is for requests to a registry that is pushed to: what a HEAD does
-// not find there is sent, and the answer to that counts.
+// withAbsence marks requests to a registry that is pushed to: what a HEAD does not
+// find there is sent, and the answer to that counts.
 func withAbsence(ctx context.Context) context.Context {
 	return context.WithValue(ctx, absenceKey{}, true)
 }
@@ -322,13 +323,13 @@ func absenceStands(ctx context.Context) bool { return ctx.Value(absenceKey{}) !=
 
 type blobKey struct{}
 
-// withBlob says what the blob is that is asked for.
+// withBlob adds the descriptor of the requested blob to a context.
 func withBlob(ctx context.Context, desc ocispec.Descriptor) context.Context {
 	return context.WithValue(ctx, blobKey{}, desc)
 }
 
-// blobIn is the descriptor of the blob that is asked for, and whether there is one:
-// a gateway's clients ask by a digest alone.
+// blobIn returns the descriptor of the requested blob, if there is one: a gateway's
+// clients ask by digest only.
 func blobIn(ctx context.Context) (ocispec.Descriptor, bool) {
 	desc, ok := ctx.Value(blobKey{}).(ocispec.Descriptor)
 	return desc, ok

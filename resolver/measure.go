@@ -13,19 +13,19 @@ import (
 	"github.com/certsd/containerd-certsd/v1compat"
 )
 
-// UnconvertedError is an image that has to be converted and was measured, or
-// begun, instead, as Options.Measure and Options.Begin have it.
+// UnconvertedError reports that an image must be converted and was only measured or
+// begun, as Options.Measure and Options.Begin request.
 type UnconvertedError struct {
 	Ref string
-	// Layers are those of the image, each once; none if it was begun.
+	// Layers are the layers of the image, each once; none if it was begun.
 	Layers []LayerSize
 }
 
-// LayerSize is what a registry says of a layer.
+// LayerSize is what a registry says about a layer.
 type LayerSize struct {
 	// ID names the layer within its repository.
 	ID string
-	// Size is what the registry keeps of it, -1 where it does not say.
+	// Size is the size of the layer as stored, -1 if the registry does not say.
 	Size int64
 }
 
@@ -70,8 +70,8 @@ func measure(ctx context.Context, spec reference.Spec, image *v1compat.Image) er
 }
 
 // blobSize asks for the size of a layer of a schema 1 image. Registries that
-// redirect, or serve files, answer HEAD with anything: what is not a size is
-// unknown, and so is what is said not to be there.
+// redirect, or serve files, answer HEAD with anything: anything else than a size
+// means that it is unknown, and so does a 404.
 func (s *schema1Images) blobSize(spec reference.Spec, dgst digest.Digest) func(context.Context) int64 {
 	return func(ctx context.Context) int64 {
 		resp, err := s.registries.open(ctx, spec, http.MethodHead, nil, "blobs", dgst.String())

@@ -17,18 +17,17 @@ import (
 	"github.com/certsd/containerd-certsd/certsd"
 )
 
-// maxTagTime bounds how long it is asked whether it is the tag that is missing.
+// maxTagTime bounds the time spent on finding out whether only the tag is missing.
 const maxTagTime = 5 * time.Second
 
-// fallbackTag are tags that clients ask for in vain all the time: those in place
-// of referrers, and of signatures.
+// fallbackTag matches tags that clients routinely ask for in vain: those that stand
+// in for referrers, and those of signatures.
 var fallbackTag = regexp.MustCompile(`^[a-z0-9]+-[0-9a-f]{32,}`)
 
-// missingTag makes of an error that there is no such image one that says that
-// there is such a repository, where the registry's list of tags shows it. Only
-// registries are asked that said in the words of the distribution specification
-// that it is the manifest which they do not know, and only for the beginning of
-// the list.
+// missingTag turns a "not found" error into one that says that the repository
+// exists, if the registry's list of tags shows that. It asks only registries that
+// said, in the words of the distribution specification, that they do not know the
+// manifest, and only for the beginning of the list.
 func (r *registries) missingTag(ctx context.Context, spec reference.Spec, trail *certsd.Trail, err error) error {
 	tag := spec.Object
 	if !errdefs.IsNotFound(err) || r.options.V2Only || r.options.Begin || tag == "" || strings.Contains(tag, "@") || fallbackTag.MatchString(tag) || ctx.Err() != nil {
@@ -65,7 +64,7 @@ func (e *endpoint) listsTags(ctx context.Context) bool {
 	return err == nil && len(tags) > 0
 }
 
-// missingTagError reports that a repository is there, and one tag of it is not.
+// missingTagError reports that a repository exists but lacks a tag.
 type missingTagError struct {
 	ref, tag string
 	err      error

@@ -13,24 +13,25 @@ import (
 	"github.com/certsd/containerd-certsd/internal/weblink"
 )
 
-// list is one that a registry may send in parts: of tags, of referrers.
+// list is a list that a registry may send in pages: of tags or of referrers.
 type list struct {
-	// what is in it, for people.
+	// what names its content in messages.
 	what string
-	// first asks for its beginning.
+	// first asks for its first page.
 	first question
-	// maxPages and maxBytes bound the parts, and all of them together.
+	// maxPages bounds the number of pages, maxBytes their total size.
 	maxPages int
 	maxBytes int64
-	// maxTime is after which no further part is asked for; zero is maxListTime.
+	// maxTime is the time after which no further page is requested; zero is
+	// maxListTime.
 	maxTime time.Duration
 }
 
 // maxListTime is enough for the longest lists of slow registries.
 const maxListTime = 30 * time.Minute
 
-// read asks for one part after the other until none follows, or the list cannot
-// be had whole. add is given each part; its error ends the list.
+// read asks for one page after another until none follows, or the list cannot be
+// read completely. It calls add with each page; an error of add ends the list.
 func (e *endpoint) read(ctx context.Context, l *list, add func(*answer) error) error {
 	q := l.first
 	seen := map[string]bool{requestURI(e.url(&q)): true}
@@ -68,11 +69,11 @@ func (e *endpoint) read(ctx context.Context, l *list, add func(*answer) error) e
 	return fmt.Errorf("%s lists %s on more than %d pages", e.Host, l.what, l.maxPages)
 }
 
-// requestURI tells two parts of a list apart.
+// requestURI identifies a page of a list.
 func requestURI(u *url.URL) string { return u.EscapedPath() + "?" + u.RawQuery }
 
-// base is the URL that links in an answer are relative to: the one asked last,
-// unless another host has answered. Lists are read from their endpoint alone.
+// base returns the URL that links in an answer are relative to: the one requested
+// last, unless another host answered. Lists are read only from their endpoint.
 func (e *endpoint) base(q *question, a *answer) *url.URL {
 	if a.url != nil && a.url.Host == e.Host {
 		return a.url
@@ -80,12 +81,12 @@ func (e *endpoint) base(q *question, a *answer) *url.URL {
 	return e.url(q)
 }
 
-// nextPage is the path and query of the next part, nil after the last one. base
-// is what the link is relative to, and asked the URL of this part.
+// nextPage returns the path and query of the next page, nil after the last one. base
+// is the URL that the link is relative to, asked that of this page.
 //
-// No link leads to another host: registries behind a proxy write schemes, hosts
-// and prefixes into it that they cannot be reached by. What such a link says
-// about the same list counts as its query, and where it has none as its path.
+// No link leads to another host: registries behind a proxy write schemes, hosts and
+// prefixes into it at which they cannot be reached. Of a link to the same list the
+// query is used, or if it has none the path.
 func nextPage(header http.Header, base, asked *url.URL) (*url.URL, error) {
 	link, err := weblink.Next(header)
 	if err != nil || link == nil {
@@ -101,7 +102,7 @@ func nextPage(header http.Header, base, asked *url.URL) (*url.URL, error) {
 	if err != nil {
 		return nil, errors.New("the link to the next part is not a URL")
 	}
-	// Some take ";" for what others take "&" for. None has it in a value.
+	// Some registries use ";" instead of "&". None has it in a value.
 	query := strings.ReplaceAll(target.RawQuery, ";", "&")
 	if _, err := url.ParseQuery(query); err != nil {
 		return nil, errors.New("the link to the next part has an invalid query")
@@ -116,8 +117,7 @@ func nextPage(header http.Header, base, asked *url.URL) (*url.URL, error) {
 	return next, nil
 }
 
-// sameList reports whether a path is that of the list that is being read, below
-// whatever prefix.
+// sameList reports whether a path is that of the list being read, below any prefix.
 func sameList(target, asked *url.URL) bool {
 	_, name, found := strings.Cut(asked.EscapedPath(), "/v2/")
 	return found && strings.HasSuffix(target.EscapedPath(), "/v2/"+name)

@@ -10,10 +10,10 @@ import (
 	"github.com/certsd/containerd-certsd/certsd"
 )
 
-// mayFallBack reports whether plain HTTP may be spoken after an answer that is
-// none of TLS: where hosts.toml leaves both open, and by a loopback registry
-// without a directory on a port that says nothing about the protocol. Stock
-// containerd has the same rule, but also falls back on a slow handshake.
+// mayFallBack reports whether plain HTTP may be used after an answer that is not
+// TLS: if hosts.toml allows both, and for a loopback registry without a directory on
+// a port that does not imply the protocol. Stock containerd has the same rule, but
+// also falls back on a slow handshake.
 func mayFallBack(e *certsd.Endpoint) bool {
 	if e.Scheme != "https" {
 		return false

@@ -13,10 +13,10 @@ import (
 	"github.com/certsd/containerd-certsd/internal/discreet"
 )
 
-// PushManifest sends a manifest of whatever media type to the tag of a
-// reference, or to its digest, and returns the digest that the registry knows it
-// by: its own where it says none. That may be of another algorithm than a digest
-// it has elsewhere, but is one of the same bytes, or the push has failed.
+// PushManifest pushes a manifest of any media type to the tag of a reference, or to
+// its digest, and returns the digest under which the registry stored it, or the
+// manifest's own if the registry does not say. That may use another algorithm than
+// the reference does, but is a digest of the same bytes; otherwise the push fails.
 func (r *Resolver) PushManifest(ctx context.Context, ref, mediaType string, body []byte) (digest.Digest, error) {
 	spec, err := reference.Parse(ref)
 	if err != nil {
@@ -49,7 +49,8 @@ func (r *registries) pushManifest(ctx context.Context, spec reference.Spec, medi
 	return knownAs(resp.Header.Get("Docker-Content-Digest"), object, body)
 }
 
-// knownAs is the digest in an answer, which is one of the body or an error.
+// knownAs returns the digest in an answer. It is an error if that is not a digest of
+// the body.
 func knownAs(answered, object string, body []byte) (digest.Digest, error) {
 	if answered == "" {
 		if d, err := digest.Parse(object); err == nil {
@@ -67,7 +68,7 @@ func knownAs(answered, object string, body []byte) (digest.Digest, error) {
 	return d, nil
 }
 
-// tagOrDigest is the tag of a reference, and where there is none its digest.
+// tagOrDigest returns the tag of a reference, or if it has none its digest.
 func tagOrDigest(spec reference.Spec) string {
 	if tag, _, _ := strings.Cut(spec.Object, "@"); tag != "" {
 		return tag

@@ -21,7 +21,7 @@ type dockerPusher interface {
 	content.Ingester
 }
 
-// pusher is containerd's docker pusher with errors that tell what was tried.
+// pusher is containerd's docker pusher with errors that list what was tried.
 type pusher struct {
 	inner           dockerPusher
 	ref, repository string
@@ -65,8 +65,8 @@ func (p *pusher) writer(w content.Writer, err error, trail *certsd.Trail, cancel
 	return &upload{Writer: w, pusher: p, trail: trail, cancel: cancel}, nil
 }
 
-// explain leaves the answers alone that are none of failure, and those that
-// containerd acts on.
+// explain leaves errors alone that are not failures, and those that containerd acts
+// on.
 func (p *pusher) explain(err error, trail *certsd.Trail) error {
 	if errdefs.IsAlreadyExists(err) || errdefs.IsUnavailable(err) || errors.Is(err, content.ErrReset) {
 		return err
@@ -74,7 +74,7 @@ func (p *pusher) explain(err error, trail *certsd.Trail) error {
 	return explain(err, p.ref, trail)
 }
 
-// upload explains what becomes of the request that the writer feeds.
+// upload explains the errors of the request that the writer feeds.
 type upload struct {
 	content.Writer
 	pusher *pusher

@@ -20,24 +20,24 @@ import (
 )
 
 // strangers are the targets of redirects that hand out tokens to everybody: a
-// registry may redirect its whole API to another one. Such a token is no secret
-// of the registry, and goes to the target that gave it and nowhere else.
+// registry may redirect its whole API to another one. Such a token is not a secret
+// of the registry, and is sent to the target that gave it and nowhere else.
 type strangers struct {
 	client   *http.Client
 	mayGrant func(target, realm *url.URL) bool
 
 	// mu guards byOrigin.
 	mu sync.Mutex
-	// byOrigin have no credentials, by SCHEME://HOST; nil for a target that once
-	// named a token server it must not.
+	// byOrigin has authorizers without credentials, by SCHEME://HOST; nil for a
+	// target that once named a forbidden token server.
 	byOrigin map[string]*shared
 }
 
 // maxStrangers bounds strangers.byOrigin: servers name them.
 const maxStrangers = 64
 
-// authorize adds the token of the target of a redirect, if there is one. What
-// the request had so far is from the server that redirected.
+// authorize adds the token of the target of a redirect, if there is one, in place of
+// the authorization for the server that redirected.
 func (s *strangers) authorize(ctx context.Context, req *http.Request) error {
 	a := s.challenged(req.URL)
 	if a == nil {
@@ -59,7 +59,7 @@ func (s *strangers) challenged(target *url.URL) *shared {
 	return s.byOrigin[originText(target)]
 }
 
-// forget reports whether it was there to be forgotten.
+// forget removes s and reports whether it was still in use.
 func (s *strangers) forget(target *url.URL, a *shared) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -70,8 +70,8 @@ func (s *strangers) forget(target *url.URL, a *shared) bool {
 	return true
 }
 
-// addResponses takes the challenge of the target of a redirect, as authorizer does
-// those of the registry. A password is no answer to it: nobody gave one for this
+// addResponses handles the challenge of the target of a redirect, as authorizer does
+// those of the registry. It never answers with a password: nobody gave one for this
 // host.
 func (s *strangers) addResponses(ctx context.Context, responses []*http.Response) error {
 	last := responses[len(responses)-1]
@@ -93,7 +93,8 @@ func (s *strangers) addResponses(ctx context.Context, responses []*http.Response
 	case !seen && len(s.byOrigin) < maxStrangers:
 		a = newShared(docker.NewDockerAuthorizer(docker.WithAuthClient(&http.Client{
 			Transport: s.client.Transport,
-			// It could lead to the registry, which has certificates of its own.
+			// A redirect could lead to the registry, which has certificates of its
+			// own.
 			CheckRedirect: sameOriginOnly,
 		})))
 		s.byOrigin[originText(target)] = a
@@ -111,8 +112,8 @@ func (s *strangers) addResponses(ctx context.Context, responses []*http.Response
 	return a.inner.AddResponses(ctx, responses)
 }
 
-// refusedRealm is why a token server in plain HTTP is not asked. It is recorded,
-// too: the next endpoint may answer that there is no such thing.
+// refusedRealm returns why a token server in plain HTTP is not asked. It is recorded
+// in the trail, too: the next endpoint may answer 404 and hide it.
 func refusedRealm(ctx context.Context, resp *http.Response, realm *url.URL) error {
 	err := &certsd.PlainHTTPError{Host: realm.Host, Reason: serverfault.NamesPlainHTTP(resp.Request.URL.Host)}
 	if trail := certsd.TrailOf(ctx); trail != nil {
@@ -147,10 +148,9 @@ func bearerRealm(header http.Header) *url.URL {
 
 func originText(u *url.URL) string { return u.Scheme + "://" + u.Host }
 
-// mayGrant reports whether what a token server that the target of a redirect
-// named hands out is known to everybody: it is not the registry, and no
-// directory has a certificate or a header for it, unless it is the target
-// itself.
+// mayGrant reports whether the tokens of a token server, named by the target of a
+// redirect, are available to everybody: the server is not the registry, and no
+// directory has a certificate or a header for it, unless it is the target itself.
 func (h *Hosts) mayGrant(endpoint *certsd.Endpoint) func(target, realm *url.URL) bool {
 	return func(target, realm *url.URL) bool {
 		switch {

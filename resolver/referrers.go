@@ -24,26 +24,25 @@ import (
 )
 
 const (
-	// maxReferrers is how many may refer to one manifest.
+	// maxReferrers is how many manifests may refer to one.
 	maxReferrers = 10_000
-	// maxReferrerPages and maxReferrerBytes bound the answers they are in.
+	// maxReferrerPages and maxReferrerBytes bound the answers that list them.
 	maxReferrerPages = 1000
 	maxReferrerBytes = 16 << 20
 )
 
-// referrers are what refers to a manifest, to be listed: the distribution
-// specification, "Listing Referrers".
+// referrers lists what refers to a manifest: see the distribution specification,
+// "Listing Referrers".
 type referrers struct {
 	subject digest.Digest
 	config  *remotes.FetchReferrersConfig
-	// warn, if not nil, is told what is left out.
+	// warn, if not nil, is called with what is left out.
 	warn func(error)
 }
 
-// list asks for them. The endpoints are asked in their order, and the first
-// that lists any is believed. That there are none is said only if all of them
-// say so: nobody must take an image for unsigned because of a registry that is
-// out of order.
+// list asks the endpoints in their order and believes the first that lists any. It
+// returns an empty list only if all of them say that there are none: nobody must
+// consider an image unsigned because a registry is out of order.
 func (r *referrers) list(ctx context.Context, registries *registries, spec reference.Spec) ([]ocispec.Descriptor, error) {
 	if err := r.subject.Validate(); err != nil {
 		return nil, fmt.Errorf("%.80q: %w: %w", r.subject, err, errdefs.ErrInvalidArgument)
@@ -67,8 +66,8 @@ func (r *referrers) list(ctx context.Context, registries *registries, spec refer
 	return []ocispec.Descriptor{}, errors.Join(errs...)
 }
 
-// forReferrers are the endpoints that may be asked: those for referrers, and
-// where there is none those for tags.
+// forReferrers returns the endpoints that may be asked: those with the capability
+// for referrers, or if there are none those for tags.
 func (r *registries) forReferrers(spec reference.Spec) ([]*endpoint, error) {
 	able, err := r.endpoints(spec, docker.HostCapabilityReferrers)
 	if err != nil || len(able) > 0 {
@@ -77,7 +76,8 @@ func (r *registries) forReferrers(spec reference.Spec) ([]*endpoint, error) {
 	return r.endpoints(spec, docker.HostCapabilityResolve)
 }
 
-// of asks one endpoint: its API, and if it has none the tag that stands for it.
+// of asks one endpoint: its referrers API, or if it has none the tag that replaces
+// it.
 func (r *referrers) of(ctx context.Context, e *endpoint) ([]ocispec.Descriptor, error) {
 	list, there, err := r.byAPI(ctx, e)
 	if err == nil && !there {
@@ -86,11 +86,12 @@ func (r *referrers) of(ctx context.Context, e *endpoint) ([]ocispec.Descriptor, 
 	if err != nil || len(r.config.ArtifactTypes) == 0 {
 		return list, err
 	}
-	// The registry may have done it, or not.
+	// The registry may have filtered them, or not.
 	var wanted []ocispec.Descriptor
 	for _, d := range list {
 		if d.ArtifactType == "" {
-			// A registry must say it and some do not: the manifest does.
+			// The registry must give the artifact type, but some do not: the
+			// manifest has it.
 			m, err := e.referrer(ctx, d)
 			if err != nil {
 				return nil, err
@@ -146,8 +147,8 @@ func (r *referrers) byAPI(ctx context.Context, e *endpoint) (all []ocispec.Descr
 
 var errNoReferrersAPI = errors.New("no referrers API")
 
-// referrersIn reads an index of referrers. Anything else, such as the page of a
-// login, is an error and no empty list.
+// referrersIn reads an index of referrers. Anything else, such as a login page, is
+// an error and not an empty list.
 func referrersIn(body []byte) ([]ocispec.Descriptor, error) {
 	var index struct {
 		MediaType string                `json:"mediaType"`
@@ -179,7 +180,7 @@ func referrersIn(body []byte) ([]ocispec.Descriptor, error) {
 	return *index.Manifests, nil
 }
 
-// unexpected is the error of a status, as containerd has it.
+// unexpected returns the error for a status, as containerd defines it.
 func (a *answer) unexpected() error {
 	return remoteserrors.ErrUnexpectedStatus{
 		Status: fmt.Sprintf("%d %s", a.status, http.StatusText(a.status)), StatusCode: a.status,

@@ -17,18 +17,18 @@ import (
 )
 
 const (
-	// maxTagged is how many a tag may list: each of their manifests is read.
+	// maxTagged is how many referrers a tag may list: the manifest of each is read.
 	maxTagged = 1000
-	// referrersAtATime is how many are read together.
+	// referrersAtATime is how many are read concurrently.
 	referrersAtATime = 4
-	// The parts of a digest that are in a tag: the distribution specification,
-	// "Referrers Tag Schema".
+	// The maximum lengths of the parts of a digest in such a tag: the distribution
+	// specification, "Referrers Tag Schema".
 	maxTagAlgorithm = 32
 	maxTagEncoded   = 64
 )
 
-// ReferrersTag is the tag that lists what refers to a manifest, in registries
-// that keep no such list by themselves.
+// ReferrersTag returns the tag that lists what refers to a manifest, in registries
+// without the referrers API.
 func ReferrersTag(subject digest.Digest) string {
 	algorithm, encoded, _ := strings.Cut(subject.String(), ":")
 	cut := func(part string, n int) string {
@@ -43,10 +43,10 @@ func ReferrersTag(subject digest.Digest) string {
 	return cut(algorithm, maxTagAlgorithm) + "-" + cut(encoded, maxTagEncoded)
 }
 
-// byTag reads the list that is an image index with a tag. A tag may be
-// anything: the image itself, or of another digest that begins alike. So those
-// it lists are read, and believed if they name the subject. What is left out is
-// named in a warning.
+// byTag reads the list from a tagged image index. The tag may be anything: the image
+// itself, or for another digest with the same beginning. So the listed manifests are
+// read, and believed if they name the subject. Whatever is left out is named in a
+// warning.
 func (r *referrers) byTag(ctx context.Context, e *endpoint) ([]ocispec.Descriptor, error) {
 	tag := ReferrersTag(r.subject)
 	a, err := e.get(ctx, question{
@@ -67,7 +67,8 @@ func (r *referrers) byTag(ctx context.Context, e *endpoint) ([]ocispec.Descripto
 	listed, err := referrersIn(a.body)
 	switch {
 	case err != nil && isManifest(a.body):
-		// Somebody's image or artifact, under a tag that looks like one of these.
+		// An unrelated image or artifact, under a tag that looks like a referrers
+		// tag.
 		r.leftOut(e.spec, "", fmt.Errorf("lists no referrers: %w", err))
 		return nil, nil
 	case err != nil:
@@ -78,8 +79,8 @@ func (r *referrers) byTag(ctx context.Context, e *endpoint) ([]ocispec.Descripto
 	return r.thoseOf(ctx, e, listed)
 }
 
-// isManifest reports whether a body is a manifest of any kind, and no answer
-// that comes instead of one.
+// isManifest reports whether a body is a manifest of any kind, as opposed to an
+// error document.
 func isManifest(body []byte) bool {
 	var m struct {
 		SchemaVersion int             `json:"schemaVersion"`
@@ -89,7 +90,7 @@ func isManifest(body []byte) bool {
 	return json.Unmarshal(body, &m) == nil && m.Errors == nil && (m.SchemaVersion > 0 || m.MediaType != "")
 }
 
-// thoseOf are the manifests that say that they refer to the subject.
+// thoseOf returns the manifests that refer to the subject by their own account.
 func (r *referrers) thoseOf(ctx context.Context, e *endpoint, listed []ocispec.Descriptor) ([]ocispec.Descriptor, error) {
 	found := make([]*referrer, len(listed))
 	group, gctx := errgroup.WithContext(ctx)
@@ -145,7 +146,7 @@ func (m *referrer) describe(d ocispec.Descriptor) ocispec.Descriptor {
 	return d
 }
 
-// referrer reads a manifest that is listed, nil if it is not there.
+// referrer reads a listed manifest, nil if it does not exist.
 func (e *endpoint) referrer(ctx context.Context, d ocispec.Descriptor) (*referrer, error) {
 	accept := "*/*"
 	if d.MediaType != "" {
@@ -172,7 +173,7 @@ func (e *endpoint) referrer(ctx context.Context, d ocispec.Descriptor) (*referre
 	return &m, nil
 }
 
-// leftOut warns of what is under the tag for referrers and is not a list of them.
+// leftOut warns about content under the referrers tag that is left out.
 func (r *referrers) leftOut(spec reference.Spec, what digest.Digest, why error) {
 	if r.warn == nil {
 		return

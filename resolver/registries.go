@@ -9,8 +9,8 @@ import (
 	"github.com/containerd/containerd/v2/pkg/reference"
 )
 
-// registries are the endpoints of each registry that one pull or push asks. There
-// is one list for each, so that all that is done for the pull shares its tokens.
+// registries has the endpoints of each registry that one pull or push asks. There is
+// one list per registry, so that everything done for the pull shares its tokens.
 type registries struct {
 	hosts   *Hosts
 	options *Options
@@ -20,9 +20,8 @@ type registries struct {
 	known map[string][]docker.RegistryHost
 }
 
-// ahead looks up the registry for of and for the first request of a call alike,
-// where neither has been done. What is wrong with a directory is left for of to
-// meet.
+// ahead looks up the registry once, both for of and for the first request of a call,
+// unless that was done already. Problems with a directory are left to of.
 func (r *registries) ahead(ctx context.Context, registry string) context.Context {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -41,7 +40,7 @@ func (r *registries) ahead(ctx context.Context, registry string) context.Context
 	return ahead
 }
 
-// of is the docker.RegistryHosts of the pull.
+// of returns the docker.RegistryHosts of the pull.
 func (r *registries) of(registry string) ([]docker.RegistryHost, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -56,8 +55,8 @@ func (r *registries) of(registry string) ([]docker.RegistryHost, error) {
 	return hosts, nil
 }
 
-// endpoints are those that may be asked about spec for what c names, in their
-// order.
+// endpoints returns the endpoints that may be asked about spec with the capabilities
+// c, in their order.
 func (r *registries) endpoints(spec reference.Spec, c docker.HostCapabilities) ([]*endpoint, error) {
 	hosts, err := r.of(spec.Hostname())
 	if err != nil {

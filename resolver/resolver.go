@@ -41,20 +41,20 @@ import (
 	"github.com/certsd/containerd-certsd/v1compat"
 )
 
-// Options are what one pull or push brings along. The zero value pulls
-// anonymously with the hosts of [DefaultHosts].
+// Options are the settings of one pull or push. The zero value pulls anonymously
+// with the hosts of [DefaultHosts].
 type Options struct {
 	// Hosts are shared by all resolvers of a process. nil means DefaultHosts.
 	Hosts *Hosts
 	// Header is sent with each request to a registry, and to no other host.
 	Header http.Header
-	// Credentials returns user and secret for a registry's host[:port]; without
-	// a user the secret is a refresh token. nil means anonymous. It is asked for
-	// the endpoints of the reference only, never for a redirect target.
+	// Credentials returns user and secret for a registry's host[:port]; without a
+	// user the secret is a refresh token. nil means anonymous. It is called for the
+	// endpoints of the reference only, never for a redirect target.
 	Credentials func(host string) (user, secret string, err error)
-	// Fallback is asked for what Credentials has none for, in the same way.
+	// Fallback is called in the same way where Credentials returns none.
 	Fallback func(host string) (user, secret string, err error)
-	// PlainHTTP asks for http. It counts only for a registry without a
+	// PlainHTTP requests http. It is honored only for a registry without a
 	// directory.
 	PlainHTTP bool
 	// MaxWait is how long one request waits for a registry that answers 429 and
@@ -65,32 +65,32 @@ type Options struct {
 	// Tracker remembers uploads. nil means one for this resolver alone.
 	Tracker docker.StatusTracker
 
-	// Store takes images converted from Registry v1 and schema 1. Where it is
-	// the store that is pulled into, nothing is copied twice. nil means that
-	// such images are refused.
+	// Store receives images converted from Registry v1 and schema 1. If it is the
+	// store that is pulled into, nothing is copied twice. nil means that such images
+	// are refused.
 	Store content.Store
-	// IntoStore says that the Store is the one that is pulled into: what a fetcher is
-	// asked for is not looked for there once more.
+	// IntoStore reports that Store is the one that is pulled into: a fetcher then
+	// does not look there again.
 	IntoStore bool
-	// Downloads, if set, bounds the layers that conversions fetch at a time, in place
-	// of the limiter given to SetOptions.
+	// Downloads, if set, bounds how many layers conversions fetch at a time, in
+	// place of the limiter given to SetOptions.
 	Downloads v1compat.Limiter
-	// Reader keeps what is converted for one reader from being found in the
-	// store by others, and by those without one. It is no secret. Empty stands
-	// for those who share the store.
+	// Reader keeps what is converted for one reader from being found in the store by
+	// other readers, and by those without one. It is not a secret. Readers with an
+	// empty one share the store.
 	Reader string
 	// OnProgress observes the layers of a conversion. It is called concurrently.
 	OnProgress func(v1compat.Progress)
-	// Measure has the layers of what would have to be converted asked for their
-	// sizes, and nothing converted: Resolve fails with an [UnconvertedError]. Store
-	// counts for nothing then.
+	// Measure asks for the sizes of the layers of an image that would have to be
+	// converted, and converts nothing: Resolve fails with an [UnconvertedError].
+	// Store is not used then.
 	Measure bool
-	// Begin has what would have to be converted from schema 1 looked at as far as
-	// that goes without its layers, and nothing converted: Resolve fails with an
-	// [UnconvertedError] where a pull would begin. Store counts for nothing then.
+	// Begin examines a schema 1 image that would have to be converted as far as
+	// possible without its layers, and converts nothing: Resolve fails with an
+	// [UnconvertedError] where a pull would begin. Store is not used then.
 	Begin bool
-	// V2Only leaves Registry v1 and schema 1 out: what Resolve finds is what the
-	// v2 protocol says. That is how to look at a registry that is pushed to.
+	// V2Only disables Registry v1 and schema 1: Resolve returns what the v2 protocol
+	// says. Use it for a registry that is pushed to.
 	V2Only bool
 }
 
@@ -99,18 +99,18 @@ type Options struct {
 type Resolver struct {
 	options Options
 	hosts   *Hosts
-	// registries has the endpoints, docker what speaks v2 with them, legacy what
-	// speaks all that is older.
+	// registries has the endpoints, docker speaks v2 with them, legacy everything
+	// older.
 	registries *registries
 	docker     remotes.ResolverWithOptions
 	legacy     *legacy
-	// limits are what SetOptions was given, for conversions.
+	// limits are the options given to SetOptions, for conversions.
 	limits transfer.ImageResolverOptions
 }
 
 var _ remotes.ResolverWithOptions = (*Resolver)(nil)
 
-// New makes a resolver.
+// New returns a resolver.
 func New(o Options) *Resolver {
 	r := &Resolver{options: o, hosts: o.Hosts}
 	if r.hosts == nil {
@@ -153,7 +153,7 @@ func (r *Resolver) Resolve(ctx context.Context, ref string) (string, ocispec.Des
 	}
 	name, desc, err := r.docker.Resolve(r.registries.ahead(ctx, spec.Hostname()), ref)
 	if errdefs.IsNotFound(err) && found(trail) {
-		// containerd says so of a manifest that is too large.
+		// containerd reports a manifest that is too large like this.
 		err = fmt.Errorf("%w: %s", errUnusable, presentable(err))
 	}
 	if !r.options.V2Only {
@@ -162,7 +162,7 @@ func (r *Resolver) Resolve(ctx context.Context, ref string) (string, ocispec.Des
 	return name, desc, explain(r.registries.missingTag(without, spec, trail, err), ref, trail)
 }
 
-// errUnusable is a manifest that is there.
+// errUnusable reports that a manifest exists but cannot be used.
 var errUnusable = errors.New("the registry's image cannot be used")
 
 // found reports whether a registry has answered with a manifest.
@@ -203,8 +203,8 @@ func (r *Resolver) Pusher(ctx context.Context, ref string) (remotes.Pusher, erro
 	return newPusher(inner, ref, repository(spec))
 }
 
-// Source is what the content of a repository, HOST/NAME, is known by in a store:
-// see [v1compat.Source].
+// Source returns the source by which the content of a repository, HOST/NAME, is
+// known in a store: see [v1compat.Source].
 func (r *Resolver) Source(ref string) (v1compat.Source, error) {
 	spec, err := reference.Parse(ref)
 	if err != nil {

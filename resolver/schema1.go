@@ -19,11 +19,11 @@ import (
 	"github.com/certsd/containerd-certsd/v1compat"
 )
 
-// errNotSchema1 reports that the manifest is of another kind after all.
+// errNotSchema1 reports that the manifest turned out to be of another kind.
 var errNotSchema1 = errors.New("not a schema 1 manifest")
 
-// maybeSchema1 reports whether a manifest of this media type has to be looked at.
-// The first v2 registries, docker/distribution 2.0, called every manifest
+// maybeSchema1 reports whether a manifest of this media type must be examined. The
+// first v2 registries, docker/distribution 2.0, called every manifest
 // application/json.
 func maybeSchema1(mediaType string) bool {
 	switch mediaType {
@@ -34,14 +34,14 @@ func maybeSchema1(mediaType string) bool {
 	}
 }
 
-// schema1Images are those whose manifests are of schema 1.
+// schema1Images handles images with a schema 1 manifest.
 type schema1Images struct {
 	*conversions
 	docker remotes.Resolver
 }
 
-// image converts the manifest a reference leads to. resolved is what the v2
-// resolution made of it, zero if it did not get that far.
+// image converts the manifest that a reference names. resolved is the result of the
+// v2 resolution, zero if there was none.
 func (s *schema1Images) image(ctx context.Context, spec reference.Spec, resolved ocispec.Descriptor) (ocispec.Descriptor, error) {
 	body, want, err := s.manifest(ctx, spec, resolved)
 	if err != nil {
@@ -55,9 +55,9 @@ func (s *schema1Images) image(ctx context.Context, spec reference.Spec, resolved
 	})
 }
 
-// pinned finds a schema 1 image by the digest that it is converted to,
-// which its registry does not know: among the earlier conversions, or by the
-// tag in the reference. Otherwise the registry's "not found" stands.
+// pinned finds a schema 1 image by the digest of its conversion, which its registry
+// does not know: among earlier conversions, or by the tag in the reference.
+// Otherwise the registry's "not found" stands.
 func (s *schema1Images) pinned(ctx context.Context, spec reference.Spec, notFound error) (ocispec.Descriptor, error) {
 	if spec.Digest() == "" || s.options.Store == nil || s.hosts.NoSchema1 {
 		return ocispec.Descriptor{}, notFound
@@ -100,8 +100,8 @@ func (s *schema1Images) read(ctx context.Context, spec reference.Spec, body []by
 		image.Entries[i].Measure = s.blobSize(spec, image.Entries[i].Digest)
 	}
 	image.Scheme, image.Reader = s.source(spec).Scheme, s.options.Reader
-	// A digest in the reference is that of the schema 1 manifest, and was
-	// verified with it.
+	// A digest in the reference is that of the schema 1 manifest, which was already
+	// verified.
 	tagOnly := spec
 	tagOnly.Object = ""
 	return s.convert(ctx, tagOnly, image)
@@ -148,8 +148,8 @@ func (s *schema1Images) manifest(ctx context.Context, spec reference.Spec, resol
 	return nil, "", errors.Join(errs...)
 }
 
-// isSchema1 looks at the media type, and at the manifest itself where the
-// registry is too old to have one for it.
+// isSchema1 reports whether an answer is a schema 1 manifest by its media type, or
+// by the manifest itself if the registry is too old to have a media type for it.
 func isSchema1(a *answer) bool {
 	mediaType, _, err := mime.ParseMediaType(a.header.Get("Content-Type"))
 	if err == nil && (mediaType == v1compat.MediaTypeSchema1Signed || mediaType == v1compat.MediaTypeSchema1) {
@@ -162,7 +162,7 @@ func isSchema1(a *answer) bool {
 	return json.Unmarshal(a.body, &m) == nil && m.SchemaVersion == 1 && len(m.FSLayers) > 0
 }
 
-// manifestObject is the tag or digest to ask for.
+// manifestObject returns the tag or digest to ask for.
 func manifestObject(spec reference.Spec) string {
 	if d := spec.Digest(); d != "" {
 		return d.String()

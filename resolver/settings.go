@@ -8,16 +8,16 @@ import (
 	"github.com/certsd/containerd-certsd/keys"
 )
 
-// Settings are those of [Hosts] as people write them, in all configuration files
-// and flags of this module: the tag toml is the key, the tag usage its help, a word
-// in quotes there what the value stands for. Empty ones stand for the default.
+// Settings are the settings of [Hosts] as people write them, in all configuration
+// files and flags of this module: the tag toml is the key, the tag usage its help,
+// with a quoted word there for the value. Empty values mean the default.
 type Settings struct {
 	// SystemRoots is "fallback", the default, to trust the system's CA roots only
 	// where a directory has none, or "append" to trust them always.
 	SystemRoots certsd.SystemRoots `toml:"system_roots" usage:"trust the CA roots of the system in 'MODE': fallback, if no others are configured, or append, always"`
 
-	// RotateOn are the answers on which the next certificate is presented:
-	// statuses and classes of them. Default: "403" and "5xx".
+	// RotateOn are the answers after which the next certificate is presented:
+	// statuses and classes of statuses. Default: "403" and "5xx".
 	RotateOn []string `toml:"rotate_on" usage:"present the next certificate on 'STATUS': 403, 5xx, ..."`
 
 	// RegistryV1 is "never", "configured", the default, for registries with a
@@ -36,7 +36,7 @@ type Settings struct {
 	Signer []string `toml:"signer" usage:"use the helper 'COMMAND' to sign with keys in PKCS #11 tokens; repeat the flag for each of its arguments"`
 }
 
-// DefaultSettings are what holds where nobody says otherwise.
+// DefaultSettings returns the default settings.
 func DefaultSettings() Settings {
 	return Settings{
 		SystemRoots: certsd.FallbackRoots,
@@ -47,9 +47,10 @@ func DefaultSettings() Settings {
 	}
 }
 
-// Hosts have these settings, and search a list of directories, separated as in
-// $PATH, that stands under a key; empty for the default ones. An error begins with
-// the key that is wrong, as all configuration files call it.
+// Hosts returns Hosts with these settings that search a list of directories,
+// separated as in $PATH; empty for the default ones. key is the list's key, for
+// errors: an error begins with the key that is wrong, as it is called in all
+// configuration files.
 func (s Settings) Hosts(key, list string) (*Hosts, error) {
 	system, err := hostdir.ParseSystemRoots(string(s.SystemRoots))
 	if err != nil {

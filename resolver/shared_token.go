@@ -12,14 +12,15 @@ import (
 	"github.com/certsd/containerd-certsd/certsd/hostname"
 )
 
-// shared is a docker authorizer that requests use one at a time: they wait for
-// a token while another one fetches it. docker's own way to wait gives all of
-// them the error of one that has given up, also those who come later.
+// shared is a docker authorizer that requests use one at a time: they wait while
+// another one fetches a token. docker's own way of waiting gives all of them, and
+// later ones, the error of a request that was cancelled.
 type shared struct {
 	inner docker.Authorizer
 	// turn is held by one request.
 	turn chan struct{}
-	// over reports whether there is no token, err why. They are guarded by turn.
+	// over reports whether there will be no token, and err why. They are guarded by
+	// turn.
 	over bool
 	err  error
 
@@ -32,8 +33,8 @@ func newShared(inner docker.Authorizer) *shared {
 	return &shared{inner: inner, turn: make(chan struct{}, 1), given: map[string]bool{}}
 }
 
-// authorize adds a token, or a password, to a request. After an error nobody is to
-// begin with it any more: forget is called before others have their turn.
+// authorize adds a token, or a password, to a request. After an error no other
+// request may start with it: forget is called before others have their turn.
 func (s *shared) authorize(ctx context.Context, req *http.Request, forget func() bool) error {
 	select {
 	case s.turn <- struct{}{}:
@@ -52,16 +53,16 @@ func (s *shared) authorize(ctx context.Context, req *http.Request, forget func()
 	forget()
 	s.over = true
 	if ctx.Err() == nil {
-		// Those who wait have nothing better to expect.
+		// Waiting requests would get the same error.
 		s.err = err
 	}
 	return err
 }
 
-// refused looks at what the last answer, a 401, was given for. What came from here
-// is forgotten, by forget, the first time, and the end of it the second. What did
-// not has been replaced by now, as has what somebody else forgets at the same time:
-// the request must be repeated.
+// refused examines the authorization that got the last answer, a 401. If it came
+// from here, it is forgotten with forget the first time; the second time the answer
+// stands. If it did not, or if another request forgets it at the same time, it was
+// replaced meanwhile and the request must be repeated.
 func (s *shared) refused(responses []*http.Response, forget func() bool) (again bool, err error) {
 	last := responses[len(responses)-1].Request
 	authorization := last.Header.Get("Authorization")
@@ -76,7 +77,7 @@ func (s *shared) refused(responses []*http.Response, forget func() bool) (again 
 	return !forget(), nil
 }
 
-// challenges counts the answers of 401 by the server of the last.
+// challenges counts the 401 answers of the server that answered last.
 func challenges(responses []*http.Response) int {
 	n := 0
 	for _, r := range responses {
@@ -87,7 +88,7 @@ func challenges(responses []*http.Response) int {
 	return n
 }
 
-// maxGiven bounds the tokens that are known again: one for each scope.
+// maxGiven bounds the remembered tokens: one for each scope.
 const maxGiven = 64
 
 func (s *shared) gave(authorization string) {

@@ -21,26 +21,26 @@ import (
 const (
 	// maxTags is the longest list of tags. At 128 bytes each they take 13 MB.
 	maxTags = 100_000
-	// maxTagPages is how many answers the list may be in. The smallest pages in
-	// use have 50 tags, those of Quay.
+	// maxTagPages is how many pages the list may have. The smallest pages in use are
+	// Quay's, with 50 tags.
 	maxTagPages = 2000
-	// maxTagKeys is what an answer may have beside its tags.
+	// maxTagKeys is how many keys an answer may have beside its tags.
 	maxTagKeys = 100
 	// maxTagPage is the largest answer in bytes: all tags at their longest,
 	// quoted, with a comma. docker-registry 2 sends all of them at once.
 	maxTagPage = maxTags * (128 + 3)
 )
 
-// tagRule is what the distribution specification lets a tag be.
+// tagRule is the grammar of tags in the distribution specification.
 var tagRule = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$`)
 
 // Tags lists the tags of a repository, HOST/NAME, in alphabetical order. Its
-// endpoints are asked in their order, as for resolving a tag, and the first
-// that has a list is believed. Registry v1 is asked where Resolve would ask it.
-// What is no tag is left out with a warning.
+// endpoints are asked in their order, as for resolving a tag, and the first that has
+// a list is believed. Registry v1 is asked where Resolve would ask it. Invalid tags
+// are left out with a warning.
 //
-// The error is errdefs.ErrNotFound, ErrUnauthenticated or ErrPermissionDenied
-// where the registry said so, and names what was tried as that of Resolve.
+// The error is errdefs.ErrNotFound, ErrUnauthenticated or ErrPermissionDenied if the
+// registry said so, and lists what was tried like that of Resolve.
 func (r *Resolver) Tags(ctx context.Context, repo string) ([]string, error) {
 	spec, err := reference.Parse(repo)
 	if err != nil {
@@ -66,7 +66,7 @@ func (r *Resolver) Tags(ctx context.Context, repo string) ([]string, error) {
 	return usableTags(spec, tags, r.hosts.Hooks.warn(spec.Hostname())), nil
 }
 
-// usableTags are the tags sorted, each once, without invalid ones.
+// usableTags returns the tags sorted, each once, without invalid ones.
 func usableTags(spec reference.Spec, tags []string, warn func(error)) []string {
 	slices.Sort(tags)
 	return slices.DeleteFunc(slices.Compact(tags), func(tag string) bool {
@@ -122,7 +122,7 @@ func (e *endpoint) tags(ctx context.Context) ([]string, error) {
 	err := e.read(ctx, l, func(a *answer) error {
 		switch {
 		case a.status == http.StatusNotFound && began:
-			// Not a repository that is not there.
+			// This must not look like a repository that does not exist.
 			return fmt.Errorf("%s answers %d %s for more of the list of tags", e.Host, a.status, http.StatusText(a.status))
 		case a.status != http.StatusOK:
 			return refusedList(e.Host, a.status)
@@ -140,7 +140,7 @@ func (e *endpoint) tags(ctx context.Context) ([]string, error) {
 	return tags, err
 }
 
-// tagsIn reads one answer. That of a repository without tags may have null.
+// tagsIn reads one answer. For a repository without tags it may contain null.
 func tagsIn(body []byte) ([]string, error) {
 	var list struct {
 		Name   *string         `json:"name"`
@@ -157,12 +157,13 @@ func tagsIn(body []byte) ([]string, error) {
 	return list.Tags, jsonwords.Of(err)
 }
 
-// oddList is of a status that servers have for what they do not know.
+// oddList is an error for a status that servers send for routes that they do not
+// know.
 type oddList struct{ error }
 
 func (e *oddList) Unwrap() error { return e.error }
 
-// refusedList tells what a status says about the list of tags.
+// refusedList returns the error for a status of a request for the list of tags.
 func refusedList(host string, status int) error {
 	var class error = errdefs.ErrUnknown
 	switch status {

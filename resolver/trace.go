@@ -21,8 +21,8 @@ import (
 	"github.com/certsd/containerd-certsd/v1compat"
 )
 
-// The names of the spans. Like containerd's they go to the provider of the span
-// that is under way, else to the global one.
+// The names of the spans. Like containerd's, they go to the provider of the current
+// span, or else to the global one.
 const (
 	spanRound      = "certsd.Round"
 	spanLookup     = "certsd.Lookup"
@@ -30,8 +30,8 @@ const (
 	spanV1Layer    = "certsd.V1Layer"
 )
 
-// traceRound makes a span of a request and the identities presented for it. It
-// lies within the one that containerd's resolver makes of the request.
+// traceRound records a span for a request and the identities presented for it. It
+// lies within containerd's span for the request.
 func traceRound(ctx context.Context, r certsd.Round) {
 	if unrecorded(ctx) {
 		return
@@ -59,7 +59,7 @@ func resultOf(a certsd.Attempt) string {
 	return strconv.Itoa(a.Status)
 }
 
-// traceLookup makes a span of a lookup that read files.
+// traceLookup records a span for a lookup that read files.
 func traceLookup(ctx context.Context, l hostdir.Loaded) {
 	if l.Files == 0 {
 		return
@@ -76,9 +76,8 @@ func traceLookup(ctx context.Context, l hostdir.Loaded) {
 	end(span, l.Err)
 }
 
-// unrecorded reports whether the provider at hand was asked for a span around this one
-// and makes nothing of spans, as where none was set up: there is a round for each
-// request.
+// unrecorded reports whether the enclosing span came from the global provider and is
+// not recorded, as when tracing is not set up: there is a round for each request.
 func unrecorded(ctx context.Context) bool {
 	around := trace.SpanFromContext(ctx)
 	if around.IsRecording() || around.SpanContext().IsValid() {
@@ -89,7 +88,8 @@ func unrecorded(ctx context.Context) bool {
 	return reflect.TypeOf(asked) == kind && kind.Comparable() && asked == now
 }
 
-// begun is a span that began earlier. containerd's package has none.
+// begun starts a span with an earlier start time, which containerd's package cannot
+// do.
 func begun(ctx context.Context, name string, start time.Time) trace.Span {
 	tracer := otel.Tracer("")
 	if parent := trace.SpanFromContext(ctx); parent.SpanContext().IsValid() {
@@ -106,7 +106,7 @@ func end(span trace.Span, err error) {
 	span.End()
 }
 
-// traceConversion begins the span of a conversion; what it returns ends it.
+// traceConversion begins the span of a conversion; the returned function ends it.
 func traceConversion(ctx context.Context, c Conversion) (context.Context, func(ocispec.Descriptor, error)) {
 	ctx, span := tracing.StartSpan(ctx, spanConversion,
 		tracing.WithAttribute("host", c.Registry),
@@ -122,7 +122,7 @@ func traceConversion(ctx context.Context, c Conversion) (context.Context, func(o
 	}
 }
 
-// traceLayer is a v1compat.Hooks.OnLayer.
+// traceLayer returns a v1compat.Hooks.OnLayer.
 func traceLayer(registry string) func(context.Context, string) (context.Context, func(v1compat.LayerEnd)) {
 	return func(ctx context.Context, layer string) (context.Context, func(v1compat.LayerEnd)) {
 		ctx, span := tracing.StartSpan(ctx, spanV1Layer,
@@ -139,8 +139,8 @@ func traceLayer(registry string) func(context.Context, string) (context.Context,
 	}
 }
 
-// unsigned keeps the queries of signed URLs out of the spans that containerd's
-// resolver makes of requests: see tracing.UpdateHTTPClient.
+// unsigned keeps the queries of signed URLs out of containerd's spans for requests:
+// see tracing.UpdateHTTPClient.
 type unsigned struct{ next http.RoundTripper }
 
 // RoundTrip implements http.RoundTripper.

@@ -15,11 +15,11 @@ import (
 	"github.com/certsd/containerd-certsd/internal/discreet"
 )
 
-// TryPush finds out whether a repository, HOST/NAME, may be pushed to: it has an
-// upload begun as a push does, with the same client certificates, the same
-// credentials and the same scope, and takes it back. No byte is sent. What it
-// leaves at a registry that takes no upload back, of which [UploadLeftError]
-// tells, is an empty upload, which registries remove by themselves.
+// TryPush finds out whether a repository, HOST/NAME, can be pushed to: it starts an
+// upload as a push does, with the same client certificates, credentials and scope,
+// and cancels it. No byte is sent. A registry that does not cancel it, as an
+// [UploadLeftError] reports, is left with an empty upload, which registries remove
+// by themselves.
 func (r *Resolver) TryPush(ctx context.Context, repo string) error {
 	spec, err := reference.Parse(repo)
 	if err != nil {
@@ -57,8 +57,8 @@ func (r *registries) tryPush(ctx context.Context, spec reference.Spec) error {
 	return nil
 }
 
-// takeBack cancels the upload at a location, as locations gives it: like the
-// upload itself it goes to another host without the token of this one.
+// takeBack cancels the upload at a location as given by locations: like the upload
+// itself, the request goes to another host without the token of this one.
 func (e *endpoint) takeBack(ctx context.Context, at *url.URL) error {
 	resp, err := e.exchange(ctx, question{method: http.MethodDelete, upload: at})
 	if err != nil {
@@ -71,7 +71,7 @@ func (e *endpoint) takeBack(ctx context.Context, at *url.URL) error {
 	return nil
 }
 
-// toPush is the endpoint that a push goes to.
+// toPush returns the endpoint that a push goes to.
 func (r *registries) toPush(spec reference.Spec) (*endpoint, error) {
 	endpoints, err := r.endpoints(spec, docker.HostCapabilityPush)
 	if err != nil {
@@ -83,18 +83,17 @@ func (r *registries) toPush(spec reference.Spec) (*endpoint, error) {
 	return endpoints[0], nil
 }
 
-// UploadLeftError reports that a registry let an upload begin, and did not let it
-// be taken back.
+// UploadLeftError reports that a registry started an upload but did not cancel it.
 type UploadLeftError struct {
 	// Host is the endpoint's.
 	Host string
 	Err  error
 }
 
-// Error says that it goes by itself.
+// Error implements error.
 func (e *UploadLeftError) Error() string {
 	return fmt.Sprintf("%s started an upload and did not cancel it: %s: the upload is empty, and the registry will remove it", e.Host, presentable(e.Err))
 }
 
-// Unwrap is the cause.
+// Unwrap returns the cause.
 func (e *UploadLeftError) Unwrap() error { return e.Err }

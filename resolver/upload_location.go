@@ -9,14 +9,14 @@ import (
 	"strings"
 )
 
-// locations has uploads go on where a registry says.
+// locations continues uploads where a registry says.
 //
-// containerd's pusher takes a Location that is absolute or begins with a slash,
-// and puts its decoded parts together anew. RFC 9110 lets it be any reference,
-// relative to the URL that was asked in the end, and what is in it is the
-// registry's own: signed or kept in escapes. So the pusher is given an absolute
-// URL that carries the one to ask in a parameter, as it stands there, and that
-// parameter is taken out again when it comes back.
+// containerd's pusher accepts a Location that is absolute or begins with a slash,
+// and reassembles it from its decoded parts. RFC 9110 allows any reference, relative
+// to the URL that was requested last, and its content belongs to the registry: it
+// may be signed, or depend on its escapes. So the pusher is given an absolute URL
+// that carries the original one verbatim in a parameter, and that parameter is
+// unpacked again when the pusher uses it.
 type locations struct {
 	next http.RoundTripper
 	// origin is the endpoint's, which Authorization is for.
@@ -50,8 +50,9 @@ func (l *locations) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// to is a request for where the registry said. The token of the endpoint is for
-// no other host: the pusher takes the last server that answered for the endpoint.
+// to returns a request for the registry's location. The endpoint's token is not sent
+// to another host: the pusher mistakes the last server that answered for the
+// endpoint.
 func (l *locations) to(req *http.Request, at *url.URL) *http.Request {
 	req = req.Clone(req.Context())
 	req.URL = at
@@ -68,7 +69,7 @@ func refuse(req *http.Request, err error) error {
 	return err
 }
 
-// carrying is the URL of an upload for containerd's pusher.
+// carrying returns the URL of an upload for containerd's pusher.
 func carrying(resp *http.Response) (string, error) {
 	asked := resp.Request.URL
 	location := resp.Header.Get("Location")
@@ -91,7 +92,7 @@ func carrying(resp *http.Response) (string, error) {
 	}
 	u := url.URL{Scheme: at.Scheme, Host: at.Host, Path: "/"}
 	if at.EscapedPath() == at.Path {
-		// For errors to show: the pusher takes it for what was escaped.
+		// Only for error messages: the pusher treats it as the unescaped form.
 		u.Path = at.Path
 	}
 	u.RawQuery = url.Values{locationParameter: {base64.RawURLEncoding.EncodeToString([]byte(raw))}}.Encode()
@@ -100,7 +101,7 @@ func carrying(resp *http.Response) (string, error) {
 
 var errCarried = errors.New("the URL of the upload was changed on its way")
 
-// carried is the URL that another one carries, with the digest and whatever else
+// carried returns the URL that another one carries, with the digest and whatever else
 // the pusher has added.
 func carried(u *url.URL) (at *url.URL, ok bool, err error) {
 	query := u.Query()

@@ -26,7 +26,7 @@ const (
 	// V1Configured is for registries with a directory of their own. The zero
 	// value means the same.
 	V1Configured = hoststoml.V1Configured
-	// V1Never is for none.
+	// V1Never is for no registry.
 	V1Never = hoststoml.V1Never
 	// V1Always is for every registry but Docker Hub.
 	V1Always = hoststoml.V1Always
@@ -44,7 +44,7 @@ func parseV1Policy(s string) (V1Policy, error) {
 	}
 }
 
-// v1Images are those of registries that are asked in the v1 protocol.
+// v1Images handles images of registries that are asked in the v1 protocol.
 type v1Images struct{ *conversions }
 
 // image pulls an image that the v2 protocol did not find, if the registry may be
@@ -93,12 +93,12 @@ func (v *v1Images) pull(ctx context.Context, e *endpoint) (ocispec.Descriptor, e
 	if err != nil {
 		return ocispec.Descriptor{}, err
 	}
-	// Labels name the registry of the reference, wherever it was reached.
+	// Labels name the registry of the reference, whichever endpoint served it.
 	image.Scheme, image.Reader, image.Registry = v.source(spec).Scheme, v.options.Reader, spec.Hostname()
 	return v.convert(ctx, spec, image)
 }
 
-// tags are those of a repository that the v2 protocol did not find.
+// tags returns the tags of a repository that the v2 protocol did not find.
 func (v *v1Images) tags(ctx context.Context, spec reference.Spec) ([]string, error) {
 	e, err := v.endpoint(ctx, spec)
 	if err != nil {
@@ -138,9 +138,9 @@ func (t *headerTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return t.next.RoundTrip(with)
 }
 
-// strays reports whether a request is for another server than the registry, or
-// was redirected by one: that is followed with nothing private, even where it
-// leads back.
+// strays reports whether a request is for another server than the registry, or was
+// redirected by one: such a redirect is followed without anything private, even if
+// it leads back.
 func (t *headerTransport) strays(req *http.Request) bool {
 	for hostname.SameOrigin(req.URL, &url.URL{Scheme: t.endpoint.Scheme, Host: t.endpoint.Host}) {
 		if req.Response == nil {
@@ -153,7 +153,7 @@ func (t *headerTransport) strays(req *http.Request) bool {
 	return true
 }
 
-// addHeader leaves alone what the request has already, such as its token.
+// addHeader does not replace what the request has already, such as its token.
 func addHeader(req *http.Request, from ...http.Header) {
 	for _, h := range from {
 		for k, v := range h {
@@ -164,14 +164,14 @@ func addHeader(req *http.Request, from ...http.Header) {
 	}
 }
 
-// credentials are asked for by the name in the reference. The client asks for
-// the host it was given alone.
+// credentials returns the credentials under the registry's name in the reference.
+// The client asks only for the host that it was given.
 func (v *v1Images) credentials(registry string) func(context.Context, string) (string, string, error) {
 	c := v.options.credentials(registry)
 	return func(_ context.Context, host string) (string, string, error) { return c.of(host) }
 }
 
-// repository is the part of a reference after the registry.
+// repository returns the part of a reference after the registry.
 func repository(spec reference.Spec) string {
 	return strings.TrimPrefix(path.Clean(spec.Locator), spec.Hostname()+"/")
 }

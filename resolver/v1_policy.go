@@ -22,10 +22,11 @@ import (
 // errNotRegistryV1 reports that the v2 answer stands.
 var errNotRegistryV1 = errors.New("not a case for Registry v1")
 
-// V1UnaskedError reports that a registry says it speaks v1, and was not asked.
+// V1UnaskedError reports that a registry speaks v1 by its own account, but was not
+// asked in it.
 type V1UnaskedError struct {
 	Host string
-	// Setting is what would have it asked.
+	// Setting is the setting that would have it asked.
 	Setting string
 }
 
@@ -37,7 +38,8 @@ func (e *V1UnaskedError) Error() string {
 // Is makes it errNotRegistryV1.
 func (e *V1UnaskedError) Is(target error) bool { return target == errNotRegistryV1 }
 
-// PolicyV1 is what a registry's directory says of v1, else what all have.
+// PolicyV1 returns the policy for v1 in a registry's directory, or else the common
+// one.
 func (h *Hosts) PolicyV1(host *certsd.Host) V1Policy {
 	switch {
 	case hostname.IsDockerHub(host.Name):
@@ -51,16 +53,16 @@ func (h *Hosts) PolicyV1(host *certsd.Host) V1Policy {
 	}
 }
 
-// AllowsV1 reports whether a registry that knows no v2 may be spoken to in the v1
-// protocol.
+// AllowsV1 reports whether the v1 protocol may be used with a registry that does not
+// speak v2.
 func (h *Hosts) AllowsV1(host *certsd.Host) bool {
 	policy := h.PolicyV1(host)
 	return policy == V1Always || policy == V1Configured && host.Own
 }
 
-// endpoint finds the endpoint to ask in v1, by what its v2 root says: neither
-// a failed connection, nor 403 or 5xx says anything of the kind. Where it is not
-// to be asked and would answer, the error is a *V1UnaskedError.
+// endpoint finds the endpoint to ask in v1 by the answer of its v2 root: a failed
+// connection, a 403 or a 5xx does not suggest v1. If it would answer but must not be
+// asked, the error is a *V1UnaskedError.
 func (v *v1Images) endpoint(ctx context.Context, spec reference.Spec) (*endpoint, error) {
 	host, err := v.hosts.directories().Lookup(spec.Hostname())
 	if err != nil {
@@ -79,8 +81,8 @@ func (v *v1Images) endpoint(ctx context.Context, spec reference.Spec) (*endpoint
 		if hostname.IsDockerHub(e.Host) || e.Path != "/v2" {
 			continue
 		}
-		// A base that wants credentials is one of v2, whatever it says to those
-		// who have some.
+		// A base that asks for credentials speaks v2, whatever it answers with
+		// credentials.
 		a, err := e.ask(ctx, question{})
 		if err != nil {
 			continue
@@ -107,9 +109,9 @@ func (v *v1Images) endpoint(ctx context.Context, spec reference.Spec) (*endpoint
 	return nil, hint
 }
 
-// hints remember which servers answer the ping of Registry v1 although they are
-// not asked in it: each image that is not there would have them asked again.
-// The zero value is ready.
+// hints remembers which servers answer the ping of Registry v1 although v1 is not
+// used with them: otherwise each missing image would cause another ping. The zero
+// value is ready.
 type hints struct {
 	mu    sync.Mutex // guards known
 	known map[string]hint
@@ -121,9 +123,9 @@ type hint struct {
 }
 
 const (
-	// hintAge is how long an answer to the ping is believed.
+	// hintAge is how long an answer to the ping is remembered.
 	hintAge = 10 * time.Minute
-	// maxHints bounds how many are: clients choose the registries.
+	// maxHints bounds how many are remembered: clients choose the registries.
 	maxHints = 1024
 )
 
@@ -137,7 +139,7 @@ func (h *hints) would(ctx context.Context, server string, ping func() bool) bool
 	}
 	answers := ping()
 	if ctx.Err() != nil {
-		return answers // nobody waited for it
+		return answers // the request was cancelled
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -167,8 +169,8 @@ func answersPing(status int, header http.Header, body []byte) bool {
 	return !strings.Contains(strings.ToLower(header.Get("Content-Type")), "html") && !strings.HasPrefix(text, "<")
 }
 
-// oddAnswer reports whether a resolution failed with a status that servers have
-// for what they do not know.
+// oddAnswer reports whether a resolution failed with a status that servers send for
+// routes that they do not know.
 func oddAnswer(err error) bool {
 	var answer remoteserrors.ErrUnexpectedStatus
 	return errors.As(err, &answer) && oddStatus(answer.StatusCode)

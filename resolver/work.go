@@ -15,10 +15,10 @@ import (
 type Work struct {
 	// Registry is the host[:port] in the reference, Ref the reference.
 	Registry, Ref string
-	// Protocol is that of a conversion, empty for a download.
+	// Protocol is the protocol of a conversion, empty for a download.
 	Protocol string
-	// Digest and Size are those of what is downloaded; Size is zero or less where
-	// nobody says.
+	// Digest and Size are those of the download; Size is zero or less if it is not
+	// known.
 	Digest digest.Digest
 	Size   int64
 }
@@ -33,7 +33,7 @@ type Watch interface {
 	End()
 }
 
-// begin tells the hook; the result may be nil.
+// begin calls the hook; the result may be nil.
 func (h Hooks) begin(w Work) Watch {
 	if h.OnBegin == nil {
 		return nil
@@ -43,7 +43,7 @@ func (h Hooks) begin(w Work) Watch {
 
 type watchKey struct{}
 
-// withWatch hands the watch of a conversion to what converts.
+// withWatch returns a context that carries the watch of a conversion.
 func withWatch(ctx context.Context, w Watch) context.Context {
 	if w == nil {
 		return ctx
@@ -51,7 +51,8 @@ func withWatch(ctx context.Context, w Watch) context.Context {
 	return context.WithValue(ctx, watchKey{}, w)
 }
 
-// watchedLayers is report for a conversion that may be watched.
+// watchedLayers returns report, extended to notify the watch of a conversion, if
+// there is one.
 func watchedLayers(ctx context.Context, report func(v1compat.Progress)) func(v1compat.Progress) {
 	w, ok := ctx.Value(watchKey{}).(Watch)
 	if !ok {
@@ -63,7 +64,7 @@ func watchedLayers(ctx context.Context, report func(v1compat.Progress)) func(v1c
 	}
 }
 
-// watchedBody has the hook follow a download.
+// watchedBody reports the progress of a download to the hook.
 func (h Hooks) watchedBody(w Work, rc io.ReadCloser) io.ReadCloser {
 	if rc == nil {
 		return nil
@@ -103,7 +104,7 @@ type watchedSeeker struct {
 	io.Seeker
 }
 
-// watchedAnswer is that for an answer to a request for a blob.
+// watchedAnswer does the same for the answer to a request for a blob.
 func (h Hooks) watchedAnswer(w Work, method, kind string, resp *http.Response) {
 	if resp != nil && method == http.MethodGet && kind == "blobs" {
 		w.Size = resp.ContentLength

@@ -124,7 +124,7 @@ func checkJSON(body []byte, id, parent string) error {
 	return nil
 }
 
-// announced is the value of X-Docker-Size, or -1.
+// announced returns the value of X-Docker-Size, or -1.
 func announced(h http.Header) int64 {
 	n, err := strconv.ParseInt(strings.TrimSpace(h.Get("X-Docker-Size")), 10, 64)
 	if err != nil || n < 0 {
@@ -133,7 +133,7 @@ func announced(h http.Header) int64 {
 	return n
 }
 
-// checksums are the values of the checksum header: each version of python's
+// checksums returns the values of the checksum header: each version of python's
 // registry has its own name for it, and a line for each value.
 func checksums(h http.Header) []string {
 	const most, longest = 16, 256

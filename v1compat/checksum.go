@@ -49,7 +49,7 @@ func (v *verifier) reset(e *Entry) {
 	}
 }
 
-// writer is where the layer's bytes go, nil if nothing is known of them.
+// writer returns where the layer's bytes go, nil if nothing is known of them.
 func (v *verifier) writer() io.Writer {
 	switch {
 	case v.sum != nil && v.digest != nil:

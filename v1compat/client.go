@@ -121,7 +121,7 @@ func (c *Client) Tags(ctx context.Context, repository string) (map[string]string
 	return tags, err
 }
 
-// base is the registry's own endpoint.
+// base returns the registry's own endpoint.
 func (c *Client) base() (endpoint, error) {
 	scheme := cmp.Or(c.Scheme, "https")
 	if scheme != "https" && scheme != "http" {
@@ -134,7 +134,7 @@ func (c *Client) base() (endpoint, error) {
 	return ep, nil
 }
 
-// refuse is the error for what is wrong before anything is asked.
+// refuse returns the error for what is wrong before anything is asked.
 func (c *Client) refuse(err error) error {
 	return &Error{Endpoint: cmp.Or(c.Scheme, "https") + "://" + c.Host + "/v1/", Err: err}
 }
@@ -205,7 +205,7 @@ func splitHostPort(s string) (host, port string, err error) {
 	return host, port, nil
 }
 
-// lastColon is where the port begins, or -1 if there is none.
+// lastColon returns where the port begins, or -1 if there is none.
 func lastColon(s string) int {
 	for i := len(s) - 1; i >= 0 && s[i] != ']'; i-- {
 		if s[i] == ':' {

@@ -135,7 +135,7 @@ func planFor(head []byte) (plan, error) {
 	return p, nil
 }
 
-// begin is the beginning of what decompression gives, as far as it gets.
+// begin returns the beginning of what decompression gives, as far as it gets.
 func begin(c compression, head []byte) []byte {
 	r, err := c.decompress(bytes.NewReader(head))
 	if err != nil {

@@ -60,7 +60,7 @@ func (d *document) history(empty bool) ocispec.History {
 	}
 }
 
-// platform is what the image runs on. Docker wrote the kernel's names before
+// platform returns what the image runs on. Docker wrote the kernel's names before
 // 0.7.3, and no os at all; the defaults are those of its own registry.
 func (d *document) platform(fallback string) ocispec.Platform {
 	arch := strings.ToLower(strings.TrimSpace(text(d.fields.get("architecture"))))

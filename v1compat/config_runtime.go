@@ -30,7 +30,7 @@ type healthcheck struct {
 	Retries       int64    `json:"Retries,omitempty"`
 }
 
-// runtime is the image's runtime config. An image without one has that of the
+// runtime returns the image's runtime config. An image without one has that of the
 // container it was made from, which Docker did not look at. odd is worth a
 // warning.
 func (d *document) runtime() (_ runtimeConfig, odd []string) {

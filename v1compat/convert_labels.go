@@ -63,7 +63,7 @@ type Source struct {
 	Reader string
 }
 
-// origin is where the image comes from.
+// origin returns where the image comes from.
 func (i *Image) origin() Source {
 	return Source{Scheme: i.Scheme, Registry: i.Registry, Repository: i.Repository, Reader: i.Reader}
 }

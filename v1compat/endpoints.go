@@ -33,7 +33,7 @@ func originOf(u *url.URL) origin {
 	return o
 }
 
-// url is the endpoint's URL for the path segments, each escaped.
+// url returns the endpoint's URL for the path segments, each escaped.
 func (e endpoint) url(segments ...string) (*url.URL, error) {
 	var b strings.Builder
 	for i, s := range segments {
@@ -53,7 +53,7 @@ func (e endpoint) url(segments ...string) (*url.URL, error) {
 	return u, nil
 }
 
-// headerEndpoints is where the registry said the repository is. It sends bare
+// headerEndpoints returns where the registry said the repository is. It sends bare
 // host[:port] items, on one or more lines, and they inherit its scheme
 // (Docker's buildEndpointsList). Without any, the registry serves it itself.
 //
@@ -108,7 +108,7 @@ func (c *Client) headerEndpoints(registry endpoint, h http.Header) ([]endpoint, 
 	return list, nil
 }
 
-// portless is the host of an item that has no port, else empty.
+// portless returns the host of an item that has no port, else empty.
 func portless(item string) string {
 	host, port, err := splitHostPort(item)
 	if err != nil || port != "" {
@@ -117,7 +117,7 @@ func portless(item string) string {
 	return strings.ToLower(strings.Trim(host, "[]"))
 }
 
-// hostPort is the origin's host:port, with brackets around an IPv6 address.
+// hostPort returns the origin's host:port, with brackets around an IPv6 address.
 func (o origin) hostPort() string {
 	if strings.Contains(o.host, ":") {
 		return "[" + o.host + "]:" + o.port

@@ -71,7 +71,7 @@ func (e *Error) status() string {
 	return s
 }
 
-// hint is the next step to take.
+// hint returns the next step to take.
 func (e *Error) hint() string {
 	switch {
 	case e.Target != "" && (e.Status == http.StatusForbidden || e.Status == http.StatusUnauthorized):
@@ -90,7 +90,7 @@ func (e *Error) hint() string {
 	return ""
 }
 
-// class is the errdefs error for a status of the registry's own.
+// class returns the errdefs error for a status of the registry's own.
 func class(status int) error {
 	switch {
 	case status == http.StatusUnauthorized:
@@ -134,7 +134,7 @@ func mayPass(status int) bool {
 	return status >= 500
 }
 
-// explanation is the message in an error answer: python and Quay send
+// explanation returns the message in an error answer: python and Quay send
 // {"error": "..."}, Crane a line of text, a CGI puts it into the status line.
 // Pages for people (HTML) explain nothing.
 func explanation(resp *http.Response) string {
@@ -176,10 +176,10 @@ type UnusableError struct {
 // Error says what is wrong, and what to do.
 func (e *UnusableError) Error() string { return e.Err.Error() + ": " + NextForUnusable }
 
-// Next is what to do, for who names the image.
+// Next returns what to do, for who names the image.
 func (*UnusableError) Next() string { return nextForUnusable }
 
-// Told is what to do, as the text ends.
+// Told returns what to do, as the text ends.
 func (*UnusableError) Told() string { return NextForUnusable }
 
 // Unwrap returns the cause, and the class.

@@ -21,7 +21,7 @@ func (c *Client) attempt(ctx context.Context) (context.Context, context.CancelFu
 	return context.WithTimeoutCause(ctx, c.timeout(), errSlow)
 }
 
-// document is the body of an answer of at most limit bytes, and its header.
+// document returns the body of an answer of at most limit bytes, and its header.
 // What may pass is tried again.
 func (s *session) document(ctx context.Context, ep endpoint, limit int64, segments ...string) ([]byte, http.Header, error) {
 	for n := 0; ; n++ {

@@ -13,7 +13,7 @@ import (
 // these documents: several programs and many people wrote them.
 type object map[string]json.RawMessage
 
-// get is a field's value. Docker decoded without regard to case, so a field
+// get returns a field's value. Docker decoded without regard to case, so a field
 // that is not there is looked for in other spellings, in their order.
 func (o object) get(name string) json.RawMessage {
 	if raw, ok := o[name]; ok {
@@ -27,7 +27,7 @@ func (o object) get(name string) json.RawMessage {
 	return nil
 }
 
-// object is a field that is an object itself, or nil.
+// object returns a field that is an object itself, or nil.
 func (o object) object(name string) object {
 	var inner object
 	if json.Unmarshal(o.get(name), &inner) != nil {
@@ -36,7 +36,7 @@ func (o object) object(name string) object {
 	return inner
 }
 
-// text is a string, or a number as written.
+// text returns a string, or a number as written.
 func text(raw json.RawMessage) string {
 	var s string
 	if json.Unmarshal(raw, &s) == nil {
@@ -49,7 +49,7 @@ func text(raw json.RawMessage) string {
 	return ""
 }
 
-// words is a list of strings; a string alone is a list of one, as Docker's
+// words returns a list of strings; a string alone is a list of one, as Docker's
 // strslice has it.
 func words(raw json.RawMessage) []string {
 	raw = bytes.TrimSpace(raw)
@@ -78,7 +78,7 @@ func words(raw json.RawMessage) []string {
 	return list
 }
 
-// members is a set: the keys of an object, or a list.
+// members returns a set: the keys of an object, or a list.
 func members(raw json.RawMessage) map[string]struct{} {
 	var keys []string
 	var o object
@@ -97,7 +97,7 @@ func members(raw json.RawMessage) map[string]struct{} {
 	return set
 }
 
-// pairs is a map of strings to strings.
+// pairs returns a map of strings to strings.
 func pairs(raw json.RawMessage) map[string]string {
 	var o object
 	if json.Unmarshal(raw, &o) != nil || len(o) == 0 {

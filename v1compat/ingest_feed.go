@@ -27,7 +27,7 @@ func newFeed(s *LayerStream) feed {
 	return feed{total: s.Total, validator: s.Validator, wrap: s.Wrap}
 }
 
-// version is what later answers must be of to go on with what is there.
+// version returns what later answers must be of to go on with what is there.
 func (f *feed) version() string {
 	return strconv.FormatInt(f.total, 10) + "-" + string(newFingerprint("validator", f.validator))
 }

@@ -186,7 +186,7 @@ func unlessNotFound(err error) error {
 	return err
 }
 
-// layerLabels are those of a layer of this source.
+// layerLabels returns those of a layer of this source.
 func (v *conversion) layerLabels(out outcome, fp fingerprint) map[string]string {
 	return v.source.labels(map[string]string{
 		labelUncompressed:     out.diffID.String(),

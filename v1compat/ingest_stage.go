@@ -225,7 +225,7 @@ func (i *inspector) result(kind compression) (inspection, error) {
 	return got, nil
 }
 
-// outcome is the layer's, stored as desc.
+// outcome returns the layer's, stored as desc.
 func (i inspection) outcome(desc ocispec.Descriptor) outcome {
 	if i.empty {
 		return outcome{empty: true}

@@ -195,7 +195,7 @@ func tarNumber(b []byte) (int64, bool) {
 	return int64(n), err == nil
 }
 
-// paxSize is the size in pax records, or -1.
+// paxSize returns the size in pax records, or -1.
 func paxSize(records []byte) int64 {
 	size := int64(-1)
 	for len(records) > 0 {

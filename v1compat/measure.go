@@ -7,7 +7,7 @@ import (
 
 type methodKey struct{}
 
-// methodOf is the method of the requests made with a context.
+// methodOf returns the method of the requests made with a context.
 func methodOf(ctx context.Context) string {
 	if method, ok := ctx.Value(methodKey{}).(string); ok {
 		return method

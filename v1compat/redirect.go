@@ -113,7 +113,7 @@ func redirects(status int) bool {
 	return false
 }
 
-// redirectTo is where location leads from u. Its errors do not quote the
+// redirectTo returns where location leads from u. Its errors do not quote the
 // location: signed URLs carry secrets.
 func redirectTo(u *url.URL, location string) (*url.URL, error) {
 	next, err := u.Parse(location)

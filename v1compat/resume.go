@@ -48,7 +48,7 @@ func (l *layer) accept(ep endpoint, segments []string, resp *answer, offset int6
 	return nil, l.s.refused(ep, segments, resp)
 }
 
-// stream is the answer's body from start on.
+// stream returns the answer's body from start on.
 func (l *layer) stream(ep endpoint, segments []string, resp *answer, start int64, now seen) *LayerStream {
 	l.note(now)
 	wrap := func(err error) error {
@@ -61,7 +61,7 @@ func (l *layer) stream(ep endpoint, segments []string, resp *answer, start int64
 	return &LayerStream{ReadCloser: body, Start: start, Total: now.total, Validator: now.validator, Wrap: wrap}
 }
 
-// nothing is what is left of a layer that is there already.
+// nothing returns what is left of a layer that is there already.
 func (l *layer) nothing(at int64, now seen) *LayerStream {
 	l.note(now)
 	return &LayerStream{ReadCloser: http.NoBody, Start: at, Total: at, Validator: now.validator}
@@ -84,7 +84,7 @@ func validator(h http.Header) string {
 	return v
 }
 
-// partTotal is the size of the whole layer by an answer of 206, or -1. The
+// partTotal returns the size of the whole layer by an answer of 206, or -1. The
 // length of the body comes last: python adds one to it.
 func partTotal(r bounded.ContentRange, offset, length, known int64) int64 {
 	switch {
@@ -98,7 +98,7 @@ func partTotal(r bounded.ContentRange, offset, length, known int64) int64 {
 	return -1
 }
 
-// endTotal is the size of the whole layer by an answer of 416, or -1.
+// endTotal returns the size of the whole layer by an answer of 416, or -1.
 func endTotal(r bounded.ContentRange, known, announced int64) int64 {
 	switch {
 	case r.Total >= 0:

@@ -210,7 +210,7 @@ func (m *Schema1) CheckName(repository, tag string) error {
 	return nil
 }
 
-// Image is the manifest's image. Each layer is requested with open, by its
+// Image returns the manifest's image. Each layer is requested with open, by its
 // digest and from an offset on, as [Entry.Open] describes.
 func (m *Schema1) Image(registry, repository string, open func(ctx context.Context, dgst digest.Digest, offset int64) (*LayerStream, error)) *Image {
 	img := &Image{Registry: registry, Repository: repository, Architecture: m.Architecture}

@@ -76,7 +76,7 @@ func openSchema1(body []byte) (payload []byte, signed bool, err error) {
 	return payload, true, nil
 }
 
-// payload is what was signed: the first bytes of the document and a tail.
+// payload returns what was signed: the first bytes of the document and a tail.
 func (s *jws) payload(body []byte) ([]byte, error) {
 	raw, err := decode64(s.Protected)
 	if err != nil {

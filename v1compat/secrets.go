@@ -15,7 +15,7 @@ const minSecret = 8
 // public are the headers of a request that are nobody's secret.
 var public = []string{"Accept-Encoding", "Range", "User-Agent", "X-Docker-Token"}
 
-// secrets are what an explanation of the server must not repeat.
+// secrets returns what an explanation of the server must not repeat.
 func (s *session) secrets(resp *http.Response) []string {
 	secrets := secretsSent(resp)
 	for _, own := range []string{s.secret, s.bearer()} {
@@ -29,7 +29,7 @@ func (s *session) secrets(resp *http.Response) []string {
 	return secrets
 }
 
-// secretsSent are the headers of the request, those that a transport has added
+// secretsSent returns the headers of the request, those that a transport has added
 // among them, and its query, where signed addresses have their signature: of
 // the last request and of those that were redirected.
 func secretsSent(resp *http.Response) []string {

@@ -155,7 +155,7 @@ func (s *session) sendOnce(ctx context.Context, ep endpoint, segments []string, 
 	return resp, nil
 }
 
-// refused is the error of an answer with an unwanted status.
+// refused returns the error of an answer with an unwanted status.
 func (s *session) refused(ep endpoint, segments []string, resp *answer) error {
 	e := statusError(resp.Response, resp.target, s.secrets(resp.Response)...)
 	e.refresh = s.user == "" && s.secret != ""
@@ -206,7 +206,7 @@ func (s *session) failover(ctx context.Context, do func(endpoint) error) error {
 	return errs
 }
 
-// endpoint is the session's endpoint with the given base URL.
+// endpoint returns the session's endpoint with the given base URL.
 func (s *session) endpoint(base string) (endpoint, bool) {
 	i := slices.IndexFunc(s.endpoints, func(ep endpoint) bool { return ep.base == base })
 	if i < 0 {
@@ -223,7 +223,7 @@ func repositoryPath(name string, rest ...string) string {
 	return strings.Join(repositorySegments(name, rest...), "/")
 }
 
-// status is the HTTP status behind an error, zero if there is none.
+// status returns the HTTP status behind an error, zero if there is none.
 func status(err error) int {
 	var e *Error
 	if errors.As(err, &e) {

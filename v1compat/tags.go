@@ -37,7 +37,7 @@ func (s *session) resolve(ctx context.Context, ep endpoint, tag string) (string,
 	return "", first
 }
 
-// tagNames are the names under which the repository may have tags. Docker put
+// tagNames returns the names under which the repository may have tags. Docker put
 // library/ before a name without namespace here, and only here.
 func (s *session) tagNames() []string {
 	if !strings.Contains(s.repository, "/") {

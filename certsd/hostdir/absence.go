@@ -6,22 +6,22 @@ import (
 	"syscall"
 )
 
-// absence is what a lookup did not find in one root. A host with a directory of
-// its own has it under one of several names in one of several roots: all the
-// others would have to be looked for again at each lookup.
+// absence records what a lookup did not find in one root. A host's own directory has
+// one of several names in one of several roots; without this, each lookup would look
+// for all the others again.
 type absence struct {
 	// root is what the root looked like before the first of paths was looked
 	// for in it.
 	root  stamp
 	paths []stamp
-	// listed reports whether other spellings were looked for among all its names.
+	// listed reports whether all its names were searched for other spellings.
 	listed bool
 }
 
-// absences are those of one lookup.
+// absences are the absences of one lookup.
 type absences []absence
 
-// enter looks at a root before anything is looked for in it.
+// enter stamps a root before anything in it is looked for.
 func (a *absences) enter(d disk, root string) *absence {
 	for i := range *a {
 		if (*a)[i].root.path == root {
@@ -32,7 +32,8 @@ func (a *absences) enter(d disk, root string) *absence {
 	return &(*a)[len(*a)-1]
 }
 
-// stamps are what has to look the same for all to be absent still.
+// stamps returns the stamps that must be unchanged for everything to be still
+// absent.
 func (a absences) stamps(d disk) []stamp {
 	var all []stamp
 	for i := range a {
@@ -47,9 +48,9 @@ func (a absences) stamps(d disk) []stamp {
 	return all
 }
 
-// tells says whether a look at the root is enough: nothing comes into a
-// directory without a trace, nor into one that does not exist. A symbolic link
-// to nothing is there already.
+// tells reports whether the root's stamp is enough: nothing appears in a directory,
+// or in one that does not exist, without changing it. A dangling symbolic link
+// exists already, and its target may appear elsewhere.
 func (a *absence) tells(d disk) bool {
 	if a.root.err != nil {
 		return isAbsent(a.root.err)
@@ -65,8 +66,8 @@ func (a *absence) tells(d disk) bool {
 	return true
 }
 
-// isAbsent reports whether an error means that there is no such path. A name may be
-// longer than the file system allows.
+// isAbsent reports whether an error means that the path does not exist, or that its
+// name is longer than the file system allows.
 func isAbsent(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENAMETOOLONG)
 }

@@ -8,10 +8,10 @@ import (
 	"github.com/certsd/containerd-certsd/certsd/hostname"
 )
 
-// Belongs is the directory where files for a host[:port] belong: one that is there
-// and may say nothing about TLS, else the one to create. beside is a directory
-// of the registry that leads there, empty for none: the new one is to stand
-// beside it, if it is in one of the roots.
+// Belongs returns the directory where files for a host[:port] belong: an existing
+// one, even if it says nothing about TLS, or else the one to create. beside is a
+// directory of the registry that leads there, empty for none: if it is in one of the
+// roots, the new directory belongs beside it.
 func (h *Hosts) Belongs(hostport, beside string) (path string, exists bool) {
 	h.init()
 	root, roots := "certs.d", h.roots()

@@ -8,14 +8,14 @@ import (
 	"strings"
 )
 
-// What one host directory may hold. The files are those that count, whatever is
-// in them; the bytes are those of the files that are read.
+// What one host directory may hold. maxFiles counts the files with a name that is
+// read, whatever is in them; the bytes are those of the files that are read.
 const (
 	maxFiles = 1 << 16
 	maxBytes = 64 << 20
 )
 
-// errTooMuch reports that no more files of a directory are read.
+// errTooMuch reports that a directory holds more than is read.
 var errTooMuch = errors.New("is not read: the directory holds too much")
 
 // tooMany reports whether a directory holds more files than are read.
@@ -32,7 +32,7 @@ func (l *loader) tooMany(names []string) bool {
 	return n > maxFiles
 }
 
-// count adds a file to what was read, and fails once that is too much.
+// count adds a file to those that were read, and fails once they are too much.
 func (l *loader) count(name string, size int) error {
 	if path := l.path(name); !l.counted[path] {
 		l.counted[path] = true
@@ -41,7 +41,7 @@ func (l *loader) count(name string, size int) error {
 	return l.enough()
 }
 
-// enough is an error once too much was read.
+// enough returns an error once too much was read.
 func (l *loader) enough() error {
 	if l.bytes > maxBytes {
 		return errTooMuch
@@ -49,17 +49,17 @@ func (l *loader) enough() error {
 	return nil
 }
 
-// refuse makes a directory one of which nothing is used: a part of it would be a
-// configuration that nobody wrote.
+// refuse makes a directory entirely unused: a part of it would be a configuration
+// that nobody wrote.
 func (l *loader) refuse(err error) {
 	l.dir.says, l.dir.config, l.dir.CAs, l.dir.Identities = true, nil, nil, nil
 	l.dir.Problems = []*Problem{{Severity: Failure, Code: DirectoryTooLarge, File: l.dir.Path, Err: err}}
 }
 
-// maxTold is how many failures a text tells one by one.
+// maxTold is how many failures a text lists one by one.
 const maxTold = 20
 
-// several is failures in a text that can be read.
+// several is a list of failures with a text of readable length.
 type several []error
 
 func (s several) Error() string {

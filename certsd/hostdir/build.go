@@ -14,16 +14,16 @@ import (
 	"github.com/certsd/containerd-certsd/certsd/hoststoml"
 )
 
-// builder makes a Host of what was found for a registry.
+// builder makes a Host from what was found for a registry.
 type builder struct {
 	name   string
 	found  *resolution
 	append bool // system_roots
 
 	problems []*Problem
-	// faults are by the endpoint they are for.
+	// faults are the problems of each endpoint.
 	faults map[*Endpoint]faults
-	// said are the texts of the first counted ones.
+	// said are the texts of the warnings counted so far.
 	said    map[string]bool
 	counted int
 }
@@ -83,13 +83,13 @@ func (b *builder) build() (*Host, error) {
 	return host, nil
 }
 
-// registry is the configuration of the registry itself where nothing is said.
+// registry returns the configuration of the registry itself if no file gives one.
 func (b *builder) registry() *endpointConfig {
 	return &endpointConfig{Endpoint: &hoststoml.Endpoint{Path: "/v2", Capabilities: hoststoml.AllCapabilities}}
 }
 
-// own is the host as its own directory alone describes it. What is wrong with
-// that does not concern the host itself.
+// own returns the host as its own directory alone describes it. Problems of that do
+// not concern the host itself.
 func (b *builder) own(host *Host) (*Host, error) {
 	if !host.Own {
 		return nil, nil
@@ -117,8 +117,8 @@ func (b *builder) own(host *Host) (*Host, error) {
 	return &own, nil
 }
 
-// twice finds directories of one root whose names are spellings of the same
-// name. Both canonical spellings with a port may well be there.
+// twice finds directories of one root whose names are spellings of the same name.
+// Both canonical spellings with a port may exist.
 func (b *builder) twice() {
 	canonical := hostname.PlaceOf(b.name).Names
 	for i, dir := range b.found.exact {
@@ -142,8 +142,8 @@ func (b *builder) address() string {
 	return b.name
 }
 
-// endpoint makes one endpoint; dirs are the directories whose Docker files it
-// uses for what hosts.toml does not give.
+// endpoint makes one endpoint; dirs are the directories whose Docker files supply
+// what hosts.toml does not give.
 func (b *builder) endpoint(c *endpointConfig, dirs []*Directory) *Endpoint {
 	e := &Endpoint{
 		Scheme:       cmp.Or(c.Scheme, "https"),
@@ -190,10 +190,9 @@ func (b *builder) endpoint(c *endpointConfig, dirs []*Directory) *Endpoint {
 	return e
 }
 
-// sameOrigin returns the tables whose ca and client are for this endpoint: its
-// own, or those of another table for the same scheme, host and port. A pair given
-// for a mirror is thus used when the same server comes again as the registry
-// itself.
+// sameOrigin returns the tables whose ca and client are for this endpoint: its own,
+// or those of another table for the same scheme, host and port. So a pair given for
+// a mirror is also used when the same server appears as the registry itself.
 func (b *builder) sameOrigin(c *endpointConfig) (ca, client *endpointConfig) {
 	for _, other := range b.sameServer(c) {
 		if ca == nil && other.CA != nil {
@@ -206,7 +205,7 @@ func (b *builder) sameOrigin(c *endpointConfig) (ca, client *endpointConfig) {
 	return ca, client
 }
 
-// sameServer are the table and those for the same scheme, host and port.
+// sameServer returns the table and those for the same scheme, host and port.
 func (b *builder) sameServer(c *endpointConfig) []*endpointConfig {
 	tables := []*endpointConfig{c}
 	if b.found.config == nil || b.found.config.config == nil {
@@ -221,7 +220,8 @@ func (b *builder) sameServer(c *endpointConfig) []*endpointConfig {
 }
 
 // tlsElsewhere reports whether another table has a CA or a pair for TLS on the same
-// host and port. They are not for this one, but nobody gets there in plain HTTP.
+// host and port. They are not for this endpoint, but rule out plain HTTP to that
+// server.
 func (b *builder) tlsElsewhere(c *endpointConfig) bool {
 	if b.found.config == nil || b.found.config.config == nil {
 		return false
@@ -231,15 +231,15 @@ func (b *builder) tlsElsewhere(c *endpointConfig) bool {
 	})
 }
 
-// origin is that of the endpoint a table gives.
+// origin returns the origin of a table's endpoint.
 func (b *builder) origin(c *endpointConfig) hostname.Origin {
 	return hostname.OriginFor(cmp.Or(c.Scheme, "https"), cmp.Or(c.Host, b.address()))
 }
 
-// scheme decides about plain HTTP for an endpoint that hosts.toml gives an
-// http:// address. containerd tries HTTPS first where there are TLS settings
-// too, unless the port is 80, and falls back; we do so only where these are no
-// more than skip_verify.
+// scheme decides about plain HTTP for an endpoint that hosts.toml gives an http://
+// address. containerd tries HTTPS first if there are TLS settings too, unless the
+// port is 80, and falls back; this package does so only if the sole setting is
+// skip_verify.
 func (b *builder) scheme(e *Endpoint, c *endpointConfig) {
 	elsewhere := b.tlsElsewhere(c)
 	if e.Scheme != "http" || !e.TLSConfigured && !elsewhere {
@@ -259,8 +259,8 @@ func (b *builder) scheme(e *Endpoint, c *endpointConfig) {
 	}})
 }
 
-// pool returns the roots to verify against, and the version of the system's
-// among them.
+// pool returns the roots to verify against, and the version of the system's roots in
+// it.
 func (b *builder) pool(cas []CA) (*x509.CertPool, *systemRoots) {
 	system := b.found.system
 	if len(cas) == 0 {
@@ -275,7 +275,7 @@ func (b *builder) pool(cas []CA) (*x509.CertPool, *systemRoots) {
 	return Pool(cas, system.pool), system
 }
 
-// Pool is a new pool of the given roots and those of system, which may be nil.
+// Pool returns a new pool of the given roots and those of system, which may be nil.
 func Pool(cas []CA, system *x509.CertPool) *x509.CertPool {
 	pool := x509.NewCertPool()
 	if system != nil {

@@ -14,20 +14,20 @@ import (
 	"github.com/certsd/containerd-certsd/internal/safetext"
 )
 
-// ClientChain is a client certificate with the CAs that stand behind it, and
-// what a server says that it accepts.
+// ClientChain is a client certificate with its CAs, and the CAs that a server says
+// it accepts.
 type ClientChain struct {
 	Identity *Identity
 	// Accepts are the distinguished names of the CAs that the server accepts
 	// client certificates of, in DER; empty if it names none.
 	Accepts [][]byte
-	// CAs and Others are where a certificate that lacks may be found.
+	// CAs and Others are where a missing certificate may be found.
 	CAs    []CA
 	Others []*Identity
 }
 
-// Problem is that the chain does not lead to a CA that the server accepts, nil
-// if it does. Host is the server.
+// Problem returns the problem that the chain does not lead to a CA that the server
+// accepts, nil if it does. host is the server.
 func (c ClientChain) Problem(host string) *Problem {
 	chain := c.chain()
 	if len(chain) == 0 {
@@ -70,8 +70,8 @@ func (c ClientChain) Problem(host string) *Problem {
 	}
 }
 
-// chain is the client certificate and, one above the other, the CAs in its file
-// that have signed it.
+// chain returns the client certificate and, in order, the CAs in its file that
+// signed it.
 func (c ClientChain) chain() []*x509.Certificate {
 	leaf := c.Identity.Leaf()
 	if leaf == nil {
@@ -92,14 +92,15 @@ func (c ClientChain) accepts(name []byte) bool {
 	return slices.ContainsFunc(c.Accepts, func(accepted []byte) bool { return bytes.Equal(accepted, name) })
 }
 
-// foundIn is where a certificate was found, and whether it is alone there.
+// foundIn is the file where a certificate was found, and whether it is the only one
+// there.
 type foundIn struct {
 	file  string
 	alone bool
 }
 
-// find looks for the CA that has signed a certificate among what is in the
-// directory: one that leads to what the server accepts.
+// find looks in the directory for the CA that signed a certificate and leads to a CA
+// that the server accepts.
 func (c ClientChain) find(cert *x509.Certificate) (*x509.Certificate, foundIn) {
 	signed := func(parent *x509.Certificate) bool {
 		return bytes.Equal(parent.RawSubject, cert.RawIssuer) && !bytes.Equal(parent.RawSubject, parent.RawIssuer) && cert.CheckSignatureFrom(parent) == nil &&
@@ -120,7 +121,7 @@ func (c ClientChain) find(cert *x509.Certificate) (*x509.Certificate, foundIn) {
 	return nil, foundIn{}
 }
 
-// names are the CAs that the server accepts.
+// names returns the CAs that the server accepts.
 func (c ClientChain) names() string {
 	if len(c.Accepts) == 0 {
 		return "a CA that it accepts"

@@ -17,20 +17,20 @@ import (
 	"github.com/certsd/containerd-certsd/internal/nextstep"
 )
 
-// KeyFile stands for the file of a private key, and says where the key
-// is: a TPM key, or the URI of one in a token.
+// KeyFile is a file that refers to a private key instead of holding it: a TPM key,
+// or the URI of a key in a token.
 type KeyFile struct {
-	// Path is the file, Data what it holds.
+	// Path is the file, Data its content.
 	Path string
 	Data []byte
-	// Certificate is the one that the key is to sign for.
+	// Certificate is the certificate of the key.
 	Certificate *x509.Certificate
 }
 
-// KeyOpener makes signers of keys that are no files. It returns neither a signer
-// nor an error for a file that it knows nothing of. Nothing is asked to sign
-// before a server wants a certificate: what can be said about the file alone
-// should be said at once, and the rest by an error of Sign.
+// KeyOpener opens keys that are not in files. For a file of a kind that it does not
+// know it returns neither a signer nor an error. The key is not used before a server
+// asks for a certificate: the opener should report at once what is wrong with the
+// file alone, and everything else as an error of Sign.
 //
 // A signer may implement [DeviceKey]. It may be used concurrently, and must not
 // take long: a handshake has 10 seconds.
@@ -41,15 +41,16 @@ type DeviceKey interface {
 	crypto.Signer
 	// Device says where the key is, such as "TPM /dev/tpmrm0". It holds no secret.
 	Device() string
-	// SignatureSchemes are what it can sign by, nil for all of its type.
+	// SignatureSchemes returns the schemes that it can sign with, nil for all of its
+	// type.
 	SignatureSchemes() []tls.SignatureScheme
 }
 
-// KeyError reports that a key that is no file did not sign.
+// KeyError reports that a key outside of a file did not sign.
 type KeyError struct {
-	// File says where the key is, Device is what it is in.
+	// File is the key file, Device is where the key is.
 	File, Device string
-	// Err is why it did not sign.
+	// Err is the cause.
 	Err error
 }
 
@@ -57,21 +58,21 @@ func (e *KeyError) Error() string {
 	return fmt.Sprintf("%s: the %s did not sign: %v", e.File, e.Device, e.Err)
 }
 
-// Next is what to do about it, empty if nothing can be said.
+// Next returns the next step, empty if none is known.
 func (e *KeyError) Next() string {
 	return nextstep.Of(e.Err)
 }
 
-// Unwrap is the cause.
+// Unwrap returns the cause.
 func (e *KeyError) Unwrap() error { return e.Err }
 
-// tpmKey is the label of a key that only the TPM it was made for can use.
+// tpmKey is the PEM label of a key that only the TPM it was made for can use.
 const tpmKey = "TSS2 PRIVATE KEY"
 
-// aURI is how a file begins that names a key by URI.
+// aURI matches the beginning of a file that names a key by URI.
 var aURI = regexp.MustCompile(`^\s*pkcs11:`)
 
-// isElsewhere reports whether a file says where a key is, and what it is.
+// isElsewhere reports whether a file refers to a key elsewhere, and describes where.
 func (f *file) isElsewhere() (what string, is bool) {
 	if aURI.Match(f.data) {
 		return "in a PKCS #11 token", true
@@ -84,8 +85,8 @@ func (f *file) isElsewhere() (what string, is bool) {
 	return "", false
 }
 
-// openKey is the private key of a certificate: that in a file, or the one that a
-// file tells of.
+// openKey returns the private key of a certificate: the one in a file, or the one
+// that the file refers to.
 func openKey(f *file, cert *x509.Certificate, open KeyOpener) (crypto.Signer, error) {
 	what, is := f.isElsewhere()
 	if !is {
@@ -105,21 +106,21 @@ func openKey(f *file, cert *x509.Certificate, open KeyOpener) (crypto.Signer, er
 	return key, nil
 }
 
-// elsewhereError is about a key that is no file.
+// elsewhereError is about a key that is not in a file.
 type elsewhereError struct{ error }
 
 func (e *elsewhereError) Unwrap() error { return e.error }
 
-// next is what to do about it.
+// next returns the next step.
 func (e *elsewhereError) next() string {
 	return cmp.Or(nextstep.Of(e.error), "correct the key file, or the TPM or token that it refers to")
 }
 
-// errKeyElsewhere reports that there is no way to a key.
+// errKeyElsewhere reports that nothing here can open a key that is elsewhere.
 var errKeyElsewhere = errors.New("the private key is not in the file, and this program cannot use it where it is")
 
-// reference tells apart what files say about keys that are elsewhere; it is
-// zero for a key in the file.
+// reference identifies the key elsewhere that a file refers to; it is zero for a key
+// in the file.
 func (f *file) reference() (sum [sha256.Size]byte) {
 	if _, is := f.isElsewhere(); is {
 		sum = sha256.Sum256(f.data)
@@ -127,7 +128,7 @@ func (f *file) reference() (sum [sha256.Size]byte) {
 	return sum
 }
 
-// Device says where the key is that is no file, empty for one that is.
+// Device returns where the key is, empty if it is in its file.
 func (id *Identity) Device() string {
 	if key, ok := id.Certificate.PrivateKey.(DeviceKey); ok {
 		return key.Device()
@@ -135,9 +136,9 @@ func (id *Identity) Device() string {
 	return ""
 }
 
-// TrySigning lets a key that is no file sign something that is of no use to
-// anybody, and verifies it. The error is a [*KeyError]; nil for a key that is a
-// file, which was compared with its certificate when it was read.
+// TrySigning has a key outside of a file sign random data, which is of no use to
+// anybody, and verifies the signature. The error is a [*KeyError]. It returns nil
+// for a key in a file, which was compared with its certificate when it was read.
 func (id *Identity) TrySigning(rand io.Reader) error {
 	key, ok := id.Certificate.PrivateKey.(DeviceKey)
 	if !ok {
@@ -150,8 +151,8 @@ func (id *Identity) TrySigning(rand io.Reader) error {
 	return nil
 }
 
-// leafFirst puts the certificate of a key in front of the others, whose order
-// stays.
+// leafFirst moves the certificate of a key to the front and keeps the order of the
+// others.
 func leafFirst(certs []*x509.Certificate, key crypto.Signer) []*x509.Certificate {
 	i := slices.IndexFunc(certs, func(cert *x509.Certificate) bool { return matches(cert, key) })
 	if i <= 0 {

@@ -11,11 +11,10 @@ import (
 	"github.com/certsd/containerd-certsd/internal/verify"
 )
 
-// ErrSignature reports that a device signed, and not with the key of the
-// certificate.
+// ErrSignature reports that a device signed, but not with the certificate's key.
 var ErrSignature = verify.ErrWrong
 
-// trySigning lets a key sign a hash of noise, as TLS 1.3 would.
+// trySigning has a key sign a hash of random data, as TLS 1.3 would.
 func trySigning(rand io.Reader, key crypto.Signer, cert *x509.Certificate) error {
 	noise := make([]byte, sha256.Size)
 	if _, err := io.ReadFull(rand, noise); err != nil {

@@ -28,10 +28,9 @@ type cachedDir struct {
 	good *Directory
 }
 
-// get returns the content of a directory that exists; info is what it looks
-// like now. It is the same pointer as long as the content is. stamps are what
-// it depends on, read is how many files were read for it, the list of them
-// included.
+// get returns the content of an existing directory; info is its present state. The
+// pointer stays the same as long as the content does. stamps are the paths that it
+// depends on, read is how many files were read, including the directory's list.
 func (d *directories) get(path string, info fs.FileInfo) (dir *Directory, stamps []stamp, read int) {
 	c, _ := d.cache.get(path, func() *cachedDir { return new(cachedDir) })
 	c.mu.Lock()
@@ -51,8 +50,8 @@ func (d *directories) get(path string, info fs.FileInfo) (dir *Directory, stamps
 	return c.dir, c.stamps, len(c.stamps)
 }
 
-// forget drops a directory that is gone: what is created in its place later is
-// judged for itself.
+// forget drops a directory that is gone: one that is created in its place later is
+// judged on its own.
 func (d *directories) forget(path string) { d.cache.remove(path) }
 
 func (c *cachedDir) current(d disk, path string, info fs.FileInfo) bool {

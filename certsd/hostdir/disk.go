@@ -14,18 +14,18 @@ import (
 	"github.com/certsd/containerd-certsd/internal/plainfile"
 )
 
-// A file must be of a certain age for its stamp to be trusted: a file system may
-// give two writes that follow each other the same time.
+// A file must have a certain age before its stamp is trusted: a file system may give
+// two consecutive writes the same time.
 const (
-	// racy is that age. The clock tick behind the time has 4 or 10 ms on Linux,
-	// and servers keep time of their own.
+	// racy is that age. The clock tick behind file times is 4 or 10 ms on Linux, and
+	// file servers have their own clocks.
 	racy = 100 * time.Millisecond
-	// racyCoarse is the age where the time is one of whole seconds: ext4 with
-	// small inodes and ext3 have such, FAT has even ones.
+	// racyCoarse is that age where times are whole seconds, as on ext3 and on ext4
+	// with small inodes; FAT has even seconds only.
 	racyCoarse = 2*time.Second + racy
 )
 
-// disk is the way to the files, nil for package os. Tests count and refuse.
+// disk accesses the files, nil for package os. Tests count accesses and refuse some.
 type disk struct {
 	stat     func(path string) (fs.FileInfo, error)
 	readFile func(path string) ([]byte, error)
@@ -69,19 +69,19 @@ func (d disk) Now() time.Time {
 	return time.Now()
 }
 
-// stamp is what a path looked like when it was read.
+// stamp is the state of a path when it was read.
 type stamp struct {
 	path string
 	// info is nil if the path could not be examined because of err.
 	info fs.FileInfo
 	err  error
-	// fresh reports whether the path had just changed: it may change again without
-	// looking different.
+	// fresh reports whether the path had only just changed: it may change again
+	// without a visible difference.
 	fresh bool
 }
 
-// stamp examines a path. It must be called before the path is read: a change
-// in between is then seen at the next look.
+// stamp examines a path. It must be called before the path is read, so that a change
+// in between is noticed the next time.
 func (d disk) stamp(path string) stamp {
 	info, err := d.Stat(path)
 	return d.stampOf(path, info, err)
@@ -133,7 +133,7 @@ func (s *stamp) matches(info fs.FileInfo, err error) bool {
 		os.SameFile(info, s.info)
 }
 
-// latest is when the file was last changed, in content or otherwise.
+// latest returns when the file last changed, in content or otherwise.
 func latest(info fs.FileInfo) time.Time {
 	modified, changed := info.ModTime(), changeTime(info)
 	if changed.After(modified) {
@@ -142,17 +142,16 @@ func latest(info fs.FileInfo) time.Time {
 	return modified
 }
 
-// recorder is the source of a directory on the disk that notes what was read:
-// the stamps tell later whether to read again, the sum whether that made a
-// difference. What could not be read although it is there is read again in any
-// case: the reason may pass without a trace, as when the process had no file
-// descriptors left.
+// recorder is a source on the disk that records what was read: later the stamps show
+// whether to read again, and the sum whether the content differs. What exists but
+// could not be read is always read again: the reason may pass without a trace, as
+// when the process had no file descriptors left.
 type recorder struct {
 	disk   disk
 	dir    string
 	stamps []stamp
 	sum    hash.Hash
-	// unread reports whether there was such a thing.
+	// unread reports whether something could not be read.
 	unread bool
 }
 
@@ -185,23 +184,22 @@ func (r *recorder) read(name string) ([]byte, error) {
 	}
 	r.note([]byte(name), nil)
 	if s.info != nil && s.info.Mode()&0o004 != 0 {
-		// A key file that tells of a PIN is refused for that.
+		// A key file with a PIN is refused if everybody can read it.
 		r.note([]byte("for all to read"), nil)
 	}
 	r.note(data, err)
 	return data, err
 }
 
-// distrust makes the last stamp one that nothing looks like, after an error that
-// may pass.
+// distrust makes the last stamp match nothing, after an error that may pass.
 func (r *recorder) distrust(err error) {
 	if mayPass(err) {
 		r.stamps[len(r.stamps)-1].fresh, r.unread = true, true
 	}
 }
 
-// mayPass reports whether an error is one of the system, and not of the path as it
-// is: a file that may not be read looks different once it may.
+// mayPass reports whether an error comes from the system and not from the state of
+// the path: a file without read permission has another stamp once it is readable.
 func mayPass(err error) bool {
 	var no syscall.Errno
 	ok := errors.As(err, &no)

@@ -63,9 +63,9 @@ func (l *loader) about(name string, kind problemKind) *Problem {
 	return &Problem{File: l.path(name), kind: kind}
 }
 
-// disguised recognises a client certificate with the suffix of a CA, NAME.crt
-// with its NAME.key, and reports it. It is not taken for a CA then, unless it
-// is self-signed: such a certificate may well be the server's.
+// disguised recognises a client certificate with the suffix of a CA, NAME.crt with
+// its NAME.key, and reports it. It is then not used as a CA, unless it is
+// self-signed: such a certificate may be the server's.
 func (l dockerReader) disguised(r *pairReader, base string) bool {
 	id, _, err := l.readPair(base+".crt", base+".key")
 	if err != nil {
@@ -94,13 +94,13 @@ func (l dockerReader) disguised(r *pairReader, base string) bool {
 	return true
 }
 
-// ownKey reports whether NAME.key belongs to NAME.crt, which is reported already.
+// ownKey reports whether NAME.key belongs to NAME.crt, which was already reported.
 func (l dockerReader) ownKey(base string) bool {
 	_, _, err := l.readPair(base+".crt", base+".key")
 	return err == nil
 }
 
-// misnamed are file names that were meant to be read, with what they should be.
+// misnamed are file names that were probably meant to be read, with the right ones.
 var misnamed = map[string]string{
 	"host.toml":      hostsTOML,
 	"hosts.tml":      hostsTOML,
@@ -112,8 +112,8 @@ var misnamed = map[string]string{
 	"config.toml":    hostsTOML,
 }
 
-// directory warns about a directory where a file should be, which container
-// runtimes make where a file to mount is not there.
+// directory warns about a directory where a file should be: container runtimes
+// create one when a file to mount is missing.
 func (l *loader) directory(name string) {
 	if name != hostsTOML && !slices.Contains([]string{".crt", ".cert", ".key"}, filepath.Ext(name)) {
 		return
@@ -124,14 +124,15 @@ func (l *loader) directory(name string) {
 	l.add(p)
 }
 
-// extract is the command that makes a file that is read of one in another format.
+// extract returns the command that converts a file in another format into one that
+// is read.
 func extract(path, command, ext string) string {
 	pem := strings.TrimSuffix(path, filepath.Ext(path)) + ext
 	return "convert it: " + fmt.Sprintf(command, plainfile.Quote(path), plainfile.Quote(pem))
 }
 
-// nearMisses warns about files that are not read although their names suggest
-// that somebody wanted them to be.
+// nearMisses warns about files that are not read although their names suggest that
+// they were meant to be.
 func (l dockerReader) nearMisses(names []string) {
 	for _, name := range names {
 		if l.named[name] {

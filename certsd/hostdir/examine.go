@@ -10,17 +10,17 @@ import (
 	"io/fs"
 )
 
-// File is what a file of a host directory holds, whatever it is called.
+// File is the content of a file in a host directory, whatever its name.
 type File struct {
 	// Path is the file.
 	Path string
 	// Mode has its permissions.
 	Mode fs.FileMode
-	// Certificates are those that can be read.
+	// Certificates are the certificates that can be read.
 	Certificates []*x509.Certificate
-	// Key is the type of the private key in it, such as "ECDSA P-256",
-	// "encrypted", "unreadable", or where it is if the file only says that, "in a
-	// TPM" or "in a PKCS #11 token"; empty if there is none.
+	// Key is the type of the private key in it, such as "ECDSA P-256", "encrypted",
+	// "unreadable", or where the key is if the file only says that: "in a TPM" or
+	// "in a PKCS #11 token". It is empty if there is none.
 	Key string
 	// Elsewhere reports that the key is not in the file.
 	Elsewhere bool
@@ -30,8 +30,8 @@ type File struct {
 	signer crypto.Signer
 }
 
-// Examine reads a file for an account of what is configured. Nothing of a
-// private key is in the result but its type.
+// Examine reads a file for a report on what is configured. Of a private key the
+// result has only the type.
 func (h *Hosts) Examine(path string) File {
 	f := File{Path: path}
 	info, err := h.disk.Stat(path)
@@ -45,7 +45,7 @@ func (h *Hosts) Examine(path string) File {
 		f.Err = cause(err)
 		return f
 	}
-	// What is no certificate is for the problems of the inspection to tell.
+	// Blocks that are not certificates are reported by the inspection's problems.
 	read := &file{path: path, data: data}
 	if c, err := read.certificates(); err == nil {
 		f.Certificates = c.certs
@@ -65,7 +65,7 @@ func (f File) HasKeyOf(cert *x509.Certificate) bool {
 	return f.signer != nil && matches(cert, f.signer)
 }
 
-// keyIn is the private key in a file, and its type.
+// keyIn returns the private key in a file, and its type.
 func keyIn(f *file) (string, crypto.Signer) {
 	if !hasPrivateKey(f.blocks()) {
 		return "", nil

@@ -7,19 +7,19 @@ import (
 )
 
 // aboutPairs are the kinds of problems that keep a client certificate from being
-// presented, or from being accepted.
+// presented or accepted.
 var aboutPairs = map[ProblemCode]bool{
 	CAWithKey: true, CertificateMissing: true, FileName: true, FileUnreadable: true, KeyEncrypted: true, KeyMismatch: true, KeyMissing: true,
 	PairPartlyUnusable: true, PairUnusable: true, WrongSuffix: true,
 }
 
-// aboutCAs are the kinds that keep a CA from being among the roots.
+// aboutCAs reports whether a problem keeps a CA out of the roots.
 func aboutCAs(p *Problem) bool {
 	switch p.Code {
 	case CAPartlyUnusable:
 		return true
 	case FileName:
-		// What holds client certificates and keys has no CA to trust.
+		// Files with client certificates and keys have no CA to trust.
 		ext := strings.ToLower(filepath.Ext(p.File))
 		return !slices.Contains([]string{".p12", ".pfx", ".cert", ".key"}, ext)
 	default:
@@ -27,13 +27,13 @@ func aboutCAs(p *Problem) bool {
 	}
 }
 
-// faults are what is wrong with the files of an endpoint.
+// faults are the problems with the files of an endpoint.
 type faults struct {
 	// pairs are about its client certificates, cas about its CA roots.
 	pairs, cas []*Problem
 }
 
-// keepFaults keeps what is wrong with the files of an endpoint: those that a table
+// keepFaults records the problems with the files of an endpoint: those that a table
 // of hosts.toml names, or those of directories.
 func (b *builder) keepFaults(e *Endpoint, ca, client *endpointConfig, dirs []*Directory) {
 	ofPairs := func(p *Problem) bool { return aboutPairs[p.Code] }
@@ -43,8 +43,8 @@ func (b *builder) keepFaults(e *Endpoint, ca, client *endpointConfig, dirs []*Di
 	b.faults[e] = faults{pairs: b.faultsIn(client, ".client", dirs, ofPairs), cas: b.faultsIn(ca, ".ca", dirs, aboutCAs)}
 }
 
-// faultsIn are those of a kind, about the files that a key of hosts.toml names or,
-// where it is nil, about those of directories.
+// faultsIn returns the problems of a kind with the files that a key of hosts.toml
+// names or, if table is nil, with those of directories.
 func (b *builder) faultsIn(table *endpointConfig, key string, dirs []*Directory, is func(*Problem) bool) []*Problem {
 	var found []*Problem
 	if table != nil && b.found.config != nil {

@@ -108,8 +108,7 @@ func (r *caReader) settle() []CA {
 type pairReader struct {
 	*loader
 	identities []*Identity
-	// bad are those of no use, unread those with a file that could not be
-	// read.
+	// bad are the unusable ones, unread those with a file that could not be read.
 	bad, unread []*Problem
 }
 
@@ -141,7 +140,7 @@ func (r *pairReader) read(certName, keyName string, at *Problem) {
 		bad = chain.known()
 	}
 	if last != nil && sameIdentity(last, id) {
-		// What was learnt about it stays with it.
+		// What is remembered about it is kept.
 		id = last
 	}
 	r.dir.loaded.bad[path] = bad
@@ -219,10 +218,10 @@ func (r *pairReader) lastOf(certName, keyName string) *Identity {
 	return r.last.loaded.pairs[r.key(certName, keyName)]
 }
 
-// settle decides what the unusable client certificates of a set mean:
-// nothing but a warning while another one is usable. On a reload the set may
-// become empty, because taking the last one away is a valid change. A file
-// that is there and cannot be read is always a failure at first.
+// settle decides what the unusable client certificates of a set mean: only a warning
+// while another one is usable. On a reload the set may become empty, because
+// removing the last one is a valid change. At the first load a file that exists but
+// cannot be read is always a failure.
 func (r *pairReader) settle() []*Identity {
 	for i, p := range slices.Concat(r.unread, r.bad) {
 		p.Severity = Warning
@@ -234,8 +233,8 @@ func (r *pairReader) settle() []*Identity {
 	return r.identities
 }
 
-// vanished reports whether a Docker file was removed after the directory was
-// listed, or is a link to a directory. A link to nothing is another matter.
+// vanished reports whether a Docker file was removed after the directory was listed,
+// or is a link to a directory. A dangling link is not meant.
 func (l *loader) vanished(name string, at *Problem, err error) bool {
 	switch {
 	case at.Key != "":
@@ -251,7 +250,7 @@ func (l *loader) vanished(name string, at *Problem, err error) bool {
 	return !l.links[name] && errors.Is(err, fs.ErrNotExist)
 }
 
-// readError reports that a file could not be read, as opposed to not used.
+// readError reports that a file could not be read, as opposed to being unusable.
 type readError struct {
 	name string
 	err  error
@@ -260,8 +259,8 @@ type readError struct {
 func (e *readError) Error() string { return "cannot be read: " + cause(e.err).Error() }
 func (e *readError) Unwrap() error { return e.err }
 
-// withFile puts the path of the file in front of the cause where the problem
-// is reported for the file that names it.
+// withFile puts the path of the file in front of the cause if the problem is
+// reported for another file that names it.
 func withFile(at *Problem, path string, err error) error {
 	if at.Key == "" {
 		return err

@@ -6,18 +6,18 @@ import (
 	"time"
 )
 
-// Hooks observe what lookups of [Hosts] meet. Nil functions are not called; the
+// Hooks observe what lookups of [Hosts] find. Nil functions are not called; the
 // others may be called concurrently.
 type Hooks struct {
-	// OnReload is called for each change of a host that was looked up before, and of
-	// each change that could not be taken over. It is called by the lookup that
-	// met the change, once.
+	// OnReload is called for each change of a host that was looked up before,
+	// including changes that could not be applied. The lookup that finds the change
+	// calls it, once.
 	OnReload func(Reload)
-	// OnWarning is called for each problem that does not keep a host from being used
-	// at the first lookup of the host. One about a root that cannot be searched is
-	// told once and with an empty host.
+	// OnWarning is called at the first lookup of a host for each problem that does
+	// not keep it from being used. A root that cannot be searched is reported once,
+	// with an empty host.
 	OnWarning func(host string, problem error)
-	// OnLoad is called for each lookup that met something new, the first one of a
+	// OnLoad is called for each lookup that found something new, the first one of a
 	// host included, with the context of the request it was made for.
 	OnLoad func(context.Context, Loaded)
 }
@@ -28,26 +28,26 @@ type Reload struct {
 	Host, Dir string
 	// Changed reports whether another value is in use than before.
 	Changed bool
-	// Err is what could not be taken over: the last good content stays in use
-	// for it as long as its files are there.
+	// Err is what could not be applied: the last good content stays in use instead
+	// as long as its files exist.
 	Err error
-	// Warnings are the problems that were not there before.
+	// Warnings are the new problems.
 	Warnings []error
-	// Config is what is used from now on, nil if nothing may be.
+	// Config is the configuration from now on, nil if none may be used.
 	Config *Host
 }
 
-// Loaded is a lookup that did not find everything as it was.
+// Loaded is a lookup that found something changed.
 type Loaded struct {
 	// Host is the canonical name, Dir the directory, empty for none.
 	Host, Dir string
-	// Config is what is used from now on: what [Hosts.Lookup] returns, or
-	// [Hosts.Own] where that was called. It is nil if there is none.
+	// Config is the configuration from now on: the result of [Hosts.Lookup], or of
+	// [Hosts.Own] if that was called. It is nil if there is none.
 	Config *Host
-	// Err is what could not be used or taken over.
+	// Err is what could not be used or applied.
 	Err error
-	// Files is how many files were read, lists of directories included. It is
-	// zero where another host's lookup has read the same ones.
+	// Files is how many files were read, lists of directories included. It is zero
+	// if another host's lookup has read the same ones.
 	Files int
 	// Start is when the lookup began.
 	Start time.Time
@@ -74,8 +74,8 @@ func (h *Hosts) report(r *report) {
 	}
 }
 
-// audience reports whether a warning is still to be told, and about which host:
-// one about a root is told once for all hosts.
+// audience reports whether a warning must still be reported, and for which host: one
+// about a root is reported once for all hosts.
 func (h *Hosts) audience(host string, warning error) (string, bool) {
 	var p *Problem
 	if !errors.As(warning, &p) {
@@ -96,7 +96,7 @@ func (h *Hosts) audience(host string, warning error) (string, bool) {
 	return "", true
 }
 
-// loaded calls the hook for lookups that met something new.
+// loaded calls the hook for lookups that found something new.
 func (h *Hosts) loaded(ctx context.Context, r *report, own bool, start time.Time) {
 	if h.Hooks.OnLoad == nil {
 		return
@@ -112,8 +112,8 @@ func (h *Hosts) loaded(ctx context.Context, r *report, own bool, start time.Time
 type report struct {
 	Reload
 	first bool
-	// silent reports whether nobody needs to hear of it: the files say what they
-	// said before.
+	// silent reports whether there is nothing to report: the files say the same as
+	// before.
 	silent bool
 	// files is how many files were read.
 	files int

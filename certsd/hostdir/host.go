@@ -44,13 +44,14 @@ type Host struct {
 	// faults are, for each of Endpoints, what is wrong with its files.
 	faults []faults
 
-	// own is what Hosts.Own returns: this host, or another one without what
-	// is from a _default directory. nil if no directory is named after it, or
-	// if its files cannot be used because of ownErr.
+	// own is the result of Hosts.Own: this host, or one without the parts from a
+	// _default directory. It is nil if no directory is named after the host, or if
+	// its files cannot be used because of ownErr.
 	own    *Host
 	ownErr error
 
-	// from is where it was looked up, and alone reports that it was with Hosts.Own.
+	// from is where it was looked up, and alone reports whether that was with
+	// Hosts.Own.
 	from  *Hosts
 	alone bool
 }
@@ -69,7 +70,7 @@ func (h *Host) Current() (*Host, error) {
 	}
 }
 
-// lookedUp notes where a host is from, for Current.
+// lookedUp records where a host comes from, for Current.
 func (h *Host) lookedUp(from *Hosts) {
 	h.from = from
 	if h.own != nil && h.own != h {
@@ -77,10 +78,10 @@ func (h *Host) lookedUp(from *Hosts) {
 	}
 }
 
-// Endpoint is one server to ask for a registry's content, with the TLS
-// settings for it. It never changes once built: what
-// is learnt about a server, and the connections to it, belong to who makes the
-// requests, by its [Endpoint.Life].
+// Endpoint is one server to ask for a registry's content, with the TLS settings for
+// it. It never changes once built: what is learnt about a server, and the
+// connections to it, belong to the code that makes the requests, keyed by
+// [Endpoint.Life].
 type Endpoint struct {
 	// Scheme is "https" or "http".
 	Scheme string
@@ -96,7 +97,7 @@ type Endpoint struct {
 	SkipVerify bool
 	// DialTimeout bounds a connection attempt. Zero means 30 seconds.
 	DialTimeout time.Duration
-	// Proxy is the way to it, nil for that of the environment.
+	// Proxy is the proxy to use, nil for the environment's.
 	Proxy *Proxy
 	// CAs are the roots configured for the endpoint, file by file. Empty means
 	// that the system's are used.
@@ -112,12 +113,11 @@ type Endpoint struct {
 	// Scheme or HTTPFallback say so.
 	TLSConfigured bool
 	// Localhost reports whether the endpoint is a registry on this machine for which
-	// nothing is configured. Docker and containerd do not verify such a
-	// registry and fall back to plain HTTP: whether to do so is up to the
-	// caller.
+	// nothing is configured. Docker and containerd do not verify such a registry and
+	// fall back to plain HTTP: the caller decides whether to do so.
 	Localhost bool
-	// HTTPFallback reports whether plain HTTP may follow where the server speaks no
-	// TLS: hosts.toml says "http://" together with skip_verify, and neither a
+	// HTTPFallback reports whether plain HTTP may be used if the server does not
+	// speak TLS: hosts.toml says "http://" together with skip_verify, and neither a
 	// CA nor a pair is configured.
 	HTTPFallback bool
 
@@ -127,16 +127,15 @@ type Endpoint struct {
 	// roots is the pool to verify the server against: CAs, and the system's
 	// roots where the mode asks for them. nil means the platform's verifier.
 	roots *x509.CertPool
-	// system is the version of the system's roots in it, nil if there are
-	// none.
+	// system is the version of the system's roots in roots, nil if there are none.
 	system *systemRoots
-	// life is shared by the copies.
+	// life is shared by all copies of the endpoint.
 	life *Life
 }
 
-// RootCAs are the CA roots the endpoint's server is verified against: those of
-// CAs, the system's, or both. nil stands for the platform's verifier. The pool
-// is shared: clone it to add to it.
+// RootCAs returns the CA roots that the endpoint's server is verified against: those
+// of CAs, the system's, or both. nil stands for the platform's verifier. The pool is
+// shared: clone it to add to it.
 func (e *Endpoint) RootCAs() *x509.CertPool {
 	if e.roots == nil && len(e.CAs) > 0 {
 		return Pool(e.CAs, nil)
@@ -147,8 +146,8 @@ func (e *Endpoint) RootCAs() *x509.CertPool {
 // TrustsSystem reports whether the system's CA roots are accepted.
 func (e *Endpoint) TrustsSystem() bool { return len(e.CAs) == 0 || e.system != nil }
 
-// ConfigDir is the directory that the endpoint is from: Dir, or that of the
-// hosts.toml that gives it and says nothing about TLS. It is empty for none.
+// ConfigDir returns the directory that the endpoint comes from: Dir, or that of a
+// hosts.toml that names it but says nothing about TLS. It is empty for none.
 func (e *Endpoint) ConfigDir() string {
 	if e.Dir != "" {
 		return e.Dir
@@ -156,16 +155,16 @@ func (e *Endpoint) ConfigDir() string {
 	return e.hostsDir
 }
 
-// Life is the time for which the endpoint is in use; its copies have the same. It
-// is nil for an endpoint that was not found by a [Hosts].
+// Life returns the time for which the endpoint is in use; its copies share it. It is
+// nil for an endpoint that was not found by a [Hosts].
 func (e *Endpoint) Life() *Life { return e.life }
 
-// PairProblems are what is wrong with the files of an endpoint's client
+// PairProblems returns the problems with the files of an endpoint's client
 // certificates.
 func (h *Host) PairProblems(e *Endpoint) []*Problem { return h.faultsOf(e).pairs }
 
-// CAProblems are what keeps a CA in the files of an endpoint from being among its
-// roots.
+// CAProblems returns the problems that keep a CA in the files of an endpoint out of
+// its roots.
 func (h *Host) CAProblems(e *Endpoint) []*Problem { return h.faultsOf(e).cas }
 
 func (h *Host) faultsOf(e *Endpoint) faults {
@@ -175,7 +174,8 @@ func (h *Host) faultsOf(e *Endpoint) faults {
 	return faults{}
 }
 
-// ServersOwn finds the identities that are the server's own certificate.
+// ServersOwn returns a problem for each identity that is the server's own
+// certificate.
 func (e *Endpoint) ServersOwn(server *x509.Certificate) []*Problem {
 	var problems []*Problem
 	for _, id := range e.Identities {
@@ -186,8 +186,8 @@ func (e *Endpoint) ServersOwn(server *x509.Certificate) []*Problem {
 	return problems
 }
 
-// validity are the certificates of an endpoint that time or purpose speak
-// against. They stay in use: the server decides.
+// validity returns the problems with the validity period or the purpose of an
+// endpoint's certificates. They stay in use: the server decides.
 func (e *Endpoint) validity(now time.Time) []*Problem {
 	var problems []*Problem
 	for _, ca := range e.CAs {

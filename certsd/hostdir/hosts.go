@@ -14,21 +14,20 @@ import (
 // as the process; its methods may be called concurrently. The fields must not
 // be changed after the first call.
 //
-// A lookup of an unchanged host costs a stat of each of its files and reads
-// none. Changed files give a new Host; what did not change in it, down to the
-// single [Endpoint], stays the same value, and with it who makes requests keeps
-// its connections.
+// A lookup of an unchanged host costs a stat of each of its files and reads none.
+// Changed files give a new Host; its unchanged parts, down to the single [Endpoint],
+// stay the same values, so that connections to them are kept.
 type Hosts struct {
 	// Roots are the certs.d directories. nil means DefaultRoots.
 	Roots Roots
-	// SystemRoots says when a server is verified against the system's CA roots.
-	// The system_roots of a hosts.toml goes before it.
+	// SystemRoots says when a server is verified against the system's CA roots. The
+	// system_roots of a hosts.toml overrides it.
 	SystemRoots SystemRoots
 	// SuffixDirectories lets a directory _.example.com serve every host below
-	// example.com that has no directory of its own, before _default. Like that it is
-	// nobody's own: see [Hosts.Own].
+	// example.com that has no directory of its own, before _default. Like _default,
+	// it is not any host's own directory: see [Hosts.Own].
 	SuffixDirectories bool
-	// Keys opens keys that are no files: of TPMs and tokens. nil opens none.
+	// Keys opens keys that are not in files but in TPMs and tokens. nil opens none.
 	Keys KeyOpener
 
 	// Hooks observe the lookups.
@@ -38,13 +37,13 @@ type Hosts struct {
 	once   sync.Once
 	dirs   directories
 	system *systemBundle
-	// listings are shared by the inspections.
+	// listings is shared by the inspections.
 	listings *listings
 	hosts    lru[*cachedHost]
 	search   Roots
 
-	// mu guards rootProblems, by root that could not be searched, and told,
-	// those of them that were told.
+	// mu guards rootProblems, which has the roots that could not be searched, and
+	// told, which has those already reported.
 	mu           sync.Mutex
 	rootProblems map[string]*Problem
 	told         map[*Problem]bool
@@ -52,18 +51,18 @@ type Hosts struct {
 
 // Lookup returns what is configured for a registry, host or host:port: its own
 // directory in any root, else with SuffixDirectories the one for the longest domain
-// that it is below, else a _default directory, else a Host that is just
-// the registry itself with the system's CA roots and an empty Dir.
+// that it is below, else a _default directory, else a Host that is just the registry
+// itself, with the system's CA roots and an empty Dir.
 //
 // Of several directories named after the registry, the first with a hosts.toml
-// gives that, and the Docker files of all count: a file hides the one of the
+// supplies that, and the Docker files of all are used: a file hides the one of the
 // same name in a later root. A directory without a *.crt, *.cert, *.key or
-// hosts.toml, an empty one included, hides nothing: another root's directory or
-// a _default one is used, though the registry has a directory of its own then
+// hosts.toml, an empty one included, hides nothing: another root's directory or a
+// _default one is used, though the registry has a directory of its own then
 // ([Host.Own]).
 //
-// An error means that nothing may be used, not even a Host of an earlier call:
-// where that can go on to serve, it is returned in place of an error.
+// An error means that nothing may be used, not even a Host from an earlier call: if
+// that may stay in use, it is returned instead of an error.
 //
 // The error names the registry, and each file with its problem. It is the same
 // until a file changes.
@@ -71,8 +70,8 @@ func (h *Hosts) Lookup(name string) (*Host, error) {
 	return h.lookupIn(context.Background(), name)
 }
 
-// LookupContext is [Hosts.Lookup] for a request that is made with a context: the
-// first one takes what [Hosts.LookupFor] found for it.
+// LookupContext is [Hosts.Lookup] for a request made with ctx: the first call uses
+// what [Hosts.LookupFor] found for it.
 func (h *Hosts) LookupContext(ctx context.Context, name string) (*Host, error) {
 	if host := hostAhead(ctx, h, name); host != nil {
 		return host, nil
@@ -88,9 +87,9 @@ func (h *Hosts) lookupIn(ctx context.Context, name string) (*Host, error) {
 	return h.lookup(ctx, c, false)
 }
 
-// Own returns what the directory named after host[:port] says, nil if there is
-// no such directory. It never uses a _default directory: it is for hosts that
-// a server names, such as a redirect's target or a token server. The last
+// Own returns the configuration in the directory named after host[:port], nil if
+// there is no such directory. It never uses a _default directory: it is for hosts
+// that a server names, such as a redirect's target or a token server. The last
 // endpoint is the host itself.
 func (h *Hosts) Own(hostport string) (*Host, error) {
 	return h.OwnContext(context.Background(), hostport)
@@ -159,8 +158,8 @@ func (h *Hosts) entry(name string) (*cachedHost, error) {
 	return c, nil
 }
 
-// lookup brings what is known about a host up to date. own reports that its own
-// directory alone is asked for.
+// lookup brings what is known about a host up to date. own reports whether only its
+// own directory is asked for.
 func (h *Hosts) lookup(ctx context.Context, c *cachedHost, own bool) (*Host, error) {
 	start := h.disk.Now()
 	c.mu.Lock()

@@ -6,7 +6,7 @@ import (
 	"github.com/certsd/containerd-certsd/certsd/hoststoml"
 )
 
-// hostsFile is a hosts.toml with what was loaded of the files that it names.
+// hostsFile is a hosts.toml with what was loaded from the files that it names.
 type hostsFile struct {
 	*hoststoml.File
 	// endpoints are those of the file, in its order.
@@ -16,7 +16,7 @@ type hostsFile struct {
 // endpointConfig is one table of a hosts.toml.
 type endpointConfig struct {
 	*hoststoml.Endpoint
-	// cas and identities are what was loaded for its ca and client.
+	// cas and identities were loaded for its ca and client.
 	cas        []CA
 	identities []*Identity
 }

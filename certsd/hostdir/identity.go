@@ -25,7 +25,7 @@ type Identity struct {
 	// subject and issuer are what Names returns, kept because each request
 	// reports them.
 	subject, issuer string
-	// reference is what the key file says of a key that is elsewhere.
+	// reference identifies the key elsewhere that the key file refers to.
 	reference [sha256.Size]byte
 }
 
@@ -40,7 +40,7 @@ func (id *Identity) Leaf() *x509.Certificate {
 	return id.Certificate.Leaf
 }
 
-// Names returns subject and issuer of the certificate as they may be shown.
+// Names returns the certificate's subject and issuer in a form that is safe to show.
 func (id *Identity) Names() (subject, issuer string) {
 	if id.subject != "" {
 		return id.subject, id.issuer
@@ -52,7 +52,7 @@ func (id *Identity) Names() (subject, issuer string) {
 	return safetext.Line(leaf.Subject.String(), maxName), safetext.Line(leaf.Issuer.String(), maxName)
 }
 
-// Invalid says why the certificate is not valid at a time, empty if it is.
+// Invalid returns why the certificate is not valid at a time, empty if it is.
 func (id *Identity) Invalid(now time.Time) string {
 	leaf := id.Leaf()
 	switch {
@@ -65,7 +65,7 @@ func (id *Identity) Invalid(now time.Time) string {
 	return ""
 }
 
-// Problems are what time and purpose say against the certificate.
+// Problems returns the problems with the certificate's validity period and purpose.
 func (id *Identity) Problems(now time.Time) []*Problem {
 	leaf := id.Leaf()
 	if leaf == nil {
@@ -87,8 +87,8 @@ func (id *Identity) Problems(now time.Time) []*Problem {
 	return append(problems, p)
 }
 
-// outdated is that the time is outside of a certificate's validity; nil if it
-// is not.
+// outdated returns the problem that now is outside of a certificate's validity
+// period, nil if it is not.
 func outdated(file string, cert *x509.Certificate, now time.Time) *Problem {
 	switch {
 	case now.After(cert.NotAfter):
@@ -106,8 +106,8 @@ func subject(cert *x509.Certificate) string {
 	return "the certificate"
 }
 
-// ServersOwn is that the identity is the certificate of the very server, nil if it
-// is not.
+// ServersOwn returns the problem that the identity is the server's own certificate,
+// nil if it is not.
 func (id *Identity) ServersOwn(server *x509.Certificate) *Problem {
 	if leaf := id.Leaf(); leaf == nil || server == nil || !leaf.Equal(server) {
 		return nil

@@ -6,17 +6,17 @@ import (
 	"time"
 )
 
-// From is where the host was looked up, nil if it was not.
+// From returns where the host was looked up, nil if it was not.
 func (h *Host) From() *Hosts { return h.from }
 
-// Kept is why something that was read earlier is still in use in place of what
-// the files hold now; nil if all is as the files say.
+// Kept returns why something that was read earlier is still used instead of the
+// present files; nil if everything is as the files say.
 func (h *Host) Kept() error {
 	kept, _ := h.kept()
 	return errors.Join(kept...)
 }
 
-// kept are the warnings of which that is so, and the problems in them.
+// kept returns the warnings for which that is so, and the problems in them.
 func (h *Host) kept() (warnings []error, problems []*Problem) {
 	for _, warning := range h.Warnings {
 		if p := (*Problem)(nil); errors.As(warning, &p) && p.kept {
@@ -26,8 +26,8 @@ func (h *Host) kept() (warnings []error, problems []*Problem) {
 	return warnings, problems
 }
 
-// NotInUse are the problems for which what was read earlier of a registry's
-// directories is in use, in place of what they hold now.
+// NotInUse returns the problems because of which what was read earlier from a
+// registry's directories is used instead of their present content.
 func (h *Hosts) NotInUse(name string) []*Problem {
 	c, err := h.entry(name)
 	if err != nil {
@@ -42,7 +42,7 @@ func (h *Hosts) NotInUse(name string) []*Problem {
 	return append(problemsIn(c.failure), kept...)
 }
 
-// problemsIn are the problems that an error joins.
+// problemsIn returns the problems that an error joins.
 func problemsIn(err error) []*Problem {
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		var problems []*Problem
@@ -57,7 +57,7 @@ func problemsIn(err error) []*Problem {
 	return nil
 }
 
-// Unusable are the problems because of which client certificates of one of the
+// Unusable returns the problems because of which client certificates of one of the
 // host's endpoints cannot be presented.
 func (h *Host) Unusable(e *Endpoint) []*Problem {
 	var unusable []*Problem

@@ -14,23 +14,23 @@ import (
 type Inspection struct {
 	// Name is the canonical name.
 	Name string
-	// Candidates are the directories that were looked for, in order; those
-	// for the servers that hosts.toml names come last.
+	// Candidates are the directories that were looked for, in order; those for
+	// servers named by hosts.toml come last.
 	Candidates []Candidate
 	// Host is what is used, nil if Err says why nothing is.
 	Host *Host
 	Err  error
-	// Problems are all problems met, failures first, among them some that are
-	// of no concern for a lookup: certificates that expire, directories whose
-	// names look like a spelling of this one.
+	// Problems are all problems found, failures first, including some that do not
+	// concern a lookup: certificates that expire, directories whose names look like
+	// a spelling of this one.
 	Problems []*Problem
 }
 
 // Candidate is a directory that was looked for.
 type Candidate struct {
 	Path string
-	// For is the host the directory is named after, _.example.com[:port] of one for
-	// every host below a domain, empty for _default.
+	// For is the host that the directory is named after; it is _.example.com[:port]
+	// for every host below a domain, empty for _default.
 	For string
 	// State says what was found.
 	State CandidateState
@@ -45,7 +45,7 @@ type CandidateState string
 const (
 	// Absent: there is no such directory.
 	Absent CandidateState = "absent"
-	// Unreadable: whether there is one cannot be found out.
+	// Unreadable: it is not known whether the directory exists.
 	Unreadable CandidateState = "unreadable"
 	// Empty: nothing in it is used.
 	Empty CandidateState = "empty"
@@ -55,10 +55,9 @@ const (
 	Unused CandidateState = "unused"
 )
 
-// Inspect looks at everything that [Hosts.Lookup] would, as for the first
-// time: of host directories nothing that is known already is taken for granted,
-// and no earlier value stands in for a file that cannot be used. The error is
-// about the name alone.
+// Inspect looks at everything that [Hosts.Lookup] would, as for the first time: it
+// uses nothing already known about host directories, and no earlier value replaces a
+// file that cannot be used. The error is about the name alone.
 func (h *Hosts) Inspect(name string) (*Inspection, error) {
 	h.init()
 	fresh := &Hosts{Roots: h.Roots, SystemRoots: h.SystemRoots, SuffixDirectories: h.SuffixDirectories, Keys: h.Keys, disk: h.disk, system: h.system, listings: h.listings}
@@ -104,7 +103,7 @@ func (i *Inspection) candidates(h *Hosts, c *cachedHost) {
 	}
 }
 
-// existing are the directories of a place that are there: there may be many domains
+// existing returns the directories of a place that exist: there may be many domains
 // to look for.
 func (h *Hosts) existing(p hostname.Place) []string {
 	return slices.DeleteFunc(h.paths(p), func(path string) bool { return !exists(h, path) })

@@ -4,27 +4,27 @@ import (
 	"sync"
 )
 
-// Life is the time for which an [Endpoint] is what its files say: from the lookup
-// that made it to the one that met something else. It is the key of what is
-// remembered of the endpoint: connections, the certificate that was accepted.
+// Life is the time for which an [Endpoint] matches its files: from the lookup that
+// made it to the one that found a change. It is the key for what is remembered about
+// the endpoint: connections, the certificate that was accepted.
 type Life struct {
 	// mu guards what follows.
 	mu    sync.Mutex
 	ended bool
-	// after are called at the end, each by a number of its own.
+	// after are the functions to call at the end, each under its own number.
 	after map[int]func()
 	next  int
 }
 
-// over reports whether the endpoint was replaced, or went.
+// over reports whether the endpoint was replaced or removed.
 func (l *Life) over() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.ended
 }
 
-// AfterEnd has f called when the life ends, by the lookup that ends it; at once if
-// it has ended. stop takes that back.
+// AfterEnd arranges for f to be called when the life ends, by the lookup that ends
+// it; at once if it has ended. stop cancels that.
 func (l *Life) AfterEnd(f func()) (stop func()) {
 	number, ended := l.add(f)
 	if ended {

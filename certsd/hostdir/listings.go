@@ -6,8 +6,8 @@ import (
 	"github.com/certsd/containerd-certsd/certsd/hostname"
 )
 
-// listings keep the names in the roots until these change: which of them are
-// other spellings of a registry's name cannot be told without all of them.
+// listings keeps the names in the roots until the roots change: finding other
+// spellings of a registry's name takes all of them.
 type listings struct {
 	disk disk
 
@@ -16,11 +16,11 @@ type listings struct {
 	roots map[string]listing
 }
 
-// listing are the names in one root.
+// listing holds the names in one root.
 type listing struct {
 	stamp stamp
 	names []string
-	// spelt are those of other spellings: see [hostname.Spellings].
+	// spelt has the names in other spellings: see [hostname.Spellings].
 	spelt map[string][]string
 	err   error
 }

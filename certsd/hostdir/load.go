@@ -20,33 +20,32 @@ const hostsTOML = "hosts.toml"
 type Directory struct {
 	// Path is the directory, as it appears in file names and messages.
 	Path string
-	// CAs are the CA roots, every *.crt, and Identities the client
-	// certificates, every NAME.cert with its NAME.key, both in the order of
-	// their file names, bytewise. A file that hosts.toml names belongs to the
-	// endpoints there and is not among them.
+	// CAs are the CA roots, every *.crt, and Identities the client certificates,
+	// every NAME.cert with its NAME.key, both in bytewise order of their file names.
+	// A file that hosts.toml names belongs to the endpoints there and is not among
+	// them.
 	CAs        []CA
 	Identities []*Identity
-	// Problems are what is wrong, in the order in which it was found.
+	// Problems are in the order in which they were found.
 	Problems []*Problem
 
 	// config is the hosts.toml, nil if there is none or an empty one.
 	config *hostsFile
 	// hosts reports whether there is a hosts.toml that is not empty.
 	hosts bool
-	// says reports whether there is something in the directory that counts: an
-	// empty directory does not hide another.
+	// says reports whether anything in the directory is used: an empty directory
+	// does not hide another.
 	says bool
-	// loaded is everything that could be read, by file: what a later load may
-	// keep in use.
+	// loaded is everything that could be read, by file: a later load may keep it in
+	// use.
 	loaded loaded
 }
 
-// loaded is usable content by the files it is from.
+// loaded is usable content by its file.
 type loaded struct {
 	cas   map[string]CA
 	pairs map[[2]string]*Identity
-	// bad are the parts that could not be used, by file of CA roots or
-	// certificates.
+	// bad are the unusable parts, by file of CA roots or certificates.
 	bad map[string]knownBad
 }
 
@@ -63,9 +62,8 @@ type LoadOptions struct {
 	Keys KeyOpener
 }
 
-// Load reads one host directory from a file system. The error joins each
-// [Problem] that is a [Failure]; the Directory is there in any case and holds
-// what could be read.
+// Load reads one host directory from a file system. The error joins each [Problem]
+// that is a [Failure]; the Directory is never nil and holds what could be read.
 func Load(fsys fs.FS, o LoadOptions) (*Directory, error) {
 	if o.ReadFile == nil {
 		o.ReadFile = plainfile.Read
@@ -74,9 +72,9 @@ func Load(fsys fs.FS, o LoadOptions) (*Directory, error) {
 	return dir, failures(dir.Problems)
 }
 
-// load reads a directory. With last, its content when it was last good, it is
-// a reload: what is there but cannot be used is then taken for half-written,
-// and what was last read from the same file stays in use.
+// load reads a directory. With last, its last good content, it is a reload: a file
+// that exists but cannot be used is then considered half-written, and what was last
+// read from it stays in use.
 func load(src source, path string, last *Directory, keys KeyOpener) *Directory {
 	l := &loader{src: src, last: last, keys: keys, named: map[string]bool{}, counted: map[string]bool{}, links: map[string]bool{}, dir: &Directory{
 		Path:   path,
@@ -124,21 +122,21 @@ type loader struct {
 	last *Directory
 	// names are the files of the directory, sorted.
 	names []string
-	// tried is how many keys were looked at for certificates that lack theirs.
+	// tried is how many keys were tried for certificates that lack theirs.
 	tried int
 	keys  KeyOpener
 	// named are the files of the directory that hosts.toml names.
 	named map[string]bool
 	// links are the symbolic links in the directory.
 	links map[string]bool
-	// counted are the files that were read, and bytes what they hold.
+	// counted are the files that were read, and bytes is their total size.
 	counted map[string]bool
 	bytes   int
 }
 
 func (l *loader) add(p *Problem) { l.dir.Problems = append(l.dir.Problems, p) }
 
-// keep notes that earlier content stays in use because of p.
+// keep records that earlier content stays in use because of p.
 func (l *loader) keep(p *Problem) {
 	p.Severity = Warning
 	p.Err = fmt.Errorf("%w; what was last read from it stays in use", p.Err)
@@ -146,7 +144,7 @@ func (l *loader) keep(p *Problem) {
 	l.add(p)
 }
 
-// path is the full path of a file: one in the directory, or another one.
+// path returns the full path of a file in the directory or elsewhere.
 func (l *loader) path(name string) string {
 	if filepath.IsAbs(name) {
 		return name
@@ -210,14 +208,14 @@ func (l hostsReader) unusable(last *hostsFile, p *Problem) {
 	}
 	l.dir.config = last
 	if last == nil && !l.last.hosts {
-		// There was none: the directory means what it meant without it.
+		// There was none: the directory keeps the meaning that it had without one.
 		l.dir.says, l.dir.hosts = false, false
 	}
 	l.keep(p)
 }
 
-// endpointFiles reads the files that a hosts.toml names. The given value stays
-// as it is: an earlier Directory may have it.
+// endpointFiles reads the files that a hosts.toml names. It does not change config,
+// which an earlier Directory may share.
 func (l hostsReader) endpointFiles(config *hostsFile) *hostsFile {
 	filled := *config
 	filled.endpoints = nil

@@ -5,7 +5,7 @@ import (
 	"sync/atomic"
 )
 
-// ahead is a lookup made for a request that follows.
+// ahead is a lookup made for a request that is about to follow.
 type ahead struct {
 	hosts *Hosts
 	host  *Host
@@ -14,11 +14,10 @@ type ahead struct {
 
 type aheadKey struct{}
 
-// LookupFor is [Hosts.Lookup] for a caller that needs the Host to make a
-// request, in the same call: the first request made with the returned context
-// for this registry takes the Host as it was found now, instead of looking a
-// second time. Every further one looks for changes as always; the context is
-// not for keeping.
+// LookupFor is [Hosts.Lookup] for a caller that needs the Host in order to make a
+// request: the first request for this registry with the returned context uses the
+// Host found now, instead of looking it up a second time. Every further request
+// looks for changes as usual; do not keep the context.
 func (h *Hosts) LookupFor(ctx context.Context, name string) (context.Context, *Host, error) {
 	host, err := h.lookupIn(ctx, name)
 	if err != nil {
@@ -27,8 +26,8 @@ func (h *Hosts) LookupFor(ctx context.Context, name string) (context.Context, *H
 	return context.WithValue(ctx, aheadKey{}, &ahead{hosts: h, host: host}), host, nil
 }
 
-// hostAhead is what was looked up ahead of a request for a registry, nil if
-// nothing was, or if another request has had it.
+// hostAhead returns the Host that was looked up ahead of a request for a registry,
+// nil if there was none or another request took it.
 func hostAhead(ctx context.Context, h *Hosts, registry string) *Host {
 	a, _ := ctx.Value(aheadKey{}).(*ahead)
 	if a == nil || a.hosts != h || a.host.Name != registry || !a.used.CompareAndSwap(false, true) {

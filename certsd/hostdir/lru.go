@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// lru is a map of bounded size that forgets what was not used for longest. Its
+// lru is a map of bounded size that forgets the least recently used entry. Its
 // values are made on first use. It may be used concurrently.
 type lru[V any] struct {
 	limit int
@@ -21,8 +21,8 @@ type item[V any] struct {
 	value V
 }
 
-// get returns the value of key, made by create if there is none, and the value
-// that had to go for it, if any.
+// get returns the value of key, made by create if there is none, and the value that
+// was evicted for it, if any.
 func (c *lru[V]) get(key string, create func() V) (value V, evicted []V) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

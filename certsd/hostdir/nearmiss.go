@@ -12,8 +12,8 @@ import (
 	"github.com/certsd/containerd-certsd/internal/plainfile"
 )
 
-// nearMisses are directories whose names look like another spelling of this
-// registry's.
+// nearMisses returns a problem for each directory whose name looks like another
+// spelling of this registry's.
 func (i *Inspection) nearMisses(h *Hosts) []*Problem {
 	own := i.Host == nil || i.Host.Own
 	problems := h.nearMisses(i.Name, own)
@@ -25,8 +25,8 @@ func (i *Inspection) nearMisses(h *Hosts) []*Problem {
 	})
 }
 
-// NearMisses are directories that may have been meant for a host, where it has
-// none of its own.
+// NearMisses returns a problem for each directory that may have been meant for a
+// host without one of its own.
 func (h *Hosts) NearMisses(name string) []*Problem {
 	canonical, err := hostname.Canonical(name)
 	if err != nil {
@@ -39,8 +39,8 @@ func (h *Hosts) NearMisses(name string) []*Problem {
 	return h.nearMisses(canonical, false)
 }
 
-// nearMisses are directories whose names look like another spelling of the one
-// that a registry's would have; own reports that there is such a one.
+// nearMisses returns a problem for each directory whose name looks like another
+// spelling of the registry's; own reports whether the registry has a directory.
 func (h *Hosts) nearMisses(name string, own bool) []*Problem {
 	var problems []*Problem
 	for _, root := range h.roots() {
@@ -67,8 +67,8 @@ func (h *Hosts) nearMisses(name string, own bool) []*Problem {
 	return problems
 }
 
-// uncounted are the directories for every host below a domain that would serve a
-// registry, and do not since that is not asked for.
+// uncounted returns a problem for each directory for a whole domain that would serve
+// the registry if suffix directories were enabled.
 func (h *Hosts) uncounted(name string) []*Problem {
 	if h.SuffixDirectories {
 		return nil
@@ -86,10 +86,10 @@ func (h *Hosts) uncounted(name string) []*Problem {
 	return problems
 }
 
-// NextForSuffix is how a directory for the hosts below a domain counts.
+// NextForSuffix is the next step to have a directory for a domain used.
 const NextForSuffix = `set suffix_directories = true in the settings of the program that pulls (certsd check, pull and copy: --suffix-directories), or name a directory after the host`
 
-// nearMiss says what is wrong with the name of a directory, nil if it has nothing
+// nearMiss returns the problem with the name of a directory, nil if it has nothing
 // to do with this registry.
 func nearMiss(path, registry string, own bool) *Problem {
 	dir, name := filepath.Base(path), hostname.Directories(registry)[0]

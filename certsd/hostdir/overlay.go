@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// dockerFiles are the Docker files for one host out of several directories.
+// dockerFiles are the Docker files for one host from several directories.
 type dockerFiles struct {
 	// dir is the first directory that gave something.
 	dir        string

@@ -6,9 +6,9 @@ import (
 	"encoding/asn1"
 )
 
-// ParsePair makes a certificate of a PEM file and the file of its key, by the
+// ParsePair makes a certificate from a PEM file and the file of its key, by the
 // rules for client certificates of host directories. The paths are for messages.
-// lost says what of the chain cannot be used, nil for nothing.
+// lost describes the parts of the chain that cannot be used, nil for none.
 func ParsePair(certFile string, cert []byte, keyFile string, key []byte) (pair *tls.Certificate, lost, err error) {
 	pair, chain, err := parsePair(&file{path: certFile, data: cert}, &file{path: keyFile, data: key}, nil)
 	if err != nil {
@@ -17,19 +17,20 @@ func ParsePair(certFile string, cert []byte, keyFile string, key []byte) (pair *
 	return pair, chain.note(), nil
 }
 
-// ParseCAs returns the CA roots in a PEM file that are to vouch for servers, by
-// the rules for those of host directories. The path is for messages. lost says
-// what of the file cannot be used, nil for nothing.
+// ParseCAs returns the CA roots in a PEM file that may vouch for servers, by the
+// rules for those of host directories. The path is for messages. lost describes the
+// parts of the file that cannot be used, nil for none.
 func ParseCAs(path string, data []byte) (cas []*x509.Certificate, lost, err error) {
 	return parseCertificates(path, data, serverAuth)
 }
 
-// ParseCertificates is [ParseCAs] for certificates that need not vouch for anybody.
+// ParseCertificates is [ParseCAs] for certificates that need not be trusted for any
+// use.
 func ParseCertificates(path string, data []byte) (certs []*x509.Certificate, lost, err error) {
 	return parseCertificates(path, data, nil)
 }
 
-// ParseClientCAs is [ParseCAs] for roots that are to vouch for clients.
+// ParseClientCAs is [ParseCAs] for roots that may vouch for clients.
 func ParseClientCAs(path string, data []byte) (cas []*x509.Certificate, lost, err error) {
 	return parseCertificates(path, data, clientAuth)
 }

@@ -16,12 +16,12 @@ type file struct {
 	// path is for messages.
 	path string
 	data []byte
-	// vouches is what its certificates are to vouch for, nil for nothing.
+	// vouches is the use that its certificates must be trusted for, nil for none.
 	vouches asn1.ObjectIdentifier
 	scanned []pemfile.Block
 }
 
-// blocks are those of the file, found once.
+// blocks returns the PEM blocks of the file, which are searched for once.
 func (f *file) blocks() []pemfile.Block {
 	if f.scanned == nil {
 		f.scanned = pemfile.Scan(f.data)
@@ -29,24 +29,23 @@ func (f *file) blocks() []pemfile.Block {
 	return f.scanned
 }
 
-// certificates are what a PEM file holds of them.
+// certificates are the certificates in a PEM file.
 type certificates struct {
 	certs []*x509.Certificate
-	// bad is what is meant for one and cannot be read.
+	// bad are the parts that were meant as certificates but cannot be read.
 	bad []badBlock
 }
 
-// badBlock is a part of a PEM file that cannot be used, recognised again by its
-// sum.
+// badBlock is a part of a PEM file that cannot be used, identified by its checksum.
 type badBlock struct {
 	err error
 	sum [sha256.Size]byte
 }
 
-// maxNotes is how many parts of a file are named one by one.
+// maxNotes is how many parts of a file are listed one by one.
 const maxNotes = 3
 
-// note is what is lost of the file, nil for nothing.
+// note returns what is lost of the file, nil for nothing.
 func (c *certificates) note() error {
 	var errs []error
 	for i, bad := range c.bad {
@@ -83,7 +82,7 @@ func (j *joined) Unwrap() []error { return j.errs }
 // knownBad are the parts that could not be used when the file was last read.
 type knownBad map[[sha256.Size]byte]bool
 
-// known are the bad parts of c.
+// known returns the bad parts of c.
 func (c *certificates) known() knownBad {
 	known := knownBad{}
 	for _, bad := range c.bad {
@@ -103,9 +102,8 @@ func (c *certificates) torn(known knownBad) bool {
 	return false
 }
 
-// certificates reads all of a PEM file. Blocks that have nothing to do with
-// certificates are passed over, as is text around them. It is an error if
-// there is none that can be used.
+// certificates reads all certificates of a PEM file. Other blocks are skipped, as is
+// text around them. It is an error if no certificate can be used.
 func (f *file) certificates() (*certificates, error) {
 	c := new(certificates)
 	total := 0
@@ -131,7 +129,7 @@ func (f *file) certificates() (*certificates, error) {
 			total++
 			lost(fmt.Errorf("line %d: certificate %d has the label %.40q instead of CERTIFICATE", block.Line, total, block.Label))
 		case is && foreign.Certificates:
-			// The command for it would lose what else is in the file.
+			// The command to convert it would lose the rest of the file.
 			lost(fmt.Errorf("line %d: %s", block.Line, foreign.What))
 		}
 	}
@@ -149,7 +147,7 @@ func (f *file) certificates() (*certificates, error) {
 	return nil, f.withoutCertificate()
 }
 
-// withoutCertificate says what a file without a certificate is instead.
+// withoutCertificate describes what a file without a certificate is instead.
 func (f *file) withoutCertificate() error {
 	for _, block := range f.blocks() {
 		if isKey(block.Label) {
@@ -162,9 +160,8 @@ func (f *file) withoutCertificate() error {
 	return pemfile.Recognise(f.data).For(f.path)
 }
 
-// isCertificate reports whether a block is a certificate, by its label: today's,
-// the one before it, and that of OpenSSL for certificates with what they are
-// trusted for.
+// isCertificate reports whether a block is a certificate, by its label: today's, its
+// predecessor, and OpenSSL's for certificates with trust settings.
 func isCertificate(label string) bool {
 	return label == "CERTIFICATE" || label == "X509 CERTIFICATE" || label == trustedCertificate
 }
@@ -199,9 +196,9 @@ var (
 	anyUse     = asn1.ObjectIdentifier{2, 5, 29, 37, 0}
 )
 
-// trustedFor is an error where the settings that OpenSSL appends to a TRUSTED
-// CERTIFICATE do not let it vouch for a use: X509_CERT_AUX, of which
-// openssl-x509(1) tells under "Trust settings".
+// trustedFor returns an error if the settings that OpenSSL appends to a TRUSTED
+// CERTIFICATE do not allow a use: X509_CERT_AUX, described in openssl-x509(1) under
+// "Trust settings".
 func trustedFor(wanted asn1.ObjectIdentifier, der []byte) error {
 	if len(der) == 0 {
 		return nil
@@ -244,7 +241,7 @@ func trustedFor(wanted asn1.ObjectIdentifier, der []byte) error {
 	return nil
 }
 
-// users are those whom a CA with a use vouches for.
+// users names those for whom a CA with a use vouches.
 func users(use asn1.ObjectIdentifier) string {
 	if use.Equal(clientAuth) {
 		return "clients"

@@ -21,8 +21,8 @@ import (
 // Reasons for which a certificate or key cannot be used. They are the cause
 // inside a [Problem].
 var (
-	// ErrEncryptedKey reports that a key needs a pass phrase. A daemon has nobody
-	// to ask for it.
+	// ErrEncryptedKey reports that a key needs a pass phrase, for which a daemon
+	// cannot ask.
 	ErrEncryptedKey = nextstep.Told(errors.New("the private key is encrypted"), "decrypt it with "+decryption, "")
 	// errKeyType reports that a key is of a type that TLS here does not sign with.
 	errKeyType = errors.New("TLS takes keys of ECDSA, RSA and Ed25519")
@@ -30,7 +30,7 @@ var (
 	errKeyMismatch = errors.New("the private key does not belong to the certificate")
 )
 
-// decryption is the command for an encrypted key that is not named.
+// decryption is the command for an encrypted key whose file is not known.
 const decryption = "openssl pkey -in KEY -out KEY.new && mv KEY.new KEY"
 
 // maxKey is the size in DER of the largest private key that is read. One of RSA
@@ -38,9 +38,9 @@ const decryption = "openssl pkey -in KEY -out KEY.new && mv KEY.new KEY"
 // third power.
 const maxKey = 16 << 10
 
-// parsePair makes a client certificate of a certificate file and a key file,
-// which may be the same: a bundle then, in which the order is of no matter. The
-// chain says what of the certificates is lost.
+// parsePair makes a client certificate of a certificate file and a key file, which
+// may be the same: in such a bundle the order does not matter. chain has the
+// certificates that cannot be used.
 func parsePair(cert, key *file, open KeyOpener) (pair *tls.Certificate, chain *certificates, err error) {
 	if isEncryptedKey(key.blocks()) {
 		return nil, nil, ErrEncryptedKey
@@ -73,7 +73,7 @@ func parsePair(cert, key *file, open KeyOpener) (pair *tls.Certificate, chain *c
 		}
 	}
 	if note := chain.note(); note != nil {
-		// The certificate of the key may be what cannot be read.
+		// The unreadable part may be the certificate of the key.
 		return nil, nil, fmt.Errorf("the certificate file cannot be read completely: %w", note)
 	}
 	return nil, nil, errKeyMismatch
@@ -89,7 +89,7 @@ func (e *orderError) Error() string {
 	return fmt.Sprintf("%v: it belongs to certificate %d of the file, which must come first", errKeyMismatch, e.at)
 }
 
-// Unwrap makes the error one of errKeyMismatch.
+// Unwrap makes the error an errKeyMismatch.
 func (e *orderError) Unwrap() error { return errKeyMismatch }
 
 // parseKey reads the first private key of a PEM file.
@@ -147,7 +147,7 @@ func parseKeyDER(der []byte) (crypto.Signer, error) {
 	return nil, err
 }
 
-// keyTypes are those that OpenSSL makes and nothing here signs with.
+// keyTypes are the types of keys that OpenSSL generates but nothing here signs with.
 var keyTypes = map[string]string{
 	"1.2.840.10040.4.1":     "DSA",
 	"1.2.840.113549.1.1.10": "RSA-PSS",
@@ -155,7 +155,7 @@ var keyTypes = map[string]string{
 	"1.3.101.113":           "Ed448",
 }
 
-// foreignKey is the name of the type of a key in PKCS #8 or in OpenSSL's older form
+// foreignKey returns the name of the type of a key in PKCS #8 or in OpenSSL's older form
 // for DSA, empty if it is not one of [keyTypes].
 func foreignKey(der []byte) string {
 	var pkcs8 struct {

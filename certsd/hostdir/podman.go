@@ -6,8 +6,8 @@ import (
 	"runtime"
 )
 
-// PodmanRoots are the directories of Podman, Buildah, Skopeo and CRI-O, in which
-// the files have the names and the meaning of Docker's. They are not among
+// PodmanRoots returns the directories of Podman, Buildah, Skopeo and CRI-O, whose
+// files have the names and the meaning of Docker's. They are not among
 // [DefaultRoots].
 func PodmanRoots() Roots { return podmanRoots(runtime.GOOS, os.Getenv) }
 
@@ -16,7 +16,7 @@ func podmanRoots(goos string, getenv func(string) string) Roots {
 		return nil
 	}
 	var roots Roots
-	// $XDG_CONFIG_HOME does not count there, and who is root has a directory, too.
+	// Podman ignores $XDG_CONFIG_HOME, and root has such a directory, too.
 	if home := getenv("HOME"); filepath.IsAbs(home) {
 		roots = append(roots, filepath.Join(home, ".config", "containers", "certs.d"))
 	}

@@ -5,17 +5,17 @@ import (
 	"strings"
 )
 
-// Severity says what a [Problem] does to the host it concerns.
+// Severity says what a [Problem] means for the host it concerns.
 type Severity uint8
 
 const (
-	// Warning leaves the host usable: the file is passed over.
+	// Warning leaves the host usable: the file is skipped.
 	Warning Severity = iota
 	// Failure keeps the host from being used.
 	Failure
 )
 
-// String is "warning" or "error".
+// String returns "warning" or "error".
 func (s Severity) String() string {
 	if s == Failure {
 		return "error"
@@ -34,36 +34,36 @@ type Problem struct {
 	File string
 	Line int
 	Key  string
-	// Meant is the name that a file was meant to have which is not read, where its
-	// own tells.
+	// Meant is the name that an unread file was meant to have, if its own name shows
+	// it.
 	Meant string
 	// Err is the cause.
 	Err error
 
 	kind problemKind
-	// next is what to do, where neither the cause nor the kind of the problem tells,
-	// and message the cause without that, where the text of Err is of no use for it.
+	// next is the next step if neither the cause nor the kind of the problem implies
+	// it; message is the cause without it if the text of Err cannot be used.
 	next, message string
 	// kept reports whether what was last read from the file stays in use.
 	kept bool
 }
 
-// problemKind says for whom a problem matters.
+// problemKind says which users of the directory a problem concerns.
 type problemKind uint8
 
 const (
-	// ofDirectory matters for who uses the directory.
+	// ofDirectory concerns everything that uses the directory.
 	ofDirectory problemKind = iota
-	// ofHosts is about hosts.toml and matters for who uses that.
+	// ofHosts is about hosts.toml and concerns what uses that.
 	ofHosts
-	// ofFile is about a Docker file and matters for endpoints that use these.
+	// ofFile is about a Docker file and concerns endpoints that use those.
 	ofFile
 	// ofPair is the same about a client certificate, a failure only while
 	// there is no usable one.
 	ofPair
 )
 
-// Where is the file, with the line in it behind a colon if there is one.
+// Where returns the file, followed by a colon and the line if there is one.
 func (p *Problem) Where() string {
 	if p.Line > 0 {
 		return fmt.Sprintf("%s:%d", p.File, p.Line)
@@ -71,11 +71,11 @@ func (p *Problem) Where() string {
 	return p.File
 }
 
-// Error is the text in one line: FILE:LINE: KEY: CAUSE.
+// Error returns the text in one line: FILE:LINE: KEY: CAUSE.
 func (p *Problem) Error() string { return p.with(p.Err.Error()) }
 
-// Told is the text with what to do, where it does not name a line to correct:
-// FILE: CAUSE: NEXT.
+// Told returns the text with the next step, unless it names a line to correct: FILE:
+// CAUSE: NEXT.
 func (p *Problem) Told() string {
 	next := p.Next()
 	switch p.Code {
@@ -99,13 +99,13 @@ func (p *Problem) with(cause string) string {
 	return b.String()
 }
 
-// Unwrap is the cause.
+// Unwrap returns the cause.
 func (p *Problem) Unwrap() error { return p.Err }
 
 // Kept reports whether what was last read from the file stays in use.
 func (p *Problem) Kept() bool { return p.kept }
 
-// as is the problem with another severity.
+// as returns the problem with another severity.
 func (p *Problem) as(s Severity) *Problem {
 	q := *p
 	q.Severity = s
@@ -133,7 +133,7 @@ type toldProblem struct{ *Problem }
 func (p toldProblem) Error() string { return p.Told() }
 func (p toldProblem) Unwrap() error { return p.Problem }
 
-// failures joins the problems that are failures; nil if there are none.
+// failures joins the problems that are failures, nil if there are none.
 func failures(problems []*Problem) error {
 	var errs []error
 	for _, p := range problems {

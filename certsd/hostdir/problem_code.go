@@ -4,15 +4,14 @@ import (
 	"errors"
 )
 
-// ProblemCode names a kind of [Problem] in one word that stays the same, for
-// programs.
+// ProblemCode names a kind of [Problem] in one stable word, for programs.
 type ProblemCode string
 
 // The kinds of problems.
 const (
 	// RootUnreadable: a certs.d directory cannot be searched.
 	RootUnreadable ProblemCode = "root-unreadable"
-	// RootName: a directory is named almost like a certs.d directory.
+	// RootName: a directory's name is almost that of a certs.d directory.
 	RootName ProblemCode = "root-name"
 	// DirectoryUnreadable: a host directory cannot be listed.
 	DirectoryUnreadable ProblemCode = "directory-unreadable"
@@ -24,12 +23,12 @@ const (
 	// registry, in different spellings.
 	DirectoryTwice ProblemCode = "directory-twice"
 	// DirectorySuffix: a directory for every host below a domain would serve the
-	// registry, and does not count since that is not asked for.
+	// registry, but suffix directories are not enabled.
 	DirectorySuffix ProblemCode = "directory-suffix"
 	// DirectoryPort: the only directory with a registry's name is for another
 	// port.
 	DirectoryPort ProblemCode = "directory-port"
-	// FileUnreadable: a file is there and cannot be read.
+	// FileUnreadable: a file exists but cannot be read.
 	FileUnreadable ProblemCode = "file-unreadable"
 	// FileName: a file is not read, though its name suggests that it should be.
 	FileName ProblemCode = "file-name"
@@ -59,8 +58,8 @@ const (
 	NotYetValid ProblemCode = "not-yet-valid"
 	// NotForClients: a certificate's purpose is not client authentication.
 	NotForClients ProblemCode = "not-for-clients"
-	// IssuerNotListed: a server does not accept the CA that has issued a client
-	// certificate, IntermediateMissing: it would if the file held the CA's own
+	// IssuerNotListed: a server does not accept the CA that issued a client
+	// certificate. IntermediateMissing: it would if the file held the CA's own
 	// certificate, too.
 	IssuerNotListed     ProblemCode = "issuer-not-listed"
 	IntermediateMissing ProblemCode = "intermediate-missing"
@@ -90,7 +89,7 @@ type codedError struct {
 
 func (e *codedError) Unwrap() error { return e.error }
 
-// codeOf is the kind of an error about a certificate, a key or a CA file.
+// codeOf returns the code for an error about a certificate, a key or a CA file.
 func codeOf(err error, other ProblemCode) ProblemCode {
 	var coded *codedError
 	if errors.As(err, &coded) {

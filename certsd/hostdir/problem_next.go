@@ -12,7 +12,7 @@ import (
 	"github.com/certsd/containerd-certsd/internal/plainfile"
 )
 
-// Next is what to do about the problem, empty if nothing can be said.
+// Next returns the next step, empty if none is known.
 func (p *Problem) Next() string {
 	if p.next != "" {
 		return p.next
@@ -80,14 +80,14 @@ func (p *Problem) Next() string {
 	return ""
 }
 
-// decrypt is the command for an encrypted key. OpenSSL empties the file that it
-// is to write before it has a pass phrase: it must not be the key's own.
+// decrypt returns the command for an encrypted key. OpenSSL truncates its output
+// file before it asks for the pass phrase, so that must not be the key file.
 func decrypt(key string) string {
 	old, decrypted := plainfile.Quote(key), plainfile.Quote(key+".new")
 	return fmt.Sprintf("decrypt it: openssl pkey -in %[1]s -out %[2]s && mv %[2]s %[1]s", old, decrypted)
 }
 
-// NextForUnreadable is what to do about a directory that cannot be listed.
+// NextForUnreadable returns the next step for a directory that cannot be listed.
 func NextForUnreadable(path string, err error) string {
 	if errors.Is(err, syscall.ENOTDIR) {
 		return "name a directory in its place"
@@ -95,7 +95,7 @@ func NextForUnreadable(path string, err error) string {
 	return "make it readable for the user that pulls: ls -ld " + plainfile.Quote(path)
 }
 
-// nextInHosts is what to do about a key of a hosts.toml, or a file it names.
+// nextInHosts returns the next step for a key of a hosts.toml, or a file it names.
 func nextInHosts(p *Problem) string {
 	switch p.Code {
 	case HostsFileNoEffect:
@@ -113,7 +113,7 @@ func nextInHosts(p *Problem) string {
 	}
 }
 
-// Message is the cause without the next step.
+// Message returns the cause without the next step.
 func (p *Problem) Message() string {
 	if p.message != "" {
 		return p.message

@@ -8,15 +8,15 @@ import (
 	"github.com/certsd/containerd-certsd/certsd/hoststoml"
 )
 
-// Proxy is the way to an endpoint that a hosts.toml names. nil is that of the
-// environment.
+// Proxy is the proxy that a hosts.toml names for an endpoint. nil means the
+// environment's.
 type Proxy struct {
 	hoststoml.Proxy
 	// File is the hosts.toml, Key the key in it in TOML's dotted form.
 	File, Key string
 }
 
-// For is the proxy for a request, with user and password; nil for none.
+// For returns the proxy for a request, with user and password, nil for none.
 func (p *Proxy) For(req *http.Request) (*url.URL, error) {
 	if p == nil {
 		return http.ProxyFromEnvironment(req)
@@ -24,7 +24,7 @@ func (p *Proxy) For(req *http.Request) (*url.URL, error) {
 	return p.URL(), nil
 }
 
-// proxy is the way to the endpoint of a table: its own, or that of another table
+// proxy returns the proxy for a table's endpoint: its own, or that of another table
 // for the same scheme, host and port.
 func (b *builder) proxy(c *endpointConfig) *Proxy {
 	for _, t := range b.sameServer(c) {

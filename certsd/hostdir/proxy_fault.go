@@ -11,23 +11,24 @@ import (
 	"github.com/certsd/containerd-certsd/internal/safetext"
 )
 
-// ProxyError reports that a proxy does not lead to a server: what it answers is not
-// the server's answer.
+// ProxyError reports that a proxy did not connect to a server: its answer is not the
+// server's.
 type ProxyError struct {
 	// Proxy is its URL without user and password, Host the host:port that it was
 	// to connect to.
 	Proxy, Host string
-	// Method is the request that it refused, in plain HTTP; empty is CONNECT.
+	// Method is the method of the request that it refused in plain HTTP, empty for
+	// CONNECT.
 	Method string
-	// Status is what it answered, zero for nothing of use.
+	// Status is its answer's status, zero if there is none.
 	Status int
-	// Err is what came in place of an answer, nil where there is one.
+	// Err is the failure if there is no answer, else nil.
 	Err error
 	// From is the hosts.toml that names the proxy, nil for the environment.
 	From *Proxy
 }
 
-// Error names the proxy and what to do.
+// Error names the proxy and the next step.
 func (e *ProxyError) Error() string {
 	if e.Err != nil {
 		return fmt.Sprintf("proxy %s does not lead to %s: %s", e.Proxy, e.Host, safetext.Line(e.Err.Error(), safetext.MaxURL))
@@ -35,10 +36,10 @@ func (e *ProxyError) Error() string {
 	return fmt.Sprintf("proxy %s answers %d %s to %s %s", e.Proxy, e.Status, http.StatusText(e.Status), cmp.Or(e.Method, http.MethodConnect), e.Host)
 }
 
-// Unwrap returns what came in place of an answer.
+// Unwrap returns the failure, nil if there was an answer.
 func (e *ProxyError) Unwrap() error { return e.Err }
 
-// Hint is what to do.
+// Hint returns the next step for a person.
 func (e *ProxyError) Hint() string {
 	host, _, err := net.SplitHostPort(e.Host)
 	if err != nil {
@@ -64,8 +65,8 @@ func (e *ProxyError) Hint() string {
 }
 
 // Answered is the OnProxyConnectResponse of an http.Transport with this proxy. It
-// makes a [ProxyError] of what a proxy answers to CONNECT, which net/http would
-// reduce to its reason phrase.
+// makes a [ProxyError] from a proxy's answer to CONNECT, which net/http would reduce
+// to its reason phrase.
 func (p *Proxy) Answered(_ context.Context, proxy *url.URL, req *http.Request, resp *http.Response) error {
 	if resp.StatusCode == http.StatusOK {
 		return nil
@@ -76,8 +77,8 @@ func (p *Proxy) Answered(_ context.Context, proxy *url.URL, req *http.Request, r
 	}
 }
 
-// Unreachable is what to do about a proxy that cannot be reached, or leads
-// nowhere.
+// Unreachable returns the next step for a proxy that cannot be reached, or does not
+// connect.
 func (p *Proxy) Unreachable(host string) string {
 	if p != nil {
 		return fmt.Sprintf("check that the proxy is running and lets %s through, or correct %s in %s", host, p.Key, p.File)

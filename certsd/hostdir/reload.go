@@ -18,7 +18,7 @@ type cachedHost struct {
 	// mu guards what follows. It is held while the directories are looked at.
 	mu    sync.Mutex
 	found *resolution
-	// host is the last usable value; with err it must not be used any more.
+	// host is the last usable value; if err is set it must no longer be used.
 	host *Host
 	err  error
 	// kept reports whether host is older than found, which cannot be used because
@@ -26,7 +26,7 @@ type cachedHost struct {
 	kept      bool
 	failure   error
 	hostsFile string
-	// noSystem reports whether the system's CA roots are of no concern.
+	// noSystem reports whether the system's CA roots are not used.
 	noSystem bool
 	// endpoints are the places of the endpoints of config.
 	config    *hostsFile
@@ -88,8 +88,8 @@ func (h *Hosts) refresh(c *cachedHost) *report {
 	return r
 }
 
-// unchanged reports whether everything on the disk looks as it did when it was last
-// looked at. Where something older than that is in use it says nothing.
+// unchanged reports whether everything on the disk looks as it did at the last look.
+// It returns false while something older than that is in use.
 func (h *Hosts) unchanged(c *cachedHost) bool {
 	if c.found == nil || c.kept || !h.disk.allCurrent(c.found.stamps) {
 		return false
@@ -101,8 +101,8 @@ func (h *Hosts) unchanged(c *cachedHost) bool {
 	return system == c.found.system && (err == nil) == (c.found.systemErr == nil)
 }
 
-// failed goes on with the last good host where there is one. A file of it that
-// was removed must not be used any more: then there is no host.
+// failed keeps the last good host if there is one. If one of its files was removed,
+// that must no longer be used, and there is no host.
 func (h *Hosts) failed(c *cachedHost, err error, first bool) *report {
 	told := c.failure != nil && c.failure.Error() == err.Error()
 	c.failure, c.err = err, nil
@@ -123,8 +123,8 @@ func (h *Hosts) failed(c *cachedHost, err error, first bool) *report {
 	}
 }
 
-// lost says why a directory of the host cannot be found any more although nobody
-// removed it, nil if it is not so.
+// lost returns why a directory of the host can no longer be found although it was
+// not removed, nil if that is not so.
 func (c *cachedHost) lost(found *resolution) error {
 	if c.host == nil {
 		return nil
@@ -138,7 +138,7 @@ func (c *cachedHost) lost(found *resolution) error {
 	return nil
 }
 
-// files are those of the host.
+// files returns the files of the host.
 func (c *cachedHost) files() []string {
 	var files []string
 	if c.hostsFile != "" {

@@ -7,7 +7,7 @@ import (
 	"github.com/certsd/containerd-certsd/certsd/hostname"
 )
 
-// paths are those in all roots.
+// paths returns the paths of a place in all roots.
 func (h *Hosts) paths(p hostname.Place) []string {
 	var paths []string
 	for _, root := range h.roots() {
@@ -16,16 +16,16 @@ func (h *Hosts) paths(p hostname.Place) []string {
 	return paths
 }
 
-// resolution is what there is for a registry: the directories and the version
-// of each. Two that are equal give the same Host.
+// resolution is what exists for a registry: the directories and the version of each.
+// Two equal resolutions give the same Host.
 type resolution struct {
-	// exact are the directories named after the registry, in the order of the
-	// roots, and main those that count: exact, or if exact have nothing
-	// to say, those for a domain that it is below, or the _default ones.
+	// exact are the directories named after the registry, in the order of the roots,
+	// and main those that are used: exact, or if these have no content, those for a
+	// domain that it is below, or the _default ones.
 	exact, main []*Directory
 	fallback    bool
-	// config is the directory in main of which hosts.toml is used, nil if
-	// there is none.
+	// config is the directory in main whose hosts.toml is used, nil if there is
+	// none.
 	config *Directory
 	// endpoints are, for each endpoint of config, the directories whose Docker
 	// files it uses.
@@ -36,9 +36,9 @@ type resolution struct {
 	problems []*Problem
 	// files is how many files had to be read.
 	files int
-	// stamps are what was looked at, but for the system's CA roots: as long as
-	// that looks the same, this is what there is. absences are what was not
-	// found, and become stamps at the end.
+	// stamps are the paths that were looked at, except the system's CA roots: as
+	// long as they look the same, the resolution is up to date. absences are the
+	// paths that were not found, and become stamps at the end.
 	stamps   []stamp
 	absences absences
 }
@@ -56,7 +56,8 @@ func (h *Hosts) resolve(c *cachedHost) *resolution {
 	r.main = r.exact
 	var defaults []*Directory
 	looked := false
-	// fallback are the directories for a registry, or an endpoint, without its own.
+	// fallback returns the directories for a registry or an endpoint without its
+	// own.
 	fallback := func(registry string) []*Directory {
 		if dirs := h.findSuffix(r, registry); dirs != nil {
 			return dirs
@@ -84,8 +85,8 @@ func (h *Hosts) resolve(c *cachedHost) *resolution {
 				own, name = h.find(r, *p), p.Registry
 			}
 			if !says(own) && e.Scheme != "http" {
-				// Plain HTTP is asked for in so many words: what is for any
-				// registry does not turn it into HTTPS.
+				// Plain HTTP is requested explicitly: settings for every registry do
+				// not turn it into HTTPS.
 				own = fallback(name)
 			}
 			r.endpoints = append(r.endpoints, own)
@@ -104,7 +105,7 @@ func (h *Hosts) resolve(c *cachedHost) *resolution {
 func (h *Hosts) find(r *resolution, p hostname.Place) []*Directory {
 	var dirs []*Directory
 	for _, root := range h.roots() {
-		// The root is looked at before what is in it.
+		// The root is stamped before its content is looked at.
 		absent := r.absences.enter(h.disk, root)
 		var spelt map[string][]string
 		at := p
@@ -113,7 +114,7 @@ func (h *Hosts) find(r *resolution, p hostname.Place) []*Directory {
 			spelt = listing.spelt
 			absent.listed = true
 			if p.Suffix != "" && listing.err == nil {
-				// The list has them all: there may be many domains to look for.
+				// The listing has them all: there may be many domains to look for.
 				at, spelt = listed(p, spelt), nil
 			}
 		}
@@ -135,8 +136,8 @@ func (h *Hosts) find(r *resolution, p hostname.Place) []*Directory {
 	return dirs
 }
 
-// listed are the directories of a place among the names in a root, in the order in
-// which they count.
+// listed returns the directories of a place among the names in a root, in order of
+// precedence.
 func listed(p hostname.Place, spelt map[string][]string) hostname.Place {
 	var there hostname.Place
 	for _, key := range p.Keys {
@@ -152,8 +153,8 @@ func listed(p hostname.Place, spelt map[string][]string) hostname.Place {
 	return there
 }
 
-// findSuffix returns the directories for the longest domain that a registry is
-// below and for which something is said, nil if there is none or they do not count.
+// findSuffix returns the directories with content for the longest domain that a
+// registry is below, nil if there is none or suffix directories are not enabled.
 func (h *Hosts) findSuffix(r *resolution, registry string) []*Directory {
 	if !h.SuffixDirectories {
 		return nil
@@ -166,7 +167,7 @@ func (h *Hosts) findSuffix(r *resolution, registry string) []*Directory {
 	return nil
 }
 
-// missed notes that there is no directory at a path.
+// missed records that there is no directory at a path.
 func (h *Hosts) missed(r *resolution, root string, now stamp) {
 	switch {
 	case isAbsent(now.err):
@@ -184,7 +185,7 @@ func (h *Hosts) missed(r *resolution, root string, now stamp) {
 	}
 }
 
-// rootProblem is the one problem with a root that cannot be searched.
+// rootProblem returns the one problem for a root that cannot be searched.
 func (h *Hosts) rootProblem(root string, err error) *Problem {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -199,13 +200,13 @@ func (h *Hosts) rootProblem(root string, err error) *Problem {
 	return p
 }
 
-// says reports whether there is anything that counts in the directories.
+// says reports whether anything in the directories is used.
 func says(dirs []*Directory) bool {
 	return slices.ContainsFunc(dirs, func(d *Directory) bool { return d.says })
 }
 
-// endpointPlace is where the directory of an endpoint of hosts.toml may be;
-// nil for the registry itself.
+// endpointPlace returns where the directory of an endpoint of hosts.toml may be, nil
+// for the registry itself.
 func (c *cachedHost) endpointPlace(config *hostsFile, i int) *hostname.Place {
 	if c.config != config {
 		c.config, c.endpoints = config, nil

@@ -8,7 +8,7 @@ import (
 	"github.com/certsd/containerd-certsd/certsd/hoststoml"
 )
 
-// all are the endpoints of the host and of what Own returns for it.
+// all returns the endpoints of the host and of what Own returns for it.
 func (h *Host) all() []*Endpoint {
 	if h == nil {
 		return nil
@@ -19,8 +19,8 @@ func (h *Host) all() []*Endpoint {
 	return slices.Concat(h.Endpoints, h.own.Endpoints)
 }
 
-// reuse keeps of the old host what the new one has as well: endpoint by
-// endpoint, and the host itself if nothing is different.
+// reuse keeps the parts of the old host that the new one has, too: endpoint by
+// endpoint, and the host itself if nothing differs.
 func reuse(old, host *Host) *Host {
 	if old == nil {
 		return host
@@ -39,8 +39,8 @@ func reuse(old, host *Host) *Host {
 	return host
 }
 
-// keepEndpoints replaces equal endpoints by known ones and tells
-// whether all were known.
+// keepEndpoints replaces endpoints with equal known ones and reports whether all
+// were known.
 func keepEndpoints(known []*Endpoint, host *Host) bool {
 	all := true
 	for i, e := range host.Endpoints {
@@ -54,7 +54,7 @@ func keepEndpoints(known []*Endpoint, host *Host) bool {
 	return all
 }
 
-// sameSettings reports whether two hosts differ in their warnings at most.
+// sameSettings reports whether two hosts differ at most in their warnings.
 func sameSettings(a, b *Host) bool {
 	return a.Dir == b.Dir && a.Fallback == b.Fallback && a.Own == b.Own && a.RegistryV1 == b.RegistryV1 &&
 		sameRotateOn(a.RotateOn, b.RotateOn) && slices.Equal(a.Endpoints, b.Endpoints)

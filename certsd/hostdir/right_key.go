@@ -9,8 +9,8 @@ import (
 	"github.com/certsd/containerd-certsd/internal/plainfile"
 )
 
-// maxTried bounds how many keys of a directory are looked at for certificates
-// beside which there is another one's.
+// maxTried bounds how many keys of a directory are tried for certificates whose key
+// file belongs to another one.
 const maxTried = 256
 
 // keyFinder looks for keys that stand beside another certificate.
@@ -44,9 +44,9 @@ func (l keyFinder) of(certName, keyName string) string {
 	return ""
 }
 
-// exchange is the command that puts the key in file other into the file key. A
-// key that is nobody's else moves, one that another certificate needs is copied,
-// and where each is beside the other's certificate they change places.
+// exchange returns the command that puts the key in file other into file key. A key
+// that no other certificate needs is moved, one that another needs is copied, and if
+// each is beside the other's certificate they change places.
 func (l keyFinder) exchange(key, other string) string {
 	base := strings.TrimSuffix(other, ".key")
 	here, there := plainfile.Quote(l.path(key)), plainfile.Quote(l.path(other))

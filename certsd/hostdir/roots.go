@@ -28,9 +28,9 @@ func ParseRoots(list string) Roots {
 	return roots
 }
 
-// CheckRoots finds what a list cannot mean in the configuration of a daemon: no
-// directory at all, which [Hosts] takes for the default ones, and a directory
-// that depends on where the daemon was started.
+// CheckRoots rejects a list that makes no sense in the configuration of a daemon:
+// one without a directory, which [Hosts] would replace with the default ones, and a
+// relative directory, which would depend on where the daemon was started.
 func CheckRoots(list string) error {
 	roots := ParseRoots(list)
 	if len(roots) == 0 {
@@ -44,13 +44,13 @@ func CheckRoots(list string) error {
 	return nil
 }
 
-// String is the list in the form [ParseRoots] reads.
+// String returns the list in the form that [ParseRoots] reads.
 func (r Roots) String() string {
 	return strings.Join(r, string(filepath.ListSeparator))
 }
 
-// DefaultRoots are containerd's and Docker's directories. For a user other
-// than root the directories below $XDG_CONFIG_HOME (or ~/.config) come first.
+// DefaultRoots returns containerd's and Docker's directories. For a user other than
+// root the directories below $XDG_CONFIG_HOME (or ~/.config) come first.
 func DefaultRoots() Roots {
 	return defaultRoots(runtime.GOOS, os.Geteuid(), os.Getenv)
 }
@@ -85,14 +85,14 @@ func defaultRoots(goos string, euid int, getenv func(string) string) Roots {
 	return append(roots, "/etc/containerd/certs.d", "/etc/docker/certs.d")
 }
 
-// SystemRoots says when the system's CA roots count. Its zero value is
+// SystemRoots says when the system's CA roots are used. Its zero value is
 // [FallbackRoots].
 type SystemRoots string
 
 const (
-	// FallbackRoots is where no others are configured.
+	// FallbackRoots uses them if no others are configured.
 	FallbackRoots SystemRoots = "fallback"
-	// AppendRoots is beside the configured ones, too.
+	// AppendRoots uses them beside the configured ones, too.
 	AppendRoots SystemRoots = "append"
 )
 

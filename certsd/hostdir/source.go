@@ -16,8 +16,8 @@ type source interface {
 	read(path string) ([]byte, error)
 }
 
-// fsSource reads the directory from a file system and what lies outside it
-// through readFile, a relative path from dir.
+// fsSource reads the directory from a file system, and files outside of it through
+// readFile, with relative paths resolved from dir.
 type fsSource struct {
 	fsys     fs.FS
 	dir      string
@@ -36,8 +36,8 @@ func (s fsSource) read(path string) ([]byte, error) {
 	return s.readFile(filepath.Join(s.dir, path))
 }
 
-// cause is the reason inside an error of package os: the path around it is
-// known to who reports it.
+// cause returns the reason inside an error of package os: its caller reports the
+// path.
 func cause(err error) error {
 	var pathErr *fs.PathError
 	if errors.As(err, &pathErr) {

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// changeTime is when the inode last changed. Unlike the modification time it
-// cannot be set: it shows a file that was replaced by one of the same age and
-// a permission that was granted.
+// changeTime returns when the inode last changed. Unlike the modification time it cannot
+// be set: it reveals a file that was replaced by one with the same time, and a
+// changed permission.
 func changeTime(info fs.FileInfo) time.Time {
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {
 		return time.Unix(st.Ctim.Unix())
@@ -17,9 +17,9 @@ func changeTime(info fs.FileInfo) time.Time {
 	return time.Time{}
 }
 
-// matchesNow is what stamp.matches says of the path as it is now, straight from
-// the system call: package os allocates for each answer, and a lookup makes
-// many. It says nothing where that is not how the stamp was made.
+// matchesNow returns what stamp.matches says about the path as it is now, straight
+// from the system call: package os allocates for each answer, and a lookup makes
+// many. known is false if the stamp was not made that way.
 func (s *stamp) matchesNow() (same, known bool) {
 	var was, now syscall.Stat_t
 	if s.err == nil {
@@ -39,7 +39,7 @@ func (s *stamp) matchesNow() (same, known bool) {
 		now.Ino == was.Ino && now.Dev == was.Dev, true
 }
 
-// stat is os.Stat as far as system calls go.
+// stat makes the system call of os.Stat.
 func stat(path string, st *syscall.Stat_t) error {
 	for {
 		if err := syscall.Stat(path, st); err != syscall.EINTR { //nolint:errorlint // system calls do not wrap

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// changeTime is not known here.
+// changeTime is not known on this system.
 func changeTime(fs.FileInfo) time.Time { return time.Time{} }
 
-// matchesNow says nothing here.
+// matchesNow is not supported on this system.
 func (s *stamp) matchesNow() (same, known bool) { return false, false }

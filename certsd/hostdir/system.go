@@ -11,18 +11,18 @@ import (
 	"time"
 )
 
-// deepLook is how often the single files of a directory of CA roots are looked
-// at. There may be hundreds; the bundle and the directories themselves, which
-// the tools of every distribution touch, are looked at each time.
+// deepLook is how often the individual files of a directory of CA roots are checked.
+// There may be hundreds; the bundle and the directories themselves, which the tools
+// of every distribution touch, are checked each time.
 const deepLook = time.Second
 
 // systemRoots is one version of the system's CA roots.
 type systemRoots struct{ pool *x509.CertPool }
 
 // systemBundle rereads the system's CA roots when they change on disk:
-// x509.SystemCertPool reads them once in the life of a process. It reads the
-// same files, SSL_CERT_FILE and SSL_CERT_DIR included (crypto/x509,
-// root_unix.go). Where there are no such files it is x509.SystemCertPool.
+// x509.SystemCertPool reads them once in the life of a process. It reads the same
+// files, SSL_CERT_FILE and SSL_CERT_DIR included (crypto/x509, root_unix.go). If
+// there are no such files it uses x509.SystemCertPool.
 type systemBundle struct {
 	disk disk
 
@@ -47,7 +47,7 @@ func (s *systemBundle) get() (*systemRoots, error) {
 	rec := newRecorder(s.disk, "")
 	pool, found := s.read(rec, env)
 	if rec.unread && s.current != nil {
-		// Not everything could be read: what was read last stays in use.
+		// Not everything could be read: the last roots stay in use.
 		s.looked = time.Time{}
 		return s.current, nil
 	}
@@ -77,7 +77,7 @@ func (s *systemBundle) unchanged() bool {
 	return true
 }
 
-// read reads the first bundle there is, and all directories.
+// read reads the first existing bundle, and all directories.
 func (s *systemBundle) read(rec *recorder, env [2]string) (pool *x509.CertPool, found bool) {
 	files, dirs := systemFiles, systemDirs
 	if env[0] != "" {

@@ -18,10 +18,10 @@ func Validity(cert *x509.Certificate, now time.Time) string {
 	}
 }
 
-// Day is a date as it stands in messages.
+// Day returns a date as it stands in messages.
 func Day(t time.Time) string { return t.UTC().Format(time.DateOnly) }
 
-// span is a duration in its largest unit of which there are two at least.
+// span returns a duration in its largest unit of which there are two at least.
 func span(d time.Duration) string {
 	const day = 24 * time.Hour
 	for _, unit := range []struct {

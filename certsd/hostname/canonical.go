@@ -34,7 +34,7 @@ func Canonical(host string) (string, error) {
 	return joinHost(host, name, port), nil
 }
 
-// joinHost is name:port, or name alone without a port: host itself where that
+// joinHost returns name:port, or name alone without a port: host itself where that
 // is how it is spelt, which it nearly always is.
 func joinHost(host, name, port string) string {
 	switch {

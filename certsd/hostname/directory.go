@@ -33,7 +33,7 @@ func IsDockerHub(host string) bool {
 
 var portInName = regexp.MustCompile(`^(.+)_([0-9]+)_$`)
 
-// OfDirectory is the canonical name of the registry that a directory of a root
+// OfDirectory returns the canonical name of the registry that a directory of a root
 // is named after, in any spelling: see [Canonical]. It is an error if that
 // cannot be a registry's name, as with _default.
 func OfDirectory(dir string) (string, error) {
@@ -52,7 +52,7 @@ func Unclosed(dir string) (closed string, is bool) {
 	return dir + "_", true
 }
 
-// ToCreate is the name of the directory to create for a registry: without the
+// ToCreate returns the name of the directory to create for a registry: without the
 // default port of HTTPS.
 func ToCreate(registry string) string {
 	name, port, err := Split(SpellingKey(registry))
@@ -75,7 +75,7 @@ type Place struct {
 	Names, Keys []string
 }
 
-// PlaceOf is the place of a registry by its canonical name.
+// PlaceOf returns the place of a registry by its canonical name.
 func PlaceOf(registry string) Place {
 	p := Place{Registry: registry, Names: Directories(registry), Keys: []string{SpellingKey(registry)}}
 	if registry == DockerHub {
@@ -88,7 +88,7 @@ func PlaceOf(registry string) Place {
 // DefaultPlace is that of the directories for registries without their own.
 var DefaultPlace = Place{Names: []string{DefaultDirectory}}
 
-// In are the paths in a root at which there may be a directory, in the order in
+// In returns the paths in a root at which there may be a directory, in the order in
 // which they count. spelt are the names in the root that are not canonical, by
 // their key.
 func (p Place) In(root string, spelt map[string][]string) []string {
@@ -104,7 +104,7 @@ func (p Place) In(root string, spelt map[string][]string) []string {
 	return paths
 }
 
-// Directories are the names a directory for a registry may have, in the order in
+// Directories returns the names a directory for a registry may have, in the order in
 // which they are tried in each root: host_port_ and host:port, and for the
 // default port of HTTPS the name without it and the other way round. They are
 // the canonical spellings; others are found in the root's listing.
@@ -183,7 +183,7 @@ func Spellings(names []string) map[string][]string {
 	return spelt
 }
 
-// SpellingKey is one key for the canonical names that share their directories:
+// SpellingKey returns one key for the canonical names that share their directories:
 // with the default port, and without.
 func SpellingKey(registry string) string { return strings.TrimSuffix(registry, ":443") }
 

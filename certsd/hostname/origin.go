@@ -9,10 +9,10 @@ import (
 // canonical name with its port.
 type Origin struct{ Scheme, Host string }
 
-// OriginOf is the origin of a URL.
+// OriginOf returns the origin of a URL.
 func OriginOf(u *url.URL) Origin { return OriginFor(u.Scheme, u.Host) }
 
-// OriginFor is the origin of a scheme and a host[:port].
+// OriginFor returns the origin of a scheme and a host[:port].
 func OriginFor(scheme, host string) Origin {
 	scheme = strings.ToLower(scheme)
 	name, port, err := Split(host)
@@ -36,7 +36,7 @@ func defaultPort(scheme string) string {
 	return "443"
 }
 
-// Bare is the canonical host[:port] without a default port: what http://h,
+// Bare returns the canonical host[:port] without a default port: what http://h,
 // https://h and their spellings with a port have in common.
 func (o Origin) Bare() string {
 	return strings.TrimSuffix(strings.TrimSuffix(o.Host, ":443"), ":80")

@@ -9,7 +9,7 @@ import (
 // No registry's name begins with it: see [Canonical].
 const suffixMark = "_."
 
-// SuffixPlaces are the places of the directories that serve a registry since it is
+// SuffixPlaces returns the places of the directories that serve a registry since it is
 // below a domain, the longest domain first: of a.b.example:5000 _.b.example:5000
 // and _.example:5000. An address is below none, nor is a name without a dot.
 func SuffixPlaces(registry string) []Place {
@@ -32,7 +32,7 @@ func SuffixPlaces(registry string) []Place {
 	}
 }
 
-// OfSuffixDirectory is the domain below which a directory of a root serves every
+// OfSuffixDirectory returns the domain below which a directory of a root serves every
 // host, as _.example.com[:port] in canonical form; ok is false for a directory of
 // another kind.
 func OfSuffixDirectory(dir string) (suffix string, ok bool) {
@@ -51,10 +51,10 @@ func OfSuffixDirectory(dir string) (suffix string, ok bool) {
 	return suffixMark + canonical, true
 }
 
-// DomainOf is the domain of what [OfSuffixDirectory] returns, with the port.
+// DomainOf returns the domain of what [OfSuffixDirectory] returns, with the port.
 func DomainOf(suffix string) string { return strings.TrimPrefix(suffix, suffixMark) }
 
-// suffixNames are the names of a directory for a domain, in the order in which
+// suffixNames returns the names of a directory for a domain, in the order in which
 // they count: those of a directory for a host.
 func suffixNames(domain, port string) []string {
 	names := Directories(joinPort(domain, port))

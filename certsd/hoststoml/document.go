@@ -142,7 +142,7 @@ func (t table) table(name string) (table, bool) {
 	return table{doc: t.doc, path: t.key(name), values: values}, ok
 }
 
-// names are the keys of the table in the order of the file.
+// names returns the keys of the table in the order of the file.
 func (t table) names() []string { return t.doc.Names(t.path, t.values) }
 
 // only reports each key that is not known.

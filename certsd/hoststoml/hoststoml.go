@@ -236,7 +236,7 @@ func parseServer(address string) (*url.URL, error) {
 	return u, nil
 }
 
-// apiRoot is the path below which the API is: the given one and /v2, or
+// apiRoot returns the path below which the API is: the given one and /v2, or
 // exactly the given one with override_path.
 func apiRoot(given string, override bool) string {
 	if given != "" {

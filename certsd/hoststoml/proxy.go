@@ -18,10 +18,10 @@ type Proxy struct {
 // noProxy is the value that stands for none, also where the environment has one.
 const noProxy = "none"
 
-// URL is the proxy's with user and password, nil for none.
+// URL returns the proxy's with user and password, nil for none.
 func (p Proxy) URL() *url.URL { return p.url }
 
-// String is the proxy without user and password, or "none".
+// String returns the proxy without user and password, or "none".
 func (p Proxy) String() string {
 	if p.url == nil {
 		return noProxy

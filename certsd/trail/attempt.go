@@ -80,7 +80,7 @@ func (a Attempt) Blamed() string {
 	return ""
 }
 
-// Who is what an attempt is about: the identity with its file, its subject, and
+// Who returns what an attempt is about: the identity with its file, its subject, and
 // until when it is valid, or what failed before one counted.
 func (a Attempt) Who() string {
 	if blamed := a.Blamed(); blamed != "" {
@@ -99,7 +99,7 @@ func (a Attempt) Who() string {
 	return fmt.Sprintf("%s (%s, %s %s)", a.Identity, a.Subject, verb, hostdir.Day(a.NotAfter))
 }
 
-// what is the result in words.
+// what returns the result in words.
 func (a Attempt) what() string {
 	switch {
 	case a.Unusable:

@@ -8,7 +8,7 @@ import (
 	"github.com/certsd/containerd-certsd/certsd/hostdir"
 )
 
-// String is the account in several lines: for each server its directory, below
+// String returns the account in several lines: for each server its directory, below
 // it each identity with what came back, and what to do. It is empty if nothing
 // was tried.
 func (t *Trail) String() string {
@@ -19,7 +19,7 @@ func (t *Trail) String() string {
 	return text
 }
 
-// Format is the account of attempts as [Trail.String] gives it. The
+// Format returns the account of attempts as [Trail.String] gives it. The
 // lines of a server are together, in the order in which the servers were first
 // asked.
 func Format(attempts []Attempt) string {
@@ -74,7 +74,7 @@ func appendLine(lines []line, l line) []line {
 	return append(lines, l)
 }
 
-// hintsOf are the different hints of some lines.
+// hintsOf returns the different hints of some lines.
 func hintsOf(lines []line) []string {
 	var hints []string
 	for _, l := range lines {
@@ -87,7 +87,7 @@ func hintsOf(lines []line) []string {
 	return hints
 }
 
-// Faults are what attempts tell to be wrong on this machine, each once: what to
+// Faults returns what attempts tell to be wrong on this machine, each once: what to
 // mend before anybody else is asked.
 func Faults(attempts []Attempt) []*hostdir.Problem {
 	var faults []*hostdir.Problem
@@ -101,7 +101,7 @@ func Faults(attempts []Attempt) []*hostdir.Problem {
 	return faults
 }
 
-// hints are what to do: here at first, before anybody else is asked.
+// hints returns what to do: here at first, before anybody else is asked.
 func (a Attempt) hints() []string {
 	var hints []string
 	for _, p := range a.Faults {

@@ -82,7 +82,7 @@ func (t *Trail) Attempts() []Attempt {
 	return append([]Attempt(nil), t.attempts...)
 }
 
-// Dropped is how many attempts were made before the first of Attempts.
+// Dropped returns how many attempts were made before the first of Attempts.
 func (t *Trail) Dropped() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()

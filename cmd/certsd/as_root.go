@@ -11,7 +11,7 @@ import (
 	"github.com/certsd/containerd-certsd/internal/plainfile"
 )
 
-// asRoot is a command as it was typed, with the flags that were given, to be run
+// asRoot returns a command as it was typed, with the flags that were given, to be run
 // by root; empty for root.
 func asRoot(euid int, name string, c *cli.Command) string {
 	if euid == 0 {

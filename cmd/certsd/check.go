@@ -178,7 +178,7 @@ func checked(ctx context.Context, checker *check.Checker, target string, all boo
 	return &check.Report{Version: check.Version, Registries: []*check.Registry{registry}}, nil
 }
 
-// checkResult is the exit code of a report. What there is to say is said.
+// checkResult returns the exit code of a report. What there is to say is said.
 func checkResult(r *check.Report) error {
 	switch r.ExitCode() {
 	case check.ExitWorks:

@@ -63,7 +63,7 @@ func completeWords(stdout io.Writer, root *cli.Command, words []string) error {
 	return nil
 }
 
-// registryNames are the registries with a directory. Only the roots are listed.
+// registryNames returns the registries with a directory. Only the roots are listed.
 func registryNames(flags map[string]string) []string {
 	f := hostFlags{root: flags["root"]}
 	names, err := (&certsd.Hosts{Roots: f.roots()}).Names()

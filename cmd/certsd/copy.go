@@ -182,7 +182,7 @@ func (f *copyFlags) run(ctx context.Context, req imagecopy.Request, stdout, stde
 	return errors.Join(copyFailures(ctx, summary), err)
 }
 
-// cacheDir is where to convert.
+// cacheDir returns where to convert.
 func (f *copyFlags) cacheDir() (*imagecopy.Cache, error) {
 	cache := &imagecopy.Cache{Dir: f.cache, Keep: f.cache != "", Limit: f.cacheSize << 30}
 	if f.cache == "" {
@@ -317,7 +317,7 @@ func countsText(c imagecopy.Counts, would string) string {
 	return text
 }
 
-// estimateText is what a registry says of layers that have to be converted.
+// estimateText returns what a registry says of layers that have to be converted.
 func estimateText(c imagecopy.Counts) string {
 	text := fmt.Sprintf("an estimate of %d layers (%s)", c.ToConvert, progress.Size(c.ConvertBytes))
 	if c.Unmeasured > 0 {

@@ -16,7 +16,7 @@ import (
 	"github.com/certsd/containerd-certsd/internal/telemetry"
 )
 
-// dockerCredentials are what docker login left in config.json, credential
+// dockerCredentials returns what docker login left in config.json, credential
 // helpers included. A helper is asked when a registry wants credentials, and
 // never for a host it is not; what it says to the person who waits is for terminal.
 func dockerCredentials(terminal io.Writer) (*dockerconfig.File, error) {
@@ -27,7 +27,7 @@ func dockerCredentials(terminal io.Writer) (*dockerconfig.File, error) {
 	return file, nil
 }
 
-// gatewayCredentials are those of the file that is configured, or of Docker's for
+// gatewayCredentials returns those of the file that is configured, or of Docker's for
 // the user as whom the gateway runs.
 func gatewayCredentials(ctx context.Context, config *gateway.Config) func(host, repository string) (user, secret string, err error) {
 	file := &dockerconfig.File{Path: config.DockerConfig, OnWarning: func(err error) {
@@ -41,7 +41,7 @@ func gatewayCredentials(ctx context.Context, config *gateway.Config) func(host, 
 	return func(host, repository string) (string, string, error) { return file.Credentials(ctx, host, repository) }
 }
 
-// repositoryIn is the repository of REGISTRY/REPOSITORY[:TAG], if there is one.
+// repositoryIn returns the repository of REGISTRY/REPOSITORY[:TAG], if there is one.
 func repositoryIn(target string) string {
 	if ref, err := imageref.Parse(target); err == nil && strings.Contains(target, "/") {
 		return ref.Repository

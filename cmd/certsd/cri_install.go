@@ -93,7 +93,7 @@ type installed struct {
 // startLine is what the unit starts.
 var startLine = regexp.MustCompile(`(?m)^ExecStart=.*$`)
 
-// files are all files, in the order in which they are written: the units come after
+// files returns all files, in the order in which they are written: the units come after
 // what they need.
 func (i *criInstaller) files() ([]installed, error) {
 	self, err := os.Executable()

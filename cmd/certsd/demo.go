@@ -52,7 +52,7 @@ func demoCommand(stdout io.Writer) *cli.Command {
 	}
 }
 
-// demoPull is the demonstration that needs neither root nor network.
+// demoPull returns the demonstration that needs neither root nor network.
 func demoPull(ctx context.Context, out io.Writer) (err error) {
 	dir, err := os.MkdirTemp("", "certsd-demo-")
 	if err != nil {

@@ -105,7 +105,7 @@ func (d *demo) writeDirectory(servers *certtest.CA) error {
 	return nil
 }
 
-// guard is the rule in front of the registry.
+// guard returns the rule in front of the registry.
 func (d *demo) guard(commonName string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if subject := r.TLS.PeerCertificates[0].Subject; subject.CommonName != commonName {

@@ -59,7 +59,7 @@ func showCommand(ctx context.Context, out io.Writer, args []string) error {
 	return nil
 }
 
-// shown are arguments without the flags that keep the demonstration to itself.
+// shown returns arguments without the flags that keep the demonstration to itself.
 func shown(args []string) []string {
 	var kept []string
 	for i := 0; i < len(args); i++ {

@@ -61,7 +61,7 @@ func rootList(list string) error {
 	return nil
 }
 
-// roots are the directories to search, nil for the default ones.
+// roots returns the directories to search, nil for the default ones.
 func (f *hostFlags) roots() certsd.Roots {
 	if f.root == "" {
 		return nil
@@ -69,7 +69,7 @@ func (f *hostFlags) roots() certsd.Roots {
 	return certsd.ParseRoots(f.root)
 }
 
-// hosts are the registries of this process.
+// hosts returns the registries of this process.
 func (f *hostFlags) hosts(hooks resolver.Hooks) *resolver.Hosts {
 	return &resolver.Hosts{Roots: f.roots(), SystemRoots: certsd.SystemRoots(f.systemRoots), SuffixDirectories: f.suffixes, Keys: f.keys(), Hooks: hooks}
 }

@@ -98,7 +98,7 @@ func loadGateway(config *gateway.Config, c *cli.Command, file string) error {
 	return nil
 }
 
-// absolute is a list of roots as somebody in this directory means it. The one in
+// absolute returns a list of roots as somebody in this directory means it. The one in
 // a file is not for this directory.
 func absolute(list string) string {
 	roots := certsd.ParseRoots(list)

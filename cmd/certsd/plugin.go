@@ -214,7 +214,7 @@ func dumpConfig(ctx context.Context, program, config string) (*configDump, error
 	return dump, nil
 }
 
-// socket is where containerd serves: since 2.3 a plugin does.
+// socket returns where containerd serves: since 2.3 a plugin does.
 func (d *configDump) socket() string {
 	served, _ := d.Plugins["io.containerd.server.v1.grpc"]["address"].(string)
 	return cmp.Or(served, d.GRPC.Address, imageservice.DefaultContainerd)

@@ -104,7 +104,7 @@ func (f *pullFlags) run(ctx context.Context, name string, stdout, stderr io.Writ
 	return f.tell(stdout, req.Ref, res, where)
 }
 
-// request is what the command line asks for.
+// request returns what the command line asks for.
 func (f *pullFlags) request(name string) (*pull.Request, error) {
 	ref, err := imageref.Parse(name)
 	if err != nil {
@@ -162,7 +162,7 @@ func unusableLayout(err error) error {
 	return err
 }
 
-// layoutName is what skopeo takes after "oci:".
+// layoutName returns what skopeo takes after "oci:".
 func layoutName(dir string, ref imageref.Ref) string {
 	if ref.Tag == "" {
 		return dir

@@ -10,7 +10,7 @@ import (
 	"github.com/certsd/containerd-certsd/internal/settings"
 )
 
-// settingFlags are the settings of a daemon as flags.
+// settingFlags returns the settings of a daemon as flags.
 func settingFlags(list []settings.Setting) []cli.Flag {
 	var flags []cli.Flag
 	for _, s := range list {

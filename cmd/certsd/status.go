@@ -228,7 +228,7 @@ func silentTitle(daemon string) string {
 // daemonPatience is how long check waits for daemons: it has other things to say.
 const daemonPatience = 3 * time.Second
 
-// askedDaemons are the daemons of this machine that run, for check: containerd where
+// askedDaemons returns the daemons of this machine that run, for check: containerd where
 // its configuration has it listen, if that says so. Those that may not be asked are as
 // if they did not run.
 func askedDaemons(ctx context.Context, containerd string) []check.Daemon {

@@ -16,7 +16,7 @@ func isTerminal(w io.Writer) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-// columnsOf is the width of the terminal that w is, 0 if it does not tell.
+// columnsOf returns the width of the terminal that w is, 0 if it does not tell.
 func columnsOf(w io.Writer) int {
 	f, ok := w.(*os.File)
 	if !ok {

@@ -21,7 +21,7 @@ type result struct {
 	Ratios []float64
 }
 
-// median is the middle one.
+// median returns the middle one.
 func (r result) median() float64 {
 	sorted := slices.Sorted(slices.Values(r.Ratios))
 	middle := len(sorted) / 2

@@ -27,10 +27,10 @@ type Contender struct {
 // to the garbage collector included; it is zero where it cannot be known.
 type Runs map[string][]float64
 
-// Median is the median time of a contender.
+// Median returns the median time of a contender.
 func (r Runs) Median(name string) float64 { return Median(slices.Clone(r[name])) }
 
-// Ratio is the median of how many times as long as the other a contender took
+// Ratio returns the median of how many times as long as the other a contender took
 // in the same round. Where the machine is busy for some rounds that says more
 // than the ratio of two medians.
 func (r Runs) Ratio(name, other string) float64 {
@@ -79,7 +79,7 @@ func (c Contender) run() (took, used float64) {
 	return took, used
 }
 
-// Median is the middle of some values, zero if there are none. It sorts them.
+// Median returns the middle of some values, zero if there are none. It sorts them.
 func Median(values []float64) float64 {
 	if len(values) == 0 {
 		return 0

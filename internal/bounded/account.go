@@ -29,7 +29,7 @@ func accountOf(ctx context.Context) *Account {
 	return a
 }
 
-// Last is why the last download broke off, nil if none did.
+// Last returns why the last download broke off, nil if none did.
 func (a *Account) Last() error {
 	if a == nil {
 		return nil

@@ -58,7 +58,7 @@ func (m marked) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// kindOf is the kind of a request, or of the one that was redirected to it.
+// kindOf returns the kind of a request, or of the one that was redirected to it.
 func kindOf(req *http.Request) kind {
 	if k, ok := req.Context().Value(kindKey{}).(kind); ok {
 		return k
@@ -95,7 +95,7 @@ func kindOfPath(method, path string) kind {
 	return kindDocument
 }
 
-// of is the kind of an answer with a status.
+// of returns the kind of an answer with a status.
 func (k kind) of(status int) kind {
 	if status >= http.StatusMultipleChoices {
 		return kindError

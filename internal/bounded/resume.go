@@ -60,7 +60,7 @@ func hasBytes(resp *http.Response) bool {
 	return len(first) > 0 || err != nil
 }
 
-// fromStart is the request for all of it.
+// fromStart returns the request for all of it.
 func fromStart(req *http.Request) *http.Request {
 	whole := req.Clone(req.Context())
 	whole.Header.Del("Range")
@@ -72,7 +72,7 @@ func fromStart(req *http.Request) *http.Request {
 // where there are none, as in "bytes */10", and Total where it is "*".
 type ContentRange struct{ Start, End, Total int64 }
 
-// String is the header as RFC 9110 has it.
+// String returns the header as RFC 9110 has it.
 func (r ContentRange) String() string {
 	total, span := "*", "*"
 	if r.Total >= 0 {

@@ -86,7 +86,7 @@ func (t *Transport) paced(req *http.Request) (*http.Response, error) {
 	}
 }
 
-// again is a request with its body from the beginning.
+// again returns a request with its body from the beginning.
 func again(req *http.Request) (*http.Request, error) {
 	body, err := req.GetBody()
 	if err != nil {
@@ -97,7 +97,7 @@ func again(req *http.Request) (*http.Request, error) {
 	return req, nil
 }
 
-// waitFor is how long to wait after the answer number n.
+// waitFor returns how long to wait after the answer number n.
 func waitFor(h http.Header, n int) time.Duration {
 	backoff := 250 * time.Millisecond << min(n, 5)
 	asked, ok := RetryAfter(h, time.Now())
@@ -120,7 +120,7 @@ func RetryAfter(h http.Header, now time.Time) (time.Duration, bool) {
 	return max(0, at.Sub(now)), true
 }
 
-// left is how long a server is still to be left alone.
+// left returns how long a server is still to be left alone.
 func (p *pace) left(server string) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -136,7 +136,7 @@ func (p *pace) hold(server string, wait time.Duration) {
 	p.servers[server] = time.Now().Add(wait)
 }
 
-// refusal is what a server has refused a moment ago, nil for nothing.
+// refusal returns what a server has refused a moment ago, nil for nothing.
 func (a *Account) refusal(server string) *refusal {
 	if a == nil {
 		return nil

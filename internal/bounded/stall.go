@@ -29,7 +29,7 @@ func (w *watch) clock(doing string, limit time.Duration) *clock {
 	return c
 }
 
-// stalled is the stall that ended the request, nil if none did.
+// stalled returns the stall that ended the request, nil if none did.
 func (w *watch) stalled() *StalledError {
 	var s *StalledError
 	errors.As(context.Cause(w.ctx), &s)

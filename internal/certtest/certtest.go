@@ -189,14 +189,14 @@ func check(err error) {
 	}
 }
 
-// KeyPEM is the authority's private key in PEM.
+// KeyPEM returns the authority's private key in PEM.
 func (ca *CA) KeyPEM() []byte {
 	der, err := x509.MarshalPKCS8PrivateKey(ca.key)
 	check(err)
 	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
 }
 
-// Certificate is the one in PEM.
+// Certificate returns the one in PEM.
 func Certificate(data []byte) *x509.Certificate {
 	block, _ := pem.Decode(data)
 	cert, err := x509.ParseCertificate(block.Bytes)

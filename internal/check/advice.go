@@ -99,7 +99,7 @@ func (a advice) nextForPush(host string) string {
 	return "docker login " + host + " as a user who may push; client certificates do not help here"
 }
 
-// hostsFile is the hosts.toml that says, or is to say, how the registry is asked.
+// hostsFile returns the hosts.toml that says, or is to say, how the registry is asked.
 func (a advice) hostsFile() string {
 	dir := a.inspection.Host.Dir
 	if dir == "" || a.inspection.Host.Fallback {
@@ -108,7 +108,7 @@ func (a advice) hostsFile() string {
 	return filepath.Join(dir, kindHosts)
 }
 
-// tomlFor is what a hosts.toml says to have an endpoint asked in another way.
+// tomlFor returns what a hosts.toml says to have an endpoint asked in another way.
 func (a advice) tomlFor(e *certsd.Endpoint, scheme, setting string) string {
 	last := a.inspection.Host.Endpoints[len(a.inspection.Host.Endpoints)-1]
 	if e != last {
@@ -124,7 +124,7 @@ func (a advice) tomlFor(e *certsd.Endpoint, scheme, setting string) string {
 	return line + " at the top"
 }
 
-// withoutV2 is the path of an endpoint as it is written: /v2 goes without saying.
+// withoutV2 returns the path of an endpoint as it is written: /v2 goes without saying.
 func withoutV2(path string) string {
 	if path == "/v2" {
 		return ""

@@ -10,7 +10,7 @@ import (
 
 var realm = regexp.MustCompile(`(?i)^\s*bearer\s.*realm="?([^",\s]+)`)
 
-// realmOf is the host[:port] of the token server a challenge names, empty if it
+// realmOf returns the host[:port] of the token server a challenge names, empty if it
 // names none.
 func realmOf(resp *http.Response) string {
 	for _, challenge := range resp.Header.Values("Www-Authenticate") {
@@ -23,7 +23,7 @@ func realmOf(resp *http.Response) string {
 	return ""
 }
 
-// plainRealm is the realm of a challenge that leads from TLS to plain HTTP,
+// plainRealm returns the realm of a challenge that leads from TLS to plain HTTP,
 // empty if it does not.
 func plainRealm(challenge string, e *certsd.Endpoint) string {
 	m := realm.FindStringSubmatch(challenge)

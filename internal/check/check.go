@@ -142,7 +142,7 @@ func newRun(s *subject) *run {
 	return &run{dossier: dossier{s, l}, clock: s.clock()}
 }
 
-// machine is what this machine has, as far as it was looked at.
+// machine returns what this machine has, as far as it was looked at.
 func (c *Checker) machine() *machine {
 	c.once.Do(func() { c.here = newMachine(c) })
 	return c.here

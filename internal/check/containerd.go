@@ -60,7 +60,7 @@ func (c *Checker) Containerd() []Finding {
 	return graded(slices.Concat(findings, ofNodeLogins(c.machine().nodeLogins(), c.viewer()), ofDocker)...)
 }
 
-// ContainerdAddress is where the configuration has containerd listen, empty where it
+// ContainerdAddress returns where the configuration has containerd listen, empty where it
 // does not say.
 func (c *Checker) ContainerdAddress() string {
 	config, _ := c.machine().containerd()
@@ -102,7 +102,7 @@ func (j configJudge) read(file string) (*containerdConfig, []Finding) {
 	return &config, findings
 }
 
-// unread is about a file that cannot be read, which the first one may
+// unread returns about a file that cannot be read, which the first one may
 // import.
 func (j configJudge) unread(file, at string, err error) Finding {
 	words := wordsOf(err)
@@ -178,7 +178,7 @@ func (c *containerdConfig) hasPath(path string) bool {
 		c.Plugins.Certsd != nil && path == c.Plugins.Certsd.ConfigPath
 }
 
-// nextForConfig is what to do about a file of configuration that cannot be
+// nextForConfig returns what to do about a file of configuration that cannot be
 // read.
 func nextForConfig(file string, err error) string {
 	if next := nextstep.Of(err); next != "" {

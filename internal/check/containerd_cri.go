@@ -31,7 +31,7 @@ type unpackConfig struct {
 // number it pulls by itself.
 const criDownloads = 3
 
-// pullsItself are the keys for which CRI leaves containerd's transfer service,
+// pullsItself returns the keys for which CRI leaves containerd's transfer service,
 // and certsd with it: those of CheckLocalImagePullConfigs in containerd's
 // internal/cri/config.
 func (c *criConfig) pullsItself() []string {
@@ -54,7 +54,7 @@ func (c *unpackConfig) add(add func(key string, is bool), prefix string) {
 	add(prefix+"disable_snapshot_annotations", c.DisableSnapshotAnnotations != nil && !*c.DisableSnapshotAnnotations)
 }
 
-// deprecated are the keys in place of which there is config_path.
+// deprecated returns the keys in place of which there is config_path.
 func (c *criConfig) deprecated() []string {
 	var keys []string
 	for _, key := range []struct {

@@ -76,7 +76,7 @@ type tomlError struct{ error }
 
 func (e *tomlError) Unwrap() error { return e.error }
 
-// fileOf is the last of the files that says something, the first one if none
+// fileOf returns the last of the files that says something, the first one if none
 // does alone.
 func (c *containerdConfig) fileOf(first string, says func(*containerdConfig) bool) string {
 	for _, p := range slices.Backward(c.parts) {

@@ -119,7 +119,7 @@ func (j daemonJudge) otherProxy(d Daemon, reg *inuse.Registry) {
 // ofWay are the daemons that have a way to pull, the first that is there counts.
 var ofWay = map[string][]string{WayCtr: {inuse.Plugin}, WayCRI: {inuse.ImageService, inuse.Plugin}}
 
-// daemonOf is the daemon that has a way, nil where none is known.
+// daemonOf returns the daemon that has a way, nil where none is known.
 func (j daemonJudge) daemonOf(way string) *Daemon {
 	for _, kind := range ofWay[way] {
 		for i, d := range j.Daemons {
@@ -131,7 +131,7 @@ func (j daemonJudge) daemonOf(way string) *Daemon {
 	return nil
 }
 
-// asItRuns is a plan of the configuration as the daemon that runs carries it out: it
+// asItRuns returns a plan of the configuration as the daemon that runs carries it out: it
 // may not have been restarted since. The words say how the two differ.
 func (j daemonJudge) asItRuns(p plan) (runs plan, but string) {
 	d := j.daemonOf(p.way)

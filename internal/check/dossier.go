@@ -31,7 +31,7 @@ func (d dossier) asksNobody(host string) bool {
 	return false
 }
 
-// reply is the result of an attempt.
+// reply returns the result of an attempt.
 func (d dossier) reply(a certsd.Attempt) Reply {
 	said := Reply{Method: a.Method, URL: a.URL, Status: a.Status, Answer: a.Answer}
 	if d.presented(a) || a.Skipped != "" {

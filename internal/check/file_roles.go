@@ -33,7 +33,7 @@ func (d *drawer) examine(path string) hostdir.File {
 	return f
 }
 
-// identity is the one of a certificate file in the endpoints, nil if there is none.
+// identity returns the one of a certificate file in the endpoints, nil if there is none.
 func (d *drawer) identity(path string) *certsd.Identity {
 	if d.inspection.Host == nil {
 		return nil
@@ -81,7 +81,7 @@ func (d *drawer) takeRoles() {
 	}
 }
 
-// keyFile is where the key of a certificate file is.
+// keyFile returns where the key of a certificate file is.
 func (d *drawer) keyFile(path string) string {
 	if key := d.role(path).key; key != "" {
 		return key
@@ -89,7 +89,7 @@ func (d *drawer) keyFile(path string) string {
 	return strings.TrimSuffix(path, filepath.Ext(path)) + ".key"
 }
 
-// kind is what a file is read as.
+// kind returns what a file is read as.
 func (d *drawer) kind(path string) string {
 	if kind := d.role(path).kind; kind != "" {
 		return kind

@@ -83,7 +83,7 @@ const (
 	DaemonUnusable      Code = "daemon-unusable"
 )
 
-// ofProblem is a problem of the configuration as a finding.
+// ofProblem returns a problem of the configuration as a finding.
 func ofProblem(p *certsd.Problem) Finding {
 	f := Finding{Severity: p.Severity.String(), Code: Code(p.Code), Where: p.File, Message: p.Message(), Next: p.Next()}
 	if p.Line > 0 {

@@ -203,7 +203,7 @@ func (j handshakeJudge) listed(e *certsd.Endpoint, live *Live, cas [][]byte) {
 	}
 }
 
-// distinguishedName is a CA of a server's list.
+// distinguishedName returns a CA of a server's list.
 func distinguishedName(der []byte) string {
 	var rdn pkix.RDNSequence
 	if rest, err := asn1.Unmarshal(der, &rdn); err != nil || len(rest) > 0 {

@@ -63,7 +63,7 @@ func ofNodeLogins(node *dockerconfig.File, by viewer) []Finding {
 	return []Finding{warning}
 }
 
-// words are those of a line.
+// words returns those of a line.
 func (l Login) words() []string {
 	words := []string{l.For, l.File}
 	switch {

@@ -80,7 +80,7 @@ func (m *machine) suffixes() bool {
 	return config != nil && config.Plugins.Certsd != nil && config.Plugins.Certsd.SuffixDirectories
 }
 
-// roots are the directories to search.
+// roots returns the directories to search.
 func (m *machine) roots() certsd.Roots {
 	if m.settings.Roots != nil {
 		return m.settings.Roots
@@ -88,7 +88,7 @@ func (m *machine) roots() certsd.Roots {
 	return certsd.DefaultRoots()
 }
 
-// podmans are the directories of Podman that are not searched.
+// podmans returns the directories of Podman that are not searched.
 func (m *machine) podmans() certsd.Roots {
 	podman := m.settings.podman
 	if podman == nil {
@@ -100,7 +100,7 @@ func (m *machine) podmans() certsd.Roots {
 	})
 }
 
-// nodeLogins is the file that the docker_config of the plugin names, nil for none.
+// nodeLogins returns the file that the docker_config of the plugin names, nil for none.
 func (m *machine) nodeLogins() *dockerconfig.File {
 	config, _ := m.containerd()
 	if config == nil || config.Plugins.Certsd == nil || config.Plugins.Certsd.DockerConfig == "" {

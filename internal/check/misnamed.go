@@ -10,7 +10,7 @@ import (
 	"github.com/certsd/containerd-certsd/internal/plainfile"
 )
 
-// nextForContent is what to do about a file with a name that is not read, by
+// nextForContent returns what to do about a file with a name that is not read, by
 // what is in it; empty if that does not tell.
 func (s survey) nextForContent(p *certsd.Problem) string {
 	x := s.files.examine(p.File)
@@ -32,7 +32,7 @@ func renameIt(p *certsd.Problem, name string) string {
 	return "rename it to " + name + ": " + plainfile.Rename(p.File, name)
 }
 
-// keyName is the name that the key in a file should have: after the certificate that
+// keyName returns the name that the key in a file should have: after the certificate that
 // lacks one, if it is the only one.
 func keyName(dir, base string) string {
 	certs, _ := filepath.Glob(filepath.Join(dir, "*.cert"))

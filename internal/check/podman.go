@@ -71,7 +71,7 @@ func (j podmanJudge) podmanHas(root, dir string) {
 	})
 }
 
-// nextForPodman is what to do about a root of Podman's beside those that are searched.
+// nextForPodman returns what to do about a root of Podman's beside those that are searched.
 func nextForPodman(searched certsd.Roots, root string) string {
 	list := append(slices.Clone(searched), root).String()
 	return fmt.Sprintf("certsd migrate shows how to write it in %s; or search it, too: --root %s, config_path = %q",

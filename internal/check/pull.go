@@ -79,7 +79,7 @@ func (p *puller) pullV2(ctx context.Context, said *Pull) error {
 	return begin(ctx, fetcher, desc, said.Reference)
 }
 
-// plain is an error without the account of what was tried, which is reported
+// plain returns an error without the account of what was tried, which is reported
 // apart.
 func plain(err error) error {
 	var e *resolver.Error

@@ -45,7 +45,7 @@ func (r *recorder) protocol() string {
 	return r.converted
 }
 
-// attempts are those that led to err. What the answer to the last one says is
+// attempts returns those that led to err. What the answer to the last one says is
 // in the account of the resolver alone.
 func (r *recorder) attempts(err error) []certsd.Attempt {
 	r.mu.Lock()

@@ -48,7 +48,7 @@ func (p *printer) table(rows [][]string) {
 	}
 }
 
-// longest is the length of the longest word.
+// longest returns the length of the longest word.
 func longest(text string) int {
 	n := 0
 	for word := range strings.FieldsSeq(text) {
@@ -122,7 +122,7 @@ func (p *printer) wrapped(first, rest, text string) {
 // command that is advised, and set it in narrow columns.
 var command = regexp.MustCompile(`(?:^|: )((?:certsd|sudo|base64|cat|chmod|cp|docker|gzip|iconv|keytool|ls|mv|openssl|puttygen|sed|ssh-keygen) [^:,;]*(?::\S[^,;]*)*)$`)
 
-// shellWords are the words of a command. What is between quotes is a part of
+// shellWords returns the words of a command. What is between quotes is a part of
 // one, blanks included.
 func shellWords(command string) iter.Seq[string] {
 	return slices.Values(shellWordOf.FindAllString(command, -1))

@@ -22,7 +22,7 @@ func WriteJSON(w io.Writer, r *Report) error {
 	return enc.Encode(withEmptyLists(reflect.ValueOf(whole)).Interface())
 }
 
-// withEmptyLists is a copy of a value in which each list that is nil is an empty
+// withEmptyLists returns a copy of a value in which each list that is nil is an empty
 // one: "[]" spares a program a case.
 func withEmptyLists(v reflect.Value) reflect.Value {
 	whole := reflect.New(v.Type()).Elem()
@@ -110,7 +110,7 @@ func nonEmpty(parts []string) []string {
 	return kept
 }
 
-// facts are what a report says besides findings and verdict, in order.
+// facts returns what a report says besides findings and verdict, in order.
 func facts(r *Registry) []fact {
 	var all []fact
 	add := func(kind, what string, is ...string) { all = append(all, fact{kind, what, is}) }
@@ -213,7 +213,7 @@ func endpointWords(e *Endpoint) []string {
 	return words
 }
 
-// liveFacts are what a server showed.
+// liveFacts returns what a server showed.
 func liveFacts(e *Endpoint) []fact {
 	var all []fact
 	add := func(kind string, is ...string) { all = append(all, fact{kind, e.URL, is}) }

@@ -61,7 +61,7 @@ func findingWords(findings []Finding) string {
 	}
 }
 
-// firstEnd is the validity of the certificate that ends first, of those that
+// firstEnd returns the validity of the certificate that ends first, of those that
 // count and that the server showed.
 func firstEnd(r *Registry) string {
 	var end time.Time

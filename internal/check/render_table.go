@@ -68,7 +68,7 @@ func (p *printer) registry(r *Registry) {
 	p.wrapped("", inset, r.Registry+": "+r.Reason)
 }
 
-// searched are the rows of the roots and directories, those that are not there
+// searched returns the rows of the roots and directories, those that are not there
 // at the end.
 func searched(r *Registry) [][]string {
 	var rows, absent [][]string

@@ -124,7 +124,7 @@ func graded(findings ...Finding) []Finding {
 	return findings
 }
 
-// fatal is a finding that is an error whatever its code: it leaves nothing to check.
+// fatal returns a finding that is an error whatever its code: it leaves nothing to check.
 func fatal(f Finding) Finding {
 	f.Severity = isError
 	return f

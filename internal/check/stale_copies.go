@@ -33,7 +33,7 @@ func (s copySurvey) staleCopies() {
 	}
 }
 
-// sources are the directories that the files of one may be copies of: those for
+// sources returns the directories that the files of one may be copies of: those for
 // the same host in later roots, and those that its hosts.toml was made of.
 func (s copySurvey) sources(c hostdir.Candidate, later []hostdir.Candidate) []string {
 	var dirs []string
@@ -93,7 +93,7 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// newest is when the last of certificates begins to be valid.
+// newest returns when the last of certificates begins to be valid.
 func newest(certs []*x509.Certificate) time.Time {
 	var at time.Time
 	for _, cert := range certs {

@@ -19,7 +19,7 @@ import (
 	"github.com/certsd/containerd-certsd/resolver"
 )
 
-// inRoot is how containerd's transfer service finds a directory.
+// inRoot returns how containerd's transfer service finds a directory.
 func inRoot(root string) func(string) (string, error) {
 	if root == "" {
 		return func(string) (string, error) { return "", errdefs.ErrNotFound }
@@ -27,7 +27,7 @@ func inRoot(root string) func(string) (string, error) {
 	return config.HostDirFromRoot(root)
 }
 
-// inRoots is how CRI does when it pulls by itself.
+// inRoots returns how CRI does when it pulls by itself.
 func inRoots(roots certsd.Roots) func(string) (string, error) {
 	return func(host string) (string, error) {
 		for _, root := range roots {
@@ -47,7 +47,7 @@ type stockProber struct {
 	converted string
 }
 
-// byStock is the verdict for a way in which containerd asks the registry without
+// byStock returns the verdict for a way in which containerd asks the registry without
 // certsd. It reads the directory by containerd's own code and asks for the API
 // root with what that yields: what is configured for a host goes to this host,
 // no redirect is followed and no token fetched, because containerd would show
@@ -113,7 +113,7 @@ func (s stockProber) passedOver(file string, errs []error) bool {
 	return true
 }
 
-// stockHosts are the servers that containerd would ask. A registry on this
+// stockHosts returns the servers that containerd would ask. A registry on this
 // machine is asked by TLS first where TLS is configured for it; the plain HTTP
 // that would follow a failure is not spoken here.
 func stockHosts(ctx context.Context, name string, dirs func(string) (string, error)) ([]docker.RegistryHost, error) {
@@ -188,7 +188,7 @@ func (s *stockChoice) choose(info *tls.CertificateRequestInfo) (*tls.Certificate
 	return new(tls.Certificate), nil
 }
 
-// identity is the file of the certificate that was presented, empty for none.
+// identity returns the file of the certificate that was presented, empty for none.
 func (s *stockChoice) identity(i *hostdir.Inspection) string {
 	if s.presented == nil || len(s.presented.Certificate) == 0 {
 		return ""

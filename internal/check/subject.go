@@ -98,7 +98,7 @@ func (s *subject) isLast(e *certsd.Endpoint) bool {
 	return len(endpoints) < 2 || e == endpoints[len(endpoints)-1]
 }
 
-// directoryOf is where CA roots and client certificates for an endpoint belong.
+// directoryOf returns where CA roots and client certificates for an endpoint belong.
 func (s *subject) directoryOf(e *certsd.Endpoint) string {
 	if e.Dir != "" {
 		return e.Dir
@@ -106,7 +106,7 @@ func (s *subject) directoryOf(e *certsd.Endpoint) string {
 	return s.directoryFor(e.Host)
 }
 
-// directoryFor is the directory for a host: one that is there, or that to create.
+// directoryFor returns the directory for a host: one that is there, or that to create.
 func (s *subject) directoryFor(host string) string {
 	roots := s.roots()
 	name := hostname.ToCreate(host)

@@ -123,7 +123,7 @@ func endpoint(e *certsd.Endpoint) *Endpoint {
 	return d
 }
 
-// proxyOf is what hosts.toml says about the way to an endpoint, empty for nothing.
+// proxyOf returns what hosts.toml says about the way to an endpoint, empty for nothing.
 func proxyOf(e *certsd.Endpoint) string {
 	if e.Proxy == nil {
 		return ""

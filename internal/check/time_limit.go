@@ -39,7 +39,7 @@ func (c *Checker) clock() *clock {
 	return &clock{whole: c.whole(), since: since}
 }
 
-// share is a bound that begins now. What an answer took that came does not count
+// share returns a bound that begins now. What an answer took that came does not count
 // in it, each time it is waited for: a registry that is slow for each of many
 // certificates is not one that never answers.
 func (c *clock) share(d time.Duration) func(context.Context) (context.Context, context.CancelFunc) {
@@ -49,7 +49,7 @@ func (c *clock) share(d time.Duration) func(context.Context) (context.Context, c
 	}
 }
 
-// extra is what the answers that came took, each time they are waited for.
+// extra returns what the answers that came took, each time they are waited for.
 func (c *clock) extra() time.Duration { return min(waits*c.slow, (patience-1)*c.whole) }
 
 // answered notes that an answer came to what was asked at a time.

@@ -34,11 +34,11 @@ func (c *Checker) viewer() viewer {
 // For root, whom nothing is hidden from, there is another reason.
 func (v viewer) hidden(err error) bool { return errors.Is(err, fs.ErrPermission) && v.uid != 0 }
 
-// asRoot is the command that checks the same as root. What is configured for
+// asRoot returns the command that checks the same as root. What is configured for
 // root is found by itself, and a target that is empty is all.
 func (v viewer) asRoot(target string) string { return "sudo " + v.command(target) }
 
-// ofHidden is a problem that this user has and the daemon has not: there is
+// ofHidden returns a problem that this user has and the daemon has not: there is
 // nothing wrong with the file.
 func (v viewer) ofHidden(f Finding, target string) Finding {
 	f.Message = fmt.Sprintf("cannot be read by this user (uid %d), but root's containerd can read it", v.uid)
@@ -46,7 +46,7 @@ func (v viewer) ofHidden(f Finding, target string) Finding {
 	return f
 }
 
-// command is the one that checks a target as this checker does.
+// command returns the one that checks a target as this checker does.
 func (c *Checker) command(target string) string {
 	command := "certsd check"
 	if c.Roots != nil {
@@ -70,7 +70,7 @@ func (c *Checker) command(target string) string {
 	return command + " " + shellWord(target)
 }
 
-// ofProblem is a problem of a directory as a finding.
+// ofProblem returns a problem of a directory as a finding.
 func (v viewer) ofProblem(p *certsd.Problem, target string) Finding {
 	f := ofProblem(p)
 	if v.hidden(p.Err) {

@@ -18,7 +18,7 @@ func (c calendar) certificate(cert *x509.Certificate) Certificate {
 	return d
 }
 
-// namesOf are the subject alternative names.
+// namesOf returns the subject alternative names.
 func namesOf(cert *x509.Certificate) []string {
 	var names []string
 	for _, name := range cert.DNSNames {

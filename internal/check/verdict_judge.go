@@ -71,7 +71,7 @@ var ofCA = map[Code]bool{
 	Code(hostdir.CAPartlyUnusable): true, Code(hostdir.FileName): true, Code(hostdir.DirectoryName): true, Code(hostdir.DirectoryPort): true,
 }
 
-// order is what a comparison returns for one that comes last, or first.
+// order returns what a comparison returns for one that comes last, or first.
 func order(last bool) int {
 	if last {
 		return 1
@@ -79,7 +79,7 @@ func order(last bool) int {
 	return -1
 }
 
-// byEndpoints is the verdict where no repository was named.
+// byEndpoints returns the verdict where no repository was named.
 func (j verdictJudge) byEndpoints() (Verdict, string) {
 	for _, e := range j.report.Endpoints {
 		l := e.Live
@@ -107,7 +107,7 @@ const (
 	ExitUnusable = 2
 )
 
-// Overall is the verdict about everything: the worst of the registries', or
+// Overall returns the verdict about everything: the worst of the registries', or
 // that an error about no registry in particular leaves nothing to be used.
 func (r *Report) Overall() Verdict {
 	if slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Severity == isError }) {
@@ -126,7 +126,7 @@ func (r *Report) Overall() Verdict {
 	return worst
 }
 
-// ExitCode is the exit code for a report: that of its verdict, and where
+// ExitCode returns the exit code for a report: that of its verdict, and where
 // something ends within the time that was asked for, not that of success.
 func (r *Report) ExitCode() int {
 	switch r.Overall() {
@@ -141,7 +141,7 @@ func (r *Report) ExitCode() int {
 	return ExitWorks
 }
 
-// byPush is the verdict where a push was tried: it and a pull have to work, or
+// byPush returns the verdict where a push was tried: it and a pull have to work, or
 // there is nothing yet to pull.
 func (j verdictJudge) byPush() (Verdict, string) {
 	push, pull := j.report.Push, j.report.Pull

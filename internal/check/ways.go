@@ -56,7 +56,7 @@ type plan struct {
 	roots certsd.Roots
 }
 
-// plans are the ways that a configuration of containerd has.
+// plans returns the ways that a configuration of containerd has.
 func plans(config *containerdConfig, roots certsd.Roots, imageService string) []plan {
 	if config == nil {
 		return nil
@@ -107,7 +107,7 @@ func (c *containerdConfig) stock() bool {
 // criDefault is the config_path of CRI where none is configured.
 const criDefault = "/etc/containerd/certs.d:/etc/docker/certs.d"
 
-// criPath is the list of roots that CRI uses.
+// criPath returns the list of roots that CRI uses.
 func (c *containerdConfig) criPath() string {
 	path := cmp.Or(c.Plugins.CRI3.Registry.ConfigPath, c.Plugins.CRI2.Registry.ConfigPath)
 	if path == "" && c.Version >= 3 {
@@ -116,7 +116,7 @@ func (c *containerdConfig) criPath() string {
 	return path
 }
 
-// criKeys are the keys for which CRI pulls by itself.
+// criKeys returns the keys for which CRI pulls by itself.
 func (c *containerdConfig) criKeys() []string {
 	keys := c.Plugins.CRI3.pullsItself()
 	if c.Version < 3 {

@@ -75,7 +75,7 @@ func statusWords(status int, answer string) string {
 	return fmt.Sprintf("%d %s", status, http.StatusText(status))
 }
 
-// wordsOf is an error in words, without the URL in front.
+// wordsOf returns an error in words, without the URL in front.
 func wordsOf(err error) string {
 	if err == nil {
 		return ""
@@ -117,10 +117,10 @@ func quoted(names []string) string {
 	return strings.Join(q, ", ")
 }
 
-// shellWord is a word of a command that people type.
+// shellWord returns a word of a command that people type.
 func shellWord(word string) string { return plainfile.Quote(word) }
 
-// withoutSecrets is a URL without user, query and fragment.
+// withoutSecrets returns a URL without user, query and fragment.
 func withoutSecrets(raw string) string {
 	u, err := url.Parse(raw)
 	if err != nil {
@@ -132,7 +132,7 @@ func withoutSecrets(raw string) string {
 
 var anyURL = regexp.MustCompile(`https?://[^\s"'<>]+`)
 
-// presentable is the text of an error, the URLs in it without secrets.
+// presentable returns the text of an error, the URLs in it without secrets.
 func presentable(err error) string {
 	return printable(anyURL.ReplaceAllStringFunc(err.Error(), withoutSecrets))
 }

@@ -29,7 +29,7 @@ const (
 	maxConfigs = 64
 )
 
-// Host is the platform whose images run here. On a Mac they run in a Linux.
+// Host returns the platform whose images run here. On a Mac they run in a Linux.
 func Host() ocispec.Platform {
 	p := platforms.DefaultSpec()
 	if runtime.GOOS != "windows" {
@@ -118,7 +118,7 @@ func PlatformOf(ctx context.Context, f remotes.Fetcher, desc ocispec.Descriptor)
 	return platforms.Normalize(has), nil
 }
 
-// Best is the entry that fits a platform best, -1 if none does.
+// Best returns the entry that fits a platform best, -1 if none does.
 func Best(want ocispec.Platform, entries []ocispec.Descriptor) int {
 	matcher := platforms.Only(want)
 	found := -1
@@ -133,7 +133,7 @@ func Best(want ocispec.Platform, entries []ocispec.Descriptor) int {
 	return found
 }
 
-// Names are the platforms that entries are for.
+// Names returns the platforms that entries are for.
 func Names(entries []ocispec.Descriptor) []string {
 	var list []string
 	for _, e := range entries {

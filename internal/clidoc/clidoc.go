@@ -15,7 +15,7 @@ import (
 	"github.com/urfave/cli/v3"
 )
 
-// Commands are the subcommands of c that are shown, in their order, without the
+// Commands returns the subcommands of c that are shown, in their order, without the
 // "help" that each command gets.
 func Commands(c *cli.Command) []*cli.Command {
 	var visible []*cli.Command
@@ -40,7 +40,7 @@ type Flag struct {
 	Repeated bool
 }
 
-// Flags are the flags of c that are shown, in their order, without the --help
+// Flags returns the flags of c that are shown, in their order, without the --help
 // that each command gets.
 func Flags(c *cli.Command) []Flag {
 	var flags []Flag
@@ -81,7 +81,7 @@ func describe(f cli.Flag) Flag {
 	return flag
 }
 
-// defaultOf is the default, unless the usage text tells it itself.
+// defaultOf returns the default, unless the usage text tells it itself.
 func defaultOf(doc cli.DocGenerationFlag) string {
 	if !doc.IsDefaultVisible() || strings.Contains(doc.GetUsage(), "(default: ") {
 		return ""

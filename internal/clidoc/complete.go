@@ -116,7 +116,7 @@ var scripts embed.FS
 // Shells are those that [Script] knows.
 var Shells = []string{"bash", "zsh", "fish"}
 
-// Script is what a shell has to read to complete the command lines of certsd:
+// Script returns what a shell has to read to complete the command lines of certsd:
 // it asks "certsd completion words".
 func Script(shell string) (string, error) {
 	if !slices.Contains(Shells, shell) {

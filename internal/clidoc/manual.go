@@ -124,7 +124,7 @@ func (p *page) flags(flags []Flag) {
 	}
 }
 
-// dashed is a flag's name as it is typed.
+// dashed returns a flag's name as it is typed.
 func dashed(name string) string {
 	if len(name) == 1 {
 		return "-" + name
@@ -216,7 +216,7 @@ func guard(line string) string {
 	return line
 }
 
-// sentence is a usage text as a sentence: --help has them without capital and
+// sentence returns a usage text as a sentence: --help has them without capital and
 // full stop.
 func sentence(text string) string {
 	if text == "" {

@@ -16,7 +16,7 @@ import (
 // Activated reports whether systemd opened listeners for this process.
 func Activated() bool { return os.Getenv("LISTEN_PID") == strconv.Itoa(os.Getpid()) }
 
-// Inherited are the listeners systemd opened for this process, none without.
+// Inherited returns the listeners systemd opened for this process, none without.
 func Inherited() ([]net.Listener, error) {
 	if !Activated() {
 		return nil, nil

@@ -167,7 +167,7 @@ func (d *dialer) dial(ctx context.Context, _ string) (net.Conn, error) {
 	return conn, err
 }
 
-// failure is why the last attempt to connect failed.
+// failure returns why the last attempt to connect failed.
 func (d *dialer) failure() error {
 	if err := d.err.Load(); err != nil {
 		return *err

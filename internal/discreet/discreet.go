@@ -73,7 +73,7 @@ func (c censor) Fire(e *logrus.Entry) error {
 	return nil
 }
 
-// value is a field as it may be logged.
+// value returns a field as it may be logged.
 func value(key string, v any) any {
 	if header, ok := strings.CutPrefix(key, "request.header."); ok && !known(header) {
 		return left
@@ -114,5 +114,5 @@ func known(header string) bool {
 	return plain[name]
 }
 
-// Text is a text without the queries and users of the URLs in it.
+// Text returns a text without the queries and users of the URLs in it.
 func Text(s string) string { return safetext.URLs(s, left) }

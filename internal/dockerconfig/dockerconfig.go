@@ -60,7 +60,7 @@ type File struct {
 	slots chan struct{}
 }
 
-// DefaultPath is where Docker keeps its config.json for the user who calls;
+// DefaultPath returns where Docker keeps its config.json for the user who calls;
 // empty where there is no home directory.
 func DefaultPath() string {
 	if dir := os.Getenv("DOCKER_CONFIG"); dir != "" {
@@ -112,7 +112,7 @@ func (f *File) For(ctx context.Context, repository string) func(host string) (us
 	return func(host string) (string, string, error) { return f.Credentials(ctx, host, repository) }
 }
 
-// Credentials are those of the most specific entry for a host[:port] and a
+// Credentials returns those of the most specific entry for a host[:port] and a
 // repository there. They are for this host alone.
 func (f *File) Credentials(ctx context.Context, host, repository string) (user, secret string, err error) {
 	c, err := f.load()

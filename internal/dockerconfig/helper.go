@@ -141,7 +141,7 @@ var notFound = []string{
 	"no credentials username",
 }
 
-// failed is what to make of a helper that ended with an error. Why, it says on
+// failed returns what to make of a helper that ended with an error. Why, it says on
 // its standard output; an answer that is JSON all the same may have the secret.
 func (a *answer) failed(program string, err error, next string) (credential, error) {
 	text := strings.TrimSpace(string(a.data))

@@ -45,7 +45,7 @@ func parseKey(text string) (key, bool) {
 	return key{text: text, host: serverKey(host), path: path}, true
 }
 
-// serverKey is one key for the canonical names of a server.
+// serverKey returns one key for the canonical names of a server.
 func serverKey(canonical string) string {
 	server := hostname.SpellingKey(canonical)
 	if hostname.IsDockerHub(server) {
@@ -54,7 +54,7 @@ func serverKey(canonical string) string {
 	return server
 }
 
-// nameFor is what Docker calls a host where it keeps credentials.
+// nameFor returns what Docker calls a host where it keeps credentials.
 func nameFor(host string) string {
 	if canonical, err := hostname.Canonical(host); err == nil && serverKey(canonical) == hostname.DockerHub {
 		return indexKey
@@ -67,7 +67,7 @@ func (k key) covers(repository string) bool {
 	return k.path == "" || repository == k.path || strings.HasPrefix(repository, k.path+"/")
 }
 
-// matching are the keys for a host and a repository, the most specific first: a
+// matching returns the keys for a host and a repository, the most specific first: a
 // longer namespace before a shorter one, then the key that Docker itself uses,
 // then the host as it is, and other spellings of it in their order.
 func matching(keys iter.Seq[string], host, repository string) []string {
@@ -103,7 +103,7 @@ func matching(keys iter.Seq[string], host, repository string) []string {
 	return texts
 }
 
-// helperFor is the helper that has a host's credentials, and what to ask it for;
+// helperFor returns the helper that has a host's credentials, and what to ask it for;
 // empty where the entries have them.
 func (c *config) helperFor(host string) (helper, name string) {
 	for _, text := range matching(maps.Keys(c.CredHelpers), host, "") {
@@ -112,7 +112,7 @@ func (c *config) helperFor(host string) (helper, name string) {
 	return c.CredsStore, nameFor(host)
 }
 
-// entryFor are the credentials of the first entry that has some.
+// entryFor returns the credentials of the first entry that has some.
 func (c *config) entryFor(host, repository string) (user, secret string, err error) {
 	key := c.entryKey(host, repository)
 	user, secret, err = c.Auths[key].credentials()
@@ -122,7 +122,7 @@ func (c *config) entryFor(host, repository string) (user, secret string, err err
 	return user, secret, nil
 }
 
-// entryKey is the key of the first entry that has credentials, empty for none.
+// entryKey returns the key of the first entry that has credentials, empty for none.
 func (c *config) entryKey(host, repository string) string {
 	for _, text := range matching(maps.Keys(c.Auths), host, repository) {
 		if !c.Auths[text].empty() {

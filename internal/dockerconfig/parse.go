@@ -55,7 +55,7 @@ func parse(data []byte) (*config, error) {
 	}
 }
 
-// lineOf is the line in which the byte before offset is.
+// lineOf returns the line in which the byte before offset is.
 func lineOf(data []byte, offset int64) int {
 	before := data[:min(max(offset-1, 0), int64(len(data)))]
 	return 1 + bytes.Count(before, []byte("\n"))
@@ -72,7 +72,7 @@ func (c *config) hasSecrets() bool {
 
 func (e entry) empty() bool { return e == entry{} }
 
-// credentials are those of an entry. An identity token is one without a user.
+// credentials returns those of an entry. An identity token is one without a user.
 func (e entry) credentials() (user, secret string, err error) {
 	switch {
 	case e.IdentityToken != "":

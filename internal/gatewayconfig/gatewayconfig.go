@@ -54,7 +54,7 @@ type File struct {
 	Secret bool
 }
 
-// Hosts is the certs.d tree for containerd, nerdctl and Docker with the
+// Hosts returns the certs.d tree for containerd, nerdctl and Docker with the
 // containerd image store: a directory for each upstream and none else, so
 // that other registries are reached as before.
 //
@@ -105,7 +105,7 @@ func (g Gateway) BuildKit() ([]File, error) {
 	return g.withCredentials(host, "config.json", File{Path: "buildkitd.toml", Text: b.String()}), nil
 }
 
-// RegistriesConf is a file for registries.conf.d, and auth.json, of Podman,
+// RegistriesConf returns a file for registries.conf.d, and auth.json, of Podman,
 // CRI-O, skopeo and Buildah. The gateway replaces each upstream,
 // whose name is the beginning of the path there; the names of images stay.
 func (g Gateway) RegistriesConf() ([]File, error) {
@@ -132,7 +132,7 @@ func (g Gateway) RegistriesConf() ([]File, error) {
 	return g.withCredentials(host, "auth.json", File{Path: "certsd.conf", Text: b.String()}), nil
 }
 
-// pathOf is the element of a path that names a registry: the grammar of
+// pathOf returns the element of a path that names a registry: the grammar of
 // references has neither colons nor brackets after the first slash. A name
 // without dot and port looks like a part of the repository.
 func pathOf(upstream string) (string, bool) {
@@ -167,7 +167,7 @@ type dockerAuth struct {
 // plain says that the gateway speaks plain HTTP.
 func (g Gateway) plain() bool { return strings.HasPrefix(g.URL, "http://") }
 
-// upstreams are the registries in order, each once.
+// upstreams returns the registries in order, each once.
 func (g Gateway) upstreams() []string {
 	return slices.Compact(slices.Sorted(slices.Values(g.Upstreams)))
 }

@@ -68,7 +68,7 @@ func Write(dir string, files []File) error {
 	return nil
 }
 
-// Leftovers are the files below dir that a gateway has written for registries
+// Leftovers returns the files below dir that a gateway has written for registries
 // that are not among files: a client that uses them is refused. Only hosts.toml is
 // a file of one registry.
 func Leftovers(dir string, files []File) ([]string, error) {

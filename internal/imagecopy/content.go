@@ -13,7 +13,7 @@ import (
 	"github.com/certsd/containerd-certsd/internal/jsonwords"
 )
 
-// check is what has to be right about a descriptor before anything is asked
+// check returns what has to be right about a descriptor before anything is asked
 // with it.
 func check(desc ocispec.Descriptor) error {
 	if err := desc.Digest.Validate(); err != nil {

@@ -133,7 +133,7 @@ func (t *target) announce(ctx context.Context, subject digest.Digest, list []oci
 	return nil
 }
 
-// without are those of list that others has not.
+// without returns those of list that others has not.
 func without(list, others []ocispec.Descriptor) []ocispec.Descriptor {
 	return slices.DeleteFunc(slices.Clone(list), func(d ocispec.Descriptor) bool {
 		return slices.ContainsFunc(others, func(o ocispec.Descriptor) bool { return o.Digest == d.Digest })

@@ -74,7 +74,7 @@ func parse(ref string) (reference.Spec, error) {
 	}
 }
 
-// repository is the part of a reference after the registry.
+// repository returns the part of a reference after the registry.
 func repository(spec reference.Spec) string {
 	_, name, _ := strings.Cut(spec.Locator, "/")
 	return name

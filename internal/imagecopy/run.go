@@ -59,7 +59,7 @@ func newRun(c *Copier, req Request) *run {
 	return r
 }
 
-// optionsFor are those of the resolver for a repository.
+// optionsFor returns those of the resolver for a repository.
 func (c *Copier) optionsFor(spec reference.Spec) resolver.Options {
 	o := resolver.Options{Hosts: c.Hosts}
 	if c.Credentials != nil {

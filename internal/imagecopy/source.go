@@ -184,7 +184,7 @@ func (i *image) manifest(ctx context.Context, desc ocispec.Descriptor) (body []b
 	return body, nil
 }
 
-// pick is the image of one platform, and the whole if none is asked for.
+// pick returns the image of one platform, and the whole if none is asked for.
 func (i *image) pick(ctx context.Context, platform *platforms.Platform) (ocispec.Descriptor, error) {
 	if platform == nil || !images.IsIndexType(i.desc.MediaType) {
 		return i.desc, nil

@@ -53,7 +53,7 @@ func (t *target) scope(ctx context.Context) (context.Context, error) {
 	return docker.ContextWithRepositoryScope(ctx, t.repository, true)
 }
 
-// find is what a tag or digest names at the target, zero if it names nothing.
+// find returns what a tag or digest names at the target, zero if it names nothing.
 func (t *target) find(ctx context.Context, ref reference.Spec) (ocispec.Descriptor, error) {
 	ctx, err := t.scope(ctx)
 	if err != nil {
@@ -193,7 +193,7 @@ func (p *pusher) fill(ctx context.Context, u *upload, desc ocispec.Descriptor, w
 	}
 }
 
-// hostOf is the registry without its port, as containerd names it in labels.
+// hostOf returns the registry without its port, as containerd names it in labels.
 func hostOf(spec reference.Spec) string {
 	return (&url.URL{Host: spec.Hostname()}).Hostname()
 }

@@ -103,13 +103,13 @@ func ParseRepository(s string) (Ref, error) {
 
 var errNotOnlyName = errors.New("give a repository, without tag and digest")
 
-// Name is the repository with its registry: HOST/REPOSITORY.
+// Name returns the repository with its registry: HOST/REPOSITORY.
 func (r Ref) Name() string { return r.Host + "/" + r.Repository }
 
-// Base is the last element of the repository: busybox of library/busybox.
+// Base returns the last element of the repository: busybox of library/busybox.
 func (r Ref) Base() string { return path.Base(r.Repository) }
 
-// String is the reference in full, as containerd's resolvers take it.
+// String returns the reference in full, as containerd's resolvers take it.
 func (r Ref) String() string {
 	s := r.Name()
 	if r.Tag != "" {
@@ -121,12 +121,12 @@ func (r Ref) String() string {
 	return s
 }
 
-// WithTag is the same repository's image of another tag, without digest.
+// WithTag returns the same repository's image of another tag, without digest.
 func (r Ref) WithTag(tag string) Ref {
 	return Ref{Host: r.Host, Repository: r.Repository, Tag: tag}
 }
 
-// WithDigest is the same reference, held to a digest.
+// WithDigest returns the same reference, held to a digest.
 func (r Ref) WithDigest(d digest.Digest) Ref {
 	r.Digest = d
 	return r

@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// Of is an error of package encoding/json in words. Another error stays what it
+// Of returns an error of package encoding/json in words. Another error stays what it
 // is. What wraps one is kept only by who calls Of before wrapping.
 func Of(err error) error {
 	var form *json.SyntaxError
@@ -65,7 +65,7 @@ func article(value string) string {
 	}
 }
 
-// kind is what is written for a type, empty for what is written in many ways.
+// kind returns what is written for a type, empty for what is written in many ways.
 func kind(t reflect.Type) string {
 	if t == nil {
 		return ""

@@ -62,10 +62,10 @@ var kinds = map[string]Kind{
 	MediaTypeSchema1Signed:                    Schema1,
 }
 
-// KindOf is the kind that a media type names, zero if it is not one of a manifest.
+// KindOf returns the kind that a media type names, zero if it is not one of a manifest.
 func KindOf(mediaType string) Kind { return kinds[Base(mediaType)] }
 
-// Base is a media type without its parameters, as of a Content-Type.
+// Base returns a media type without its parameters, as of a Content-Type.
 func Base(mediaType string) string {
 	base, _, _ := strings.Cut(mediaType, ";")
 	return strings.ToLower(strings.TrimSpace(base))
@@ -143,7 +143,7 @@ func Countable(body []byte) error {
 	return nil
 }
 
-// kind is what the document is by its keys, which must be those of one kind.
+// kind returns what the document is by its keys, which must be those of one kind.
 func (d *document) kind(announced string) (Kind, error) {
 	var found []Kind
 	if d.Config != nil || d.Layers != nil {
@@ -179,7 +179,7 @@ func (d *document) kind(announced string) (Kind, error) {
 	return found[0], nil
 }
 
-// name is what to call a document of a kind.
+// name returns what to call a document of a kind.
 func (d *document) name(kind Kind, announced string) string {
 	if announced = Base(announced); kinds[announced] == kind && kind != Schema1 {
 		return announced

@@ -121,7 +121,7 @@ func (r criReader) mirrors() {
 	}
 }
 
-// byCanonical are the names of registries with those first that are spelt as
+// byCanonical returns the names of registries with those first that are spelt as
 // containerd looks for them. Of two spellings of one registry the first counts.
 func byCanonical(names []string) []string {
 	slices.SortStableFunc(names, func(a, b string) int { return boolOrder(isCanonical(b), isCanonical(a)) })
@@ -150,7 +150,7 @@ func (r criReader) again(at, first place) {
 	r.notes.add(Left, at, "not used: it is another spelling of %s, which counts", first)
 }
 
-// usable is the canonical name of a registry, and reports whether a name can be
+// usable returns the canonical name of a registry, and reports whether a name can be
 // one's, and so a directory's.
 func (r criReader) usable(name string, at place) (string, bool) {
 	canonical, err := hostname.Canonical(name)
@@ -189,7 +189,7 @@ func parseEndpoint(address string) (*endpoint, error) {
 	return e, nil
 }
 
-// apiRoot is the path below which the API is, empty for /v2.
+// apiRoot returns the path below which the API is, empty for /v2.
 func apiRoot(u *url.URL) string {
 	if u.Path == "" || strings.TrimSuffix(u.Path, "/") == "/v2" {
 		return ""

@@ -80,7 +80,7 @@ type daemonReader struct {
 	notes *notes
 }
 
-// at is where a key is: its first mention, which is right unless somebody uses
+// at returns where a key is: its first mention, which is right unless somebody uses
 // its name as a value before.
 func (r daemonReader) at(key string) place {
 	at := place{file: r.file, key: key}

@@ -30,10 +30,10 @@ type entry struct {
 	override, limited bool
 }
 
-// asked is the URL below which the entry's server is asked.
+// asked returns the URL below which the entry's server is asked.
 func (e entry) asked() string { return asked(e.address, e.override) }
 
-// files are the files that the entry names.
+// files returns the files that the entry names.
 func (e entry) files() []*file {
 	files := slices.Clone(e.ca)
 	for _, pair := range e.client {
@@ -42,7 +42,7 @@ func (e entry) files() []*file {
 	return files
 }
 
-// desire is what a registry's hosts.toml is to say, nil if there is nothing
+// desire returns what a registry's hosts.toml is to say, nil if there is nothing
 // to say.
 func (p *planner) desire(registry string) *host {
 	h := &host{registry: registry}
@@ -83,7 +83,7 @@ func (p *planner) matters(h *host) bool {
 	return said && len(p.cri.mirrors["*"].endpoints) > 0
 }
 
-// endpointsOf are the mirrors of a registry: as in containerd's CRI plugin its
+// endpointsOf returns the mirrors of a registry: as in containerd's CRI plugin its
 // own, or those of "*". Docker's are for Docker Hub.
 func (p *planner) endpointsOf(registry string) ([]*endpoint, place) {
 	m, found := p.cri.mirrors[registry]
@@ -105,7 +105,7 @@ func (p *planner) endpointsOf(registry string) ([]*endpoint, place) {
 	return m.endpoints, m.at
 }
 
-// entry is the table for an endpoint.
+// entry returns the table for an endpoint.
 func (p *planner) entry(e *endpoint, registry string) entry {
 	if e.dropped {
 		p.notes.add(Hint, e.at, "of the address of %s only scheme, host and path are sent", e.host)
@@ -115,7 +115,7 @@ func (p *planner) entry(e *endpoint, registry string) entry {
 	return made
 }
 
-// trustFor is what is configured for TLS with a host, nothing where TLS is not
+// trustFor returns what is configured for TLS with a host, nothing where TLS is not
 // spoken: with TLS settings, http:// is an https:// that may fall back.
 func (p *planner) trustFor(scheme, host string) trust {
 	if scheme == "https" {
@@ -127,7 +127,7 @@ func (p *planner) trustFor(scheme, host string) trust {
 	return trust{}
 }
 
-// itself is the last entry: the registry itself.
+// itself returns the last entry: the registry itself.
 func (p *planner) itself(registry string) entry {
 	if registry == defaultDir {
 		e := entry{}

@@ -52,7 +52,7 @@ type file struct {
 
 type pair struct{ cert, key *file }
 
-// ref is how a hosts.toml in a directory of the tree names the file.
+// ref returns how a hosts.toml in a directory of the tree names the file.
 func (f *file) ref(dir string) string {
 	switch f.dir {
 	case "":
@@ -219,7 +219,7 @@ func (h *dockerHost) settle(t *tree) {
 	}
 }
 
-// certs are the certificate files.
+// certs returns the certificate files.
 func (h *dockerHost) certs() []*file {
 	var certs []*file
 	for _, pair := range h.client {
@@ -241,7 +241,7 @@ func (p *planner) hidden(f *file, earlier ...*file) bool {
 	return true
 }
 
-// hostKey is one key for all spellings of a host.
+// hostKey returns one key for all spellings of a host.
 func hostKey(host string) string {
 	canonical, err := hostname.Canonical(host)
 	if err != nil {

@@ -56,7 +56,7 @@ func (d *Docker) Insecure(host string, ips ...net.IP) (Said, bool) {
 	return Said{}, false
 }
 
-// Mirrors are those that Docker asks for a registry before the registry itself:
+// Mirrors returns those that Docker asks for a registry before the registry itself:
 // it has some for Docker Hub alone.
 func (d *Docker) Mirrors(registry string) []Said {
 	if !hostname.IsDockerHub(registry) {
@@ -71,7 +71,7 @@ func (d *Docker) Mirrors(registry string) []Said {
 
 var madeOf = regexp.MustCompile(`^# What (.*) said\.\n`)
 
-// MadeOf are the files and directories that a hosts.toml which New planned was
+// MadeOf returns the files and directories that a hosts.toml which New planned was
 // made of, nil for any other.
 func MadeOf(hosts []byte) []string {
 	m := madeOf.FindSubmatch(hosts)

@@ -19,10 +19,10 @@ type endpoint struct {
 	dropped bool
 }
 
-// address is the endpoint as it is written in hosts.toml.
+// address returns the endpoint as it is written in hosts.toml.
 func (e *endpoint) address() string { return e.scheme + "://" + e.host + e.path }
 
-// asked is the URL below which the endpoint is asked.
+// asked returns the URL below which the endpoint is asked.
 func (e *endpoint) asked() string { return asked(e.address(), e.override()) }
 
 // override reports whether the path is the API's root as it is, where hosts.toml
@@ -31,7 +31,7 @@ func (e *endpoint) override() bool {
 	return !e.below && e.path != "" && !strings.HasSuffix(path.Clean(e.path), "/v2")
 }
 
-// asked is the URL below which an address of a hosts.toml is asked, in one
+// asked returns the URL below which an address of a hosts.toml is asked, in one
 // spelling: what two addresses of the same endpoint have in common.
 func asked(address string, override bool) string {
 	if !strings.HasPrefix(address, "http") {

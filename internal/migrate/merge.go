@@ -56,7 +56,7 @@ func (m *merger) hasProxyUser() bool {
 	return slices.ContainsFunc(m.doc.order(hosts), func(name string) bool { return strings.Contains(hosts.table(name).string("proxy"), "@") })
 }
 
-// files are all files that the host's tables name.
+// files returns all files that the host's tables name.
 func (h *host) files() []*file {
 	files := h.server.files()
 	for _, e := range h.hosts {
@@ -213,7 +213,7 @@ func (m *merger) hosts() error {
 	return nil
 }
 
-// missing is what would be added, in one list.
+// missing returns what would be added, in one list.
 func (m *merger) missing() []string {
 	missing := slices.Clone(m.lines)
 	for line := range strings.Lines(m.tables) {
@@ -264,7 +264,7 @@ func endLine(text string) string {
 	return text
 }
 
-// shown is an address without what may be a secret, and without its scheme then.
+// shown returns an address without what may be a secret, and without its scheme then.
 func shown(address string) string {
 	safe := safetext.Address(address)
 	if _, host, found := strings.Cut(safe, "…@"); found {

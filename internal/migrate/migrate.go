@@ -45,15 +45,15 @@ type Options struct {
 	Output string
 }
 
-// DefaultRoots are those of containerd and Docker, and then Podman's.
+// DefaultRoots returns those of containerd and Docker, and then Podman's.
 func DefaultRoots() certsd.Roots {
 	return append(certsd.DefaultRoots(), hostdir.PodmanRoots()...)
 }
 
-// DefaultOutput is the root that is written if none is named.
+// DefaultOutput returns the root that is written if none is named.
 func DefaultOutput() string { return certsd.DefaultRoots()[0] }
 
-// defaultConfigs are the files that daemons read if nobody says otherwise.
+// defaultConfigs returns the files that daemons read if nobody says otherwise.
 func defaultConfigs(euid int, getenv func(string) string, exists func(string) bool) []string {
 	var files []string
 	for _, name := range []string{"containerd/config.toml", "docker/daemon.json"} {

@@ -23,7 +23,7 @@ const (
 	Hint
 )
 
-// String is a heading for notes of this kind.
+// String returns a heading for notes of this kind.
 func (k Kind) String() string {
 	return [...]string{
 		"hosts.toml cannot say",
@@ -44,7 +44,7 @@ type Note struct {
 	Text string
 }
 
-// String is the note in one line: FILE:LINE: KEY: TEXT.
+// String returns the note in one line: FILE:LINE: KEY: TEXT.
 func (n Note) String() string {
 	return place{n.File, n.Line, n.Key}.String() + ": " + n.Text
 }

@@ -97,7 +97,7 @@ func (p *planner) make() (*Plan, error) {
 	return p.plan, nil
 }
 
-// registries are the registries that something is said about, sorted, with
+// registries returns the registries that something is said about, sorted, with
 // _default last.
 func (p *planner) registries() []string {
 	names := map[string]bool{}
@@ -171,7 +171,7 @@ func (p *planner) alreadyDocker(want *host, old []byte) bool {
 	return len(files) > 0
 }
 
-// planned is the planned directory of a name.
+// planned returns the planned directory of a name.
 func (p *planner) planned(name string) *Directory {
 	for _, d := range p.plan.Directories {
 		if d.Name == name {
@@ -196,7 +196,7 @@ func (p *planner) copy(f *file) {
 	}
 }
 
-// dirName is the name of a registry's directory: the one that is there, by
+// dirName returns the name of a registry's directory: the one that is there, by
 // containerd's order, or HOST:PORT.
 func (p *planner) dirName(registry string) string {
 	if _, _, found := cutPort(registry); found {

@@ -27,7 +27,7 @@ func readConfig(path string) ([]byte, error) {
 	return data, nil
 }
 
-// cause is the reason inside an error of package os: the path around it is
+// cause returns the reason inside an error of package os: the path around it is
 // known to who reports it.
 func cause(err error) error {
 	var pathErr *fs.PathError

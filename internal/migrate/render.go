@@ -8,7 +8,7 @@ import (
 	"github.com/certsd/containerd-certsd/internal/tomlpos"
 )
 
-// render is the text of a new hosts.toml in the directory dir.
+// render returns the text of a new hosts.toml in the directory dir.
 func render(h *host, dir string) []byte {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# What %s said.\n", oneLine(strings.Join(h.from, ", ")))
@@ -48,7 +48,7 @@ func (h *host) appendsRoots() bool {
 	return false
 }
 
-// hostTables are the [host."…"] tables.
+// hostTables returns the [host."…"] tables.
 func hostTables(h *host, dir string) string {
 	var b strings.Builder
 	for _, e := range h.hosts {
@@ -60,7 +60,7 @@ func hostTables(h *host, dir string) string {
 	return b.String()
 }
 
-// settings are the lines of one table.
+// settings returns the lines of one table.
 func settings(e entry, dir string) []string {
 	var lines []string
 	if e.limited {
@@ -73,7 +73,7 @@ func settings(e entry, dir string) []string {
 	return append(lines, tlsSettings(e.trust, dir)...)
 }
 
-// tlsSettings are the lines about TLS.
+// tlsSettings returns the lines about TLS.
 func tlsSettings(t trust, dir string) []string {
 	var lines []string
 	if t.skipVerify {

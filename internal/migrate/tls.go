@@ -24,7 +24,7 @@ type trust struct {
 // empty reports whether nothing is configured.
 func (t trust) empty() bool { return len(t.ca) == 0 && len(t.client) == 0 && !t.skipVerify }
 
-// trustOf is what all sources say about a host, host[:port] as in an address.
+// trustOf returns what all sources say about a host, host[:port] as in an address.
 // containerd's configuration comes before a directory: for its CA roots and
 // for its client certificate, each as a whole.
 func (p *planner) trustOf(host string) trust {

@@ -37,7 +37,7 @@ func parseTOML(file string, data []byte) (*document, error) {
 	return d, nil
 }
 
-// dotted is a key for a message. Of an address with a user no more is left than the
+// dotted returns a key for a message. Of an address with a user no more is left than the
 // host.
 func dotted(path []string) string {
 	path = slices.Clone(path)
@@ -49,7 +49,7 @@ func dotted(path []string) string {
 
 func join(path []string) string { return strings.Join(path, "\x00") }
 
-// at is where a key is.
+// at returns where a key is.
 func (d *document) at(path []string) place {
 	if at, known := d.places[join(path)]; known {
 		return at
@@ -67,7 +67,7 @@ func (d *document) has(name string) bool {
 	return false
 }
 
-// sub is the table at a path as a document of its own, nil if there is none.
+// sub returns the table at a path as a document of its own, nil if there is none.
 // The places stay those in the file.
 func (d *document) sub(path ...string) *document {
 	t := d.table()
@@ -147,7 +147,7 @@ func (t table) table(name string) table {
 	return table{doc: t.doc, path: t.key(name), values: values}
 }
 
-// names are the keys of the table, sorted.
+// names returns the keys of the table, sorted.
 func (t table) names() []string {
 	return slices.Sorted(maps.Keys(t.values))
 }
@@ -193,7 +193,7 @@ func count(n int, thing string) string {
 	return strconv.Itoa(n) + " " + thing + "s"
 }
 
-// order are the keys of a table as they come in the file.
+// order returns the keys of a table as they come in the file.
 func (d *document) order(t table) []string {
 	names := t.names()
 	slices.SortStableFunc(names, func(a, b string) int { return t.at(a).line - t.at(b).line })

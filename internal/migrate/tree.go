@@ -34,13 +34,13 @@ func (t *tree) close() {
 	}
 }
 
-// path is the full path of a file.
+// path returns the full path of a file.
 func (t *tree) path(dir, name string) string { return filepath.Join(t.output, dir, name) }
 
-// hosts is the hosts.toml of a directory, nil if there is none.
+// hosts returns the hosts.toml of a directory, nil if there is none.
 func (t *tree) hosts(dir string) ([]byte, error) { return t.file(dir, hostsTOML) }
 
-// file is the content of a file in a directory, nil if there is none. An error
+// file returns the content of a file in a directory, nil if there is none. An error
 // tells why the file must not be written.
 func (t *tree) file(dir, name string) ([]byte, error) {
 	if t.root == nil {

@@ -72,7 +72,7 @@ func (p *Plan) open() (*os.Root, error) {
 	return os.OpenRoot(p.Output)
 }
 
-// inOrder are the directories with _default last: it is for every registry
+// inOrder returns the directories with _default last: it is for every registry
 // whose own directory is not there yet.
 func (p *Plan) inOrder() []*Directory {
 	dirs := slices.Clone(p.Directories)
@@ -97,7 +97,7 @@ type content struct {
 	old []byte
 }
 
-// copies are the files to be copied: a key before its certificate, which alone
+// copies returns the files to be copied: a key before its certificate, which alone
 // is an error, and CA roots last.
 func (d *Directory) copies() []content {
 	var files []content

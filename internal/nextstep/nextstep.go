@@ -10,9 +10,9 @@ import (
 // Step is what an error knows that says what to do about it.
 type Step interface {
 	error
-	// Next is what to do, empty where that depends on who tells.
+	// Next returns what to do, empty where that depends on who tells.
 	Next() string
-	// Told is how the text of the error goes on, behind a colon, to say so.
+	// Told returns how the text of the error goes on, behind a colon, to say so.
 	Told() string
 }
 
@@ -32,7 +32,7 @@ func (e *stepError) Unwrap() error { return e.err }
 func (e *stepError) Next() string  { return e.next }
 func (e *stepError) Told() string  { return e.told }
 
-// Of is what to do about an error, empty if it does not know, or if it joins
+// Of returns what to do about an error, empty if it does not know, or if it joins
 // several that do.
 func Of(err error) string {
 	if step := only(err); step != nil {
@@ -41,7 +41,7 @@ func Of(err error) string {
 	return ""
 }
 
-// Cause is the text of an error without what to do about it. That of several stays
+// Cause returns the text of an error without what to do about it. That of several stays
 // where they are.
 func Cause(err error) string {
 	step := only(err)
@@ -52,7 +52,7 @@ func Cause(err error) string {
 	return before + after
 }
 
-// only is the one step in an error, nil if there is none, or more than one.
+// only returns the one step in an error, nil if there is none, or more than one.
 func only(err error) Step {
 	var step Step
 	if errors.As(err, &step) && count(err) == 1 {

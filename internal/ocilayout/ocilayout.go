@@ -144,10 +144,10 @@ func (l *Layout) tidy() error {
 
 func (l *Layout) unusable(err error) error { return &UnusableError{Dir: l.dir, Err: err} }
 
-// Dir is the layout's directory.
+// Dir returns the layout's directory.
 func (l *Layout) Dir() string { return l.dir }
 
-// Store is where the blobs of images go. What it has is not yet in the index. A
+// Store returns where the blobs of images go. What it has is not yet in the index. A
 // damaged blob is not there.
 func (l *Layout) Store() content.Store { return l.store }
 

@@ -25,7 +25,7 @@ type Foreign struct {
 	Certificates bool
 }
 
-// For is the error about a file, with the command to type. It names the file
+// For returns the error about a file, with the command to type. It names the file
 // there alone.
 func (f Foreign) For(path string) error {
 	if f.Convert == "" {

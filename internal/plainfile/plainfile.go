@@ -98,7 +98,7 @@ func readAll(f fs.File, path string, most int64) ([]byte, error) {
 	return data, nil
 }
 
-// opening is an error of os.Stat in the words of os.Open, which is what was
+// opening returns an error of os.Stat in the words of os.Open, which is what was
 // asked for.
 func opening(err error) error {
 	var path *fs.PathError

@@ -24,17 +24,17 @@ func (e *EncodingError) Error() string {
 	return fmt.Sprintf("is text in %s, not in UTF-8: %s", e.Name, e.Told())
 }
 
-// Told is what to do, as the text ends: see package nextstep.
+// Told returns what to do, as the text ends: see package nextstep.
 func (e *EncodingError) Told() string { return "convert it with " + e.Command() }
 
-// Next is what to do.
+// Next returns what to do.
 func (e *EncodingError) Next() string { return "convert it: " + e.Command() }
 
 // HasMark reports whether text begins with a byte order mark of UTF-8, which some
 // programs stumble over.
 func HasMark(data []byte) bool { return bytes.HasPrefix(data, mark) }
 
-// WithoutMark is the command that takes that mark off a file.
+// WithoutMark returns the command that takes that mark off a file.
 func WithoutMark(path string) string { return `sed -i '1s/^\xef\xbb\xbf//' ` + Quote(path) }
 
 // Command makes UTF-8 of the file.
@@ -43,7 +43,7 @@ func (e *EncodingError) Command() string {
 	return fmt.Sprintf("iconv -f %s -t UTF-8 %s >%s && mv %s %s", e.Name, file, Quote(e.Path+".new"), Quote(e.Path+".new"), file)
 }
 
-// Text is the content of a file, which path names in errors, without a byte
+// Text returns the content of a file, which path names in errors, without a byte
 // order mark. Text in UTF-16 or UTF-32, as Windows' editors and shells write it,
 // is an [EncodingError].
 func Text(path string, data []byte) ([]byte, error) {
@@ -65,7 +65,7 @@ func ReadText(path string) ([]byte, error) {
 	return data, nil
 }
 
-// Encoding is the name of the encoding in which a file has text, empty if that
+// Encoding returns the name of the encoding in which a file has text, empty if that
 // is not seen to be another one than UTF-8.
 func Encoding(data []byte) string {
 	// The longer marks begin as the shorter ones do.
@@ -112,7 +112,7 @@ func withoutMark(data []byte) string {
 	return ""
 }
 
-// Rename is the command that gives a file another name in its directory, where
+// Rename returns the command that gives a file another name in its directory, where
 // there is none of that name.
 func Rename(path, name string) string {
 	return "mv -n " + Quote(path) + " " + Quote(filepath.Join(filepath.Dir(path), name))

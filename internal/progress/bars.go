@@ -56,7 +56,7 @@ func (r *Reporter) draw() {
 	}
 }
 
-// wipe is what takes the bars off the terminal: up a line and clear it, once
+// wipe returns what takes the bars off the terminal: up a line and clear it, once
 // per line.
 func (r *Reporter) wipe() string {
 	text := strings.Repeat("\x1b[1A\x1b[2K\r", r.drawn)

@@ -190,7 +190,7 @@ func (r *Reporter) line(text string) {
 // printable keeps a server's words from moving the cursor.
 func printable(text string) string { return strings.ReplaceAll(safetext.Text(text), "\n", "?") }
 
-// finished is the line of a part that is done.
+// finished returns the line of a part that is done.
 func finished(i Item) string {
 	line := i.Name
 	if size := max(i.Offset, i.Total); size > 0 {
@@ -202,10 +202,10 @@ func finished(i Item) string {
 	return line
 }
 
-// Size is a number of bytes as people read it.
+// Size returns a number of bytes as people read it.
 func Size(n int64) string { return progress.Bytes(n).String() }
 
-// Short is the beginning of a digest, enough to tell layers apart.
+// Short returns the beginning of a digest, enough to tell layers apart.
 func Short(digest string) string {
 	algorithm, encoded, ok := strings.Cut(digest, ":")
 	if !ok {

@@ -7,7 +7,7 @@ import (
 	"github.com/containerd/console"
 )
 
-// ModeFor is the mode that fits an output: Bars on a terminal, Lines otherwise,
+// ModeFor returns the mode that fits an output: Bars on a terminal, Lines otherwise,
 // also on a terminal that can do no more (TERM=dumb).
 func ModeFor(out io.Writer, quiet bool) Mode {
 	switch {

@@ -90,7 +90,7 @@ func (d Daemon) reach(ctx context.Context) error {
 	return conn.Close()
 }
 
-// ours is the resolver's own error, which has all that containerd's client
+// ours returns the resolver's own error, which has all that containerd's client
 // adds to it.
 func ours(err error) error {
 	var e *resolver.Error

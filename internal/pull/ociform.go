@@ -101,7 +101,7 @@ func follow(ctx context.Context, store content.Store, desc ocispec.Descriptor, m
 	return desc, nil
 }
 
-// followed are annotations with the digests of what was moved.
+// followed returns annotations with the digests of what was moved.
 func followed(annotations map[string]string, moved map[digest.Digest]ocispec.Descriptor) map[string]string {
 	annotations = maps.Clone(annotations)
 	for key, value := range annotations {
@@ -130,7 +130,7 @@ func ociManifest(ctx context.Context, store content.Store, desc ocispec.Descript
 	return write(ctx, store, desc, m.MediaType, m)
 }
 
-// parts are what a manifest refers to.
+// parts returns what a manifest refers to.
 func parts(m *ocispec.Manifest) []*ocispec.Descriptor {
 	list := []*ocispec.Descriptor{&m.Config}
 	for i := range m.Layers {

@@ -35,7 +35,7 @@ func ParsePlatforms(list []string) ([]ocispec.Platform, error) {
 	return parsed, nil
 }
 
-// wanted are the platforms to look for in an index.
+// wanted returns the platforms to look for in an index.
 func (p Platforms) wanted() []ocispec.Platform {
 	if len(p.Only) > 0 {
 		return p.Only

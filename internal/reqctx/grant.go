@@ -23,7 +23,7 @@ func WithGrant(req *http.Request) context.Context {
 	return context.WithValue(req.Context(), grantKey{}, grant{hostname.OriginOf(req.URL), req.Header.Get("Authorization")})
 }
 
-// Granted is the Authorization that a redirected request may carry, empty for
+// Granted returns the Authorization that a redirected request may carry, empty for
 // none.
 func Granted(req *http.Request) string {
 	g, ok := req.Context().Value(grantKey{}).(grant)

@@ -54,7 +54,7 @@ func (p *Presented) Refuse() bool {
 	return slices.ContainsFunc(p.usable, func(id *hostdir.Identity) bool { return !slices.Contains(p.refused, id) })
 }
 
-// Refused are the names of the identities that were refused.
+// Refused returns the names of the identities that were refused.
 func (p *Presented) Refused() []string {
 	if p == nil {
 		return nil
@@ -68,7 +68,7 @@ func (p *Presented) Refused() []string {
 	return names
 }
 
-// Remaining are the identities that were not refused; from tells which was
+// Remaining returns the identities that were not refused; from tells which was
 // refused last. If all were, they are what there is.
 func (p *Presented) Remaining(identities []*hostdir.Identity) (left []*hostdir.Identity, from *hostdir.Identity) {
 	if p == nil {

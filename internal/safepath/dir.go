@@ -71,7 +71,7 @@ func (d *Dir) look(t trust) error {
 // Close lets go of the directory.
 func (d *Dir) Close() error { return d.root.Close() }
 
-// Path is the name that the directory was opened under.
+// Path returns the name that the directory was opened under.
 func (d *Dir) Path() string { return d.path }
 
 // Stat tells about a file without following it.

@@ -187,7 +187,7 @@ func tree(path string, t trust, depth int) error {
 	return nil
 }
 
-// ownerOf is the user that a file belongs to, where the system has users.
+// ownerOf returns the user that a file belongs to, where the system has users.
 func ownerOf(info fs.FileInfo) (uint32, bool) {
 	sys, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
@@ -196,7 +196,7 @@ func ownerOf(info fs.FileInfo) (uint32, bool) {
 	return sys.Uid, true
 }
 
-// Name is how a person knows a user: root (uid 0).
+// Name returns how a person knows a user: root (uid 0).
 func Name(uid uint32) string {
 	id := strconv.FormatUint(uint64(uid), 10)
 	if u, err := user.LookupId(id); err == nil {
@@ -205,7 +205,7 @@ func Name(uid uint32) string {
 	return "uid " + id
 }
 
-// unmapped is the owner of everything that belongs to users outside of a user
+// unmapped returns the owner of everything that belongs to users outside of a user
 // namespace, as in a rootless container, where all that the host's root owns
 // looks like that.
 func unmapped() (uid uint32, namespace bool) {

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// URL is a URL as it may be shown, in one line: without a user, and without query and
+// URL returns a URL as it may be shown, in one line: without a user, and without query and
 // fragment, where signed URLs have their signature.
 func URL(u *url.URL) string {
 	return Line((&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath}).String(), MaxURL)
@@ -26,10 +26,10 @@ var (
 	proxy      = regexp.MustCompile(`^(?:([A-Za-z][A-Za-z0-9+.-]*)://)?(?:.*@)?([^/?#]*)`)
 )
 
-// Address is what somebody wrote for an address, without user and password.
+// Address returns what somebody wrote for an address, without user and password.
 func Address(address string) string { return withUser.ReplaceAllString(address, "${1}…@") }
 
-// Addresses is a text without the users and passwords of addresses in it, of which
+// Addresses returns a text without the users and passwords of addresses in it, of which
 // nobody knows where they begin and end.
 func Addresses(text string) string { return userInText.ReplaceAllString(text, "${1}…@") }
 
@@ -43,7 +43,7 @@ func Proxy(address string) string {
 // urls finds URLs, and paths with a query.
 var urls = regexp.MustCompile(`(?:https?://|/)[^\s"'<>\x60]*`)
 
-// URLs is a text without the queries and users of the URLs in it: left stands in
+// URLs returns a text without the queries and users of the URLs in it: left stands in
 // the place of a query.
 func URLs(text, left string) string {
 	if !strings.Contains(text, "?") && !strings.Contains(text, "@") {
@@ -52,7 +52,7 @@ func URLs(text, left string) string {
 	return urls.ReplaceAllStringFunc(text, func(raw string) string { return RawURL(raw, left) })
 }
 
-// RawURL is a URL as somebody wrote it, without user and query: left stands in the
+// RawURL returns a URL as somebody wrote it, without user and query: left stands in the
 // place of that, and an empty one for nothing.
 func RawURL(raw, left string) string {
 	before, query, found := strings.Cut(raw, "?")

@@ -36,7 +36,7 @@ func Hide(text string, secrets ...string) string {
 	return text
 }
 
-// forms are the forms of secrets, long ones first: one may be part of another.
+// forms returns the forms of secrets, long ones first: one may be part of another.
 func forms(secrets []string) []string {
 	var all []string
 	for _, secret := range secrets {

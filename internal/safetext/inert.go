@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-// InertJSON is the same JSON document with the characters that do not print written
+// InertJSON returns the same JSON document with the characters that do not print written
 // as escapes: what shows it does nothing else.
 func InertJSON(doc []byte) []byte {
 	for i := range doc {

@@ -119,7 +119,7 @@ type link struct {
 // written otherwise: RFC 5280, 7.1, lets verifiers compare the bytes, and they do.
 var errEncoding = errors.New("the name is encoded otherwise")
 
-// parents are the certificates with the name of the issuer of one. OpenSSL
+// parents returns the certificates with the name of the issuer of one. OpenSSL
 // writes names as UTF8String where others use PrintableString: people see no
 // difference.
 func (c Chain) parents(cert *x509.Certificate) []link {
@@ -231,7 +231,7 @@ func name(cert *x509.Certificate) string {
 	return safetext.Line(cert.Subject.String(), safetext.MaxName)
 }
 
-// fileOf is the CA file that a certificate is in.
+// fileOf returns the CA file that a certificate is in.
 func (c Chain) fileOf(cert *x509.Certificate) string {
 	for _, ca := range c.CAs {
 		if slices.ContainsFunc(ca.Certificates, cert.Equal) {
@@ -310,7 +310,7 @@ func (c Chain) wrongName() Fault {
 	return f
 }
 
-// oddName is a DNS name of a certificate that is meant for the host and cannot
+// oddName returns a DNS name of a certificate that is meant for the host and cannot
 // stand for it: an address, or one with a scheme or a port.
 func oddName(names []string, host string, address net.IP) string {
 	for _, dns := range names {

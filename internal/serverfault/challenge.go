@@ -47,7 +47,7 @@ func Unanswerable(header http.Header) (reason, next string) {
 		"ask the registry's owner: the registry, or the proxy in front of it, must ask for Basic, or for Bearer with a realm"
 }
 
-// realmOf is the value of the realm among the parameters of a challenge.
+// realmOf returns the value of the realm among the parameters of a challenge.
 func realmOf(parameters string) string {
 	_, value, _ := strings.Cut(parameters[strings.Index(strings.ToLower(parameters), "realm="):], "=")
 	if quoted, ok := strings.CutPrefix(value, `"`); ok {
@@ -64,7 +64,7 @@ func isOrigin(raw string) bool {
 	return err == nil && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http")
 }
 
-// NoTLS is what to do about a server with which TLS did not come about, before it
+// NoTLS returns what to do about a server with which TLS did not come about, before it
 // asked for a client certificate; empty where the error does not tell.
 func NoTLS(err error, host string) string {
 	var record tls.RecordHeaderError
@@ -84,7 +84,7 @@ func NoTLS(err error, host string) string {
 const NothingInCommon = "it has no cipher suite or version of TLS in common with Go, and ended the handshake before it asked for a client certificate, as servers do that offer only " +
 	"RSA key exchange: have the server offer ECDHE and TLS 1.2 or 1.3 (meanwhile GODEBUG=tlsrsakex=1)"
 
-// NamesPlainHTTP is what is wrong with a server that is spoken to over TLS and names
+// NamesPlainHTTP returns what is wrong with a server that is spoken to over TLS and names
 // one in plain HTTP, such as a token server.
 func NamesPlainHTTP(server string) string {
 	return fmt.Sprintf("https://%s names it, and credentials would be readable on the way: "+

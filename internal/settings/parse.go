@@ -106,7 +106,7 @@ var typeNames = map[string]string{
 	"[]string": `a list of strings, such as ["a", "b"]`, "string": `a string, such as "a"`, "bool": "true or false", "int": "a number",
 }
 
-// ofWrongType is a text of go-toml in the words of a file's author.
+// ofWrongType returns a text of go-toml in the words of a file's author.
 func ofWrongType(text string) string {
 	m := wrongType.FindStringSubmatch(text)
 	if m == nil || typeNames[m[2]] == "" {
@@ -135,7 +135,7 @@ func unknownKey(file string, e *toml.DecodeError, config any) error {
 	return fmt.Errorf("%s:%d: %s: unknown key", file, line, key)
 }
 
-// keys are those of a file.
+// keys returns those of a file.
 func keys(config any) []string {
 	var names []string
 	for _, s := range Of(config) {
@@ -144,7 +144,7 @@ func keys(config any) []string {
 	return names
 }
 
-// nearest is the known key that was probably meant, empty if there is none.
+// nearest returns the known key that was probably meant, empty if there is none.
 func nearest(key string, known []string) string {
 	folded := strings.ReplaceAll(strings.ToLower(key), "-", "_")
 	best, limit := "", 4

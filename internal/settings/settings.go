@@ -26,7 +26,7 @@ type Text interface {
 	fmt.Stringer
 }
 
-// Of are all keys of a struct that config points to, in the order of the fields.
+// Of returns all keys of a struct that config points to, in the order of the fields.
 // The keys of an embedded struct stand in its place.
 func Of(config any) []Setting {
 	v := reflect.ValueOf(config).Elem()
@@ -44,7 +44,7 @@ func Of(config any) []Setting {
 	return list
 }
 
-// pointer is the pointer to a field: a *string to one of a type that is a string
+// pointer returns the pointer to a field: a *string to one of a type that is a string
 // and has no text of its own.
 func pointer(field reflect.Value) any {
 	p := field.Addr()

@@ -2,7 +2,7 @@
 // a misspelt word was meant to be.
 package spelling
 
-// Distance is the number of letters to insert, delete, replace or swap with
+// Distance returns the number of letters to insert, delete, replace or swap with
 // their neighbour to make b of a.
 func Distance(a, b string) int {
 	rows := make([][]int, len(a)+1)

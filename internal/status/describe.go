@@ -78,7 +78,7 @@ func (d *descriptions) describeIdentity(id *certsd.Identity) Identity {
 	return words
 }
 
-// at is the endpoint as it is at a time, with what its server has answered, nil for
+// at returns the endpoint as it is at a time, with what its server has answered, nil for
 // nothing. The caller holds [State.mu].
 func (e *described) at(v *server, now time.Time) Endpoint {
 	told := e.Endpoint

@@ -27,7 +27,7 @@ type End struct {
 // Key tells it from all others.
 func (e End) Key() string { return e.Kind + " " + e.Who + " " + Serial(e.Certificate) }
 
-// Ends are the certificates in use, each once, in the order in which they end:
+// Ends returns the certificates in use, each once, in the order in which they end:
 // client certificates, those of servers, and the CAs that vouch for these.
 func (s *State) Ends() []End {
 	var all []End

@@ -18,7 +18,7 @@ type InUse struct {
 	repos  []Repository
 }
 
-// InUse are the registries that were looked up, as they are configured now, in the
+// InUse returns the registries that were looked up, as they are configured now, in the
 // order of their names. Those without a directory are among them only if they were
 // asked for something.
 func (s *State) InUse() []InUse {
@@ -55,7 +55,7 @@ func (s *State) look() {
 	}
 }
 
-// due are the registries to be looked up.
+// due returns the registries to be looked up.
 func (s *State) due() []key {
 	s.mu.Lock()
 	defer s.mu.Unlock()

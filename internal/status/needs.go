@@ -48,7 +48,7 @@ func needs(st *Status) []Need {
 	return all
 }
 
-// needsOf are those of a registry. Files of several registries, those of _default
+// needsOf returns those of a registry. Files of several registries, those of _default
 // say, are told once.
 func needsOf(r *Registry, now time.Time, told map[string]bool) (all []Need) {
 	add := func(code, next, format string, args ...any) {
@@ -84,7 +84,7 @@ func needsOf(r *Registry, now time.Time, told map[string]bool) (all []Need) {
 	return all
 }
 
-// needOf is what a client certificate needs: an empty code for nothing.
+// needOf returns what a client certificate needs: an empty code for nothing.
 func needOf(id Identity, now time.Time) (code, next, what string) {
 	switch {
 	case id.Certificate == nil:
@@ -131,10 +131,10 @@ func Ends(at, now time.Time) string {
 	return fmt.Sprintf("expires in %s, on %s", Span(at.Sub(now)), hostdir.Day(at))
 }
 
-// Clock is a time for people.
+// Clock returns a time for people.
 func Clock(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 MST") }
 
-// Span is a time in its largest unit of which there are two at least.
+// Span returns a time in its largest unit of which there are two at least.
 func Span(d time.Duration) string {
 	for _, unit := range []struct {
 		name string

@@ -107,7 +107,7 @@ type Seen struct {
 	Accepted map[string]time.Time
 }
 
-// Servers are those that were connected to, in no order.
+// Servers returns those that were connected to, in no order.
 func (s *State) Servers() []Seen {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -124,7 +124,7 @@ func (s *State) Servers() []Seen {
 	return all
 }
 
-// Serial is a serial number as openssl x509 -serial prints it.
+// Serial returns a serial number as openssl x509 -serial prints it.
 func Serial(c *x509.Certificate) string {
 	text := strings.ToUpper(c.SerialNumber.Text(16))
 	if len(text)%2 == 1 {
@@ -133,7 +133,7 @@ func Serial(c *x509.Certificate) string {
 	return text
 }
 
-// idle are the registries with a directory that are not among those in use. The
+// idle returns the registries with a directory that are not among those in use. The
 // roots are listed, and nothing is read.
 func idle(roots certsd.Roots, registries []Registry) []string {
 	used := make(map[string]bool, len(registries))
@@ -145,7 +145,7 @@ func idle(roots certsd.Roots, registries []Registry) []string {
 	return names[:min(len(names), maxHosts)]
 }
 
-// proxies are the variables that lead to proxies, without user and password.
+// proxies returns the variables that lead to proxies, without user and password.
 func proxies(getenv func(string) string) map[string]string {
 	set := map[string]string{}
 	for _, name := range []string{"HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"} {
@@ -164,7 +164,7 @@ func proxies(getenv func(string) string) map[string]string {
 	return set
 }
 
-// ProxyOf is the proxy that leads to an endpoint, without user and password, empty
+// ProxyOf returns the proxy that leads to an endpoint, without user and password, empty
 // for none.
 func ProxyOf(ep *certsd.Endpoint) string {
 	u, err := ep.Proxy.For(&http.Request{URL: &url.URL{Scheme: ep.Scheme, Host: ep.Host}})

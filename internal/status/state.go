@@ -313,7 +313,7 @@ func (v *server) of(dir string, id *certsd.Identity) *answer {
 // gaveUp reports whether it was the client that did not wait: that is no answer.
 func gaveUp(err error) bool { return errors.Is(err, context.Canceled) }
 
-// Memories are the registries for which something is used that was read earlier,
+// Memories returns the registries for which something is used that was read earlier,
 // because their files are broken, with the time since which.
 func (s *State) Memories() map[string]time.Time {
 	s.mu.Lock()

@@ -75,7 +75,7 @@ func (p *printer) needs(st *Status, several bool) {
 	}
 }
 
-// Title is what a kind of daemon is called.
+// Title returns what a kind of daemon is called.
 func Title(daemon string) string {
 	switch daemon {
 	case Plugin:
@@ -119,7 +119,7 @@ func (p *printer) daemon(st *Status) {
 	}
 }
 
-// Nothing is what to do where no registry is in use.
+// Nothing returns what to do where no registry is in use.
 func Nothing(st *Status) string {
 	if len(st.Idle) > 0 {
 		return line("no registry has been used yet. These have a directory: " + list(st.Idle, 20) + ". Pull an image, or look with certsd check " + st.Idle[0])
@@ -299,5 +299,5 @@ func (u Usage) words() string {
 	return bytesize.Of(u.Used) + " of " + bytesize.Of(u.Limit)
 }
 
-// ago is the time since something.
+// ago returns the time since something.
 func ago(t, now time.Time) string { return Span(now.Sub(t)) }

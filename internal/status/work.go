@@ -65,7 +65,7 @@ func (w *watch) End() {
 	delete(w.state.work, w)
 }
 
-// describeWork are those under way, the oldest first.
+// describeWork returns those under way, the oldest first.
 func (s *State) describeWork() []Work {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -79,7 +79,7 @@ func (s *State) describeWork() []Work {
 	return all
 }
 
-// UnderWay is how many are under way, by kind.
+// UnderWay returns how many are under way, by kind.
 func (s *State) UnderWay() map[string]int {
 	s.mu.Lock()
 	defer s.mu.Unlock()

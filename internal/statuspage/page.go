@@ -83,7 +83,7 @@ func Render(w *bytes.Buffer, st *status.Status, query, number string) error {
 	return page.Execute(w, v)
 }
 
-// matching are the registries with query in their names. What needs a person comes
+// matching returns the registries with query in their names. What needs a person comes
 // first.
 func matching(st *status.Status, query string) []status.Registry {
 	needy := map[string]bool{}
@@ -103,7 +103,7 @@ func matching(st *status.Status, query string) []status.Registry {
 	return append(first, rest...)
 }
 
-// refusals are those of all servers, the most frequent first.
+// refusals returns those of all servers, the most frequent first.
 func refusals(st *status.Status) []refusal {
 	var all []refusal
 	for _, s := range st.Servers {
@@ -115,7 +115,7 @@ func refusals(st *status.Status) []refusal {
 	return all[:min(len(all), maxServers)]
 }
 
-// ServerOf is what is known of an endpoint's server, nil for nothing.
+// ServerOf returns what is known of an endpoint's server, nil for nothing.
 func (v view) ServerOf(host string) *status.Server {
 	i, found := slices.BinarySearchFunc(v.Servers, host, func(s status.Server, host string) int { return cmp.Compare(s.Host, host) })
 	if !found || v.Servers[i].Certificate == nil {

@@ -47,7 +47,7 @@ func Register(r grpc.ServiceRegistrar, snapshot Snapshot) {
 	}, struct{}{})
 }
 
-// Encode is the answer.
+// Encode returns the answer.
 func Encode(st *status.Status) (*structpb.Struct, error) {
 	text, err := json.Marshal(st)
 	if err != nil {

@@ -71,7 +71,7 @@ func refuse(host string, addr netip.AddrPort, own func(netip.Addr) bool) error {
 	return nil
 }
 
-// standsFor are an address and that of IPv4 in it.
+// standsFor returns an address and that of IPv4 in it.
 func standsFor(ip netip.Addr) []netip.Addr {
 	all := []netip.Addr{ip}
 	if ip.Is4() {

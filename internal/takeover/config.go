@@ -26,7 +26,7 @@ type configuration struct {
 	Plugins         map[string]map[string]any `toml:"plugins"`
 }
 
-// enabled is a configuration, nil if there is none, with what the plugin needs.
+// enabled returns a configuration, nil if there is none, with what the plugin needs.
 // Lines are only added.
 func enabled(old []byte) ([]byte, error) {
 	if old == nil {

@@ -38,7 +38,7 @@ const (
 	kept = ".before-certsd"
 )
 
-// Program is the containerd of a line.
+// Program returns the containerd of a line.
 func Program(line string) string { return filepath.Join(home, line, "containerd") }
 
 // Change is a file that becomes another one. Old is nil where there is none, New
@@ -63,7 +63,7 @@ type Plan struct {
 	restores bool
 }
 
-// at is a path below the root.
+// at returns a path below the root.
 func (o Options) at(path string) string { return filepath.Join("/", o.Root, path) }
 
 // read reads a file that may be missing.
@@ -89,7 +89,7 @@ func (o Options) read(path string) (Change, error) {
 	return c, nil
 }
 
-// nonNil is a file that exists, even if it is empty.
+// nonNil returns a file that exists, even if it is empty.
 func nonNil(data []byte) []byte {
 	if data == nil {
 		return []byte{}

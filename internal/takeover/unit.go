@@ -101,13 +101,13 @@ func (u *unit) take(text string) (starts bool) {
 	return starts
 }
 
-// arguments are those of containerd as the unit has them.
+// arguments returns those of containerd as the unit has them.
 func (u *unit) arguments() string {
 	_, arguments, _ := strings.Cut(u.start, " ")
 	return strings.TrimSpace(arguments)
 }
 
-// config is the configuration that the unit has containerd read.
+// config returns the configuration that the unit has containerd read.
 func (u *unit) config() string {
 	words := strings.Fields(strings.ReplaceAll(u.arguments(), "=", " "))
 	for i, word := range words {

@@ -13,7 +13,7 @@ import (
 // state is what the process uses, as the metrics are those of the process.
 var state = status.New()
 
-// State is what the process uses.
+// State returns what the process uses.
 func State() *status.State { return state }
 
 // ends are when certificates of servers and CAs expire, and when client

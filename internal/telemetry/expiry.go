@@ -101,7 +101,7 @@ func (e *expiries) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
-// metrics are the series of hosts.
+// metrics returns the series of hosts.
 func (e *expiries) metrics(hosts []*certsd.Host) []prometheus.Metric {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -149,7 +149,7 @@ func (e *expiries) current() []*certsd.Host {
 // were not looked at for longest.
 const maxLooks = 100
 
-// due are the hosts whose turn it is, as they are known, and the rest.
+// due returns the hosts whose turn it is, as they are known, and the rest.
 func (e *expiries) due() (rest []*certsd.Host, due []known) {
 	now := time.Now()
 	e.mu.Lock()

@@ -15,7 +15,7 @@ import (
 // maxLabel bounds the value of a label, in characters, as the status bounds names.
 const maxLabel = 500
 
-// label is the value of a label for a name that others have chosen: a file name may
+// label returns the value of a label for a name that others have chosen: a file name may
 // have any bytes, which would end the process that shows it, and escapes that a
 // terminal obeys.
 func label(name string) string { return safetext.Line(name, maxLabel) }
@@ -44,7 +44,7 @@ type gauge struct {
 
 func newGauges(desc *prometheus.Desc) *gauges { return &gauges{desc: desc} }
 
-// of are the series of these times and no others.
+// of returns the series of these times and no others.
 func (g *gauges) of(at map[labelled]time.Time) []prometheus.Metric {
 	g.mu.Lock()
 	defer g.mu.Unlock()

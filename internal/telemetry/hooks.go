@@ -92,7 +92,7 @@ func countLayer(p v1compat.Progress) {
 	}
 }
 
-// statusLabel is the status, or the class of one that nobody has given a meaning:
+// statusLabel returns the status, or the class of one that nobody has given a meaning:
 // a server must not make up hundreds of them.
 func statusLabel(status int) string {
 	if http.StatusText(status) == "" && status/10 != 49 && status/10 != 52 {
@@ -101,7 +101,7 @@ func statusLabel(status int) string {
 	return strconv.Itoa(status)
 }
 
-// resultOf is a label of few values: the status, "refused" for a certificate
+// resultOf returns a label of few values: the status, "refused" for a certificate
 // that was refused otherwise than by a 403, "verify" for a server whose own
 // certificate could not be verified, "dial" and "error".
 func resultOf(a certsd.Attempt) string {

@@ -80,7 +80,7 @@ func works(a certsd.Attempt) bool {
 // Registry v1 need not be there.
 func absent(a certsd.Attempt) bool { return a.Status == http.StatusNotFound }
 
-// outage is the message about a request that got nothing, empty where nothing
+// outage returns the message about a request that got nothing, empty where nothing
 // is out of order: other statuses are about what was asked for.
 func outage(attempts []certsd.Attempt) string {
 	last := attempts[len(attempts)-1]
@@ -120,7 +120,7 @@ func refusedCertificate(a certsd.Attempt) bool {
 	return a.Skipped == "" && a.Identity != "" && (a.Refused || a.Status == http.StatusForbidden)
 }
 
-// answerOf is what came back in a few words, none of them the server's.
+// answerOf returns what came back in a few words, none of them the server's.
 func answerOf(a certsd.Attempt) string {
 	if a.Reason != "" {
 		return a.Reason

@@ -39,7 +39,7 @@ type SyntaxError struct {
 
 func (e *SyntaxError) Error() string { return "invalid TOML: " + e.Text }
 
-// At is the file with the line, if that is known.
+// At returns the file with the line, if that is known.
 func (e *SyntaxError) At(file string) string {
 	if e.Line == 0 {
 		return file
@@ -98,10 +98,10 @@ func (d *Document) noteValue(p *unstable.Parser, table []string, kv *unstable.No
 
 func join(path []string) string { return strings.Join(path, "\x00") }
 
-// Line is where a key is, zero if it is not there.
+// Line returns where a key is, zero if it is not there.
 func (d *Document) Line(path []string) int { return d.lines[join(path)] }
 
-// Lines are all keys, those of tables included, with their lines.
+// Lines returns all keys, those of tables included, with their lines.
 func (d *Document) Lines() iter.Seq2[[]string, int] {
 	return func(yield func([]string, int) bool) {
 		for key, line := range d.lines {
@@ -112,7 +112,7 @@ func (d *Document) Lines() iter.Seq2[[]string, int] {
 	}
 }
 
-// Names are the keys of a table with these values, in the order of the file.
+// Names returns the keys of a table with these values, in the order of the file.
 func (d *Document) Names(path []string, values map[string]any) []string {
 	names := slices.Clone(d.order[join(path)])
 	// The second pass sees what the first one saw; should it ever not, no key
@@ -125,7 +125,7 @@ func (d *Document) Names(path []string, values map[string]any) []string {
 	return slices.DeleteFunc(names, func(name string) bool { _, found := values[name]; return !found })
 }
 
-// Syntax is what go-toml says of a file, without its prefix and without what may be
+// Syntax returns what go-toml says of a file, without its prefix and without what may be
 // a password.
 func Syntax(err error) *SyntaxError {
 	e := &SyntaxError{Text: safetext.Addresses(strings.TrimPrefix(err.Error(), "toml: "))}
@@ -136,7 +136,7 @@ func Syntax(err error) *SyntaxError {
 	return e
 }
 
-// ValueOf is where in a file the value of a key begins that stands before the first
+// ValueOf returns where in a file the value of a key begins that stands before the first
 // table, -1 if there is none.
 func ValueOf(data []byte, key string) int {
 	var p unstable.Parser
@@ -156,7 +156,7 @@ func ValueOf(data []byte, key string) int {
 
 var bareKey = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 
-// Dotted is a key as it is written in TOML, but for what may be a password.
+// Dotted returns a key as it is written in TOML, but for what may be a password.
 func Dotted(path []string) string {
 	parts := make([]string, len(path))
 	for i, part := range path {
@@ -187,7 +187,7 @@ func Quote(text string) string {
 	return b.String()
 }
 
-// Strings is a value as a list of strings, and reports whether it is one.
+// Strings returns a value as a list of strings, and reports whether it is one.
 func Strings(value any) ([]string, bool) {
 	items, ok := value.([]any)
 	if !ok {

@@ -118,7 +118,7 @@ func (s *TPM) Stop() {
 	}
 }
 
-// Counted is another way to the TPM, on which the signatures that it makes are counted,
+// Counted returns another way to the TPM, on which the signatures that it makes are counted,
 // or whatever command is named.
 func (s *TPM) Counted(command ...tpm2.TPMCC) (tcti string, count func() int) {
 	s.t.Helper()
@@ -292,7 +292,7 @@ func (s *TPM) Key(o Options) (file []byte, public crypto.PublicKey) {
 	return file, public
 }
 
-// wrapped is a key that was made in memory, for a TPM that knows the parent.
+// wrapped returns a key that was made in memory, for a TPM that knows the parent.
 func (o Options) wrapped(parent *tpm2.TPMTPublic, handle tpm2.TPMHandle) (*keyfile.TPMKey, error) {
 	with := []keyfile.TPMKeyOption{keyfile.WithParent(handle), keyfile.WithUserAuth([]byte(o.Password))}
 	if o.RSA {

@@ -112,7 +112,7 @@ func Sync(root *os.Root, dir string) error {
 	return errors.Join(err, f.Close())
 }
 
-// Temporary is a name that nothing else has, for what becomes name: it begins with
+// Temporary returns a name that nothing else has, for what becomes name: it begins with
 // a dot, as no registry does.
 func Temporary(name string) string {
 	return "." + strings.TrimLeft(filepath.Base(name), ".") + ".certsd-" + rand.Text()

@@ -16,7 +16,7 @@ var moduleDirs = []string{
 	"/usr/lib/*", "/usr/lib64", "/usr/lib", "/usr/lib/softhsm", "/usr/local/lib",
 }
 
-// Module is the path of the library that speaks to the token: that of the URI, the
+// Module returns the path of the library that speaks to the token: that of the URI, the
 // one of its name, or that of p11-kit, which knows all of the machine.
 func (u *URI) Module() (string, error) {
 	if u.ModulePath != "" {

@@ -106,7 +106,7 @@ func (u *URI) attributes(text, separator string, set func(name, value string) er
 	return nil
 }
 
-// printable is a name for an error, which may be something else that was pasted.
+// printable returns a name for an error, which may be something else that was pasted.
 func printable(name string) string {
 	for _, r := range name {
 		if (r < 'a' || r > 'z') && r != '-' {
@@ -173,7 +173,7 @@ func (u *URI) queryAttribute(name, value string) error {
 	return nil
 }
 
-// filePath is the path that pin-source gives: a path, or a URI of one. Commands
+// filePath returns the path that pin-source gives: a path, or a URI of one. Commands
 // are not run.
 func filePath(value string) (string, error) {
 	if rest, is := strings.CutPrefix(value, "file:"); is {
@@ -186,7 +186,7 @@ func filePath(value string) (string, error) {
 	return value, nil
 }
 
-// String is the URI without its PIN.
+// String returns the URI without its PIN.
 func (u *URI) String() string {
 	var parts []string
 	add := func(name, value string) {

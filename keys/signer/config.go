@@ -36,7 +36,7 @@ type PKCS11 struct {
 	UserPIN string `json:"user_pin,omitempty"`
 }
 
-// configOf is what a helper learns about a key, and the PIN in it. That is read now:
+// configOf returns what a helper learns about a key, and the PIN in it. That is read now:
 // it may be another one than before.
 func configOf(u *pkcs11uri.URI) (config []byte, pin string, err error) {
 	var c Config
@@ -81,7 +81,7 @@ func readPIN(path string) (string, error) {
 	return pin, nil
 }
 
-// private is an error if others than owner and group may read a file.
+// private returns an error if others than owner and group may read a file.
 func private(path, what string) error {
 	info, err := os.Stat(path)
 	if err != nil {

@@ -146,7 +146,7 @@ func (p *process) close() {
 // closing is how long a helper may take to end.
 const closing = time.Second
 
-// last is what the helper said last, without the PIN.
+// last returns what the helper said last, without the PIN.
 func (p *process) last() string {
 	select {
 	case <-p.ended:
@@ -159,7 +159,7 @@ func (p *process) last() string {
 	return "it said: " + text
 }
 
-// clean is a text of the helper's that may be shown.
+// clean returns a text of the helper's that may be shown.
 func (p *process) clean(text string) string {
 	return safetext.Line(hidden(strings.TrimSpace(text), p.pin), 300)
 }

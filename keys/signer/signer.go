@@ -88,7 +88,7 @@ func (k *Key) Public() crypto.PublicKey { return k.cert.PublicKey }
 // Device says where the key is.
 func (k *Key) Device() string { return "token with " + k.uri.String() }
 
-// SignatureSchemes are all of the key's type.
+// SignatureSchemes returns all of the key's type.
 func (k *Key) SignatureSchemes() []tls.SignatureScheme { return nil }
 
 // Sign implements crypto.Signer. The first signature of its manner that a helper makes
@@ -161,7 +161,7 @@ func (h *helper) sign(public crypto.PublicKey, args SignArgs) ([]byte, *process,
 	}
 }
 
-// running is the helper's process, started if need be.
+// running returns the helper's process, started if need be.
 func (h *helper) running(public crypto.PublicKey) (*process, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -78,7 +78,7 @@ var algorithms = []struct {
 	{tls.ECDSAWithP521AndSHA512, tpm2.TPMAlgECDSA, tpm2.TPMAlgSHA512, "P-521"},
 }
 
-// SignatureSchemes are those that the key is not bound against.
+// SignatureSchemes returns those that the key is not bound against.
 func (k *Key) SignatureSchemes() []tls.SignatureScheme {
 	curve := ""
 	if key, ok := k.key.(*ecdsa.PublicKey); ok {
@@ -131,7 +131,7 @@ func (k *Key) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, 
 	return signature, nil
 }
 
-// schemeFor is what a TPM calls what is asked for.
+// schemeFor returns what a TPM calls what is asked for.
 func (k *Key) schemeFor(digest []byte, opts crypto.SignerOpts) (tpm2.TPMTSigScheme, error) {
 	hash := map[crypto.Hash]tpm2.TPMAlgID{crypto.SHA256: tpm2.TPMAlgSHA256, crypto.SHA384: tpm2.TPMAlgSHA384, crypto.SHA512: tpm2.TPMAlgSHA512}[opts.HashFunc()]
 	if hash == 0 || len(digest) != opts.HashFunc().Size() {

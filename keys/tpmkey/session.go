@@ -113,7 +113,7 @@ func (k *Key) resume(s *session) (tpm2.TPMHandle, error) {
 	return tpm2.TPMHandle(binary.BigEndian.Uint32(answer[headerSize:])), nil
 }
 
-// contextLoad is the command that loads a saved key, made once: it is sent before
+// contextLoad returns the command that loads a saved key, made once: it is sent before
 // each signature.
 func contextLoad(saved tpm2.TPMSContext) []byte {
 	body := tpm2.Marshal(saved)
@@ -153,7 +153,7 @@ func (k *Key) load(s *session) (tpm2.TPMHandle, error) {
 	return rsp.ObjectHandle, nil
 }
 
-// parent is the key that the key is wrapped by: one that stays in the TPM, or one
+// parent returns the key that the key is wrapped by: one that stays in the TPM, or one
 // that is made anew from a seed of the TPM and is always the same.
 func (k *Key) parent(s *session) (parent tpm2.AuthHandle, done func(), err error) {
 	if k.Parent>>24 == persistent {
@@ -203,7 +203,7 @@ func (k *Key) strange(err error) error {
 	return err
 }
 
-// bytesOf is a signature as TLS has it.
+// bytesOf returns a signature as TLS has it.
 func bytesOf(s *tpm2.TPMTSignature) ([]byte, error) {
 	switch s.SigAlg {
 	case tpm2.TPMAlgECDSA:

@@ -49,7 +49,7 @@ type TPM struct {
 	turn chan struct{}
 }
 
-// name is where the TPM is.
+// name returns where the TPM is.
 func (t *TPM) name() string {
 	name := cmp.Or(t.TCTI, os.Getenv(variable))
 	if name == "" {

@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// Certificates is an Options.Wrap that answers 403 to a request without a
+// Certificates returns an Options.Wrap that answers 403 to a request without a
 // client certificate of one of the common names, or without any certificate if
 // none is given, like the CGI of the certs.d example. Options.TLS has to ask
 // for a certificate (tls.RequestClientCert, Apache's optional_no_ca).

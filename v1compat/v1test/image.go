@@ -32,7 +32,7 @@ type Image struct {
 	Ancestry []string // the image itself first
 }
 
-// Checksum is the payload checksum of docker 0.9 and later, "sha256:<hex>".
+// Checksum returns the payload checksum of docker 0.9 and later, "sha256:<hex>".
 func (i *Image) Checksum() string {
 	h := sha256.New()
 	h.Write(i.JSON)

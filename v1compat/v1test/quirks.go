@@ -149,7 +149,7 @@ func Python09() Quirks {
 	return q
 }
 
-// Golang is the contrib/golang_impl of docker-registry.
+// Golang returns the contrib/golang_impl of docker-registry.
 func Golang() Quirks {
 	return Quirks{
 		Ping: "pong", Version: "0.0.1", Endpoints: []string{"{host}"}, TagStatus: 404,
@@ -157,7 +157,7 @@ func Golang() Quirks {
 	}
 }
 
-// Apache is a static tree as Apache serves it by itself.
+// Apache returns a static tree as Apache serves it by itself.
 func Apache() Quirks {
 	return Quirks{
 		Ping: "<html>", Library: LibraryExact, TagStatus: 404, Size: SizeAbsent,
@@ -165,7 +165,7 @@ func Apache() Quirks {
 	}
 }
 
-// Example is the Apache configuration that came with Docker's certs.d: a CGI
+// Example returns the Apache configuration that came with Docker's certs.d: a CGI
 // in front of a static tree, for any client certificate. Options.TLS and Wrap
 // have to ask for that.
 func Example() Quirks {

@@ -19,7 +19,7 @@ type Request struct {
 	Certificate string
 }
 
-// Requests are the requests so far, in order of arrival.
+// Requests returns the requests so far, in order of arrival.
 func (s *Server) Requests() []Request {
 	s.mu.Lock()
 	defer s.mu.Unlock()

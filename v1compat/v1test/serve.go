@@ -93,7 +93,7 @@ func (s *Server) authorized(r *http.Request, index bool) bool {
 	return index || q.RequireToken == "" || r.Header.Get("Authorization") == q.RequireToken
 }
 
-// name is the repository a name in a URL means.
+// name returns the repository a name in a URL means.
 func (s *Server) name(name string) string {
 	switch s.quirks.Library {
 	case LibraryAdd:
