@@ -50,8 +50,6 @@ UPSTREAM   := github.com/containerd/containerd/v2
 # Each line is a module with that release's own requirements.
 LINES      := 2.2 2.3 2.4
 NEWEST     := $(lastword $(LINES))
-# The line that those of containerd 1.7 take: docs/to-the-plugin.md.
-LTS        := 2.3
 LINE       := $(or $(CONTAINERD),$(NEWEST))
 ifneq ($(words $(CONTAINERD)) $(filter $(LINES),$(LINE)),$(words $(CONTAINERD)) $(LINE))
 $(error CONTAINERD=$(CONTAINERD) is no release line; there are $(LINES))
@@ -254,10 +252,8 @@ chart: $(HELM) ## test the chart, and that the plain manifests are what it makes
 	@set -ex; for version in $(KUBERNETES); do \
 		HELM=$(HELM) $(GO) -C packaging/helm test -count=1 -modfile=kubernetes-$$version.mod -run '^TestObjects$$' .; done
 
-# Two clones are built; what nobody but CI needs is one line of containerd.
-CHECKED := $(NEWEST)
-twice: $(NFPM) $(CYCLONEDX) ## build packages of what is committed twice, and compare them; CHECKED="2.2 2.3 2.4": of all lines
-	MAKE="$(MAKE)" LTS=$(LTS) packaging/twice.sh .cache/packages LINES="$(CHECKED)" NFPM=$(NFPM) CYCLONEDX=$(CYCLONEDX)
+twice: $(NFPM) $(CYCLONEDX) ## build packages of what is committed twice, and compare them; APART=yes: the second compiled anew
+	MAKE="$(MAKE)" APART=$(APART) NEWEST=$(NEWEST) packaging/twice.sh .cache/packages NFPM=$(NFPM) CYCLONEDX=$(CYCLONEDX)
 
 check-packages: twice $(addprefix $(TOOLS)/,crictl-$(CRICTL_VERSION) kubelet-$(KUBELET_VERSION) \
 	containerd23-$(CONTAINERD23_VERSION) ctr23-$(CONTAINERD23_VERSION) shim23-$(CONTAINERD23_VERSION)) $(CONTAINERD1) $(PACKTOOLS) ## build packages of what is committed twice, compare them, install, upgrade and remove them

@@ -98,6 +98,7 @@ done
 
 image
 chart
+packaged
 
 cd "$dist"
 SIGNING_KEY=$SIGNING_KEY "$root/packaging/sign.sh"

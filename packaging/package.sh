@@ -1,17 +1,34 @@
-# From a list of files to packages: package SUMMARY TEXT.
+# From a list of files to packages: package SUMMARY TEXT. Compressing them takes longer
+# than all else and is done by one core for each: the formats are made side by side, and
+# beside what is compiled next. packaged waits for them.
 
+packing=
 package() {
+    packaged
     for format in $FORMATS; do
-        case $format-$name in
-        apk-certsd-pkcs11) ;; # for glibc
-        oci-*) ;; # of the program alone: image.sh
-        tar-*) archive ;;
-        *)
-            describe "$1" "$2" >"$stage/$format.yaml"
-            "$NFPM" package --config "$stage/$format.yaml" --packager "$format" --target "$dist/$(filename "$format")" >/dev/null
-            ;;
-        esac
+        pack "$1" "$2" &
+        packing="$packing $!"
     done
+}
+
+packaged() {
+    for job in $packing; do
+        wait "$job"
+    done
+    packing=
+}
+
+# pack SUMMARY TEXT makes the package of one format.
+pack() {
+    case $format-$name in
+    apk-certsd-pkcs11) ;; # for glibc
+    oci-*) ;; # of the program alone: image.sh
+    tar-*) archive ;;
+    *)
+        describe "$1" "$2" >"$stage/$format.yaml"
+        "$NFPM" package --config "$stage/$format.yaml" --packager "$format" --target "$dist/$(filename "$format")" >/dev/null
+        ;;
+    esac
 }
 
 # filename FORMAT is what its own tools would call the package.

@@ -1,13 +1,17 @@
 #!/bin/sh
 # twice.sh DIR [VARIABLE=...] builds what is committed two times, from two clones in different
 # folders, into DIR/a and DIR/b, and fails where a byte differs. For the tests of an
-# upgrade and of the way from containerd 1.7 there are a later commit, in DIR/later,
-# and the line LTS, in DIR/lts, for this machine alone.
+# upgrade there is a later commit, in DIR/later, for this machine alone.
 # "make check-packages" calls it. What follows DIR is for make.
+#
+# Go takes what it has compiled from its build cache, in whichever folder it was compiled:
+# of the second build all is linked and packed anew, and what C compiles. Compiled anew are
+# the command and its helper, and with APART=yes all of it, which takes long.
 set -eu
+: "${NEWEST:?the line of containerd that an upgrade is tested with}"
 root=$(cd "$(dirname "$0")/.." && pwd)
 MAKE=${MAKE:-make}
-rm -rf "$1/a" "$1/b" "$1/later" "$1/lts"
+rm -rf "$1/a" "$1/b" "$1/later"
 mkdir -p "$1"
 into=$(cd "$1" && pwd)
 shift
@@ -28,6 +32,7 @@ copy() {
 
 # Another folder, another umask, another name and time zone.
 cache=$(go env GOCACHE) modules=$(go env GOMODCACHE)
+[ -z "${APART:-}" ] || cache=$work/gocache
 copy "$work/one"
 (umask 077 && copy "$work/further/away/two")
 "$MAKE" -C "$work/one" packages "$@" DIST="$into/a"
@@ -45,9 +50,6 @@ copy "$work/one"
 for file in "$work"/alone/*.tar.gz; do
     cmp "$file" "$into/a/$(basename "$file")"
 done
-if [ -n "${LTS:-}" ]; then
-    "$MAKE" -C "$work/one" packages "$@" LINES="$LTS" ARCHES="$(go env GOHOSTARCH)" FORMATS=deb DIST="$into/lts"
-fi
 (
     cd "$work/one"
     if [ -d .git ]; then
@@ -57,7 +59,7 @@ fi
     else
         export VERSION=v0.0.1
     fi
-    "$MAKE" packages DIST="$into/later" "$@" ARCHES="$(go env GOHOSTARCH)" FORMATS="deb rpm apk"
+    "$MAKE" packages DIST="$into/later" "$@" LINES="$NEWEST" ARCHES="$(go env GOHOSTARCH)" FORMATS="deb rpm apk"
 )
 
 status=0

@@ -41,7 +41,7 @@ grep -c '403 Forbidden' /run/refused >/dev/null && echo "1.7 gets a 403"
 grep '^version' /etc/containerd/config.toml
 
 say "there"
-cd /packages/lts
+cd /packages/a
 @DOC to-the-plugin.md: There@
 alive
 test "$one" = "$(pods)"
