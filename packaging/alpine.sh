@@ -1,7 +1,7 @@
 #!/bin/sh
 # alpine.sh FIRST LATER installs, uses, upgrades, downgrades and removes the packages of
 # two directories by apk, on the machine that it runs on: an Alpine made for it, as the
-# workflow ci has one.
+# workflow packages has one.
 set -eu
 first=$1 later=$2
 fail() {

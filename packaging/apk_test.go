@@ -26,7 +26,7 @@ func toolOf(t *testing.T, variable string) string {
 // TestAPK installs the packages for Alpine into roots of their own, by an implementation
 // of apk in Go: with what they depend on, of two versions the later one unless another is
 // asked for. What it cannot do, upgrade and remove, is done by apk itself where there is
-// an Alpine: alpine.sh, as the workflow ci runs it.
+// an Alpine: alpine.sh, as the workflow packages runs it.
 func TestAPK(t *testing.T) {
 	t.Parallel()
 	built(t)

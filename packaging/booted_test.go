@@ -4,6 +4,8 @@ package packaging
 
 import (
 	"cmp"
+	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -38,7 +40,8 @@ StandardOutput=file:/out
 StandardError=file:/out
 `
 
-// boot runs a script in a booted machine and returns what it said.
+// boot runs a script in a booted machine and returns what it said. The next one starts
+// with what this one has left, but for /run and what containerd has.
 func (m *machine) boot(t *testing.T, script string) string {
 	t.Helper()
 	if _, err := exec.LookPath("systemd-nspawn"); err != nil {
@@ -52,7 +55,7 @@ func (m *machine) boot(t *testing.T, script string) string {
 	if err := os.MkdirAll(wants, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Symlink("../script.service", filepath.Join(wants, "script.service")); err != nil {
+	if err := os.Symlink("../script.service", filepath.Join(wants, "script.service")); err != nil && !errors.Is(err, fs.ErrExist) {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", boots)
@@ -117,8 +120,9 @@ func documented(t *testing.T, where, line string) string {
 		"registry.example/app:1", `"$REF"`, "registry.example", `"$via"`, "2.3", line, "    ", "").Replace(block)
 }
 
-// script is one of testdata, with what several begin with where it has "@NODE@", and
-// with commands of documents, for a line of containerd, where it has "@DOC WHERE@".
+// script is one of testdata, with what several begin with where it has "@NODE@" or
+// "@KUBELET@", and with commands of documents, for a line of containerd, where it has
+// "@DOC WHERE@".
 func script(t *testing.T, name, line string) string {
 	t.Helper()
 	read := func(name string) string {
@@ -129,6 +133,7 @@ func script(t *testing.T, name, line string) string {
 		return string(text)
 	}
 	text := strings.Replace(read(name), "@NODE@\n", read("node.sh"), 1)
+	text = strings.Replace(text, "@KUBELET@\n", read("kubelet.sh"), 1)
 	return regexp.MustCompile(`@DOC (.*)@`).ReplaceAllStringFunc(text, func(mark string) string {
 		return documented(t, strings.Trim(strings.TrimPrefix(mark, "@DOC "), "@"), line)
 	})
