@@ -28,7 +28,7 @@ type room struct {
 }
 
 // errNoRoom ends a conversion.
-var errNoRoom = errors.New("converted images may not take more room room")
+var errNoRoom = errors.New("converted images may not take more room")
 
 // reserve makes room for n bytes more of a conversion, or reports that there is none:
 // what does not fit is given up before it is there. Images go that no client has

@@ -13,9 +13,12 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
+// imageReader reads what an image consists of.
+type imageReader struct{ *session }
+
 // image reads everything but the layers from one endpoint.
-func (s *session) image(ctx context.Context, ep endpoint, tag string) (*Image, error) {
-	id, err := s.resolve(ctx, ep, tag)
+func (s imageReader) image(ctx context.Context, ep endpoint, tag string) (*Image, error) {
+	id, err := tagReader(s).resolve(ctx, ep, tag)
 	if err != nil {
 		return nil, err
 	}
@@ -45,7 +48,7 @@ func (s *session) image(ctx context.Context, ep endpoint, tag string) (*Image, e
 }
 
 // ancestry lists the image and what it is based on, the image first.
-func (s *session) ancestry(ctx context.Context, ep endpoint, id string) ([]string, error) {
+func (s imageReader) ancestry(ctx context.Context, ep endpoint, id string) ([]string, error) {
 	segments := []string{"images", id, "ancestry"}
 	body, _, err := s.document(ctx, ep, s.c.Limits.document(), segments...)
 	if err != nil {
@@ -85,7 +88,7 @@ func parseAncestry(body []byte, id string, longest int) ([]string, error) {
 }
 
 // entry reads one image's JSON; parent is the id the ancestry has next.
-func (s *session) entry(ctx context.Context, ep endpoint, id, parent string, b *budget) (Entry, error) {
+func (s imageReader) entry(ctx context.Context, ep endpoint, id, parent string, b *budget) (Entry, error) {
 	segments := []string{"images", id, "json"}
 	body, header, err := s.document(ctx, ep, s.c.Limits.document(), segments...)
 	if err == nil {
@@ -100,7 +103,7 @@ func (s *session) entry(ctx context.Context, ep endpoint, id, parent string, b *
 		return Entry{}, err
 	}
 	e := Entry{ID: id, JSON: body, Checksums: checksums(header), Size: announced(header)}
-	l := &layer{s: s, id: id, size: e.Size}
+	l := &layer{s: s.session, id: id, size: e.Size}
 	e.Open, e.Measure = l.open, l.measure
 	return e, nil
 }

@@ -100,7 +100,7 @@ func (c *Client) Image(ctx context.Context, repository, tag string) (*Image, err
 	var img *Image
 	ctx = s.context(ctx)
 	err = s.failover(ctx, func(ep endpoint) (err error) {
-		img, err = s.image(ctx, ep, tag)
+		img, err = imageReader{s}.image(ctx, ep, tag)
 		return err
 	})
 	return img, err
@@ -115,7 +115,7 @@ func (c *Client) Tags(ctx context.Context, repository string) (map[string]string
 	var tags map[string]string
 	ctx = s.context(ctx)
 	err = s.failover(ctx, func(ep endpoint) (err error) {
-		tags, err = s.listTags(ctx, ep)
+		tags, err = tagReader{s}.listTags(ctx, ep)
 		return err
 	})
 	return tags, err

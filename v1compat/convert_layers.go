@@ -80,18 +80,19 @@ func (v *conversion) traced(ctx context.Context, e *Entry, fp fingerprint) (outc
 
 // layer brings one entry's layer into the store, or finds it there.
 func (v *conversion) layer(ctx context.Context, e *Entry, fp fingerprint) (out outcome, known bool, err error) {
-	out, known, err = v.recall(ctx, e, fp, false)
+	stored := recaller{v}
+	out, known, err = stored.recall(ctx, e, fp, false)
 	if known || err != nil {
 		return out, known, err
 	}
 	f := &fetch{conversion: v, entry: e, fp: fp}
-	release, waited, err := f.lock(ctx)
+	release, waited, err := layerLock{f}.lock(ctx)
 	if err != nil {
 		return outcome{}, false, err
 	}
 	defer release()
 	// Another conversion may have fetched it in the meantime.
-	if out, known, err = v.recall(ctx, e, fp, waited); known || err != nil {
+	if out, known, err = stored.recall(ctx, e, fp, waited); known || err != nil {
 		return out, known, err
 	}
 	if v.Limiter != nil {

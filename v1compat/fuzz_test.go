@@ -40,7 +40,7 @@ func FuzzTags(f *testing.F) {
 		if err != nil {
 			return
 		}
-		for tag, id := range s.usable(endpoint{}, "x", tags) {
+		for tag, id := range (tagReader{s}).usable(endpoint{}, "x", tags) {
 			if validTag(tag) != nil || validID(id) != nil {
 				t.Errorf("%q: %q", tag, id)
 			}

@@ -27,7 +27,7 @@ type fetch struct {
 
 // run fetches the layer until it is in the store, or cannot be.
 func (f *fetch) run(ctx context.Context) (outcome, error) {
-	out, done, err := f.resume(ctx)
+	out, done, err := resumption{f}.resume(ctx)
 	var stream *LayerStream
 	for !done {
 		if stream == nil {
@@ -102,7 +102,7 @@ func (f *fetch) once(ctx context.Context, stream *LayerStream) (outcome, error) 
 	}}
 	if err := f.copy(ctx, stream, in.write); err != nil {
 		err = in.abort(err)
-		w.leave(ctx, err, f.sound())
+		w.leave(ctx, err, resumption{f}.sound())
 		return outcome{}, f.cutShort(err)
 	}
 	got, err := in.close()

@@ -35,11 +35,11 @@ func (f *fetch) granted(ctx context.Context) (outcome, bool, error) {
 	if s.Total >= 0 && s.Total != info.Size {
 		return outcome{}, false, nil
 	}
-	return f.take(ctx, f.entry, f.fp, info)
+	return recaller{f.conversion}.take(ctx, f.entry, f.fp, info)
 }
 
 // take makes the layer of an entry of a blob in the store, if it can be one.
-func (v *conversion) take(ctx context.Context, e *Entry, fp fingerprint, info content.Info) (outcome, bool, error) {
+func (v recaller) take(ctx context.Context, e *Entry, fp fingerprint, info content.Info) (outcome, bool, error) {
 	out, err := v.reuse(ctx, info)
 	if err != nil {
 		return outcome{}, false, unlessNotFound(err)
@@ -129,7 +129,7 @@ func (c *cancellable) Read(p []byte) (int, error) {
 
 // forsake removes a blob that is not what its digest says, so that it is fetched
 // again. What the store has under its name after that is looked at once more.
-func (v *conversion) forsake(ctx context.Context, dgst digest.Digest) error {
+func (v recaller) forsake(ctx context.Context, dgst digest.Digest) error {
 	v.warn(fmt.Errorf("%s is damaged in the content store: fetching it again", dgst))
 	v.damaged.Store(dgst, nil)
 	if err := v.Store.Delete(ctx, dgst); err != nil && !errdefs.IsNotFound(err) {

@@ -22,8 +22,11 @@ import (
 // an entry without content.
 type knownLayers map[fingerprint]*content.Info
 
+// recaller finds the layers that are in the store already, and makes sure of them.
+type recaller struct{ *conversion }
+
 // findKnown reads the labels that conversions leave.
-func (v *conversion) findKnown(ctx context.Context) (knownLayers, error) {
+func (v recaller) findKnown(ctx context.Context) (knownLayers, error) {
 	known := knownLayers{}
 	layer, empty := v.source.knownLabel(), v.source.emptyLabel()
 	err := v.Store.Walk(ctx, func(info content.Info) error {
@@ -58,7 +61,7 @@ const stale = 2 * time.Second
 
 // lookUp finds an entry among the known layers; again reports that another
 // conversion has just had it.
-func (v *conversion) lookUp(ctx context.Context, fp fingerprint, again bool) (info *content.Info, ok bool, err error) {
+func (v recaller) lookUp(ctx context.Context, fp fingerprint, again bool) (info *content.Info, ok bool, err error) {
 	m := &v.known
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -75,7 +78,7 @@ func (v *conversion) lookUp(ctx context.Context, fp fingerprint, again bool) (in
 }
 
 // recall yields the layer of an entry if this source has left it in the store.
-func (v *conversion) recall(ctx context.Context, e *Entry, fp fingerprint, again bool) (outcome, bool, error) {
+func (v recaller) recall(ctx context.Context, e *Entry, fp fingerprint, again bool) (outcome, bool, error) {
 	info, ok, err := v.lookUp(ctx, fp, again)
 	if err != nil {
 		return outcome{}, false, err
@@ -95,7 +98,7 @@ var errUnusable = fmt.Errorf("not stored as a layer: %w", errdefs.ErrNotFound)
 
 // reuse makes a layer of a blob in the store, after adding it to the context's
 // lease: no manifest refers to it yet.
-func (v *conversion) reuse(ctx context.Context, info content.Info) (outcome, error) {
+func (v recaller) reuse(ctx context.Context, info content.Info) (outcome, error) {
 	desc := ocispec.Descriptor{Digest: info.Digest, Size: info.Size}
 	if err := v.lease(ctx, desc); err != nil {
 		return outcome{}, err
@@ -137,7 +140,7 @@ func (v *conversion) reuse(ctx context.Context, info content.Info) (outcome, err
 
 // lease adds a blob to the lease in ctx, if there is one, by trying to write
 // it. It fails with errdefs.ErrNotFound if the blob is gone.
-func (v *conversion) lease(ctx context.Context, desc ocispec.Descriptor) error {
+func (v recaller) lease(ctx context.Context, desc ocispec.Descriptor) error {
 	ref := "certsd-v1-known-" + desc.Digest.String()
 	w, err := content.OpenWriter(ctx, v.Store, content.WithRef(ref), content.WithDescriptor(desc))
 	if errdefs.IsAlreadyExists(err) {

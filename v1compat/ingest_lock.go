@@ -18,9 +18,12 @@ const (
 	refRewrite = "certsd-v1-rewrite-"
 )
 
+// layerLock keeps conversions apart that want the same layer.
+type layerLock struct{ *fetch }
+
 // lock keeps other conversions, also of other processes with the same store,
 // from fetching the layer at the same time. waited reports that one did.
-func (f *fetch) lock(ctx context.Context) (release func(), waited bool, err error) {
+func (f layerLock) lock(ctx context.Context) (release func(), waited bool, err error) {
 	ref := refLock + string(f.fp)
 	for pause := 20 * time.Millisecond; ; pause = min(2*pause, time.Second) {
 		w, err := f.Store.Writer(ctx, content.WithRef(ref))
@@ -39,7 +42,7 @@ func (f *fetch) lock(ctx context.Context) (release func(), waited bool, err erro
 }
 
 // watch reports the progress of another conversion with the layer.
-func (f *fetch) watch(ctx context.Context) {
+func (f layerLock) watch(ctx context.Context) {
 	if f.Hooks.OnProgress == nil {
 		return
 	}
@@ -51,7 +54,7 @@ func (f *fetch) watch(ctx context.Context) {
 // unfinished lists what is in the store of the layer, as received. containerd's
 // local store fails a listing for as long as some other ingest is on its way
 // into place, as those of the image's other layers are.
-func (f *fetch) unfinished(ctx context.Context) []content.Status {
+func (f layerLock) unfinished(ctx context.Context) []content.Status {
 	for range maxListings {
 		list, err := f.Store.ListStatuses(ctx, "ref~="+strconv.Quote("^"+refLayer+string(f.fp)+"-"))
 		if err == nil {

@@ -12,14 +12,17 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
+// resumption goes on with what an earlier fetch has left of a layer.
+type resumption struct{ *fetch }
+
 // resume continues what an earlier conversion has left of the layer. done
 // reports that this is the end of it; otherwise the layer must be fetched from
 // the beginning.
 //
 // A store does not show what it has of an unfinished blob, so the layer is
 // inspected when it is complete, by reading it once more.
-func (f *fetch) resume(ctx context.Context) (out outcome, done bool, err error) {
-	for _, s := range f.unfinished(ctx) {
+func (f resumption) resume(ctx context.Context) (out outcome, done bool, err error) {
+	for _, s := range layerLock(f).unfinished(ctx) {
 		w, err := f.Store.Writer(ctx, content.WithRef(s.Ref))
 		if err != nil {
 			continue // somebody else's now
@@ -53,7 +56,7 @@ func (f *fetch) resume(ctx context.Context) (out outcome, done bool, err error) 
 }
 
 // carryOn receives the rest of a layer and commits it.
-func (f *fetch) carryOn(ctx context.Context, b *blobWriter) (outcome, error) {
+func (f resumption) carryOn(ctx context.Context, b *blobWriter) (outcome, error) {
 	stream, err := f.openAt(ctx, b.size)
 	if err != nil {
 		return outcome{}, err
@@ -85,13 +88,13 @@ func (f *fetch) carryOn(ctx context.Context, b *blobWriter) (outcome, error) {
 
 // sound reports whether parts of the layer from different answers can be held
 // together: the server names the version, or the whole can be checked.
-func (f *fetch) sound() bool {
+func (f resumption) sound() bool {
 	return f.total > 0 && (f.validator != "" || newVerifier(f.entry).writer() != nil)
 }
 
 // verify inspects a layer that was committed unseen, and removes it from the
 // store if it should not be there and was not before.
-func (f *fetch) verify(ctx context.Context, desc ocispec.Descriptor, existed bool) (outcome, error) {
+func (f resumption) verify(ctx context.Context, desc ocispec.Descriptor, existed bool) (outcome, error) {
 	ra, err := f.Store.ReaderAt(ctx, desc)
 	if err != nil {
 		return outcome{}, err
@@ -123,7 +126,7 @@ func (f *fetch) verify(ctx context.Context, desc ocispec.Descriptor, existed boo
 
 // discardBlob removes a blob that only this fetch knows of: one without the
 // uncompressed label is no layer of anybody else's.
-func (f *fetch) discardBlob(ctx context.Context, dgst digest.Digest) {
+func (f resumption) discardBlob(ctx context.Context, dgst digest.Digest) {
 	ctx = context.WithoutCancel(ctx)
 	info, err := f.Store.Info(ctx, dgst)
 	if err == nil && info.Labels[labelUncompressed] == "" {

@@ -18,9 +18,12 @@ import (
 // and no body where tags is a file (the rest of the path is path info).
 var errAbsent = fmt.Errorf("empty answer: %w", errdefs.ErrNotFound)
 
+// tagReader finds what tags a repository has.
+type tagReader struct{ *session }
+
 // resolve finds the id that tag names. Docker asked for tags/{tag} since 1.8
 // and for the whole list before; GCR and most static trees know only the list.
-func (s *session) resolve(ctx context.Context, ep endpoint, tag string) (string, error) {
+func (s tagReader) resolve(ctx context.Context, ep endpoint, tag string) (string, error) {
 	var first error
 	for _, name := range s.tagNames() {
 		id, err := s.resolveIn(ctx, ep, name, tag)
@@ -39,7 +42,7 @@ func (s *session) resolve(ctx context.Context, ep endpoint, tag string) (string,
 
 // tagNames returns the names under which the repository may have tags. Docker put
 // library/ before a name without namespace here, and only here.
-func (s *session) tagNames() []string {
+func (s tagReader) tagNames() []string {
 	if !strings.Contains(s.repository, "/") {
 		return []string{"library/" + s.repository, s.repository}
 	}
@@ -49,7 +52,7 @@ func (s *session) tagNames() []string {
 	return []string{s.repository}
 }
 
-func (s *session) resolveIn(ctx context.Context, ep endpoint, name, tag string) (string, error) {
+func (s tagReader) resolveIn(ctx context.Context, ep endpoint, name, tag string) (string, error) {
 	segments := repositorySegments(name, "tags", tag)
 	body, _, err := s.document(ctx, ep, s.c.Limits.document(), segments...)
 	switch {
@@ -105,7 +108,7 @@ func parseTag(body []byte) (id string, ok bool, err error) {
 }
 
 // listTags reads the list of tags for its own sake.
-func (s *session) listTags(ctx context.Context, ep endpoint) (map[string]string, error) {
+func (s tagReader) listTags(ctx context.Context, ep endpoint) (map[string]string, error) {
 	var first error
 	for _, name := range s.tagNames() {
 		tags, err := s.tagsOf(ctx, ep, name)
@@ -123,7 +126,7 @@ func (s *session) listTags(ctx context.Context, ep endpoint) (map[string]string,
 }
 
 // usable drops what is no tag or no id, with a warning.
-func (s *session) usable(ep endpoint, name string, tags map[string]string) map[string]string {
+func (s tagReader) usable(ep endpoint, name string, tags map[string]string) map[string]string {
 	for tag, id := range tags {
 		if err := errors.Join(validTag(tag), validID(id)); err != nil {
 			delete(tags, tag)
@@ -135,7 +138,7 @@ func (s *session) usable(ep endpoint, name string, tags map[string]string) map[s
 
 // tagsOf reads the list of tags. Of a list that does not end with the answer it
 // returns what is in there, and an error.
-func (s *session) tagsOf(ctx context.Context, ep endpoint, name string) (map[string]string, error) {
+func (s tagReader) tagsOf(ctx context.Context, ep endpoint, name string) (map[string]string, error) {
 	segments := repositorySegments(name, "tags")
 	body, header, err := s.document(ctx, ep, s.c.Limits.document(), segments...)
 	if err != nil {

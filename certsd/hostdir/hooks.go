@@ -55,8 +55,11 @@ type Loaded struct {
 	From *Hosts
 }
 
+// announcer tells the hooks what a lookup has met.
+type announcer struct{ *Hosts }
+
 // report calls the hooks.
-func (h *Hosts) report(r *report) {
+func (h announcer) report(r *report) {
 	var warnings []error
 	for _, warning := range r.Warnings {
 		about, tell := h.audience(r.Host, warning)
@@ -76,7 +79,7 @@ func (h *Hosts) report(r *report) {
 
 // audience reports whether a warning must still be reported, and for which host: one
 // about a root is reported once for all hosts.
-func (h *Hosts) audience(host string, warning error) (string, bool) {
+func (h announcer) audience(host string, warning error) (string, bool) {
 	var p *Problem
 	if !errors.As(warning, &p) {
 		return host, true
@@ -97,11 +100,11 @@ func (h *Hosts) audience(host string, warning error) (string, bool) {
 }
 
 // loaded calls the hook for lookups that found something new.
-func (h *Hosts) loaded(ctx context.Context, r *report, own bool, start time.Time) {
+func (h announcer) loaded(ctx context.Context, r *report, own bool, start time.Time) {
 	if h.Hooks.OnLoad == nil {
 		return
 	}
-	l := Loaded{Host: r.Host, Dir: r.Dir, Config: r.Config, Err: r.Err, Files: r.files, Start: start, From: h}
+	l := Loaded{Host: r.Host, Dir: r.Dir, Config: r.Config, Err: r.Err, Files: r.files, Start: start, From: h.Hosts}
 	if own && l.Config != nil {
 		l.Config = l.Config.own
 	}

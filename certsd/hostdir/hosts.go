@@ -163,13 +163,14 @@ func (h *Hosts) entry(name string) (*cachedHost, error) {
 func (h *Hosts) lookup(ctx context.Context, c *cachedHost, own bool) (*Host, error) {
 	start := h.disk.Now()
 	c.mu.Lock()
-	news := h.refresh(c)
+	news := refresher{h}.refresh(c)
 	host, err := c.host, c.err
 	c.mu.Unlock()
 	// The hooks may call back.
 	if news != nil {
-		h.report(news)
-		h.loaded(ctx, news, own, start)
+		told := announcer{h}
+		told.report(news)
+		told.loaded(ctx, news, own, start)
 	}
 	return host, err
 }

@@ -84,20 +84,20 @@ func (i *Inspection) candidates(h *Hosts, c *cachedHost) {
 			}
 		}
 	}
-	add(i.Name, h.paths(c.place))
+	add(i.Name, finder{h}.paths(c.place))
 	suffixes := func(registry string) {
 		if !h.SuffixDirectories {
 			return
 		}
 		for _, p := range hostname.SuffixPlaces(registry) {
-			add(p.Suffix, h.existing(p))
+			add(p.Suffix, finder{h}.existing(p))
 		}
 	}
 	suffixes(i.Name)
-	add("", h.paths(hostname.DefaultPlace))
+	add("", finder{h}.paths(hostname.DefaultPlace))
 	for _, p := range c.endpoints {
 		if p != nil {
-			add(p.Registry, h.paths(*p))
+			add(p.Registry, finder{h}.paths(*p))
 			suffixes(p.Registry)
 		}
 	}
@@ -105,8 +105,8 @@ func (i *Inspection) candidates(h *Hosts, c *cachedHost) {
 
 // existing returns the directories of a place that exist: there may be many domains
 // to look for.
-func (h *Hosts) existing(p hostname.Place) []string {
-	return slices.DeleteFunc(h.paths(p), func(path string) bool { return !exists(h, path) })
+func (h finder) existing(p hostname.Place) []string {
+	return slices.DeleteFunc(h.paths(p), func(path string) bool { return !exists(h.Hosts, path) })
 }
 
 func candidate(h *Hosts, name, path string, used []*Directory) Candidate {

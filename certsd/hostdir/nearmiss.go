@@ -16,9 +16,10 @@ import (
 // spelling of this registry's.
 func (i *Inspection) nearMisses(h *Hosts) []*Problem {
 	own := i.Host == nil || i.Host.Own
-	problems := h.nearMisses(i.Name, own)
+	around := missFinder{h}
+	problems := around.nearMisses(i.Name, own)
 	if i.Host == nil || i.Host.Dir == "" || i.Host.Fallback {
-		problems = append(problems, h.uncounted(i.Name)...)
+		problems = append(problems, around.uncounted(i.Name)...)
 	}
 	return slices.DeleteFunc(problems, func(p *Problem) bool {
 		return slices.ContainsFunc(i.Candidates, func(c Candidate) bool { return c.Path == p.File })
@@ -33,21 +34,24 @@ func (h *Hosts) NearMisses(name string) []*Problem {
 		return nil
 	}
 	h.init()
-	if slices.ContainsFunc(h.paths(hostname.PlaceOf(canonical)), func(path string) bool { return exists(h, path) }) {
+	if slices.ContainsFunc(finder{h}.paths(hostname.PlaceOf(canonical)), func(path string) bool { return exists(h, path) }) {
 		return nil
 	}
-	return h.nearMisses(canonical, false)
+	return missFinder{h}.nearMisses(canonical, false)
 }
+
+// missFinder finds the directories that may have been meant.
+type missFinder struct{ *Hosts }
 
 // nearMisses returns a problem for each directory whose name looks like another
 // spelling of the registry's; own reports whether the registry has a directory.
-func (h *Hosts) nearMisses(name string, own bool) []*Problem {
+func (h missFinder) nearMisses(name string, own bool) []*Problem {
 	var problems []*Problem
 	for _, root := range h.roots() {
 		l := h.listings.get(root)
 		names, err := l.names, l.err
 		if errors.Is(err, os.ErrNotExist) && filepath.Base(root) == "certs.d" {
-			if other := filepath.Join(filepath.Dir(root), "cert.d"); exists(h, other) {
+			if other := filepath.Join(filepath.Dir(root), "cert.d"); exists(h.Hosts, other) {
 				problems = append(problems, &Problem{
 					Code: RootName, File: other, Err: fmt.Errorf("is not read: the name is %s", root),
 					message: "the directory is cert.d, not certs.d: nothing in it is read",
@@ -69,13 +73,13 @@ func (h *Hosts) nearMisses(name string, own bool) []*Problem {
 
 // uncounted returns a problem for each directory for a whole domain that would serve
 // the registry if suffix directories were enabled.
-func (h *Hosts) uncounted(name string) []*Problem {
+func (h missFinder) uncounted(name string) []*Problem {
 	if h.SuffixDirectories {
 		return nil
 	}
 	var problems []*Problem
 	for _, p := range hostname.SuffixPlaces(name) {
-		for _, path := range h.existing(p) {
+		for _, path := range finder(h).existing(p) {
 			problems = append(problems, &Problem{
 				Severity: Warning, Code: DirectorySuffix, File: path,
 				Err:  fmt.Errorf("is for every host below %s, and is not used: suffix_directories is not set", hostname.DomainOf(p.Suffix)),

@@ -33,12 +33,15 @@ type cachedHost struct {
 	endpoints []*hostname.Place
 }
 
+// refresher keeps what is known of a host up to date.
+type refresher struct{ *Hosts }
+
 // refresh brings c up to date. It returns a report if something is new.
-func (h *Hosts) refresh(c *cachedHost) *report {
+func (h refresher) refresh(c *cachedHost) *report {
 	if h.unchanged(c) {
 		return nil
 	}
-	found := h.resolve(c)
+	found := finder(h).resolve(c)
 	removed := c.kept && c.removed(h.disk)
 	if c.found != nil && found.equal(c.found) && !removed {
 		c.found.stamps = found.stamps
@@ -64,7 +67,7 @@ func (h *Hosts) refresh(c *cachedHost) *report {
 	if found.config != nil {
 		c.hostsFile = filepath.Join(found.config.Path, hostsTOML)
 	}
-	host.lookedUp(h)
+	host.lookedUp(h.Hosts)
 	c.host = reuse(old, host)
 	r := &report{first: first, files: found.files, Reload: Reload{
 		Host: host.Name, Dir: host.Dir, Config: c.host, Changed: old == nil || oldErr != nil || !sameSettings(old, c.host),
@@ -90,7 +93,7 @@ func (h *Hosts) refresh(c *cachedHost) *report {
 
 // unchanged reports whether everything on the disk looks as it did at the last look.
 // It returns false while something older than that is in use.
-func (h *Hosts) unchanged(c *cachedHost) bool {
+func (h refresher) unchanged(c *cachedHost) bool {
 	if c.found == nil || c.kept || !h.disk.allCurrent(c.found.stamps) {
 		return false
 	}
@@ -103,7 +106,7 @@ func (h *Hosts) unchanged(c *cachedHost) bool {
 
 // failed keeps the last good host if there is one. If one of its files was removed,
 // that must no longer be used, and there is no host.
-func (h *Hosts) failed(c *cachedHost, err error, first bool) *report {
+func (h refresher) failed(c *cachedHost, err error, first bool) *report {
 	told := c.failure != nil && c.failure.Error() == err.Error()
 	c.failure, c.err = err, nil
 	if c.host == nil || c.removed(h.disk) {

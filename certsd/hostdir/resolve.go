@@ -7,8 +7,11 @@ import (
 	"github.com/certsd/containerd-certsd/certsd/hostname"
 )
 
+// finder looks for the directories of a registry.
+type finder struct{ *Hosts }
+
 // paths returns the paths of a place in all roots.
-func (h *Hosts) paths(p hostname.Place) []string {
+func (h finder) paths(p hostname.Place) []string {
 	var paths []string
 	for _, root := range h.roots() {
 		paths = append(paths, p.In(root, h.listings.get(root).spelt)...)
@@ -50,7 +53,7 @@ func (r *resolution) equal(s *resolution) bool {
 }
 
 // resolve looks at the directories for a registry.
-func (h *Hosts) resolve(c *cachedHost) *resolution {
+func (h finder) resolve(c *cachedHost) *resolution {
 	r := new(resolution)
 	r.exact = h.find(r, c.place)
 	r.main = r.exact
@@ -102,7 +105,7 @@ func (h *Hosts) resolve(c *cachedHost) *resolution {
 }
 
 // find returns the directories of a place that exist.
-func (h *Hosts) find(r *resolution, p hostname.Place) []*Directory {
+func (h finder) find(r *resolution, p hostname.Place) []*Directory {
 	var dirs []*Directory
 	for _, root := range h.roots() {
 		// The root is stamped before its content is looked at.
@@ -155,7 +158,7 @@ func listed(p hostname.Place, spelt map[string][]string) hostname.Place {
 
 // findSuffix returns the directories with content for the longest domain that a
 // registry is below, nil if there is none or suffix directories are not enabled.
-func (h *Hosts) findSuffix(r *resolution, registry string) []*Directory {
+func (h finder) findSuffix(r *resolution, registry string) []*Directory {
 	if !h.SuffixDirectories {
 		return nil
 	}
@@ -168,7 +171,7 @@ func (h *Hosts) findSuffix(r *resolution, registry string) []*Directory {
 }
 
 // missed records that there is no directory at a path.
-func (h *Hosts) missed(r *resolution, root string, now stamp) {
+func (h finder) missed(r *resolution, root string, now stamp) {
 	switch {
 	case isAbsent(now.err):
 		absent := r.absences.enter(h.disk, root)
@@ -186,7 +189,7 @@ func (h *Hosts) missed(r *resolution, root string, now stamp) {
 }
 
 // rootProblem returns the one problem for a root that cannot be searched.
-func (h *Hosts) rootProblem(root string, err error) *Problem {
+func (h finder) rootProblem(root string, err error) *Problem {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	p := h.rootProblems[root]

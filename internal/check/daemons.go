@@ -76,7 +76,7 @@ func (j daemonJudge) otherFiles(d Daemon, reg *inuse.Registry) {
 	}
 }
 
-// heldElsewhere reports whether a file of a directory that is is not supported, as a
+// heldElsewhere reports whether a file of a directory that is not looked at here, as a
 // daemon may have other roots, holds what the daemon uses, or may not be read.
 func (j daemonJudge) heldElsewhere(id inuse.Identity) bool {
 	if slices.ContainsFunc(j.inspection.Candidates, func(c hostdir.Candidate) bool { return c.State == hostdir.Used && c.Path == filepath.Dir(id.File) }) {

@@ -42,9 +42,12 @@ func (e entry) files() []*file {
 	return files
 }
 
+// desirer decides what a registry's hosts.toml is to say.
+type desirer struct{ truster }
+
 // desire returns what a registry's hosts.toml is to say, nil if there is nothing
 // to say.
-func (p *planner) desire(registry string) *host {
+func (p desirer) desire(registry string) *host {
 	h := &host{registry: registry}
 	endpoints, at := p.endpointsOf(registry)
 	if _, said := p.cri.mirrors[registry]; said || len(endpoints) > 0 {
@@ -74,7 +77,7 @@ func (p *planner) desire(registry string) *host {
 }
 
 // matters reports whether the file says more than none would.
-func (p *planner) matters(h *host) bool {
+func (p desirer) matters(h *host) bool {
 	if len(h.hosts) > 0 || !h.server.empty() || !h.plain && h.registry != defaultDir {
 		return true
 	}
@@ -85,7 +88,7 @@ func (p *planner) matters(h *host) bool {
 
 // endpointsOf returns the mirrors of a registry: as in containerd's CRI plugin its
 // own, or those of "*". Docker's are for Docker Hub.
-func (p *planner) endpointsOf(registry string) ([]*endpoint, place) {
+func (p desirer) endpointsOf(registry string) ([]*endpoint, place) {
 	m, found := p.cri.mirrors[registry]
 	if !found || registry == defaultDir {
 		m = p.cri.mirrors["*"]
@@ -106,7 +109,7 @@ func (p *planner) endpointsOf(registry string) ([]*endpoint, place) {
 }
 
 // entry returns the table for an endpoint.
-func (p *planner) entry(e *endpoint, registry string) entry {
+func (p desirer) entry(e *endpoint, registry string) entry {
 	if e.dropped {
 		p.notes.add(Hint, e.at, "of the address of %s only scheme, host and path are sent", e.host)
 	}
@@ -117,7 +120,7 @@ func (p *planner) entry(e *endpoint, registry string) entry {
 
 // trustFor returns what is configured for TLS with a host, nothing where TLS is not
 // spoken: with TLS settings, http:// is an https:// that may fall back.
-func (p *planner) trustFor(scheme, host string) trust {
+func (p truster) trustFor(scheme, host string) trust {
 	if scheme == "https" {
 		return p.trustOf(host)
 	}
@@ -128,7 +131,7 @@ func (p *planner) trustFor(scheme, host string) trust {
 }
 
 // itself returns the last entry: the registry itself.
-func (p *planner) itself(registry string) entry {
+func (p desirer) itself(registry string) entry {
 	if registry == defaultDir {
 		e := entry{}
 		if docker := p.docker[defaultDir]; docker != nil {
@@ -153,7 +156,7 @@ func (p *planner) itself(registry string) entry {
 
 // isInsecureOnly reports whether nothing is said about a host but that it need not
 // be verified, by Docker's configuration.
-func (p *planner) isInsecureOnly(host string, t trust) bool {
+func (p truster) isInsecureOnly(host string, t trust) bool {
 	_, insecure := p.insecure(host)
 	_, cri := p.cri.tls[host]
 	return insecure && !cri && t.skipVerify
@@ -182,7 +185,7 @@ func unique(entries []entry) []entry {
 }
 
 // noteRotation tells where stock containerd does less than the tree says.
-func (p *planner) noteRotation(h *host) {
+func (p desirer) noteRotation(h *host) {
 	for _, e := range append(slices.Clip(h.hosts), h.server) {
 		if len(e.client) < 2 {
 			continue
@@ -191,7 +194,7 @@ func (p *planner) noteRotation(h *host) {
 		if name == "" {
 			name = "every other registry"
 		}
-		p.notes.add(Hint, place{file: p.plan.Output}, "%s has %d client certificates: stock containerd presents one of them, "+
+		p.notes.add(Hint, place{file: p.output}, "%s has %d client certificates: stock containerd presents one of them, "+
 			"containerd with certsd one after another", strings.TrimPrefix(name, "https://"), len(e.client))
 	}
 }

@@ -64,11 +64,18 @@ func (f *file) ref(dir string) string {
 	}
 }
 
+// reader reads configurations and directories.
+type reader struct {
+	*sources
+	// skipped are the hosts of which a directory has a hosts.toml, by hostKey.
+	skipped map[string]bool
+}
+
 // trees reads the certs.d directories. Of several directories for a host an
 // earlier one hides the files of the same name in a later one, as in package
 // certsd; the tree to be written comes first.
-func (p *planner) trees(roots certsd.Roots) {
-	output := filepath.Clean(p.plan.Output)
+func (p *reader) trees(roots certsd.Roots) {
+	output := filepath.Clean(p.output)
 	all := append(certsd.Roots{output}, roots...)
 	for i, root := range all {
 		if i > 0 && (filepath.Clean(root) == output || slices.Contains(all[:i], root)) {
@@ -86,7 +93,7 @@ func (p *planner) trees(roots certsd.Roots) {
 }
 
 // tree reads one directory of a root.
-func (p *planner) tree(root, name string, output bool) {
+func (p *reader) tree(root, name string, output bool) {
 	path := filepath.Join(root, name)
 	host, err := hostname.OfDirectory(name)
 	if suffix, ok := hostname.OfSuffixDirectory(name); ok {
@@ -103,7 +110,7 @@ func (p *planner) tree(root, name string, output bool) {
 	}
 	if info, err := os.Stat(filepath.Join(path, hostsTOML)); err == nil && info.Size() > 0 {
 		if !output {
-			p.notes.add(Left, place{file: filepath.Join(path, hostsTOML)}, "copy the directory to %s if it is to count there", p.plan.Output)
+			p.notes.add(Left, place{file: filepath.Join(path, hostsTOML)}, "copy the directory to %s if it is to count there", p.output)
 			p.skipped[hostKey(host)] = true
 		} else {
 			p.others = append(p.others, name)
@@ -124,7 +131,7 @@ func (p *planner) tree(root, name string, output bool) {
 var named = keys.New([]string{"certsd-pkcs11"})
 
 // dockerFiles adds what a directory says to what is known of the host.
-func (p *planner) dockerFiles(host, path string, dir *hostdir.Directory, output bool) {
+func (p *reader) dockerFiles(host, path string, dir *hostdir.Directory, output bool) {
 	if len(dir.CAs)+len(dir.Identities)+len(dir.Problems) == 0 {
 		return
 	}
@@ -159,7 +166,7 @@ func (p *planner) dockerFiles(host, path string, dir *hostdir.Directory, output 
 }
 
 // dockerFile reads a file, nil if it cannot go into the new tree.
-func (p *planner) dockerFile(path, target string, output, secret bool) *file {
+func (p *reader) dockerFile(path, target string, output, secret bool) *file {
 	name := filepath.Base(path)
 	if !utf8.ValidString(path) {
 		p.notes.add(Left, place{file: strings.ToValidUTF8(path, "?")}, "TOML cannot name the file: rename it")
@@ -178,7 +185,7 @@ func (p *planner) dockerFile(path, target string, output, secret bool) *file {
 // unusable are the hosts whose files cannot be used, by the rules of package
 // certsd: a CA file that cannot be read is one too many, of the client
 // certificates one has to be usable.
-func (p *planner) unusable() {
+func (p *reader) unusable() {
 	for key, h := range p.docker {
 		bad := false
 		for _, problem := range h.problems {
@@ -230,7 +237,7 @@ func (h *dockerHost) certs() []*file {
 
 // hidden reports whether an earlier root has a file of the same name. If it is
 // another file, that is noted.
-func (p *planner) hidden(f *file, earlier ...*file) bool {
+func (p *reader) hidden(f *file, earlier ...*file) bool {
 	i := slices.IndexFunc(earlier, func(e *file) bool { return e.name == f.name })
 	if i < 0 {
 		return false

@@ -103,11 +103,11 @@ func New(o Options) (*Plan, error) {
 	if err := absolute(&o); err != nil {
 		return nil, err
 	}
-	p := &planner{plan: &Plan{Output: o.Output}}
-	if err := p.read(o); err != nil {
+	s, err := readSources(o)
+	if err != nil {
 		return nil, err
 	}
-	return p.make()
+	return (&planner{sources: s, plan: &Plan{Output: o.Output}, copied: map[*file]bool{}}).make()
 }
 
 // absolute makes the paths absolute: they may end up in a hosts.toml, where a

@@ -44,35 +44,43 @@ type Copy struct {
 	data []byte
 }
 
-// planner makes a plan.
-type planner struct {
-	plan    *Plan
-	notes   notes
-	cri     criConfig
-	daemon  daemonConfig
-	docker  map[string]*dockerHost // by hostKey
-	skipped map[string]bool        // by hostKey: directories with a hosts.toml
-	copied  map[*file]bool
+// sources are what the configurations and directories that were read say.
+type sources struct {
+	// output is the root to write.
+	output string
+	notes  notes
+	cri    criConfig
+	daemon daemonConfig
+	docker map[string]*dockerHost // by hostKey
 	// others are the directories to be written that have a hosts.toml now.
 	others []string
+}
+
+// planner makes a plan of what they say.
+type planner struct {
+	*sources
+	plan   *Plan
+	copied map[*file]bool
 	// says reports whether there is something to say about a registry.
 	says bool
 }
 
-func (p *planner) read(o Options) error {
-	p.docker, p.skipped, p.copied = map[string]*dockerHost{}, map[string]bool{}, map[*file]bool{}
-	if err := p.configs(o.Configs); err != nil {
-		return err
+// readSources reads all that the options name.
+func readSources(o Options) (*sources, error) {
+	s := &sources{output: o.Output, docker: map[string]*dockerHost{}}
+	r := &reader{sources: s, skipped: map[string]bool{}}
+	if err := r.configs(o.Configs); err != nil {
+		return nil, err
 	}
 	// What containerd reads now counts, too.
-	now := slices.DeleteFunc(certsd.ParseRoots(p.cri.configPath), func(root string) bool { return !filepath.IsAbs(root) })
-	p.trees(append(o.Roots, now...))
-	return nil
+	now := slices.DeleteFunc(certsd.ParseRoots(s.cri.configPath), func(root string) bool { return !filepath.IsAbs(root) })
+	r.trees(append(o.Roots, now...))
+	return s, nil
 }
 
 // make plans each directory.
 func (p *planner) make() (*Plan, error) {
-	t, err := openTree(p.plan.Output)
+	t, err := openTree(p.output)
 	if err != nil {
 		return nil, err
 	}
@@ -80,17 +88,19 @@ func (p *planner) make() (*Plan, error) {
 	for _, docker := range p.docker {
 		docker.settle(t)
 	}
+	wishes := desirer{truster{p.sources}}
 	registries := p.registries()
 	for _, registry := range registries {
-		if want := p.desire(registry); want != nil {
+		if want := wishes.desire(registry); want != nil {
 			p.says = true
 			p.directory(t, want)
 		}
 	}
-	p.noteOthers(registries)
-	p.noteStale()
-	p.noteUnused()
-	p.noteTodo()
+	n := noter{p.sources}
+	n.noteOthers(registries)
+	n.noteStale()
+	n.noteUnused()
+	n.noteTodo(p.says)
 	p.plan.Directories = slices.DeleteFunc(p.plan.Directories, func(d *Directory) bool { return len(d.Copies) == 0 && d.Hosts == nil })
 	slices.SortFunc(p.plan.Directories, func(a, b *Directory) int { return strings.Compare(a.Name, b.Name) })
 	p.plan.Notes, p.plan.Denied = p.notes.sorted(), p.notes.denied
@@ -142,7 +152,7 @@ func (p *planner) directory(t *tree, want *host) {
 	if p.alreadyDocker(want, old) {
 		return
 	}
-	text, used, err := merge(old, want, name, p.plan.Output)
+	text, used, err := merge(old, want, name, p.output)
 	if err != nil {
 		p.notes.add(Left, at, "%v", err)
 		return
@@ -198,10 +208,10 @@ func (p *planner) copy(f *file) {
 
 // dirName returns the name of a registry's directory: the one that is there, by
 // containerd's order, or HOST:PORT.
-func (p *planner) dirName(registry string) string {
+func (p *sources) dirName(registry string) string {
 	if _, _, found := cutPort(registry); found {
 		name := hostname.Directories(registry)[0]
-		if info, err := os.Stat(filepath.Join(p.plan.Output, name)); err == nil && info.IsDir() {
+		if info, err := os.Stat(filepath.Join(p.output, name)); err == nil && info.IsDir() {
 			return name
 		}
 	}

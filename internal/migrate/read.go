@@ -44,7 +44,7 @@ func isDaemonJSON(data []byte) bool {
 }
 
 // configs reads the configurations of daemons.
-func (p *planner) configs(files []string) error {
+func (p *reader) configs(files []string) error {
 	var containerd []string
 	for _, file := range files {
 		data, err := readConfig(file)
@@ -61,7 +61,7 @@ func (p *planner) configs(files []string) error {
 		}
 		p.daemon = p.daemon.under(d)
 	}
-	cri, err := readCRI(containerd, p.plan.Output, &p.notes)
+	cri, err := readCRI(containerd, p.output, &p.notes)
 	p.cri = cri
 	return err
 }

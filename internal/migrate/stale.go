@@ -12,7 +12,7 @@ import (
 
 // noteStale tells which copies in the tree are older than the files that they
 // were made of: somebody renews those.
-func (p *planner) noteStale() {
+func (p noter) noteStale() {
 	for _, h := range p.docker {
 		for _, ca := range h.ca {
 			p.noteCopy(ca, ca.source)
@@ -27,7 +27,7 @@ func (p *planner) noteStale() {
 	}
 }
 
-func (p *planner) noteCopy(f *file, sources ...string) {
+func (p noter) noteCopy(f *file, sources ...string) {
 	if f.stale {
 		for i := range sources {
 			sources[i] = plainfile.Quote(sources[i])

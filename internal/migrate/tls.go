@@ -24,10 +24,13 @@ type trust struct {
 // empty reports whether nothing is configured.
 func (t trust) empty() bool { return len(t.ca) == 0 && len(t.client) == 0 && !t.skipVerify }
 
+// truster decides what counts for the TLS connections to a host.
+type truster struct{ *sources }
+
 // trustOf returns what all sources say about a host, host[:port] as in an address.
 // containerd's configuration comes before a directory: for its CA roots and
 // for its client certificate, each as a whole.
-func (p *planner) trustOf(host string) trust {
+func (p truster) trustOf(host string) trust {
 	var t trust
 	if cri, found := p.cri.tls[host]; found {
 		t = p.criTrust(cri)
@@ -50,7 +53,7 @@ func (p *planner) trustOf(host string) trust {
 	return t
 }
 
-func (p *planner) insecure(host string) (place, bool) {
+func (p truster) insecure(host string) (place, bool) {
 	for name, at := range p.daemon.insecure {
 		if hostKey(name) == hostKey(host) {
 			return at, true
@@ -60,7 +63,7 @@ func (p *planner) insecure(host string) (place, bool) {
 }
 
 // addDocker adds a directory's files for what is not said yet.
-func (p *planner) addDocker(t *trust, docker *dockerHost) {
+func (p truster) addDocker(t *trust, docker *dockerHost) {
 	used := false
 	switch {
 	case len(t.ca) == 0:
@@ -82,7 +85,7 @@ func (p *planner) addDocker(t *trust, docker *dockerHost) {
 }
 
 // setAside notes the files that other ones are used in place of.
-func (p *planner) setAside(files, used []*file) {
+func (p truster) setAside(files, used []*file) {
 	for _, f := range files {
 		if !holds(used, f) {
 			p.notes.add(Left, place{file: f.source}, "not used: containerd's configuration names %s for this host", used[0].source)
@@ -101,7 +104,7 @@ func holds(files []*file, f *file) bool {
 
 // criTrust reads the files that containerd's configuration names. They stay
 // where they are: what renews them goes on doing so.
-func (p *planner) criTrust(c criTLS) trust {
+func (p truster) criTrust(c criTLS) trust {
 	t := trust{skipVerify: c.skipVerify, from: []string{c.at.file}}
 	if c.ca != "" {
 		t.system = true
@@ -140,7 +143,7 @@ func (p *planner) criTrust(c criTLS) trust {
 }
 
 // criFile reads a file that a configuration names, nil if it cannot be used.
-func (p *planner) criFile(path string, at place) *file {
+func (p truster) criFile(path string, at place) *file {
 	if !filepath.IsAbs(path) {
 		// containerd is started in / by systemd.
 		p.notes.add(Hint, at, "%s is taken for a path below /", path)
@@ -155,7 +158,7 @@ func (p *planner) criFile(path string, at place) *file {
 }
 
 // isCA reports whether a file has CA roots, and says what is wrong with it.
-func (p *planner) isCA(f *file, at place) bool {
+func (p truster) isCA(f *file, at place) bool {
 	_, lost, err := hostdir.ParseCAs(f.source, f.data)
 	switch {
 	case err != nil:

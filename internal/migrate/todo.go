@@ -10,22 +10,26 @@ import (
 	"github.com/certsd/containerd-certsd/internal/tomlpos"
 )
 
+// noter notes what is not in the plan: what has no effect, what is old, and what is
+// left to do.
+type noter struct{ *sources }
+
 // noteUnused notes settings of hosts that nobody asks by TLS.
-func (p *planner) noteUnused() {
+func (p noter) noteUnused() {
 	if c, found := p.cri.tls[hostname.DockerHub]; found {
 		p.notes.add(Hint, c.at, "has no effect: images of %s come from %s", hostname.DockerHub, hostname.DockerHubServer)
 	}
 }
 
 // noteTodo tells what to do with containerd's configuration.
-func (p *planner) noteTodo() {
+func (p noter) noteTodo(says bool) {
 	for _, at := range p.cri.deprecated {
 		p.notes.add(Todo, at, "remove it when the new tree is in place: containerd does not take both")
 	}
-	output, there := tomlpos.Quote(p.plan.Output), tomlpos.Quote(p.cri.configPath)
+	output, there := tomlpos.Quote(p.output), tomlpos.Quote(p.cri.configPath)
 	switch {
-	case p.cri.configPath == p.plan.Output:
-	case p.cri.registry == nil && p.says:
+	case p.cri.configPath == p.output:
+	case p.cri.registry == nil && says:
 		at := place{file: p.cri.file, key: dotted(registryTables[len(registryTables)-1])}
 		p.notes.add(Todo, at, "set config_path = %s, in version 2 below %s: where it is not set it is a list, "+
 			"and stock containerd takes a list for the name of one directory", output, dotted(registryTables[0]))
@@ -40,13 +44,13 @@ func (p *planner) noteTodo() {
 }
 
 // noteOthers notes the directories that keep registries from _default.
-func (p *planner) noteOthers(registries []string) {
+func (p noter) noteOthers(registries []string) {
 	if len(p.cri.mirrors["*"].endpoints) == 0 {
 		return
 	}
 	for _, name := range p.others {
 		if !slices.ContainsFunc(registries, func(r string) bool { return p.dirName(r) == name }) {
-			p.notes.add(Hint, place{file: filepath.Join(p.plan.Output, name)}, "the mirrors of all registries are not asked for this one: it has a directory of its own")
+			p.notes.add(Hint, place{file: filepath.Join(p.output, name)}, "the mirrors of all registries are not asked for this one: it has a directory of its own")
 		}
 	}
 }
