@@ -112,7 +112,7 @@ func (b *EndpointTransport) endpoint(ctx context.Context) (*target, error) {
 	if b.pinned != nil {
 		return b.pinned, nil
 	}
-	host, err := b.transport.lookup(ctx, b.registry)
+	host, err := router{b.transport}.lookup(ctx, b.registry)
 	if err != nil {
 		return nil, err
 	}

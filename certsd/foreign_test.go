@@ -349,7 +349,7 @@ func TestDirectoryOfAnotherAddress(t *testing.T) {
 	t.Parallel()
 	dir := newCertsDir(t)
 	dir.add(t, "docker.io", "a")
-	if host, err := dir.transport(t).own(t.Context(), "https", "docker.io"); host != nil || err != nil {
+	if host, err := (router{dir.transport(t)}).own(t.Context(), "https", "docker.io"); host != nil || err != nil {
 		t.Errorf("got %+v, error %v", host, err)
 	}
 }

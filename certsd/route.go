@@ -37,9 +37,12 @@ type route struct {
 	addHeader bool
 }
 
+// router decides whose settings count for a request.
+type router struct{ *Transport }
+
 // route finds the settings for a request. The errors are about the
 // configuration of its host: it fails closed.
-func (t *Transport) route(b *EndpointTransport, req *http.Request) (*route, error) {
+func (t router) route(b *EndpointTransport, req *http.Request) (*route, error) {
 	r := &route{by: b, chain: chainOf(req), at: hostname.OriginOf(req.URL)}
 	scheme, host := r.at.Scheme, req.URL.Host
 	var err error
@@ -84,7 +87,7 @@ func (r *route) downgrade() (d Downgrade) {
 }
 
 // findHome finds the endpoint on whose behalf a request is made, if there is one.
-func (t *Transport) findHome(b *EndpointTransport, r *route, req *http.Request) (*target, error) {
+func (t router) findHome(b *EndpointTransport, r *route, req *http.Request) (*target, error) {
 	switch {
 	case b != nil:
 		r.registry, r.scoped = b.registry, b.scoped
@@ -110,7 +113,7 @@ func (t *Transport) findHome(b *EndpointTransport, r *route, req *http.Request) 
 }
 
 // lookup returns a host with at least one endpoint.
-func (t *Transport) lookup(ctx context.Context, registry string) (*Host, error) {
+func (t router) lookup(ctx context.Context, registry string) (*Host, error) {
 	host, err := t.hosts().LookupContext(ctx, registry)
 	if err == nil && len(host.Endpoints) == 0 {
 		err = fmt.Errorf("registry %s: no usable endpoint in %s: %w", registry, host.Dir, errors.Join(host.Warnings...))
@@ -141,7 +144,7 @@ func pick(endpoints []*Endpoint, urls ...*url.URL) *Endpoint {
 
 // own returns the configuration in the directory named after a host, nil without
 // one. The last endpoint is the host itself.
-func (t *Transport) own(ctx context.Context, scheme, hostport string) (*Host, error) {
+func (t router) own(ctx context.Context, scheme, hostport string) (*Host, error) {
 	if _, _, err := hostname.Split(hostport); err != nil {
 		// It cannot be the name of a directory.
 		return nil, nil
@@ -159,7 +162,7 @@ func (t *Transport) own(ctx context.Context, scheme, hostport string) (*Host, er
 
 // stranger finds the settings for a host that only a server named, or that belongs
 // to no known registry.
-func (t *Transport) stranger(ctx context.Context, r *route, scheme, hostport string) (*target, error) {
+func (t router) stranger(ctx context.Context, r *route, scheme, hostport string) (*target, error) {
 	r.foreign = r.home != nil
 	host, err := t.own(ctx, scheme, hostport)
 	if err != nil {
@@ -177,7 +180,7 @@ func (t *Transport) stranger(ctx context.Context, r *route, scheme, hostport str
 
 // unconfigured returns the settings for a host without a directory: the system's CA
 // roots and those of home, and no certificate.
-func (t *Transport) unconfigured(home *target, scheme, host string) *target {
+func (t router) unconfigured(home *target, scheme, host string) *target {
 	to := &target{Endpoint: &Endpoint{Scheme: scheme, Host: host}, stranger: true}
 	holder := &t.bare
 	if home != nil {

@@ -84,7 +84,7 @@ func (t *Transport) roundTrip(b *EndpointTransport, req *http.Request) (*http.Re
 		closeBody(req)
 		return nil, errors.New("certsd: request without URL")
 	}
-	r, err := t.route(b, req)
+	r, err := router{t}.route(b, req)
 	if err != nil {
 		closeBody(req)
 		notMade(r, req, err)

@@ -63,7 +63,7 @@ func (rd *round) renewed(id *Identity, o reply) *route {
 	if !refused || rd.route.renewed || rd.req.Context().Err() != nil {
 		return nil
 	}
-	now, err := rd.transport.route(rd.route.by, rd.req)
+	now, err := router{rd.transport}.route(rd.route.by, rd.req)
 	if err != nil || now.to.state == rd.route.to.state || slices.Equal(now.to.Identities, rd.route.to.Identities) {
 		return nil
 	}

@@ -114,11 +114,14 @@ func (h *Hosts) registryHosts(registry string, o Options) ([]docker.RegistryHost
 	if err != nil {
 		return nil, err
 	}
-	return h.endpoints(registry, host, o)
+	return assembly{h}.endpoints(registry, host, o)
 }
 
+// assembly makes what containerd asks of the endpoints of a registry.
+type assembly struct{ *Hosts }
+
 // endpoints returns the endpoints of host, which was looked up as registry.
-func (h *Hosts) endpoints(registry string, host *certsd.Host, o Options) ([]docker.RegistryHost, error) {
+func (h assembly) endpoints(registry string, host *certsd.Host, o Options) ([]docker.RegistryHost, error) {
 	if h.Hooks.OnUse != nil {
 		h.Hooks.OnUse(host)
 	}
@@ -133,7 +136,7 @@ func (h *Hosts) endpoints(registry string, host *certsd.Host, o Options) ([]dock
 	return hosts, nil
 }
 
-func (h *Hosts) registryHost(host *certsd.Host, e *certsd.Endpoint, o Options, c credentials) (docker.RegistryHost, error) {
+func (h assembly) registryHost(host *certsd.Host, e *certsd.Endpoint, o Options, c credentials) (docker.RegistryHost, error) {
 	e = reachable(host, e, o.PlainHTTP)
 	bound := h.roundTripper().ForEndpoint(host.Name, e, private(o.Header, e.Header))
 	client := &http.Client{Transport: h.transportFor(host, e, bound, o.MaxWait)}
@@ -155,7 +158,7 @@ func (h *Hosts) registryHost(host *certsd.Host, e *certsd.Endpoint, o Options, c
 
 // clientForStrangers returns a client for hosts that are not endpoints of a
 // registry: each is used as the directory of its own name says.
-func (h *Hosts) clientForStrangers(o Options) (*http.Client, error) {
+func (h assembly) clientForStrangers(o Options) (*http.Client, error) {
 	client := &http.Client{Transport: bounded.Contents(&bounded.Transport{Next: h.roundTripper(), Patience: h.Patience, MaxWait: o.MaxWait})}
 	if o.UpdateClient == nil {
 		return client, nil
@@ -195,7 +198,7 @@ func private(headers ...http.Header) http.Header {
 //     the bounds, the waits and the certificates of everything below.
 //
 // Redirects are followed by the http.Client around it: each hop passes all.
-func (h *Hosts) transportFor(host *certsd.Host, e *certsd.Endpoint, bound *certsd.EndpointTransport, maxWait time.Duration) http.RoundTripper {
+func (h assembly) transportFor(host *certsd.Host, e *certsd.Endpoint, bound *certsd.EndpointTransport, maxWait time.Duration) http.RoundTripper {
 	rt := http.RoundTripper(bound)
 	if mayFallBack(e) {
 		rt = &plainFallback{base: rt, host: e.Host}

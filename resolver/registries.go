@@ -32,7 +32,7 @@ func (r *registries) ahead(ctx context.Context, registry string) context.Context
 	if err != nil {
 		return ctx
 	}
-	hosts, err := r.hosts.endpoints(registry, host, *r.options)
+	hosts, err := assembly{r.hosts}.endpoints(registry, host, *r.options)
 	if err != nil {
 		return ctx
 	}

@@ -183,7 +183,7 @@ func (r *Resolver) Fetcher(ctx context.Context, ref string) (remotes.Fetcher, er
 	if err != nil {
 		return nil, err
 	}
-	elsewhere, err := r.hosts.clientForStrangers(r.options)
+	elsewhere, err := assembly{r.hosts}.clientForStrangers(r.options)
 	if err != nil {
 		return nil, err
 	}

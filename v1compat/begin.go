@@ -27,15 +27,18 @@ func (img *Image) Begin(ctx context.Context) error {
 		}
 		begun[entry.ID] = true
 		f := &fetch{conversion: v, entry: entry}
-		if err := f.begin(ctx); err != nil {
+		if err := (opening{f}).begin(ctx); err != nil {
 			return fmt.Errorf("layer %s: %w", entry.ID, advised(err))
 		}
 	}
 	return nil
 }
 
+// opening looks at the beginning of a layer.
+type opening struct{ *fetch }
+
 // begin reads the beginning of the layer.
-func (f *fetch) begin(ctx context.Context) error {
+func (f opening) begin(ctx context.Context) error {
 	stream, err := f.openAt(ctx, 0)
 	if err != nil {
 		return err
@@ -56,7 +59,7 @@ func (f *fetch) begin(ctx context.Context) error {
 }
 
 // whole inspects a layer and stores it nowhere.
-func (f *fetch) whole(body []byte) error {
+func (f opening) whole(body []byte) error {
 	check := newVerifier(f.entry)
 	in := &intake{guard: bombGuard{image: &f.all}, sum: check.writer(), open: func(plan) (io.Writer, error) { return io.Discard, nil }}
 	for len(body) > 0 {

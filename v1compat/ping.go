@@ -38,7 +38,7 @@ func (c *Client) ping(ctx context.Context, base endpoint) (Ping, error) {
 	if err != nil {
 		return Ping{}, c.refuse(err)
 	}
-	resp, err := c.get(ctx, u, http.Header{}, anonymous{})
+	resp, err := follower{c}.get(ctx, u, http.Header{}, anonymous{})
 	if err != nil {
 		return Ping{}, s.located(base, segments, err)
 	}

@@ -26,6 +26,9 @@ type answer struct {
 	target string
 }
 
+// follower makes requests and follows redirects.
+type follower struct{ *Client }
+
 // get requests u and follows redirects by stricter rules than net/http, whose
 // client sends Authorization to other ports, to names below the host and from
 // https on to http, and headers of the caller's anywhere. Here:
@@ -36,7 +39,7 @@ type answer struct {
 //   - loops end, as do ClientLimits.Redirects.
 //
 // Errors are *Error without endpoint and path.
-func (c *Client) get(ctx context.Context, u *url.URL, header http.Header, g guard) (*answer, error) {
+func (c follower) get(ctx context.Context, u *url.URL, header http.Header, g guard) (*answer, error) {
 	home, away := originOf(u), false
 	visited := map[string]bool{}
 	var via *http.Response
@@ -75,7 +78,7 @@ func (c *Client) get(ctx context.Context, u *url.URL, header http.Header, g guar
 }
 
 // hop makes one request and no other.
-func (c *Client) hop(ctx context.Context, u *url.URL, header http.Header, via *http.Response, g guard, away bool) (*http.Response, error) {
+func (c follower) hop(ctx context.Context, u *url.URL, header http.Header, via *http.Response, g guard, away bool) (*http.Response, error) {
 	req := (&http.Request{
 		Method: methodOf(ctx), URL: u, Host: u.Host, Header: header.Clone(),
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,

@@ -148,7 +148,7 @@ func (s *session) sendOnce(ctx context.Context, ep endpoint, segments []string, 
 	if err != nil {
 		return nil, s.located(ep, segments, &Error{Err: err})
 	}
-	resp, err := s.c.get(ctx, u, header, signer{s: s, own: ep.origin == s.registry.origin, index: index})
+	resp, err := follower{s.c}.get(ctx, u, header, signer{s: s, own: ep.origin == s.registry.origin, index: index})
 	if err != nil {
 		return nil, s.located(ep, segments, err)
 	}

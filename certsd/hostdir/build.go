@@ -72,7 +72,7 @@ func (b *builder) build() (*Host, error) {
 	case r.config == nil:
 		host.Endpoints = []*Endpoint{b.endpoint(b.registry(), r.main)}
 	}
-	host.faults = b.faultsOf(host.Endpoints)
+	host.faults = faultKeeper{b}.faultsOf(host.Endpoints)
 	host.own, host.ownErr = b.own(host)
 	if err := toldFailures(b.problems); err != nil {
 		return nil, fmt.Errorf("registry %s: %w", b.name, err)
@@ -106,7 +106,7 @@ func (b *builder) own(host *Host) (*Host, error) {
 		own.Dir = host.Dir
 	}
 	own.Endpoints = []*Endpoint{alone.endpoint(b.registry(), b.found.exact)}
-	own.faults = alone.faultsOf(own.Endpoints)
+	own.faults = faultKeeper{alone}.faultsOf(own.Endpoints)
 	if err := toldFailures(alone.problems); err != nil {
 		return nil, fmt.Errorf("host %s: %w", b.name, err)
 	}
@@ -179,7 +179,7 @@ func (b *builder) endpoint(c *endpointConfig, dirs []*Directory) *Endpoint {
 	case len(e.CAs) > 0 || len(e.Identities) > 0:
 		e.Dir = docker.dir
 	}
-	b.keepFaults(e, ca, client, dirs)
+	faultKeeper{b}.keepFaults(e, ca, client, dirs)
 	e.TLSConfigured = e.Dir != ""
 	if b.found.config != nil {
 		e.hostsDir = b.found.config.Path

@@ -33,9 +33,12 @@ type faults struct {
 	pairs, cas []*Problem
 }
 
+// faultKeeper finds what the endpoints of a host lack because of a problem.
+type faultKeeper struct{ *builder }
+
 // keepFaults records the problems with the files of an endpoint: those that a table
 // of hosts.toml names, or those of directories.
-func (b *builder) keepFaults(e *Endpoint, ca, client *endpointConfig, dirs []*Directory) {
+func (b faultKeeper) keepFaults(e *Endpoint, ca, client *endpointConfig, dirs []*Directory) {
 	ofPairs := func(p *Problem) bool { return aboutPairs[p.Code] }
 	if b.faults == nil {
 		b.faults = map[*Endpoint]faults{}
@@ -45,7 +48,7 @@ func (b *builder) keepFaults(e *Endpoint, ca, client *endpointConfig, dirs []*Di
 
 // faultsIn returns the problems of a kind with the files that a key of hosts.toml
 // names or, if table is nil, with those of directories.
-func (b *builder) faultsIn(table *endpointConfig, key string, dirs []*Directory, is func(*Problem) bool) []*Problem {
+func (b faultKeeper) faultsIn(table *endpointConfig, key string, dirs []*Directory, is func(*Problem) bool) []*Problem {
 	var found []*Problem
 	if table != nil && b.found.config != nil {
 		key = strings.TrimPrefix(table.Key+key, ".")
@@ -67,7 +70,7 @@ func (b *builder) faultsIn(table *endpointConfig, key string, dirs []*Directory,
 	return found
 }
 
-func (b *builder) faultsOf(endpoints []*Endpoint) []faults {
+func (b faultKeeper) faultsOf(endpoints []*Endpoint) []faults {
 	list := make([]faults, len(endpoints))
 	for i, e := range endpoints {
 		list[i] = b.faults[e]

@@ -132,8 +132,8 @@ func (t table) duration(name string) time.Duration {
 	return d
 }
 
-// table reads a table.
-func (t table) table(name string) (table, bool) {
+// sub reads a table in it.
+func (t table) sub(name string) (table, bool) {
 	value, found := t.values[name]
 	values, ok := value.(map[string]any)
 	if found && !ok {

@@ -141,22 +141,22 @@ func Parse(name string, data []byte) (*File, []*Problem) {
 	if invalid != nil {
 		return nil, []*Problem{invalid}
 	}
-	root := table{doc: doc, values: doc.Root}
+	root := section{table{doc: doc, values: doc.Root}}
 	root.only(rootKeys...)
 	hosts := &File{
 		RegistryV1:  RegistryV1(root.oneOf("registry_v1", string(V1Never), string(V1Configured), string(V1Always))),
 		SystemRoots: root.oneOf("system_roots", "fallback", "append"),
 		RotateOn:    root.rotateOn("rotate_on"),
 	}
-	if list, ok := root.table("host"); ok {
+	if list, ok := root.sub("host"); ok {
 		for _, name := range list.names() {
-			if t, ok := list.table(name); ok {
+			if t, ok := list.sub(name); ok {
 				t.only(endpointKeys...)
-				hosts.Endpoints = append(hosts.Endpoints, t.endpoint(list, name, name))
+				hosts.Endpoints = append(hosts.Endpoints, section{t}.endpoint(list, name, name))
 			}
 		}
 	}
-	server := root.endpoint(root, "server", root.string("server"))
+	server := root.endpoint(root.table, "server", root.string("server"))
 	if server.Host == "" {
 		// containerd does the same, without a word.
 		for _, key := range []string{"capabilities", "override_path"} {
@@ -173,9 +173,12 @@ func Parse(name string, data []byte) (*File, []*Problem) {
 	return hosts, doc.problems
 }
 
+// section reads the keys of a table for what they mean.
+type section struct{ table }
+
 // endpoint reads a table; address is the server it is for, named by the key
 // name in the table parent.
-func (t table) endpoint(parent table, name, address string) *Endpoint {
+func (t section) endpoint(parent table, name, address string) *Endpoint {
 	e := &Endpoint{
 		Capabilities: t.capabilities("capabilities"),
 		CA:           t.stringOrList("ca"),
@@ -252,7 +255,7 @@ var capabilityNames = map[string]Capabilities{
 	"pull": Pull, "resolve": Resolve, "push": Push, "referrers": Referrers,
 }
 
-func (t table) capabilities(name string) Capabilities {
+func (t section) capabilities(name string) Capabilities {
 	list := t.strings(name)
 	if len(list) == 0 {
 		return AllCapabilities
@@ -273,7 +276,7 @@ func (t table) capabilities(name string) Capabilities {
 }
 
 // client reads a file, a list of files or a list of pairs, mixed as one likes.
-func (t table) client(name string) []ClientFiles {
+func (t section) client(name string) []ClientFiles {
 	value, found := t.values[name]
 	if !found {
 		return nil
@@ -311,8 +314,8 @@ func describe(item any) string {
 
 // header reads a table of header fields. Names keep their spelling, as in
 // containerd.
-func (t table) header(name string) http.Header {
-	fields, ok := t.table(name)
+func (t section) header(name string) http.Header {
+	fields, ok := t.sub(name)
 	if !ok {
 		return nil
 	}
@@ -344,7 +347,7 @@ func validField(name string) bool {
 	return fieldName.MatchString(name)
 }
 
-func (t table) oneOf(name string, words ...string) string {
+func (t section) oneOf(name string, words ...string) string {
 	word := t.string(name)
 	if word == "" && !t.has(name) || slices.Contains(words, word) {
 		return word
@@ -356,7 +359,7 @@ func (t table) oneOf(name string, words ...string) string {
 }
 
 // rotateOn reads statuses, and reports each that is not one.
-func (t table) rotateOn(name string) *RotateOn {
+func (t section) rotateOn(name string) *RotateOn {
 	list := t.strings(name)
 	if list == nil {
 		return nil

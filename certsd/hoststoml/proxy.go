@@ -45,7 +45,7 @@ func (p Proxy) Equal(other Proxy) bool {
 var schemes = []string{"http", "https", "socks5", "socks5h"}
 
 // proxy reads the key of a table, nil for what the environment says.
-func (t table) proxy(name string) *Proxy {
+func (t section) proxy(name string) *Proxy {
 	text := t.string(name)
 	if text == "" {
 		return nil

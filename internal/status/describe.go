@@ -33,7 +33,7 @@ type identityWords struct {
 }
 
 // describeEndpoints tells of the endpoints of a host.
-func (s *State) describeEndpoints(host *certsd.Host, now time.Time) []Endpoint {
+func (s description) describeEndpoints(host *certsd.Host, now time.Time) []Endpoint {
 	all := s.descriptions.host(host)
 	endpoints := make([]Endpoint, len(all))
 	s.mu.Lock()

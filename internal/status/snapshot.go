@@ -43,16 +43,17 @@ func (s *State) Snapshot(d Daemon) *Status {
 	if v := s.version.Load(); v != nil && st.Version == "" {
 		st.Version = *v
 	}
+	told := description{s}
 	for _, u := range s.InUse() {
 		if len(st.Registries) >= maxHosts {
 			st.Omitted++
 			continue
 		}
-		st.Registries = append(st.Registries, s.describe(u, now))
+		st.Registries = append(st.Registries, told.describe(u, now))
 	}
 	st.Idle = idle(d.Roots, st.Registries)
-	st.Servers = append(st.Servers, s.describeServers()...)
-	st.Work = s.describeWork()
+	st.Servers = append(st.Servers, told.describeServers()...)
+	st.Work = told.describeWork()
 	for _, hosts := range d.Hosts {
 		for _, o := range hosts.Outages() {
 			st.Resting = append(st.Resting, Resting{Endpoint: o.Endpoint, Since: o.At, Until: o.Until, Cause: safetext.Line(o.Err.Error(), maxText)})
@@ -63,8 +64,11 @@ func (s *State) Snapshot(d Daemon) *Status {
 	return st
 }
 
+// description puts what is known into words for those who ask.
+type description struct{ *State }
+
 // describe tells of a registry.
-func (s *State) describe(u InUse, now time.Time) Registry {
+func (s description) describe(u InUse, now time.Time) Registry {
 	r := Registry{Name: u.Name, Memory: u.memory, Repositories: u.repos}
 	slices.SortFunc(r.Repositories, func(a, b Repository) int { return strings.Compare(a.Name, b.Name) })
 	if u.Err != nil {
@@ -76,7 +80,7 @@ func (s *State) describe(u InUse, now time.Time) Registry {
 	return r
 }
 
-func (s *State) describeServers() []Server {
+func (s description) describeServers() []Server {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var servers []Server

@@ -66,7 +66,7 @@ func (w *watch) End() {
 }
 
 // describeWork returns those under way, the oldest first.
-func (s *State) describeWork() []Work {
+func (s description) describeWork() []Work {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var all []Work

@@ -8,7 +8,7 @@ import (
 )
 
 // image answers images/{id}/{what}.
-func (s *Server) image(w http.ResponseWriter, r *http.Request, id, what string) {
+func (s protocol) image(w http.ResponseWriter, r *http.Request, id, what string) {
 	q := s.quirks
 	img := s.lookup(id)
 	if img == nil {
@@ -33,13 +33,13 @@ func (s *Server) image(w http.ResponseWriter, r *http.Request, id, what string) 
 	}
 }
 
-func (s *Server) lookup(id string) *Image {
+func (s protocol) lookup(id string) *Image {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.images[id]
 }
 
-func (s *Server) json(w http.ResponseWriter, img *Image) {
+func (s protocol) json(w http.ResponseWriter, img *Image) {
 	switch s.quirks.Size {
 	case SizeRight:
 		w.Header().Set("X-Docker-Size", strconv.Itoa(len(img.Data)))
@@ -56,7 +56,7 @@ func (s *Server) json(w http.ResponseWriter, img *Image) {
 	_, _ = w.Write(img.JSON)
 }
 
-func (s *Server) layer(w http.ResponseWriter, r *http.Request, img *Image) {
+func (s protocol) layer(w http.ResponseWriter, r *http.Request, img *Image) {
 	q, h := s.quirks, w.Header()
 	h.Set("Content-Type", "application/octet-stream")
 	if q.LayerType != "" {
@@ -84,7 +84,7 @@ func (s *Server) layer(w http.ResponseWriter, r *http.Request, img *Image) {
 }
 
 // part answers a Range from start on.
-func (s *Server) part(w http.ResponseWriter, data []byte, start int) {
+func (s protocol) part(w http.ResponseWriter, data []byte, start int) {
 	h, n := w.Header(), len(data)
 	mode := s.quirks.Ranges
 	if start >= n || mode == RangesRefused || mode == RangesNoUnit && start == n-1 {

@@ -12,8 +12,11 @@ import (
 
 const sessionCookie = "session"
 
+// protocol answers the requests.
+type protocol struct{ *Server }
+
 // serve answers one request the way the quirks say.
-func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+func (s protocol) serve(w http.ResponseWriter, r *http.Request) {
 	q := s.quirks
 	s.common(w, r)
 	path := strings.Split(strings.TrimPrefix(r.URL.Path, "/v1/"), "/")
@@ -41,7 +44,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (s *Server) common(w http.ResponseWriter, r *http.Request) {
+func (s protocol) common(w http.ResponseWriter, r *http.Request) {
 	h, q := w.Header(), s.quirks
 	for name, value := range q.CommonHeader {
 		h.Set(name, value)
@@ -60,7 +63,7 @@ func (s *Server) common(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (s *Server) endpoints(w http.ResponseWriter, r *http.Request) {
+func (s protocol) endpoints(w http.ResponseWriter, r *http.Request) {
 	name, _, err := net.SplitHostPort(r.Host)
 	if err != nil {
 		name = r.Host
@@ -71,7 +74,7 @@ func (s *Server) endpoints(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (s *Server) ping(w http.ResponseWriter) {
+func (s protocol) ping(w http.ResponseWriter) {
 	body, status := s.quirks.Ping, s.quirks.PingStatus
 	if body == "" {
 		body = "true"
@@ -83,7 +86,7 @@ func (s *Server) ping(w http.ResponseWriter) {
 	_, _ = w.Write([]byte(body))
 }
 
-func (s *Server) authorized(r *http.Request, index bool) bool {
+func (s protocol) authorized(r *http.Request, index bool) bool {
 	q := s.quirks
 	user, secret, _ := r.BasicAuth()
 	basic := user == q.User && secret == q.Secret
@@ -94,7 +97,7 @@ func (s *Server) authorized(r *http.Request, index bool) bool {
 }
 
 // name returns the repository a name in a URL means.
-func (s *Server) name(name string) string {
+func (s protocol) name(name string) string {
 	switch s.quirks.Library {
 	case LibraryAdd:
 		if !strings.Contains(name, "/") {
@@ -106,14 +109,14 @@ func (s *Server) name(name string) string {
 	return name
 }
 
-func (s *Server) repository(name string) (map[string]string, bool) {
+func (s protocol) repository(name string) (map[string]string, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	tags, ok := s.repositories[s.name(name)]
 	return maps.Clone(tags), ok
 }
 
-func (s *Server) index(w http.ResponseWriter, r *http.Request, name string) {
+func (s protocol) index(w http.ResponseWriter, r *http.Request, name string) {
 	tags, ok := s.repository(name)
 	if !ok {
 		s.missing(w, "Repository not found")
@@ -140,7 +143,7 @@ func (s *Server) index(w http.ResponseWriter, r *http.Request, name string) {
 	writeJSON(w, list)
 }
 
-func (s *Server) tags(w http.ResponseWriter, name string) {
+func (s protocol) tags(w http.ResponseWriter, name string) {
 	tags, ok := s.repository(name)
 	if !ok {
 		s.missing(w, "Repository not found")
@@ -149,7 +152,7 @@ func (s *Server) tags(w http.ResponseWriter, name string) {
 	writeJSON(w, tags)
 }
 
-func (s *Server) tag(w http.ResponseWriter, name, tag string) {
+func (s protocol) tag(w http.ResponseWriter, name, tag string) {
 	tags, ok := s.repository(name)
 	switch id, has := tags[tag]; {
 	case ok && s.quirks.TagStatus != 0:
@@ -164,7 +167,7 @@ func (s *Server) tag(w http.ResponseWriter, name, tag string) {
 }
 
 // missing answers for what is not there.
-func (s *Server) missing(w http.ResponseWriter, message string) {
+func (s protocol) missing(w http.ResponseWriter, message string) {
 	status := s.quirks.Hidden
 	if status == 0 {
 		status = http.StatusNotFound
@@ -172,7 +175,7 @@ func (s *Server) missing(w http.ResponseWriter, message string) {
 	s.refuse(w, status, message)
 }
 
-func (s *Server) refuse(w http.ResponseWriter, status int, message string) {
+func (s protocol) refuse(w http.ResponseWriter, status int, message string) {
 	switch s.quirks.Missing {
 	case MissingPlain:
 		http.Error(w, message, status)

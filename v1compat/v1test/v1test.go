@@ -60,7 +60,7 @@ func New(o Options) *Server {
 		repositories: map[string]map[string]string{},
 		images:       map[string]*Image{},
 	}
-	handler := http.Handler(http.HandlerFunc(s.serve))
+	handler := http.Handler(http.HandlerFunc(protocol{s}.serve))
 	if o.Wrap != nil {
 		handler = o.Wrap(handler)
 	}
