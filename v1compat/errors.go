@@ -224,3 +224,19 @@ func (e endpointsError) Unwrap() error {
 	}
 	return e[0]
 }
+
+// pageError reports that a page or message came in place of a layer.
+type pageError struct{}
+
+// Error implements error.
+func (e pageError) Error() string {
+	return "not a layer but a page or message: a proxy or login page answered with status 200: " + e.Told()
+}
+
+// Next returns what to do.
+func (e pageError) Next() string { return e.Told() }
+
+// Told returns what to do, as the text ends.
+func (pageError) Told() string {
+	return "have the proxy or login in front of the registry let layers through, or ask the registry's owner"
+}

@@ -139,7 +139,7 @@ func (t *tarScan) end() error {
 	return nil
 }
 
-var errPage = errors.New("not a layer but a page or message: a proxy or login page answered with status 200")
+var errPage error = pageError{}
 
 // warning tells what is odd about the archive.
 func (t *tarScan) warning() error {

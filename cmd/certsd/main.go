@@ -148,7 +148,7 @@ type usageError struct{ error }
 func (e *usageError) Unwrap() error { return e.error }
 
 func usage(_ context.Context, _ *cli.Command, err error, _ bool) error {
-	return &usageError{err}
+	return &usageError{flagError(err)}
 }
 
 // configError is a configuration that nothing can be done with.

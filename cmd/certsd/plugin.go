@@ -130,7 +130,7 @@ func (s *pluginSwitch) enable(ctx context.Context, c *cli.Command, o takeover.Op
 		fmt.Fprintln(s.stderr, "containerd runs with the plugin")
 		return nil
 	}
-	// The way back is gone to its end, also after Ctrl-C.
+	// Everything is undone even after Ctrl-C.
 	lasting := context.WithoutCancel(ctx)
 	o.Reload = func() error { return s.systemctl(lasting, "daemon-reload") }
 	back, e := takeover.Disable(o)

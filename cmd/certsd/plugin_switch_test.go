@@ -2,12 +2,14 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"google.golang.org/grpc"
@@ -52,11 +54,16 @@ func (m *switchable) write(t *testing.T, name, text string, mode fs.FileMode) {
 // plugin runs certsd plugin.
 func (m *switchable) plugin(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
+	return m.pluginIn(t.Context(), args...)
+}
+
+// pluginIn runs certsd plugin until a context ends.
+func (m *switchable) pluginIn(ctx context.Context, args ...string) (code int, stdout, stderr string) {
 	var out, errs bytes.Buffer
 	s := &pluginSwitch{stdout: &out, stderr: &errs, root: m.root}
 	c := s.command()
 	c.Writer, c.ErrWriter, c.ExitErrHandler = &out, &errs, command(&out, &errs).ExitErrHandler
-	code = exitCode(t.Context(), c.Run(t.Context(), append([]string{"plugin"}, args...)), &errs)
+	code = exitCode(ctx, c.Run(ctx, append([]string{"plugin"}, args...)), &errs)
 	return code, out.String(), errs.String()
 }
 
@@ -202,6 +209,31 @@ func TestPluginIsPutBack(t *testing.T) {
 			same(t, before, m.etc(t))
 		})
 	}
+}
+
+// TestPluginIsPutBackAfterInterrupt while it waits for containerd to have the plugin.
+func TestPluginIsPutBackAfterInterrupt(t *testing.T) {
+	m := newSwitchable(t, stockConfig, "2.3")
+	waits := filepath.Join(m.root, "waits")
+	if err := syscall.Mkfifo(waits, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	m.write(t, "/usr/lib/containerd-certsd/2.3/ctr", "#!/bin/sh\necho asked >"+waits+"\n", 0o755)
+	before := m.etc(t)
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	go func() {
+		_, _ = os.ReadFile(waits) // until ctr is asked
+		interrupt()
+	}()
+	code, _, errs := m.pluginIn(ctx, "enable", "--now")
+	if code == exitDone || !strings.Contains(errs, "all is put back") {
+		t.Errorf("exit code %d: %s", code, errs)
+	}
+	if told := m.told(t); told != restarts+", "+restarts {
+		t.Errorf("systemctl was told %q", told)
+	}
+	same(t, before, m.etc(t))
 }
 
 // TestPluginChangesNothing of what it cannot do.

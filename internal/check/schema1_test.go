@@ -38,7 +38,7 @@ func TestSchema1(t *testing.T) {
 		"sound":            {sound, layer, "works: a pull would work, with alpha.cert"},
 		"no layer":         {sound, nil, "404 Not Found"},
 		"another layer":    {sound, v1test.Gzip(v1test.Tar(nil)), again},
-		"a page":           {sound, []byte("<html>Sign in"), "not a layer but a page or message: a proxy or login page answered with status 200"},
+		"a page":           {sound, []byte("<html>Sign in"), "not a layer but a page or message: a proxy or login page answered with status 200 -> have the proxy or login in front of the registry let layers through, or ask the registry's owner"},
 		"no history":       {manifest(`"aaaa"`), layer, "history[0]: it is JSON, but a string where an object belongs" + again},
 		"history is prose": {manifest(`aaaa`), layer, "history[0]: it is not valid JSON from byte 1 on" + again},
 	} {

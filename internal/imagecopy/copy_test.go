@@ -225,8 +225,8 @@ func TestTagsThatCannotBeListed(t *testing.T) {
 	fillSource(source)
 	c := newCopier(t, source, target)
 	for want, req := range map[string]imagecopy.Request{
-		"answers 404 Not Found for the list of tags": {Source: source.Host + "/none"},
-		"no tag to copy among its 4":                 {Source: source.Host + "/app", Match: regexp.MustCompile("^x")},
+		"answers 404 Not Found for the list of tags":       {Source: source.Host + "/none"},
+		`/app: none of its 4 tags matches "^x": not found`: {Source: source.Host + "/app", Match: regexp.MustCompile("^x")},
 	} {
 		req.Target, req.AllTags = target.Host+"/app", true
 		if s, err := c.Copy(t.Context(), req); s != nil || err == nil || !strings.Contains(err.Error(), want) {

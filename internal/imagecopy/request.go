@@ -120,7 +120,15 @@ func (r *run) jobs(ctx context.Context) ([]job, error) {
 		jobs = append(jobs, j)
 	}
 	if len(jobs) == 0 {
-		return nil, fmt.Errorf("%s: no tag to copy among its %d: %w", r.request.Source, len(tags), errdefs.ErrNotFound)
+		return nil, r.request.nothing(len(tags))
 	}
 	return jobs, nil
+}
+
+// nothing reports that there is no tag to copy among those of the source.
+func (r *Request) nothing(tags int) error {
+	if tags == 0 || r.Match == nil {
+		return fmt.Errorf("%s: the repository has no tags: %w", r.Source, errdefs.ErrNotFound)
+	}
+	return fmt.Errorf("%s: none of its %d tags matches %q: %w", r.Source, tags, r.Match, errdefs.ErrNotFound)
 }

@@ -131,7 +131,9 @@ func Syntax(err error) *SyntaxError {
 	e := &SyntaxError{Text: safetext.Addresses(strings.TrimPrefix(err.Error(), "toml: "))}
 	var decode *toml.DecodeError
 	if errors.As(err, &decode) {
-		e.Line, _ = decode.Position()
+		var column int
+		e.Line, column = decode.Position()
+		e.Text = spelled(e.Text, lineOf(decode), column)
 	}
 	return e
 }
