@@ -15,8 +15,8 @@ import (
 	"github.com/certsd/containerd-certsd/internal/safetext"
 )
 
-// refusals bounds the lines about requests without the secret: one per period,
-// with the number of those in between.
+// refusals bounds the log lines about requests without the secret: one per period,
+// with the number of requests in between.
 type refusals struct {
 	// mu guards the rest.
 	mu    sync.Mutex
@@ -46,10 +46,10 @@ type recorder struct {
 	onHeader func()
 	status   int
 	bytes    int64
-	// reason is what the client is told in place of an answer: one to HEAD has
-	// no room for it.
+	// reason is the error sent to the client, recorded because an answer to HEAD has
+	// no body for it.
 	reason string
-	// err is what kept the client from taking the answer.
+	// err is why the client did not receive the answer.
 	err error
 }
 
@@ -88,9 +88,8 @@ func (r *recorder) ReadFrom(src io.Reader) (int64, error) {
 // Unwrap is for http.ResponseController.
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 
-// logAccess writes the line about a request. Its fields are quoted by the
-// logger; of the query only the registry is told, of the header nothing that
-// could be a secret.
+// logAccess writes the line about a request. Its fields are quoted by the logger; of
+// the query only the registry is logged, of the header nothing that could be secret.
 func (s *server) logAccess(r *http.Request, rec *recorder, began time.Time) {
 	fields := log.Fields{
 		"method": r.Method, "path": clip(r.URL.Path), "status": rec.status, "bytes": rec.bytes,

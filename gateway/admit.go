@@ -30,7 +30,7 @@ var (
 // gate lets clients in.
 type gate struct {
 	secret *sharedSecret
-	// open lets in everybody who can connect.
+	// open lets in every client that can connect.
 	open        bool
 	stillTrusts func(ctx context.Context, shown []*x509.Certificate) bool
 	// names may be in Host beside those of the loopback interface.
@@ -45,7 +45,7 @@ func newGate(o *options) *gate {
 	return &gate{secret: o.Secret, open: o.AllowAnyLocal, stillTrusts: o.StillTrusts, names: names}
 }
 
-// admit lets a client in or not.
+// admit returns an error unless the client may enter.
 func (g *gate) admit(r *http.Request) error {
 	switch {
 	case !g.knowsName(r):
@@ -58,8 +58,8 @@ func (g *gate) admit(r *http.Request) error {
 	}
 }
 
-// hasCertificate reports whether the client has shown a certificate of those CAs
-// that the listener lets in. A connection lives longer than a CA may.
+// hasCertificate reports whether the client presented a certificate of a CA that the
+// listener accepts now: a connection may outlive a CA.
 func (g *gate) hasCertificate(r *http.Request) bool {
 	if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 {
 		return false
@@ -67,10 +67,10 @@ func (g *gate) hasCertificate(r *http.Request) bool {
 	return g.stillTrusts == nil || g.stillTrusts(r.Context(), r.TLS.PeerCertificates)
 }
 
-// knowsName reports whether a request is meant for this gateway. A page in a
-// browser whose name was made to point to this machine says its own name
-// ("DNS rebinding"). With TLS the client has checked the name, and no page can
-// connect to a unix socket.
+// knowsName reports whether a request is meant for this gateway. A web page whose
+// name was made to resolve to this machine sends its own name ("DNS rebinding").
+// With TLS the client has checked the name, and no page can connect to a unix
+// socket.
 func (g *gate) knowsName(r *http.Request) bool {
 	local, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
 	if r.TLS != nil || local != nil && local.Network() == "unix" {

@@ -17,8 +17,8 @@ import (
 	"github.com/certsd/containerd-certsd/internal/bounded"
 )
 
-// blobs answers with blobs: stored ones, and those of registries, which requests for
-// the same one share.
+// blobs serves blobs: stored ones, and those of registries, whose downloads are
+// shared by requests for the same blob.
 type blobs struct {
 	shelf     *shelf
 	upstreams *upstreams
@@ -35,14 +35,14 @@ func (b *blobs) serve(w http.ResponseWriter, r *http.Request, t *target) error {
 	unchanged := etagMatches(r, t.digest.String())
 	wanted := wantedRange(r, t.digest.String())
 	if r.Method == http.MethodGet && !unchanged {
-		// A range alone begins no download, but is taken from one.
+		// A range does not start a shared download, but is served from one.
 		if err := b.serveShared(w, r, t, wanted == ""); !errors.Is(err, errUnshared) {
 			return unknownBlob(err)
 		}
 	}
 	method, header := r.Method, http.Header{}
 	if unchanged {
-		// Whether it is there, and for us, is for the registry to say.
+		// The registry decides whether the blob exists and may be read.
 		method = http.MethodHead
 	} else if wanted != "" && method == http.MethodGet {
 		header.Set("Range", wanted)
@@ -81,8 +81,8 @@ func (b *blobs) passOn(w http.ResponseWriter, r *http.Request, t *target, resp *
 	return nil
 }
 
-// serveShared answers from a download that others may read, too. It is
-// errUnshared if there is none and none is to be begun.
+// serveShared answers from a download that others may read, too. It returns
+// errUnshared if there is none and begin is false.
 func (b *blobs) serveShared(w http.ResponseWriter, r *http.Request, t *target, begin bool) error {
 	sp, leave, err := b.spools.join(r.Context(), t, begin)
 	if err != nil {
@@ -105,7 +105,7 @@ func (b *blobs) serveShared(w http.ResponseWriter, r *http.Request, t *target, b
 
 const blobType = "application/octet-stream"
 
-// bodyOf returns what to pass on of an answer.
+// bodyOf returns the part of an answer's body to pass on.
 func bodyOf(h http.Header, resp *http.Response, t *target, wanted string) (io.Reader, error) {
 	if resp.StatusCode == http.StatusOK {
 		if resp.Request.Method == http.MethodGet && resp.ContentLength == 0 {
@@ -123,8 +123,8 @@ func bodyOf(h http.Header, resp *http.Response, t *target, wanted string) (io.Re
 	return io.LimitReader(resp.Body, resp.ContentLength), nil
 }
 
-// finish ends the answer with a blob. Where that failed the connection is cut:
-// the client must not take what it has for all of it.
+// finish ends the answer with a blob. If that failed the connection is cut, so that
+// the client does not mistake a part for the whole.
 func finish(w http.ResponseWriter, r *http.Request, t *target, err error) {
 	if err == nil {
 		return
@@ -175,8 +175,8 @@ func (b *blobs) serveStored(w http.ResponseWriter, r *http.Request, t *target) e
 	return nil
 }
 
-// serveSeekable leaves ranges and conditions to net/http. The error is that of
-// reading: nothing more may be written then.
+// serveSeekable leaves ranges and conditions to net/http. The error is a read error,
+// after which nothing more may be written.
 func serveSeekable(w http.ResponseWriter, r *http.Request, t *target, size int64, open func(offset int64) io.Reader) error {
 	describe(w.Header(), t.digest, blobType)
 	if wantedRange(r, t.digest.String()) == "" {
@@ -187,7 +187,7 @@ func serveSeekable(w http.ResponseWriter, r *http.Request, t *target, size int64
 	return body.err
 }
 
-// seekable is a blob at hand.
+// seekable is a blob that can be read at any offset.
 type seekable struct {
 	size, offset int64
 	open         func(offset int64) io.Reader
@@ -224,8 +224,8 @@ func (b *seekable) Seek(offset int64, whence int) (int64, error) {
 	return offset, nil
 }
 
-// singleRange is a Range of one range, of a length that no client needs more
-// than. Several, and what is none, are ignored: RFC 9110, 14.2.
+// singleRange matches a Range header with one range of reasonable length. Several
+// ranges, and invalid ones, are ignored: RFC 9110, 14.2.
 var singleRange = regexp.MustCompile(`^bytes=([0-9]{1,18}-[0-9]{0,18}|-[0-9]{1,18})$`)
 
 // wantedRange returns the Range to ask for, empty for the whole.
@@ -240,8 +240,8 @@ func wantedRange(r *http.Request, etag string) string {
 	return ranges[0]
 }
 
-// answersRange reports whether a Content-Range begins where the Range asked for
-// does. Where that counts from the end nobody knows the beginning.
+// answersRange reports whether a Content-Range begins where the requested Range
+// does. If that counts from the end, its beginning is not known.
 func answersRange(contentRange, wanted string) bool {
 	part, ok := bounded.ParseContentRange(contentRange)
 	if !ok || part.Start < 0 || part.Total < 0 || contentRange != part.String() {

@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// takenFrom returns a number that changes when the other end takes something: what it
-// has confirmed in all, or on a unix socket what it has not read yet.
+// takenFrom returns a number that changes when the peer receives data: the bytes it
+// has acknowledged in all, or on a unix socket those it has not read yet.
 func takenFrom(c net.Conn) (n int64, ok bool) {
 	raw, ok := rawConn(c)
 	if !ok {

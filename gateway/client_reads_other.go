@@ -4,5 +4,5 @@ package gateway
 
 import "net"
 
-// takenFrom is known on Linux.
+// takenFrom is implemented on Linux only.
 func takenFrom(net.Conn) (int64, bool) { return 0, false }

@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// deadline keeps a client that takes nothing from holding a request forever. The
-// time begins again with each write, and while one lasts whenever the client
-// takes something: the system takes a write in large parts.
+// deadline keeps a client that reads nothing from holding a request forever. The
+// time starts again with each write, and during a write whenever the client reads
+// something: the system accepts a write in large parts.
 type deadline struct {
 	control *http.ResponseController
 	stall   time.Duration
@@ -26,11 +26,11 @@ func (d *deadline) extend() {
 		return
 	}
 	d.set = now
-	// Where it cannot be set, as in tests without a connection, there is none.
+	// If it cannot be set, as in tests without a connection, there is no deadline.
 	_ = d.control.SetWriteDeadline(now.Add(d.stall))
 }
 
-// watch looks after a client until stop is called.
+// watch extends the deadline while the client reads, until stop is called.
 func (d *deadline) watch() (stop func()) {
 	taken, ok := takenFrom(d.conn)
 	if !ok {

@@ -15,23 +15,23 @@ import (
 	"github.com/certsd/containerd-certsd/resolver"
 )
 
-// Clients is what clients have to know to use a gateway.
+// Clients is what clients must know to use a gateway.
 type Clients struct {
 	// URL is where it listens, without a path: http://127.0.0.1:5999.
 	URL string
 	// Running reports whether a gateway runs that listens there. Otherwise the URL
 	// was given, or is the configured one.
 	Running bool
-	// Secret opens it. Empty: it lets everybody in.
+	// Secret lets clients in. Empty: it lets everybody in.
 	Secret string
 	// Upstreams are the registries it serves, as image references name them.
 	Upstreams []string
 }
 
-// Clients returns what clients have to know to use a gateway configured like this.
-// url is where they reach it, if not at the first address of the one that runs
-// with this state directory or, where none does, of the configuration. The secret
-// is read, never made: the process that serves makes it, as its user.
+// Clients returns what clients must know to use a gateway with this configuration.
+// url is where they reach it; if empty, it is the first address of the gateway that
+// runs with this state directory, or if none runs that of the configuration. The
+// secret is read, never created: the serving process creates it, as its user.
 func (c *Config) Clients(url string) (Clients, error) {
 	g := Clients{URL: url}
 	var err error
@@ -57,8 +57,8 @@ func (c *Config) Clients(url string) (Clients, error) {
 	return g, err
 }
 
-// upstreams returns the registries that are asked, in order: those with a directory,
-// and the configured ones.
+// upstreams returns the registries that are served, in order: those with a
+// directory, and the configured ones.
 func (c *Config) upstreams() ([]string, error) {
 	names, err := (&certsd.Hosts{Roots: c.roots()}).Names()
 	if err != nil {
@@ -91,7 +91,8 @@ func (c *Config) url() (url string, alive bool, err error) {
 	return url, alive, err
 }
 
-// url returns the first address that clients can use: they know no unix sockets.
+// url returns the first address that clients can use: they do not support unix
+// sockets.
 func (r listening) url() (string, error) {
 	for _, address := range r.Addresses {
 		host, port, err := net.SplitHostPort(address)
@@ -110,9 +111,9 @@ func (r listening) url() (string, error) {
 	return "", fmt.Errorf("clients cannot reach a gateway at %s: give its address with --client-url", strings.Join(r.Addresses, ", "))
 }
 
-// Reads reports whether dir is, or is below, one of the certs.d directories that
-// the gateway itself goes by. What is written there for clients would lead the
-// gateway to itself.
+// Reads reports whether dir is, or is below, one of the certs.d directories that the
+// gateway itself reads. Files written there for clients would lead the gateway to
+// itself.
 func (c *Config) Reads(dir string) bool {
 	dir = realPath(dir)
 	return slices.ContainsFunc(c.roots(), func(root string) bool {
@@ -121,7 +122,7 @@ func (c *Config) Reads(dir string) bool {
 	})
 }
 
-// realPath follows the links of as much of a path as there is.
+// realPath resolves the symbolic links in the existing part of a path.
 func realPath(path string) string {
 	path, err := filepath.Abs(path)
 	if err != nil {

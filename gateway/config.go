@@ -104,14 +104,14 @@ type Config struct {
 }
 
 const (
-	// defaultSecretGrace is how long a replaced secret still lets in.
+	// defaultSecretGrace is how long a replaced secret is still accepted.
 	defaultSecretGrace = time.Hour
-	// defaultWriteStall is how long a client may take nothing before its connection
+	// defaultWriteStall is how long a client may read nothing before its connection
 	// is cut.
 	defaultWriteStall = time.Minute
 )
 
-// DefaultConfig returns what holds where neither file nor flags say otherwise.
+// DefaultConfig returns the configuration without any file or flags.
 func DefaultConfig() *Config {
 	return &Config{
 		Root:           certsd.DefaultRoots().String(),
@@ -147,7 +147,7 @@ func defaultState() string {
 	return filepath.Join(base, "certsd", "gateway")
 }
 
-// Check finds values that cannot be used.
+// Check returns an error for values that cannot be used.
 func (c *Config) Check() error {
 	for key, value := range map[string]int{"max_connections": c.MaxConnections, "max_downloads": c.MaxDownloads, "max_upstream": c.MaxUpstream} {
 		if value < 1 {
@@ -184,9 +184,9 @@ func (c *Config) Check() error {
 	return c.sockets().check(certs != nil)
 }
 
-// RotateSecret replaces the secret in the state directory, or makes the first
-// one; the files belong to the owner of the directory. A gateway that is running
-// goes on with the new one.
+// RotateSecret replaces the secret in the state directory, or makes the first one;
+// the files belong to the owner of the directory. A running gateway uses the new
+// one.
 func (c *Config) RotateSecret() error {
 	secret, err := openSecret(c.State)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -198,8 +198,9 @@ func (c *Config) RotateSecret() error {
 	return errors.Join(secret.Rotate(), secret.Close())
 }
 
-// GraceInUse returns how long a replaced secret lets in: by the gateway that runs with
-// the state directory or, where none does, one that was configured like this.
+// GraceInUse returns how long a replaced secret is still accepted by the gateway
+// that runs with the state directory, or if none runs by one with this
+// configuration.
 func (c *Config) GraceInUse() time.Duration {
 	if r, err := findRunning(c.State); err == nil {
 		return r.SecretGrace

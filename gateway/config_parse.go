@@ -2,7 +2,7 @@ package gateway
 
 import "github.com/certsd/containerd-certsd/internal/settings"
 
-// What a [Config] is made of.
+// The types of the fields of a [Config].
 type (
 	// Duration is a time.Duration that is written as "90s" or "1h30m".
 	Duration = settings.Duration
@@ -12,8 +12,8 @@ type (
 	Setting = settings.Setting
 )
 
-// Load reads a file over what c holds. An unknown key and a value of a wrong
-// type are errors that name file, line and key.
+// Load reads a file into c, over the values that it has. An unknown key and a value
+// of a wrong type are errors that name file, line and key.
 func (c *Config) Load(file string) error { return settings.Load(file, c) }
 
 // Keys returns all keys, in the order of the fields.

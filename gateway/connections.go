@@ -43,16 +43,16 @@ func (l *boundedListener) Close() error {
 	return l.Listener.Close()
 }
 
-// pool is the connections of all listeners. Where it is full, somebody who has
-// not shown the secret makes room, and then somebody who is idle: what others
-// wait for is held by requests of those who may make them, and by nothing else.
+// pool holds the connections of all listeners. If it is full, a client that has not
+// presented the secret makes room, and then an idle one: only authorized requests in
+// progress can make others wait.
 type pool struct {
 	most int
 
-	// mu guards the rest, and the fields of the connections that say so.
+	// mu guards the rest, and the fields of connections that are marked so.
 	mu    sync.Mutex
 	conns map[*boundedConn]bool
-	// changed is closed when somebody who waits, if anybody does, should look again.
+	// changed is closed when waiting callers, if any, should try again.
 	changed chan struct{}
 	waiting bool
 }
@@ -67,14 +67,15 @@ type boundedConn struct {
 	pool   *pool
 	source string
 
-	// The pool's mu guards these. known says that the client was let in, state
-	// what the server does for it since when; tracked that the server tells.
+	// The pool's mu guards these. known reports whether the client was let in, state
+	// is the connection's state since a time, and tracked reports whether the server
+	// reports that state.
 	known, tracked bool
 	state          http.ConnState
 	since          time.Time
 }
 
-// sourceOf tells clients apart: by their address.
+// sourceOf identifies a client by its address.
 func sourceOf(c net.Conn) string {
 	host, _, err := net.SplitHostPort(c.RemoteAddr().String())
 	if err != nil {
@@ -83,8 +84,8 @@ func sourceOf(c net.Conn) string {
 	return host
 }
 
-// add takes a connection in. If there is no room and nobody to make it, it is to
-// be tried again after a change.
+// add adds a connection. If there is no room and no connection can be closed for it,
+// the caller must try again after a change.
 func (p *pool) add(c *boundedConn) (changed <-chan struct{}, ok bool) {
 	p.mu.Lock()
 	if len(p.conns) < p.most {
@@ -105,7 +106,7 @@ func (p *pool) add(c *boundedConn) (changed <-chan struct{}, ok bool) {
 	return nil, true
 }
 
-// victim is who makes room, nil if nobody has to. The caller holds mu.
+// victim returns the connection to close, nil if there is none. The caller holds mu.
 func (p *pool) victim() *boundedConn {
 	shares := map[string]int{}
 	for c := range p.conns {
@@ -122,7 +123,8 @@ func (p *pool) victim() *boundedConn {
 	return victim
 }
 
-// rank returns the higher the sooner a connection makes room, zero for never.
+// rank returns how early a connection makes room, higher for earlier, zero for
+// never.
 func (c *boundedConn) rank() int {
 	switch {
 	case !c.tracked:
@@ -150,7 +152,7 @@ func (c *boundedConn) before(d *boundedConn, shares map[string]int) bool {
 	return c.since.Before(d.since)
 }
 
-// remove gives the place of a connection to others.
+// remove removes a connection, whose place others can take.
 func (p *pool) remove(c *boundedConn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -160,7 +162,7 @@ func (p *pool) remove(c *boundedConn) {
 	}
 }
 
-// wake lets those who wait look again. The caller holds mu.
+// wake lets waiting callers try again. The caller holds mu.
 func (p *pool) wake() {
 	if p.waiting {
 		close(p.changed)
@@ -174,7 +176,7 @@ func (c *boundedConn) Close() error {
 	return c.Conn.Close()
 }
 
-// NetConn returns what is bounded, as tls.Conn does.
+// NetConn returns the underlying connection, as tls.Conn does.
 func (c *boundedConn) NetConn() net.Conn { return c.Conn }
 
 // track is the http.Server.ConnState of a gateway.
@@ -191,7 +193,7 @@ func track(conn net.Conn, state http.ConnState) {
 	}
 }
 
-// letIn notes that the client of a connection has shown who he is.
+// letIn records that the client of a connection was let in.
 func letIn(conn net.Conn) {
 	if c := boundedOf(conn); c != nil {
 		c.pool.mu.Lock()

@@ -14,15 +14,15 @@ import (
 )
 
 const (
-	// askAgain is the Retry-After of what is not ready.
+	// askAgain is the Retry-After for what is not ready.
 	askAgain = 5 * time.Second
 	// progressEvery is the time between two lines about a conversion.
 	progressEvery = 30 * time.Second
 )
 
-// flight resolves one reference, for all who ask meanwhile. It does not end
-// with the request that began it: a conversion may take longer than any client
-// waits.
+// flight resolves one reference for all requests that ask for it meanwhile. It does
+// not end with the request that started it: a conversion may take longer than any
+// client waits.
 type flight struct {
 	name    string
 	started time.Time
@@ -31,14 +31,14 @@ type flight struct {
 	desc ocispec.Descriptor
 	err  error
 
-	// begun reports whether it is a conversion, bytes and blobs count what that has
-	// stored.
+	// begun reports whether it is a conversion; bytes and blobs count what the
+	// conversion has stored.
 	begun atomic.Bool
 	bytes atomic.Int64
 	blobs atomic.Int64
 }
 
-// flights are those under way, by reference.
+// flights has the flights under way, by reference.
 type flights struct {
 	// context is that of flights: it ends with the gateway.
 	//nolint:containedctx // no request may end what others wait for
@@ -56,8 +56,8 @@ func newFlights(ctx context.Context) *flights {
 	return &flights{ctx: ctx, cancel: cancel, byKey: map[string]*flight{}}
 }
 
-// join returns the flight for a key, and begins it with resolve if there is
-// none. name is the reference.
+// join returns the flight for a key, and starts it with resolve if there is none.
+// name is the reference.
 func (f *flights) join(key, name string, resolve func(context.Context) (ocispec.Descriptor, error)) *flight {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -130,8 +130,8 @@ func (fl *flight) result(ctx context.Context) (ocispec.Descriptor, error) {
 }
 
 // notYet returns the answer that makes clients ask again. containerd repeats a
-// request that is answered 429 at once, up to five times in all; each waits here
-// for as long again. Others look at Retry-After.
+// request that is answered 429 immediately, up to five times in all, each of which
+// waits here again. Other clients honor Retry-After.
 func (fl *flight) notYet() *fault {
 	return &fault{
 		status: http.StatusTooManyRequests, code: codeTooMany, retryAfter: askAgain,
@@ -139,7 +139,7 @@ func (fl *flight) notYet() *fault {
 	}
 }
 
-// progress says how far it is.
+// progress describes how far it is.
 func (fl *flight) progress() string {
 	elapsed := time.Since(fl.started).Round(time.Second)
 	if fl.converting() {
@@ -157,7 +157,7 @@ func (fl *flight) report(ctx context.Context) (stop func()) {
 		stopped()
 		switch {
 		case !fl.converting():
-			// No conversion: the access log says it.
+			// Not a conversion: the access log has it.
 		case fl.err == nil:
 			logger.WithField("digest", fl.desc.Digest).Info("certsd gateway: converted after " + fl.progress())
 		case !errors.Is(fl.err, context.Canceled):

@@ -8,14 +8,14 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// conversions resolve references, and have converted what has to be.
+// conversions resolves references, and converts images where necessary.
 type conversions struct {
 	shelf     *shelf
 	upstreams *upstreams
 	flights   *flights
 }
 
-// resolve finds the descriptor of a manifest, and converts what has to be.
+// resolve finds the descriptor of a manifest, and converts the image if necessary.
 func (c *conversions) resolve(ctx context.Context, t *target) (ocispec.Descriptor, error) {
 	if desc, ok := c.shelf.manifest(ctx, t); ok {
 		return desc, nil
@@ -58,8 +58,8 @@ func (c *conversions) resolveNow(ctx context.Context, t *target) (_ ocispec.Desc
 	return desc, nil
 }
 
-// evictAfter makes room again after a conversion. Nothing is left to be continued
-// of one that had none.
+// evictAfter makes room again after a conversion. One that failed for lack of room
+// leaves nothing to continue.
 func (c *conversions) evictAfter(ctx context.Context, err error) {
 	if isFull(err) {
 		c.shelf.store.room.dropLeftovers(ctx)
@@ -69,7 +69,7 @@ func (c *conversions) evictAfter(ctx context.Context, err error) {
 	}
 }
 
-// resolveTag finds what was converted before by the tag that it was of.
+// resolveTag finds an earlier conversion by its tag.
 func (c *conversions) resolveTag(ctx context.Context, t *target, tag string) (ocispec.Descriptor, error) {
 	tagged := *t
 	tagged.tag, tagged.digest = tag, ""

@@ -18,14 +18,13 @@ import (
 )
 
 const (
-	// inUse is how long after the last request an image stays whatever the
-	// limit: between its manifest and the last of its layers a client may take
-	// that long.
+	// inUse is how long an image stays after its last request, whatever the limit: a
+	// client may take that long between the manifest and the last layer.
 	inUse = 10 * time.Minute
 	// justUsed is the same where a conversion needs the room now.
 	justUsed = time.Minute
-	// abandoned is how long what a failed conversion has left is kept to be
-	// continued, where there is room.
+	// abandoned is how long the remains of a failed conversion are kept to be
+	// continued, if there is room.
 	abandoned = 24 * time.Hour
 )
 
@@ -50,15 +49,15 @@ type inventory struct {
 	total int64
 }
 
-// evict removes what has to go, and returns how many bytes that were.
+// evict removes what exceeds the limit, and returns how many bytes it freed.
 func (r *room) evict(ctx context.Context) (freed int64, err error) {
 	freed, _, err = r.makeRoom(ctx, 0, inUse)
 	return freed, err
 }
 
-// makeRoom removes what is abandoned, and then as much as has to go for need bytes
-// more: first what failed conversions have left, then images that nobody has used
-// since idle ago. total is what there is then.
+// makeRoom removes what is abandoned, and then as much as is necessary for need more
+// bytes: first the remains of failed conversions, then images that were not used for
+// idle. total is what is stored then.
 func (r *room) makeRoom(ctx context.Context, need int64, idle time.Duration) (freed, total int64, err error) {
 	v, err := take(ctx, r.store)
 	if v == nil {
@@ -82,8 +81,8 @@ func (r *room) makeRoom(ctx context.Context, need int64, idle time.Duration) (fr
 	return before - v.total, v.total, err
 }
 
-// dropOrphans removes what no image has: it is left over from a conversion that
-// did not end well, or from an image that has gone.
+// dropOrphans removes blobs that belong to no image: they are left over from a
+// failed conversion or a removed image.
 func (r *room) dropOrphans(ctx context.Context, v *inventory, age time.Duration) (err error) {
 	for d, info := range v.blobs {
 		if !isManifest(info) && v.refs[d] == 0 && time.Since(info.CreatedAt) >= age {
@@ -93,7 +92,7 @@ func (r *room) dropOrphans(ctx context.Context, v *inventory, age time.Duration)
 	return err
 }
 
-// dropUnfinished removes parts of layers that nobody has continued for so long.
+// dropUnfinished removes parts of layers that were not continued for that long.
 func (r *room) dropUnfinished(ctx context.Context, v *inventory, age time.Duration) error {
 	statuses, err := r.store.ListStatuses(ctx)
 	errs := []error{err}
@@ -115,7 +114,7 @@ func (r *room) dropUnfinished(ctx context.Context, v *inventory, age time.Durati
 	return errors.Join(errs...)
 }
 
-// take goes through a store.
+// take makes the inventory of a store.
 func take(ctx context.Context, store content.Store) (*inventory, error) {
 	v := &inventory{blobs: map[digest.Digest]content.Info{}, refs: map[digest.Digest]int{}}
 	err := store.Walk(ctx, func(info content.Info) error {
@@ -170,8 +169,8 @@ func lastUsed(h *holds, info content.Info) time.Time {
 	return h.lastUsed(last, append(children(info), info.Digest)...)
 }
 
-// dropImage removes a manifest, and then what only it had: a manifest that is
-// there is always complete.
+// dropImage removes a manifest, and then the blobs that only it had, so that an
+// existing manifest is always complete.
 func (r *room) dropImage(ctx context.Context, v *inventory, d digest.Digest, idle time.Duration) error {
 	info := v.blobs[d]
 	if time.Since(lastUsed(&r.store.holds, info)) < idle {

@@ -39,13 +39,13 @@ const (
 	codeUnknown         = "UNKNOWN"
 )
 
-// fault is an error as a client is told it.
+// fault is an error as it is sent to a client.
 type fault struct {
 	status        int
 	code, message string
 	// retryAfter is when to ask again, zero to leave that open.
 	retryAfter time.Duration
-	// realm is what a 401 asks for credentials of; empty is the gateway itself.
+	// realm is the realm of a 401's challenge; empty means the gateway itself.
 	realm string
 	// cause is for the log.
 	cause error
@@ -63,9 +63,9 @@ var (
 	errUnknownPath = &fault{status: http.StatusNotFound, code: codeUnsupported, message: "the gateway serves manifests, blobs, tags/list and referrers below /v2/"}
 )
 
-// faultOf finds out what to tell a client about an error. 401 is never passed
-// on: the client would take it for one about the gateway's own secret, and has
-// no other to give.
+// faultOf returns the fault to send to a client for an error. 401 is never passed
+// on: the client would believe that it is about the gateway's own secret, and has no
+// other to send.
 func faultOf(err error) *fault {
 	var f *fault
 	if errors.As(err, &f) {
@@ -79,12 +79,12 @@ func faultOf(err error) *fault {
 	return f
 }
 
-// upstreamBusy is when to ask again where a registry wants to be left alone.
+// upstreamBusy is the Retry-After if a registry is too busy.
 const upstreamBusy = 30 * time.Second
 
-// statusOf returns the class of an error. containerd takes 404 for "not here" and asks
-// the next host: it is for what a registry itself says is not there, and for the
-// digest of an image that has another one.
+// statusOf returns the class of an error. containerd treats 404 as "not here" and
+// asks the next host: it is only used if the registry itself says that something
+// does not exist, and for a digest that the image does not have.
 func statusOf(err error) (int, string) {
 	var timeout net.Error
 	var store *storeError
@@ -96,8 +96,8 @@ func statusOf(err error) (int, string) {
 	case answered && (answer == http.StatusUnauthorized || answer == http.StatusForbidden):
 		return http.StatusForbidden, codeDenied
 	case answered && answer == http.StatusTooManyRequests:
-		// containerd repeats after 429 four times and at once, which is not what
-		// the registry asks for; after 503 once.
+		// After 429 containerd repeats four times immediately, which is not what the
+		// registry asks for; after 503 once.
 		return http.StatusServiceUnavailable, codeTooMany
 	case errors.As(err, new(*resolver.DigestError)), notThere(err):
 		return http.StatusNotFound, codeManifestUnknown
@@ -114,12 +114,12 @@ func statusOf(err error) (int, string) {
 	}
 }
 
-// apiPath is what the paths of registries have. The storage that one leads to has
-// names of its own.
+// apiPath matches paths of the registry API. The storage that a registry redirects
+// to has other paths.
 var apiPath = regexp.MustCompile(`/manifests/|/blobs/[a-z0-9+.-]+:|/tags/|/referrers/|/v1/`)
 
-// registrysAnswer returns the status of a registry's own answer, not of a host that it
-// leads to.
+// registrysAnswer returns the status of a registry's own answer, not of a host that
+// it redirects to.
 func registrysAnswer(err error) (status int, ok bool) {
 	var answer remoteserrors.ErrUnexpectedStatus
 	if !errors.As(err, &answer) || !apiPath.MatchString(answer.RequestURL) {
@@ -128,9 +128,9 @@ func registrysAnswer(err error) (status int, ok bool) {
 	return answer.StatusCode, true
 }
 
-// notThere reports whether a registry has said that there is no such thing. Other
-// errors of this class are about the storage that a registry leads to, or about
-// what this machine lacks.
+// notThere reports whether a registry said that something does not exist. Other
+// errors of this class are about the storage that a registry redirects to, or about
+// something missing on this machine.
 func notThere(err error) bool {
 	var e *resolver.Error
 	return errors.As(err, &e) && errdefs.IsNotFound(err) && slices.ContainsFunc(e.Trail.Attempts(), func(a certsd.Attempt) bool {
@@ -146,7 +146,7 @@ const maxMessage = 16 << 10
 // specification.
 func writeFault(w http.ResponseWriter, r *http.Request, f *fault) {
 	h := w.Header()
-	// What was meant for the answer that did not come about.
+	// Headers that were set for the answer that failed.
 	for _, name := range []string{"Docker-Content-Digest", "Etag", "Content-Length", "Content-Range", "Accept-Ranges", "Link", "Oci-Filters-Applied"} {
 		h.Del(name)
 	}
@@ -174,8 +174,7 @@ func writeFault(w http.ResponseWriter, r *http.Request, f *fault) {
 	_ = writeJSON(w, r, f.status, "application/json", append(body, '\n'))
 }
 
-// writeJSON writes a small answer. What a client that has gone does not read
-// is nobody's problem.
+// writeJSON writes a small answer. It does not matter if the client is gone.
 func writeJSON(w http.ResponseWriter, r *http.Request, status int, mediaType string, body []byte) error {
 	h := w.Header()
 	h.Set("Content-Type", mediaType)
@@ -200,7 +199,7 @@ func unknownBlob(err error) error {
 	return f
 }
 
-// unsatisfiable passes on that a registry has not the range that a client wants.
+// unsatisfiable passes on that a registry does not have the requested range.
 func unsatisfiable(err error, wanted string) error {
 	status, ok := registrysAnswer(err)
 	if wanted == "" || !ok || status != http.StatusRequestedRangeNotSatisfiable {

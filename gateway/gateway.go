@@ -36,37 +36,37 @@ import (
 	"github.com/certsd/containerd-certsd/resolver"
 )
 
-// options are what a [server] is made of. Only Hosts, and one of Secret and
+// options are the settings of a [server]. Only Hosts, and one of Secret and
 // AllowAnyLocal, must be set.
 type options struct {
 	// Hosts are the registries: the same that pulls use.
 	Hosts *resolver.Hosts
 	// Credentials returns user and secret for a registry's host[:port] and a
 	// repository there; without a user the secret is a refresh token. nil means
-	// anonymous. What a client sends in Authorization is for the gateway and never
-	// reaches a registry.
+	// anonymous. The Authorization of a client is for the gateway and never reaches
+	// a registry.
 	Credentials func(host, repository string) (user, secret string, err error)
 	// Secret lets clients in. nil lets in nobody, or everybody if AllowAnyLocal.
 	Secret *sharedSecret
 	// AllowAnyLocal lets in every client that can connect.
 	AllowAnyLocal bool
 	// PassCredentials lets clients that show the secret by header send user and
-	// password for the registry in Authorization, and asks for them where the
-	// registry wants some.
+	// password for the registry in Authorization, and asks for them if the registry
+	// requires some.
 	PassCredentials bool
-	// StillTrusts reports whether a client certificate that a handshake has verified
-	// lets in now, with those that were shown beside it. nil means it does.
+	// StillTrusts reports whether a client certificate that a handshake verified is
+	// accepted now, with the chain that was presented with it. nil means that it is.
 	StillTrusts func(ctx context.Context, shown []*x509.Certificate) bool
 	// Upstreams are registries, host[:port], that may be asked without a
 	// directory of their own. Others without one are refused.
 	Upstreams []string
 	// Names may be in Host beside those of the loopback interface.
 	Names []string
-	// Store takes converted images. nil means that Registry v1 and schema 1
+	// Store receives converted images. nil means that Registry v1 and schema 1
 	// images are refused.
 	Store *imageStore
-	// SpoolDir is where downloads are that several clients read, SpoolSize how
-	// many bytes they may take together. Zero shares nothing.
+	// SpoolDir is the directory for downloads shared by several clients, SpoolSize
+	// their limit in bytes. Zero disables sharing.
 	SpoolDir  string
 	SpoolSize int64
 	// MaxDownloads is the number of layers that conversions fetch at a time, all
@@ -75,11 +75,11 @@ type options struct {
 	// MaxUpstream is the number of requests to registries that are under way at
 	// a time. Zero means 64.
 	MaxUpstream int
-	// WriteStall is how long a client may take nothing before its connection is
-	// cut. Zero means defaultWriteStall.
+	// WriteStall is how long a client may read nothing before its connection is cut.
+	// Zero means defaultWriteStall.
 	WriteStall time.Duration
 	// Patience is how long a request waits for a registry to answer, and for a
-	// conversion before it is told to come again. Zero means defaultPatience.
+	// conversion before the client is told to ask again. Zero means defaultPatience.
 	Patience time.Duration
 }
 
@@ -102,14 +102,14 @@ type server struct {
 	patience  time.Duration
 	// serving is held by requests, and by Close to wait for them.
 	serving sync.RWMutex
-	// stopping reports whether no new clients are wanted.
+	// stopping reports whether the gateway is being stopped.
 	stopping atomic.Bool
 }
 
 var _ http.Handler = (*server)(nil)
 
-// newServer makes a server, which must be closed. ctx has the logger; its end ends
-// conversions, too. An error is about the options.
+// newServer returns a server, which must be closed. ctx has the logger; when it
+// ends, conversions end, too. An error is about the options.
 func newServer(ctx context.Context, o options) (*server, error) {
 	o.Patience = cmp.Or(o.Patience, defaultPatience)
 	up, err := newUpstreams(&o)
@@ -171,7 +171,7 @@ func (s *server) serve(w *recorder, r *http.Request) error {
 		return errLoop
 	}
 	if r.ContentLength != 0 {
-		// Nothing is served that has a body: a slow one must not be waited for.
+		// No served request has a body: do not wait for a slow one.
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now())
 		w.Header().Set("Connection", "close")
 	}
@@ -200,7 +200,7 @@ func (s *server) serve(w *recorder, r *http.Request) error {
 	return s.askForLogin(r, t, lateFault(ctx, s.serveTarget(w, r.WithContext(ctx), t)))
 }
 
-// serveTarget answers for what a registry has.
+// serveTarget answers a request for a registry's content.
 func (s *server) serveTarget(w http.ResponseWriter, r *http.Request, t *target) error {
 	switch t.kind {
 	case kindManifest:

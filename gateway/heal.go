@@ -14,19 +14,19 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// labelTag and host/repository is a label of manifests: the tag that was
-// converted to it last. Neither v1 nor schema 1 knows the digest, so that is
-// what to ask for where the manifest is stored no more.
+// labelTag and host/repository is a label of manifests: the tag that was converted
+// to it last. Neither v1 nor schema 1 registries know the digest, so the tag is what
+// to ask for if the manifest is no longer stored.
 const labelTag = "certsd/tag."
 
-// shelf is what is stored, for those whom their registries let have it.
+// shelf serves stored content to clients whose registries let them have it.
 type shelf struct {
 	// store is nil where nothing is kept.
 	store     *imageStore
 	upstreams *upstreams
 }
 
-// stored finds what conversions of a target's repository have of its digest.
+// stored finds the blob with a target's digest among conversions of its repository.
 func (s *shelf) stored(ctx context.Context, t *target) (content.Info, bool) {
 	if s.store == nil || t.digest == "" {
 		return content.Info{}, false
@@ -38,7 +38,7 @@ func (s *shelf) stored(ctx context.Context, t *target) (content.Info, bool) {
 	return s.store.find(ctx, t.digest, from.Left)
 }
 
-// remember notes which tag a stored manifest is of.
+// remember records the tag of a stored manifest.
 func (s *shelf) remember(ctx context.Context, t *target, d digest.Digest) {
 	found := *t
 	found.digest = d
@@ -73,7 +73,7 @@ func (s *imageStore) complete(ctx context.Context, manifest content.Info) bool {
 	return true
 }
 
-// discard removes a blob for good, but not which tags it was of.
+// discard removes a blob for good, but keeps the record of its tags.
 func (s *imageStore) discard(ctx context.Context, d digest.Digest) error {
 	return s.holds.discarding(d, func() error {
 		set, err := s.labels.Get(d)
@@ -107,8 +107,8 @@ func (s *shelf) manifest(ctx context.Context, t *target) (ocispec.Descriptor, bo
 	return ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: info.Digest, Size: info.Size}, true
 }
 
-// verify reads a blob once in the life of the process: nothing can be
-// said of a range alone.
+// verify reads a blob completely once in the life of the process: a range alone
+// cannot be verified.
 func (s *shelf) verify(ctx context.Context, at content.ReaderAt, t *target) error {
 	if s.store.holds.isVerified(t.digest) {
 		return nil

@@ -10,20 +10,19 @@ import (
 	"github.com/certsd/containerd-certsd/resolver"
 )
 
-// pages are what is not part of the registry API: health, metrics and status.
+// pages serves what is not part of the registry API: health, metrics and status.
 type pages struct {
 	gate   *gate
 	hosts  *resolver.Hosts
 	store  *imageStore
 	spools *spools
-	// stopping reports whether no new clients are wanted.
+	// stopping reports whether the gateway is being stopped.
 	stopping func() bool
 }
 
-// serve answers what is not part of the registry API, and reports whether
-// it did. Health is for everybody who can connect, as it tells nothing; metrics
-// name registries and certificates, so they are for this machine and for those
-// who have the secret.
+// serve answers what is not part of the registry API, and reports whether it did.
+// Health is for every client, as it reveals nothing; metrics name registries and
+// certificates, so they are for this machine and for clients with the secret.
 func (p *pages) serve(w http.ResponseWriter, r *http.Request) (done bool) {
 	switch {
 	case r.URL.Path == "/healthz", r.URL.Path == "/readyz", r.URL.Path == "/metrics", statuspage.Serves(r.URL.Path):
@@ -55,8 +54,8 @@ func (p *pages) serve(w http.ResponseWriter, r *http.Request) (done bool) {
 	return true
 }
 
-// mayWatch reports whether a client may read what names registries and
-// certificates, and answers it otherwise.
+// mayWatch reports whether a client may read pages that name registries and
+// certificates; if not, it answers the request.
 func (p *pages) mayWatch(w http.ResponseWriter, r *http.Request) bool {
 	if !p.gate.knowsName(r) {
 		writeFault(w, r, errHost)

@@ -8,8 +8,8 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// holds knows who relies on what is stored, and when it was last asked for. It
-// decides what may be removed, and removes nothing.
+// holds records who relies on stored blobs, and when they were last requested. It
+// decides what may be removed, but removes nothing itself.
 type holds struct {
 	// mu guards the rest, and is held while a blob is removed.
 	mu sync.Mutex
@@ -43,15 +43,14 @@ type pinned struct {
 
 type pinnedKey struct{}
 
-// withPins makes what is done with the context keep the blobs it meets, until
+// withPins returns a context whose conversions pin the blobs that they use, until
 // release is called.
 func (h *holds) withPins(ctx context.Context) (_ context.Context, release func()) {
 	p := &pinned{holds: h, digests: map[digest.Digest]bool{}}
 	return context.WithValue(ctx, pinnedKey{}, p), p.release
 }
 
-// pin keeps a blob from being removed. It may be gone by then already: look
-// after pinning.
+// pin keeps a blob from being removed. It may be gone already: check after pinning.
 func (h *holds) pin(ctx context.Context, d digest.Digest) {
 	p, ok := ctx.Value(pinnedKey{}).(*pinned)
 	if !ok {
@@ -81,7 +80,7 @@ func (p *pinned) release() {
 	clear(p.digests)
 }
 
-// reads notes that a client reads a blob, until what it returns is called.
+// reads records that a client reads a blob, until done is called.
 func (h *holds) reads(d digest.Digest) (done func()) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -96,8 +95,7 @@ func (h *holds) reads(d digest.Digest) (done func()) {
 	}
 }
 
-// writes notes that an unfinished blob is being written, until what it returns is
-// called.
+// writes records that an unfinished blob is being written, until done is called.
 func (h *holds) writes(ref string) (done func()) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -111,7 +109,7 @@ func (h *holds) writes(ref string) (done func()) {
 	})
 }
 
-// asked notes when a blob was asked for, and returns when it was the time before.
+// asked records when a blob was requested, and returns the previous time.
 func (h *holds) asked(d digest.Digest, at time.Time) (before time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -137,7 +135,7 @@ func (h *holds) lastUsed(after time.Time, blobs ...digest.Digest) time.Time {
 }
 
 // removing calls remove unless a conversion relies on a blob or a client reads it.
-// What was known of it is forgotten once it is gone.
+// Its records are dropped once it is gone.
 func (h *holds) removing(d digest.Digest, remove func() error) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -152,7 +150,7 @@ func (h *holds) removing(d digest.Digest, remove func() error) error {
 	return nil
 }
 
-// discarding calls remove whoever relies on a blob: it is damaged.
+// discarding calls remove even if somebody relies on the blob: it is damaged.
 func (h *holds) discarding(d digest.Digest, remove func() error) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()

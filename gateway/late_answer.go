@@ -25,12 +25,12 @@ func (e *lateError) Error() string { return fmt.Sprintf("%s has not answered for
 func (e *lateError) Timeout() bool   { return true }
 func (e *lateError) Temporary() bool { return true }
 
-// hurryKey is when the time began.
+// hurryKey is the context key of the time when the client began to wait.
 type hurryKey struct{}
 
-// hurry ends a context with a [lateError] unless the registry has answered in
-// time: what it sends then may take as long as it wants. answered says that it
-// has, and reports whether that was in time. The context itself ends with its
+// hurry ends a context with a [lateError] unless the registry has answered in time:
+// after that its content may take as long as it wants. answered must be called when
+// it has, and reports whether that was in time. The context itself ends with its
 // parent.
 func hurry(ctx context.Context, host string, patience time.Duration) (_ context.Context, answered func() (inTime bool)) {
 	ctx, cancel := context.WithCancelCause(context.WithValue(ctx, hurryKey{}, time.Now()))
@@ -49,8 +49,8 @@ func isLate(ctx context.Context) (*lateError, bool) {
 	return late, ok
 }
 
-// lateFault tells what became of a request that has waited long enough. What has
-// been made a fault says more.
+// lateFault returns the fault for a request that waited too long. An error that is a
+// fault already says more.
 func lateFault(ctx context.Context, err error) error {
 	late, ok := isLate(ctx)
 	if !ok || err == nil {

@@ -53,9 +53,9 @@ func (l *lists) serveTags(w http.ResponseWriter, r *http.Request, t *target) err
 	return writeJSON(w, r, http.StatusOK, "application/json", body)
 }
 
-// page is a part of a list.
+// page is a page of a list.
 type page struct {
-	// n is how many, less than zero for all.
+	// n is the number of entries, negative for all.
 	n int
 	// last is the entry after which it begins.
 	last string
@@ -90,8 +90,8 @@ func (p page) of(list []string) ([]string, bool) {
 }
 
 // serveReferrers lists what refers to a digest: the distribution specification,
-// "Listing Referrers". A registry without that API is asked for the tag of its
-// fallback, and one without either has none.
+// "Listing Referrers". A registry without that API is asked for the fallback tag,
+// and one without either has no referrers.
 func (l *lists) serveReferrers(w http.ResponseWriter, r *http.Request, t *target) error {
 	fetcher, err := l.upstreams.resolverFor(t).fetch.Fetcher(r.Context(), t.ref())
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"github.com/certsd/containerd-certsd/internal/daemon"
 )
 
-// sockets are those that a gateway listens on.
+// sockets are the sockets that a gateway listens on.
 type sockets struct {
 	addresses   []string
 	allowRemote bool
@@ -50,7 +50,7 @@ func (s sockets) listen(ctx context.Context, certs *certificates) (listeners []n
 	return listeners, nil
 }
 
-// check finds addresses that cannot be listened on, or must not be.
+// check returns an error for addresses that cannot or must not be listened on.
 func (s sockets) check(secure bool) error {
 	if daemon.Activated() {
 		return nil // they are not used

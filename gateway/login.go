@@ -13,16 +13,15 @@ import (
 	remoteserrors "github.com/containerd/containerd/v2/core/remotes/errors"
 )
 
-// login is what a client sends for a registry beside the gateway's secret: a
-// pull secret of Kubernetes, say. It is used at the registry and at the token
-// server that this names, for requests that bring it along, and is in no log,
-// no error and no file.
+// login is a user and password that a client sends for a registry beside the
+// gateway's secret, such as a pull secret of Kubernetes. It is used at the registry
+// and the token server named by it, only for the requests that bring it, and never
+// appears in a log, an error or a file.
 type login struct {
 	// host is the registry it is for, host[:port].
 	host           string
 	user, password string
-	// id tells logins apart. It cannot be turned back into one: its key ends
-	// with the process.
+	// id identifies a login. It cannot be reversed: its key ends with the process.
 	id string
 }
 
@@ -31,7 +30,7 @@ type login struct {
 // means 60 seconds: the token authentication specification of distribution.
 const loginAge = time.Minute
 
-// logins finds them in requests, and makes their ids.
+// logins finds logins in requests, and makes their ids.
 type logins struct {
 	key []byte
 	// secret is the gateway's own, pass lets clients bring a login.
@@ -55,15 +54,15 @@ func (l *logins) id(parts ...string) string {
 }
 
 // of returns the login that a request brings for a registry, nil for none. The
-// header must have let the client in: where Authorization does, it belongs to
-// the gateway.
+// header must have let the client in: if Authorization did, that is for the gateway.
 func (l *logins) of(r *http.Request, host string) *login {
 	if !l.allowed(r) {
 		return nil
 	}
 	user, password, ok := r.BasicAuth()
 	if !ok || password == "" || l.secret.matches(r.Context(), password) {
-		// Not even by mistake is the gateway's secret sent to a registry.
+		// The gateway's secret must never be sent to a registry, not even by
+		// mistake.
 		return nil
 	}
 	return &login{host: host, user: user, password: password, id: l.id(host, user, password)}
@@ -84,7 +83,7 @@ func (l *login) credentials(host string) (user, secret string, err error) {
 	return l.user, l.password, nil
 }
 
-// suffix keeps apart what belongs to different logins.
+// suffix separates the keys of different logins.
 func (l *login) suffix() string {
 	if l == nil {
 		return ""
@@ -92,8 +91,8 @@ func (l *login) suffix() string {
 	return " " + l.id
 }
 
-// refusedAge is how long a login that was refused is not tried again: clients ask
-// in several ways for what they do not get, and an account may be locked.
+// refusedAge is how long a refused login is not tried again: clients repeat refused
+// requests in several ways, and an account may be locked.
 const refusedAge = 10 * time.Second
 
 // wasRefused returns the answer to a login that was refused a moment ago.
@@ -114,9 +113,9 @@ type refusal struct {
 	err error
 }
 
-// askForLogin makes a client that may bring a login send one, where it has none
-// yet and the registry wants one. A login that is refused is refused for good: a
-// client that is asked again would try it several times, and be locked out.
+// askForLogin makes a client send a login if it may, has not sent one and the
+// registry requires one. A refused login is final: a client that is asked again
+// would try it several times, and be locked out.
 func (s *server) askForLogin(r *http.Request, t *target, err error) error {
 	if err == nil || !wantsLogin(err) {
 		return err

@@ -45,24 +45,24 @@ func (m *manifests) serve(w http.ResponseWriter, r *http.Request, t *target) err
 			w.WriteHeader(http.StatusNotModified)
 			return nil
 		}
-		if desc.Size > 0 { // otherwise nobody has said
+		if desc.Size > 0 { // otherwise the size is not known
 			h.Set("Content-Length", strconv.FormatInt(desc.Size, 10))
 		}
 		w.WriteHeader(http.StatusOK)
 		return nil
 	}
-	// A manifest is read whole: a Range is for blobs.
+	// A manifest is read completely: ranges are for blobs.
 	r.Header.Del("Range")
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(body))
 	return nil
 }
 
-// describe sets what a client is told about content.
+// describe sets the headers that describe content.
 func describe(h http.Header, d digest.Digest, mediaType string) {
 	h.Set("Docker-Content-Digest", d.String())
 	h.Set("Etag", strconv.Quote(d.String()))
 	h.Set("Content-Type", mediaType)
-	// A browser must not take content for what it looks like.
+	// A browser must not guess the type of content.
 	h.Set("X-Content-Type-Options", "nosniff")
 }
 

@@ -26,9 +26,9 @@ const (
 	idleTimeout   = 2 * time.Minute
 )
 
-// Run serves as configured until ctx ends, and then until the requests under
-// way are done or the time for that is over. ready, if not nil, is told the
-// addresses once clients can connect.
+// Run serves as configured until ctx ends, and then until the requests under way are
+// done or the time for that is over. ready, if not nil, is called with the addresses
+// once clients can connect.
 func (c *Config) Run(ctx context.Context, credentials func(host, repository string) (user, secret string, err error), ready func(addresses []net.Addr)) error {
 	if err := c.Check(); err != nil {
 		return err
@@ -49,7 +49,7 @@ func (c *Config) Run(ctx context.Context, credentials func(host, repository stri
 	}
 	defer secret.Close()
 	secret.Grace = time.Duration(c.SecretGrace)
-	// What is under way outlives the signal to stop: it ends below.
+	// Requests under way outlive the signal to stop: they end below.
 	lasting := context.WithoutCancel(ctx)
 	store.room.tidy(lasting)
 	defer every(time.Hour, func() { store.room.tidy(lasting) })()
@@ -93,7 +93,7 @@ func (c *Config) Run(ctx context.Context, credentials func(host, repository stri
 	return serve(ctx, server, listeners, time.Duration(c.StopTimeout), ready)
 }
 
-// warnOfNothing reports whether every request is going to be refused.
+// warnOfNothing warns if every request will be refused.
 func (c *Config) warnOfNothing(ctx context.Context) {
 	names, err := c.upstreams()
 	if err == nil && len(names) > 0 {
@@ -106,7 +106,7 @@ func (c *Config) warnOfNothing(ctx context.Context) {
 	logger.Warn("certsd gateway: there is no registry to ask")
 }
 
-// serve answers until ctx ends, and gives what is under way then until stopTimeout.
+// serve answers until ctx ends, and gives requests under way until stopTimeout.
 func serve(ctx context.Context, server *http.Server, listeners []net.Listener, stopTimeout time.Duration, ready func([]net.Addr)) error {
 	failed := make(chan error, len(listeners))
 	var addresses []net.Addr
@@ -145,8 +145,8 @@ func unlessClosed(err error) error {
 	return err
 }
 
-// errorLog takes what net/http says about connections: anybody can cause it, so
-// it is for those who look for it.
+// errorLog receives net/http's messages about connections: any client can cause
+// them, so they are logged at debug level.
 type errorLog struct {
 	//nolint:containedctx // an io.Writer is given none
 	ctx context.Context

@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	// runningFile is in the state directory while a gateway runs, which holds a
-	// lock on it: one that was killed leaves the file without.
+	// runningFile is in the state directory while a gateway runs, which holds a lock
+	// on it: a killed gateway leaves the file, but no lock.
 	runningFile = "running"
 	// maxRunning bounds it in bytes.
 	maxRunning = 64 << 10
@@ -31,12 +31,12 @@ type listening struct {
 	TLS       bool     `json:"tls"`
 	// Certificate is the file of the gateway's own certificate.
 	Certificate string `json:"certificate,omitempty"`
-	// SecretGrace is how long a replaced secret lets in.
+	// SecretGrace is how long a replaced secret is still accepted.
 	SecretGrace time.Duration `json:"secret_grace"`
 }
 
-// announce writes for others of this machine where the gateway listens, and
-// returns what ends that. A gateway that cannot write it serves all the same.
+// announce publishes on this machine where the gateway listens, and returns the
+// function that ends that. A gateway that cannot write the file still serves.
 func announce(ctx context.Context, dir *safepath.Dir, listeners []net.Listener, r listening) (end func()) {
 	for _, l := range listeners {
 		address := l.Addr().String()

@@ -4,7 +4,7 @@ package gateway
 
 import "os"
 
-// hold does nothing: there is no lock that can be looked at.
+// hold does nothing: there is no lock that can be checked without taking it.
 func hold(*os.File) error { return nil }
 
 // isHeld reports that it is not known whether a gateway runs.

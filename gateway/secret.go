@@ -29,14 +29,14 @@ const (
 	minSecret, maxSecret = 16, 512
 )
 
-// sharedSecret is what clients have to know. It is kept in a file, which is read
-// again when it changes; a replaced one lets in for a while longer, so that
-// clients can be told the new one without an interruption.
+// sharedSecret is the secret that clients must know. It is kept in a file, which is
+// reread when it changes; a replaced secret is accepted for a while longer, so that
+// clients can switch to the new one without an interruption.
 type sharedSecret struct {
 	// Dir is the directory with the files "secret" and "secret.old".
 	Dir string
-	// Grace is how long the old one still counts after it was replaced. Zero
-	// means defaultSecretGrace, less than zero not at all.
+	// Grace is how long the old one is still accepted after it was replaced. Zero
+	// means defaultSecretGrace; with a negative value it is not accepted.
 	Grace time.Duration
 
 	// dir is what ownSecret holds, nil without.
@@ -48,7 +48,7 @@ type sharedSecret struct {
 	replaced replacement
 }
 
-// replacement is the last one that this process has seen.
+// replacement is the last replacement that this process has seen.
 type replacement struct {
 	sum [sha256.Size]byte
 	at  time.Time
@@ -59,17 +59,17 @@ type secretState struct {
 	stamp stamp
 	sum   [sha256.Size]byte
 	known bool
-	// failed is why the file could not be read when that was last told.
+	// failed is the last reported reason why the file could not be read.
 	failed failure
 }
 
-// failure reports whether there is something new to say.
+// failure identifies a reported failure, so that it is reported only once.
 type failure struct {
 	stamp stamp
 	text  string
 }
 
-// stamp reports whether a file is still the same.
+// stamp identifies a version of a file.
 type stamp struct {
 	size    int64
 	changed time.Time
@@ -84,14 +84,14 @@ func ownSecret(dir string) (*sharedSecret, error) {
 	return openSecret(dir)
 }
 
-// openSecret does that, for root also in a directory of another user.
+// openSecret does the same, and lets root use a directory of another user.
 func openSecret(dir string) (*sharedSecret, error) {
 	held, err := safepath.Open(dir)
 	if err != nil {
 		return nil, err
 	}
 	s := &sharedSecret{Dir: dir, dir: held}
-	// A later one that cannot be read leaves this in use.
+	// If a later one cannot be read, this one stays in use.
 	_, err = s.now.read(held, secretFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		// Another process may be faster.
@@ -105,7 +105,7 @@ func openSecret(dir string) (*sharedSecret, error) {
 	return s, nil
 }
 
-// Close lets go of the directory.
+// Close releases the directory.
 func (s *sharedSecret) Close() error {
 	if s.dir == nil {
 		return nil
@@ -123,9 +123,9 @@ func (s *sharedSecret) Value() (string, error) {
 	return string(b), err
 }
 
-// Rotate replaces the secret by a new one. The old one counts for the grace
-// period of the gateway that serves. Nothing has to be told to it. Whoever runs
-// this, the files are those of the owner of the directory, who has to read them.
+// Rotate replaces the secret with a new one. The serving gateway notices that by
+// itself and accepts the old one for its grace period. The files belong to the owner
+// of the directory, who must read them, whichever user runs this.
 func (s *sharedSecret) Rotate() error {
 	return s.in(func(d *safepath.Dir) error {
 		old, _, err := readSecret(d, secretFile)
@@ -171,8 +171,8 @@ func (s *sharedSecret) presentedBy(r *http.Request) bool {
 	return s.matches(r.Context(), presented)
 }
 
-// matches compares digests: their comparison tells nothing about the secret,
-// not even its length.
+// matches compares digests: the time of the comparison reveals nothing about the
+// secret, not even its length.
 func (s *sharedSecret) matches(ctx context.Context, presented string) bool {
 	if len(presented) > maxSecret {
 		presented = ""
@@ -184,7 +184,8 @@ func (s *sharedSecret) matches(ctx context.Context, presented string) bool {
 	return match == 1
 }
 
-// current looks at the files. What cannot be read leaves what was read before.
+// current checks the files. If one cannot be read, what was read before stays in
+// use.
 func (s *sharedSecret) current(ctx context.Context) (now, old secretState) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -206,8 +207,8 @@ func (s *sharedSecret) current(ctx context.Context) (now, old secretState) {
 func (s *sharedSecret) grace() time.Duration { return cmp.Or(s.Grace, defaultSecretGrace) }
 
 // age returns how long ago a secret was replaced, by what this process has seen and
-// by the time of its file, which has nobody's word: where that is still to come,
-// and nobody saw the replacement, it is too long ago.
+// by the time of its file, which cannot be trusted: if that is in the future, and
+// this process did not see the replacement, it counts as too long ago.
 func (s *sharedSecret) age(old secretState) time.Duration {
 	byFile := time.Since(old.stamp.changed)
 	if s.replaced.sum == old.sum {
@@ -219,8 +220,8 @@ func (s *sharedSecret) age(old secretState) time.Duration {
 	return byFile
 }
 
-// refresh reads a file if it has changed. One that is gone, if it may be, is
-// not known any more. Why one cannot be read is told once for each change.
+// refresh reads a file if it has changed. One that was removed, if that is allowed,
+// is forgotten. A read failure is reported once per change.
 func (s *secretState) refresh(ctx context.Context, d *safepath.Dir, name string, mayBeGone bool) {
 	at, err := s.read(d, name)
 	switch {
@@ -233,7 +234,7 @@ func (s *secretState) refresh(ctx context.Context, d *safepath.Dir, name string,
 	}
 }
 
-// read takes over what is in a file that has changed.
+// read reads a changed file.
 func (s *secretState) read(d *safepath.Dir, name string) (at stamp, err error) {
 	info, err := d.Stat(name)
 	if info != nil {

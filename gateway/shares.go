@@ -6,9 +6,9 @@ import (
 	"sync"
 )
 
-// shares are places that registries take from each other. One may have half of
-// those that no other has, and one at least: a registry that answers nothing holds
-// what it has, and leaves as much for all others.
+// shares are slots for which registries compete. Each may take half of the slots
+// that the others do not hold, and at least one: a registry that does not answer
+// keeps what it has, and leaves as much for the others.
 type shares struct {
 	size int
 
@@ -16,11 +16,11 @@ type shares struct {
 	mu   sync.Mutex
 	held map[string]int
 	all  int
-	// waiting are served in order, but for those whose registry has its share.
+	// waiting are served in order, except those whose registry has its share.
 	waiting []*turn
 }
 
-// turn is a place that somebody waits for.
+// turn is a request that waits for a slot.
 type turn struct {
 	who   string
 	given chan struct{}
@@ -28,20 +28,20 @@ type turn struct {
 
 func newShares(size int) *shares { return &shares{size: size, held: map[string]int{}} }
 
-// free reports whether a registry may take a place. The caller holds mu.
+// free reports whether a registry may take a slot. The caller holds mu.
 func (s *shares) free(who string) bool {
 	mine := s.held[who]
 	share := max(1, (s.size-(s.all-mine)+1)/2)
 	return s.all < s.size && mine < share
 }
 
-// take counts a place. The caller holds mu.
+// take counts a slot. The caller holds mu.
 func (s *shares) take(who string) {
 	s.held[who]++
 	s.all++
 }
 
-// tryAcquire takes a place if there is one.
+// tryAcquire takes a slot if there is one.
 func (s *shares) tryAcquire(who string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -52,7 +52,7 @@ func (s *shares) tryAcquire(who string) bool {
 	return true
 }
 
-// acquire waits for a place.
+// acquire waits for a slot.
 func (s *shares) acquire(ctx context.Context, who string) error {
 	s.mu.Lock()
 	if s.free(who) {
@@ -78,14 +78,14 @@ func (s *shares) acquire(ctx context.Context, who string) error {
 	return ctx.Err()
 }
 
-// release gives a place back.
+// release gives a slot back.
 func (s *shares) release(who string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.giveBack(who)
 }
 
-// giveBack gives a place to the next in line. The caller holds mu.
+// giveBack gives a slot to the next in line. The caller holds mu.
 func (s *shares) giveBack(who string) {
 	s.all--
 	if s.held[who]--; s.held[who] <= 0 {
@@ -101,15 +101,15 @@ func (s *shares) giveBack(who string) {
 	})
 }
 
-// share are the places of one registry: a v1compat.Limiter, of which each
-// acquisition is one place.
+// share is a v1compat.Limiter for one registry, of which each acquisition takes one
+// slot.
 type share struct {
 	*shares
 	who string
 }
 
-// Acquire implements v1compat.Limiter. Whoever waits for a place to load a layer
-// has found out that there is something to convert.
+// Acquire implements v1compat.Limiter. A conversion that waits for a slot to load a
+// layer has begun.
 func (s share) Acquire(ctx context.Context, _ int64) error {
 	flightIn(ctx).begin()
 	return s.acquire(ctx, s.who)

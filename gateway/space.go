@@ -10,10 +10,9 @@ import (
 	"github.com/containerd/log"
 )
 
-// room keeps what is stored within the limit. Where more is stored, the images
-// that were not asked for longest are removed. One that is being converted stays,
-// and so does one that was asked for in the last minutes: its client is still
-// fetching the layers.
+// room keeps the store within its limit. If more is stored, the least recently used
+// images are removed. An image that is being converted stays, and so does one that
+// was requested in the last minutes: its client is still fetching the layers.
 type room struct {
 	store *imageStore
 	// limit is in bytes; zero is none.
@@ -21,8 +20,8 @@ type room struct {
 
 	// mu guards the rest, and is held while room is made.
 	mu sync.Mutex
-	// looked reports whether total is what was stored at the last look, and written what
-	// has come since.
+	// looked reports whether total is the size at the last look, and written what
+	// was added since.
 	looked         bool
 	total, written int64
 }
@@ -30,9 +29,10 @@ type room struct {
 // errNoRoom ends a conversion.
 var errNoRoom = errors.New("converted images may not take more room")
 
-// reserve makes room for n bytes more of a conversion, or reports that there is none:
-// what does not fit is given up before it is there. Images go that no client has
-// asked for in a minute, those of conversions under way stay.
+// reserve makes room for n more bytes of a conversion, or returns an error if there
+// is none: a conversion that does not fit is given up before it is written. It
+// removes images that no client requested in the last minute; those of conversions
+// under way stay.
 func (r *room) reserve(ctx context.Context, n int64) error {
 	if r.limit <= 0 {
 		return nil
@@ -56,8 +56,8 @@ func (r *room) reserve(ctx context.Context, n int64) error {
 	return fmt.Errorf("%w than store_size, %d bytes, and those in use leave too little room for this one: raise store_size, or try again later", errNoRoom, r.limit)
 }
 
-// dropLeftovers removes what failed conversions have left, all of it, and returns
-// how many bytes that were.
+// dropLeftovers removes all remains of failed conversions, and returns how many
+// bytes it freed.
 func (r *room) dropLeftovers(ctx context.Context) (freed int64) {
 	v, err := take(ctx, r.store)
 	if v == nil {

@@ -16,14 +16,14 @@ import (
 	"github.com/certsd/containerd-certsd/internal/bounded"
 )
 
-// spools let requests for the same blob share one download. Its bytes are in a
-// file without a name for as long as somebody reads it: nothing is left behind,
-// however the process ends, and nothing is served that the registry did not give
-// in answer to one of the requests that share it.
+// spools let requests for the same blob share one download. Its bytes are in an
+// unnamed file while a client reads it: nothing is left behind, however the process
+// ends, and nothing is served except what the registry sent to one of the requests
+// that share it.
 type spools struct {
 	dir string
 	// limit bounds the bytes of all spools. A blob for which there is no room is
-	// passed on as it comes, to one client.
+	// passed on to one client as it arrives.
 	limit int64
 	// open asks the registry for a blob from an offset on.
 	open func(ctx context.Context, t *target, offset int64) (*http.Response, error)
@@ -48,7 +48,8 @@ type spool struct {
 	opened  chan struct{}
 	size    int64
 	openErr error
-	// direct is the answer for the request that began, where it is not shared.
+	// direct is the answer for the request that started the download, if it is not
+	// shared.
 	direct *http.Response
 	file   *os.File
 
@@ -57,7 +58,7 @@ type spool struct {
 
 	// mu guards the rest.
 	mu sync.Mutex
-	// written is how much there is. All of it is verified if done.
+	// written is how many bytes have arrived. They are verified once done is set.
 	written int64
 	done    bool
 	err     error
@@ -68,8 +69,8 @@ type spool struct {
 // errUnshared tells a request to ask the registry itself.
 var errUnshared = errors.New("not shared")
 
-// join returns the download of a blob and, unless it is a new one, waits until
-// it is known what it is. leave must be called at the end.
+// join returns the download of a blob and, unless it is new, waits until its size is
+// known. leave must be called at the end.
 func (s *spools) join(ctx context.Context, t *target, begin bool) (sp *spool, leave func(), err error) {
 	name := t.key()
 	s.mu.Lock()
@@ -117,7 +118,7 @@ func (s *spools) begin(t *target, name string) *spool {
 		case resp == nil:
 			sp.openErr = err
 		case err != nil || resp.ContentLength < 0:
-			// No room, or nobody knows how much it takes.
+			// There is no room, or the size is not known.
 			sp.direct = resp
 		}
 		if sp.openErr != nil || sp.direct != nil {
@@ -131,8 +132,8 @@ func (s *spools) begin(t *target, name string) *spool {
 	return sp
 }
 
-// reserve makes the file for a blob of a size, and room for it on the disk: what
-// cannot be kept can still be passed on.
+// reserve creates the file for a blob and allocates its size on the disk: a blob
+// that cannot be stored can still be passed on.
 func (s *spools) reserve(sp *spool, size int64) error {
 	if !s.take(size) {
 		return errUnshared
@@ -151,7 +152,7 @@ func (s *spools) reserve(sp *spool, size int64) error {
 	return nil
 }
 
-// take counts what a download takes of the limit, if it is there.
+// take subtracts a download from the limit, if there is room.
 func (s *spools) take(size int64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -168,7 +169,7 @@ func (s *spools) giveBack(size int64) {
 	s.used -= size
 }
 
-// unlinkedFile makes a file and takes its name away. A process that is killed in
+// unlinkedFile creates a file and removes its name. A process that is killed in
 // between leaves it behind, empty.
 func unlinkedFile(dir string) (*os.File, error) {
 	file, err := os.CreateTemp(dir, "spool-")
@@ -181,7 +182,7 @@ func unlinkedFile(dir string) (*os.File, error) {
 	return file, nil
 }
 
-// forget keeps further requests from joining.
+// forget keeps further requests from joining a download.
 func (s *spools) forget(name string, sp *spool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -190,7 +191,7 @@ func (s *spools) forget(name string, sp *spool) {
 	}
 }
 
-// leave ends a download that nobody reads any more.
+// leave ends a download that no client reads any more.
 func (s *spools) leave(name string, sp *spool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -204,7 +205,7 @@ func (s *spools) leave(name string, sp *spool) {
 	s.wait.Go(func() { s.discard(sp) })
 }
 
-// discard gives back what a download took, once it has ended.
+// discard gives back the room of a download, once it has ended.
 func (s *spools) discard(sp *spool) {
 	<-sp.opened
 	if sp.direct != nil {
@@ -219,15 +220,14 @@ func (s *spools) discard(sp *spool) {
 }
 
 const (
-	// maxResumes is how often in a row a download that was cut is taken up again
-	// without getting any further, maxPause the longest wait before: half a minute
-	// in all.
+	// maxResumes is how often in a row a cut download is resumed without getting any
+	// further, maxPause the longest wait before a try: half a minute in all.
 	maxResumes = 7
 	maxPause   = 8 * time.Second
 )
 
-// download fills the file and verifies it. A cut connection is taken up where
-// it was: what one request met is not the end for all who read.
+// download fills the file and verifies it. A cut download is resumed: the failure of
+// one request must not end it for all readers.
 func (s *spools) download(ctx context.Context, sp *spool, resp *http.Response) error {
 	hash := sp.target.digest.Algorithm().Hash()
 	var err error
@@ -281,8 +281,8 @@ func (s *spools) rest(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// resume asks for the rest. What a registry that knows no ranges sends again is
-// passed over: the digest is of all.
+// resume asks for the rest. A registry without ranges sends everything again, of
+// which the known part is skipped.
 func (s *spools) resume(ctx context.Context, sp *spool) (*http.Response, error) {
 	have := sp.have()
 	resp, err := s.open(ctx, sp.target, have)
@@ -305,14 +305,14 @@ func (s *spools) resume(ctx context.Context, sp *spool) (*http.Response, error) 
 	return nil, errors.Join(err, resp.Body.Close())
 }
 
-// diskError is what the file and not the registry is to blame for.
+// diskError is an error of the file, not of the registry.
 type diskError struct{ error }
 
 // Unwrap returns the cause.
 func (e *diskError) Unwrap() error { return e.error }
 
-// copyBuffers are of the size in which content is passed on: TLS has it in
-// pieces of 16 KiB, of which each would wake the readers.
+// copyBuffers have the size in which content is passed on: TLS records have 16 KiB,
+// each of which would wake the readers.
 var copyBuffers = sync.Pool{New: func() any {
 	buf := make([]byte, 256<<10)
 	return &buf
@@ -328,7 +328,7 @@ func readMost(r io.Reader, p []byte) (n int, err error) {
 	return n, err
 }
 
-// fill appends what comes.
+// fill appends a body to the file.
 func (sp *spool) fill(body io.Reader, hash hash.Hash) error {
 	buf, _ := copyBuffers.Get().(*[]byte)
 	defer copyBuffers.Put(buf)
@@ -391,8 +391,8 @@ func (sp *spool) waitEnd() {
 	}
 }
 
-// available waits until there is something after offset. The last byte is not
-// there before all are verified.
+// available waits until there is content after offset. The last byte is not
+// available before all are verified.
 func (sp *spool) available(ctx context.Context, offset int64) (int64, error) {
 	sp.mu.Lock()
 	defer sp.mu.Unlock()
@@ -415,7 +415,7 @@ func (sp *spool) available(ctx context.Context, offset int64) (int64, error) {
 	}
 }
 
-// reader reads from offset on, and gives up with ctx.
+// reader returns a reader from offset on that ends with ctx.
 func (sp *spool) reader(ctx context.Context, offset int64) io.Reader {
 	return &spoolReader{spool: sp, ctx: ctx, offset: offset}
 }
@@ -439,7 +439,7 @@ func (r *spoolReader) Read(p []byte) (int, error) {
 	return read, err
 }
 
-// wakeWith makes readers look at ctx again when it ends.
+// wakeWith wakes the readers when ctx ends.
 func (sp *spool) wakeWith(ctx context.Context) (stop func() bool) {
 	return context.AfterFunc(ctx, func() {
 		sp.mu.Lock()

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// unnamedFile makes a file that has no name at any time, where the file system
-// can do that.
+// unnamedFile creates a file that never has a name, if the file system supports
+// that.
 func unnamedFile(dir string) (*os.File, error) {
 	f, err := os.OpenFile(dir, os.O_RDWR|unix.O_TMPFILE, 0o600) //nolint:gosec // the state directory
 	if err != nil {
@@ -17,7 +17,7 @@ func unnamedFile(dir string) (*os.File, error) {
 	return f, nil
 }
 
-// allocate takes room on the disk, where the file system can do that.
+// allocate reserves room on the disk, if the file system supports that.
 func allocate(f *os.File, size int64) error {
 	for {
 		err := unix.Fallocate(int(f.Fd()), 0, 0, size)

@@ -9,7 +9,8 @@ import (
 	"github.com/certsd/containerd-certsd/resolver"
 )
 
-// serveStatus answers what the gateway uses. Those who may read the metrics may read it.
+// serveStatus answers with what the gateway uses, to clients that may read the
+// metrics.
 func (p *pages) serveStatus(w http.ResponseWriter, r *http.Request) {
 	(&statuspage.Handler{Snapshot: p.status}).ServeHTTP(w, r)
 }
@@ -37,15 +38,15 @@ func (g *gate) status() *status.Secret {
 	return st
 }
 
-// usage returns what shared downloads take.
+// usage returns the size of shared downloads.
 func (s *spools) usage() *status.Usage {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return &status.Usage{Used: s.used, Limit: s.limit}
 }
 
-// usage returns what converted images take, as far as it was looked at: the disk is not
-// asked.
+// usage returns the size of converted images as last known: it does not access the
+// disk.
 func (r *room) usage() *status.Usage {
 	r.mu.Lock()
 	defer r.mu.Unlock()

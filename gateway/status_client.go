@@ -23,14 +23,14 @@ import (
 )
 
 // Status asks the gateway that runs with the state directory, or that listens where
-// one of this configuration would, what it uses. address is where that is. Where
-// none runs the error is fs.ErrNotExist.
+// this configuration says, what it uses. address is where it listens. If none runs
+// the error is fs.ErrNotExist.
 func (c *Config) Status(ctx context.Context) (st *status.Status, address string, err error) {
 	r, err := findRunning(c.State)
 	switch {
 	case err == nil:
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
-		// Whoever may not look into the directory may still ask at the address.
+		// A user without access to the directory may still ask at the address.
 		r = listening{Addresses: c.Listen, TLS: c.TLSCert != "", Certificate: c.TLSCert}
 	default:
 		return nil, c.State, err
@@ -56,7 +56,7 @@ func (c *Config) Status(ctx context.Context) (st *status.Status, address string,
 	return nil, address, err
 }
 
-// askTimeout bounds the time that a gateway of this machine has for an answer.
+// askTimeout bounds how long a gateway on this machine may take to answer.
 const askTimeout = 10 * time.Second
 
 // ask asks at one address.
@@ -106,8 +106,8 @@ func (r listening) ask(ctx context.Context, address, secret string) (*status.Sta
 	return st, nil
 }
 
-// tls believes in the very certificate that the gateway was given: its name may be
-// any, here it is asked for by address.
+// tls trusts exactly the certificate that the gateway was given: its name may be
+// any, as the gateway is asked by address.
 func (r listening) tls() *tls.Config {
 	return &tls.Config{
 		MinVersion:         tls.VersionTLS12,
@@ -139,7 +139,7 @@ func (r listening) certificate() (*x509.Certificate, error) {
 	return certs[0], nil
 }
 
-// reachable returns an address that is listened on as one to connect to.
+// reachable turns an address to listen on into one to connect to.
 func reachable(address string) string {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {

@@ -20,9 +20,9 @@ import (
 	"github.com/certsd/containerd-certsd/internal/safepath"
 )
 
-// imageStore keeps converted images on disk. Only blobs that are complete and have
-// their digest are ever in it; what a conversion has of a layer when the process
-// ends is kept apart and continued by the next.
+// imageStore keeps converted images on disk. It contains only complete, verified
+// blobs; a partial layer is kept apart when the process ends and continued by the
+// next one.
 //
 // It is a content store and leaves to others who relies on a blob (holds) and what
 // has to go for what comes (room).
@@ -35,8 +35,8 @@ type imageStore struct {
 	room   *room
 }
 
-// openStore opens the store in dir, which is for one process at a time. All in it
-// has to be the user's own. limit is in bytes; zero is none.
+// openStore opens the store in dir, which is for one process at a time. Everything
+// in it must belong to the user. limit is in bytes; zero is none.
 func openStore(dir string, limit int64) (*imageStore, error) {
 	if err := safepath.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
