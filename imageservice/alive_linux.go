@@ -15,10 +15,10 @@ import (
 	"github.com/certsd/containerd-certsd/internal/safepath"
 )
 
-// alive tells which processes of an instance live. They share a file, of which
-// each has locked the byte that is its number; the kernel unlocks it when the
-// process ends, however that ends. Unlike a process ID the number means the same
-// in every container that has the file.
+// alive shows which processes of an instance are alive. They share a file in which
+// each has locked the byte with its number; the kernel unlocks it when the process
+// ends, however that ends. Unlike a process ID the number means the same in every
+// container that has the file.
 type alive struct {
 	file   *os.File
 	number int64
@@ -47,11 +47,11 @@ func newAlive(path string) (*alive, error) {
 	return a, nil
 }
 
-// name is that of this process.
+// name returns the name of this process.
 func (a *alive) name() string { return strconv.FormatInt(a.number, 10) }
 
-// lives reports whether another process lives that was given this name. One that
-// cannot be looked for may.
+// lives reports whether another process with this name is alive, or may be because
+// that cannot be checked.
 func (a *alive) lives(name string) bool {
 	number, err := strconv.ParseInt(name, 10, 64)
 	if err != nil || number < 0 {
@@ -75,5 +75,5 @@ func (a *alive) lock(command int, number int64) (unix.Flock_t, error) {
 	return l, failed
 }
 
-// close ends the life of this process.
+// close releases the lock of this process.
 func (a *alive) close() { _ = a.file.Close() }

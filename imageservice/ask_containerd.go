@@ -18,8 +18,8 @@ import (
 	"github.com/certsd/containerd-certsd/internal/jsonwords"
 )
 
-// facts keep what a containerd has said about its configuration. It cannot change
-// without a restart, which ends the connection.
+// facts keeps what a containerd has reported about its configuration. It cannot
+// change without a restart, which ends the connection.
 type facts struct {
 	// mu guards the rest.
 	mu    sync.Mutex
@@ -28,7 +28,7 @@ type facts struct {
 	connection int
 }
 
-// forget is for a new connection.
+// forget drops everything when there is a new connection.
 func (f *facts) forget() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -42,8 +42,8 @@ func (f *facts) get() (*configuration, int) {
 	return f.known, f.connection
 }
 
-// put keeps what was told by the daemon of a connection. The first call makes
-// the first connection.
+// put keeps what the daemon of a connection reported. The first call makes the first
+// connection.
 func (f *facts) put(c configuration, connection int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -73,8 +73,8 @@ func (d *target) learn(ctx context.Context) (configuration, error) {
 	return c, nil
 }
 
-// told returns what containerd says of its CRI. Which of it depends on the version:
-// all in 1.7, the runtimes' snapshotters in all.
+// told returns what containerd reports about its CRI. How much depends on the
+// version: everything in 1.7, the runtimes' snapshotters in all.
 func (d *target) told(ctx context.Context) (configuration, error) {
 	c := configuration{downloads: defaultDownloads, progressTimeout: defaultProgressTimeout, decrypts: true, pinned: map[string]bool{}, runtimes: map[string]string{}}
 	answer, err := runtime.NewRuntimeServiceClient(d.ClientConn).Status(ctx, &runtime.StatusRequest{Verbose: true})
@@ -102,8 +102,8 @@ func (d *target) told(ctx context.Context) (configuration, error) {
 	return c, nil
 }
 
-// statusConfig is what of the configuration in CRI's verbose status is about
-// pulls. Version 1.7 has all of it, 2 only the runtimes.
+// statusConfig is the part of the configuration in CRI's verbose status that
+// concerns pulls. Version 1.7 has all of it, 2 only the runtimes.
 type statusConfig struct {
 	Containerd struct {
 		Snapshotter                string `json:"snapshotter"`
@@ -121,7 +121,7 @@ type statusConfig struct {
 	} `json:"imageDecryption"`
 }
 
-// keyModelNode is the one key model that CRI knows: the node has the keys.
+// keyModelNode is the only key model of CRI: the node has the keys.
 const keyModelNode = "node"
 
 func (c *configuration) fromStatus(text string) error {

@@ -34,7 +34,7 @@ func (s *server) Prepare(ctx context.Context) {
 	for _, image := range images {
 		s.try(ctx, func(ctx context.Context) error { return s.bring(ctx, image) })
 	}
-	// One that finishes its pulls may yet be killed in them.
+	// A process that finishes its pulls may still be killed meanwhile.
 	for living && ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
@@ -52,7 +52,7 @@ func (s *server) sweep(ctx context.Context) (living bool) {
 	return living
 }
 
-// try repeats what fails, and tells of it once for each reason.
+// try repeats what fails, and logs each reason once.
 func (s *server) try(ctx context.Context, do func(context.Context) error) {
 	told := ""
 	for wait := firstTry; ; wait = min(2*wait, lastTry) {
@@ -72,7 +72,7 @@ func (s *server) try(ctx context.Context, do func(context.Context) error) {
 	}
 }
 
-// bring pulls an image that is not there, if its registry is ours.
+// bring pulls a missing image, if its registry is one that is pulled from here.
 func (s *server) bring(ctx context.Context, image string) error {
 	req, err := s.ours(&runtime.PullImageRequest{Image: &runtime.ImageSpec{Image: image}})
 	if err != nil || req == nil {

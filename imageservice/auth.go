@@ -11,7 +11,7 @@ import (
 	"github.com/certsd/containerd-certsd/certsd/hostname"
 )
 
-// auth are the credentials of a request. It has nothing that prints it.
+// auth has the credentials of a request. It has no method that prints them.
 type auth struct {
 	user, password, encoded, server, identityToken, registryToken string
 }
@@ -23,11 +23,11 @@ func authOf(a *runtime.AuthConfig) auth {
 	}
 }
 
-// errAuth has nothing of what it is about.
+// errAuth quotes nothing of the credentials.
 var errAuth = errors.New(`the request's credentials cannot be used: "auth" is not USER:PASSWORD in base64`)
 
-// credentials returns what a registry is told that asks: for another server than
-// they are for, none.
+// credentials returns the credentials for a registry that asks, none for another
+// server than they are for.
 func (a auth) credentials(registry string) (user, secret string, err error) {
 	if !a.meant(registry) {
 		return "", "", nil
@@ -45,7 +45,7 @@ func (a auth) credentials(registry string) (user, secret string, err error) {
 }
 
 func decodeAuth(encoded string) (user, secret string, err error) {
-	// Some leave the padding out.
+	// Some clients omit the padding.
 	decoded, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(encoded, "="))
 	if err != nil {
 		return "", "", errAuth
@@ -57,8 +57,8 @@ func decodeAuth(encoded string) (user, secret string, err error) {
 	return user, strings.Trim(secret, "\x00"), nil
 }
 
-// bearer returns the value of Authorization that needs no asking for: the registry
-// token, which is for the registry itself and for no mirror.
+// bearer returns the Authorization that is sent without a challenge: the registry
+// token, which is for the registry itself and not for a mirror.
 func (a auth) bearer(registry string) string {
 	if a.registryToken == "" || a.user != "" || a.identityToken != "" || a.encoded != "" || !a.meant(registry) {
 		return ""
@@ -66,8 +66,8 @@ func (a auth) bearer(registry string) string {
 	return "Bearer " + a.registryToken
 }
 
-// answersFor reports whether the request says which credentials a registry is
-// asked: others are no substitute for those that it refuses.
+// answersFor reports whether the request has the credentials for a registry: the
+// node's must not replace them when they are refused.
 func (a auth) answersFor(registry string) bool {
 	return (a.user != "" || a.identityToken != "" || a.encoded != "" || a.registryToken != "") && a.meant(registry)
 }

@@ -12,11 +12,10 @@ import (
 // 16 MiB.
 const maxMessage = 64 << 20
 
-// frame is a message that nobody reads.
+// frame is a message that is passed on unread.
 type frame struct{ bytes []byte }
 
-// rawCodec hands messages on as they are. It goes by the name of what they are
-// encoded with.
+// rawCodec passes messages on as they are. It has the name of their encoding.
 type rawCodec struct{}
 
 var _ encoding.Codec = rawCodec{}
@@ -42,8 +41,8 @@ func (rawCodec) Unmarshal(data []byte, v any) error {
 	return nil
 }
 
-// decode and encode are for the messages that are read after all. They leave it
-// to gRPC which generator the types of CRI are from.
+// decode and encode are for the messages that are read nevertheless. gRPC's codec
+// handles the types of CRI, whichever generator they come from.
 func decode(data []byte, message any) error {
 	return encoding.GetCodecV2(proto.Name).Unmarshal(mem.BufferSlice{mem.SliceBuffer(data)}, message)
 }

@@ -20,16 +20,15 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// connection leads to a daemon on this machine. It is made when it is needed,
-// and made again when the daemon was restarted; an error of it names the daemon
-// and its address.
+// connection is a connection to a daemon on this machine. It is made on demand, and
+// again when the daemon was restarted; its errors name the daemon and its address.
 type connection struct {
 	*grpc.ClientConn
 	// who and address are for errors.
 	who, address string
 }
 
-// again is how soon a daemon that was away is found again.
+// again is how soon a daemon that was away is tried again.
 var again = backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 2 * time.Second}
 
 // connect prepares a connection. onConnect, if not nil, is called whenever there
@@ -102,7 +101,7 @@ func (c *connection) stream(ctx context.Context, desc *grpc.StreamDesc, cc *grpc
 	return &namedStream{s, c}, nil
 }
 
-// wakeTime is what a connection to a socket of this machine may take.
+// wakeTime is how long connecting to a socket of this machine may take.
 const wakeTime = 200 * time.Millisecond
 
 // wake tries again at once where gRPC would wait before it does: a daemon that
@@ -117,8 +116,8 @@ func (c *connection) wake(ctx context.Context) {
 	c.WaitForStateChange(ctx, connectivity.TransientFailure)
 }
 
-// named adds to an error of the connection itself whose it is. The daemon's own
-// errors come with a header or a trailer, and stay what they are.
+// named adds the daemon's name to an error of the connection itself. The daemon's
+// own errors come with a header or a trailer, and are not changed.
 func (c *connection) named(err error, header, trailer metadata.MD) error {
 	if err == nil || len(header)+len(trailer) > 0 {
 		return err

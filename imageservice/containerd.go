@@ -10,7 +10,7 @@ import (
 	"github.com/certsd/containerd-certsd/resolver"
 )
 
-// namespace is where CRI has its images.
+// namespace is the namespace of CRI's images.
 const namespace = "k8s.io"
 
 // target is the containerd that images are pulled into.
@@ -25,7 +25,7 @@ type target struct {
 	node func(ctx context.Context, host, repository string) (user, secret string, err error)
 	// alive is nil where there is no lock file.
 	alive *alive
-	// facts are what it says of its configuration.
+	// facts are what it reports about its configuration.
 	facts facts
 	// unpacks keeps two pulls from fetching and unpacking the same layer.
 	unpacks keyedLocks
@@ -49,7 +49,7 @@ func newTarget(o options) (*target, error) {
 		return d, nil
 	}
 	if d.alive, err = newAlive(o.Lock); err != nil {
-		// Leases that are left end by themselves.
+		// Leases that are left behind expire by themselves.
 		d.leases.lives = func(string) bool { return true }
 		d.warn("the leases of killed processes are not removed, because it is not known which processes still run: %w", err)
 		return d, nil
@@ -86,7 +86,7 @@ func (d *target) pull(ctx context.Context, hosts *resolver.Hosts, req *request) 
 	return in.deliver(ctx)
 }
 
-// warn tells of what keeps no pull from succeeding.
+// warn reports a problem that does not make a pull fail.
 func (d *target) warn(format string, args ...any) {
 	if d.hooks.OnWarning != nil {
 		d.hooks.OnWarning(fmt.Errorf(format, args...))

@@ -21,8 +21,8 @@ const (
 	maxImports = 64
 )
 
-// daemonConfig is what of containerd's configuration is about how CRI pulls: the
-// first section is that of containerd 2, the second that of 1.
+// daemonConfig is the part of containerd's configuration that says how CRI pulls:
+// the first section is that of containerd 2, the second that of 1.
 type daemonConfig struct {
 	Imports []string `toml:"imports"`
 	Plugins struct {
@@ -88,8 +88,8 @@ func (c *configuration) readDaemonConfig(file string) error {
 	return err
 }
 
-// importedBy returns the files that a pattern of a file imports. That one is not there
-// is for containerd to say.
+// importedBy returns the files that a pattern in a file imports. Missing files are
+// left to containerd to report.
 func importedBy(file, pattern string) ([]string, error) {
 	if _, err := filepath.Match(pattern, ""); err != nil {
 		return nil, fmt.Errorf("%q: %w", pattern, err)
@@ -121,9 +121,9 @@ func parseDaemonConfig(file string) (*daemonConfig, error) {
 	return &config, nil
 }
 
-// over puts a file over what was read before. Where CRI leaves pulls to the
-// transfer service, as it does unless one of its own keys says otherwise, that
-// one's keys hold.
+// over applies a file on top of what was read before. If CRI leaves pulls to the
+// transfer service, as it does unless one of its own keys says otherwise, the keys
+// of that service apply.
 func (d *daemonConfig) over(c *configuration) error {
 	d.Plugins.Transfer.over(c)
 	for _, s := range []*imagesConfig{d.Plugins.Old, d.Plugins.CRI, d.Plugins.Images} {

@@ -7,7 +7,7 @@ import (
 	"github.com/distribution/reference"
 )
 
-// criSettings are CRI's settings for pulls, as far as containerd does not tell
+// criSettings are CRI's settings for pulls, as far as containerd does not report
 // them. The zero value is CRI's own defaults.
 type criSettings struct {
 	// DaemonConfig is containerd's configuration file, which is read whenever
@@ -44,7 +44,7 @@ const (
 	defaultProgressTimeout = 5 * time.Minute
 )
 
-// configuration is what holds for pulls.
+// configuration has the settings in effect for pulls.
 type configuration struct {
 	snapshotter      string
 	runtimes         map[string]string
@@ -65,7 +65,7 @@ func (c *configuration) snapshotterFor(handler string) string {
 	return c.snapshotter
 }
 
-// over puts what is set over what containerd tells.
+// over applies what is set on top of what containerd reports.
 func (s *criSettings) over(told configuration) configuration {
 	c := told
 	if s.Snapshotter != "" {

@@ -19,7 +19,7 @@ import (
 // decrypt layers with the keys of the node.
 var decoders = []string{"io.containerd.ocicrypt.decoder.v1.tar", "io.containerd.ocicrypt.decoder.v1.tar.gzip"}
 
-// payload is what imgcrypt's decoder learns about a layer.
+// payload is what imgcrypt's decoder is given about a layer.
 type payload struct {
 	DecryptConfig struct{ Parameters map[string][][]byte }
 	Descriptor    ocispec.Descriptor
@@ -47,8 +47,8 @@ func (in *delivery) withDecryption(_ context.Context, layer ocispec.Descriptor, 
 	return nil
 }
 
-// explained says of layers that may not have been decrypted that they had to be:
-// what containerd says of it may be no more than that a diff ID is wrong.
+// explained adds to an error that layers are encrypted: containerd may report a
+// failed decryption only as a wrong diff ID.
 func (in *delivery) explained(err error) error {
 	var registry *resolver.Error
 	var idle *noProgressError

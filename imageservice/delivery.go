@@ -23,7 +23,7 @@ type delivery struct {
 	how     configuration
 	// node has credentials where the request has none, nil for none.
 	node func(ctx context.Context, host, repository string) (user, secret string, err error)
-	// encrypted is set once a layer is.
+	// encrypted is set once a layer is encrypted.
 	encrypted atomic.Bool
 }
 

@@ -6,21 +6,21 @@ import (
 	"sync"
 )
 
-// flights are the pulls under way. The zero value is ready.
+// flights has the pulls under way. The zero value is ready.
 type flights struct {
 	// mu guards the rest.
 	mu    sync.Mutex
 	byKey map[flightKey]*flight
-	// running counts all that have not ended, also those that nobody wants any
-	// more, and the pulls that are only passed through.
+	// running counts all pulls that have not ended, including those without a
+	// waiting caller and those that are only passed through.
 	running int
-	// idle are closed when there is none.
+	// idle are closed when no pull is running.
 	idle []chan struct{}
 	over bool
 }
 
-// flight is one pull, for all who want it. It ends when it is done, or when
-// nobody wants it any more.
+// flight is one pull, shared by all callers. It ends when it is done, or when no
+// caller waits any more.
 type flight struct {
 	waiting int
 	cancel  context.CancelCauseFunc
@@ -35,7 +35,7 @@ var (
 	errStopping = errors.New("certsd cri is being stopped")
 )
 
-// join waits for the pull of that key, and begins it if there is none.
+// join waits for the pull with a key, and starts it if there is none.
 func (f *flights) join(ctx context.Context, key flightKey, pull func(context.Context) (string, error)) (string, error) {
 	f.mu.Lock()
 	if f.over {
@@ -60,7 +60,7 @@ func (f *flights) join(ctx context.Context, key flightKey, pull func(context.Con
 
 // begin starts a flight. mu is held.
 func (f *flights) begin(ctx context.Context, key flightKey, pull func(context.Context) (string, error)) *flight {
-	// What the first one who wants it brings along is for the log.
+	// The context values of the first caller are for the log.
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	fl := &flight{cancel: cancel, done: make(chan struct{})}
 	if f.byKey == nil {
@@ -83,8 +83,8 @@ func (f *flights) begin(ctx context.Context, key flightKey, pull func(context.Co
 	return fl
 }
 
-// leave is for one who no longer waits. With the last one the pull ends, and
-// the next caller begins another.
+// leave removes a caller that no longer waits. With the last one the pull ends, and
+// the next caller starts another.
 func (f *flights) leave(key flightKey, fl *flight) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -98,7 +98,7 @@ func (f *flights) leave(key flightKey, fl *flight) {
 	}
 }
 
-// count adds a pull of somebody else's until the function it returns is called.
+// count counts a pull that is only passed through, until done is called.
 func (f *flights) count() (done func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -111,7 +111,7 @@ func (f *flights) count() (done func()) {
 	}
 }
 
-// settle tells those who wait for the end of all. mu is held.
+// settle notifies callers that wait for the end of all pulls. mu is held.
 func (f *flights) settle() {
 	if f.running > 0 {
 		return
@@ -132,7 +132,7 @@ func (f *flights) none() <-chan struct{} {
 	return c
 }
 
-// cancel ends all and waits for them. There are no more afterwards.
+// cancel ends all pulls and waits for them. No more start afterwards.
 func (f *flights) cancel() {
 	f.mu.Lock()
 	f.over = true

@@ -27,8 +27,8 @@ func (c *configuration) labels(ref string) map[string]string {
 	return labels
 }
 
-// name creates a record of an image, or lets one that is there lead to it. What
-// somebody else has labelled it with stays.
+// name creates a record of an image, or points an existing one to it. Labels of
+// others stay.
 func (d *target) name(ctx context.Context, image images.Image) error {
 	store := d.client.ImageService()
 	for {
@@ -75,9 +75,10 @@ const (
 	patience = time.Minute
 )
 
-// known waits until CRI knows an image by all its names: it takes in what others have
-// pulled by containerd's events, one name after another, and tells of and removes those
-// that it knows. Any of them finds the image by its ID, which comes first.
+// known waits until CRI knows an image by all its names: CRI learns from
+// containerd's events what others have pulled, one name after another, and lists and
+// removes only names that it knows. Any of them finds the image by its ID, which
+// comes first.
 func (d *target) known(ctx context.Context, names []string) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
