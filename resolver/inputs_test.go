@@ -15,6 +15,7 @@ import (
 
 	"github.com/containerd/containerd/v2/core/remotes"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/klauspost/compress/zstd"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -163,6 +164,11 @@ var packers = map[string]func([]byte) []byte{
 		_, _ = w.Write(b)
 		_ = w.Close()
 		return z.Bytes()
+	},
+	"zstd": func(b []byte) []byte {
+		w, _ := zstd.NewWriter(nil)
+		defer w.Close()
+		return w.EncodeAll(b, nil)
 	},
 	"gzip, x-gzip":    func(b []byte) []byte { return zipped(zipped(b)) },
 	"identity, gzip":  zipped,

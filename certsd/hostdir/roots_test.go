@@ -88,6 +88,12 @@ func TestDefaultRoots(t *testing.T) {
 			append([]string{"/home/u/.config/containerd/certs.d", "/home/u/.config/docker/certs.d"}, system...),
 		},
 		{"a user without a home has the system's", "linux", 1000, nil, system},
+		{
+			"Windows has them where programs have theirs", "windows", -1,
+			map[string]string{"ProgramFiles": "/programs", "ProgramData": "/data", "HOME": "/home/u"},
+			[]string{"/programs/containerd/certs.d", "/data/docker/certs.d"},
+		},
+		{"a Windows that says nothing has none", "windows", -1, nil, nil},
 	} {
 		t.Run(tt.about, func(t *testing.T) {
 			t.Parallel()

@@ -202,6 +202,7 @@ func TestWrongGateway(t *testing.T) {
 			with(func(g *Gateway) { g.URL = "http://a@127.0.0.1" }),
 			`clients need the gateway as http://HOST:PORT or https://HOST:PORT, not "http://a@127.0.0.1"`,
 		},
+		{with(func(g *Gateway) { g.URL = "http://..:5999" }), `address of the gateway: host "..:5999": contains ".."`},
 		{with(func(g *Gateway) { g.Secret = "two\nlines" }), "the gateway's secret has a character that clients cannot send"},
 		{with(func(g *Gateway) { g.Upstreams = nil }), "the gateway serves no registry: create a directory named after one"},
 		{with(func(g *Gateway) { g.Upstreams = []string{"Registry.example"} }), `registry "Registry.example": write "registry.example"`},
