@@ -3,6 +3,13 @@
 package packaging
 
 import (
+	"archive/tar"
+	"bufio"
+	"compress/gzip"
+	"crypto/sha1" //nolint:gosec // apk's own
+	"encoding/hex"
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -80,5 +87,67 @@ func TestAPK(t *testing.T) {
 			expect(t, "used", output(t, "chroot", root, "/usr/bin/certsd", "--version"), "certsd version")
 			expect(t, "used", output(t, "chroot", root, "/usr/lib/containerd-certsd/2.4/containerd", "--version"), " v2.4.")
 		})
+	}
+}
+
+// TestAPKIsReplaced looks at what an upgrade and a removal by apk rely on: there is no
+// script that could fail, and each file has its digest, by which apk knows what somebody
+// has changed below /etc.
+func TestAPKIsReplaced(t *testing.T) {
+	t.Parallel()
+	for _, file := range packages(t, "a", "*.apk") {
+		f, err := os.Open(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		z, err := gzip.NewReader(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// Archives, one after the other.
+		files, stream := 0, bufio.NewReader(z)
+		for {
+			if _, err := stream.Peek(1); err != nil {
+				if !errors.Is(err, io.EOF) {
+					t.Fatal(err)
+				}
+				break
+			}
+			files += digested(t, filepath.Base(file), tar.NewReader(stream))
+		}
+		if files < 9 {
+			t.Errorf("%s has only %d files", filepath.Base(file), files)
+		}
+	}
+}
+
+// digested looks at one archive of a package, and returns how many files of the machine
+// are in it.
+func digested(t *testing.T, name string, archive *tar.Reader) (files int) {
+	t.Helper()
+	for {
+		h, err := archive.Next()
+		if errors.Is(err, io.EOF) {
+			return files
+		}
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		switch {
+		case strings.HasPrefix(h.Name, "."):
+			if h.Name != ".PKGINFO" {
+				t.Errorf("%s has %s", name, h.Name)
+			}
+		case h.Typeflag == tar.TypeReg:
+			files++
+			sum := sha1.New() //nolint:gosec // apk's own
+			if _, err := io.Copy(sum, archive); err != nil {
+				t.Fatal(err)
+			}
+			if got, want := h.PAXRecords["APK-TOOLS.checksum.SHA1"], hex.EncodeToString(sum.Sum(nil)); got != want {
+				t.Errorf("%s: the digest of %s is %q, want %q", name, h.Name, got, want)
+			}
+		}
 	}
 }

@@ -3,7 +3,10 @@
 package packaging
 
 import (
+	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -17,6 +20,37 @@ func TestLintian(t *testing.T) {
 	args := append([]string{"--fail-on=error,warning", "--allow-root", "--tag-display-limit=0"}, packages(t, "a", "*.deb")...)
 	if out := output(t, "lintian", args...); out != "" {
 		t.Errorf("lintian says\n%s", out)
+	}
+}
+
+// TestInstalledSize compares what docs/install.md says with what dpkg will say.
+func TestInstalledSize(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../docs/install.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := regexp.MustCompile("`certsd` takes (\\d+) MB and one containerd line (\\d+) to (\\d+) MB").FindStringSubmatch(string(text))
+	if said == nil {
+		t.Fatal("the document does not say what is installed")
+	}
+	number := func(s string) float64 {
+		n, err := strconv.ParseFloat(strings.TrimSpace(s), 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	for pattern, want := range map[string][2]string{
+		"certsd_*_amd64.deb": {said[1], said[1]}, "containerd-certsd-*_amd64.deb": {said[2], said[3]},
+	} {
+		for _, file := range packages(t, "a", pattern) {
+			// In units of 1024 bytes.
+			mb := number(output(t, "dpkg-deb", "-f", file, "Installed-Size")) * 1024 / 1e6
+			if mb < number(want[0])-2 || mb > number(want[1])+2 {
+				t.Errorf("%s takes %.1f MB, the document says %s to %s", filepath.Base(file), mb, want[0], want[1])
+			}
+		}
 	}
 }
 

@@ -193,6 +193,34 @@ func TestAlerts(t *testing.T) {
 	same(t, "rules", want, got)
 }
 
+// TestDashboard holds that Grafana gets the dashboard of the documents.
+func TestDashboard(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../docs/grafana.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want any
+	if err := yaml.Unmarshal(text, &want); err != nil {
+		t.Fatal(err)
+	}
+	var all []any
+	for _, object := range objects(render(t, "testdata/everything.yaml")) {
+		m, ok := decoded(t, "testdata/everything.yaml", object).(*core.ConfigMap)
+		if !ok || !strings.HasSuffix(m.Name, "-dashboard") {
+			continue
+		}
+		for _, data := range m.Data {
+			var got any
+			if err := yaml.Unmarshal([]byte(data), &got); err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, got)
+		}
+	}
+	same(t, "dashboard", []any{want}, all)
+}
+
 // TestInstalled has certsd install what the chart gives it, and read it again.
 func TestInstalled(t *testing.T) {
 	t.Parallel()
