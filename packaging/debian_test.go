@@ -139,6 +139,7 @@ mount -o remount,bind,ro /usr/local
 certsd plugin enable --line 2.4 2>&1
 systemd-analyze verify --man=no containerd.service
 stat -c '%n %a' /etc/systemd/system/containerd.service.d/zz-certsd.conf /etc/containerd/config.toml
+grep -x 'version = 2' /etc/containerd/config.toml
 `+startAsUnit+`
 certsd demo --serve /tmp/demo >/tmp/demo.log 2>&1 &
 demo=$!
