@@ -6,7 +6,7 @@ import (
 	"archive/tar"
 	"bufio"
 	"compress/gzip"
-	"crypto/sha1" //nolint:gosec // apk's own
+	"crypto/sha1"
 	"encoding/hex"
 	"errors"
 	"io"
@@ -141,7 +141,7 @@ func digested(t *testing.T, name string, archive *tar.Reader) (files int) {
 			}
 		case h.Typeflag == tar.TypeReg:
 			files++
-			sum := sha1.New() //nolint:gosec // apk's own
+			sum := sha1.New()
 			if _, err := io.Copy(sum, archive); err != nil {
 				t.Fatal(err)
 			}
