@@ -6,15 +6,14 @@ import (
 	"syscall"
 )
 
-// absence records what a lookup did not find in one root. A host's own directory has
-// one of several names in one of several roots; without this, each lookup would look
-// for all the others again.
+// absence records what a lookup did not find in one root. A host's directory may have
+// one of several names in one of several roots; without this record, each lookup would
+// look for all the others again.
 type absence struct {
-	// root is what the root looked like before the first of paths was looked
-	// for in it.
+	// root is what the root looked like before the first of paths was sought in it.
 	root  stamp
 	paths []stamp
-	// listed reports whether all its names were searched for other spellings.
+	// listed reports whether the root was listed to find other spellings of the name.
 	listed bool
 }
 
@@ -32,8 +31,7 @@ func (a *absences) enter(d disk, root string) *absence {
 	return &(*a)[len(*a)-1]
 }
 
-// stamps returns the stamps that must be unchanged for everything to be still
-// absent.
+// stamps returns the stamps that stay unchanged as long as everything is still absent.
 func (a absences) stamps(d disk) []stamp {
 	var all []stamp
 	for i := range a {
@@ -48,9 +46,9 @@ func (a absences) stamps(d disk) []stamp {
 	return all
 }
 
-// tells reports whether the root's stamp is enough: nothing appears in a directory,
-// or in one that does not exist, without changing it. A dangling symbolic link
-// exists already, and its target may appear elsewhere.
+// tells reports whether the root's stamp is enough: nothing can appear in a directory
+// without changing its stamp. It is not enough for a dangling symbolic link, which
+// exists already and whose target may appear elsewhere.
 func (a *absence) tells(d disk) bool {
 	if a.root.err != nil {
 		return isAbsent(a.root.err)

@@ -8,10 +8,10 @@ import (
 	"github.com/certsd/containerd-certsd/certsd/hostname"
 )
 
-// Belongs returns the directory where files for a host[:port] belong: an existing
-// one, even if it says nothing about TLS, or else the one to create. beside is a
-// directory of the registry that leads there, empty for none: if it is in one of the
-// roots, the new directory belongs beside it.
+// Belongs returns the directory where files for a host[:port] belong, and whether it
+// exists: an existing one, even if it configures no TLS, or else the one to create. If
+// beside, the directory of the registry that refers to the host, is in one of the
+// roots, a new directory belongs in that root; beside may be empty.
 func (h *Hosts) Belongs(hostport, beside string) (path string, exists bool) {
 	h.init()
 	root, roots := "certs.d", h.roots()

@@ -8,17 +8,17 @@ import (
 	"strings"
 )
 
-// What one host directory may hold. maxFiles counts the files with a name that is
-// read, whatever is in them; the bytes are those of the files that are read.
+// Limits of one host directory. maxFiles counts the files whose names make them
+// candidates, whatever they contain; maxBytes counts only the files that are read.
 const (
 	maxFiles = 1 << 16
 	maxBytes = 64 << 20
 )
 
-// errTooMuch reports that a directory holds more than is read.
+// errTooMuch reports that a directory exceeds maxBytes.
 var errTooMuch = errors.New("is not read: the directory holds too much")
 
-// tooMany reports whether a directory holds more files than are read.
+// tooMany reports whether a directory holds more than maxFiles files.
 func (l *loader) tooMany(names []string) bool {
 	n := 0
 	for _, name := range names {
@@ -32,7 +32,7 @@ func (l *loader) tooMany(names []string) bool {
 	return n > maxFiles
 }
 
-// count adds a file to those that were read, and fails once they are too much.
+// count adds a file to the total read, and fails once the total exceeds maxBytes.
 func (l *loader) count(name string, size int) error {
 	if path := l.path(name); !l.counted[path] {
 		l.counted[path] = true
@@ -41,7 +41,7 @@ func (l *loader) count(name string, size int) error {
 	return l.enough()
 }
 
-// enough returns an error once too much was read.
+// enough returns an error once the total read exceeds maxBytes.
 func (l *loader) enough() error {
 	if l.bytes > maxBytes {
 		return errTooMuch
@@ -49,17 +49,17 @@ func (l *loader) enough() error {
 	return nil
 }
 
-// refuse makes a directory entirely unused: a part of it would be a configuration
+// refuse discards the whole directory: using only part of it would be a configuration
 // that nobody wrote.
 func (l *loader) refuse(err error) {
 	l.dir.says, l.dir.config, l.dir.CAs, l.dir.Identities = true, nil, nil, nil
 	l.dir.Problems = []*Problem{{Severity: Failure, Code: DirectoryTooLarge, File: l.dir.Path, Err: err}}
 }
 
-// maxTold is how many failures a text lists one by one.
+// maxTold is the number of failures that a text lists one by one.
 const maxTold = 20
 
-// several is a list of failures with a text of readable length.
+// several is a list of failures whose text has a readable length.
 type several []error
 
 func (s several) Error() string {

@@ -28,7 +28,7 @@ type builder struct {
 	counted int
 }
 
-// build returns the host. With an error it must not be used.
+// build returns the host, or an error if the host must not be used.
 func (b *builder) build() (*Host, error) {
 	r := b.found
 	host := &Host{Name: b.name, Fallback: r.fallback, Own: len(r.exact) > 0}
@@ -83,13 +83,13 @@ func (b *builder) build() (*Host, error) {
 	return host, nil
 }
 
-// registry returns the configuration of the registry itself if no file gives one.
+// registry returns the configuration of a registry for which no file has one.
 func (b *builder) registry() *endpointConfig {
 	return &endpointConfig{Endpoint: &hoststoml.Endpoint{Path: "/v2", Capabilities: hoststoml.AllCapabilities}}
 }
 
-// own returns the host as its own directory alone describes it. Problems of that do
-// not concern the host itself.
+// own returns the host as its own directory alone describes it. Problems found on the
+// way are not added to b's.
 func (b *builder) own(host *Host) (*Host, error) {
 	if !host.Own {
 		return nil, nil
@@ -117,8 +117,8 @@ func (b *builder) own(host *Host) (*Host, error) {
 	return &own, nil
 }
 
-// twice finds directories of one root whose names are spellings of the same name.
-// Both canonical spellings with a port may exist.
+// twice reports directories of one root that are named after the same registry in
+// different spellings. Both canonical spellings with a port may exist.
 func (b *builder) twice() {
 	canonical := hostname.PlaceOf(b.name).Names
 	for i, dir := range b.found.exact {
@@ -142,8 +142,8 @@ func (b *builder) address() string {
 	return b.name
 }
 
-// endpoint makes one endpoint; dirs are the directories whose Docker files supply
-// what hosts.toml does not give.
+// endpoint builds one endpoint. The Docker files in dirs supply what hosts.toml does
+// not.
 func (b *builder) endpoint(c *endpointConfig, dirs []*Directory) *Endpoint {
 	e := &Endpoint{
 		Scheme:       cmp.Or(c.Scheme, "https"),
@@ -190,9 +190,9 @@ func (b *builder) endpoint(c *endpointConfig, dirs []*Directory) *Endpoint {
 	return e
 }
 
-// sameOrigin returns the tables whose ca and client are for this endpoint: its own,
-// or those of another table for the same scheme, host and port. So a pair given for
-// a mirror is also used when the same server appears as the registry itself.
+// sameOrigin returns the tables whose ca and client apply to this endpoint: its own, or
+// others with the same scheme, host and port. A pair configured for a mirror is thus
+// also used when the same server is the registry itself.
 func (b *builder) sameOrigin(c *endpointConfig) (ca, client *endpointConfig) {
 	for _, other := range b.sameServer(c) {
 		if ca == nil && other.CA != nil {
@@ -205,7 +205,7 @@ func (b *builder) sameOrigin(c *endpointConfig) (ca, client *endpointConfig) {
 	return ca, client
 }
 
-// sameServer returns the table and those for the same scheme, host and port.
+// sameServer returns the table and all others with the same scheme, host and port.
 func (b *builder) sameServer(c *endpointConfig) []*endpointConfig {
 	tables := []*endpointConfig{c}
 	if b.found.config == nil || b.found.config.config == nil {
@@ -219,8 +219,8 @@ func (b *builder) sameServer(c *endpointConfig) []*endpointConfig {
 	return tables
 }
 
-// tlsElsewhere reports whether another table has a CA or a pair for TLS on the same
-// host and port. They are not for this endpoint, but rule out plain HTTP to that
+// tlsElsewhere reports whether a table has a CA or a pair for TLS on the same host and
+// port. Even if they do not apply to this endpoint, they rule out plain HTTP to that
 // server.
 func (b *builder) tlsElsewhere(c *endpointConfig) bool {
 	if b.found.config == nil || b.found.config.config == nil {
@@ -236,10 +236,10 @@ func (b *builder) origin(c *endpointConfig) hostname.Origin {
 	return hostname.OriginFor(cmp.Or(c.Scheme, "https"), cmp.Or(c.Host, b.address()))
 }
 
-// scheme decides about plain HTTP for an endpoint that hosts.toml gives an http://
-// address. containerd tries HTTPS first if there are TLS settings too, unless the
-// port is 80, and falls back; this package does so only if the sole setting is
-// skip_verify.
+// scheme decides about plain HTTP for an endpoint with an http:// address in
+// hosts.toml. If there are TLS settings too and the port is not 80, containerd tries
+// HTTPS first and falls back; this package falls back only if skip_verify is the sole
+// setting.
 func (b *builder) scheme(e *Endpoint, c *endpointConfig) {
 	elsewhere := b.tlsElsewhere(c)
 	if e.Scheme != "http" || !e.TLSConfigured && !elsewhere {
@@ -259,8 +259,8 @@ func (b *builder) scheme(e *Endpoint, c *endpointConfig) {
 	}})
 }
 
-// pool returns the roots to verify against, and the version of the system's roots in
-// it.
+// pool returns the roots to verify against, and the version of the system's roots that
+// it includes.
 func (b *builder) pool(cas []CA) (*x509.CertPool, *systemRoots) {
 	system := b.found.system
 	if len(cas) == 0 {
@@ -275,7 +275,7 @@ func (b *builder) pool(cas []CA) (*x509.CertPool, *systemRoots) {
 	return Pool(cas, system.pool), system
 }
 
-// Pool returns a new pool of the given roots and those of system, which may be nil.
+// Pool returns a new pool of the given roots and those in system, which may be nil.
 func Pool(cas []CA, system *x509.CertPool) *x509.CertPool {
 	pool := x509.NewCertPool()
 	if system != nil {

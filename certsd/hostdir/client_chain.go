@@ -14,20 +14,19 @@ import (
 	"github.com/certsd/containerd-certsd/internal/safetext"
 )
 
-// ClientChain is a client certificate with its CAs, and the CAs that a server says
-// it accepts.
+// ClientChain is a client certificate with its CAs and the CAs that a server accepts.
 type ClientChain struct {
 	Identity *Identity
-	// Accepts are the distinguished names of the CAs that the server accepts
-	// client certificates of, in DER; empty if it names none.
+	// Accepts are the distinguished names, in DER, of the CAs from which the server
+	// accepts client certificates; empty if it names none.
 	Accepts [][]byte
-	// CAs and Others are where a missing certificate may be found.
+	// CAs and Others are searched for a missing certificate.
 	CAs    []CA
 	Others []*Identity
 }
 
-// Problem returns the problem that the chain does not lead to a CA that the server
-// accepts, nil if it does. host is the server.
+// Problem returns a problem if the chain does not lead to a CA that the server, host,
+// accepts; otherwise nil.
 func (c ClientChain) Problem(host string) *Problem {
 	chain := c.chain()
 	if len(chain) == 0 {
@@ -99,7 +98,7 @@ type foundIn struct {
 	alone bool
 }
 
-// find looks in the directory for the CA that signed a certificate and leads to a CA
+// find looks in CAs and Others for a CA that signed cert and was itself issued by a CA
 // that the server accepts.
 func (c ClientChain) find(cert *x509.Certificate) (*x509.Certificate, foundIn) {
 	signed := func(parent *x509.Certificate) bool {
@@ -121,7 +120,7 @@ func (c ClientChain) find(cert *x509.Certificate) (*x509.Certificate, foundIn) {
 	return nil, foundIn{}
 }
 
-// names returns the CAs that the server accepts.
+// names describes the CAs that the server accepts.
 func (c ClientChain) names() string {
 	if len(c.Accepts) == 0 {
 		return "a CA that it accepts"
@@ -143,5 +142,5 @@ func (c ClientChain) names() string {
 	return text
 }
 
-// maxAccepted bounds how many CAs of a server's list are named.
+// maxAccepted bounds the number of accepted CAs that names lists.
 const maxAccepted = 20

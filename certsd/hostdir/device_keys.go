@@ -27,13 +27,13 @@ type KeyFile struct {
 	Certificate *x509.Certificate
 }
 
-// KeyOpener opens keys that are not in files. For a file of a kind that it does not
-// know it returns neither a signer nor an error. The key is not used before a server
-// asks for a certificate: the opener should report at once what is wrong with the
-// file alone, and everything else as an error of Sign.
+// KeyOpener opens keys that are not stored in files. For a kind of file that it does
+// not know it returns neither a signer nor an error. The key is not used until a server
+// asks for a certificate: the opener should report immediately only what is wrong with
+// the file itself, and everything else as an error of Sign.
 //
-// A signer may implement [DeviceKey]. It may be used concurrently, and must not
-// take long: a handshake has 10 seconds.
+// A signer may implement [DeviceKey]. It may be used concurrently, and must not take
+// long: a handshake must finish within 10 seconds.
 type KeyOpener func(KeyFile) (crypto.Signer, error)
 
 // DeviceKey is a key that a device or a helper signs with.
@@ -42,13 +42,13 @@ type DeviceKey interface {
 	// Device says where the key is, such as "TPM /dev/tpmrm0". It holds no secret.
 	Device() string
 	// SignatureSchemes returns the schemes that it can sign with, nil for all of its
-	// type.
+	// key type.
 	SignatureSchemes() []tls.SignatureScheme
 }
 
-// KeyError reports that a key outside of a file did not sign.
+// KeyError reports that a key in a device failed to sign.
 type KeyError struct {
-	// File is the key file, Device is where the key is.
+	// File is the key file; Device says where the key is.
 	File, Device string
 	// Err is the cause.
 	Err error
@@ -72,7 +72,8 @@ const tpmKey = "TSS2 PRIVATE KEY"
 // aURI matches the beginning of a file that names a key by URI.
 var aURI = regexp.MustCompile(`^\s*pkcs11:`)
 
-// isElsewhere reports whether a file refers to a key elsewhere, and describes where.
+// isElsewhere reports whether a file only refers to its key, and describes where the
+// key is.
 func (f *file) isElsewhere() (what string, is bool) {
 	if aURI.Match(f.data) {
 		return "in a PKCS #11 token", true
@@ -85,7 +86,7 @@ func (f *file) isElsewhere() (what string, is bool) {
 	return "", false
 }
 
-// openKey returns the private key of a certificate: the one in a file, or the one
+// openKey returns the private key of a certificate: the one in the file, or the one
 // that the file refers to.
 func openKey(f *file, cert *x509.Certificate, open KeyOpener) (crypto.Signer, error) {
 	what, is := f.isElsewhere()
@@ -106,7 +107,7 @@ func openKey(f *file, cert *x509.Certificate, open KeyOpener) (crypto.Signer, er
 	return key, nil
 }
 
-// elsewhereError is about a key that is not in a file.
+// elsewhereError is an error about a key that is not in its file.
 type elsewhereError struct{ error }
 
 func (e *elsewhereError) Unwrap() error { return e.error }
@@ -116,11 +117,11 @@ func (e *elsewhereError) next() string {
 	return cmp.Or(nextstep.Of(e.error), "correct the key file, or the TPM or token that it refers to")
 }
 
-// errKeyElsewhere reports that nothing here can open a key that is elsewhere.
+// errKeyElsewhere reports that this program cannot open a key that is not in its file.
 var errKeyElsewhere = errors.New("the private key is not in the file, and this program cannot use it where it is")
 
-// reference identifies the key elsewhere that a file refers to; it is zero for a key
-// in the file.
+// reference returns a sum that identifies the key that a file refers to; it is zero for
+// a key in the file itself.
 func (f *file) reference() (sum [sha256.Size]byte) {
 	if _, is := f.isElsewhere(); is {
 		sum = sha256.Sum256(f.data)
@@ -136,9 +137,9 @@ func (id *Identity) Device() string {
 	return ""
 }
 
-// TrySigning has a key outside of a file sign random data, which is of no use to
-// anybody, and verifies the signature. The error is a [*KeyError]. It returns nil
-// for a key in a file, which was compared with its certificate when it was read.
+// TrySigning makes a device sign random data, which is of no use to anybody, and
+// verifies the signature. The error is a [*KeyError]. For a key in a file it returns
+// nil: that key was compared with its certificate when it was read.
 func (id *Identity) TrySigning(rand io.Reader) error {
 	key, ok := id.Certificate.PrivateKey.(DeviceKey)
 	if !ok {
@@ -151,8 +152,8 @@ func (id *Identity) TrySigning(rand io.Reader) error {
 	return nil
 }
 
-// leafFirst moves the certificate of a key to the front and keeps the order of the
-// others.
+// leafFirst moves the certificate that belongs to key to the front and keeps the order
+// of the others.
 func leafFirst(certs []*x509.Certificate, key crypto.Signer) []*x509.Certificate {
 	i := slices.IndexFunc(certs, func(cert *x509.Certificate) bool { return matches(cert, key) })
 	if i <= 0 {

@@ -14,7 +14,7 @@ import (
 // ErrSignature reports that a device signed, but not with the certificate's key.
 var ErrSignature = verify.ErrWrong
 
-// trySigning has a key sign a hash of random data, as TLS 1.3 would.
+// trySigning makes a key sign a hash of random data, as TLS 1.3 would.
 func trySigning(rand io.Reader, key crypto.Signer, cert *x509.Certificate) error {
 	noise := make([]byte, sha256.Size)
 	if _, err := io.ReadFull(rand, noise); err != nil {

@@ -6,8 +6,8 @@ import (
 	"sync"
 )
 
-// maxCached is the number of hosts, and of directories, that are kept in
-// memory. An entry without certificates takes about a kilobyte.
+// maxCached is the number of hosts, and of directories, kept in memory. An entry
+// without certificates takes about a kilobyte.
 const maxCached = 16384
 
 // directories keeps the content of host directories until a file changes.
@@ -29,8 +29,8 @@ type cachedDir struct {
 }
 
 // get returns the content of an existing directory; info is its present state. The
-// pointer stays the same as long as the content does. stamps are the paths that it
-// depends on, read is how many files were read, including the directory's list.
+// pointer stays the same as long as the content does. stamps are the paths that the
+// content depends on, read the number of files read, counting the directory's list.
 func (d *directories) get(path string, info fs.FileInfo) (dir *Directory, stamps []stamp, read int) {
 	c, _ := d.cache.get(path, func() *cachedDir { return new(cachedDir) })
 	c.mu.Lock()
@@ -50,8 +50,8 @@ func (d *directories) get(path string, info fs.FileInfo) (dir *Directory, stamps
 	return c.dir, c.stamps, len(c.stamps)
 }
 
-// forget drops a directory that is gone: one that is created in its place later is
-// judged on its own.
+// forget drops a directory that is gone: one created in its place later is judged on
+// its own.
 func (d *directories) forget(path string) { d.cache.remove(path) }
 
 func (c *cachedDir) current(d disk, path string, info fs.FileInfo) bool {

@@ -14,18 +14,19 @@ import (
 	"github.com/certsd/containerd-certsd/internal/plainfile"
 )
 
-// A file must have a certain age before its stamp is trusted: a file system may give
+// A file must reach a certain age before its stamp is trusted: a file system may give
 // two consecutive writes the same time.
 const (
 	// racy is that age. The clock tick behind file times is 4 or 10 ms on Linux, and
 	// file servers have their own clocks.
 	racy = 100 * time.Millisecond
-	// racyCoarse is that age where times are whole seconds, as on ext3 and on ext4
-	// with small inodes; FAT has even seconds only.
+	// racyCoarse is that age where times are whole seconds, as on ext3 and on ext4 with
+	// small inodes; FAT has only even seconds.
 	racyCoarse = 2*time.Second + racy
 )
 
-// disk accesses the files, nil for package os. Tests count accesses and refuse some.
+// disk accesses files. A nil field stands for package os; tests count accesses and
+// refuse some.
 type disk struct {
 	stat     func(path string) (fs.FileInfo, error)
 	readFile func(path string) ([]byte, error)
@@ -40,7 +41,7 @@ func (d disk) Stat(path string) (fs.FileInfo, error) {
 	return os.Stat(path) //nolint:gosec // the paths are checked: see Canonical
 }
 
-// Lstat looks at a symbolic link itself.
+// Lstat is Stat for a symbolic link itself.
 func (d disk) Lstat(path string) (fs.FileInfo, error) {
 	if d.stat != nil {
 		return d.stat(path)
@@ -75,13 +76,13 @@ type stamp struct {
 	// info is nil if the path could not be examined because of err.
 	info fs.FileInfo
 	err  error
-	// fresh reports whether the path had only just changed: it may change again
-	// without a visible difference.
+	// fresh reports whether the path had only just changed: another change might leave
+	// no visible difference.
 	fresh bool
 }
 
-// stamp examines a path. It must be called before the path is read, so that a change
-// in between is noticed the next time.
+// stamp examines a path. Call it before reading the path, or a change in between goes
+// unnoticed.
 func (d disk) stamp(path string) stamp {
 	info, err := d.Stat(path)
 	return d.stampOf(path, info, err)
@@ -142,10 +143,10 @@ func latest(info fs.FileInfo) time.Time {
 	return modified
 }
 
-// recorder is a source on the disk that records what was read: later the stamps show
-// whether to read again, and the sum whether the content differs. What exists but
-// could not be read is always read again: the reason may pass without a trace, as
-// when the process had no file descriptors left.
+// recorder is a source on the disk that records what it reads: the stamps show later
+// whether to read again, and the sum whether the content differs. Whatever exists but
+// could not be read is always read again: the reason may pass without a trace, as when
+// the process has run out of file descriptors.
 type recorder struct {
 	disk   disk
 	dir    string
@@ -184,22 +185,22 @@ func (r *recorder) read(name string) ([]byte, error) {
 	}
 	r.note([]byte(name), nil)
 	if s.info != nil && s.info.Mode()&0o004 != 0 {
-		// A key file with a PIN is refused if everybody can read it.
+		// A key file with a PIN is refused if everybody can read it: the mode matters.
 		r.note([]byte("for all to read"), nil)
 	}
 	r.note(data, err)
 	return data, err
 }
 
-// distrust makes the last stamp match nothing, after an error that may pass.
+// distrust makes the last stamp match nothing if err may pass.
 func (r *recorder) distrust(err error) {
 	if mayPass(err) {
 		r.stamps[len(r.stamps)-1].fresh, r.unread = true, true
 	}
 }
 
-// mayPass reports whether an error comes from the system and not from the state of
-// the path: a file without read permission has another stamp once it is readable.
+// mayPass reports whether an error may pass without changing the path's stamp. A
+// missing read permission may not: once it is granted, the stamp differs.
 func mayPass(err error) bool {
 	var no syscall.Errno
 	ok := errors.As(err, &no)
@@ -211,8 +212,7 @@ func mayPass(err error) bool {
 	}
 }
 
-// note adds to the sum, with the length in front so that no two inputs look
-// alike.
+// note adds to the sum, with the lengths in front to keep different inputs distinct.
 func (r *recorder) note(data []byte, err error) {
 	text := ""
 	if err != nil {

@@ -11,10 +11,10 @@ import (
 	"github.com/certsd/containerd-certsd/internal/plainfile"
 )
 
-// dockerReader reads what a directory has in Docker's layout.
+// dockerReader reads the files of a directory in Docker's layout.
 type dockerReader struct{ *loader }
 
-// read reads the files out of the sorted names.
+// read reads those of the sorted names that are in Docker's layout.
 func (l dockerReader) read(names []string) {
 	has := func(name string) bool {
 		_, found := slices.BinarySearch(names, name)
@@ -58,14 +58,14 @@ func (l dockerReader) read(names []string) {
 	l.dir.Identities = pairs.settle()
 }
 
-// about begins a problem with a Docker file.
+// about returns an unfinished problem with a Docker file.
 func (l *loader) about(name string, kind problemKind) *Problem {
 	return &Problem{File: l.path(name), kind: kind}
 }
 
-// disguised recognises a client certificate with the suffix of a CA, NAME.crt with
-// its NAME.key, and reports it. It is then not used as a CA, unless it is
-// self-signed: such a certificate may be the server's.
+// disguised reports whether NAME.crt, with a NAME.key, is a client certificate with the
+// suffix of a CA, and adds a problem. Such a file is not used as a CA, unless the
+// certificate is self-signed: then it may be the server's.
 func (l dockerReader) disguised(r *pairReader, base string) bool {
 	id, _, err := l.readPair(base+".crt", base+".key")
 	if err != nil {
@@ -94,13 +94,14 @@ func (l dockerReader) disguised(r *pairReader, base string) bool {
 	return true
 }
 
-// ownKey reports whether NAME.key belongs to NAME.crt, which was already reported.
+// ownKey reports whether NAME.key belongs to NAME.crt, which disguised has already
+// reported.
 func (l dockerReader) ownKey(base string) bool {
 	_, _, err := l.readPair(base+".crt", base+".key")
 	return err == nil
 }
 
-// misnamed are file names that were probably meant to be read, with the right ones.
+// misnamed maps names of files that were probably meant to be read to the right names.
 var misnamed = map[string]string{
 	"host.toml":      hostsTOML,
 	"hosts.tml":      hostsTOML,
@@ -112,8 +113,8 @@ var misnamed = map[string]string{
 	"config.toml":    hostsTOML,
 }
 
-// directory warns about a directory where a file should be: container runtimes
-// create one when a file to mount is missing.
+// directory warns about a directory in place of a file: container runtimes create one
+// when a file to mount is missing.
 func (l *loader) directory(name string) {
 	if name != hostsTOML && !slices.Contains([]string{".crt", ".cert", ".key"}, filepath.Ext(name)) {
 		return
@@ -124,8 +125,7 @@ func (l *loader) directory(name string) {
 	l.add(p)
 }
 
-// extract returns the command that converts a file in another format into one that
-// is read.
+// extract returns the command that converts a file into a format that is read.
 func extract(path, command, ext string) string {
 	pem := strings.TrimSuffix(path, filepath.Ext(path)) + ext
 	return "convert it: " + fmt.Sprintf(command, plainfile.Quote(path), plainfile.Quote(pem))

@@ -14,13 +14,13 @@ import (
 type File struct {
 	// Path is the file.
 	Path string
-	// Mode has its permissions.
+	// Mode holds its permissions.
 	Mode fs.FileMode
 	// Certificates are the certificates that can be read.
 	Certificates []*x509.Certificate
-	// Key is the type of the private key in it, such as "ECDSA P-256", "encrypted",
-	// "unreadable", or where the key is if the file only says that: "in a TPM" or
-	// "in a PKCS #11 token". It is empty if there is none.
+	// Key is the type of the private key, such as "ECDSA P-256", "encrypted" or
+	// "unreadable". For a file that only refers to its key it is "in a TPM" or "in a
+	// PKCS #11 token". It is empty without a key.
 	Key string
 	// Elsewhere reports that the key is not in the file.
 	Elsewhere bool
@@ -30,8 +30,8 @@ type File struct {
 	signer crypto.Signer
 }
 
-// Examine reads a file for a report on what is configured. Of a private key the
-// result has only the type.
+// Examine reads a file for a report on what is configured. The result shows only the
+// type of a private key.
 func (h *Hosts) Examine(path string) File {
 	f := File{Path: path}
 	info, err := h.disk.Stat(path)
@@ -45,7 +45,7 @@ func (h *Hosts) Examine(path string) File {
 		f.Err = cause(err)
 		return f
 	}
-	// Blocks that are not certificates are reported by the inspection's problems.
+	// The inspection's problems report the blocks that cannot be read.
 	read := &file{path: path, data: data}
 	if c, err := read.certificates(); err == nil {
 		f.Certificates = c.certs
@@ -57,15 +57,15 @@ func (h *Hosts) Examine(path string) File {
 	return f
 }
 
-// HasKey reports whether the file has a private key that can be read.
+// HasKey reports whether the file holds a private key that can be read.
 func (f File) HasKey() bool { return f.signer != nil }
 
-// HasKeyOf reports whether the file's private key is that of a certificate.
+// HasKeyOf reports whether the file's private key belongs to a certificate.
 func (f File) HasKeyOf(cert *x509.Certificate) bool {
 	return f.signer != nil && matches(cert, f.signer)
 }
 
-// keyIn returns the private key in a file, and its type.
+// keyIn returns the type of the private key in a file, and the key.
 func keyIn(f *file) (string, crypto.Signer) {
 	if !hasPrivateKey(f.blocks()) {
 		return "", nil
@@ -80,7 +80,7 @@ func keyIn(f *file) (string, crypto.Signer) {
 	return keyType(key.Public()), key
 }
 
-// keyType names the type of a public key and its size.
+// keyType returns the type and size of a public key.
 func keyType(key crypto.PublicKey) string {
 	switch key := key.(type) {
 	case *rsa.PublicKey:
@@ -93,5 +93,5 @@ func keyType(key crypto.PublicKey) string {
 	return fmt.Sprintf("%T", key)
 }
 
-// KeyType names the type of a certificate's key and its size.
+// KeyType returns the type and size of a certificate's key.
 func KeyType(cert *x509.Certificate) string { return keyType(cert.PublicKey) }

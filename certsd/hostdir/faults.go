@@ -19,7 +19,7 @@ func aboutCAs(p *Problem) bool {
 	case CAPartlyUnusable:
 		return true
 	case FileName:
-		// Files with client certificates and keys have no CA to trust.
+		// Files of client certificates and keys have no CA to trust.
 		ext := strings.ToLower(filepath.Ext(p.File))
 		return !slices.Contains([]string{".p12", ".pfx", ".cert", ".key"}, ext)
 	default:
@@ -29,15 +29,15 @@ func aboutCAs(p *Problem) bool {
 
 // faults are the problems with the files of an endpoint.
 type faults struct {
-	// pairs are about its client certificates, cas about its CA roots.
+	// pairs concern its client certificates, cas its CA roots.
 	pairs, cas []*Problem
 }
 
-// faultKeeper finds what the endpoints of a host lack because of a problem.
+// faultKeeper finds the problems that affect each endpoint of a host.
 type faultKeeper struct{ *builder }
 
-// keepFaults records the problems with the files of an endpoint: those that a table
-// of hosts.toml names, or those of directories.
+// keepFaults records the problems with the files of an endpoint: those that a table of
+// hosts.toml names, or the Docker files in dirs.
 func (b faultKeeper) keepFaults(e *Endpoint, ca, client *endpointConfig, dirs []*Directory) {
 	ofPairs := func(p *Problem) bool { return aboutPairs[p.Code] }
 	if b.faults == nil {
@@ -46,8 +46,8 @@ func (b faultKeeper) keepFaults(e *Endpoint, ca, client *endpointConfig, dirs []
 	b.faults[e] = faults{pairs: b.faultsIn(client, ".client", dirs, ofPairs), cas: b.faultsIn(ca, ".ca", dirs, aboutCAs)}
 }
 
-// faultsIn returns the problems of a kind with the files that a key of hosts.toml
-// names or, if table is nil, with those of directories.
+// faultsIn returns the problems of a kind with the files that a key of hosts.toml names
+// or, if table is nil, with the Docker files in dirs.
 func (b faultKeeper) faultsIn(table *endpointConfig, key string, dirs []*Directory, is func(*Problem) bool) []*Problem {
 	var found []*Problem
 	if table != nil && b.found.config != nil {

@@ -18,7 +18,7 @@ type caReader struct {
 	bad []*Problem
 }
 
-// read reads a CA file; at says where to report a problem.
+// read reads a CA file; a problem is reported at the place in at.
 func (r *caReader) read(name string, at *Problem) {
 	path := r.path(name)
 	read, err := r.certificates(name)
@@ -48,7 +48,7 @@ func (r *caReader) read(name string, at *Problem) {
 	r.use(CA{File: path, Certificates: read.certs}, read.known())
 }
 
-// use takes CA roots; bad is what of their file could not be used.
+// use adds CA roots; bad are the parts of their file that cannot be used.
 func (r *caReader) use(ca CA, bad knownBad) {
 	r.dir.loaded.cas[ca.File], r.dir.loaded.bad[ca.File] = ca, bad
 	r.cas = append(r.cas, ca)
@@ -90,9 +90,9 @@ func (r *caReader) lastOf(path string) (CA, bool) {
 	return ca, found
 }
 
-// settle decides what the unusable CA files of a set mean: they are
-// failures. On a reload they are passed over while another CA is left; with
-// none left the system's roots would take their place, which nobody asked for.
+// settle gives the unusable CA files of a set their severity: they are failures, but on
+// a reload only warnings while another CA is left. With none left the system's roots
+// would take their place, which nobody asked for.
 func (r *caReader) settle() []CA {
 	for _, p := range r.bad {
 		p.Severity = Failure
@@ -108,11 +108,11 @@ func (r *caReader) settle() []CA {
 type pairReader struct {
 	*loader
 	identities []*Identity
-	// bad are the unusable ones, unread those with a file that could not be read.
+	// bad are the problems with unusable ones, unread with files that cannot be read.
 	bad, unread []*Problem
 }
 
-// read reads a client certificate; at says where a problem is to be reported.
+// read reads a client certificate; a problem is reported at the place in at.
 func (r *pairReader) read(certName, keyName string, at *Problem) {
 	id, chain, err := r.readPair(certName, keyName)
 	if r.vanished(certName, at, err) {
@@ -140,7 +140,7 @@ func (r *pairReader) read(certName, keyName string, at *Problem) {
 		bad = chain.known()
 	}
 	if last != nil && sameIdentity(last, id) {
-		// What is remembered about it is kept.
+		// What is remembered about the identity is kept with it.
 		id = last
 	}
 	r.dir.loaded.bad[path] = bad
@@ -148,8 +148,8 @@ func (r *pairReader) read(certName, keyName string, at *Problem) {
 	r.identities = append(r.identities, id)
 }
 
-// keepLast tells what is wrong with a client certificate, and reports whether
-// the last one of the same files stays in use.
+// keepLast records what is wrong with a client certificate, and reports whether the
+// last one from the same files stays in use.
 func (r *pairReader) keepLast(last *Identity, at *Problem, pair [2]string, err error) bool {
 	path := r.path(pair[0])
 	var read *readError
@@ -218,10 +218,10 @@ func (r *pairReader) lastOf(certName, keyName string) *Identity {
 	return r.last.loaded.pairs[r.key(certName, keyName)]
 }
 
-// settle decides what the unusable client certificates of a set mean: only a warning
-// while another one is usable. On a reload the set may become empty, because
-// removing the last one is a valid change. At the first load a file that exists but
-// cannot be read is always a failure.
+// settle gives the unusable client certificates of a set their severity: warnings while
+// another one is usable. On a reload the set may become empty, because removing the
+// last one is a valid change. At the first load a file that exists but cannot be read
+// is always a failure.
 func (r *pairReader) settle() []*Identity {
 	for i, p := range slices.Concat(r.unread, r.bad) {
 		p.Severity = Warning
@@ -233,8 +233,8 @@ func (r *pairReader) settle() []*Identity {
 	return r.identities
 }
 
-// vanished reports whether a Docker file was removed after the directory was listed,
-// or is a link to a directory. A dangling link is not meant.
+// vanished reports whether a Docker file was removed after the directory was listed, or
+// is a link to a directory. A dangling link does not count as removed.
 func (l *loader) vanished(name string, at *Problem, err error) bool {
 	switch {
 	case at.Key != "":
@@ -259,8 +259,8 @@ type readError struct {
 func (e *readError) Error() string { return "cannot be read: " + cause(e.err).Error() }
 func (e *readError) Unwrap() error { return e.err }
 
-// withFile puts the path of the file in front of the cause if the problem is
-// reported for another file that names it.
+// withFile prefixes the cause with the path of the file if the problem is reported at
+// the hosts.toml that names it.
 func withFile(at *Problem, path string, err error) error {
 	if at.Key == "" {
 		return err

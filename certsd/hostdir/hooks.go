@@ -17,48 +17,48 @@ type Hooks struct {
 	// not keep it from being used. A root that cannot be searched is reported once,
 	// with an empty host.
 	OnWarning func(host string, problem error)
-	// OnLoad is called for each lookup that found something new, the first one of a
-	// host included, with the context of the request it was made for.
+	// OnLoad is called for each lookup that found something new, including the first
+	// one for a host, with the context of the request that caused it.
 	OnLoad func(context.Context, Loaded)
 }
 
 // Reload is a change of what is configured for a host.
 type Reload struct {
-	// Host is the canonical name, Dir the directory.
+	// Host is the registry's canonical name, Dir its directory.
 	Host, Dir string
 	// Changed reports whether another value is in use than before.
 	Changed bool
-	// Err is what could not be applied: the last good content stays in use instead
-	// as long as its files exist.
+	// Err says what could not be applied: the last good content stays in use as long as
+	// its files exist.
 	Err error
 	// Warnings are the new problems.
 	Warnings []error
-	// Config is the configuration from now on, nil if none may be used.
+	// Config is the new configuration, nil if none may be used.
 	Config *Host
 }
 
-// Loaded is a lookup that found something changed.
+// Loaded describes a lookup that found something new.
 type Loaded struct {
-	// Host is the canonical name, Dir the directory, empty for none.
+	// Host is the registry's canonical name, Dir its directory, empty for none.
 	Host, Dir string
-	// Config is the configuration from now on: the result of [Hosts.Lookup], or of
-	// [Hosts.Own] if that was called. It is nil if there is none.
+	// Config is the new configuration: the result of [Hosts.Lookup], or of [Hosts.Own]
+	// if that was called. It is nil for none.
 	Config *Host
-	// Err is what could not be used or applied.
+	// Err says what could not be used or applied.
 	Err error
-	// Files is how many files were read, lists of directories included. It is zero
-	// if another host's lookup has read the same ones.
+	// Files is the number of files read, lists of directories included. It is zero if
+	// another host's lookup had already read them.
 	Files int
 	// Start is when the lookup began.
 	Start time.Time
-	// From is where it was looked up.
+	// From is the Hosts that made the lookup.
 	From *Hosts
 }
 
-// announcer tells the hooks what a lookup has met.
+// announcer calls the hooks with the findings of a lookup.
 type announcer struct{ *Hosts }
 
-// report calls the hooks.
+// report calls OnReload and OnWarning.
 func (h announcer) report(r *report) {
 	var warnings []error
 	for _, warning := range r.Warnings {
@@ -77,8 +77,8 @@ func (h announcer) report(r *report) {
 	}
 }
 
-// audience reports whether a warning must still be reported, and for which host: one
-// about a root is reported once for all hosts.
+// audience reports whether a warning must still be reported, and for which host: a
+// warning about a root is reported once for all hosts.
 func (h announcer) audience(host string, warning error) (string, bool) {
 	var p *Problem
 	if !errors.As(warning, &p) {
@@ -99,7 +99,7 @@ func (h announcer) audience(host string, warning error) (string, bool) {
 	return "", true
 }
 
-// loaded calls the hook for lookups that found something new.
+// loaded calls OnLoad.
 func (h announcer) loaded(ctx context.Context, r *report, own bool, start time.Time) {
 	if h.Hooks.OnLoad == nil {
 		return
@@ -115,9 +115,9 @@ func (h announcer) loaded(ctx context.Context, r *report, own bool, start time.T
 type report struct {
 	Reload
 	first bool
-	// silent reports whether there is nothing to report: the files say the same as
-	// before.
+	// silent reports whether there is nothing to report: the files configure the same
+	// as before.
 	silent bool
-	// files is how many files were read.
+	// files is the number of files read.
 	files int
 }

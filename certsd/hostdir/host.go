@@ -15,8 +15,8 @@ type CA struct {
 	Certificates []*x509.Certificate
 }
 
-// Host is what is configured for one registry. It never changes: a changed
-// directory gives another Host.
+// Host is the configuration of one registry. It never changes: a changed directory
+// yields a new Host.
 type Host struct {
 	// Name is the canonical name: see [hostname.Canonical].
 	Name string
@@ -29,19 +29,19 @@ type Host struct {
 	// Own reports whether a directory named after the registry exists, even if it
 	// is empty.
 	Own bool
-	// Endpoints are where to send requests for the registry, in the order in
-	// which to try them. The last is the registry itself unless hosts.toml
-	// says otherwise.
+	// Endpoints are the servers to ask for the registry's content, in the order in
+	// which to try them. The last is the registry itself unless hosts.toml says
+	// otherwise.
 	Endpoints []*Endpoint
-	// RegistryV1 and RotateOn are the settings of these names in hosts.toml,
-	// empty and nil if there are none.
+	// RegistryV1 and RotateOn are registry_v1 and rotate_on of hosts.toml, empty and
+	// nil if absent.
 	RegistryV1 hoststoml.RegistryV1
 	RotateOn   *hoststoml.RotateOn
 	// Warnings are the problems that do not keep the host from being used,
 	// each naming file and cause.
 	Warnings []error
 
-	// faults are, for each of Endpoints, what is wrong with its files.
+	// faults holds, for each of Endpoints, the problems with its files.
 	faults []faults
 
 	// own is the result of Hosts.Own: this host, or one without the parts from a
@@ -50,15 +50,14 @@ type Host struct {
 	own    *Host
 	ownErr error
 
-	// from is where it was looked up, and alone reports whether that was with
-	// Hosts.Own.
+	// from is the Hosts that looked it up; alone reports whether Hosts.Own did.
 	from  *Hosts
 	alone bool
 }
 
-// Current looks the host up again and returns what is configured for it now:
-// the same value as long as no file changes. It is nil, without an error, if
-// the host is one of [Hosts.Own] whose directory is gone.
+// Current looks the host up again and returns its present configuration: the same value
+// as long as no file changes. It is nil, without an error, if the host came from
+// [Hosts.Own] and its directory is gone.
 func (h *Host) Current() (*Host, error) {
 	switch {
 	case h.from == nil:
@@ -78,10 +77,9 @@ func (h *Host) lookedUp(from *Hosts) {
 	}
 }
 
-// Endpoint is one server to ask for a registry's content, with the TLS settings for
-// it. It never changes once built: what is learnt about a server, and the
-// connections to it, belong to the code that makes the requests, keyed by
-// [Endpoint.Life].
+// Endpoint is one server to ask for a registry's content, with its TLS settings. It
+// never changes once built: the code that makes the requests keeps the connections and
+// what it learns about the server, keyed by [Endpoint.Life].
 type Endpoint struct {
 	// Scheme is "https" or "http".
 	Scheme string
@@ -93,28 +91,26 @@ type Endpoint struct {
 	Capabilities hoststoml.Capabilities
 	// Header is sent with each request to this endpoint, and to no other.
 	Header http.Header
-	// SkipVerify leaves out the verification of the server's certificate.
+	// SkipVerify disables verification of the server's certificate.
 	SkipVerify bool
 	// DialTimeout bounds a connection attempt. Zero means 30 seconds.
 	DialTimeout time.Duration
-	// Proxy is the proxy to use, nil for the environment's.
+	// Proxy is the proxy to use, nil for the one in the environment.
 	Proxy *Proxy
-	// CAs are the roots configured for the endpoint, file by file. Empty means
-	// that the system's are used.
+	// CAs are the roots configured for the endpoint, file by file. If empty, the
+	// system's roots are used.
 	CAs []CA
 	// Identities are the client certificates, in the order in which to present
 	// them.
 	Identities []*Identity
-	// Dir is the directory the TLS settings are from, for messages; empty if
-	// there are none.
+	// Dir is the directory with the TLS settings, for messages; empty for none.
 	Dir string
-	// TLSConfigured reports whether a CA, a pair or an explicit skip_verify was
-	// configured: such an endpoint is never spoken to in plain HTTP unless
-	// Scheme or HTTPFallback say so.
+	// TLSConfigured reports whether a CA, a pair or an explicit skip_verify is
+	// configured: plain HTTP is then never used unless Scheme or HTTPFallback say so.
 	TLSConfigured bool
-	// Localhost reports whether the endpoint is a registry on this machine for which
-	// nothing is configured. Docker and containerd do not verify such a registry and
-	// fall back to plain HTTP: the caller decides whether to do so.
+	// Localhost reports whether the endpoint is a registry on this machine without
+	// configuration. Docker and containerd do not verify such a registry and fall back
+	// to plain HTTP: the caller decides whether to do so.
 	Localhost bool
 	// HTTPFallback reports whether plain HTTP may be used if the server does not
 	// speak TLS: hosts.toml says "http://" together with skip_verify, and neither a
@@ -124,8 +120,8 @@ type Endpoint struct {
 	// hostsDir is the directory whose hosts.toml gives the endpoint, empty for
 	// none.
 	hostsDir string
-	// roots is the pool to verify the server against: CAs, and the system's
-	// roots where the mode asks for them. nil means the platform's verifier.
+	// roots is the pool to verify the server against: CAs, and the system's roots if
+	// SystemRoots asks for them. nil means the platform's verifier.
 	roots *x509.CertPool
 	// system is the version of the system's roots in roots, nil if there are none.
 	system *systemRoots
@@ -133,9 +129,9 @@ type Endpoint struct {
 	life *Life
 }
 
-// RootCAs returns the CA roots that the endpoint's server is verified against: those
-// of CAs, the system's, or both. nil stands for the platform's verifier. The pool is
-// shared: clone it to add to it.
+// RootCAs returns the CA roots that the endpoint's server is verified against: CAs, the
+// system's, or both. nil stands for the platform's verifier. The pool is shared: clone
+// it before adding to it.
 func (e *Endpoint) RootCAs() *x509.CertPool {
 	if e.roots == nil && len(e.CAs) > 0 {
 		return Pool(e.CAs, nil)
@@ -146,8 +142,8 @@ func (e *Endpoint) RootCAs() *x509.CertPool {
 // TrustsSystem reports whether the system's CA roots are accepted.
 func (e *Endpoint) TrustsSystem() bool { return len(e.CAs) == 0 || e.system != nil }
 
-// ConfigDir returns the directory that the endpoint comes from: Dir, or that of a
-// hosts.toml that names it but says nothing about TLS. It is empty for none.
+// ConfigDir returns the directory that configures the endpoint: Dir, or the one whose
+// hosts.toml names the endpoint without TLS settings. It is empty for none.
 func (e *Endpoint) ConfigDir() string {
 	if e.Dir != "" {
 		return e.Dir
@@ -155,16 +151,16 @@ func (e *Endpoint) ConfigDir() string {
 	return e.hostsDir
 }
 
-// Life returns the time for which the endpoint is in use; its copies share it. It is
-// nil for an endpoint that was not found by a [Hosts].
+// Life returns the lifetime of the endpoint, which its copies share. It is nil for an
+// endpoint that no [Hosts] found.
 func (e *Endpoint) Life() *Life { return e.life }
 
 // PairProblems returns the problems with the files of an endpoint's client
 // certificates.
 func (h *Host) PairProblems(e *Endpoint) []*Problem { return h.faultsOf(e).pairs }
 
-// CAProblems returns the problems that keep a CA in the files of an endpoint out of
-// its roots.
+// CAProblems returns the problems that keep CAs in an endpoint's files out of its
+// roots.
 func (h *Host) CAProblems(e *Endpoint) []*Problem { return h.faultsOf(e).cas }
 
 func (h *Host) faultsOf(e *Endpoint) faults {
@@ -186,8 +182,8 @@ func (e *Endpoint) ServersOwn(server *x509.Certificate) []*Problem {
 	return problems
 }
 
-// validity returns the problems with the validity period or the purpose of an
-// endpoint's certificates. They stay in use: the server decides.
+// validity returns the problems with the validity period or purpose of an endpoint's
+// certificates. These stay in use: the server decides.
 func (e *Endpoint) validity(now time.Time) []*Problem {
 	var problems []*Problem
 	for _, ca := range e.CAs {

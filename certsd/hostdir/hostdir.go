@@ -1,6 +1,6 @@
-// Package hostdir reads the directories of certs.d and says what is configured
-// for a registry. It makes no requests. The values it returns never change: once a
-// file does, a [Hosts] returns another value.
+// Package hostdir reads the directories in certs.d and returns the configuration of a
+// registry. It makes no requests. The values it returns never change: once a file
+// changes, [Hosts] returns a new value.
 //
 // Read it in the order of a lookup:
 //
@@ -12,7 +12,7 @@
 //	reload.go, reuse.go    which values survive a change; hooks.go reports it
 //	host.go, life.go       the result
 //
-// Beside that path stand problem.go, with what can be wrong and what to do, and
+// Off that path are problem.go, which describes what can be wrong and what to do, and
 // inspect.go, examine.go, nearmiss.go and client_chain.go, which look for more than a
 // lookup needs.
 package hostdir

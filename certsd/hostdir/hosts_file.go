@@ -6,17 +6,17 @@ import (
 	"github.com/certsd/containerd-certsd/certsd/hoststoml"
 )
 
-// hostsFile is a hosts.toml with what was loaded from the files that it names.
+// hostsFile is a hosts.toml with the content of the files that it names.
 type hostsFile struct {
 	*hoststoml.File
-	// endpoints are those of the file, in its order.
+	// endpoints are the file's endpoints, in its order.
 	endpoints []*endpointConfig
 }
 
 // endpointConfig is one table of a hosts.toml.
 type endpointConfig struct {
 	*hoststoml.Endpoint
-	// cas and identities were loaded for its ca and client.
+	// cas and identities are loaded from its ca and client.
 	cas        []CA
 	identities []*Identity
 }

@@ -16,16 +16,16 @@ type Identity struct {
 	// Name is the base name of the certificate file, such as "client.cert". It
 	// names the identity in errors, logs and metrics.
 	Name string
-	// CertFile and KeyFile are the files it was read from; they are the same
-	// file where the certificate file holds the key.
+	// CertFile and KeyFile are the files it was read from; they are the same if one
+	// file holds both.
 	CertFile, KeyFile string
 	// Certificate is ready to be presented; its Leaf is set.
 	Certificate *tls.Certificate
 
-	// subject and issuer are what Names returns, kept because each request
-	// reports them.
+	// subject and issuer cache what Names returns, because each request reports them.
 	subject, issuer string
-	// reference identifies the key elsewhere that the key file refers to.
+	// reference identifies the key that the key file refers to, if the key is
+	// elsewhere.
 	reference [sha256.Size]byte
 }
 
@@ -52,7 +52,7 @@ func (id *Identity) Names() (subject, issuer string) {
 	return safetext.Line(leaf.Subject.String(), maxName), safetext.Line(leaf.Issuer.String(), maxName)
 }
 
-// Invalid returns why the certificate is not valid at a time, empty if it is.
+// Invalid returns why the certificate is not valid at now, empty if it is.
 func (id *Identity) Invalid(now time.Time) string {
 	leaf := id.Leaf()
 	switch {
@@ -87,8 +87,7 @@ func (id *Identity) Problems(now time.Time) []*Problem {
 	return append(problems, p)
 }
 
-// outdated returns the problem that now is outside of a certificate's validity
-// period, nil if it is not.
+// outdated returns a problem if now is outside of a certificate's validity period.
 func outdated(file string, cert *x509.Certificate, now time.Time) *Problem {
 	switch {
 	case now.After(cert.NotAfter):
@@ -106,8 +105,7 @@ func subject(cert *x509.Certificate) string {
 	return "the certificate"
 }
 
-// ServersOwn returns the problem that the identity is the server's own certificate,
-// nil if it is not.
+// ServersOwn returns a problem if the identity is the server's own certificate.
 func (id *Identity) ServersOwn(server *x509.Certificate) *Problem {
 	if leaf := id.Leaf(); leaf == nil || server == nil || !leaf.Equal(server) {
 		return nil

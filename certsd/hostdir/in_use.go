@@ -6,17 +6,18 @@ import (
 	"time"
 )
 
-// From returns where the host was looked up, nil if it was not.
+// From returns the Hosts that looked the host up, nil if none did.
 func (h *Host) From() *Hosts { return h.from }
 
-// Kept returns why something that was read earlier is still used instead of the
-// present files; nil if everything is as the files say.
+// Kept returns why earlier content is still used instead of the present files, nil if
+// the files themselves are in use.
 func (h *Host) Kept() error {
 	kept, _ := h.kept()
 	return errors.Join(kept...)
 }
 
-// kept returns the warnings for which that is so, and the problems in them.
+// kept returns the warnings about earlier content that stays in use, and the problems
+// in them.
 func (h *Host) kept() (warnings []error, problems []*Problem) {
 	for _, warning := range h.Warnings {
 		if p := (*Problem)(nil); errors.As(warning, &p) && p.kept {
@@ -26,8 +27,8 @@ func (h *Host) kept() (warnings []error, problems []*Problem) {
 	return warnings, problems
 }
 
-// NotInUse returns the problems because of which what was read earlier from a
-// registry's directories is used instead of their present content.
+// NotInUse returns the problems that keep the present content of a registry's
+// directories from being used instead of earlier content.
 func (h *Hosts) NotInUse(name string) []*Problem {
 	c, err := h.entry(name)
 	if err != nil {
@@ -57,8 +58,8 @@ func problemsIn(err error) []*Problem {
 	return nil
 }
 
-// Unusable returns the problems because of which client certificates of one of the
-// host's endpoints cannot be presented.
+// Unusable returns the problems that keep client certificates of one of the host's
+// endpoints from being presented.
 func (h *Host) Unusable(e *Endpoint) []*Problem {
 	var unusable []*Problem
 	for _, p := range h.PairProblems(e) {
@@ -69,9 +70,9 @@ func (h *Host) Unusable(e *Endpoint) []*Problem {
 	return unusable
 }
 
-// ByValidity splits the identities of the endpoint into those that are presented at
-// a time and those that are passed over: expired ones, and those not yet valid, while
-// another one is left.
+// ByValidity splits the endpoint's identities into those that are presented at a time
+// and those that are passed over: expired or not yet valid ones, as long as another is
+// left.
 func (e *Endpoint) ByValidity(at time.Time) (presented, passed []*Identity) {
 	if !slices.ContainsFunc(e.Identities, func(id *Identity) bool { return id.Invalid(at) != "" }) {
 		return e.Identities, nil

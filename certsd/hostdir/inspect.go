@@ -9,28 +9,28 @@ import (
 	"github.com/certsd/containerd-certsd/certsd/hostname"
 )
 
-// Inspection is everything there is to say about what is configured for a
-// registry: what was looked for, what was found and what is wrong with it.
+// Inspection is a full account of a registry's configuration: what was looked for, what
+// was found and what is wrong with it.
 type Inspection struct {
 	// Name is the canonical name.
 	Name string
-	// Candidates are the directories that were looked for, in order; those for
-	// servers named by hosts.toml come last.
+	// Candidates are the directories that were looked for, in order; those of servers
+	// named in hosts.toml come last.
 	Candidates []Candidate
-	// Host is what is used, nil if Err says why nothing is.
+	// Host is the configuration in use; if it is nil, Err says why.
 	Host *Host
 	Err  error
 	// Problems are all problems found, failures first, including some that do not
-	// concern a lookup: certificates that expire, directories whose names look like
-	// a spelling of this one.
+	// affect a lookup: certificates that expire, directories whose names look like a
+	// spelling of this one.
 	Problems []*Problem
 }
 
 // Candidate is a directory that was looked for.
 type Candidate struct {
 	Path string
-	// For is the host that the directory is named after; it is _.example.com[:port]
-	// for every host below a domain, empty for _default.
+	// For is the host that the directory is named after, _.example.com[:port] if it
+	// serves every host below a domain, empty for _default.
 	For string
 	// State says what was found.
 	State CandidateState
@@ -38,7 +38,7 @@ type Candidate struct {
 	Files []string
 }
 
-// CandidateState says what was found of a directory.
+// CandidateState says whether a directory exists and is used.
 type CandidateState string
 
 // The states of a [Candidate].
@@ -55,9 +55,9 @@ const (
 	Unused CandidateState = "unused"
 )
 
-// Inspect looks at everything that [Hosts.Lookup] would, as for the first time: it
-// uses nothing already known about host directories, and no earlier value replaces a
-// file that cannot be used. The error is about the name alone.
+// Inspect looks at everything that [Hosts.Lookup] would, as if for the first time: it
+// ignores what is cached about host directories, and no earlier value replaces a file
+// that cannot be used. An error means that the name is not valid.
 func (h *Hosts) Inspect(name string) (*Inspection, error) {
 	h.init()
 	fresh := &Hosts{Roots: h.Roots, SystemRoots: h.SystemRoots, SuffixDirectories: h.SuffixDirectories, Keys: h.Keys, disk: h.disk, system: h.system, listings: h.listings}
@@ -103,8 +103,7 @@ func (i *Inspection) candidates(h *Hosts, c *cachedHost) {
 	}
 }
 
-// existing returns the directories of a place that exist: there may be many domains
-// to look for.
+// existing returns the directories of a place that exist.
 func (h finder) existing(p hostname.Place) []string {
 	return slices.DeleteFunc(h.paths(p), func(path string) bool { return !exists(h.Hosts, path) })
 }
@@ -140,8 +139,8 @@ func candidate(h *Hosts, name, path string, used []*Directory) Candidate {
 	return c
 }
 
-// problems gathers the problems of all directories in use and adds what only
-// an inspection looks for.
+// problems collects the problems of all directories in use and adds those that only an
+// inspection looks for.
 func (i *Inspection) problems(h *Hosts, c *cachedHost) {
 	said := map[string]bool{}
 	add := func(p *Problem) {

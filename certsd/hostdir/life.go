@@ -4,14 +4,14 @@ import (
 	"sync"
 )
 
-// Life is the time for which an [Endpoint] matches its files: from the lookup that
-// made it to the one that found a change. It is the key for what is remembered about
-// the endpoint: connections, the certificate that was accepted.
+// Life is the lifetime of an [Endpoint]: from the lookup that made it to the one that
+// finds its files changed. It is the key under which callers remember things about the
+// endpoint: connections, the certificate that was accepted.
 type Life struct {
 	// mu guards what follows.
 	mu    sync.Mutex
 	ended bool
-	// after are the functions to call at the end, each under its own number.
+	// after holds the functions to call at the end, each under its own number.
 	after map[int]func()
 	next  int
 }
@@ -23,8 +23,8 @@ func (l *Life) over() bool {
 	return l.ended
 }
 
-// AfterEnd arranges for f to be called when the life ends, by the lookup that ends
-// it; at once if it has ended. stop cancels that.
+// AfterEnd arranges for f to be called when the life ends, by the lookup that ends it,
+// or at once if it has ended. stop cancels that.
 func (l *Life) AfterEnd(f func()) (stop func()) {
 	number, ended := l.add(f)
 	if ended {
@@ -51,7 +51,6 @@ func (l *Life) add(f func()) (number int, ended bool) {
 	return l.next, false
 }
 
-// end ends the life.
 func (l *Life) end() {
 	l.mu.Lock()
 	after := l.after

@@ -6,8 +6,8 @@ import (
 	"github.com/certsd/containerd-certsd/certsd/hostname"
 )
 
-// listings keeps the names in the roots until the roots change: finding other
-// spellings of a registry's name takes all of them.
+// listings keeps the names in the roots until the roots change: finding other spellings
+// of a registry's name requires all of them.
 type listings struct {
 	disk disk
 
@@ -20,7 +20,7 @@ type listings struct {
 type listing struct {
 	stamp stamp
 	names []string
-	// spelt has the names in other spellings: see [hostname.Spellings].
+	// spelt holds the names in other spellings: see [hostname.Spellings].
 	spelt map[string][]string
 	err   error
 }

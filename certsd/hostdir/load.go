@@ -18,39 +18,37 @@ const hostsTOML = "hosts.toml"
 
 // Directory is the content of one host directory.
 type Directory struct {
-	// Path is the directory, as it appears in file names and messages.
+	// Path is the directory as it appears in file names and messages.
 	Path string
-	// CAs are the CA roots, every *.crt, and Identities the client certificates,
-	// every NAME.cert with its NAME.key, both in bytewise order of their file names.
-	// A file that hosts.toml names belongs to the endpoints there and is not among
-	// them.
+	// CAs are the CA roots, every *.crt, and Identities the client certificates, every
+	// NAME.cert with its NAME.key, both in bytewise order of their file names. A file
+	// that hosts.toml names belongs to the endpoints there and is not included.
 	CAs        []CA
 	Identities []*Identity
 	// Problems are in the order in which they were found.
 	Problems []*Problem
 
-	// config is the hosts.toml, nil if there is none or an empty one.
+	// config is the hosts.toml, nil if it is absent or empty.
 	config *hostsFile
-	// hosts reports whether there is a hosts.toml that is not empty.
+	// hosts reports whether a hosts.toml exists that is not empty.
 	hosts bool
 	// says reports whether anything in the directory is used: an empty directory
 	// does not hide another.
 	says bool
-	// loaded is everything that could be read, by file: a later load may keep it in
-	// use.
+	// loaded is everything that was read, by file: a later load may keep it in use.
 	loaded loaded
 }
 
-// loaded is usable content by its file.
+// loaded is usable content by file.
 type loaded struct {
 	cas   map[string]CA
 	pairs map[[2]string]*Identity
-	// bad are the unusable parts, by file of CA roots or certificates.
+	// bad holds the unusable parts of each file of CA roots or certificates.
 	bad map[string]knownBad
 }
 
-// LoadOptions say how [Load] names and reads files. Its zero value is for a
-// directory without a path.
+// LoadOptions says how [Load] names and reads files. Its zero value suits a directory
+// without a path.
 type LoadOptions struct {
 	// Path is the directory's path, for file names and messages and as the
 	// base of relative paths that leave the directory.
@@ -58,7 +56,7 @@ type LoadOptions struct {
 	// ReadFile reads the files outside the directory that a hosts.toml names.
 	// nil reads them from the disk.
 	ReadFile func(path string) ([]byte, error)
-	// Keys opens keys that are no files; nil opens none.
+	// Keys opens keys that are not in files; nil opens none.
 	Keys KeyOpener
 }
 
@@ -122,7 +120,7 @@ type loader struct {
 	last *Directory
 	// names are the files of the directory, sorted.
 	names []string
-	// tried is how many keys were tried for certificates that lack theirs.
+	// tried is the number of keys tried for certificates that lack theirs.
 	tried int
 	keys  KeyOpener
 	// named are the files of the directory that hosts.toml names.
@@ -136,7 +134,7 @@ type loader struct {
 
 func (l *loader) add(p *Problem) { l.dir.Problems = append(l.dir.Problems, p) }
 
-// keep records that earlier content stays in use because of p.
+// keep adds p, because of which earlier content stays in use.
 func (l *loader) keep(p *Problem) {
 	p.Severity = Warning
 	p.Err = fmt.Errorf("%w; what was last read from it stays in use", p.Err)
@@ -155,7 +153,7 @@ func (l *loader) path(name string) string {
 // hostsReader reads hosts.toml.
 type hostsReader struct{ *loader }
 
-// read reads it, and the files it names.
+// read reads hosts.toml and the files it names.
 func (l hostsReader) read() {
 	data, err := l.src.read(hostsTOML)
 	if errors.Is(err, plainfile.ErrDirectory) {
@@ -199,7 +197,7 @@ func (l hostsReader) read() {
 	}
 }
 
-// unusable goes on with the hosts.toml that was last read, on a reload.
+// unusable reports p, and on a reload keeps the hosts.toml that was last read.
 func (l hostsReader) unusable(last *hostsFile, p *Problem) {
 	if l.last == nil {
 		p.Severity = Failure
@@ -208,13 +206,13 @@ func (l hostsReader) unusable(last *hostsFile, p *Problem) {
 	}
 	l.dir.config = last
 	if last == nil && !l.last.hosts {
-		// There was none: the directory keeps the meaning that it had without one.
+		// There was no hosts.toml: the directory keeps the meaning it had without one.
 		l.dir.says, l.dir.hosts = false, false
 	}
 	l.keep(p)
 }
 
-// endpointFiles reads the files that a hosts.toml names. It does not change config,
+// endpointFiles reads the files that a hosts.toml names. It leaves config unchanged,
 // which an earlier Directory may share.
 func (l hostsReader) endpointFiles(config *hostsFile) *hostsFile {
 	filled := *config
@@ -255,8 +253,8 @@ func (l hostsReader) endpointFiles(config *hostsFile) *hostsFile {
 	return &filled
 }
 
-// isTornPair recognises client = ["NAME.cert", "NAME.key"]: two files of which
-// the first has no key and the second no certificate.
+// isTornPair recognises client = ["NAME.cert", "NAME.key"]: two files, the first
+// without a key and the second without a certificate.
 func (l hostsReader) isTornPair(client []hoststoml.ClientFiles) bool {
 	if len(client) != 2 || !client[1].Listed {
 		return false
@@ -269,7 +267,7 @@ func (l hostsReader) isTornPair(client []hoststoml.ClientFiles) bool {
 	return err == nil && hasPrivateKey(key.blocks()) && !hasCertificate(key.blocks())
 }
 
-// name marks a file as named by hosts.toml.
+// name marks a file of the directory as named by hosts.toml.
 func (l *loader) name(file string) {
 	path := l.path(file)
 	if filepath.Dir(path) == filepath.Clean(l.dir.Path) || !filepath.IsAbs(file) && filepath.Base(file) == filepath.Clean(file) {

@@ -5,7 +5,7 @@ import (
 	"sync/atomic"
 )
 
-// ahead is a lookup made for a request that is about to follow.
+// ahead is a lookup made for a request that will follow.
 type ahead struct {
 	hosts *Hosts
 	host  *Host
@@ -14,10 +14,10 @@ type ahead struct {
 
 type aheadKey struct{}
 
-// LookupFor is [Hosts.Lookup] for a caller that needs the Host in order to make a
-// request: the first request for this registry with the returned context uses the
-// Host found now, instead of looking it up a second time. Every further request
-// looks for changes as usual; do not keep the context.
+// LookupFor is [Hosts.Lookup] for a caller that needs the Host to make a request: the
+// first request for this registry with the returned context uses the Host found now
+// instead of looking it up again. Later requests look for changes as usual; do not keep
+// the context.
 func (h *Hosts) LookupFor(ctx context.Context, name string) (context.Context, *Host, error) {
 	host, err := h.lookupIn(ctx, name)
 	if err != nil {
@@ -26,8 +26,8 @@ func (h *Hosts) LookupFor(ctx context.Context, name string) (context.Context, *H
 	return context.WithValue(ctx, aheadKey{}, &ahead{hosts: h, host: host}), host, nil
 }
 
-// hostAhead returns the Host that was looked up ahead of a request for a registry,
-// nil if there was none or another request took it.
+// hostAhead returns the Host that was looked up ahead for a request, nil if none was or
+// an earlier request took it.
 func hostAhead(ctx context.Context, h *Hosts, registry string) *Host {
 	a, _ := ctx.Value(aheadKey{}).(*ahead)
 	if a == nil || a.hosts != h || a.host.Name != registry || !a.used.CompareAndSwap(false, true) {

@@ -21,8 +21,8 @@ type item[V any] struct {
 	value V
 }
 
-// get returns the value of key, made by create if there is none, and the value that
-// was evicted for it, if any.
+// get returns the value of key, made by create if there is none, and any values evicted
+// for it.
 func (c *lru[V]) get(key string, create func() V) (value V, evicted []V) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

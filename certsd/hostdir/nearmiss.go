@@ -40,7 +40,7 @@ func (h *Hosts) NearMisses(name string) []*Problem {
 	return missFinder{h}.nearMisses(canonical, false)
 }
 
-// missFinder finds the directories that may have been meant.
+// missFinder finds directories that may have been meant for a registry.
 type missFinder struct{ *Hosts }
 
 // nearMisses returns a problem for each directory whose name looks like another
@@ -71,8 +71,8 @@ func (h missFinder) nearMisses(name string, own bool) []*Problem {
 	return problems
 }
 
-// uncounted returns a problem for each directory for a whole domain that would serve
-// the registry if suffix directories were enabled.
+// uncounted returns a problem for each suffix directory that would serve the registry
+// if suffix directories were enabled.
 func (h missFinder) uncounted(name string) []*Problem {
 	if h.SuffixDirectories {
 		return nil
@@ -90,11 +90,11 @@ func (h missFinder) uncounted(name string) []*Problem {
 	return problems
 }
 
-// NextForSuffix is the next step to have a directory for a domain used.
+// NextForSuffix is the next step that makes a suffix directory take effect.
 const NextForSuffix = `set suffix_directories = true in the settings of the program that pulls (certsd check, pull and copy: --suffix-directories), or name a directory after the host`
 
-// nearMiss returns the problem with the name of a directory, nil if it has nothing
-// to do with this registry.
+// nearMiss returns the problem with the name of a directory, nil if it is unrelated to
+// this registry.
 func nearMiss(path, registry string, own bool) *Problem {
 	dir, name := filepath.Base(path), hostname.Directories(registry)[0]
 	switch port, same := hostname.OtherPort(dir, registry); {

@@ -8,18 +8,18 @@ import (
 
 // dockerFiles are the Docker files for one host from several directories.
 type dockerFiles struct {
-	// dir is the first directory that gave something.
+	// dir is the first directory that contributes something.
 	dir        string
 	cas        []CA
 	identities []*Identity
 	problems   []*Problem
 }
 
-// overlay puts directories for the same host on top of each other: a file in
-// an earlier one hides the file of the same name in a later one.
+// overlay merges directories for the same host: a file in an earlier one hides the file
+// of the same name in a later one.
 func overlay(dirs []*Directory) dockerFiles {
 	var o dockerFiles
-	// A directory may hold very many files.
+	// A directory may hold very many files: look names up in maps.
 	cas, identities := map[string]bool{}, map[string]bool{}
 	for _, dir := range dirs {
 		if o.dir == "" && len(dir.CAs)+len(dir.Identities) > 0 {

@@ -6,9 +6,9 @@ import (
 	"encoding/asn1"
 )
 
-// ParsePair makes a certificate from a PEM file and the file of its key, by the
-// rules for client certificates of host directories. The paths are for messages.
-// lost describes the parts of the chain that cannot be used, nil for none.
+// ParsePair makes a certificate from a PEM file and its key file, by the rules for
+// client certificates in host directories. The paths serve for messages. lost describes
+// the parts of the chain that cannot be used, nil for none.
 func ParsePair(certFile string, cert []byte, keyFile string, key []byte) (pair *tls.Certificate, lost, err error) {
 	pair, chain, err := parsePair(&file{path: certFile, data: cert}, &file{path: keyFile, data: key}, nil)
 	if err != nil {
@@ -17,15 +17,14 @@ func ParsePair(certFile string, cert []byte, keyFile string, key []byte) (pair *
 	return pair, chain.note(), nil
 }
 
-// ParseCAs returns the CA roots in a PEM file that may vouch for servers, by the
-// rules for those of host directories. The path is for messages. lost describes the
-// parts of the file that cannot be used, nil for none.
+// ParseCAs returns the CA roots in a PEM file that may vouch for servers, by the rules
+// of host directories. The path serves for messages. lost describes the parts of the
+// file that cannot be used, nil for none.
 func ParseCAs(path string, data []byte) (cas []*x509.Certificate, lost, err error) {
 	return parseCertificates(path, data, serverAuth)
 }
 
-// ParseCertificates is [ParseCAs] for certificates that need not be trusted for any
-// use.
+// ParseCertificates is [ParseCAs] for certificates with any trust settings.
 func ParseCertificates(path string, data []byte) (certs []*x509.Certificate, lost, err error) {
 	return parseCertificates(path, data, nil)
 }

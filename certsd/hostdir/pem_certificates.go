@@ -13,7 +13,7 @@ import (
 
 // file is a PEM file as it was read.
 type file struct {
-	// path is for messages.
+	// path appears in messages.
 	path string
 	data []byte
 	// vouches is the use that its certificates must be trusted for, nil for none.
@@ -21,7 +21,7 @@ type file struct {
 	scanned []pemfile.Block
 }
 
-// blocks returns the PEM blocks of the file, which are searched for once.
+// blocks returns the PEM blocks of the file, scanning it once.
 func (f *file) blocks() []pemfile.Block {
 	if f.scanned == nil {
 		f.scanned = pemfile.Scan(f.data)
@@ -42,10 +42,10 @@ type badBlock struct {
 	sum [sha256.Size]byte
 }
 
-// maxNotes is how many parts of a file are listed one by one.
+// maxNotes is the number of unusable parts of a file that are listed one by one.
 const maxNotes = 3
 
-// note returns what is lost of the file, nil for nothing.
+// note describes the parts of the file that cannot be used, nil for none.
 func (c *certificates) note() error {
 	var errs []error
 	for i, bad := range c.bad {
@@ -70,7 +70,7 @@ func oneLine(errs []error) error {
 	return &joined{strings.Join(texts, "; "), errs}
 }
 
-// joined is errors in one line.
+// joined is several errors in one line.
 type joined struct {
 	text string
 	errs []error
@@ -82,7 +82,7 @@ func (j *joined) Unwrap() []error { return j.errs }
 // knownBad are the parts that could not be used when the file was last read.
 type knownBad map[[sha256.Size]byte]bool
 
-// known returns the bad parts of c.
+// known returns the bad parts of c by checksum.
 func (c *certificates) known() knownBad {
 	known := knownBad{}
 	for _, bad := range c.bad {
@@ -91,8 +91,8 @@ func (c *certificates) known() knownBad {
 	return known
 }
 
-// torn reports whether there are bad parts besides those known: the file may be
-// half written.
+// torn reports whether c has bad parts that are not in known: the file may be half
+// written.
 func (c *certificates) torn(known knownBad) bool {
 	for _, bad := range c.bad {
 		if !known[bad.sum] {
@@ -147,7 +147,7 @@ func (f *file) certificates() (*certificates, error) {
 	return nil, f.withoutCertificate()
 }
 
-// withoutCertificate describes what a file without a certificate is instead.
+// withoutCertificate describes what a file contains instead of a certificate.
 func (f *file) withoutCertificate() error {
 	for _, block := range f.blocks() {
 		if isKey(block.Label) {
@@ -166,7 +166,7 @@ func isCertificate(label string) bool {
 	return label == "CERTIFICATE" || label == "X509 CERTIFICATE" || label == trustedCertificate
 }
 
-// isX509 reports whether a block of another label is a certificate.
+// isX509 reports whether a block is a certificate, by its content.
 func isX509(der []byte) bool {
 	_, err := x509.ParseCertificate(der)
 	return err == nil
@@ -189,7 +189,7 @@ func parseCertificate(block pemfile.Block, vouches asn1.ObjectIdentifier) (*x509
 	return x509.ParseCertificate(raw.FullBytes)
 }
 
-// Uses that trust settings name: those of servers and of clients, and any.
+// Uses in trust settings (extended key usages).
 var (
 	clientAuth = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 3, 2}
 	serverAuth = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 3, 1}
@@ -241,7 +241,7 @@ func trustedFor(wanted asn1.ObjectIdentifier, der []byte) error {
 	return nil
 }
 
-// users names those for whom a CA with a use vouches.
+// users names whom a CA with a use vouches for.
 func users(use asn1.ObjectIdentifier) string {
 	if use.Equal(clientAuth) {
 		return "clients"

@@ -18,29 +18,27 @@ import (
 	"github.com/certsd/containerd-certsd/internal/pemfile"
 )
 
-// Reasons for which a certificate or key cannot be used. They are the cause
-// inside a [Problem].
+// Reasons why a certificate or key cannot be used, as the cause inside a [Problem].
 var (
-	// ErrEncryptedKey reports that a key needs a pass phrase, for which a daemon
-	// cannot ask.
+	// ErrEncryptedKey reports that a key needs a pass phrase, which a daemon cannot ask
+	// for.
 	ErrEncryptedKey = nextstep.Told(errors.New("the private key is encrypted"), "decrypt it with "+decryption, "")
-	// errKeyType reports that a key is of a type that TLS here does not sign with.
+	// errKeyType reports that a key has a type that crypto/tls cannot sign with.
 	errKeyType = errors.New("TLS takes keys of ECDSA, RSA and Ed25519")
 	// errKeyMismatch reports that key and certificate do not belong together.
 	errKeyMismatch = errors.New("the private key does not belong to the certificate")
 )
 
-// decryption is the command for an encrypted key whose file is not known.
+// decryption is the command that decrypts a key whose file is not known.
 const decryption = "openssl pkey -in KEY -out KEY.new && mv KEY.new KEY"
 
-// maxKey is the size in DER of the largest private key that is read. One of RSA
-// with 16,384 bits has about 9,300 bytes; the time to check one grows with the
-// third power.
+// maxKey is the largest size in DER of a private key. An RSA key of 16,384 bits has
+// about 9,300 bytes; the time to check one grows with the cube of its size.
 const maxKey = 16 << 10
 
-// parsePair makes a client certificate of a certificate file and a key file, which
-// may be the same: in such a bundle the order does not matter. chain has the
-// certificates that cannot be used.
+// parsePair makes a client certificate from a certificate file and a key file. They may
+// be the same file: in such a bundle the order does not matter. chain holds all
+// certificates of the file, including the parts that cannot be used.
 func parsePair(cert, key *file, open KeyOpener) (pair *tls.Certificate, chain *certificates, err error) {
 	if isEncryptedKey(key.blocks()) {
 		return nil, nil, ErrEncryptedKey
@@ -79,9 +77,9 @@ func parsePair(cert, key *file, open KeyOpener) (pair *tls.Certificate, chain *c
 	return nil, nil, errKeyMismatch
 }
 
-// orderError reports that the certificate of a key is not the first of its file.
+// orderError reports that the certificate of a key is not the first in its file.
 type orderError struct {
-	// at is the place of the certificate, counted from one.
+	// at is the position of the certificate, counted from one.
 	at int
 }
 
@@ -121,8 +119,7 @@ func parseKey(f *file) (crypto.Signer, error) {
 	return nil, fmt.Errorf("the key file %w", pemfile.Recognise(f.data).For(f.path))
 }
 
-// parseKeyDER tries the three encodings whatever the block is called, as
-// crypto/tls does.
+// parseKeyDER tries the three encodings whatever the block's label, as crypto/tls does.
 func parseKeyDER(der []byte) (crypto.Signer, error) {
 	if len(der) > maxKey {
 		return nil, fmt.Errorf("it has %d bytes, and keys of more than %d are not read", len(der), maxKey)
@@ -155,8 +152,8 @@ var keyTypes = map[string]string{
 	"1.3.101.113":           "Ed448",
 }
 
-// foreignKey returns the name of the type of a key in PKCS #8 or in OpenSSL's older form
-// for DSA, empty if it is not one of [keyTypes].
+// foreignKey returns the type of a key in PKCS #8 or in OpenSSL's older form for DSA,
+// empty if it is not one of [keyTypes].
 func foreignKey(der []byte) string {
 	var pkcs8 struct {
 		Version   int
@@ -191,8 +188,8 @@ func matches(cert *x509.Certificate, key crypto.Signer) bool {
 // isKey reports whether a block is a private key, by its label.
 func isKey(label string) bool { return strings.HasSuffix(label, "PRIVATE KEY") }
 
-// isEncryptedKey recognises both ways to encrypt a PEM key: PKCS #8, RFC 5958,
-// and the header of RFC 1421 that OpenSSL used before.
+// isEncryptedKey recognises both encryptions of a PEM key: PKCS #8, RFC 5958, and the
+// header of RFC 1421 that OpenSSL used before.
 func isEncryptedKey(blocks []pemfile.Block) bool {
 	for _, block := range blocks {
 		if block.Label == "ENCRYPTED PRIVATE KEY" {

@@ -6,9 +6,8 @@ import (
 	"runtime"
 )
 
-// PodmanRoots returns the directories of Podman, Buildah, Skopeo and CRI-O, whose
-// files have the names and the meaning of Docker's. They are not among
-// [DefaultRoots].
+// PodmanRoots returns the directories of Podman, Buildah, Skopeo and CRI-O, whose files
+// have the names and meaning of Docker's. They are not in [DefaultRoots].
 func PodmanRoots() Roots { return podmanRoots(runtime.GOOS, os.Getenv) }
 
 func podmanRoots(goos string, getenv func(string) string) Roots {
@@ -16,7 +15,7 @@ func podmanRoots(goos string, getenv func(string) string) Roots {
 		return nil
 	}
 	var roots Roots
-	// Podman ignores $XDG_CONFIG_HOME, and root has such a directory, too.
+	// Podman ignores $XDG_CONFIG_HOME, and reads this directory for root, too.
 	if home := getenv("HOME"); filepath.IsAbs(home) {
 		roots = append(roots, filepath.Join(home, ".config", "containers", "certs.d"))
 	}

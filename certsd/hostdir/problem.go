@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Severity says what a [Problem] means for the host it concerns.
+// Severity says how a [Problem] affects its host.
 type Severity uint8
 
 const (
@@ -29,37 +29,36 @@ type Problem struct {
 	Severity Severity
 	// Code names the kind of problem.
 	Code ProblemCode
-	// File is the file or directory, Line the line in a hosts.toml, zero if
-	// there is none, and Key the key there, in TOML's dotted form.
+	// File is the file or directory, Line the line in a hosts.toml, zero for none, and
+	// Key the key there in TOML's dotted form.
 	File string
 	Line int
 	Key  string
-	// Meant is the name that an unread file was meant to have, if its own name shows
-	// it.
+	// Meant is the name that an unread file was probably meant to have, empty if
+	// unknown.
 	Meant string
 	// Err is the cause.
 	Err error
 
 	kind problemKind
-	// next is the next step if neither the cause nor the kind of the problem implies
-	// it; message is the cause without it if the text of Err cannot be used.
+	// next is the next step if neither Err nor Code implies it; message is the cause
+	// without the next step if the text of Err cannot be used.
 	next, message string
 	// kept reports whether what was last read from the file stays in use.
 	kept bool
 }
 
-// problemKind says which users of the directory a problem concerns.
+// problemKind says which users of a directory a problem concerns.
 type problemKind uint8
 
 const (
 	// ofDirectory concerns everything that uses the directory.
 	ofDirectory problemKind = iota
-	// ofHosts is about hosts.toml and concerns what uses that.
+	// ofHosts is about hosts.toml and concerns whatever uses that.
 	ofHosts
-	// ofFile is about a Docker file and concerns endpoints that use those.
+	// ofFile is about a Docker file and concerns endpoints that use Docker files.
 	ofFile
-	// ofPair is the same about a client certificate, a failure only while
-	// there is no usable one.
+	// ofPair is ofFile for a client certificate, a failure only if none is usable.
 	ofPair
 )
 
@@ -74,8 +73,8 @@ func (p *Problem) Where() string {
 // Error returns the text in one line: FILE:LINE: KEY: CAUSE.
 func (p *Problem) Error() string { return p.with(p.Err.Error()) }
 
-// Told returns the text with the next step, unless it names a line to correct: FILE:
-// CAUSE: NEXT.
+// Told returns the text with the next step, FILE: CAUSE: NEXT, unless the text already
+// names a line to correct.
 func (p *Problem) Told() string {
 	next := p.Next()
 	switch p.Code {
@@ -105,14 +104,14 @@ func (p *Problem) Unwrap() error { return p.Err }
 // Kept reports whether what was last read from the file stays in use.
 func (p *Problem) Kept() bool { return p.kept }
 
-// as returns the problem with another severity.
+// as returns a copy of the problem with another severity.
 func (p *Problem) as(s Severity) *Problem {
 	q := *p
 	q.Severity = s
 	return &q
 }
 
-// toldFailures is failures with the next step of each.
+// toldFailures is failures with the next step for each.
 func toldFailures(problems []*Problem) error {
 	err := failures(problems)
 	if err == nil {
@@ -127,7 +126,7 @@ func toldFailures(problems []*Problem) error {
 	return errs
 }
 
-// toldProblem is a problem with its next step.
+// toldProblem is a problem whose text includes the next step.
 type toldProblem struct{ *Problem }
 
 func (p toldProblem) Error() string { return p.Told() }

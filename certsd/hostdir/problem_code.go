@@ -4,7 +4,7 @@ import (
 	"errors"
 )
 
-// ProblemCode names a kind of [Problem] in one stable word, for programs.
+// ProblemCode is a stable name for a kind of [Problem], for programs.
 type ProblemCode string
 
 // The kinds of problems.
@@ -15,7 +15,7 @@ const (
 	RootName ProblemCode = "root-name"
 	// DirectoryUnreadable: a host directory cannot be listed.
 	DirectoryUnreadable ProblemCode = "directory-unreadable"
-	// DirectoryTooLarge: a host directory holds more than is read.
+	// DirectoryTooLarge: a host directory holds too many files or bytes.
 	DirectoryTooLarge ProblemCode = "directory-too-large"
 	// DirectoryName: a directory's name is almost that of a registry's.
 	DirectoryName ProblemCode = "directory-name"
@@ -25,16 +25,15 @@ const (
 	// DirectorySuffix: a directory for every host below a domain would serve the
 	// registry, but suffix directories are not enabled.
 	DirectorySuffix ProblemCode = "directory-suffix"
-	// DirectoryPort: the only directory with a registry's name is for another
-	// port.
+	// DirectoryPort: the only directory with a registry's name has another port.
 	DirectoryPort ProblemCode = "directory-port"
 	// FileUnreadable: a file exists but cannot be read.
 	FileUnreadable ProblemCode = "file-unreadable"
 	// FileName: a file is not read, though its name suggests that it should be.
 	FileName ProblemCode = "file-name"
-	// WrongSuffix: a client certificate is named as a CA file.
+	// WrongSuffix: a client certificate is named like a CA file.
 	WrongSuffix ProblemCode = "wrong-suffix"
-	// CAWithKey: a CA file has its key beside it.
+	// CAWithKey: a CA file has its key next to it.
 	CAWithKey ProblemCode = "ca-with-key"
 	// CAUnusable: no CA root can be read from a file, CAPartlyUnusable: some
 	// cannot.
@@ -73,7 +72,7 @@ const (
 	HostsFileNoEffect ProblemCode = "hosts-toml-no-effect"
 	// HostsFileEmpty: a hosts.toml was emptied.
 	HostsFileEmpty ProblemCode = "hosts-toml-empty"
-	// HostsFileHidden: a hosts.toml is not read since another one comes first.
+	// HostsFileHidden: a hosts.toml is not read because another one comes first.
 	HostsFileHidden ProblemCode = "hosts-toml-hidden"
 	// HostsFileHTTP: a hosts.toml says http:// where TLS is configured.
 	HostsFileHTTP ProblemCode = "hosts-toml-http"

@@ -80,8 +80,8 @@ func (p *Problem) Next() string {
 	return ""
 }
 
-// decrypt returns the command for an encrypted key. OpenSSL truncates its output
-// file before it asks for the pass phrase, so that must not be the key file.
+// decrypt returns the command that decrypts a key. OpenSSL truncates its output file
+// before it asks for the pass phrase, so the output must not be the key file.
 func decrypt(key string) string {
 	old, decrypted := plainfile.Quote(key), plainfile.Quote(key+".new")
 	return fmt.Sprintf("decrypt it: openssl pkey -in %[1]s -out %[2]s && mv %[2]s %[1]s", old, decrypted)

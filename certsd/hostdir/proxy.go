@@ -8,15 +8,15 @@ import (
 	"github.com/certsd/containerd-certsd/certsd/hoststoml"
 )
 
-// Proxy is the proxy that a hosts.toml names for an endpoint. nil means the
-// environment's.
+// Proxy is the proxy that a hosts.toml names for an endpoint. nil means the one in the
+// environment.
 type Proxy struct {
 	hoststoml.Proxy
-	// File is the hosts.toml, Key the key in it in TOML's dotted form.
+	// File is the hosts.toml, Key the key there in TOML's dotted form.
 	File, Key string
 }
 
-// For returns the proxy for a request, with user and password, nil for none.
+// For returns the proxy for a request, including user and password, nil for none.
 func (p *Proxy) For(req *http.Request) (*url.URL, error) {
 	if p == nil {
 		return http.ProxyFromEnvironment(req)
@@ -24,8 +24,8 @@ func (p *Proxy) For(req *http.Request) (*url.URL, error) {
 	return p.URL(), nil
 }
 
-// proxy returns the proxy for a table's endpoint: its own, or that of another table
-// for the same scheme, host and port.
+// proxy returns the proxy of a table, or of another table with the same scheme, host
+// and port.
 func (b *builder) proxy(c *endpointConfig) *Proxy {
 	for _, t := range b.sameServer(c) {
 		if t.Proxy != nil {

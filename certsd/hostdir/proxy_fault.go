@@ -11,24 +11,24 @@ import (
 	"github.com/certsd/containerd-certsd/internal/safetext"
 )
 
-// ProxyError reports that a proxy did not connect to a server: its answer is not the
-// server's.
+// ProxyError reports that a proxy did not connect to a server: the answer is the
+// proxy's own, not the server's.
 type ProxyError struct {
 	// Proxy is its URL without user and password, Host the host:port that it was
 	// to connect to.
 	Proxy, Host string
-	// Method is the method of the request that it refused in plain HTTP, empty for
+	// Method is the method of the plain HTTP request that the proxy refused, empty for
 	// CONNECT.
 	Method string
-	// Status is its answer's status, zero if there is none.
+	// Status is the status of the proxy's answer, zero without an answer.
 	Status int
-	// Err is the failure if there is no answer, else nil.
+	// Err is the failure if there was no answer, otherwise nil.
 	Err error
 	// From is the hosts.toml that names the proxy, nil for the environment.
 	From *Proxy
 }
 
-// Error names the proxy and the next step.
+// Error names the proxy and what it failed to do.
 func (e *ProxyError) Error() string {
 	if e.Err != nil {
 		return fmt.Sprintf("proxy %s does not lead to %s: %s", e.Proxy, e.Host, safetext.Line(e.Err.Error(), safetext.MaxURL))
@@ -39,7 +39,7 @@ func (e *ProxyError) Error() string {
 // Unwrap returns the failure, nil if there was an answer.
 func (e *ProxyError) Unwrap() error { return e.Err }
 
-// Hint returns the next step for a person.
+// Hint returns the next step for the user.
 func (e *ProxyError) Hint() string {
 	host, _, err := net.SplitHostPort(e.Host)
 	if err != nil {
@@ -64,9 +64,9 @@ func (e *ProxyError) Hint() string {
 	return fmt.Sprintf("correct %s, put %s into NO_PROXY, or have the proxy %s let this through", variable, host, e.Proxy)
 }
 
-// Answered is the OnProxyConnectResponse of an http.Transport with this proxy. It
-// makes a [ProxyError] from a proxy's answer to CONNECT, which net/http would reduce
-// to its reason phrase.
+// Answered is the OnProxyConnectResponse of an http.Transport with this proxy. It turns
+// a proxy's refusal of CONNECT into a [ProxyError]; net/http would reduce it to its
+// reason phrase.
 func (p *Proxy) Answered(_ context.Context, proxy *url.URL, req *http.Request, resp *http.Response) error {
 	if resp.StatusCode == http.StatusOK {
 		return nil
@@ -77,8 +77,8 @@ func (p *Proxy) Answered(_ context.Context, proxy *url.URL, req *http.Request, r
 	}
 }
 
-// Unreachable returns the next step for a proxy that cannot be reached, or does not
-// connect.
+// Unreachable returns the next step for a proxy that cannot be reached or does not
+// connect to host.
 func (p *Proxy) Unreachable(host string) string {
 	if p != nil {
 		return fmt.Sprintf("check that the proxy is running and lets %s through, or correct %s in %s", host, p.Key, p.File)

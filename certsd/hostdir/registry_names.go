@@ -10,9 +10,9 @@ import (
 	"github.com/certsd/containerd-certsd/certsd/hostname"
 )
 
-// Names returns the registries that have a directory in any root, in canonical form
-// and sorted. Directories whose names cannot be a registry's are left out, as is
-// _default. The error joins the errors of roots that cannot be listed.
+// Names returns the registries that have a directory in any root, in canonical form and
+// sorted. Directories whose names cannot be a registry's, such as _default, are left
+// out. The error joins the errors of roots that cannot be listed.
 func (h *Hosts) Names() ([]string, error) {
 	h.init()
 	var names []string
@@ -36,8 +36,8 @@ func (h *Hosts) Names() ([]string, error) {
 	return slices.Compact(names), errors.Join(errs...)
 }
 
-// isDir reports whether an entry of a root is a directory. Only for a symbolic link
-// does it ask the disk: a root may have thousands of entries.
+// isDir reports whether an entry of a root is a directory. It asks the disk only for
+// symbolic links: a root may have thousands of entries.
 func (h *Hosts) isDir(root string, entry os.DirEntry) bool {
 	if entry.Type()&os.ModeSymlink == 0 {
 		return entry.IsDir()

@@ -15,25 +15,25 @@ import (
 type cachedHost struct {
 	place hostname.Place
 
-	// mu guards what follows. It is held while the directories are looked at.
+	// mu guards what follows. It is held while the directories are read.
 	mu    sync.Mutex
 	found *resolution
 	// host is the last usable value; if err is set it must no longer be used.
 	host *Host
 	err  error
-	// kept reports whether host is older than found, which cannot be used because
-	// of failure. hostsFile is the hosts.toml of host, empty for none.
+	// kept reports whether host is older than found, which failure keeps from being
+	// used. hostsFile is the hosts.toml of host, empty for none.
 	kept      bool
 	failure   error
 	hostsFile string
 	// noSystem reports whether the system's CA roots are not used.
 	noSystem bool
-	// endpoints are the places of the endpoints of config.
+	// endpoints are the places of config's endpoints.
 	config    *hostsFile
 	endpoints []*hostname.Place
 }
 
-// refresher keeps what is known of a host up to date.
+// refresher keeps cached hosts up to date.
 type refresher struct{ *Hosts }
 
 // refresh brings c up to date. It returns a report if something is new.
@@ -91,8 +91,8 @@ func (h refresher) refresh(c *cachedHost) *report {
 	return r
 }
 
-// unchanged reports whether everything on the disk looks as it did at the last look.
-// It returns false while something older than that is in use.
+// unchanged reports whether everything on the disk looks as it did at the last lookup.
+// It returns false while an older host is kept in use.
 func (h refresher) unchanged(c *cachedHost) bool {
 	if c.found == nil || c.kept || !h.disk.allCurrent(c.found.stamps) {
 		return false
@@ -104,8 +104,8 @@ func (h refresher) unchanged(c *cachedHost) bool {
 	return system == c.found.system && (err == nil) == (c.found.systemErr == nil)
 }
 
-// failed keeps the last good host if there is one. If one of its files was removed,
-// that must no longer be used, and there is no host.
+// failed keeps the last good host, if there is one, unless one of its files was
+// removed: then it must no longer be used.
 func (h refresher) failed(c *cachedHost, err error, first bool) *report {
 	told := c.failure != nil && c.failure.Error() == err.Error()
 	c.failure, c.err = err, nil
@@ -126,8 +126,8 @@ func (h refresher) failed(c *cachedHost, err error, first bool) *report {
 	}
 }
 
-// lost returns why a directory of the host can no longer be found although it was
-// not removed, nil if that is not so.
+// lost returns the reason if a directory of the host can no longer be found although it
+// was not removed.
 func (c *cachedHost) lost(found *resolution) error {
 	if c.host == nil {
 		return nil

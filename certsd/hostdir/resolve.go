@@ -20,11 +20,11 @@ func (h finder) paths(p hostname.Place) []string {
 }
 
 // resolution is what exists for a registry: the directories and the version of each.
-// Two equal resolutions give the same Host.
+// Equal resolutions yield the same Host.
 type resolution struct {
-	// exact are the directories named after the registry, in the order of the roots,
-	// and main those that are used: exact, or if these have no content, those for a
-	// domain that it is below, or the _default ones.
+	// exact are the directories named after the registry, in the order of the roots.
+	// main are those in use: exact or, if these have no content, those for a domain
+	// above the registry, or the _default ones.
 	exact, main []*Directory
 	fallback    bool
 	// config is the directory in main whose hosts.toml is used, nil if there is
@@ -35,13 +35,13 @@ type resolution struct {
 	endpoints [][]*Directory
 	system    *systemRoots
 	systemErr error
-	// problems are about roots that cannot be searched.
+	// problems concern roots that cannot be searched.
 	problems []*Problem
-	// files is how many files had to be read.
+	// files is the number of files that had to be read.
 	files int
-	// stamps are the paths that were looked at, except the system's CA roots: as
-	// long as they look the same, the resolution is up to date. absences are the
-	// paths that were not found, and become stamps at the end.
+	// stamps are the paths that were looked at, except the system's CA roots: as long
+	// as they look the same, the resolution is up to date. absences are the paths that
+	// were not found; they become stamps at the end.
 	stamps   []stamp
 	absences absences
 }
@@ -59,7 +59,7 @@ func (h finder) resolve(c *cachedHost) *resolution {
 	r.main = r.exact
 	var defaults []*Directory
 	looked := false
-	// fallback returns the directories for a registry or an endpoint without its
+	// fallback returns the directories for a registry or endpoint that has none of its
 	// own.
 	fallback := func(registry string) []*Directory {
 		if dirs := h.findSuffix(r, registry); dirs != nil {
@@ -88,7 +88,7 @@ func (h finder) resolve(c *cachedHost) *resolution {
 				own, name = h.find(r, *p), p.Registry
 			}
 			if !says(own) && e.Scheme != "http" {
-				// Plain HTTP is requested explicitly: settings for every registry do
+				// Plain HTTP is configured explicitly: settings for every registry do
 				// not turn it into HTTPS.
 				own = fallback(name)
 			}
@@ -108,7 +108,7 @@ func (h finder) resolve(c *cachedHost) *resolution {
 func (h finder) find(r *resolution, p hostname.Place) []*Directory {
 	var dirs []*Directory
 	for _, root := range h.roots() {
-		// The root is stamped before its content is looked at.
+		// Stamp the root before looking at its content, to notice later changes.
 		absent := r.absences.enter(h.disk, root)
 		var spelt map[string][]string
 		at := p
@@ -117,7 +117,8 @@ func (h finder) find(r *resolution, p hostname.Place) []*Directory {
 			spelt = listing.spelt
 			absent.listed = true
 			if p.Suffix != "" && listing.err == nil {
-				// The listing has them all: there may be many domains to look for.
+				// Use the listing instead of a stat each: there may be many domains to
+				// look for.
 				at, spelt = listed(p, spelt), nil
 			}
 		}
@@ -139,7 +140,7 @@ func (h finder) find(r *resolution, p hostname.Place) []*Directory {
 	return dirs
 }
 
-// listed returns the directories of a place among the names in a root, in order of
+// listed returns those of a place's directories that are in a root, in order of
 // precedence.
 func listed(p hostname.Place, spelt map[string][]string) hostname.Place {
 	var there hostname.Place
@@ -156,8 +157,8 @@ func listed(p hostname.Place, spelt map[string][]string) hostname.Place {
 	return there
 }
 
-// findSuffix returns the directories with content for the longest domain that a
-// registry is below, nil if there is none or suffix directories are not enabled.
+// findSuffix returns the directories of the longest domain above a registry for which
+// any has content, nil for none or if suffix directories are not enabled.
 func (h finder) findSuffix(r *resolution, registry string) []*Directory {
 	if !h.SuffixDirectories {
 		return nil
@@ -170,7 +171,7 @@ func (h finder) findSuffix(r *resolution, registry string) []*Directory {
 	return nil
 }
 
-// missed records that there is no directory at a path.
+// missed records that a path is not a directory.
 func (h finder) missed(r *resolution, root string, now stamp) {
 	switch {
 	case isAbsent(now.err):
@@ -188,7 +189,8 @@ func (h finder) missed(r *resolution, root string, now stamp) {
 	}
 }
 
-// rootProblem returns the one problem for a root that cannot be searched.
+// rootProblem returns the problem for a root that cannot be searched, always the same
+// one.
 func (h finder) rootProblem(root string, err error) *Problem {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -208,8 +210,8 @@ func says(dirs []*Directory) bool {
 	return slices.ContainsFunc(dirs, func(d *Directory) bool { return d.says })
 }
 
-// endpointPlace returns where the directory of an endpoint of hosts.toml may be, nil
-// for the registry itself.
+// endpointPlace returns where the directory of endpoint i of hosts.toml may be, nil for
+// the registry itself.
 func (c *cachedHost) endpointPlace(config *hostsFile, i int) *hostname.Place {
 	if c.config != config {
 		c.config, c.endpoints = config, nil

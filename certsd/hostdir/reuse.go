@@ -8,7 +8,7 @@ import (
 	"github.com/certsd/containerd-certsd/certsd/hoststoml"
 )
 
-// all returns the endpoints of the host and of what Own returns for it.
+// all returns the endpoints of the host and of its own part.
 func (h *Host) all() []*Endpoint {
 	if h == nil {
 		return nil
@@ -19,8 +19,8 @@ func (h *Host) all() []*Endpoint {
 	return slices.Concat(h.Endpoints, h.own.Endpoints)
 }
 
-// reuse keeps the parts of the old host that the new one has, too: endpoint by
-// endpoint, and the host itself if nothing differs.
+// reuse keeps the parts that the old and the new host have in common: single endpoints,
+// and the old host itself if nothing differs.
 func reuse(old, host *Host) *Host {
 	if old == nil {
 		return host
@@ -39,8 +39,8 @@ func reuse(old, host *Host) *Host {
 	return host
 }
 
-// keepEndpoints replaces endpoints with equal known ones and reports whether all
-// were known.
+// keepEndpoints replaces endpoints with equal known ones, and reports whether it could
+// replace all.
 func keepEndpoints(known []*Endpoint, host *Host) bool {
 	all := true
 	for i, e := range host.Endpoints {
@@ -76,7 +76,7 @@ func containsText(errs []error, err error) bool {
 	return slices.ContainsFunc(errs, func(e error) bool { return e.Error() == err.Error() })
 }
 
-// retire ends the life of the endpoints that host no longer has.
+// retire ends the lives of old's endpoints that host no longer has.
 func retire(old, host *Host) {
 	kept := host.all()
 	for _, e := range old.all() {
@@ -86,7 +86,7 @@ func retire(old, host *Host) {
 	}
 }
 
-// sameEndpoint reports whether two endpoints are configured alike.
+// sameEndpoint reports whether two endpoints have the same configuration.
 func sameEndpoint(a, b *Endpoint) bool {
 	return a.Scheme == b.Scheme && a.Host == b.Host && a.Path == b.Path &&
 		a.Capabilities == b.Capabilities && a.SkipVerify == b.SkipVerify &&

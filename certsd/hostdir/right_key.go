@@ -9,16 +9,16 @@ import (
 	"github.com/certsd/containerd-certsd/internal/plainfile"
 )
 
-// maxTried bounds how many keys of a directory are tried for certificates whose key
-// file belongs to another one.
+// maxTried bounds the number of keys that are tried for certificates whose key file
+// holds another certificate's key.
 const maxTried = 256
 
-// keyFinder looks for keys that stand beside another certificate.
+// keyFinder looks for a certificate's key in the other key files of its directory.
 type keyFinder struct{ *loader }
 
-// of says which file of the directory is the key of a certificate beside
-// which there is another one's, and the command that puts it there. It is empty
-// if there is none, or the directory has too many.
+// of returns which file of the directory holds the key of certName, whose own file
+// keyName holds another key, with the command that moves it. It is empty if no file
+// does or the directory has too many.
 func (l keyFinder) of(certName, keyName string) string {
 	cert, err := l.file(certName)
 	if err != nil {
@@ -44,9 +44,9 @@ func (l keyFinder) of(certName, keyName string) string {
 	return ""
 }
 
-// exchange returns the command that puts the key in file other into file key. A key
-// that no other certificate needs is moved, one that another needs is copied, and if
-// each is beside the other's certificate they change places.
+// exchange returns the command that puts the key in file other into file key. The key
+// is moved if no other certificate needs it, copied if one does, and the files are
+// swapped if each is next to the other's certificate.
 func (l keyFinder) exchange(key, other string) string {
 	base := strings.TrimSuffix(other, ".key")
 	here, there := plainfile.Quote(l.path(key)), plainfile.Quote(l.path(other))

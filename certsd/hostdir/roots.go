@@ -12,9 +12,8 @@ import (
 // Roots are the certs.d directories, in the order in which they are searched.
 type Roots []string
 
-// ParseRoots splits a list of directories as found in containerd's config_path:
-// separated by colons, on Windows by semicolons. Empty elements and
-// repetitions are left out.
+// ParseRoots splits a list of directories as in containerd's config_path: separated by
+// colons, on Windows by semicolons. It drops empty elements and repetitions.
 func ParseRoots(list string) Roots {
 	var roots Roots
 	for _, root := range filepath.SplitList(list) {
@@ -28,9 +27,9 @@ func ParseRoots(list string) Roots {
 	return roots
 }
 
-// CheckRoots rejects a list that makes no sense in the configuration of a daemon:
-// one without a directory, which [Hosts] would replace with the default ones, and a
-// relative directory, which would depend on where the daemon was started.
+// CheckRoots rejects a list that makes no sense in a daemon's configuration: one
+// without a directory, which [Hosts] would replace with the default ones, or with a
+// relative one, which would depend on where the daemon was started.
 func CheckRoots(list string) error {
 	roots := ParseRoots(list)
 	if len(roots) == 0 {
@@ -90,13 +89,13 @@ func defaultRoots(goos string, euid int, getenv func(string) string) Roots {
 type SystemRoots string
 
 const (
-	// FallbackRoots uses them if no others are configured.
+	// FallbackRoots uses them only if no others are configured.
 	FallbackRoots SystemRoots = "fallback"
-	// AppendRoots uses them beside the configured ones, too.
+	// AppendRoots uses them in addition to the configured ones.
 	AppendRoots SystemRoots = "append"
 )
 
-// ParseSystemRoots reads the value of a setting; empty is [FallbackRoots].
+// ParseSystemRoots parses the value of a setting; empty means [FallbackRoots].
 func ParseSystemRoots(text string) (SystemRoots, error) {
 	switch s := SystemRoots(text); s {
 	case "":

@@ -8,7 +8,7 @@ import (
 	"github.com/certsd/containerd-certsd/internal/plainfile"
 )
 
-// source is where a host directory is read from.
+// source provides the files of a host directory.
 type source interface {
 	// list returns the entries of the directory, sorted by name.
 	list() ([]fs.DirEntry, error)
@@ -36,8 +36,8 @@ func (s fsSource) read(path string) ([]byte, error) {
 	return s.readFile(filepath.Join(s.dir, path))
 }
 
-// cause returns the reason inside an error of package os: its caller reports the
-// path.
+// cause returns the reason inside an error of package os, for a caller that reports the
+// path itself.
 func cause(err error) error {
 	var pathErr *fs.PathError
 	if errors.As(err, &pathErr) {

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// changeTime returns when the inode last changed. Unlike the modification time it cannot
-// be set: it reveals a file that was replaced by one with the same time, and a
-// changed permission.
+// changeTime returns when the inode last changed. Unlike the modification time it
+// cannot be set: it reveals changed permissions, and a file replaced by one with the
+// same modification time.
 func changeTime(info fs.FileInfo) time.Time {
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {
 		return time.Unix(st.Ctim.Unix())
@@ -17,9 +17,9 @@ func changeTime(info fs.FileInfo) time.Time {
 	return time.Time{}
 }
 
-// matchesNow returns what stamp.matches says about the path as it is now, straight
-// from the system call: package os allocates for each answer, and a lookup makes
-// many. known is false if the stamp was not made that way.
+// matchesNow is stamp.matches for the path as it is now, straight from the system call:
+// package os allocates for each answer, and a lookup makes many calls. known is false
+// if the stamp has no syscall.Stat_t.
 func (s *stamp) matchesNow() (same, known bool) {
 	var was, now syscall.Stat_t
 	if s.err == nil {

@@ -11,18 +11,18 @@ import (
 	"time"
 )
 
-// deepLook is how often the individual files of a directory of CA roots are checked.
-// There may be hundreds; the bundle and the directories themselves, which the tools
-// of every distribution touch, are checked each time.
+// deepLook is the interval between checks of the individual files in a directory of CA
+// roots. There may be hundreds; the bundle and the directories themselves, which the
+// tools of every distribution touch, are checked each time.
 const deepLook = time.Second
 
 // systemRoots is one version of the system's CA roots.
 type systemRoots struct{ pool *x509.CertPool }
 
-// systemBundle rereads the system's CA roots when they change on disk:
-// x509.SystemCertPool reads them once in the life of a process. It reads the same
-// files, SSL_CERT_FILE and SSL_CERT_DIR included (crypto/x509, root_unix.go). If
-// there are no such files it uses x509.SystemCertPool.
+// systemBundle rereads the system's CA roots when they change on disk, which
+// x509.SystemCertPool reads once per process. It reads the same files, including
+// SSL_CERT_FILE and SSL_CERT_DIR (crypto/x509, root_unix.go). Without such files it
+// uses x509.SystemCertPool.
 type systemBundle struct {
 	disk disk
 
@@ -36,7 +36,7 @@ type systemBundle struct {
 	current *systemRoots
 }
 
-// get returns the roots; the same pointer as long as they are the same.
+// get returns the roots: the same pointer as long as they do not change.
 func (s *systemBundle) get() (*systemRoots, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -122,8 +122,8 @@ func (s *systemBundle) read(rec *recorder, env [2]string) (pool *x509.CertPool, 
 	return pool, found
 }
 
-// appendRoots adds what can be used of a file, as AppendCertsFromPEM of a
-// [x509.CertPool] does, in a time that grows with the file's size alone.
+// appendRoots adds the usable certificates of a file, as AppendCertsFromPEM of
+// [x509.CertPool] does, in time linear in the file's size.
 func appendRoots(pool *x509.CertPool, data []byte) bool {
 	f := &file{data: data, vouches: serverAuth}
 	read, err := f.certificates()
@@ -143,8 +143,8 @@ func absolute(path string) string {
 	return path
 }
 
-// isAlias reports whether an entry is a link to another one in the same directory:
-// the hash names that OpenSSL looks for.
+// isAlias reports whether an entry is a link to another one in the same directory, as
+// OpenSSL's hash names are.
 func isAlias(dir string, entry fs.DirEntry) bool {
 	if entry.Type()&fs.ModeSymlink == 0 {
 		return false

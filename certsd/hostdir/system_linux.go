@@ -1,7 +1,7 @@
 package hostdir
 
-// Where the CA roots are, as in crypto/x509 (root_linux.go of Go 1.26): the
-// first file that can be read, and all directories.
+// The CA roots, as in crypto/x509 (root_linux.go of Go 1.26): the first file that can
+// be read, and all directories.
 var (
 	systemFiles = []string{
 		"/etc/ssl/certs/ca-certificates.crt",                // Debian, Gentoo

@@ -2,6 +2,5 @@
 
 package hostdir
 
-// There are no files to read: the platform's verifier is asked, which sees
-// changes by itself.
+// No files are read here: the platform's verifier sees changes by itself.
 var systemFiles, systemDirs []string

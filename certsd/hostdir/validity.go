@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Validity says until when a certificate is valid, in words.
+// Validity describes how long a certificate remains valid, such as "expires in 3 days".
 func Validity(cert *x509.Certificate, now time.Time) string {
 	switch {
 	case now.Before(cert.NotBefore):
@@ -18,10 +18,10 @@ func Validity(cert *x509.Certificate, now time.Time) string {
 	}
 }
 
-// Day returns a date as it stands in messages.
+// Day formats a date for messages.
 func Day(t time.Time) string { return t.UTC().Format(time.DateOnly) }
 
-// span returns a duration in its largest unit of which there are two at least.
+// span formats a duration in the largest unit of which it has at least two.
 func span(d time.Duration) string {
 	const day = 24 * time.Hour
 	for _, unit := range []struct {
