@@ -1,10 +1,11 @@
-// Package hostname has the names of registries, and alone the grammar of the names
-// of their directories. Nothing here looks at a disk.
+// Package hostname defines the names of registries, and the only grammar of the names
+// of their directories. Nothing here accesses a disk.
 //
-// A name becomes canonical once, where it enters ([Canonical]); from there on
-// only canonical names are compared. Read canonical.go first, then directory.go, the
-// names that a directory may have in a certs.d root, with suffix.go, those that serve
-// every host below a domain. origin.go decides whether two URLs belong to one server.
+// A name becomes canonical once, where it enters ([Canonical]); from there on only
+// canonical names are compared. Read canonical.go first, then directory.go, the names
+// that a directory may have in a certs.d root, with suffix.go, the names of directories
+// that serve every host below a domain. origin.go decides whether two URLs belong to
+// one server.
 package hostname
 
 import (
@@ -19,13 +20,13 @@ import (
 // bytes of DNS name (RFC 1035, 2.3.4), a colon and five digits.
 const maxHost = 253 + 1 + 5
 
-// Canonical returns the one spelling of a host or host:port under which it is
-// looked up: lower case, no trailing dot, an IPv6 address in brackets and in
-// its shortest form, a port without leading zeros. The default port stays if
-// it is given: which directories serve both spellings says [PlaceOf].
+// Canonical returns the one spelling of a host or host:port under which it is looked
+// up: lower case, no trailing dot, an IPv6 address in brackets and in its shortest
+// form, a port without leading zeros. An explicit default port stays: [PlaceOf] returns
+// the directories that serve both spellings.
 //
-// A name that could leave its root directory, or that cannot be a registry's
-// address, is an error that names the cause.
+// A name that could leave its root directory, or that cannot be a registry's address,
+// is an error that names the cause.
 func Canonical(host string) (string, error) {
 	name, port, err := Split(host)
 	if err != nil {
@@ -34,8 +35,8 @@ func Canonical(host string) (string, error) {
 	return joinHost(host, name, port), nil
 }
 
-// joinHost returns name:port, or name alone without a port: host itself where that
-// is how it is spelt, which it nearly always is.
+// joinHost returns name:port, or name without a port. It returns host itself if it is
+// already spelt that way, as it nearly always is, to save an allocation.
 func joinHost(host, name, port string) string {
 	switch {
 	case port == "":
@@ -46,9 +47,9 @@ func joinHost(host, name, port string) string {
 	return name + ":" + port
 }
 
-// Split checks host and returns its canonical name, an IPv6 address in
-// brackets, and its port, empty if there is none. The error says what is wrong
-// with it, and leaves the host to be named by the caller.
+// Split checks host and returns its canonical name, with an IPv6 address in brackets,
+// and its port, empty for none. The error says what is wrong and leaves naming the host
+// to the caller.
 func Split(host string) (name, port string, err error) {
 	if err := checkBytes(host); err != nil {
 		return "", "", err
@@ -87,8 +88,8 @@ func Split(host string) (name, port string, err error) {
 	return name, port, err
 }
 
-// checkBytes refuses what no part of a host may contain. The names of the
-// refused characters are in the message because some cannot be printed.
+// checkBytes refuses what no part of a host may contain. The messages spell characters
+// out because some cannot be printed.
 func checkBytes(host string) error {
 	if host == "" {
 		return errors.New("is empty")
@@ -132,8 +133,8 @@ func canonicalName(name string) (string, error) {
 			return "", fmt.Errorf("contains %q", c)
 		}
 	}
-	// A name must not be able to spell a directory of another meaning:
-	// "_default", or "registry.example_5000_" for another port.
+	// A name must not spell a directory with another meaning: "_default", or
+	// "registry.example_5000_", which has a port.
 	for _, c := range []byte{name[0], name[len(name)-1]} {
 		if c == '_' || c == '.' || c == '-' {
 			return "", fmt.Errorf("begins or ends with %q", c)

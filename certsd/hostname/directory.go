@@ -10,18 +10,17 @@ import (
 	"strings"
 )
 
-// DefaultDirectory is the directory of a root for registries without their own.
+// DefaultDirectory is the directory in a root for registries without their own.
 const DefaultDirectory = "_default"
 
-// DockerHub is the name under which Docker's registry is known in references,
-// DockerHubServer the host that serves it.
+// DockerHub is the name of Docker's registry in references, DockerHubServer the host
+// that serves it.
 const (
 	DockerHub       = "docker.io"
 	DockerHubServer = "registry-1.docker.io"
 )
 
-// IsDockerHub reports whether a host is one of the names that Docker's registry
-// answers to.
+// IsDockerHub reports whether a host is one of the names of Docker's registry.
 func IsDockerHub(host string) bool {
 	switch strings.TrimSuffix(host, ":443") {
 	case DockerHub, DockerHubServer, "index.docker.io", "registry.hub.docker.com":
@@ -33,18 +32,18 @@ func IsDockerHub(host string) bool {
 
 var portInName = regexp.MustCompile(`^(.+)_([0-9]+)_$`)
 
-// OfDirectory returns the canonical name of the registry that a directory of a root
-// is named after, in any spelling: see [Canonical]. It is an error if that
-// cannot be a registry's name, as with _default.
+// OfDirectory returns the canonical name of the registry that a directory is named
+// after, in any spelling: see [Canonical]. It returns an error for a name that cannot
+// be a registry's, such as _default.
 func OfDirectory(dir string) (string, error) {
 	return Canonical(portInName.ReplaceAllString(dir, "$1:$2"))
 }
 
-// unclosed is the name of a directory that lacks the underscore behind a port.
+// unclosed matches the name of a directory that lacks the underscore after its port.
 var unclosed = regexp.MustCompile(`^(.+[^:])_([0-9]+)$`)
 
-// Unclosed reports whether the name of a directory lacks the underscore behind a
-// port, if the number at its end is one, and what it is with it.
+// Unclosed reports whether a directory's name lacks the underscore after its port,
+// taking a number at its end for a port, and returns the name with it.
 func Unclosed(dir string) (closed string, is bool) {
 	if !unclosed.MatchString(dir) {
 		return "", false
@@ -52,8 +51,8 @@ func Unclosed(dir string) (closed string, is bool) {
 	return dir + "_", true
 }
 
-// ToCreate returns the name of the directory to create for a registry: without the
-// default port of HTTPS.
+// ToCreate returns the name of the directory to create for a registry, without HTTPS's
+// default port.
 func ToCreate(registry string) string {
 	name, port, err := Split(SpellingKey(registry))
 	if err != nil {
@@ -62,20 +61,19 @@ func ToCreate(registry string) string {
 	return withPort(name, port)[0]
 }
 
-// Place is a registry and the names that its directory may have in a root.
+// Place holds the names that a registry's directory may have in a root.
 type Place struct {
-	// Registry is the canonical name, empty for the directories of registries
-	// without their own.
+	// Registry is the canonical name, empty for _default.
 	Registry string
-	// Suffix is that of the directories for every host below a domain,
-	// _.example.com[:port]; empty for others.
+	// Suffix is _.example.com[:port] for directories that serve every host below a
+	// domain, empty for others.
 	Suffix string
-	// Names are the canonical names of the directory, in the order in which they
-	// count; Keys those of its other spellings: see [SpellingKey].
+	// Names are the canonical names of the directory, in order of precedence; Keys are
+	// the keys of its other spellings: see [SpellingKey].
 	Names, Keys []string
 }
 
-// PlaceOf returns the place of a registry by its canonical name.
+// PlaceOf returns the place of the registry with a canonical name.
 func PlaceOf(registry string) Place {
 	p := Place{Registry: registry, Names: Directories(registry), Keys: []string{SpellingKey(registry)}}
 	if registry == DockerHub {
@@ -85,12 +83,11 @@ func PlaceOf(registry string) Place {
 	return p
 }
 
-// DefaultPlace is that of the directories for registries without their own.
+// DefaultPlace is the place of the _default directories.
 var DefaultPlace = Place{Names: []string{DefaultDirectory}}
 
-// In returns the paths in a root at which there may be a directory, in the order in
-// which they count. spelt are the names in the root that are not canonical, by
-// their key.
+// In returns the paths in a root where the directory may be, in order of precedence.
+// spelt holds the names in the root that are not canonical, by key.
 func (p Place) In(root string, spelt map[string][]string) []string {
 	paths := make([]string, 0, len(p.Names))
 	for _, name := range p.Names {
@@ -104,13 +101,13 @@ func (p Place) In(root string, spelt map[string][]string) []string {
 	return paths
 }
 
-// Directories returns the names a directory for a registry may have, in the order in
-// which they are tried in each root: host_port_ and host:port, and for the
-// default port of HTTPS the name without it and the other way round. They are
-// the canonical spellings; others are found in the root's listing.
+// Directories returns the canonical names that a directory for a registry may have, in
+// the order in which they are tried in each root: host_port_ and host:port, and if the
+// port is HTTPS's default also the names without it, or with it if it is not given.
+// Other spellings are found in the root's listing.
 //
-// On Windows a file name has no colon: there host:port is tried without it,
-// as containerd and Docker do.
+// On Windows, where file names cannot contain a colon, the colon of host:port is left
+// out, as containerd and Docker do.
 func Directories(registry string) []string { return directories(runtime.GOOS, registry) }
 
 func directories(goos, registry string) []string {
@@ -150,17 +147,16 @@ func unique(names []string) []string {
 	return kept
 }
 
-// Spellings finds among the names in a root those that are no canonical spelling
-// of the registry they mean, by [SpellingKey], and all that serve every host below a
-// domain. There are few, if any. Those with
-// a port after an underscore come first, as among the canonical ones; each kind
-// is in the order of bytes.
+// Spellings finds the names in a root that are not canonical spellings of the registry
+// they mean, by [SpellingKey], and all that serve every host below a domain. There are
+// few, if any. Names with a port after an underscore come first, as among the canonical
+// ones; each kind is in bytewise order.
 func Spellings(names []string) map[string][]string {
 	var spelt map[string][]string
 	for _, name := range names {
 		registry, err := OfDirectory(name)
 		if err != nil {
-			// Of these none is canonical: they are found here alone.
+			// Names for a domain never count as canonical: they are found only here.
 			registry, _ = OfSuffixDirectory(name)
 		}
 		if registry == "" || err == nil && slices.Contains(directories("", registry), name) {
@@ -183,13 +179,13 @@ func Spellings(names []string) map[string][]string {
 	return spelt
 }
 
-// SpellingKey returns one key for the canonical names that share their directories:
-// with the default port, and without.
+// SpellingKey returns the common key of canonical names that share their directories:
+// with the default port and without.
 func SpellingKey(registry string) string { return strings.TrimSuffix(registry, ":443") }
 
-// Mentions reports whether a directory's name has to be looked at more closely
-// for a registry: an IPv6 address has many spellings, and any other host's name
-// stands as it is.
+// Mentions reports whether a directory's name may concern a registry and needs a closer
+// look: it contains the registry's host, or that is an IPv6 address, which has many
+// spellings.
 func Mentions(dir, registry string) bool {
 	if strings.HasPrefix(registry, "[") {
 		return true
@@ -198,8 +194,8 @@ func Mentions(dir, registry string) bool {
 	return strings.Contains(strings.ToLower(dir), name)
 }
 
-// OtherPort reports whether a directory is for another port of a registry's
-// host, and for which.
+// OtherPort reports whether a directory is named after another port of a registry's
+// host, and which.
 func OtherPort(dir, registry string) (port string, is bool) {
 	other, err := OfDirectory(dir)
 	if err != nil {
@@ -211,10 +207,10 @@ func OtherPort(dir, registry string) (port string, is bool) {
 	return port, name == want && port != wantPort
 }
 
-// misspelt are the forms a host:port is given in by mistake.
+// misspelt matches the forms in which people misspell host:port.
 var misspelt = regexp.MustCompile(`^(?:https?[:_]*/*)?(.*?)(?:[:_-]([0-9]+)_?)?/?$`)
 
-// LooksLike reports whether a directory's name can be read as a registry's.
+// LooksLike reports whether a directory's name may be a misspelling of a registry's.
 func LooksLike(dir, registry string) bool {
 	parts := misspelt.FindStringSubmatch(dir)
 	if parts == nil {

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Origin is what decides whether two URLs are of one server: the scheme, and the
-// canonical name with its port.
+// Origin identifies the server of a URL: the scheme, and the canonical name with its
+// port.
 type Origin struct{ Scheme, Host string }
 
 // OriginOf returns the origin of a URL.
@@ -25,8 +25,8 @@ func OriginFor(scheme, host string) Origin {
 	return Origin{scheme, joinHost(host, name, port)}
 }
 
-// SameOrigin reports whether two URLs are of one server: of the same scheme, name
-// and port, however these are spelt.
+// SameOrigin reports whether two URLs have the same scheme, name and port, however
+// spelt.
 func SameOrigin(a, b *url.URL) bool { return OriginOf(a) == OriginOf(b) }
 
 func defaultPort(scheme string) string {
@@ -36,14 +36,14 @@ func defaultPort(scheme string) string {
 	return "443"
 }
 
-// Bare returns the canonical host[:port] without a default port: what http://h,
+// Bare returns the canonical host[:port] without a default port, which http://h,
 // https://h and their spellings with a port have in common.
 func (o Origin) Bare() string {
 	return strings.TrimSuffix(strings.TrimSuffix(o.Host, ":443"), ":80")
 }
 
-// SameServer reports whether two origins differ in their scheme at most: plain HTTP
-// and TLS on one port, or each on its own default port, are of one server.
+// SameServer reports whether two origins differ at most in their scheme: plain HTTP and
+// TLS on one port, or each on its default port, belong to one server.
 func (o Origin) SameServer(p Origin) bool {
 	if o.Host == p.Host {
 		return true

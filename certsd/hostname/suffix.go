@@ -9,9 +9,10 @@ import (
 // No registry's name begins with it: see [Canonical].
 const suffixMark = "_."
 
-// SuffixPlaces returns the places of the directories that serve a registry since it is
-// below a domain, the longest domain first: of a.b.example:5000 _.b.example:5000
-// and _.example:5000. An address is below none, nor is a name without a dot.
+// SuffixPlaces returns the places of the directories that serve a registry because it
+// is below a domain, the longest domain first: for a.b.example:5000 they are
+// _.b.example:5000 and _.example:5000. There are none for an address or a name without
+// a dot.
 func SuffixPlaces(registry string) []Place {
 	name, port, err := Split(registry)
 	if err != nil || strings.HasPrefix(name, "[") {
@@ -32,9 +33,9 @@ func SuffixPlaces(registry string) []Place {
 	}
 }
 
-// OfSuffixDirectory returns the domain below which a directory of a root serves every
-// host, as _.example.com[:port] in canonical form; ok is false for a directory of
-// another kind.
+// OfSuffixDirectory returns the canonical form, _.example.com[:port], of the name of a
+// directory that serves every host below a domain; ok is false for another kind of
+// directory.
 func OfSuffixDirectory(dir string) (suffix string, ok bool) {
 	rest, ok := strings.CutPrefix(dir, suffixMark)
 	if !ok {
@@ -51,11 +52,11 @@ func OfSuffixDirectory(dir string) (suffix string, ok bool) {
 	return suffixMark + canonical, true
 }
 
-// DomainOf returns the domain of what [OfSuffixDirectory] returns, with the port.
+// DomainOf returns the domain, with its port, in a result of [OfSuffixDirectory].
 func DomainOf(suffix string) string { return strings.TrimPrefix(suffix, suffixMark) }
 
-// suffixNames returns the names of a directory for a domain, in the order in which
-// they count: those of a directory for a host.
+// suffixNames returns the names of a directory for a domain, in the same order as those
+// of a directory for a host.
 func suffixNames(domain, port string) []string {
 	names := Directories(joinPort(domain, port))
 	for i := range names {
