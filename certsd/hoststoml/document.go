@@ -11,8 +11,8 @@ import (
 	"github.com/certsd/containerd-certsd/internal/tomlpos"
 )
 
-// document is a parsed TOML file that knows where its keys are. Reading values
-// through it collects what is wrong with them.
+// document is a parsed TOML file that knows the lines of its keys. Reading values
+// through it collects the problems with them.
 type document struct {
 	*tomlpos.Document
 	problems []*Problem
@@ -98,8 +98,8 @@ func (t table) strings(name string) []string {
 	return list
 }
 
-// stringOrList reads one string or a list of them. A list that is there is not
-// nil.
+// stringOrList reads one string or a list of them. The result is not nil if the key is
+// present and valid.
 func (t table) stringOrList(name string) []string {
 	value, found := t.values[name]
 	if !found {
@@ -132,7 +132,7 @@ func (t table) duration(name string) time.Duration {
 	return d
 }
 
-// sub reads a table in it.
+// sub returns the table under a key.
 func (t table) sub(name string) (table, bool) {
 	value, found := t.values[name]
 	values, ok := value.(map[string]any)
@@ -142,10 +142,10 @@ func (t table) sub(name string) (table, bool) {
 	return table{doc: t.doc, path: t.key(name), values: values}, ok
 }
 
-// names returns the keys of the table in the order of the file.
+// names returns the keys of the table in file order.
 func (t table) names() []string { return t.doc.Names(t.path, t.values) }
 
-// only reports each key that is not known.
+// only reports a problem for each key that is not in known.
 func (t table) only(known ...string) {
 	for _, name := range t.names() {
 		if slices.Contains(known, name) {

@@ -1,9 +1,9 @@
-// Package hoststoml reads containerd's hosts.toml: the syntax of the file and
-// the line of everything in it. It opens no file that is named there: reading "ca"
-// and "client" is left to the reader of the directory.
+// Package hoststoml reads containerd's hosts.toml: its syntax, and the line of
+// everything in it. It opens none of the files named there: reading "ca" and "client"
+// is left to the caller that reads the directory.
 //
-// hoststoml.go has what a file says and how its tables are read, rotate_on.go
-// the statuses that lead to the next certificate, proxy.go how a server is reached,
+// hoststoml.go defines the content of a file and reads its tables, rotate_on.go the
+// statuses that lead to the next certificate, proxy.go how a server is reached,
 // document.go the values of keys, and suggest.go what an unknown word was meant to be.
 package hoststoml
 
@@ -25,36 +25,36 @@ import (
 
 // File is the content of a hosts.toml.
 //
-// It takes everything containerd 2.4 takes (core/remotes/docker/config), in each
-// table
+// It accepts everything that containerd 2.4 accepts (core/remotes/docker/config), in
+// each table also
 //
 //	proxy = "http://[USER:PASSWORD@]HOST[:PORT]" | "https://…" | "socks5://…" | "none"
 //
-// and at the root three more keys of our own. containerd passes over all four:
+// and at the root three more keys. containerd ignores all four:
 //
 //	registry_v1  = "never" | "configured" | "always"
 //	rotate_on    = ["403", "5xx"]
 //	system_roots = "fallback" | "append"
 type File struct {
-	// Endpoints are the [host."…"] tables in the order of the file and, last,
-	// the root table for the server itself.
+	// Endpoints are the [host."…"] tables in file order and, last, the root table for
+	// the server itself.
 	Endpoints []*Endpoint
-	// RegistryV1 and SystemRoots are the keys of these names, empty where they
-	// are absent, RotateOn that of its name, nil where it is.
+	// RegistryV1, RotateOn and SystemRoots are the keys of these names, empty or nil if
+	// absent.
 	RegistryV1  RegistryV1
 	RotateOn    *RotateOn
 	SystemRoots string
 }
 
-// RegistryV1 says which registries may be spoken to in the v1 protocol.
+// RegistryV1 says for which registries the v1 protocol may be used.
 type RegistryV1 string
 
 const (
-	// V1Configured is for registries with a directory of their own.
+	// V1Configured allows it for registries with a directory of their own.
 	V1Configured RegistryV1 = "configured"
-	// V1Never is for none.
+	// V1Never allows it for none.
 	V1Never RegistryV1 = "never"
-	// V1Always is for every registry but Docker Hub.
+	// V1Always allows it for every registry but Docker Hub.
 	V1Always RegistryV1 = "always"
 )
 
@@ -70,16 +70,16 @@ type Endpoint struct {
 	SkipVerify  *bool
 	Header      http.Header
 	DialTimeout time.Duration
-	// Proxy is the way to the server, nil for that of the environment.
+	// Proxy is the proxy to the server, nil for the one in the environment.
 	Proxy *Proxy
-	// Key is where the table is, in TOML's dotted form; the lines are those of
+	// Key is the table's name in TOML's dotted form, CALine and ClientLine the lines of
 	// its ca and client.
 	Key                string
 	CALine, ClientLine int
 }
 
-// ClientFiles are the files of one client certificate. Listed says that they
-// were given as one string of a list, which means a file with both parts.
+// ClientFiles are the files of one client certificate. Listed reports whether they are
+// one string in a list, meaning one file with both parts.
 type ClientFiles struct {
 	Cert, Key string
 	Listed    bool
@@ -100,25 +100,24 @@ const (
 	AllCapabilities = Pull | Resolve | Push | Referrers
 )
 
-// Problem is something wrong in the file. It does not name it.
+// Problem is something wrong in a hosts.toml. It does not name the file.
 type Problem struct {
 	Kind Kind
-	// Line is where it is, zero if that cannot be said, Key the key there, in
-	// TOML's dotted form.
+	// Line is its line, zero if unknown, Key the key there in TOML's dotted form.
 	Line int
 	Key  string
 	// Err is the cause.
 	Err error
 }
 
-// Kind is what a [Problem] is about.
+// Kind is the kind of a [Problem].
 type Kind uint8
 
 // The kinds of problems. The file cannot be used with any of them but NoEffect.
 const (
 	// Syntax: the text is not TOML.
 	Syntax Kind = iota
-	// UnknownKey: nothing is known by this name.
+	// UnknownKey: there is no such key.
 	UnknownKey
 	// Value: the value of a key cannot be used.
 	Value
@@ -134,8 +133,8 @@ var (
 	rootKeys     = append([]string{"server", "host", "registry_v1", "rotate_on", "system_roots"}, endpointKeys...)
 )
 
-// Parse reads a hosts.toml; the name of the file is for messages. The problems
-// are all there are in it; the result is nil if one of them is fatal.
+// Parse reads a hosts.toml; name appears in messages. It returns all problems in the
+// file, and a nil File if one of them is fatal.
 func Parse(name string, data []byte) (*File, []*Problem) {
 	doc, invalid := parseDocument(name, data)
 	if invalid != nil {
@@ -158,7 +157,7 @@ func Parse(name string, data []byte) (*File, []*Problem) {
 	}
 	server := root.endpoint(root.table, "server", root.string("server"))
 	if server.Host == "" {
-		// containerd does the same, without a word.
+		// containerd ignores these keys, too, but silently.
 		for _, key := range []string{"capabilities", "override_path"} {
 			if root.has(key) {
 				doc.problem(NoEffect, root.key(key), errors.New("has no effect without server: the registry itself has every capability, below /v2"))
@@ -173,11 +172,11 @@ func Parse(name string, data []byte) (*File, []*Problem) {
 	return hosts, doc.problems
 }
 
-// section reads the keys of a table for what they mean.
+// section reads the keys of a table by their meaning.
 type section struct{ table }
 
-// endpoint reads a table; address is the server it is for, named by the key
-// name in the table parent.
+// endpoint reads a table; address is its server, given by the key name in the table
+// parent.
 func (t section) endpoint(parent table, name, address string) *Endpoint {
 	e := &Endpoint{
 		Capabilities: t.capabilities("capabilities"),
@@ -239,7 +238,7 @@ func parseServer(address string) (*url.URL, error) {
 	return u, nil
 }
 
-// apiRoot returns the path below which the API is: the given one and /v2, or
+// apiRoot returns the root path of the API: the given path with /v2 appended, or
 // exactly the given one with override_path.
 func apiRoot(given string, override bool) string {
 	if given != "" {
@@ -275,7 +274,7 @@ func (t section) capabilities(name string) Capabilities {
 	return all
 }
 
-// client reads a file, a list of files or a list of pairs, mixed as one likes.
+// client reads a file, or a list of files and pairs in any mixture.
 func (t section) client(name string) []ClientFiles {
 	value, found := t.values[name]
 	if !found {
@@ -327,7 +326,7 @@ func (t section) header(name string) http.Header {
 		}
 		values := fields.stringOrList(field)
 		if slices.ContainsFunc(values, func(v string) bool { return strings.ContainsAny(v, "\r\n\x00") }) {
-			// The value may be a secret: it is not repeated.
+			// The value may be a secret: do not repeat it.
 			fields.fail(field, "has a line break or a NUL byte in its value")
 		}
 		header[field] = values
@@ -337,8 +336,8 @@ func (t section) header(name string) http.Header {
 
 var fieldName = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$") // RFC 9110, 5.6.2
 
-// validField reports whether a header field may be configured: those that frame
-// a request are made by net/http alone.
+// validField reports whether a header field may be configured: only net/http may set
+// the fields that frame a request.
 func validField(name string) bool {
 	switch textproto.CanonicalMIMEHeaderKey(name) {
 	case "Content-Length", "Transfer-Encoding", "Connection", "Trailer", "Upgrade":
@@ -358,7 +357,7 @@ func (t section) oneOf(name string, words ...string) string {
 	return ""
 }
 
-// rotateOn reads statuses, and reports each that is not one.
+// rotateOn reads statuses, and reports each that is not valid.
 func (t section) rotateOn(name string) *RotateOn {
 	list := t.strings(name)
 	if list == nil {
@@ -371,7 +370,7 @@ func (t section) rotateOn(name string) *RotateOn {
 	}
 	set, err := ParseRotateOn(list)
 	if err != nil {
-		return nil // it was told
+		return nil // already reported
 	}
 	return &set
 }

@@ -9,16 +9,16 @@ import (
 	"github.com/certsd/containerd-certsd/certsd/hostname"
 )
 
-// Proxy is the way to a server: through a proxy, or explicitly without one. What
-// prints it does not show user and password.
+// Proxy is how to reach a server: through a proxy, or explicitly without one. Printing
+// it does not reveal user and password.
 type Proxy struct {
 	url *url.URL
 }
 
-// noProxy is the value that stands for none, also where the environment has one.
+// noProxy is the value for no proxy, even if the environment sets one.
 const noProxy = "none"
 
-// URL returns the proxy's with user and password, nil for none.
+// URL returns the proxy's URL with user and password, nil for no proxy.
 func (p Proxy) URL() *url.URL { return p.url }
 
 // String returns the proxy without user and password, or "none".
@@ -41,10 +41,10 @@ func (p Proxy) Equal(other Proxy) bool {
 	return p.url.String() == other.url.String()
 }
 
-// schemes are those that net/http knows proxies by.
+// schemes are the URL schemes of the proxies that net/http supports.
 var schemes = []string{"http", "https", "socks5", "socks5h"}
 
-// proxy reads the key of a table, nil for what the environment says.
+// proxy reads a key of the table; nil means the proxy in the environment.
 func (t section) proxy(name string) *Proxy {
 	text := t.string(name)
 	if text == "" {
@@ -58,8 +58,8 @@ func (t section) proxy(name string) *Proxy {
 	return proxy
 }
 
-// parseProxy reads a proxy. The errors have nothing of the text but words that
-// cannot be part of a user or password.
+// parseProxy parses a proxy. Its errors quote nothing of the text that may be part of a
+// user or password.
 func parseProxy(text string) (*Proxy, error) {
 	if text == noProxy {
 		return &Proxy{}, nil
@@ -84,7 +84,7 @@ func parseProxy(text string) (*Proxy, error) {
 	u, err := url.Parse(text)
 	switch {
 	case err != nil && strings.Contains(rest, "@"):
-		// The text of the error may have some of it.
+		// The text of err may quote the password.
 		return nil, errors.New("is not a URL; in user and password write %25 for %, %23 for #, %2F for / and %3F for ?")
 	case err != nil:
 		return nil, errors.New("is not a URL")
@@ -100,7 +100,7 @@ func parseProxy(text string) (*Proxy, error) {
 	return &Proxy{url: u}, nil
 }
 
-// isWord reports whether a text is of letters and digits alone, and short.
+// isWord reports whether a text is short and consists of letters and digits alone.
 func isWord(text string) bool {
 	return len(text) <= 8 && strings.Trim(strings.ToLower(text), "abcdefghijklmnopqrstuvwxyz0123456789") == ""
 }

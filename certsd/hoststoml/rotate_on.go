@@ -11,16 +11,16 @@ import (
 // RotateOn is the set of HTTP statuses on which the next client certificate is
 // presented. Its zero value is Docker's: 403 and 5xx. It is comparable.
 type RotateOn struct {
-	// given tells the empty set from the default one.
+	// given distinguishes the empty set from the default one.
 	given bool
-	// bits has one bit for each status from 400 to 599.
+	// bits holds one bit for each status from 400 to 599.
 	bits [4]uint64
 }
 
-// ParseRotateOn reads a list such as "403", "5xx". Each entry is a status from
-// 400 to 599 or the class 4xx or 5xx. nil gives the default, a list without
-// entries the empty set. 401 is an error, and not part of 4xx: it asks for
-// credentials, which a certificate does not answer.
+// ParseRotateOn reads a list such as "403", "5xx". Each entry is a status from 400 to
+// 599 or the class 4xx or 5xx. nil gives the default, an empty list the empty set. 401
+// is an error, and not part of 4xx: it asks for credentials, which no certificate
+// provides.
 func ParseRotateOn(entries []string) (RotateOn, error) {
 	var r RotateOn
 	if entries == nil {

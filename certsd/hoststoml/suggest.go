@@ -6,7 +6,7 @@ import (
 	"github.com/certsd/containerd-certsd/internal/spelling"
 )
 
-// otherNames are words for a key that other programs or earlier formats use.
+// otherNames maps words in other programs or earlier formats to the keys here.
 var otherNames = map[string]string{
 	"endpoint":             "host",
 	"endpoints":            "host",
@@ -33,7 +33,7 @@ func nearest(word string, known []string) string {
 	}
 	best, limit := "", 3
 	for _, candidate := range known {
-		// Two letters of a short word make another word of it.
+		// Changing two letters of a short word makes it another word.
 		if d := spelling.Distance(folded, candidate); d < limit && d < (len(candidate)+1)/2 {
 			best, limit = candidate, d
 		}
