@@ -16,56 +16,56 @@ import (
 // Attempt is one identity presented to a server, or passed over.
 type Attempt struct {
 	// Registry is the registry on whose behalf the request was made, Host the
-	// host[:port] it went to, URL its URL without user, query and fragment.
+	// host[:port] it went to, URL the request's URL without user, query and fragment.
 	Registry, Host, URL, Method string
-	// Dir is the directory the TLS settings are from, empty if there is none.
+	// Dir is the directory with the TLS settings, empty for none.
 	Dir string
-	// Identity is the name of the certificate file, empty if there was none to
-	// present; what follows is from the certificate.
+	// Identity is the name of the certificate file, empty if there was none to present;
+	// the next four fields are from the certificate.
 	Identity            string
 	Subject, Issuer     string
 	NotBefore, NotAfter time.Time
 	// Leaf is the certificate itself, nil for none. It must not be changed.
 	Leaf *x509.Certificate
 	// Asked reports whether the server asked for a client certificate on this
-	// connection, Offered that the identity was presented. Both are false on a
-	// connection that takes up an earlier TLS session, for which Resumed is
-	// true: what was presented then counts.
+	// connection, Offered whether the identity was presented. Both are false and
+	// Resumed is true on a connection that resumes an earlier TLS session: the
+	// certificate presented then still counts.
 	Asked, Offered, Resumed bool
 	// Fresh reports whether the request was the first on its connection.
 	Fresh bool
 	// Skipped says why the identity was passed over, empty if it was not.
 	Skipped string
-	// Unusable reports whether there is no such identity to present: something is
-	// wrong with its files, and Skipped says what. Identity is the file's name.
+	// Unusable reports whether the identity could not be loaded: Skipped says what is
+	// wrong with its files, and Identity is a file's name.
 	Unusable bool
-	// Status is the answer's status, zero if there was none. Answer is what its
-	// body says, in one short line: of an answer that was returned only as far
-	// as somebody read it.
+	// Status is the answer's status, zero without an answer. Answer is the text of its
+	// body in one short line. If the answer was returned to the caller, it is empty
+	// until the caller reads the body.
 	Status int
 	Answer string
-	// Err is why there was no answer.
+	// Err says why there was no answer.
 	Err error
-	// Refused reports whether the client certificate, or the want of one, was
-	// refused in a way that is no status: an alert, a connection cut after the
-	// server asked for a certificate, 495 and 496 and nginx's 400 for either.
+	// Refused reports whether the client certificate, or the lack of one, was refused
+	// other than by an ordinary status: by an alert, a connection cut after the server
+	// asked for a certificate, 495, 496, or nginx's 400 for either.
 	Refused bool
-	// Reason is why the next identity was tried, empty if that did not happen.
+	// Reason says why the next identity was tried, empty if none was.
 	Reason string
-	// Faults are what is wrong on this machine and may be why the request
-	// failed: client certificates that were not presented, or are not what the
-	// server wants, and directories with almost the right name. They are set in
-	// the last attempt of a round.
+	// Faults are problems on this machine that may be why the request failed: client
+	// certificates that were not presented, or are not what the server wants, and
+	// directories with almost the right name. They are set in the last attempt of a
+	// round.
 	Faults []*hostdir.Problem
-	// Hint is what to do, where something can be done.
+	// Hint is the next step, empty if none is known.
 	Hint string
-	// BeforeTLS reports whether there was no answer since TLS did not come about,
-	// and the server had not asked for a client certificate.
+	// BeforeTLS reports whether there was no answer because the TLS handshake failed
+	// before the server asked for a client certificate.
 	BeforeTLS bool
 }
 
-// Blamed is who an attempt failed for where that is nothing that a client
-// certificate has to do with; empty otherwise.
+// Blamed returns what made an attempt fail if it has nothing to do with a client
+// certificate, such as "proxy"; otherwise it is empty.
 func (a Attempt) Blamed() string {
 	switch {
 	case a.Err == nil || a.Skipped != "":
@@ -80,8 +80,8 @@ func (a Attempt) Blamed() string {
 	return ""
 }
 
-// Who returns what an attempt is about: the identity with its file, its subject, and
-// until when it is valid, or what failed before one counted.
+// Who returns the subject of an attempt: the identity with its file, subject and
+// expiry, or what failed before a certificate mattered.
 func (a Attempt) Who() string {
 	if blamed := a.Blamed(); blamed != "" {
 		return blamed

@@ -8,9 +8,8 @@ import (
 	"github.com/certsd/containerd-certsd/certsd/hostdir"
 )
 
-// String returns the account in several lines: for each server its directory, below
-// it each identity with what came back, and what to do. It is empty if nothing
-// was tried.
+// String returns the account in several lines: for each server its directory, then each
+// identity with its outcome, and the next steps. It is empty if nothing was tried.
 func (t *Trail) String() string {
 	text := Format(t.Attempts())
 	if n := t.Dropped(); n > 0 {
@@ -19,9 +18,8 @@ func (t *Trail) String() string {
 	return text
 }
 
-// Format returns the account of attempts as [Trail.String] gives it. The
-// lines of a server are together, in the order in which the servers were first
-// asked.
+// Format formats attempts as [Trail.String] does. The lines of a server are together,
+// in the order in which the servers were first asked.
 func Format(attempts []Attempt) string {
 	type server struct{ host, dir string }
 	var servers []server
@@ -55,7 +53,7 @@ func Format(attempts []Attempt) string {
 	return b.String()
 }
 
-// line is the result of one identity, and how often it came.
+// line is the result for one identity, and how often it occurred.
 type line struct {
 	who, what string
 	hints     []string
@@ -87,8 +85,8 @@ func hintsOf(lines []line) []string {
 	return hints
 }
 
-// Faults returns what attempts tell to be wrong on this machine, each once: what to
-// mend before anybody else is asked.
+// Faults returns the problems on this machine in some attempts, each once: they should
+// be fixed before asking anybody else for help.
 func Faults(attempts []Attempt) []*hostdir.Problem {
 	var faults []*hostdir.Problem
 	for _, a := range attempts {
@@ -101,7 +99,7 @@ func Faults(attempts []Attempt) []*hostdir.Problem {
 	return faults
 }
 
-// hints returns what to do: here at first, before anybody else is asked.
+// hints returns the next steps, those on this machine first.
 func (a Attempt) hints() []string {
 	var hints []string
 	for _, p := range a.Faults {

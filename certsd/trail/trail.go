@@ -1,6 +1,6 @@
-// Package trail records what was tried for a request: each client
-// certificate with the answer to it, and what to do. trail.go collects attempts,
-// attempt.go is one of them, format.go prints them.
+// Package trail records what was tried for a request: each client certificate with its
+// answer, and what to do. trail.go collects attempts, attempt.go defines one, format.go
+// prints them.
 package trail
 
 import (
@@ -10,7 +10,7 @@ import (
 	"github.com/certsd/containerd-certsd/internal/safetext"
 )
 
-// maxAttempts bounds a trail.
+// maxAttempts bounds the number of attempts in a trail.
 const maxAttempts = 256
 
 // Trail is an account of what was tried. Its methods may be called concurrently.
@@ -18,16 +18,16 @@ type Trail struct {
 	// mu guards what follows.
 	mu       sync.Mutex
 	attempts []Attempt
-	// dropped is how many attempts in front of the first had to go.
+	// dropped is the number of attempts dropped before the first one kept.
 	dropped int
-	// secrets are what the requests had that must not be shown, bounded.
+	// secrets are the parts of requests that must not be shown, at most maxSecrets.
 	secrets map[string]bool
 }
 
 // maxSecrets bounds how many secrets a trail knows.
 const maxSecrets = 1024
 
-// Keep remembers what must not be shown.
+// Keep adds secrets for [Trail.Safe] to remove.
 func (t *Trail) Keep(secrets []string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -42,13 +42,13 @@ func (t *Trail) Keep(secrets []string) {
 	}
 }
 
-// longSecret is the length from which a secret is taken out of whole errors,
-// which have names of ours, too.
+// longSecret is the minimum length of a secret that is removed from errors: a shorter
+// one might occur in our own words.
 const longSecret = 8
 
-// Safe returns text without the secrets of the requests recorded so far, however
-// they came into it, and without characters that do not print but line breaks
-// and tabs. Show errors made of a server's words through it.
+// Safe returns text without the secrets of the requests recorded so far, and without
+// characters that do not print, except line breaks and tabs. Pass errors that quote a
+// server through it before showing them.
 func (t *Trail) Safe(text string) string {
 	t.mu.Lock()
 	secrets := make([]string, 0, len(t.secrets))
@@ -68,8 +68,7 @@ func With(ctx context.Context) (context.Context, *Trail) {
 	return context.WithValue(ctx, trailKey{}, trail), trail
 }
 
-// Of returns the trail that the requests made with a context are recorded in, nil
-// for none.
+// Of returns the trail that records the requests made with ctx, nil for none.
 func Of(ctx context.Context) *Trail {
 	trail, _ := ctx.Value(trailKey{}).(*Trail)
 	return trail
@@ -82,16 +81,16 @@ func (t *Trail) Attempts() []Attempt {
 	return append([]Attempt(nil), t.attempts...)
 }
 
-// Dropped returns how many attempts were made before the first of Attempts.
+// Dropped returns the number of attempts made before the first of Attempts.
 func (t *Trail) Dropped() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.dropped
 }
 
-// Record adds an attempt and returns its number: one of a Transport, or one that
-// was refused before it came to that. That an identity was passed over is
-// recorded once.
+// Record adds an attempt, made by a Transport or refused before that, and returns its
+// number. An identity that was passed over is recorded once; later calls for it return
+// -1.
 func (t *Trail) Record(a Attempt) int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -110,7 +109,7 @@ func (t *Trail) Record(a Attempt) int {
 	return t.dropped + len(t.attempts) - 1
 }
 
-// Answer fills in what the answer to an attempt says.
+// Answer sets the text of the answer to an attempt.
 func (t *Trail) Answer(number int, text string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
