@@ -14,13 +14,13 @@ import (
 	"github.com/certsd/containerd-certsd/internal/safetext"
 )
 
-// maxTamed is how much of the body of an error is passed on.
+// maxTamed is how much of an error's body is passed on, in bytes.
 const maxTamed = 64 << 10
 
-// tame makes safe to print what a server says in an answer, which all errors further
-// up quote. The reason phrase, which RFC 9112 lets clients ignore, becomes the usual
-// one. From the text of an error answer it removes the secrets of the request, which
-// some servers repeat, and terminal control sequences.
+// tame makes a server's answer safe to print, because errors further up quote it. The
+// reason phrase, which RFC 9112 lets clients ignore, becomes the standard one. An
+// error's text loses the secrets of the request, which some servers repeat, and
+// terminal control sequences.
 func (rd *round) tame(resp *http.Response, attempt int) {
 	resp.Status = strings.TrimSpace(strconv.Itoa(resp.StatusCode) + " " + http.StatusText(resp.StatusCode))
 	if resp.StatusCode < http.StatusBadRequest {
@@ -39,12 +39,12 @@ func (rd *round) tame(resp *http.Response, attempt int) {
 			rd.trail.Answer(attempt, safetext.Answer(text, contentType, secrets...))
 		}
 	}}
-	// It may be shorter now.
+	// The tamed body may be shorter.
 	resp.ContentLength = -1
 	resp.Header.Del("Content-Length")
 }
 
-// saidInChallenge are the parameters of a challenge that are words: RFC 6750, 3.
+// saidInChallenge matches the parameters of a challenge that hold prose: RFC 6750, 3.
 var saidInChallenge = regexp.MustCompile(`(?i)(error(?:_description|_uri)?=")((?:[^"\\]|\\.)*)(")`)
 
 func tameChallenge(challenge string, secrets []string) string {
@@ -54,15 +54,15 @@ func tameChallenge(challenge string, secrets []string) string {
 	})
 }
 
-// tamed is the body of an error answer. It is read lazily: a request must not wait
-// for a body that its caller may never read.
+// tamed is the body of an error answer. It is read lazily: a request must not wait for
+// a body that the caller may never read.
 type tamed struct {
 	io.ReadCloser
 	secrets []string
 	tell    func([]byte)
-	// rest is what is still to be read, nil before the first Read.
+	// rest is the part not yet read, nil before the first Read.
 	rest *bytes.Reader
-	// err is how the body ended, io.EOF if it ended normally.
+	// err is the error that ended the body, io.EOF normally.
 	err error
 }
 
@@ -102,26 +102,26 @@ func safeBody(text []byte, secrets []string) []byte {
 }
 
 const (
-	// maxAnswerBody is how much of an error's body is looked at: enough for the JSON
-	// of a registry, which is of use only if it is whole.
+	// maxAnswerBody is how much of an error's body is read: enough for a registry's
+	// JSON, which is useful only if complete.
 	maxAnswerBody = 8 << 10
-	// maxPage is how much of the body of a 400 is looked at. nginx's page has
-	// less than 300 bytes; some servers put a style sheet in front.
+	// maxPage is how much of the body of a 400 is read. nginx's page has less than 300
+	// bytes; some servers put a style sheet in front.
 	maxPage = 4 << 10
 	// maxDrain is how much of a discarded body is read to keep the connection,
-	// and drainTime how long that may take.
+	// drainTime how long that may take.
 	maxDrain  = 64 << 10
 	drainTime = 2 * time.Second
 )
 
-// peek returns the beginning of a body and leaves the body whole.
+// peek returns the beginning of a body without consuming it.
 func peek(resp *http.Response) string {
 	page, _ := beginning.Of(resp, maxPage)
 	return string(page)
 }
 
-// discard reads the rest of an answer that the caller will not see, so that its
-// connection can be reused, and closes it. It returns the text of the answer.
+// discard reads and closes the body of an answer that the caller will not see, for its
+// connection to be reused. It returns the text of the answer.
 func discard(resp *http.Response, secrets ...string) string {
 	body := resp.Body
 	slow := time.AfterFunc(drainTime, func() { _ = body.Close() })
@@ -132,9 +132,9 @@ func discard(resp *http.Response, secrets ...string) string {
 	return safetext.Answer(text, resp.Header.Get("Content-Type"), secrets...)
 }
 
-// secrets returns the parts of the request that must not be shown, in case a server
-// repeats them: credentials, cookies, the values of configured headers and of those
-// given for the pull, and the query, which holds the signature of a signed URL.
+// secrets returns the parts of the request that must not be shown if a server repeats
+// them: credentials, cookies, the values of headers configured or given for the pull,
+// and the query, which holds the signature of a signed URL.
 func (rd *round) secrets() []string {
 	_, credentials, _ := strings.Cut(rd.header.Get("Authorization"), " ")
 	secrets := []string{rd.header.Get("Authorization"), strings.TrimSpace(credentials), rd.req.URL.RawQuery}
@@ -162,15 +162,15 @@ func (rd *round) secrets() []string {
 	return append(secrets, formSecrets(rd.req)...)
 }
 
-// plainFields are the fields of queries and forms that are not secret: a token
-// server names the scope that it refuses, an upload its digest.
+// plainFields are the fields of queries and forms that are not secret and that answers
+// should still show: a token server names the scope it refuses, an upload its digest.
 var plainFields = map[string]bool{
 	"account": true, "artifactType": true, "client_id": true, "digest": true, "from": true, "grant_type": true, "last": true,
 	"mount": true, "n": true, "ns": true, "offline_token": true, "scope": true, "service": true, "access_type": true,
 }
 
-// formSecrets returns the secrets in the body of a POST request for a token, which
-// holds the user and password or the refresh token.
+// formSecrets returns the secrets in the body of a token request by POST: the user and
+// password, or the refresh token.
 func formSecrets(req *http.Request) []string {
 	if req.Method != http.MethodPost || req.GetBody == nil || req.ContentLength <= 0 || req.ContentLength > maxForm ||
 		!strings.HasPrefix(req.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
@@ -185,7 +185,7 @@ func formSecrets(req *http.Request) []string {
 	if err != nil {
 		return nil
 	}
-	form, _ := url.ParseQuery(string(text)) // what could be parsed
+	form, _ := url.ParseQuery(string(text)) // keeps what could be parsed
 	var secrets []string
 	for name, values := range form {
 		if !plainFields[name] {

@@ -13,9 +13,9 @@
 //	│   └── hosts.toml             containerd's host configuration
 //	└── _default/                  for registries without a directory
 //
-// [Hosts] finds and caches what is configured for a registry, [Transport] is
-// the http.RoundTripper that acts on it. The package knows nothing of
-// containerd: it needs the standard library and a TOML parser.
+// [Hosts] finds and caches the configuration of a registry, [Transport] is the
+// http.RoundTripper that applies it. The package does not depend on containerd, only on
+// the standard library and a TOML parser.
 //
 // Read it in the order in which a request passes through:
 //
@@ -28,9 +28,8 @@
 //	answer.go       what of the answer is passed on
 //	record.go       what was tried; faults.go and errors.go, why it failed
 //
-// The record of it is a [github.com/certsd/containerd-certsd/certsd/trail.Trail].
-// Directories are read by certsd/hostdir, hosts.toml by certsd/hoststoml, and names
-// by certsd/hostname.
+// It is recorded in a [github.com/certsd/containerd-certsd/certsd/trail.Trail]. Package
+// hostdir reads directories, hoststoml reads hosts.toml, and hostname defines names.
 package certsd
 
 import (
@@ -43,14 +42,14 @@ import (
 
 // The contents of a directory, under the names that callers of [Transport] need.
 type (
-	// Hosts finds what is configured for a registry: see [hostdir.Hosts].
+	// Hosts finds the configuration of a registry: see [hostdir.Hosts].
 	Hosts = hostdir.Hosts
 	// Roots are the certs.d directories, in the order in which they are searched.
 	Roots = hostdir.Roots
 	// SystemRoots says when the system's CA roots are used: see
 	// [hostdir.SystemRoots].
 	SystemRoots = hostdir.SystemRoots
-	// Host is what is configured for one registry.
+	// Host is the configuration of one registry.
 	Host = hostdir.Host
 	// Endpoint is one server to ask for a registry's content.
 	Endpoint = hostdir.Endpoint
@@ -61,9 +60,9 @@ type (
 	// Problem is something wrong in a directory.
 	Problem = hostdir.Problem
 	// RotateOn is the set of HTTP statuses that make a [Transport] present the next
-	// client certificate. Its zero value is Docker's: 403 and 5xx. Some answers lead
-	// to the next certificate whatever the set says, because they can only mean that
-	// the certificate was refused: 495, 496, and nginx's 400 for either.
+	// client certificate. Its zero value is Docker's: 403 and 5xx. Some answers lead to
+	// the next certificate whatever the set, because they can only mean that the
+	// certificate was refused: 495, 496, and nginx's 400 for either.
 	RotateOn = hoststoml.RotateOn
 )
 
@@ -73,7 +72,7 @@ type (
 	Trail = trail.Trail
 	// Attempt is one identity presented to a server, or passed over.
 	Attempt = trail.Attempt
-	// KeyError reports that a key outside of a file did not sign.
+	// KeyError reports that a key in a device failed to sign.
 	KeyError = hostdir.KeyError
 	// ProxyError reports that a proxy did not connect to a server.
 	ProxyError = hostdir.ProxyError

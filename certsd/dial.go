@@ -18,7 +18,7 @@ import (
 	"github.com/certsd/containerd-certsd/internal/supply"
 )
 
-// The times are those of containerd's docker.DefaultHTTPTransport.
+// Timeouts as in containerd's docker.DefaultHTTPTransport.
 const (
 	dialTimeout = 30 * time.Second
 	idleTimeout = 30 * time.Second
@@ -26,18 +26,18 @@ const (
 	headerTimeout = 30 * time.Second
 )
 
-// maxHeader bounds the headers of an answer in bytes. Servers and proxies have
-// limits of 4 to 32 KiB for them.
+// maxHeader bounds the headers of an answer in bytes. Servers and proxies limit them to
+// 4 to 32 KiB.
 const maxHeader = 64 << 10
 
-// newHTTPTransport returns the transport for one identity of an endpoint, nil for
-// none. It is never changed: a connection keeps the certificate it was made with,
-// and swapping the certificate under a live transport has no effect until its
-// connections end.
+// newHTTPTransport returns the transport for one identity of an endpoint; id may be
+// nil. It is never changed: a connection keeps the certificate it was made with, and
+// swapping the certificate under a live transport has no effect until its connections
+// end.
 //
-// It behaves as containerd's docker.DefaultHTTPTransport, HTTP/1.1 included,
-// but keeps more connections: a pull of many layers should not have to shake
-// hands again for each.
+// It behaves like containerd's docker.DefaultHTTPTransport, including HTTP/1.1, but
+// keeps more connections: a pull of many layers should not need a new handshake for
+// each.
 func newHTTPTransport(to target, id *Identity) *connections {
 	d := &dialer{
 		cas: to.CAs,
@@ -47,8 +47,8 @@ func newHTTPTransport(to target, id *Identity) *connections {
 			RootCAs:            to.roots,
 			InsecureSkipVerify: to.SkipVerify, //nolint:gosec // skip_verify is the administrator's wish
 			ClientSessionCache: tls.NewLRUClientSessionCache(32),
-			// Called even if no CA in the server's list matches, where Certificates
-			// would be ignored.
+			// Unlike Certificates, this is used even if no CA in the server's list
+			// matches.
 			GetClientCertificate: func(cri *tls.CertificateRequestInfo) (*tls.Certificate, error) {
 				return present(cri, id)
 			},
@@ -72,7 +72,7 @@ func newHTTPTransport(to target, id *Identity) *connections {
 		TLSHandshakeTimeout:    handshake.Timeout,
 		ExpectContinueTimeout:  5 * time.Second,
 		ResponseHeaderTimeout:  headerTimeout,
-		// net/http would keep 10 MiB of them.
+		// net/http would accept 10 MiB.
 		MaxResponseHeaderBytes: maxHeader,
 	}}
 }
@@ -83,8 +83,8 @@ type connections struct {
 	supply *supply.Supply
 }
 
-// refuseStranger is called with each resolved address before the connection is made:
-// a name could resolve to another address the next moment.
+// refuseStranger is called with each resolved address just before connecting: an
+// earlier check would be void if the name then resolved differently.
 func refuseStranger(ctx context.Context, _, address string, _ syscall.RawConn) error {
 	x := exchangeOf(ctx)
 	if x == nil || x.proxy.Load() != nil || x.transport.RefuseStranger == nil {
@@ -101,25 +101,24 @@ func refuseStranger(ctx context.Context, _, address string, _ syscall.RawConn) e
 type dialer struct {
 	net net.Dialer
 	tls *tls.Config
-	// cas are the CA roots of the endpoint: a proxy may be verified against
-	// them, too.
+	// cas are the CA roots of the endpoint, against which a proxy is verified, too.
 	cas []hostdir.CA
 	// supply says which connections are needed.
 	supply supply.Supply
 }
 
-// conn is a connection to a server, below TLS.
+// conn is the connection to a server below TLS.
 type conn struct {
 	net.Conn
-	// asked reports whether the server asked for a client certificate, offered
-	// whether one was presented, and resumed whether neither happened because an
-	// earlier TLS session was resumed.
+	// asked reports whether the server asked for a client certificate, offered whether
+	// one was presented, and resumed whether an earlier TLS session was resumed
+	// instead.
 	asked, offered, resumed atomic.Bool
-	// cas are the names of the CAs whose client certificates the server accepts, if
-	// it names any; peer is its own certificate.
+	// cas are the names of the CAs whose client certificates the server accepts, if it
+	// lists any; peer is its own certificate.
 	cas  atomic.Pointer[[][]byte]
 	peer atomic.Pointer[x509.Certificate]
-	// unsigned is the error of the client certificate's key, if it did not sign.
+	// unsigned is the error of the client certificate's key if it failed to sign.
 	unsigned atomic.Pointer[KeyError]
 
 	// counted is the connection as its supply counts it.
@@ -142,8 +141,8 @@ func (c *conn) count() *supply.Conn {
 
 type connKey struct{}
 
-// connIn returns the connection that a handshake is made on. Through a proxy that is
-// the last one made for the request.
+// connIn returns the connection of a handshake. Through a proxy it is the last one made
+// for the request.
 func connIn(ctx context.Context) *conn {
 	if c, ok := ctx.Value(connKey{}).(*conn); ok {
 		return c
@@ -173,7 +172,7 @@ func (d *dialer) dial(ctx context.Context, network, addr string) (net.Conn, erro
 func (d *dialer) dialTLS(ctx context.Context, network, addr string) (net.Conn, error) {
 	x := exchangeOf(ctx)
 	if x != nil && x.proxy.Load() != nil {
-		// On an error the platform's verifier is used.
+		// On an error the endpoint's roots alone are used.
 		system, _ := x.transport.hosts().SystemPool()
 		c, err := d.handshake(ctx, network, addr, &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: hostdir.Pool(d.cas, system)})
 		if err != nil {
@@ -233,9 +232,9 @@ func (d *dialer) handshake(ctx context.Context, network, addr string, config *tl
 // the connection to the server.
 type proxyConn struct{ *tls.Conn }
 
-// proxyFor returns the Proxy function of an http.Transport for the way to an
-// endpoint, nil for the environment's. The function also notes the proxy in the
-// exchange: it is called before the connection is made, with the same context.
+// proxyFor returns the Proxy function of an http.Transport; a nil way means the
+// environment's proxy. The function also records the proxy in the exchange: net/http
+// calls it with the request's context before connecting.
 func proxyFor(way *hostdir.Proxy) func(*http.Request) (*url.URL, error) {
 	return func(req *http.Request) (*url.URL, error) {
 		u, err := way.For(req)
@@ -246,8 +245,8 @@ func proxyFor(way *hostdir.Proxy) func(*http.Request) (*url.URL, error) {
 	}
 }
 
-// answeredBy returns the OnProxyConnectResponse for a proxy. It also notes that the
-// proxy has connected to the server.
+// answeredBy returns the OnProxyConnectResponse for a proxy, which also records that
+// the proxy has connected to the server.
 func answeredBy(way *hostdir.Proxy) func(context.Context, *url.URL, *http.Request, *http.Response) error {
 	return func(ctx context.Context, proxy *url.URL, req *http.Request, resp *http.Response) error {
 		err := way.Answered(ctx, proxy, req, resp)

@@ -18,13 +18,12 @@ type EndpointTransport struct {
 	registry  string
 	given     *Endpoint
 	scoped    http.Header
-	// pinned replaces given if that was not found by a lookup.
+	// pinned is used instead of looking given up, if given is not from a lookup.
 	pinned *target
 
 	// last is the result of the last successful lookup.
 	last atomic.Pointer[target]
-	// gone is used once the configuration no longer has the endpoint. It is made on
-	// first use.
+	// gone is used once the endpoint is no longer configured. It is made on first use.
 	gone     *target
 	makeGone sync.Once
 }
@@ -33,16 +32,15 @@ type EndpointTransport struct {
 // a registry. It is cheap and shares connections and memory with t.
 //
 // Requests to the scheme, host and port of ep use its settings, looked up anew under
-// the registry's name each time: files that are replaced in the middle of a pull are
-// used by its next connection. A caller may pass a copy of ep with SkipVerify set or
-// with the scheme http; this is honored as long as nothing is configured for the
-// host.
+// the registry's name each time: files replaced during a pull take effect on its next
+// connection. A caller may pass a copy of ep with SkipVerify set or with the scheme
+// http; this is honored as long as nothing is configured for the host.
 //
-// Requests to any other origin, such as a token server, the Location of an
-// upload or the target of a redirect, get what the directory named after that
-// host says, never a _default one; without such a directory the system's CA
-// roots and those of ep, and no certificate. The values of ep.Header and of
-// scoped, headers given by a user for this registry, are taken out of them.
+// Requests to any other origin, such as a token server, the Location of an upload or
+// the target of a redirect, use the directory named after that host, never a _default
+// one; without such a directory they use the system's CA roots and those of ep, and no
+// certificate. The values of ep.Header and of scoped, the headers that a user gave for
+// this registry, are removed from them.
 func (t *Transport) ForEndpoint(registry string, ep *Endpoint, scoped http.Header) *EndpointTransport {
 	b := &EndpointTransport{transport: t, registry: registry, given: ep, scoped: scoped}
 	if ep.Life() == nil {
@@ -51,10 +49,10 @@ func (t *Transport) ForEndpoint(registry string, ep *Endpoint, scoped http.Heade
 	return b
 }
 
-// ForIdentity returns a view of t that presents exactly one identity, or none if id
-// is nil, to one endpoint of a registry, on connections of its own and regardless of
-// what else is configured. It shows what the server answers to that identity. The
-// settings are those of ep and are not looked up again.
+// ForIdentity returns a view of t that presents exactly one identity, or none if id is
+// nil, to one endpoint of a registry, on connections of its own and regardless of what
+// else is configured. It shows how the server answers that identity. The settings of ep
+// are not looked up again.
 func (t *Transport) ForIdentity(registry string, ep *Endpoint, id *Identity) *EndpointTransport {
 	alone := *ep
 	alone.Identities = nil
@@ -72,10 +70,7 @@ func (b *EndpointTransport) RoundTrip(req *http.Request) (*http.Response, error)
 // CloseIdleConnections closes the idle connections of the Transport.
 func (b *EndpointTransport) CloseIdleConnections() { b.transport.CloseIdleConnections() }
 
-// preferred returns the identity that the next request for a repository presents
-// first, nil if there is none. What a server issues to one identity, such as a
-// token, may not be valid for another: a cache of such things should be keyed by the
-// identity, preferably by its certificate, since a file may be replaced.
+// preferred is [EndpointTransport.PreferredFor] for the next request for a repository.
 //
 // It does not look for changed files; the request itself does.
 func (b *EndpointTransport) preferred(repository string) *Identity {
@@ -84,10 +79,10 @@ func (b *EndpointTransport) preferred(repository string) *Identity {
 	return first(usable, to.state.memory.known(repository))
 }
 
-// PreferredFor returns the identity that a request presents first, nil if there is
-// none. What a server issues to one identity, such as a token, may not be valid for
-// another: a cache of such things should be keyed by the identity, preferably by its
-// certificate, since a file may be replaced.
+// PreferredFor returns the identity that a request presents first, nil for none. What a
+// server issues to one identity, such as a token, may not be valid for another: key a
+// cache of such things by the identity, preferably by its certificate, since a file may
+// be replaced.
 //
 // It does not look for changed files; the request itself does.
 func (b *EndpointTransport) PreferredFor(req *http.Request) *Identity {
@@ -105,9 +100,9 @@ func (b *EndpointTransport) current() *target {
 	return b.transport.target(b.given)
 }
 
-// endpoint returns the current settings of the endpoint. If the lookup fails, so
-// does the request: the lookup itself returns what may still be used of a directory
-// with half-written files, and what was removed must not be used.
+// endpoint returns the current settings of the endpoint. If the lookup fails, so must
+// the request: the lookup itself tolerates half-written files, and removed ones must
+// not be used.
 func (b *EndpointTransport) endpoint(ctx context.Context) (*target, error) {
 	if b.pinned != nil {
 		return b.pinned, nil
@@ -161,23 +156,22 @@ func (b *EndpointTransport) find(host *Host) *target {
 }
 
 // target is an endpoint as requests use it: its configuration and what is remembered
-// about it. It does not change once a request has it.
+// about it. It does not change once a request uses it.
 type target struct {
 	*Endpoint
-	// roots verify its server, state has its connections.
+	// roots verify its server, state holds its connections.
 	roots *x509.CertPool
 	state *endpointState
-	// configured reports whether the scheme is configured, not just assumed or
+	// configured reports whether the scheme is configured rather than assumed or
 	// requested.
 	configured bool
-	// stranger reports whether the host is named by a server only, not by any
-	// configuration.
+	// stranger reports whether only a server names the host, not any configuration.
 	stranger bool
-	// rotateOn is the setting of the endpoint's host, nil for none.
+	// rotateOn is the setting of the endpoint's registry, nil for none.
 	rotateOn *RotateOn
 	// faults are the problems with the files of the client certificates.
 	faults []*Problem
-	// lost are the problems that keep a CA out of its roots.
+	// lost are the problems that keep CAs out of its roots.
 	lost []*Problem
 }
 
@@ -186,7 +180,7 @@ func (t *Transport) target(ep *Endpoint) *target {
 	return &target{Endpoint: ep, roots: ep.RootCAs(), state: t.states.of(ep.Life()), configured: ep.Scheme == "http"}
 }
 
-// targetOf returns the target of an endpoint of a host, nil for none.
+// targetOf returns the target of an endpoint of a host; it is nil if ep is.
 func (t *Transport) targetOf(host *Host, ep *Endpoint) *target {
 	if ep == nil {
 		return nil
@@ -201,9 +195,8 @@ func (t *Transport) apart(ep *Endpoint) *target {
 	return &target{Endpoint: ep, roots: ep.RootCAs(), state: t.states.add(), configured: true}
 }
 
-// serves reports whether requests to an origin use the settings of e. Plain HTTP on
-// the same name and port is the same server: these settings decide whether it may be
-// used.
+// serves reports whether requests to an origin use the settings of e. Plain HTTP on the
+// same name and port is the same server: its settings decide whether that may be used.
 func serves(e *Endpoint, scheme, host string) bool {
 	return scheme == e.Scheme && host == e.Host || hostname.OriginFor(scheme, host) == originOf(e) ||
 		scheme == "http" && hostname.OriginFor(scheme, host).SameServer(originOf(e))

@@ -11,26 +11,26 @@ import (
 	"github.com/certsd/containerd-certsd/certsd/hostdir"
 )
 
-// states is what a Transport remembers about endpoints, each for as long as it
-// lives. The zero value is ready.
+// states holds what a Transport remembers about each endpoint for the length of its
+// life. The zero value is ready to use.
 type states struct {
 	// mu guards what follows.
 	mu sync.Mutex
-	// byLife has the states of endpoints that a lookup found.
+	// byLife holds the states of endpoints that a lookup found.
 	byLife map[*hostdir.Life]*endpointState
-	// apart are the others.
+	// apart holds the others.
 	apart map[*endpointState]struct{}
 }
 
-// of returns the state of an endpoint by its life. When the life ends, the state is
-// forgotten and its idle connections are closed. An endpoint whose life has already
-// ended gets a state for this request alone.
+// of returns the state of the endpoint with a life. When the life ends, the state is
+// forgotten and its idle connections are closed. If it has already ended, the state is
+// for this request alone.
 func (s *states) of(life *hostdir.Life) *endpointState {
 	state, known := s.find(life)
 	if known {
 		return state
 	}
-	// The directories hold weak pointers, so that a Transport can be collected.
+	// A Life holds only weak pointers, to let a Transport be collected.
 	mine, owner := weak.Make(state), weak.Make(s)
 	stop := life.AfterEnd(func() {
 		if s := owner.Value(); s != nil {
@@ -88,15 +88,15 @@ func (s *states) closeIdle() {
 }
 
 // endpointState is what is remembered about one endpoint: the transports with their
-// connections, and the identity that last worked for each repository. Its zero value
-// is ready.
+// connections, and the identity that last worked for each repository. Its zero value is
+// ready to use.
 type endpointState struct {
 	memory memory
-	// asks reports whether the server has ever asked for a client certificate: on a
-	// connection that resumes a TLS session it does not.
+	// asks reports whether the server has ever asked for a client certificate, which it
+	// does not do on a connection that resumes a TLS session.
 	asks atomic.Bool
-	// accepts are the names of the CAs that it last named as accepted issuers of
-	// client certificates.
+	// accepts are the names of the CAs that the server last listed as accepted issuers
+	// of client certificates.
 	accepts atomic.Pointer[[][]byte]
 
 	// mu guards what follows.
@@ -105,29 +105,28 @@ type endpointState struct {
 	strangers  *strangers
 	// retired reports whether the endpoint's life has ended.
 	retired bool
-	// warned are the identities whose validity was already warned about.
+	// warned holds the identities about whose validity a warning was given.
 	warned map[*Identity]bool
 }
 
-// transportKey is what distinguishes the transports of one endpoint: a
-// connection belongs to one certificate. The copies of an endpoint have one
-// state and may differ in the other fields.
+// transportKey distinguishes the transports of one endpoint: a connection belongs to
+// one certificate. Copies of an endpoint share one state and may differ in the other
+// fields.
 type transportKey struct {
 	identity    *Identity
 	skipVerify  bool
 	dialTimeout time.Duration
 }
 
-// strangers are the settings for hosts that an endpoint leads to and for which
-// nothing is configured.
+// strangers holds the settings for unconfigured hosts that an endpoint leads to.
 type strangers struct {
-	// system is the pool from which roots was made, together with the endpoint's CA
+	// system is the pool that roots was made from, together with the endpoint's CA
 	// roots.
 	system, roots *x509.CertPool
 	state         *endpointState
 }
 
-// connections returns the transport for one identity of an endpoint, nil for none.
+// connections returns the transport for one identity of an endpoint; id may be nil.
 func (s *endpointState) connections(to target, id *Identity) *connections {
 	key := transportKey{id, to.SkipVerify, to.DialTimeout}
 	s.mu.Lock()
@@ -143,8 +142,8 @@ func (s *endpointState) connections(to target, id *Identity) *connections {
 	return tr
 }
 
-// forStrangers returns the CA roots and the state for hosts the endpoint leads
-// to. Both change with the system's roots.
+// forStrangers returns the CA roots and the state for unconfigured hosts that the
+// endpoint leads to. Both are replaced when the system's roots change.
 func (s *endpointState) forStrangers(system *x509.CertPool, cas []hostdir.CA) (*x509.CertPool, *endpointState) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -162,7 +161,7 @@ func (s *endpointState) forStrangers(system *x509.CertPool, cas []hostdir.CA) (*
 }
 
 // retire closes the idle connections of a replaced endpoint. Connections in use are
-// closed when they become idle.
+// closed once idle.
 func (s *endpointState) retire() {
 	s.mu.Lock()
 	s.retired = true
@@ -187,7 +186,7 @@ func (s *endpointState) closeIdle() {
 	}
 }
 
-// warnOnce reports whether a warning about id is due.
+// warnOnce reports whether a warning about id is due: only the first call does.
 func (s *endpointState) warnOnce(id *Identity) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -15,13 +15,13 @@ import (
 	"github.com/certsd/containerd-certsd/internal/serverfault"
 )
 
-// VerificationError reports that the certificate of a server was not accepted.
-// It wraps the error of crypto/x509.
+// VerificationError reports that the certificate of a server was not accepted. It wraps
+// the error of crypto/tls.
 type VerificationError struct {
 	// Host is the host[:port] of the request, Dir the directory its settings
 	// are from, empty if there is none.
 	Host, Dir string
-	// CAFiles are the files of CA roots looked at.
+	// CAFiles are the files of CA roots that were tried.
 	CAFiles []string
 	// SystemRoots reports whether the system's roots were among them.
 	SystemRoots bool
@@ -58,7 +58,7 @@ type RefusedError struct {
 	Attempts []Attempt
 	// Hint is the next step for a person.
 	Hint string
-	// Err is the last failure.
+	// Err is the last failure, nil if none is known.
 	Err error
 }
 
@@ -92,12 +92,12 @@ func (e *RefusedError) Unwrap() error { return e.Err }
 // cleanError returns the text of an error that may quote a server.
 func cleanError(err error) string { return safetext.Line(err.Error(), safetext.MaxURL) }
 
-// diagnosis says what the last answer of a round means, and what to do about it. It
-// changes nothing.
+// diagnosis explains the last answer of a round and what to do about it. It changes
+// nothing.
 type diagnosis struct{ *round }
 
-// explain wraps an error with what a person needs in order to act on it. Network
-// errors stay as they are.
+// explain wraps an error with what a user needs to act on it. Network errors stay as
+// they are.
 func (rd diagnosis) explain(o reply, last Attempt) error {
 	switch {
 	case refuses(o), handshake.AskedLate(o.err):
@@ -121,8 +121,8 @@ func (rd diagnosis) unverified(err error) error {
 	return e
 }
 
-// belongs returns the directory where files for the request's host belong: the one
-// they come from, or else the one to create.
+// belongs returns the directory where files for the request's host belong, and whether
+// it exists: the one in use, or else the one to create.
 func (rd diagnosis) belongs() (path string, exists bool) {
 	if rd.route.to.Dir != "" {
 		return rd.route.to.Dir, true
@@ -134,8 +134,7 @@ func (rd diagnosis) belongs() (path string, exists bool) {
 	return rd.transport.hosts().Belongs(rd.route.at.Bare(), beside)
 }
 
-// verificationHint says what is wrong with the server's certificate, and what to
-// do.
+// verificationHint returns what is wrong with the server's certificate, and what to do.
 func (rd diagnosis) verificationHint(err error) string {
 	var unverified *tls.CertificateVerificationError
 	if !errors.As(err, &unverified) {
@@ -154,8 +153,7 @@ func (rd diagnosis) verificationHint(err error) string {
 	return f.Message + ": " + f.Next
 }
 
-// hint returns the next step after the last attempt of a round, empty if there is
-// none.
+// hint returns the next step after the last attempt of a round, empty if none is known.
 func (rd diagnosis) hint(a Attempt, o reply) string {
 	var proxy *ProxyError
 	switch {
@@ -191,7 +189,7 @@ func (rd diagnosis) hint(a Attempt, o reply) string {
 	case a.Identity != "" && rd.allFaulty(a.Faults):
 		return "" // their problems are reported already
 	case rd.letIn():
-		return "" // it is a 404, and another name may be tried
+		return "" // the result is a 404, and another name may be tried
 	case a.Identity != "":
 		return fmt.Sprintf("server %s refused the client certificates from %s: compare their issuer and subject with what the server accepts", a.Host, a.Dir)
 	case !a.Asked && !(a.Resumed && rd.route.to.state.asks.Load()):
@@ -203,14 +201,14 @@ func (rd diagnosis) hint(a Attempt, o reply) string {
 	}
 	hint := fmt.Sprintf("server %s asked for a client certificate: create the directory %s with NAME.cert and NAME.key", a.Host, dir)
 	if rd.route.foreign && len(rd.route.to.CAs) > 0 {
-		// The registry's roots are used for it as long as it has no directory.
+		// Without a directory the host uses the registry's roots; with one it will not.
 		hint += ", and with the CA root that signed its certificate as NAME.crt unless the system has it"
 	}
 	return hint
 }
 
 // letIn reports whether an identity got a 404 in this round: it was not refused,
-// whatever the later ones were told.
+// whatever the answers to later ones.
 func (rd diagnosis) letIn() bool {
 	return slices.ContainsFunc(rd.attempts, func(a Attempt) bool { return a.Skipped == "" && a.Err == nil && a.Status == http.StatusNotFound })
 }
@@ -219,8 +217,8 @@ func (rd diagnosis) letIn() bool {
 // default of Debian and others, requires.
 const enoughBits = 2048
 
-// shortKey returns the length of an identity's RSA key if it may be why a server
-// called the certificate bad or unsupported, else zero.
+// shortKey returns the length of an identity's RSA key if that may be why a server
+// called the certificate bad or unsupported, otherwise zero.
 func (rd diagnosis) shortKey(name string, err error) int {
 	if a, ok := handshake.Alert(err); !ok || a != handshake.BadCertificate && a != handshake.UnsupportedCertificate {
 		return 0

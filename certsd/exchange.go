@@ -20,23 +20,23 @@ import (
 	"github.com/certsd/containerd-certsd/internal/supply"
 )
 
-// exchange is one try of a request with one identity, and what was observed on its
+// exchange is one try of a request with one identity, and the observations on its
 // connection. Handshakes run in goroutines of net/http that may outlive it.
 type exchange struct {
 	transport *Transport
 	origin    hostname.Origin
 	host      string
 	identity  *Identity
-	// targets are the targets whose CA roots are used; some may be nil.
+	// targets are the targets whose CA roots are used; they may be nil.
 	targets [2]*target
 
 	// mu guards conn, the connection of the request, or until it has one the last
-	// that was dialled for it. When another connection becomes free for the request,
-	// net/http lets the dial finish; got reports that the request has its own.
+	// dialled for it. If another connection becomes free meanwhile, net/http lets the
+	// dial finish; got reports whether the request has its connection.
 	mu   sync.Mutex
 	conn *conn
 	got  bool
-	// proxy is the proxy on the way.
+	// proxy is the proxy that the request goes through.
 	proxy atomic.Pointer[url.URL]
 	// fresh reports whether the request was the first on its connection, answered
 	// whether the first byte of an answer arrived, tunnelled whether the proxy has
@@ -44,8 +44,8 @@ type exchange struct {
 	// succeeded.
 	fresh, answered, tunnelled, shaken atomic.Bool
 
-	// supply is where the request gets its connection from, counted the request as
-	// the supply counts it.
+	// supply tracks the connections that the request may get, counted is the request as
+	// supply counts it.
 	supply  *supply.Supply
 	counted supply.Request
 }
@@ -60,7 +60,7 @@ func exchangeOf(ctx context.Context) *exchange {
 // context returns ctx with the exchange in it.
 func (x *exchange) context(ctx context.Context) context.Context {
 	ctx = context.WithValue(ctx, exchangeKey{}, x)
-	// Without a connection nothing was reused.
+	// Until there is a connection, none was reused.
 	x.fresh.Store(true)
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GetConn: x.want,
@@ -75,7 +75,7 @@ func (x *exchange) context(ctx context.Context) context.Context {
 	})
 }
 
-// want is called before each connection, also when the request is repeated.
+// want is called before the request gets a connection, also when net/http repeats it.
 func (x *exchange) want(address string) {
 	x.connect(nil, false)
 	if x.origin.Scheme == "https" && x.proxy.Load() == nil {
@@ -107,9 +107,9 @@ func (x *exchange) handshake(state tls.ConnectionState, err error) {
 	}
 }
 
-// refusedByProxy returns the error for an answer in plain HTTP that only a proxy
-// gives, because it asks for a user and a password, and nil for any other answer.
-// Over TLS a proxy cannot answer any more.
+// refusedByProxy returns an error for a plain HTTP answer that can only be the proxy's
+// because it asks for a user and password, otherwise nil. Over TLS a proxy cannot
+// answer.
 func (x *exchange) refusedByProxy(resp *http.Response, from *hostdir.Proxy) error {
 	proxy := x.proxy.Load()
 	if proxy == nil || x.origin.Scheme != "http" || resp.StatusCode != http.StatusProxyAuthRequired {
@@ -132,8 +132,8 @@ func (x *exchange) connection() *conn {
 	return x.conn
 }
 
-// connect notes the connection of the request, nil to keep the previous one, and
-// whether it is the request's own.
+// connect records the connection of the request, nil to keep the previous one, and
+// whether net/http has assigned it.
 func (x *exchange) connect(c *conn, got bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -142,7 +142,7 @@ func (x *exchange) connect(c *conn, got bool) {
 	}
 }
 
-// dialled notes a connection made for the request, which may end up unused by it.
+// dialled records a connection made for the request, which may not use it after all.
 func (x *exchange) dialled(c *conn) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -151,8 +151,8 @@ func (x *exchange) dialled(c *conn) {
 	}
 }
 
-// early reports whether a request failed before the TLS handshake with the server,
-// so that no client certificate was involved.
+// early reports whether a request failed before its TLS handshake with the server
+// succeeded, on a new connection.
 func (x *exchange) early() bool {
 	return x.origin.Scheme == "https" && x.fresh.Load() && !x.shaken.Load()
 }
@@ -166,8 +166,8 @@ func (x *exchange) atProxy(err error, from *hostdir.Proxy) error {
 	return &ProxyError{Proxy: safetext.Origin(proxy), Host: safetext.Line(x.host, safetext.MaxName), From: from, Err: err}
 }
 
-// request returns the request to make: a copy of req, which must not be
-// changed, without the header, which is shared.
+// request returns the request to make: a copy of req, which must not be changed, with
+// the given header and host.
 func (x *exchange) request(req *http.Request, header http.Header, host string) *http.Request {
 	own := req.WithContext(x.context(req.Context()))
 	own.Header, own.Host = header, host
@@ -181,7 +181,7 @@ func nameOf(id *Identity) string {
 	return id.Name
 }
 
-// vouched returns the certificate of a server and the root that verified it, nil for
+// vouched returns the certificate of a server and the root that verified it, nil if
 // none.
 func vouched(state tls.ConnectionState) (server, ca *x509.Certificate) {
 	if len(state.PeerCertificates) == 0 {
@@ -195,7 +195,7 @@ func vouched(state tls.ConnectionState) (server, ca *x509.Certificate) {
 	return server, chain[len(chain)-1]
 }
 
-// rootFile returns the file of a root, empty for one of the system's.
+// rootFile returns the file of a root, empty for a system root.
 func rootFile(root *x509.Certificate, targets [2]*target) string {
 	if root == nil {
 		return ""

@@ -30,8 +30,8 @@ func (rd *round) unpresented() {
 	}
 }
 
-// account adds the next step to the last attempt, which failed, and records the
-// certificates that were not presented.
+// account completes the last attempt, which failed, with its faults and the next step,
+// and records the certificates that could not be presented.
 func (rd *round) account(a *Attempt, o reply) {
 	if a.Blamed() == "" {
 		rd.unpresented()
@@ -81,9 +81,8 @@ func (rd diagnosis) unanswerable(header http.Header) (reason, next string) {
 	return serverfault.Unanswerable(header)
 }
 
-// notInUse returns the problems that keep the present files of the request's host
-// from being used, except those in others: the files may have what the server
-// requires.
+// notInUse returns the problems that keep the present files of the request's host from
+// being used, except those in others: the files may hold what the server requires.
 func (rd diagnosis) notInUse(others []*Problem) []*Problem {
 	name := rd.route.registry
 	if rd.route.foreign || name == "" {
@@ -94,7 +93,8 @@ func (rd diagnosis) notInUse(others []*Problem) []*Problem {
 	})
 }
 
-// identityFault returns the visible problem of an identity, nil for none.
+// identityFault returns the problem with an identity that can be seen here, nil for
+// none.
 func (rd diagnosis) identityFault(id *Identity, o reply) *Problem {
 	if id.Leaf() == nil {
 		return nil
@@ -123,8 +123,8 @@ func (rd diagnosis) wasPresented(id *Identity) bool {
 	return slices.ContainsFunc(rd.attempts, func(a Attempt) bool { return a.Skipped == "" && a.Identity == id.Name })
 }
 
-// allFaulty reports whether every presented identity has a problem of its own: then
-// there is no need to advise a comparison.
+// allFaulty reports whether every presented identity has a problem of its own, which
+// makes advice to compare certificates pointless.
 func (rd diagnosis) allFaulty(faults []*Problem) bool {
 	presented := false
 	for _, id := range rd.route.to.Identities {

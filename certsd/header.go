@@ -10,10 +10,10 @@ import (
 	"github.com/certsd/containerd-certsd/internal/reqctx"
 )
 
-// travelling are the headers that survive a redirect to another origin: those that
-// describe the content that is requested, not who requests it. Go's client forwards
-// Authorization to other ports of the same name and to names below it, and the
-// caller's other headers to any host.
+// travelling are the headers that survive a redirect to another origin: they describe
+// the requested content, not who requests it. Go's client forwards Authorization to
+// other ports of the same name and to names below it, and the caller's other headers to
+// any host.
 var travelling = []string{
 	"Accept", "Accept-Charset", "Accept-Encoding", "Accept-Language", "Cache-Control",
 	"Content-Encoding", "Content-Language", "Content-Length", "Content-Range", "Content-Type",
@@ -21,8 +21,8 @@ var travelling = []string{
 	"Range", "User-Agent",
 }
 
-// header returns the header to send, and the Host. The request's own is not
-// changed: "RoundTrip should not modify the request".
+// header returns the header to send, and the Host. It leaves req.Header unchanged:
+// "RoundTrip should not modify the request".
 func (r *route) header(req *http.Request) (http.Header, string, error) {
 	header, host := req.Header, req.Host
 	if header == nil {
@@ -58,8 +58,8 @@ func (r *route) header(req *http.Request) (http.Header, string, error) {
 	return header, host, nil
 }
 
-// withhold removes from header the values that are for home only. Another value of
-// the same name is the caller's own, such as the Authorization for a token server.
+// withhold removes the values meant for home only. Another value of the same name is
+// the caller's own, such as the Authorization for a token server.
 func (r *route) withhold(header http.Header) {
 	private := []http.Header{r.scoped}
 	if r.home != nil {
@@ -80,8 +80,8 @@ func (r *route) withhold(header http.Header) {
 	}
 }
 
-// checkForm refuses to send the body of a token request to another server: by RFC
-// 6749 it holds the user name and password.
+// checkForm refuses to send the body of a token request to another server: it may hold
+// the user name and password (RFC 6749).
 func checkForm(req *http.Request) error {
 	if req.Body == nil || req.Body == http.NoBody ||
 		!strings.HasPrefix(req.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
@@ -96,19 +96,19 @@ const maxHops = 50
 
 // chain is the sequence of redirects that led to a request.
 type chain struct {
-	// first is the request that the caller made; the request itself unless it
-	// follows a redirect.
+	// first is the request that the caller made: the request itself unless it follows a
+	// redirect.
 	first *http.Request
-	// redirected reports whether it follows a redirect, and crossed whether another
-	// origin lies on the way: then nothing private is sent any more, not even after
-	// a redirect back.
+	// redirected reports whether it follows a redirect, crossed whether the redirects
+	// led through another origin: then nothing private is sent, not even after a
+	// redirect back.
 	redirected, crossed bool
-	// downgraded reports whether the way led from https to http.
+	// downgraded reports whether a redirect led from https to http.
 	downgraded bool
 }
 
-// chainOf follows the answers that redirected, which http.Client, and clients that
-// follow redirects themselves, leave in Request.Response.
+// chainOf traces the redirects back through Request.Response, which http.Client sets,
+// as do clients that follow redirects themselves.
 func chainOf(req *http.Request) chain {
 	c := chain{first: req}
 	if req.Response == nil {

@@ -19,8 +19,8 @@ type Hooks struct {
 	// OnRound is called when all of a request's attempts have been made, with
 	// the request's context.
 	OnRound func(context.Context, Round)
-	// OnHandshake is called after each TLS handshake that the client completed.
-	// With TLS 1.3 a server may still refuse the certificate then.
+	// OnHandshake is called after each TLS handshake that the client completed. With
+	// TLS 1.3 a server may still refuse the certificate afterwards.
 	OnHandshake func(Handshake)
 	// OnWarning is called with problems that do not make a request fail: a
 	// *[PassedOverError], once for each certificate.
@@ -33,7 +33,7 @@ type Rotation struct {
 	Host string
 	// From and To are the names of the identities.
 	From, To string
-	// Reason is the outcome for From in one of a few words: a status such as "403",
+	// Reason is the outcome for From, one of a small set: a status such as "403",
 	// "alert 42", "connection cut".
 	Reason string
 }
@@ -42,27 +42,26 @@ type Rotation struct {
 // another.
 type Round struct {
 	// Registry is the registry on whose behalf the request was made, Host the
-	// host[:port] it went to. Repository is the repository it was about, empty
-	// for none.
+	// host[:port] it went to, Repository its repository, empty for none.
 	Registry, Host, Repository string
 	// Start is when it began.
 	Start time.Time
-	// Attempts are the identities in order, including those passed over. The outcome
-	// of the last one is that of the request. There is at least one.
+	// Attempts are the identities in order, including those passed over. The outcome of
+	// the last is the request's. There is at least one.
 	Attempts []Attempt
 	// Learnt reports whether the last identity was not refused and will be presented
 	// first for the repository from now on, instead of another or none.
 	Learnt bool
 	// Downgrade says in which ways the request trusted more than was configured.
 	Downgrade Downgrade
-	// From is where the registry was looked up. Foreign reports whether the request
-	// went to none of its endpoints, but to where one of them led.
+	// From is the Hosts that looked the registry up. Foreign reports whether the
+	// request went to a host that an endpoint led to, instead of an endpoint.
 	From    *Hosts
 	Foreign bool
 }
 
-// Downgrade is a set of ways to trust a server for more reasons than its
-// directory's CA roots, or for none.
+// Downgrade is a set of ways to trust a server beyond its directory's CA roots, or
+// without verification.
 type Downgrade uint8
 
 const (
@@ -72,19 +71,19 @@ const (
 	// UnverifiedLocalhost means that it was not verified because the server is on
 	// this machine and nothing is configured for it.
 	UnverifiedLocalhost
-	// AppendedSystemRoots means that the system's CA roots are trusted beside the
-	// configured ones.
+	// AppendedSystemRoots means that the system's CA roots are trusted in addition to
+	// the configured ones.
 	AppendedSystemRoots
 	// SpokePlainHTTP means that plain HTTP was used although no hosts.toml gives an
 	// http:// address that allows nothing else.
 	SpokePlainHTTP
 )
 
-// Has reports whether the set contains all of some.
+// Has reports whether the set contains all of the given ways.
 func (d Downgrade) Has(some Downgrade) bool { return d&some == some }
 
-// PassedOverError reports that a certificate is not presented while another one
-// is left, because it has expired or is not yet valid.
+// PassedOverError reports that a certificate is not presented because it has expired or
+// is not yet valid, and another one is left.
 type PassedOverError struct {
 	// Host is the host[:port], Identity the name of the identity, File its file.
 	Host, Identity, File string
@@ -103,8 +102,8 @@ type Handshake struct {
 	Host, Identity string
 	// Resumed reports whether an earlier session was resumed.
 	Resumed bool
-	// Server is the server's certificate and CA the root that vouches for it, nil
-	// where it was not verified. They must not be changed.
+	// Server is the server's certificate and CA the root that verified it, nil without
+	// verification. They must not be changed.
 	Server, CA *x509.Certificate
 	// CAFile is the file that CA is from, empty for one of the system's.
 	CAFile string

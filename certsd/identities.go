@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// identities returns those to be presented, in alphabetical order: expired ones
-// and those not yet valid only if there are no others.
+// identities returns the identities to present, in alphabetical order: expired ones and
+// those not yet valid only if there are no others.
 func (rd *round) identities() []*Identity {
 	if rd.route.at.Scheme == "http" {
 		return nil

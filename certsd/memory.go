@@ -9,40 +9,39 @@ import (
 )
 
 const (
-	// maxRepositories bounds the memory of one endpoint: a few hundred bytes
-	// for each.
+	// maxRepositories bounds the memory of one endpoint, a few hundred bytes for each
+	// repository.
 	maxRepositories = 1024
-	// sickTime is how long a round that ended in 5xx for every identity is
-	// remembered.
+	// sickTime is how long to remember a round that ended in 5xx for every identity.
 	sickTime = 5 * time.Second
 )
 
 // memory remembers which identity last worked for each repository of an endpoint, by
-// the repository's name, empty for requests that concern no repository. Its zero
-// value is ready.
+// the repository's name, empty for requests without one. Its zero value is ready to
+// use.
 type memory struct {
-	// mu guards what follows, down to the single recollections.
+	// mu guards what follows, including the fields of each recollection.
 	mu    sync.Mutex
 	repos map[string]*recollection
 }
 
 type recollection struct {
-	// identity last worked.
+	// identity is the one that last worked, nil if none is known.
 	identity *Identity
 	// sick is the time until which no other identity is tried after a 5xx.
 	sick time.Time
-	// discovery is under way, nil if none is.
+	// discovery is the one under way, nil for none.
 	discovery *discovery
 }
 
 // discovery is the first round for a repository, for which other requests wait.
 type discovery struct {
 	done chan struct{}
-	// abandoned reports whether the request was cancelled before it ended.
+	// abandoned reports whether its request was cancelled before the round ended.
 	abandoned bool
 }
 
-// known returns the identity that last worked for a repository, nil if none.
+// known returns the identity that last worked for a repository, nil for none.
 func (m *memory) known(repo string) *Identity {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -58,14 +57,14 @@ type plan struct {
 	identity *Identity
 	// sick reports whether a 5xx ends the round.
 	sick bool
-	// leave ends the discovery if the round is one. It must be called once.
+	// leave ends the discovery if the round leads one. It must be called once.
 	leave func(abandoned bool)
 }
 
-// enter returns what is known about a repository. If nothing is known and a
-// discovery is under way, it waits for that; otherwise the caller's round becomes
-// the discovery, if it may lead one. Callers that waited in vain go on
-// independently: one after the other they would take forever.
+// enter returns what is known about a repository. If nothing is known and a discovery
+// is under way, it waits for that; otherwise the caller's round becomes the discovery
+// if lead is set. Callers that waited in vain proceed independently: one after the
+// other they would take forever.
 func (m *memory) enter(ctx context.Context, repo string, now func() time.Time, lead bool) (plan, error) {
 	for wait := true; ; {
 		p, d := m.look(repo, now(), lead && wait, wait)
@@ -104,8 +103,8 @@ func (m *memory) look(repo string, now time.Time, lead, wait bool) (plan, *disco
 	return p, nil
 }
 
-// works remembers that an identity was not refused, and reports whether that is new.
-// It replaces another identity only if the answer proves that it was accepted.
+// works remembers an identity that was not refused, and reports whether that is new. It
+// replaces another identity only if the answer proves that id was accepted.
 func (m *memory) works(repo string, id *Identity, proven bool) (news bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -118,8 +117,8 @@ func (m *memory) works(repo string, id *Identity, proven bool) (news bool) {
 	return true
 }
 
-// failed remembers whether a round of all identities, without success, ended in
-// 5xx for each.
+// failed ends a round in which no identity succeeded; sick reports whether all got 5xx,
+// which is remembered for a while.
 func (m *memory) failed(repo string, sick bool, now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -130,8 +129,8 @@ func (m *memory) failed(repo string, sick bool, now time.Time) {
 	}
 }
 
-// entry returns the recollection of a repository. If there are too many, it evicts
-// an arbitrary other one: forgetting costs one round.
+// entry returns the recollection of a repository, made if necessary. If there are too
+// many, it evicts an arbitrary other one: forgetting costs one round.
 func (m *memory) entry(repo string) *recollection {
 	if e := m.repos[repo]; e != nil {
 		return e
@@ -154,8 +153,8 @@ func (m *memory) entry(repo string) *recollection {
 
 type repositoryKey struct{}
 
-// WithRepository returns a context whose requests are for the named repository. It
-// is needed where the path does not say: /v1/images/… and requests to token servers.
+// WithRepository returns a context whose requests are for the named repository. It is
+// needed where the path does not name it: /v1/images/… and requests to token servers.
 func WithRepository(ctx context.Context, name string) context.Context {
 	return context.WithValue(ctx, repositoryKey{}, name)
 }
@@ -182,7 +181,7 @@ func repositoryOf(req *http.Request, root string) string {
 
 func repositoryIn(path, root string) string {
 	if rest, ok := strings.CutPrefix(path, "/v1/repositories/"); ok {
-		// An index takes a name of one component as it is, while its tags are under
+		// A v1 index accepts a name of one component as it is, but has its tags under
 		// library/: both are one repository.
 		if name := before(rest, "/tags/"); name != "" {
 			return strings.TrimPrefix(name, "library/")
@@ -197,8 +196,8 @@ func repositoryIn(path, root string) string {
 	return ""
 }
 
-// before returns the text before the last of the marks, empty if there is none: the
-// name itself may have components of the same words.
+// before returns the text before the last of the marks, empty without one. It is the
+// last because components of the name may equal a mark.
 func before(path string, marks ...string) string {
 	end := -1
 	for _, mark := range marks {

@@ -9,11 +9,11 @@ import (
 	"github.com/certsd/containerd-certsd/internal/serverfault"
 )
 
-// maxTLSHosts bounds the memory of hosts that spoke TLS.
+// maxTLSHosts bounds the number of hosts remembered for TLS.
 const maxTLSHosts = 16 << 10
 
-// tlsMemory remembers the hosts to which plain HTTP must not be spoken, because they
-// spoke TLS or a CA or pair was configured for them. Its zero value is ready.
+// tlsMemory remembers the hosts for which plain HTTP must not be used, because they
+// spoke TLS or a CA or pair was configured for them. Its zero value is ready to use.
 type tlsMemory struct {
 	// mu guards hosts, whose keys come from bareHost.
 	mu    sync.RWMutex
@@ -45,8 +45,8 @@ func (m *tlsMemory) has(host string) bool {
 	return found
 }
 
-// spokenTLS returns the hosts that spoke TLS to this Transport. Transports that
-// leave Hosts out share them, as they share the directories.
+// spokenTLS returns the hosts that spoke TLS to this Transport. Transports with nil
+// Hosts share them, as they share the directories.
 func (t *Transport) spokenTLS() *tlsMemory {
 	if t.Hosts == nil {
 		return &defaultTLS
@@ -93,13 +93,13 @@ func (t *Transport) checkPlain(r *route, host string) error {
 	return nil
 }
 
-// elsewhere reports whether the URL of the request was named by a registry over TLS,
-// and not on this machine: it is its token server's, which may be on the same host.
+// elsewhere reports whether the registry itself named the URL of the request, over TLS:
+// the URL is not below its API, hence a token server's, even if on the same host.
 func (r *route) elsewhere() bool {
 	return r.home != nil && r.home.Scheme == "https" && !strings.HasPrefix(r.chain.first.URL.Path, r.home.Path+"/")
 }
 
-// named returns the error about a plain HTTP URL that a registry named over TLS.
+// named returns the error about a plain HTTP URL named by a registry over TLS.
 func (r *route) named(host string) error {
 	return &PlainHTTPError{host, serverfault.NamesPlainHTTP(r.home.Host)}
 }

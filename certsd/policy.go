@@ -9,16 +9,16 @@ import (
 	"github.com/certsd/containerd-certsd/internal/handshake"
 )
 
-// reply is the outcome of presenting one identity: everything that the decision to
-// try the next one depends on.
+// reply is the outcome of presenting one identity: all that the decision to try the
+// next one depends on.
 type reply struct {
 	method, path string
-	// status and header are the answer's, page the beginning of its body where
-	// the status is 400. status is zero if there is none.
+	// status and header are the answer's, page the beginning of its body if the status
+	// is 400. status is zero without an answer.
 	status int
 	header http.Header
 	page   string
-	// err is set if there is no answer.
+	// err says why there is no answer, nil if there is one.
 	err error
 	// asked reports whether the server asked for a client certificate on the
 	// connection, fresh whether the request was the first one on it, and answered
@@ -26,16 +26,16 @@ type reply struct {
 	asked, fresh, answered bool
 	// early reports whether the TLS handshake failed before the server asked.
 	early bool
-	// version is that of TLS, zero if there is no answer over TLS.
+	// version is the TLS version, zero without an answer over TLS.
 	version uint16
 }
 
 // sick reports whether the server has a problem of its own.
 func (o reply) sick() bool { return o.status >= 500 && o.status <= 599 }
 
-// nginx answers a refused certificate with its own statuses in the log and the
-// error page, and with 400 on the wire: ngx_http_special_response.c maps 495
-// and 496 to 400. Both may also be seen as they are, from other servers.
+// nginx reports a refused certificate as 495 or 496 in its log and error page but as
+// 400 on the wire: see ngx_http_special_response.c. Other servers may send 495 and 496
+// as they are.
 const (
 	statusCertificateError    = 495
 	statusCertificateRequired = 496
@@ -43,13 +43,12 @@ const (
 
 var nginxPages = []string{"No required SSL certificate was sent", "The SSL certificate error"}
 
-// moves decides whether the next identity is presented: it returns the reason, empty
-// to keep this reply. There are few reasons, so that they can be labels of metrics.
+// moves decides whether the next identity is presented: it returns the reason, or "" to
+// keep this reply. The reasons are few, to serve as labels of metrics.
 //
-// The rules are Docker's (403 and 5xx) and what servers do in their place:
-// 401 never moves on, it concerns credentials. 404 does so on the
-// routes of Registry v1 only, where Crane and Red Hat's registry hide what a
-// certificate may not see.
+// The rules are Docker's (403 and 5xx) and what servers do instead of 403: 401 never
+// moves on, because it concerns credentials. 404 does only on routes of Registry v1,
+// where Crane and Red Hat's registry hide what a certificate may not see.
 func moves(r RotateOn, o reply) string {
 	if o.err != nil {
 		return movesOnError(o)
@@ -61,7 +60,7 @@ func moves(r RotateOn, o reply) string {
 	case status == http.StatusBadRequest && o.nginx():
 		return "400 for a refused certificate"
 	case status >= 500 && !safe(o.method):
-		// The server may have acted on it.
+		// The server may have acted on the request.
 	case status == http.StatusNotFound && strings.HasPrefix(o.path, "/v1/"), r.Has(status):
 		return strconv.Itoa(status)
 	}
@@ -77,8 +76,8 @@ func movesOnError(o reply) string {
 		return "key did not sign"
 	}
 	if alert, ok := handshake.Alert(o.err); ok {
-		// A handshake failure before the server asked for a certificate is
-		// about something else: versions, ciphers, names.
+		// A handshake failure before the server asked for a certificate has another
+		// cause: versions, ciphers, names.
 		if handshake.RefusesCertificate(alert) && (o.asked || alert != handshake.Failure) {
 			return "alert " + strconv.Itoa(int(alert))
 		}
@@ -110,8 +109,8 @@ func (o reply) certificateRefused() bool {
 }
 
 // nginx reports whether a 400 is nginx's for a refused or missing certificate. An
-// answer to HEAD has no page to recognise; there a registry's own 400 is recognised
-// by its JSON media type.
+// answer to HEAD has no page: then it is nginx's unless its media type is JSON, as a
+// registry's is.
 func (o reply) nginx() bool {
 	if o.method == http.MethodHead {
 		return !strings.Contains(o.header.Get("Content-Type"), "json")
@@ -119,7 +118,7 @@ func (o reply) nginx() bool {
 	return slices.ContainsFunc(nginxPages, func(s string) bool { return strings.Contains(o.page, s) })
 }
 
-// safe reports whether a method changes nothing on the server: RFC 9110, 9.2.1.
+// safe reports whether a method is safe: RFC 9110, 9.2.1.
 func safe(method string) bool {
 	switch method {
 	case "", http.MethodGet, http.MethodHead, http.MethodOptions:

@@ -9,7 +9,7 @@ import (
 	"github.com/certsd/containerd-certsd/certsd/hostdir"
 )
 
-// present returns the answer to a server that asks for a certificate. "The returned
+// present returns the certificate for a server that asks for one. "The returned
 // certificate must not be modified" later: identities never are.
 func present(cri *tls.CertificateRequestInfo, id *Identity) (*tls.Certificate, error) {
 	c := connIn(cri.Context())
@@ -31,8 +31,8 @@ func present(cri *tls.CertificateRequestInfo, id *Identity) (*tls.Certificate, e
 	return certificateFor(id, c), nil
 }
 
-// unusableError reports that a client certificate cannot be used with a server:
-// it accepts none of the signature algorithms of its key.
+// unusableError reports that a server accepts none of the signature algorithms of a
+// client certificate's key.
 type unusableError struct{ err error }
 
 func (e *unusableError) Error() string {
@@ -47,7 +47,7 @@ func unusable(err error) (*unusableError, bool) {
 	return unusable, ok
 }
 
-// signing is a key that records why it did not sign: crypto/tls keeps only the text.
+// signing is a key that records why it failed to sign: crypto/tls keeps only the text.
 type signing struct {
 	hostdir.DeviceKey
 	file string
@@ -78,8 +78,8 @@ func certificateFor(id *Identity, c *conn) *tls.Certificate {
 	return &cert
 }
 
-// unsigned returns the key's error if a handshake failed because the key did not
-// sign, else nil.
+// unsigned returns the key's error if a handshake failed because the key did not sign,
+// otherwise nil.
 func unsigned(err error) *KeyError {
 	var e *KeyError
 	errors.As(err, &e)

@@ -2,7 +2,8 @@ package certsd
 
 import "github.com/certsd/containerd-certsd/internal/safetext"
 
-// record keeps an attempt, tells the hook, and returns its number in the trail.
+// record adds an attempt, calls the hook, and returns the attempt's number in the
+// trail.
 func (rd *round) record(a Attempt) int {
 	rd.attempts = append(rd.attempts, a)
 	if hook := rd.transport.Hooks.OnAttempt; hook != nil && a.Skipped == "" {

@@ -10,30 +10,30 @@ import (
 	"github.com/certsd/containerd-certsd/internal/reqctx"
 )
 
-// round is the work on one request: one try after another, each with another
-// identity.
+// round is the work on one request: a series of tries, each with another identity.
 type round struct {
 	transport *Transport
 	route     *route
 	req       *http.Request
-	// header and reqHost are what is sent instead of the request's own.
+	// header and reqHost are sent instead of the request's own.
 	header  http.Header
 	reqHost string
 	repo    string
 	trail   *Trail
-	// attempts are the attempts of this round, for an error.
+	// attempts are the attempts of this round.
 	attempts []Attempt
-	// sick reports whether each answer so far was a 5xx, and spared whether the
-	// server answered nothing else a moment ago, so that it is asked only once.
+	// sick reports whether each answer so far was a 5xx, spared whether the server
+	// answered all of the last round with 5xx a moment ago: then one more 5xx ends this
+	// round.
 	sick, spared bool
 	// start and learnt are as in Round.
 	start  time.Time
 	learnt bool
 	// peer is the server's certificate, nil if it is not known.
 	peer *x509.Certificate
-	// presented is notified of each identity that is presented; nil for none.
+	// presented is notified of each identity that is presented; it may be nil.
 	presented *reqctx.Presented
-	// absent is a 404 of Registry v1 that was passed over.
+	// absent is a 404 of Registry v1 that was passed over, nil for none.
 	absent *http.Response
 }
 
@@ -85,8 +85,8 @@ func (rd *round) run(identities []*Identity) (*http.Response, error) {
 		a := rd.result(id, x, o)
 		if reason == "" {
 			if o.err == nil && id != nil {
-				// The ones before it were just refused, even if this answer proves
-				// nothing by itself: a 401 asks for a token for this one.
+				// After others were refused, this one is the right one even if the
+				// answer proves nothing by itself: a 401 asks for a token for it.
 				rd.learnt = rd.route.to.state.memory.works(rd.repo, id, o.status < 400 || i > 0)
 			}
 			return rd.finish(a, resp, o)
@@ -136,9 +136,9 @@ func (rd *round) run(identities []*Identity) (*http.Response, error) {
 	}
 }
 
-// passOver remembers that one identity got a 404. If the others are refused, the 404
-// is the result: Registry v1 has several names for one thing, and the next name is
-// only tried after a 404.
+// passOver remembers a 404 of Registry v1. If the other identities are refused, the 404
+// is the result: v1 has several names for one thing, and clients try the next only
+// after a 404.
 func (rd *round) passOver(resp *http.Response) {
 	if resp.StatusCode == http.StatusNotFound && rd.absent == nil && strings.HasPrefix(rd.req.URL.Path, "/v1/") {
 		rd.absent = resp
@@ -146,8 +146,8 @@ func (rd *round) passOver(resp *http.Response) {
 	}
 }
 
-// again returns a repetition of the request with its body rewound, nil if it cannot
-// be repeated.
+// again returns a copy of the request with its body rewound, nil if it cannot be
+// repeated.
 func (rd *round) again() *http.Request {
 	if rd.req.Context().Err() != nil {
 		return nil
@@ -180,7 +180,7 @@ const reasonPage = "redirected to a page"
 
 func hasBody(req *http.Request) bool { return req.Body != nil && req.Body != http.NoBody }
 
-// finish returns the outcome of the last identity tried.
+// finish records and returns the outcome of the last identity tried.
 func (rd *round) finish(a Attempt, resp *http.Response, o reply) (*http.Response, error) {
 	if o.err != nil || o.status >= http.StatusBadRequest {
 		rd.account(&a, o)

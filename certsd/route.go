@@ -10,38 +10,38 @@ import (
 	"github.com/certsd/containerd-certsd/certsd/hostname"
 )
 
-// route is how one request is made.
+// route holds the settings for one request.
 type route struct {
-	// registry is the name the endpoint was looked up by, for messages.
+	// registry is the name that the endpoint was looked up by, for messages.
 	registry string
-	// by is the view of an endpoint that made it, nil for none, and renewed reports
-	// whether the request is made a second time: see [round.renewed].
+	// by is the EndpointTransport that makes the request, nil for none; renewed reports
+	// whether the request is repeated: see [round.renewed].
 	by      *EndpointTransport
 	renewed bool
-	// to has the settings for the host of the request.
+	// to holds the settings for the host of the request.
 	to *target
 	// at is the origin of the request.
 	at hostname.Origin
 	// home is the endpoint on whose behalf the request is made; it equals to unless
-	// foreign. It is nil if neither the caller nor a redirect says which.
+	// foreign is set. It is nil if neither the caller nor a redirect determines it.
 	home *target
-	// foreign reports whether the request is for another origin than home's.
+	// foreign reports whether the request goes to another server than home's.
 	foreign bool
-	// statuses are those on which the next identity is presented.
+	// statuses are the statuses on which the next identity is presented.
 	statuses RotateOn
 	chain    chain
-	// scoped are headers meant for home only, beside home.Header.
+	// scoped are headers meant for home only, in addition to home.Header.
 	scoped http.Header
 	// addHeader reports whether to.Header must be added to the request here, because
 	// the caller does not.
 	addHeader bool
 }
 
-// router decides whose settings count for a request.
+// router decides which settings apply to a request.
 type router struct{ *Transport }
 
-// route finds the settings for a request. The errors are about the
-// configuration of its host: it fails closed.
+// route finds the settings for a request. It fails closed: an error means that its
+// host's configuration cannot be used.
 func (t router) route(b *EndpointTransport, req *http.Request) (*route, error) {
 	r := &route{by: b, chain: chainOf(req), at: hostname.OriginOf(req.URL)}
 	scheme, host := r.at.Scheme, req.URL.Host
@@ -66,7 +66,7 @@ func (t router) route(b *EndpointTransport, req *http.Request) (*route, error) {
 	return r, nil
 }
 
-// downgrade returns in which ways a request trusts more than is configured.
+// downgrade returns the ways in which a request trusts more than is configured.
 func (r *route) downgrade() (d Downgrade) {
 	if r.at.Scheme == "http" {
 		if r.to.Scheme != "http" || !r.to.configured {
@@ -86,7 +86,7 @@ func (r *route) downgrade() (d Downgrade) {
 	return d
 }
 
-// findHome finds the endpoint on whose behalf a request is made, if there is one.
+// findHome finds the endpoint on whose behalf a request is made, nil for none.
 func (t router) findHome(b *EndpointTransport, r *route, req *http.Request) (*target, error) {
 	switch {
 	case b != nil:
@@ -121,8 +121,8 @@ func (t router) lookup(ctx context.Context, registry string) (*Host, error) {
 	return host, err
 }
 
-// pick returns the endpoint for the first of the URLs that has one, else the
-// last endpoint: the registry itself.
+// pick returns the endpoint for the first of the URLs that has one, otherwise the last
+// endpoint: the registry itself.
 func pick(endpoints []*Endpoint, urls ...*url.URL) *Endpoint {
 	for _, u := range urls {
 		for _, ep := range endpoints {
@@ -142,8 +142,8 @@ func pick(endpoints []*Endpoint, urls ...*url.URL) *Endpoint {
 	return endpoints[len(endpoints)-1]
 }
 
-// own returns the configuration in the directory named after a host, nil without
-// one. The last endpoint is the host itself.
+// own returns the configuration in the directory named after a host, nil without one.
+// Its last endpoint is the host itself.
 func (t router) own(ctx context.Context, scheme, hostport string) (*Host, error) {
 	if _, _, err := hostname.Split(hostport); err != nil {
 		// It cannot be the name of a directory.
@@ -160,8 +160,8 @@ func (t router) own(ctx context.Context, scheme, hostport string) (*Host, error)
 	return host, nil
 }
 
-// stranger finds the settings for a host that only a server named, or that belongs
-// to no known registry.
+// stranger finds the settings for a host that only a server named, or that belongs to
+// no known registry, from the directory named after it if there is one.
 func (t router) stranger(ctx context.Context, r *route, scheme, hostport string) (*target, error) {
 	r.foreign = r.home != nil
 	host, err := t.own(ctx, scheme, hostport)

@@ -24,7 +24,7 @@ func (rd *round) try(req *http.Request, id *Identity) (*http.Response, reply, *e
 	if c := x.connection(); c != nil {
 		o.asked = c.asked.Load()
 		if failed := c.unsigned.Load(); failed != nil && err != nil {
-			// crypto/tls passes on only its text.
+			// crypto/tls passes on only the error's text.
 			err, o.err = failed, failed
 		}
 	}
@@ -47,14 +47,14 @@ func (rd *round) try(req *http.Request, id *Identity) (*http.Response, reply, *e
 	if o.status == http.StatusBadRequest {
 		o.page = peek(resp)
 	}
-	// The caller should find its own request in the response, not our copy.
+	// The caller expects its own request in the response, not our copy.
 	resp.Request = rd.req
 	return resp, o, x
 }
 
-// renewed returns the route to repeat a request whose certificates were all refused
-// and have been replaced on disk meanwhile, nil if they were not. Certificates that
-// live for an hour expire while requests wait or are under way.
+// renewed returns a route for repeating a request whose certificates were all refused
+// and have since been replaced on disk, otherwise nil. Certificates that live for an
+// hour expire while requests wait or are under way.
 func (rd *round) renewed(id *Identity, o reply) *route {
 	refused := o.certificateRefused() || unsigned(o.err) != nil
 	if id != nil && o.status == http.StatusForbidden {

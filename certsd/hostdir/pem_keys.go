@@ -37,8 +37,8 @@ const decryption = "openssl pkey -in KEY -out KEY.new && mv KEY.new KEY"
 const maxKey = 16 << 10
 
 // parsePair makes a client certificate from a certificate file and a key file. They may
-// be the same file: in such a bundle the order does not matter. chain holds all
-// certificates of the file, including the parts that cannot be used.
+// be the same file: in such a bundle the order does not matter. chain is the content of
+// the certificate file, including the parts that cannot be used.
 func parsePair(cert, key *file, open KeyOpener) (pair *tls.Certificate, chain *certificates, err error) {
 	if isEncryptedKey(key.blocks()) {
 		return nil, nil, ErrEncryptedKey
