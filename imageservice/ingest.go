@@ -14,34 +14,35 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// ingest is a blob on its way into containerd. The last piece goes along with the
-// commit, and while containerd takes in one piece the next is under way: a small
-// blob takes two turns, and a large one waits for none.
+// ingest writes a blob to containerd. The last piece travels with the commit, and each
+// piece is sent while containerd still takes in the one before: a small blob takes two
+// round trips, and a large one never waits for a full one.
 type ingest struct {
 	stream contentapi.Content_WriteClient
 	// wanted describes the blob; its size is zero if unknown.
 	wanted content.WriterOpts
-	// labels are for the blob; committed, if not nil, is told when it has them.
+	// labels are set on commit; committed, if not nil, is called when the blob has
+	// them.
 	labels    map[string]string
 	committed func(digest.Digest)
 
-	// opened is what containerd had of the blob; the next message begins at sent;
-	// due are the ends of those that are not answered.
+	// opened is what containerd had of the blob at first. The next message begins at
+	// sent; due are the end offsets of unanswered messages.
 	opened content.Status
 	sent   int64
 	due    []int64
-	// digest is what containerd has told last.
+	// digest is the one that containerd reported last.
 	digest digest.Digest
 
 	pieces
-	// failed is what has ended the stream.
+	// failed is the error that ended the stream.
 	failed error
 	closed bool
 }
 
 var _ io.ReaderFrom = (*ingest)(nil)
 
-// open asks for the blob, which is nobody else's until the writer is closed.
+// open opens the blob, which containerd locks for this writer until it is closed.
 func (w *ingest) open() error {
 	desc := w.wanted.Desc
 	err := w.stream.Send(&contentapi.WriteContentRequest{
@@ -80,8 +81,8 @@ func (w *ingest) Write(p []byte) (int, error) {
 	return int(n), err
 }
 
-// ReadFrom implements io.ReaderFrom: content.Copy leaves the copying to it. Errors
-// of the reader stay what they are: one may say that something was cut.
+// ReadFrom implements io.ReaderFrom, which content.Copy uses. It returns the reader's
+// errors unchanged: one may report that the data was cut short.
 func (w *ingest) ReadFrom(r io.Reader) (n int64, err error) {
 	for err == nil {
 		var got int
@@ -108,8 +109,8 @@ func (w *ingest) take(r io.Reader) (int, error) {
 	return n, err
 }
 
-// end looks for the end behind what is whole, with no more room than the last
-// piece has. A byte more than there is to be is containerd's to refuse.
+// end checks that the reader ends where the blob is complete, without another buffer.
+// If there is a further byte, it is sent for containerd to refuse.
 func (w *ingest) end(r io.Reader) (int, error) {
 	var more [1]byte
 	n, err := r.Read(more[:])
@@ -123,7 +124,7 @@ func (w *ingest) end(r io.Reader) (int, error) {
 	return n, err
 }
 
-// room makes some in the buffer.
+// room ensures that the buffer has room.
 func (w *ingest) room() error {
 	if w.failed != nil {
 		return w.failed
@@ -135,8 +136,7 @@ func (w *ingest) room() error {
 	return w.flush()
 }
 
-// flush sends what is held, and waits until there is a buffer that containerd has
-// read.
+// flush sends the buffered bytes, and waits until containerd has read some buffer.
 func (w *ingest) flush() error {
 	if len(w.held) == 0 {
 		return nil
@@ -151,11 +151,11 @@ func (w *ingest) flush() error {
 	return nil
 }
 
-// say sends a message, the answer to which is waited for later.
+// say sends a message without waiting for its answer.
 func (w *ingest) say(m *contentapi.WriteContentRequest) error {
 	err := w.stream.Send(m)
 	if errors.Is(err, io.EOF) {
-		// What came says why.
+		// The answers received say why.
 		for err = nil; err == nil; {
 			_, err = w.stream.Recv()
 		}
@@ -168,7 +168,7 @@ func (w *ingest) say(m *contentapi.WriteContentRequest) error {
 	return nil
 }
 
-// hear waits until there are no more than that many messages without an answer.
+// hear waits until at most that many messages are unanswered.
 func (w *ingest) hear(most int) error {
 	for len(w.due) > most {
 		answer, err := w.stream.Recv()
@@ -184,8 +184,8 @@ func (w *ingest) hear(most int) error {
 	return nil
 }
 
-// Truncate implements content.Writer. Whether containerd takes the size is seen
-// with the next message.
+// Truncate implements content.Writer. An offset that containerd refuses is reported
+// only with the next message.
 func (w *ingest) Truncate(size int64) error {
 	if size == w.offset() {
 		return nil
@@ -221,8 +221,8 @@ func (w *ingest) commit(size int64, expected digest.Digest, opts []content.Opt) 
 	}
 	last := w.held
 	if w.wanted.Desc.Size == 0 || expected == "" {
-		// Who does not know the blob is told its digest, also where containerd has it
-		// and takes no commit.
+		// If the blob is not known beforehand, learn its digest before the commit,
+		// which containerd refuses for a blob that it has.
 		if err := w.flush(); err != nil {
 			return err
 		}
@@ -254,8 +254,8 @@ func (w *ingest) fail(what string, err error) error {
 	return w.failed
 }
 
-// Close implements io.Closer. What was written and not committed stays, for
-// whoever goes on with it.
+// Close implements io.Closer. Bytes that were not committed stay in containerd, for
+// another writer to resume.
 func (w *ingest) Close() error {
 	if w.closed {
 		return nil
@@ -267,8 +267,8 @@ func (w *ingest) Close() error {
 	if err := w.hear(0); err != nil && w.failed == nil {
 		_ = w.fail("failed to send write", err)
 	}
-	_ = w.stream.CloseSend() // it has nothing more to say
-	// containerd has let go of the blob when the stream has ended.
+	_ = w.stream.CloseSend() // nothing more is sent
+	// containerd unlocks the blob when the stream ends.
 	var ended error
 	for ended == nil {
 		_, ended = w.stream.Recv()

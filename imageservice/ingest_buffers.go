@@ -2,30 +2,29 @@ package imageservice
 
 import "sync"
 
-// chunk is how many bytes of a layer go to containerd at a time: with what is said
-// of them no more than the largest buffers, 1 MiB, that gRPC keeps there for others.
+// chunk is the number of bytes of a layer in one message: with its other fields it fits
+// into the largest buffers that gRPC pools in containerd, 1 MiB.
 const chunk = 1<<20 - 1<<10
 
-// pieces are the buffers of a blob. gRPC may still read from one when a call was
-// given up, and so none is anybody else's. The zero value has none yet.
+// pieces are the buffers of a blob. They are not shared: gRPC may still read from one
+// after a call was abandoned. The zero value has none yet.
 type pieces struct {
-	// held was taken and not sent. spare, which may be on its way, is nil where
-	// there is no second buffer.
+	// held is read but not sent. spare, which may still be in transit, is nil without a
+	// second buffer.
 	held, spare []byte
 	release     func(again bool)
 }
 
-// chunks are buffers that nobody reads from any more.
+// chunks holds buffers that nothing reads from any more.
 var chunks = sync.Pool{New: func() any { return new([chunk]byte) }}
 
-// ahead are the blobs whose next bytes are read while the last are written. The
-// others take turns: how many layers come at a time is for others to say, how
-// much memory that may take is not.
+// ahead limits the blobs with a second buffer, whose next bytes are read while the last
+// are written. The number of concurrent layers is configured elsewhere; this bounds the
+// memory they take.
 var ahead = make(chan struct{}, 3)
 
-// get gets buffers for a blob of that size, zero if that is not known: one that is
-// no larger than needed, and where there is more to come and room for it a second
-// one.
+// get allocates the buffers for a blob of that size, zero if unknown: one no larger
+// than needed, and for a blob of several chunks a second one if ahead has room.
 func (p *pieces) get(size int64) {
 	if p.held != nil {
 		return
@@ -57,11 +56,11 @@ func (p *pieces) get(size int64) {
 	}
 }
 
-// full reports whether there is no room in the buffer.
+// full reports whether the buffer has no room left.
 func (p *pieces) full() bool { return p.held != nil && len(p.held) == cap(p.held) }
 
-// next goes on in the other buffer, or in this one where there is no other, and
-// returns how many messages need no answer for that.
+// next switches to the other buffer, or empties the only one, and returns how many
+// messages may be unanswered before it is written to.
 func (p *pieces) next() int {
 	if p.spare == nil {
 		p.held = p.held[:0]
@@ -71,7 +70,8 @@ func (p *pieces) next() int {
 	return 1
 }
 
-// put gives the buffers back. What may still be read from must not be used again.
+// put releases the buffers. again reports whether they may be reused: nothing reads
+// from them any more.
 func (p *pieces) put(again bool) {
 	if p.release != nil {
 		p.release(again)

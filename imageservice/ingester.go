@@ -15,29 +15,30 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// ingester is containerd's content store, into which blobs go in as few turns as
-// its API allows, and without being copied on the way.
+// ingester is containerd's content store, to which it writes blobs in as few round
+// trips as the API allows, and without copying them.
 type ingester struct {
 	content.Store
 	client contentapi.ContentClient
-	// labels are for each blob whose size is known beforehand, as that of what is
-	// fetched is, and labelled keeps which ones have got them. nil: none do.
+	// labels are set on each blob whose size is known beforehand, as it is for fetched
+	// ones; nil sets none. labelled records the blobs that have them.
 	labels   map[string]string
 	labelled *sync.Map
 }
 
-// newIngester returns the content store behind a connection, whose codec has to
-// be [ingestCodec].
+// newIngester returns the content store behind a connection, which must use
+// [ingestCodec].
 func newIngester(c *connection) *ingester {
 	return &ingester{Store: proxy.NewContentStore(c.ClientConn), client: contentapi.NewContentClient(c.ClientConn)}
 }
 
-// labelling returns the same store, in which blobs that are fetched get labels at once.
+// labelling returns the same store, but setting labels on fetched blobs as they are
+// committed.
 func (s *ingester) labelling(labels map[string]string) *ingester {
 	return &ingester{Store: s.Store, client: s.client, labels: labels, labelled: &sync.Map{}}
 }
 
-// has reports whether a blob came with its labels.
+// has reports whether a blob got its labels on commit.
 func (s *ingester) has(dgst digest.Digest) bool {
 	if s.labelled == nil {
 		return false
@@ -67,7 +68,7 @@ func (s *ingester) Writer(ctx context.Context, opts ...content.WriterOpt) (conte
 	return w, nil
 }
 
-// ingestCodec encodes as gRPC does, but leaves the bytes of a blob where they are.
+// ingestCodec encodes as gRPC does, but without copying the bytes of a blob.
 type ingestCodec struct{ encoding.CodecV2 }
 
 func newIngestCodec() encoding.CodecV2 { return ingestCodec{encoding.GetCodecV2(proto.Name)} }
@@ -84,7 +85,7 @@ func (c ingestCodec) Marshal(v any) (mem.BufferSlice, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Fields stand in any order, and this one comes last.
+	// Fields may be in any order: this one comes last.
 	field := protowire.AppendTag(nil, dataField, protowire.BytesType)
 	field = protowire.AppendVarint(field, uint64(len(req.Data)))
 	return append(head, mem.SliceBuffer(field), mem.SliceBuffer(req.Data)), nil

@@ -5,15 +5,15 @@ import (
 	"sync"
 )
 
-// keyedLocks are locks by name: containerd's unpacker takes one for each layer.
-// The zero value is ready.
+// keyedLocks are locks by name: containerd's unpacker takes one for each layer. The
+// zero value is ready to use.
 type keyedLocks struct {
 	// mu guards byKey.
 	mu    sync.Mutex
 	byKey map[string]*keyedLock
 }
 
-// keyedLock is held by the goroutine that has put something into turn.
+// keyedLock is held by the goroutine that has sent to turn.
 type keyedLock struct {
 	turn  chan struct{}
 	users int

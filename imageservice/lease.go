@@ -15,24 +15,23 @@ import (
 )
 
 const (
-	// labelInstance is on each lease of ours and says whose it is; labelProcess
-	// tells those of this process from those of one that was killed.
+	// labelInstance marks each lease with the instance that owns it; labelProcess
+	// distinguishes the leases of this process from those of one that was killed.
 	labelInstance = "certsd.cri/instance"
 	labelProcess  = "certsd.cri/process"
-	// leaseTime is after what time containerd forgets a lease that nobody has
-	// removed.
+	// leaseTime is how long containerd keeps a lease that nobody removes.
 	leaseTime = 24 * time.Hour
 	// releaseTime bounds the removal of a lease.
 	releaseTime = 10 * time.Second
 )
 
-// leaseholder makes the leases that keep the parts of an image while they
-// arrive.
+// leaseholder creates the leases that protect the parts of an image from garbage
+// collection while they arrive.
 type leaseholder struct {
 	client            *containerd.Client
 	instance, process string
 	made              *atomic.Int64
-	// lives reports whether the process of that name may still need its leases.
+	// lives reports whether a process may still need its leases.
 	lives func(process string) bool
 }
 
@@ -43,7 +42,7 @@ func newLeaseholder(instance string, client *containerd.Client) leaseholder {
 	}
 }
 
-// hold makes a lease for what is done with the context it returns.
+// hold creates a lease for all that is done with the returned context.
 func (l leaseholder) hold(ctx context.Context) (context.Context, func(), error) {
 	manager := l.client.LeasesService()
 	lease, err := manager.Create(ctx,
@@ -56,15 +55,15 @@ func (l leaseholder) hold(ctx context.Context) (context.Context, func(), error) 
 		return nil, nil, fmt.Errorf("a lease: %w", err)
 	}
 	return leases.WithLease(ctx, lease.ID), func() {
-		// A pull that was cancelled leaves none either.
+		// A cancelled pull must not leave a lease either.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTime)
 		defer cancel()
-		_ = manager.Delete(ctx, lease) // it ends by itself
+		_ = manager.Delete(ctx, lease) // otherwise it expires
 	}, nil
 }
 
-// sweep removes what processes of this instance have left behind that were
-// killed, and reports whether there are leases of one that lives.
+// sweep removes the leases left by killed processes of this instance, and reports
+// whether a living process has any.
 func (l leaseholder) sweep(ctx context.Context) (living bool, err error) {
 	ctx = namespaces.WithNamespace(ctx, namespace)
 	manager := l.client.LeasesService()

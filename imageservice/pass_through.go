@@ -12,12 +12,11 @@ import (
 
 var errNoMethod = status.Error(codes.Internal, "the call names no method")
 
-// bothWays is a stream of any kind: a call with one message is one of those.
+// bothWays describes a stream of any kind, including a call with one message.
 var bothWays = &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}
 
-// pass hands a call on as it is, with its metadata, and what comes back: any
-// method of any service. first is a message that was taken from the stream
-// already, nil for none.
+// pass forwards a call of any method of any service, with its metadata, and its
+// answers. first is a message already read from the stream, nil for none.
 func (c *connection) pass(method string, in grpc.ServerStream, first *frame) error {
 	ctx, cancel := context.WithCancel(in.Context())
 	defer cancel()
@@ -28,13 +27,12 @@ func (c *connection) pass(method string, in grpc.ServerStream, first *frame) err
 	if err != nil {
 		return err
 	}
-	// It ends with the call, which it reads from.
+	// It ends when the call does.
 	go forth(in, out, first)
 	return back(in, out)
 }
 
-// forth hands on what the client says. What goes wrong with that is told by the
-// other side.
+// forth forwards the client's messages. The other side reports any error in that.
 func forth(in grpc.ServerStream, out grpc.ClientStream, first *frame) {
 	if first != nil && out.SendMsg(first) != nil {
 		return
@@ -53,7 +51,7 @@ func forth(in grpc.ServerStream, out grpc.ClientStream, first *frame) {
 	}
 }
 
-// back hands on what the other side answers: header, messages, trailer, status.
+// back forwards the answers: header, messages, trailer, status.
 func back(in grpc.ServerStream, out grpc.ClientStream) error {
 	header, err := out.Header()
 	if err == nil && len(header) > 0 {

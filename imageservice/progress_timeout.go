@@ -11,35 +11,36 @@ import (
 	"github.com/certsd/containerd-certsd/v1compat"
 )
 
-// progressWatch ends a pull that has requests under way and gets nothing, as CRI
-// does with its own.
+// progressWatch ends a pull whose requests receive nothing, as CRI does with its own
+// pulls.
 type progressWatch struct {
 	ref     string
 	timeout time.Duration
 	//nolint:containedctx // it is that of the pull
 	ctx    context.Context
 	cancel context.CancelCauseFunc
-	// active are the requests under way, received the bytes so far.
+	// active is the number of requests under way, received grows with whatever they
+	// receive.
 	active   atomic.Int64
 	received atomic.Int64
 }
 
-// noProgressError is a pull that was ended because nothing came.
+// noProgressError reports that a pull was ended because it received nothing.
 type noProgressError struct {
 	Ref     string
 	Timeout time.Duration
 }
 
-// Error says which setting to change if the slow pull is no fault.
+// Error names the setting to change if the registry is just slow.
 func (e *noProgressError) Error() string {
 	return fmt.Sprintf("pull %s: the registry has sent nothing for %s: a slower one needs a longer image_pull_progress_timeout", e.Ref, e.Timeout)
 }
 
-// longestLook is the time between two looks at the progress.
+// longestLook is the longest time between two checks of the progress.
 const longestLook = 10 * time.Second
 
-// watchProgress watches what is done with the context it returns, until end is
-// called. A timeout of zero is no limit.
+// watchProgress watches a pull made with the returned context until end is called. A
+// timeout of zero means no limit.
 func watchProgress(ctx context.Context, ref string, timeout time.Duration) (context.Context, *progressWatch) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	w := &progressWatch{ref: ref, timeout: timeout, ctx: ctx, cancel: cancel}
@@ -61,8 +62,8 @@ func (w *progressWatch) watch() {
 		}
 		now, wasIdle := w.received.Load(), idle
 		idle = w.active.Load() == 0
-		// The time begins with the first look at a request, not with the last one
-		// at none.
+		// The time starts at the first check that sees a request, not at the last one
+		// that saw none.
 		if now != seen || idle || wasIdle {
 			seen, since = now, time.Now()
 			continue
@@ -74,8 +75,8 @@ func (w *progressWatch) watch() {
 	}
 }
 
-// end ends the watch. The error of a pull that it has ended, or somebody else,
-// becomes the cause.
+// end ends the watch. If the context was cancelled, by the watch or a caller, it
+// returns the cause instead of err.
 func (w *progressWatch) end(err error) error {
 	defer w.cancel(nil)
 	if err != nil && w.ctx.Err() != nil {
@@ -84,10 +85,10 @@ func (w *progressWatch) end(err error) error {
 	return err
 }
 
-// conversion counts the layers of an image that is converted.
+// conversion counts a step in the conversion of an image as progress.
 func (w *progressWatch) conversion(v1compat.Progress) { w.received.Add(1) }
 
-// transport counts requests and what they bring.
+// transport counts requests and the bytes they receive.
 func (w *progressWatch) transport(next http.RoundTripper) http.RoundTripper {
 	return &counted{next: next, watch: w}
 }

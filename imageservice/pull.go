@@ -15,13 +15,13 @@ import (
 	"github.com/certsd/containerd-certsd/resolver"
 )
 
-// isPull reports whether a method is PullImage, of whichever version: the
-// message is the same in all of them.
+// isPull reports whether a method is PullImage of any version: its message is the same
+// in all.
 func isPull(method string) bool {
 	return strings.HasPrefix(method, "/runtime.v1") && strings.HasSuffix(method, ".ImageService/PullImage")
 }
 
-// pull pulls what is ours, and passes the rest on as it came.
+// pull pulls images of our registries, and passes other calls on unchanged.
 func (s *server) pull(method string, stream grpc.ServerStream) error {
 	var first frame
 	if err := stream.RecvMsg(&first); err != nil {
@@ -50,8 +50,8 @@ func (s *server) pull(method string, stream grpc.ServerStream) error {
 	return stream.SendMsg(answer)
 }
 
-// image pulls an image, together with everybody else who wants the same, and returns
-// its ID once CRI knows it.
+// image pulls an image, sharing the pull with all callers that want the same, and
+// returns its ID once CRI knows it.
 func (s *server) image(ctx context.Context, req *request) (string, error) {
 	return s.flights.join(ctx, req.key(), func(ctx context.Context) (string, error) {
 		began := time.Now()
@@ -63,7 +63,7 @@ func (s *server) image(ctx context.Context, req *request) (string, error) {
 	})
 }
 
-// asStatus returns an error as the kubelet shows it.
+// asStatus returns an error as a gRPC status, which the kubelet shows.
 func asStatus(err error) error {
 	if _, ok := status.FromError(err); ok {
 		return err
@@ -71,7 +71,7 @@ func asStatus(err error) error {
 	text := err.Error()
 	var e *resolver.Error
 	if errors.As(err, &e) {
-		// It has all that containerd's client adds to it.
+		// Its own text includes all that containerd's client adds.
 		text = e.Error()
 	}
 	code := codes.Unknown
@@ -90,9 +90,9 @@ func asStatus(err error) error {
 
 // hooks observe what a server does.
 type hooks struct {
-	// OnPull is told the end of each pull, however many wanted it.
+	// OnPull is called once at the end of each pull, however many callers shared it.
 	OnPull func(context.Context, finishedPull)
-	// OnWarning is told what is wrong and keeps no pull from succeeding.
+	// OnWarning is called with problems that do not make a pull fail.
 	OnWarning func(error)
 }
 
@@ -100,17 +100,17 @@ type hooks struct {
 type finishedPull struct {
 	// Ref is the reference, as CRI spells it.
 	Ref string
-	// Image is the result, Err what went wrong.
+	// Image is the result, Err the failure.
 	Image pulledImage
 	Took  time.Duration
 	Err   error
 }
 
-// pulledImage is an image that containerd has.
+// pulledImage is an image in containerd.
 type pulledImage struct {
-	// ID is the digest of its configuration, Digest that of what the reference
-	// leads to.
+	// ID is the digest of its configuration, Digest the one that the reference resolves
+	// to.
 	ID, Digest string
-	// Snapshotter has it unpacked.
+	// Snapshotter is the one that holds it unpacked.
 	Snapshotter string
 }

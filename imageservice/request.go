@@ -7,20 +7,20 @@ import (
 	runtime "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
-// request is an image that is wanted, of a registry that is ours.
+// request is a request for an image of one of our registries.
 type request struct {
-	// asked is the reference as it was asked for, ref as CRI spells it: with the
-	// default registry and tag, and without a tag where there is a digest.
+	// asked is the full reference as requested; ref is CRI's form of it: with the
+	// default registry and tag, and without a tag if there is a digest.
 	asked, ref string
 	named      reference.Named
-	// registry is the registry in it.
+	// registry is the registry in the reference.
 	registry string
 	auth     auth
 	// handler is the pod's runtime handler, empty for the default.
 	handler string
 }
 
-// flightKey is what pulls have in common that can share a download.
+// flightKey identifies pulls that can share a download.
 type flightKey struct {
 	asked   string
 	handler string
@@ -29,12 +29,12 @@ type flightKey struct {
 
 func (r *request) key() flightKey { return flightKey{r.asked, r.handler, r.auth} }
 
-// runtimeHandler is the annotation with the runtime handler that clients set
-// before there was a field for it.
+// runtimeHandler is the annotation that clients used for the runtime handler before
+// there was a field for it.
 const runtimeHandler = "io.containerd.cri.runtime-handler"
 
-// ours takes a request apart, nil if it is for others to answer: the registry is
-// not ours, or the reference is none, for which CRI has its own words.
+// ours parses a request. It returns nil if containerd should answer it: the registry is
+// not ours, or the reference is invalid, which CRI reports in its own words.
 func (s *server) ours(m *runtime.PullImageRequest) (*request, error) {
 	r, err := newRequest(m.GetImage().GetImage())
 	if err != nil {
@@ -57,7 +57,7 @@ func (s *server) ours(m *runtime.PullImageRequest) (*request, error) {
 	return r, nil
 }
 
-// newRequest reads a reference as CRI does.
+// newRequest parses a reference as CRI does.
 func newRequest(image string) (*request, error) {
 	named, err := reference.ParseNormalizedNamed(image)
 	if err != nil {
@@ -71,8 +71,8 @@ func newRequest(image string) (*request, error) {
 	return &request{asked: asked.String(), ref: spelt.String(), named: spelt, registry: reference.Domain(spelt)}, nil
 }
 
-// names returns what CRI calls an image, in the order in which CRI gives them: by its ID,
-// as it was asked for, and by digest.
+// names returns CRI's names for an image, in the order in which CRI creates them: its
+// ID, the reference, and the name with the digest.
 func (r *request) names(image pulledImage) []string {
 	names := []string{image.ID, r.ref}
 	if byDigest := r.named.Name() + "@" + image.Digest; byDigest != r.ref {

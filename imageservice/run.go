@@ -19,9 +19,9 @@ import (
 	"github.com/certsd/containerd-certsd/internal/telemetry"
 )
 
-// Run serves as configured until ctx ends, and then until the pulls under way
-// are done or the time for that is over. ready, if not nil, is told the address
-// once clients can connect.
+// Run serves as configured until ctx ends, and then until the pulls under way are done
+// or StopTimeout has passed. ready, if not nil, is called with the address once clients
+// can connect.
 func (c *Config) Run(ctx context.Context, ready func(net.Addr)) error {
 	if err := c.Check(); err != nil {
 		return err
@@ -59,7 +59,7 @@ func (c *Config) Run(ctx context.Context, ready func(net.Addr)) error {
 	return c.serve(ctx, server, listener, ready)
 }
 
-// listen takes the socket that systemd has passed, or makes one.
+// listen returns the socket that systemd has passed, or creates one.
 func (c *Config) listen(ctx context.Context) (net.Listener, error) {
 	inherited, err := daemon.Inherited()
 	if err != nil {
@@ -87,7 +87,7 @@ func (c *Config) listen(ctx context.Context) (net.Listener, error) {
 }
 
 func (c *Config) serve(ctx context.Context, server *server, listener net.Listener, ready func(net.Addr)) error {
-	// What is under way outlives the signal to stop.
+	// Pulls under way outlive the signal to stop.
 	lasting := context.WithoutCancel(ctx)
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
@@ -114,15 +114,15 @@ func (c *Config) serve(ctx context.Context, server *server, listener net.Listene
 	return err
 }
 
-// notify tells systemd about the state of the process. That it cannot be told
-// is no reason not to serve.
+// notify reports the state of the process to systemd. A failure does not keep it from
+// serving.
 func (c *Config) notify(ctx context.Context, state string) {
 	if err := daemon.Notify(state); err != nil {
 		log.G(ctx).WithError(err).Warn("certsd cri: cannot notify systemd: " + state)
 	}
 }
 
-// serveMetrics serves /metrics and the status until the function it returns is called.
+// serveMetrics serves /metrics and the status until stop is called.
 func (c *Config) serveMetrics(ctx context.Context, s *server) (stop func(), err error) {
 	if c.Metrics == "" {
 		return func() {}, nil
@@ -149,7 +149,7 @@ func (c *Config) serveMetrics(ctx context.Context, s *server) (stop func(), err 
 	}, nil
 }
 
-// logHooks write what a server reports.
+// logHooks returns hooks that log what a server reports.
 func logHooks(logger *log.Entry) hooks {
 	return hooks{
 		OnPull: func(ctx context.Context, p finishedPull) {

@@ -13,7 +13,7 @@ import (
 	"github.com/certsd/containerd-certsd/resolver"
 )
 
-// status returns what the image service uses now.
+// status returns the present state of the image service.
 func (s *server) status() *status.Status {
 	return telemetry.State().Snapshot(status.Daemon{
 		Kind: status.ImageService, Containerd: s.options.Containerd, CRI: status.CRIUses,
@@ -21,8 +21,8 @@ func (s *server) status() *status.Status {
 	})
 }
 
-// answerStatus answers the service of statusrpc, which containerd may have, too:
-// here it is this process that is asked.
+// answerStatus answers the service of statusrpc for this process, instead of passing
+// the call on to a containerd that may have the service, too.
 func (s *server) answerStatus(stream grpc.ServerStream) error {
 	var question frame
 	if err := stream.RecvMsg(&question); err != nil {
@@ -39,11 +39,12 @@ func (s *server) answerStatus(stream grpc.ServerStream) error {
 	return stream.SendMsg(answer)
 }
 
-// statusHandler serves the status to those who may read the metrics.
+// statusHandler serves the status next to the metrics, but only under this machine's
+// name or an address.
 func (s *server) statusHandler() http.Handler {
 	page := &statuspage.Handler{Snapshot: s.status}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		name, _ := os.Hostname() // none is no name
+		name, _ := os.Hostname() // without a name only addresses count
 		if !statuspage.KnowsName(r, name) {
 			http.Error(w, "the status is served only to requests by address, or by the name of this machine", http.StatusMisdirectedRequest)
 			return
