@@ -15,16 +15,16 @@ import (
 	"github.com/certsd/containerd-certsd/internal/safepath"
 )
 
-// alive shows which processes of an instance are alive. They share a file in which
-// each has locked the byte with its number; the kernel unlocks it when the process
-// ends, however that ends. Unlike a process ID the number means the same in every
-// container that has the file.
+// alive shows which processes of an instance are alive. They share a file in which each
+// locks the byte at its own number; the kernel unlocks it when the process ends, for
+// whatever reason. Unlike a process ID, the number means the same in every container
+// that has the file.
 type alive struct {
 	file   *os.File
 	number int64
 }
 
-// newAlive locks a byte of a file, which is made if it is not there.
+// newAlive locks a byte of a file, creating it if necessary.
 func newAlive(path string) (*alive, error) {
 	if !filepath.IsAbs(path) {
 		return nil, fmt.Errorf("%s is not the path of a file", path)
@@ -50,8 +50,7 @@ func newAlive(path string) (*alive, error) {
 // name returns the name of this process.
 func (a *alive) name() string { return strconv.FormatInt(a.number, 10) }
 
-// lives reports whether another process with this name is alive, or may be because
-// that cannot be checked.
+// lives reports whether another process with this name is alive, or cannot be checked.
 func (a *alive) lives(name string) bool {
 	number, err := strconv.ParseInt(name, 10, 64)
 	if err != nil || number < 0 {
@@ -61,7 +60,7 @@ func (a *alive) lives(name string) bool {
 	return err != nil || found.Type != unix.F_UNLCK
 }
 
-// lock is fcntl(2) of a lock of one byte that belongs to the open file.
+// lock calls fcntl(2) for a one-byte lock that belongs to the open file.
 func (a *alive) lock(command int, number int64) (unix.Flock_t, error) {
 	l := unix.Flock_t{Type: unix.F_WRLCK, Start: number, Len: 1}
 	conn, err := a.file.SyscallConn()

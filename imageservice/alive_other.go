@@ -4,7 +4,7 @@ package imageservice
 
 import "errors"
 
-// alive is for Linux, as containerd's CRI is.
+// alive is supported only on Linux, as is containerd's CRI.
 type alive struct{}
 
 func newAlive(string) (*alive, error) { return nil, errors.ErrUnsupported }

@@ -7,9 +7,9 @@ import (
 	"github.com/containerd/containerd/v2/core/images"
 )
 
-// there returns the image if it is complete already and its registry confirms it for
-// these credentials. Nothing is written then. In every other case, errors included,
-// a pull is made.
+// there returns the image if it is already complete and its registry confirms it for
+// these credentials. It writes nothing. In every other case, including errors, the
+// image must be pulled.
 func (in *delivery) there(ctx context.Context) (pulledImage, bool) {
 	ref, labels := in.request.ref, in.how.labels(in.request.ref)
 	record, err := in.target.client.ImageService().Get(ctx, ref)

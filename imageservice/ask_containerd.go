@@ -18,13 +18,13 @@ import (
 	"github.com/certsd/containerd-certsd/internal/jsonwords"
 )
 
-// facts keeps what a containerd has reported about its configuration. It cannot
-// change without a restart, which ends the connection.
+// facts keeps what containerd has reported about its configuration, which cannot change
+// without a restart, which ends the connection.
 type facts struct {
 	// mu guards the rest.
 	mu    sync.Mutex
 	known *configuration
-	// asked counts connections.
+	// connection counts connections.
 	connection int
 }
 
@@ -42,8 +42,8 @@ func (f *facts) get() (*configuration, int) {
 	return f.known, f.connection
 }
 
-// put keeps what the daemon of a connection reported. The first call makes the first
-// connection.
+// put keeps what containerd reported on a connection, zero for the call that makes the
+// first one, unless there has been a new connection since.
 func (f *facts) put(c configuration, connection int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -52,7 +52,7 @@ func (f *facts) put(c configuration, connection int) {
 	}
 }
 
-// learn finds out how CRI pulls.
+// learn returns CRI's settings for pulls.
 func (d *target) learn(ctx context.Context) (configuration, error) {
 	known, connection := d.facts.get()
 	// Without a connection it may be another containerd by now.
@@ -102,8 +102,8 @@ func (d *target) told(ctx context.Context) (configuration, error) {
 	return c, nil
 }
 
-// statusConfig is the part of the configuration in CRI's verbose status that
-// concerns pulls. Version 1.7 has all of it, 2 only the runtimes.
+// statusConfig is the part of the configuration in CRI's verbose status that concerns
+// pulls. containerd 1.7 reports all of it, 2 only the runtimes.
 type statusConfig struct {
 	Containerd struct {
 		Snapshotter                string `json:"snapshotter"`
@@ -121,7 +121,7 @@ type statusConfig struct {
 	} `json:"imageDecryption"`
 }
 
-// keyModelNode is the only key model of CRI: the node has the keys.
+// keyModelNode is CRI's only key model: the node holds the keys.
 const keyModelNode = "node"
 
 func (c *configuration) fromStatus(text string) error {
@@ -156,7 +156,7 @@ func (c *configuration) fromStatus(text string) error {
 	return nil
 }
 
-// fromExports reads what 2.4 exports.
+// fromExports reads the setting that containerd 2.4 exports.
 func (c *configuration) fromExports(plugins *introspection.PluginsResponse) {
 	for _, p := range plugins.GetPlugins() {
 		if p.GetType() == "io.containerd.cri.v1" && p.GetID() == "images" {
@@ -165,9 +165,9 @@ func (c *configuration) fromExports(plugins *introspection.PluginsResponse) {
 	}
 }
 
-// snapshotterOf returns the one whose directory CRI has its images in: the first it
-// names. Where none of the plugins says that this is its directory, the
-// directory's own name has it. Empty is containerd's default.
+// snapshotterOf returns the snapshotter whose directory holds CRI's images: the first
+// that CRI reports. If no plugin reports that directory as its own, the directory's
+// name contains the snapshotter's. Empty means containerd's default.
 func snapshotterOf(filesystems []*runtime.FilesystemUsage, plugins *introspection.PluginsResponse) string {
 	if len(filesystems) == 0 {
 		return ""

@@ -11,15 +11,15 @@ import (
 )
 
 const (
-	// firstTry and lastTry are the time between two tries of what is done at
-	// start: containerd or the network may come later.
+	// firstTry and lastTry are the first and the longest time between two tries of the
+	// work at start: containerd or the network may come up later.
 	firstTry = time.Second
 	lastTry  = 5 * time.Minute
 )
 
-// Prepare does what is done once at start, and returns when it is done or ctx
-// ends: it removes what a killed process has left behind, and brings the images
-// that containerd pulls by itself, without certificates.
+// Prepare does the work at start, and returns when it is done or ctx ends: it removes
+// the leases of killed processes, and pulls the images that containerd would otherwise
+// pull by itself, without certificates.
 func (s *server) Prepare(ctx context.Context) {
 	living := s.sweep(ctx)
 	var images []string
@@ -52,7 +52,7 @@ func (s *server) sweep(ctx context.Context) (living bool) {
 	return living
 }
 
-// try repeats what fails, and logs each reason once.
+// try calls do until it succeeds, and warns once of each reason for a failure.
 func (s *server) try(ctx context.Context, do func(context.Context) error) {
 	told := ""
 	for wait := firstTry; ; wait = min(2*wait, lastTry) {
@@ -72,7 +72,7 @@ func (s *server) try(ctx context.Context, do func(context.Context) error) {
 	}
 }
 
-// bring pulls a missing image, if its registry is one that is pulled from here.
+// bring pulls an image that is missing, if its registry is ours.
 func (s *server) bring(ctx context.Context, image string) error {
 	req, err := s.ours(&runtime.PullImageRequest{Image: &runtime.ImageSpec{Image: image}})
 	if err != nil || req == nil {

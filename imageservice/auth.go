@@ -11,7 +11,7 @@ import (
 	"github.com/certsd/containerd-certsd/certsd/hostname"
 )
 
-// auth has the credentials of a request. It has no method that prints them.
+// auth holds the credentials of a request.
 type auth struct {
 	user, password, encoded, server, identityToken, registryToken string
 }
@@ -23,11 +23,11 @@ func authOf(a *runtime.AuthConfig) auth {
 	}
 }
 
-// errAuth quotes nothing of the credentials.
+// errAuth does not quote the credentials.
 var errAuth = errors.New(`the request's credentials cannot be used: "auth" is not USER:PASSWORD in base64`)
 
-// credentials returns the credentials for a registry that asks, none for another
-// server than they are for.
+// credentials returns the credentials for a registry that asks, none if they are meant
+// for another server.
 func (a auth) credentials(registry string) (user, secret string, err error) {
 	if !a.meant(registry) {
 		return "", "", nil
@@ -57,8 +57,8 @@ func decodeAuth(encoded string) (user, secret string, err error) {
 	return user, strings.Trim(secret, "\x00"), nil
 }
 
-// bearer returns the Authorization that is sent without a challenge: the registry
-// token, which is for the registry itself and not for a mirror.
+// bearer returns the Authorization to send without a challenge: the registry token,
+// which is valid for the registry itself and not for a mirror.
 func (a auth) bearer(registry string) string {
 	if a.registryToken == "" || a.user != "" || a.identityToken != "" || a.encoded != "" || !a.meant(registry) {
 		return ""
@@ -66,13 +66,13 @@ func (a auth) bearer(registry string) string {
 	return "Bearer " + a.registryToken
 }
 
-// answersFor reports whether the request has the credentials for a registry: the
-// node's must not replace them when they are refused.
+// answersFor reports whether the request has credentials for a registry: the node's
+// must not replace them if they are refused.
 func (a auth) answersFor(registry string) bool {
 	return (a.user != "" || a.identityToken != "" || a.encoded != "" || a.registryToken != "") && a.meant(registry)
 }
 
-// meant reports whether the credentials are for a registry.
+// meant reports whether the credentials are meant for a registry.
 func (a auth) meant(registry string) bool {
 	if a.server == "" {
 		return true
@@ -81,8 +81,8 @@ func (a auth) meant(registry string) bool {
 	return server != "" && server == serverOf(registry)
 }
 
-// serverOf returns the canonical host[:port] of a server's address, which may be
-// written as people and Docker's configuration do; empty if it has none.
+// serverOf returns the canonical host[:port] in a server's address, which may be a URL
+// as in Docker's configuration; empty if it has none.
 func serverOf(address string) string {
 	host := address
 	if u, err := url.Parse(address); err == nil && u.Host != "" {

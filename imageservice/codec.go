@@ -8,14 +8,14 @@ import (
 	"google.golang.org/grpc/mem"
 )
 
-// maxMessage bounds a message. containerd's and the kubelet's own bound is
-// 16 MiB.
+// maxMessage bounds a message in bytes. containerd's and the kubelet's own limit is 16
+// MiB.
 const maxMessage = 64 << 20
 
 // frame is a message that is passed on unread.
 type frame struct{ bytes []byte }
 
-// rawCodec passes messages on as they are. It has the name of their encoding.
+// rawCodec passes messages on as they are, under the name of their encoding.
 type rawCodec struct{}
 
 var _ encoding.Codec = rawCodec{}
@@ -41,8 +41,8 @@ func (rawCodec) Unmarshal(data []byte, v any) error {
 	return nil
 }
 
-// decode and encode are for the messages that are read nevertheless. gRPC's codec
-// handles the types of CRI, whichever generator they come from.
+// decode and encode convert the messages that are read here. gRPC's codec handles the
+// types of CRI, whichever generator made them.
 func decode(data []byte, message any) error {
 	return encoding.GetCodecV2(proto.Name).Unmarshal(mem.BufferSlice{mem.SliceBuffer(data)}, message)
 }

@@ -15,24 +15,23 @@ import (
 	"github.com/certsd/containerd-certsd/resolver"
 )
 
-// Config is an image service as a person describes it: each key of the file is
-// a flag of the same name with dashes. The tag usage is the flag's help, a word
-// in quotes what its value stands for. The defaults named are those of
-// [DefaultConfig].
+// Config configures an image service: each key of the file is also a flag of the same
+// name with dashes. The tag usage is the flag's help, with the name of its value in
+// quotes. [DefaultConfig] sets the defaults named here.
 type Config struct {
-	// Root lists the certs.d directories, separated as in $PATH. Empty: those of
+	// Root lists the certs.d directories, separated as in $PATH. Empty means those of
 	// [certsd.DefaultRoots].
 	Root string `toml:"root" usage:"search the certs.d directories in 'LIST', separated as in $PATH"`
 
 	resolver.Settings
 
 	// DockerConfig is a config.json of Docker or an auth.json of Podman with
-	// credentials, and helpers that have some, for what the kubelet sends none for.
-	// Empty, the default: none.
+	// credentials, or credential helpers, for registries that the kubelet sends none
+	// for. Empty, the default, means none.
 	DockerConfig string `toml:"docker_config" usage:"read credentials, and the names of credential helpers, from 'FILE', a config.json of Docker, for registries that the kubelet sends none for"`
 
-	// Registries is "configured", the default, to pull here what is in registries
-	// with a directory of their own, or "all".
+	// Registries is "configured", the default, to pull here only from registries with a
+	// directory of their own, or "all".
 	Registries Registries `toml:"registries" usage:"pull images of 'WHICH' registries: configured (own directory) or all; pass the rest to containerd"`
 
 	// Listen is the address of the socket, unix:PATH. Default:
@@ -43,48 +42,48 @@ type Config struct {
 	// [DefaultContainerd].
 	Containerd string `toml:"containerd" usage:"pull into the containerd at 'ADDRESS'"`
 
-	// ImageService is the address of the image service that everything else is
-	// passed to. Empty, the default: containerd's.
+	// ImageService is the address of the image service that gets all other calls.
+	// Empty, the default, means containerd's.
 	ImageService string `toml:"image_service" usage:"pass everything else to the image service at 'ADDRESS', such as one of a snapshotter, instead of containerd"`
 
-	// ContainerdConfig is containerd's configuration file, of which the settings
-	// for pulls are read that containerd does not tell. Empty, the default: none.
+	// ContainerdConfig is containerd's configuration file, read for the settings for
+	// pulls that containerd does not report. Empty, the default, means none.
 	ContainerdConfig string `toml:"containerd_config" usage:"read from 'FILE', the configuration of containerd, how CRI pulls, as far as containerd does not report it"`
 
-	// Snapshotter unpacks images. Empty, the default: CRI's.
+	// Snapshotter unpacks images. Empty, the default, means CRI's.
 	Snapshotter string `toml:"snapshotter" usage:"unpack images with snapshotter 'NAME' instead of the one of CRI"`
 
-	// SnapshotAnnotations tell the snapshotter about image and layers. Default:
-	// what CRI does.
+	// SnapshotAnnotations tells the snapshotter about image and layers, even if CRI
+	// does not.
 	SnapshotAnnotations bool `toml:"snapshot_annotations" usage:"tell the snapshotter about image and layers, as lazy snapshotters need, even if CRI does not"`
 
-	// DiscardUnpackedLayers lets containerd remove layers that are unpacked.
-	// Default: what CRI does.
+	// DiscardUnpackedLayers lets containerd remove unpacked layers, even if CRI does
+	// not.
 	DiscardUnpackedLayers bool `toml:"discard_unpacked_layers" usage:"let containerd remove unpacked layers, even if CRI does not"`
 
-	// MaxConcurrentDownloads is how many layers of an image are fetched at a time.
-	// 0, the default: as many as CRI, or 3.
+	// MaxConcurrentDownloads is how many layers of an image are fetched at a time. 0,
+	// the default, means as many as CRI, or 3.
 	MaxConcurrentDownloads int `toml:"max_concurrent_downloads" usage:"fetch 'N' layers of an image at a time; 0 means as CRI, or 3"`
 
-	// ConcurrentLayerFetchBuffer is the size of the pieces of a layer that are
-	// fetched in parallel, in bytes. 0, the default: as CRI does, or no pieces.
+	// ConcurrentLayerFetchBuffer is the size in bytes of the pieces of a layer that are
+	// fetched in parallel. 0, the default, means as CRI, or whole layers.
 	ConcurrentLayerFetchBuffer int `toml:"concurrent_layer_fetch_buffer" usage:"fetch pieces of a layer in parallel, of 'BYTES' each; 0 means as CRI, or whole layers"`
 
-	// ImagePullProgressTimeout ends a pull that has got nothing for that long, as
-	// "5m"; "0s" is no limit. Empty, the default: as CRI does, or five minutes.
+	// ImagePullProgressTimeout ends a pull that receives nothing for that long, such as
+	// "5m"; "0s" means no limit. Empty, the default, means as CRI, or five minutes.
 	ImagePullProgressTimeout string `toml:"image_pull_progress_timeout" usage:"end a pull that receives nothing for 'DURATION', such as 5m; 0s means never; empty means as CRI, or 5m"`
 
-	// SandboxImage is the image of the pods' sandboxes, which containerd pulls by
-	// itself: it is brought once at start if its registry has a directory. Empty,
-	// the default: as CRI has it.
+	// SandboxImage is the image of the pods' sandboxes, which containerd would pull by
+	// itself: it is pulled at start if its registry is ours. Empty, the default, means
+	// CRI's.
 	SandboxImage string `toml:"sandbox_image" usage:"pull the sandbox (pause) image 'REF' at start, if certsd pulls from its registry; empty means as CRI"`
 
-	// PinnedImages are further images that the kubelet must not remove, brought at
-	// start like the sandbox image. Default: what CRI has.
+	// PinnedImages are further images that the kubelet must not remove, pulled at start
+	// like the sandbox image. The default is CRI's.
 	PinnedImages []string `toml:"pinned_images" usage:"pull image 'REF' at start, and keep the kubelet from removing it"`
 
-	// Metrics is the address of /metrics, host:port or unix:PATH. Empty, the
-	// default: none.
+	// Metrics is the address of /metrics, host:port or unix:PATH. Empty, the default,
+	// means none.
 	Metrics string `toml:"metrics" usage:"serve metrics at 'ADDRESS', host:port or unix:PATH"`
 
 	// StopTimeout is how long a stop waits for pulls under way. Default: ten
@@ -95,7 +94,7 @@ type Config struct {
 	LogLevel string `toml:"log_level" usage:"log messages of 'LEVEL': debug, info, warn or error"`
 }
 
-// Registries says of which registries images are pulled here.
+// Registries says from which registries images are pulled here.
 type Registries string
 
 // The values of [Registries].
@@ -104,7 +103,7 @@ const (
 	RegistriesAll        Registries = "all"
 )
 
-// DefaultConfig returns what holds where neither file nor flags say otherwise.
+// DefaultConfig returns the configuration without a file or flags.
 func DefaultConfig() *Config {
 	return &Config{
 		Root:        certsd.DefaultRoots().String(),
@@ -117,14 +116,14 @@ func DefaultConfig() *Config {
 	}
 }
 
-// Load reads a file over what c holds. An unknown key and a value of a wrong
-// type are errors that name file, line and key.
+// Load reads a file on top of c. Unknown keys and values of a wrong type are errors
+// that name file, line and key.
 func (c *Config) Load(file string) error { return settings.Load(file, c) }
 
 // Keys returns all keys, in the order of the fields.
 func (c *Config) Keys() []settings.Setting { return settings.Of(c) }
 
-// Check finds values that cannot be used.
+// Check returns an error if a value cannot be used.
 func (c *Config) Check() error {
 	if c.Registries != RegistriesConfigured && c.Registries != RegistriesAll {
 		return fmt.Errorf("registries: %q is neither %q nor %q", c.Registries, RegistriesConfigured, RegistriesAll)
@@ -183,7 +182,7 @@ func (c *Config) checkAddresses() error {
 	return nil
 }
 
-// pullSettings returns those of the server.
+// pullSettings returns the server's settings for pulls.
 func (c *Config) pullSettings() (criSettings, error) {
 	s := criSettings{
 		DaemonConfig: c.ContainerdConfig,
@@ -226,5 +225,5 @@ func samePath(path, address string) bool {
 	return err == nil && other == path
 }
 
-// instanceOf returns what a server is called that listens there.
+// instanceOf returns the instance name of a server: its listener's address.
 func instanceOf(l net.Listener) string { return strings.TrimPrefix(l.Addr().String(), "unix:") }

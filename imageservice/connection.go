@@ -21,18 +21,18 @@ import (
 )
 
 // connection is a connection to a daemon on this machine. It is made on demand, and
-// again when the daemon was restarted; its errors name the daemon and its address.
+// again after the daemon restarts; its errors name the daemon and its address.
 type connection struct {
 	*grpc.ClientConn
-	// who and address are for errors.
+	// who and address appear in errors.
 	who, address string
 }
 
-// again is how soon a daemon that was away is tried again.
+// again is the backoff for a daemon that does not answer.
 var again = backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 2 * time.Second}
 
-// connect prepares a connection. onConnect, if not nil, is called whenever there
-// is a new one.
+// connect prepares a connection. onConnect, if not nil, is called for each new
+// underlying one.
 func connect(who, address string, onConnect func()) (*connection, error) {
 	path, err := socketPath(address)
 	if err != nil {
@@ -57,8 +57,9 @@ func connect(who, address string, onConnect func()) (*connection, error) {
 }
 
 const (
-	// writeBuffer is what is written at a time, sendBuffer what the kernel keeps
-	// until the daemon reads it: blobs go through in fewer turns.
+	// writeBuffer is how much is written at a time, sendBuffer how much the kernel
+	// keeps until the daemon reads it: large buffers save switches between the
+	// processes.
 	writeBuffer = 128 << 10
 	sendBuffer  = 1 << 20
 )
@@ -66,7 +67,7 @@ const (
 func dial(ctx context.Context, path string) (net.Conn, error) {
 	c, err := (&net.Dialer{}).DialContext(ctx, "unix", path)
 	if u, ok := c.(*net.UnixConn); ok && err == nil {
-		_ = u.SetWriteBuffer(sendBuffer) // without it is slower
+		_ = u.SetWriteBuffer(sendBuffer) // it is only slower without
 	}
 	return c, err
 }
@@ -101,11 +102,11 @@ func (c *connection) stream(ctx context.Context, desc *grpc.StreamDesc, cc *grpc
 	return &namedStream{s, c}, nil
 }
 
-// wakeTime is how long connecting to a socket of this machine may take.
+// wakeTime is how long connecting to a socket on this machine may take.
 const wakeTime = 200 * time.Millisecond
 
-// wake tries again at once where gRPC would wait before it does: a daemon that
-// has been started is found by the first call.
+// wake reconnects at once where gRPC would still back off: the first call finds a
+// daemon that has been started.
 func (c *connection) wake(ctx context.Context) {
 	if c.GetState() != connectivity.TransientFailure {
 		return
@@ -116,8 +117,8 @@ func (c *connection) wake(ctx context.Context) {
 	c.WaitForStateChange(ctx, connectivity.TransientFailure)
 }
 
-// named adds the daemon's name to an error of the connection itself. The daemon's
-// own errors come with a header or a trailer, and are not changed.
+// named adds the daemon's name to an error of the connection itself. The daemon's own
+// errors come with a header or trailer and are left unchanged.
 func (c *connection) named(err error, header, trailer metadata.MD) error {
 	if err == nil || len(header)+len(trailer) > 0 {
 		return err

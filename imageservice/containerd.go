@@ -21,11 +21,11 @@ type target struct {
 	settings criSettings
 	hooks    hooks
 	leases   leaseholder
-	// node has the node's credentials, nil for none.
+	// node returns the node's credentials, nil for none.
 	node func(ctx context.Context, host, repository string) (user, secret string, err error)
-	// alive is nil where there is no lock file.
+	// alive is nil without a lock file.
 	alive *alive
-	// facts are what it reports about its configuration.
+	// facts is what containerd reports about its configuration.
 	facts facts
 	// unpacks keeps two pulls from fetching and unpacking the same layer.
 	unpacks keyedLocks
@@ -49,7 +49,7 @@ func newTarget(o options) (*target, error) {
 		return d, nil
 	}
 	if d.alive, err = newAlive(o.Lock); err != nil {
-		// Leases that are left behind expire by themselves.
+		// The leases of killed processes expire by themselves.
 		d.leases.lives = func(string) bool { return true }
 		d.warn("the leases of killed processes are not removed, because it is not known which processes still run: %w", err)
 		return d, nil
@@ -58,7 +58,7 @@ func newTarget(o options) (*target, error) {
 	return d, nil
 }
 
-// Close ends the connection, once there are no more pulls.
+// Close closes the connection. No pull may be under way.
 func (d *target) Close() {
 	d.connection.Close()
 	if d.alive != nil {
@@ -66,8 +66,8 @@ func (d *target) Close() {
 	}
 }
 
-// pull pulls and unpacks an image, gives it the names that CRI would have given
-// it, and waits until CRI knows it.
+// pull pulls and unpacks an image, gives it the names that CRI would, and waits until
+// CRI knows it.
 func (d *target) pull(ctx context.Context, hosts *resolver.Hosts, req *request) (pulledImage, error) {
 	ctx = namespaces.WithNamespace(ctx, namespace)
 	how, err := d.learn(ctx)

@@ -15,14 +15,14 @@ import (
 )
 
 const (
-	// maxConfig bounds a file of containerd's configuration, maxImports the files
-	// that it may import.
+	// maxConfig bounds a file of containerd's configuration in bytes, maxImports the
+	// number of files that it may import.
 	maxConfig  = 4 << 20
 	maxImports = 64
 )
 
 // daemonConfig is the part of containerd's configuration that says how CRI pulls:
-// the first section is that of containerd 2, the second that of 1.
+// Images is CRI's section in containerd 2, CRI the one in containerd 1.
 type daemonConfig struct {
 	Imports []string `toml:"imports"`
 	Plugins struct {
@@ -30,7 +30,7 @@ type daemonConfig struct {
 		CRI    *imagesConfig `toml:"io.containerd.grpc.v1.cri"`
 		// Old is CRI's section in the first version of the file.
 		Old *imagesConfig `toml:"cri"`
-		// Transfer has the keys of pulls that CRI leaves to it.
+		// Transfer holds the keys for pulls that CRI leaves to the transfer service.
 		Transfer *transferConfig `toml:"io.containerd.transfer.v1.local"`
 	} `toml:"plugins"`
 }
@@ -58,7 +58,7 @@ type imagesConfig struct {
 	RuntimePlatforms map[string]struct {
 		Snapshotter string `toml:"snapshotter"`
 	} `toml:"runtime_platforms"`
-	// Containerd is where unpackConfig is in containerd 1.
+	// Containerd holds the keys of unpackConfig in containerd 1.
 	Containerd unpackConfig `toml:"containerd"`
 }
 
@@ -88,8 +88,8 @@ func (c *configuration) readDaemonConfig(file string) error {
 	return err
 }
 
-// importedBy returns the files that a pattern in a file imports. Missing files are
-// left to containerd to report.
+// importedBy returns the files that a pattern in a file imports. It leaves missing
+// files for containerd to report.
 func importedBy(file, pattern string) ([]string, error) {
 	if _, err := filepath.Match(pattern, ""); err != nil {
 		return nil, fmt.Errorf("%q: %w", pattern, err)
@@ -121,9 +121,8 @@ func parseDaemonConfig(file string) (*daemonConfig, error) {
 	return &config, nil
 }
 
-// over applies a file on top of what was read before. If CRI leaves pulls to the
-// transfer service, as it does unless one of its own keys says otherwise, the keys
-// of that service apply.
+// over applies a file on top of c. If CRI leaves pulls to the transfer service, as it
+// does unless one of its own keys says otherwise, the keys of that service apply.
 func (d *daemonConfig) over(c *configuration) error {
 	d.Plugins.Transfer.over(c)
 	for _, s := range []*imagesConfig{d.Plugins.Old, d.Plugins.CRI, d.Plugins.Images} {

@@ -7,34 +7,35 @@ import (
 	"github.com/distribution/reference"
 )
 
-// criSettings are CRI's settings for pulls, as far as containerd does not report
-// them. The zero value is CRI's own defaults.
+// criSettings are the settings for pulls that override CRI's. The zero value overrides
+// none.
 type criSettings struct {
-	// DaemonConfig is containerd's configuration file, which is read whenever
-	// containerd has started: what it says goes before what containerd tells, and
-	// the settings below before both. Empty: none.
+	// DaemonConfig is containerd's configuration file, read whenever containerd has
+	// started; empty means none. It takes precedence over what containerd reports, and
+	// the settings below over both.
 	DaemonConfig string
-	// Snapshotter unpacks images. Empty: the one that CRI has its images in.
+	// Snapshotter unpacks images. Empty means the one that CRI uses.
 	Snapshotter string
-	// RuntimeSnapshotters are those of runtime handlers, where they differ.
+	// RuntimeSnapshotters are the snapshotters of runtime handlers that have another
+	// one.
 	RuntimeSnapshotters map[string]string
-	// SnapshotAnnotations tell the snapshotter about image and layers, as lazy
-	// ones need it.
+	// SnapshotAnnotations tells the snapshotter about image and layers, as lazy ones
+	// need.
 	SnapshotAnnotations bool
 	// DiscardUnpackedLayers lets containerd remove layers once they are unpacked.
 	DiscardUnpackedLayers bool
-	// Downloads is how many layers of an image are fetched at a time. Zero: 3.
+	// Downloads is how many layers of an image are fetched at a time. Zero means as
+	// CRI, or 3.
 	Downloads int
-	// LayerFetchBuffer is how many bytes of a layer are fetched at a time by
-	// requests in parallel. Zero: it is one request.
+	// LayerFetchBuffer is how many bytes of a layer each of several parallel requests
+	// fetches. Zero means as CRI, or a single request.
 	LayerFetchBuffer int
-	// ProgressTimeout ends a pull that has got nothing for that long. Zero: five
-	// minutes; less: never.
+	// ProgressTimeout ends a pull that receives nothing for that long. Zero means as
+	// CRI, or five minutes; less means never.
 	ProgressTimeout time.Duration
-	// Pinned are images that the kubelet must not remove. They are pulled at
-	// start.
+	// Pinned are images that the kubelet must not remove, pulled at start.
 	Pinned []string
-	// NoDecryption leaves encrypted layers for containerd to refuse.
+	// NoDecryption makes containerd refuse encrypted layers.
 	NoDecryption bool
 }
 
@@ -44,7 +45,7 @@ const (
 	defaultProgressTimeout = 5 * time.Minute
 )
 
-// configuration has the settings in effect for pulls.
+// configuration holds the settings in effect for pulls.
 type configuration struct {
 	snapshotter      string
 	runtimes         map[string]string
@@ -57,7 +58,7 @@ type configuration struct {
 	decrypts         bool
 }
 
-// snapshotterFor returns the one of a runtime handler.
+// snapshotterFor returns the snapshotter for a runtime handler.
 func (c *configuration) snapshotterFor(handler string) string {
 	if s := c.runtimes[handler]; s != "" {
 		return s
@@ -65,7 +66,7 @@ func (c *configuration) snapshotterFor(handler string) string {
 	return c.snapshotter
 }
 
-// over applies what is set on top of what containerd reports.
+// over returns what containerd reports, overridden by what is set.
 func (s *criSettings) over(told configuration) configuration {
 	c := told
 	if s.Snapshotter != "" {
@@ -94,7 +95,7 @@ func (s *criSettings) over(told configuration) configuration {
 	return c
 }
 
-// normal returns a reference as CRI compares it.
+// normal returns a reference in the form that CRI compares.
 func normal(image string) string {
 	named, err := reference.ParseDockerRef(image)
 	if err != nil {

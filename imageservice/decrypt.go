@@ -19,17 +19,17 @@ import (
 // decrypt layers with the keys of the node.
 var decoders = []string{"io.containerd.ocicrypt.decoder.v1.tar", "io.containerd.ocicrypt.decoder.v1.tar.gzip"}
 
-// payload is what imgcrypt's decoder is given about a layer.
+// payload tells imgcrypt's decoder about a layer.
 type payload struct {
 	DecryptConfig struct{ Parameters map[string][][]byte }
 	Descriptor    ocispec.Descriptor
 }
 
-// payloadURL is the name of its type.
+// payloadURL is the type URL of a payload.
 const payloadURL = "io.containerd.ocicrypt.v1.Payload"
 
-// withDecryption lets containerd decrypt layers as it does for CRI, by its key
-// model "node": without keys but those of the node.
+// withDecryption lets containerd decrypt layers as it does for CRI with the key model
+// "node": only with keys of the node.
 func (in *delivery) withDecryption(_ context.Context, layer ocispec.Descriptor, c *diff.ApplyConfig) error {
 	if strings.HasSuffix(layer.MediaType, "+encrypted") {
 		in.encrypted.Store(true)
@@ -47,8 +47,8 @@ func (in *delivery) withDecryption(_ context.Context, layer ocispec.Descriptor, 
 	return nil
 }
 
-// explained adds to an error that layers are encrypted: containerd may report a
-// failed decryption only as a wrong diff ID.
+// explained adds to an error that layers are encrypted, if they are: containerd may
+// report a failed decryption only as a wrong diff ID.
 func (in *delivery) explained(err error) error {
 	var registry *resolver.Error
 	var idle *noProgressError

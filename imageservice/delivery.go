@@ -21,9 +21,10 @@ type delivery struct {
 	hosts   *resolver.Hosts
 	request *request
 	how     configuration
-	// node has credentials where the request has none, nil for none.
+	// node returns credentials for registries that the request has none for; it may be
+	// nil.
 	node func(ctx context.Context, host, repository string) (user, secret string, err error)
-	// encrypted is set once a layer is encrypted.
+	// encrypted is set once an encrypted layer was seen.
 	encrypted atomic.Bool
 }
 
@@ -48,8 +49,9 @@ func (in *delivery) deliver(ctx context.Context) (pulledImage, error) {
 	return image, in.target.known(ctx, in.request.names(image))
 }
 
-// resolver makes that of the pull; with v2Only one that stores nothing. It is asked for the reference that is asked
-// for: a registry without digests finds an image by its tag only.
+// resolver returns the resolver for the pull, with v2Only one that stores nothing. It
+// resolves the reference as requested: a registry without digests finds an image only
+// by its tag.
 func (in *delivery) resolver(ctx context.Context, watch *progressWatch, v2Only bool) remotes.ResolverWithOptions {
 	return &spelt{
 		Resolver: resolver.New(resolver.Options{
@@ -72,7 +74,8 @@ func (in *delivery) resolver(ctx context.Context, watch *progressWatch, v2Only b
 	}
 }
 
-// fallback returns the node's credentials, for what the request has none for.
+// fallback returns a function for the node's credentials, for hosts that the request
+// has none for.
 func (in *delivery) fallback(ctx context.Context) func(host string) (user, secret string, err error) {
 	return func(host string) (string, string, error) {
 		if in.node == nil || in.request.auth.answersFor(host) {
@@ -82,7 +85,7 @@ func (in *delivery) fallback(ctx context.Context) func(host string) (user, secre
 	}
 }
 
-// spelt resolves one reference by the fuller form of it.
+// spelt resolves any reference as asked, the fuller form of the one wanted.
 type spelt struct {
 	*resolver.Resolver
 	asked string

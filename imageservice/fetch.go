@@ -21,9 +21,9 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// pull fetches an image and unpacks it, as containerd's transfer service does it
-// for CRI. That of containerd's client would take one turn more for each label of
-// a layer, and fetch layers in another order than they are unpacked in.
+// pull fetches an image and unpacks it, as containerd's transfer service does for CRI.
+// Pull of containerd's client would take one more round trip for each label of a layer,
+// and fetch layers in another order than it unpacks them.
 func (in *delivery) pull(ctx context.Context, resolver remotes.ResolverWithOptions, snapshotter string) (ocispec.Descriptor, error) {
 	resolver.SetOptions(
 		transfer.WithConcurrentLayerFetchBuffer(in.how.layerFetchBuffer),
@@ -73,8 +73,8 @@ func (in *delivery) limiter() *semaphore.Weighted {
 	return semaphore.NewWeighted(int64(in.how.downloads))
 }
 
-// handler fetches what a descriptor leads to, and lists what that names. old is
-// set where a configuration has the media type of old clients.
+// handler fetches what a descriptor refers to, and lists its children. It sets old if a
+// configuration has the media type of old clients.
 func (in *delivery) handler(fetcher remotes.Fetcher, old *atomic.Bool) (images.Handler, error) {
 	store, err := in.labelling()
 	if err != nil {
@@ -113,10 +113,11 @@ func (in *delivery) handler(fetcher remotes.Fetcher, old *atomic.Bool) (images.H
 	return handler, nil
 }
 
-// labelling is containerd's content store, in which what is fetched has at once the
-// label that says where it came from.
+// labelling returns containerd's content store, which labels fetched blobs with their
+// source as they are committed.
 func (in *delivery) labelling() (*ingester, error) {
-	// As docker.AppendDistributionSourceLabel has it, which is for what is there.
+	// As in docker.AppendDistributionSourceLabel, which labels blobs that are there
+	// already.
 	u, err := url.Parse("dummy://" + in.request.registry)
 	if err != nil {
 		return nil, err
@@ -128,8 +129,8 @@ func (in *delivery) labelling() (*ingester, error) {
 	return in.target.content.labelling(map[string]string{key: value}), nil
 }
 
-// unpacker unpacks with a snapshotter. Layers are fetched in the order in which
-// they are unpacked.
+// unpacker returns an unpacker for a snapshotter. Layers are fetched in the order in
+// which it unpacks them.
 func (in *delivery) unpacker(ctx context.Context, snapshotter string) (*unpack.Unpacker, error) {
 	client := in.target.client
 	platform := unpack.Platform{
@@ -139,8 +140,8 @@ func (in *delivery) unpacker(ctx context.Context, snapshotter string) (*unpack.U
 		Applier:        client.DiffService(),
 		ApplyOpts:      in.applyOptions(),
 	}
-	// A configuration of old clients is one, too: without it the layers that it
-	// names are not even fetched.
+	// Accept a configuration of old clients, too: otherwise its layers are not even
+	// fetched.
 	old := platform
 	old.ConfigType = docker.LegacyConfigMediaType
 	return unpack.NewUnpacker(ctx, in.target.content,

@@ -6,7 +6,7 @@ import (
 	"sync"
 )
 
-// flights has the pulls under way. The zero value is ready.
+// flights holds the pulls under way. The zero value is ready to use.
 type flights struct {
 	// mu guards the rest.
 	mu    sync.Mutex
@@ -14,13 +14,13 @@ type flights struct {
 	// running counts all pulls that have not ended, including those without a
 	// waiting caller and those that are only passed through.
 	running int
-	// idle are closed when no pull is running.
+	// idle are channels to close when no pull is running.
 	idle []chan struct{}
 	over bool
 }
 
-// flight is one pull, shared by all callers. It ends when it is done, or when no
-// caller waits any more.
+// flight is one pull, shared by all callers. It ends when done, or when no caller waits
+// any more.
 type flight struct {
 	waiting int
 	cancel  context.CancelCauseFunc
@@ -60,7 +60,7 @@ func (f *flights) join(ctx context.Context, key flightKey, pull func(context.Con
 
 // begin starts a flight. mu is held.
 func (f *flights) begin(ctx context.Context, key flightKey, pull func(context.Context) (string, error)) *flight {
-	// The context values of the first caller are for the log.
+	// The log uses the context values of the first caller.
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	fl := &flight{cancel: cancel, done: make(chan struct{})}
 	if f.byKey == nil {
@@ -83,8 +83,8 @@ func (f *flights) begin(ctx context.Context, key flightKey, pull func(context.Co
 	return fl
 }
 
-// leave removes a caller that no longer waits. With the last one the pull ends, and
-// the next caller starts another.
+// leave removes a caller that no longer waits. Without callers the pull ends, and the
+// next caller starts another.
 func (f *flights) leave(key flightKey, fl *flight) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -122,7 +122,7 @@ func (f *flights) settle() {
 	f.idle = nil
 }
 
-// none returns a channel that is closed once there is no pull.
+// none returns a channel that is closed once no pull is running.
 func (f *flights) none() <-chan struct{} {
 	f.mu.Lock()
 	defer f.mu.Unlock()

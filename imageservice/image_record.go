@@ -18,7 +18,7 @@ const (
 	pinned       = "pinned"
 )
 
-// labels returns those of an image.
+// labels returns CRI's labels for an image.
 func (c *configuration) labels(ref string) map[string]string {
 	labels := map[string]string{labelManaged: managed}
 	if c.pinned[ref] {
@@ -27,8 +27,8 @@ func (c *configuration) labels(ref string) map[string]string {
 	return labels
 }
 
-// name creates a record of an image, or points an existing one to it. Labels of
-// others stay.
+// name creates a record of an image, or points an existing one to it. Other labels
+// stay.
 func (d *target) name(ctx context.Context, image images.Image) error {
 	store := d.client.ImageService()
 	for {
@@ -47,11 +47,11 @@ func (d *target) name(ctx context.Context, image images.Image) error {
 		if !errdefs.IsNotFound(err) {
 			return err
 		}
-		// It was removed meanwhile.
+		// It was removed meanwhile: try again.
 	}
 }
 
-// changes returns the fields in which a record differs from what it is to be.
+// changes returns the fields in which the record old differs from now.
 func changes(old, now images.Image) []string {
 	var fields []string
 	if old.Target.Digest != now.Target.Digest {
@@ -66,19 +66,18 @@ func changes(old, now images.Image) []string {
 }
 
 const (
-	// firstLook and lastLook are the time between two looks at whether CRI knows
-	// an image, at first and in the end. It takes some milliseconds.
+	// firstLook and lastLook are the first and the longest time between two checks
+	// whether CRI knows an image, which takes it a few milliseconds.
 	firstLook = 2 * time.Millisecond
 	lastLook  = 250 * time.Millisecond
-	// patience is how long CRI may take: it takes in one image after another, and
-	// tries again after ten seconds what went wrong.
+	// patience is how long CRI may take: it processes one image after another, and
+	// retries failures after ten seconds.
 	patience = time.Minute
 )
 
-// known waits until CRI knows an image by all its names: CRI learns from
-// containerd's events what others have pulled, one name after another, and lists and
-// removes only names that it knows. Any of them finds the image by its ID, which
-// comes first.
+// known waits until CRI knows an image by all its names: CRI learns from containerd's
+// events what others have pulled, one name after another, and lists and removes only
+// names that it knows. names begins with the ID.
 func (d *target) known(ctx context.Context, names []string) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()

@@ -1,18 +1,17 @@
-// Package imageservice is the CRI image service for the kubelet, in front of that
-// of a stock containerd.
+// Package imageservice implements a CRI image service for the kubelet, in front of the
+// one in a stock containerd.
 //
-// A [Config] is run. Its server pulls images from the registries that certs.d
-// directories configure, and delivers them into containerd by its public API, with
-// everything that CRI would have given them: names, labels, snapshots. All other
-// methods and streams, of this or a later version of CRI, it passes through as
-// bytes, unread.
+// Its server pulls images from the registries that certs.d directories configure, and
+// delivers them into containerd through its public API, with everything that CRI would
+// have given them: names, labels, snapshots. It passes all other methods and streams,
+// of this or a later version of CRI, through as bytes, unread. Run a [Config].
 //
-// The kubelet is given its socket as imageServiceEndpoint; containerd needs no
-// other configuration and no other binary.
+// The kubelet gets its socket as imageServiceEndpoint; containerd needs no other
+// configuration and no other binary.
 //
 // Read it in the order of a call:
 //
-//	imageservice.go    which calls are pulls; pass_through.go has the others
+//	imageservice.go    which calls are pulls; pass_through.go forwards the others
 //	pull.go            answers one; flight.go shares it between all who want the same
 //	request.go         whether the image is ours to pull, with the credentials of auth.go
 //	containerd.go      the containerd it goes to, by connection.go
@@ -21,8 +20,8 @@
 //	ingester.go        the blobs' way into containerd: ingest.go, ingest_buffers.go
 //	image_record.go    the image's names and labels
 //
-// config.go and run.go are the daemon around it; at_start.go does what is due when
-// it starts, lease.go and alive_*.go what keeps the parts of an image.
+// config.go and run.go are the daemon around it; at_start.go does the work at start,
+// lease.go and alive_*.go keep the parts of an image from being removed.
 package imageservice
 
 import (
@@ -36,7 +35,7 @@ import (
 	"github.com/certsd/containerd-certsd/resolver"
 )
 
-// options are what a server is made of.
+// options configure a server.
 type options struct {
 	// Hosts are the registries. nil means resolver.DefaultHosts.
 	Hosts *resolver.Hosts
@@ -46,27 +45,26 @@ type options struct {
 	// Containerd is the address of containerd's socket. Empty means
 	// [DefaultContainerd].
 	Containerd string
-	// ImageService is the address of the image service that everything else is
-	// passed to, such as that of a snapshotter. Empty means containerd's own.
+	// ImageService is the address of the image service that gets all other calls, such
+	// as a snapshotter's. Empty means containerd's own.
 	ImageService string
-	// Instance tells this server from others of the same containerd. What it
-	// leaves behind when it is killed is removed by the next of that name.
+	// Instance distinguishes this server from others of the same containerd. When it is
+	// killed, the next one of that name removes the leases it leaves behind.
 	Instance string
-	// Lock is a file, made where there is none, by which processes of an instance
-	// know that another one lives, which may still have pulls under way. Empty:
-	// there is no other.
+	// Lock is a file, created if missing, that shows processes of an instance which
+	// others live and may still have pulls under way. Empty means there are no others.
 	Lock string
 	// Credentials returns user and secret for a host[:port] while an image of a
-	// repository is pulled, where the kubelet sends none for it. Without a user the
-	// secret is an identity token. nil: there are none.
+	// repository is pulled, if the kubelet sends none for it. Without a user the secret
+	// is an identity token. nil means there are none.
 	Credentials func(ctx context.Context, host, repository string) (user, secret string, err error)
-	// Settings are CRI's settings that containerd does not tell.
+	// Settings are the settings for pulls that override CRI's.
 	Settings criSettings
 	// Hooks observe what happens. They must not block.
 	Hooks hooks
 }
 
-// DefaultContainerd is where containerd listens if nobody says otherwise.
+// DefaultContainerd is where containerd listens by default.
 const DefaultContainerd = "/run/containerd/containerd.sock"
 
 // server is the image service.
@@ -74,14 +72,14 @@ type server struct {
 	options options
 	hosts   *resolver.Hosts
 	target  *target
-	// other is what the rest is passed to, which may be the daemon.
+	// other gets all other calls; it may be target's connection.
 	other   *connection
 	flights flights
 	grpc    *grpc.Server
 }
 
-// newServer makes a server. It connects to containerd when that is needed: a
-// containerd that is away is no reason not to start.
+// newServer returns a server. It connects to containerd on demand: it can start before
+// containerd does.
 func newServer(o options) (*server, error) {
 	if o.Hosts == nil {
 		o.Hosts = resolver.DefaultHosts
@@ -112,8 +110,8 @@ func newServer(o options) (*server, error) {
 // Serve answers on a listener until Stop is called.
 func (s *server) Serve(l net.Listener) error { return s.grpc.Serve(l) }
 
-// Stop ends the server: at once what is only passed through, and pulls when they
-// are done or ctx ends. The connections to containerd are closed then.
+// Stop ends the server once its pulls are done or ctx ends. Other calls get a moment to
+// finish. Then the connections to containerd are closed.
 func (s *server) Stop(ctx context.Context) {
 	gone := make(chan struct{})
 	go func() {
@@ -122,7 +120,7 @@ func (s *server) Stop(ctx context.Context) {
 	}()
 	select {
 	case <-s.flights.none():
-		// What is left is streams that have no end, and short.
+		// What is left is short calls, and streams without an end.
 		select {
 		case <-gone:
 		case <-time.After(lastWords):
@@ -136,7 +134,7 @@ func (s *server) Stop(ctx context.Context) {
 	s.close()
 }
 
-// lastWords is the time for calls under way when the pulls are done.
+// lastWords is how long other calls may take once the pulls are done.
 const lastWords = 2 * time.Second
 
 func (s *server) close() {
@@ -146,7 +144,7 @@ func (s *server) close() {
 	s.target.Close()
 }
 
-// handle takes all calls.
+// handle handles all calls.
 func (s *server) handle(_ any, stream grpc.ServerStream) error {
 	method, ok := grpc.MethodFromServerStream(stream)
 	if !ok {
