@@ -7,9 +7,9 @@ import (
 	"net/http"
 )
 
-// Of returns the first bytes of a body, at most that many, and puts them back: the
-// body is read from its start afterwards. What kept it from reading is the error
-// that the body ends with then, and is returned, too.
+// Of returns up to most first bytes of a body, and puts them back: the body is then
+// read from its start. If reading fails, it returns the error, and the body ends with
+// it.
 func Of(resp *http.Response, most int64) ([]byte, error) {
 	begin, err := io.ReadAll(io.LimitReader(resp.Body, most))
 	rest := io.Reader(resp.Body)
@@ -23,7 +23,7 @@ func Of(resp *http.Response, most int64) ([]byte, error) {
 	return begin, err
 }
 
-// failing is a reader that ended with an error.
+// failing is a reader that always fails.
 type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
