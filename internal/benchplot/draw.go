@@ -8,15 +8,15 @@ import (
 	"strings"
 )
 
-// The measures are in pixels.
+// Measures, in pixels.
 const (
 	width, margin, lineHeight = 760, 16, 22
-	// labels is the room for words, bars for what is beside them, and values for the
-	// numbers behind these.
+	// labels, bars and values are the widths of the labels, the bars and the numbers
+	// after them.
 	labels, values = 300, 60
 	bars           = width - 2*margin - labels - values
 	bar            = 12
-	// most is the ratio at which a bar is cut off: the number behind it stays.
+	// most is the ratio at which a bar is cut off; its number is exact.
 	most = 2.0
 )
 
@@ -26,8 +26,8 @@ const style = "rect.back{fill:#f6f8fa}text{fill:#1b1f24;font:13px system-ui,sans
 
 const title = "How long it takes, beside others: 1 is as long as they take"
 
-// draw writes the results as a picture, a bar for each, with the numbers as what a
-// screen reader says.
+// draw writes the results as a picture with a bar for each, and the numbers as text for
+// screen readers.
 func draw(w io.Writer, results []result) error {
 	var said []string
 	height, benchmark := 2*margin+2*lineHeight, ""
@@ -60,7 +60,7 @@ func draw(w io.Writer, results []result) error {
 	return out.Flush()
 }
 
-// draw writes one bar, with its words before and its number behind it.
+// draw writes one bar, with its label before it and its number after it.
 func (r result) draw(w io.Writer, y int) {
 	median := r.median()
 	class, length := "bar", int(bars*min(median, most)/most)
@@ -81,6 +81,6 @@ func text(w io.Writer, class string, x, y int, words string) {
 
 func escaped(words string) string {
 	var b strings.Builder
-	_ = xml.EscapeText(&b, []byte(words)) // a Builder takes all
+	_ = xml.EscapeText(&b, []byte(words)) // a Builder never fails
 	return b.String()
 }

@@ -1,6 +1,6 @@
-// Command benchplot draws what comparing benchmarks have found, for the documents:
-// it reads the output of "go test -bench" (read.go) and writes a picture (draw.go).
-// "make bench" runs it.
+// Command benchplot draws the results of comparing benchmarks for the documentation: it
+// reads the output of "go test -bench" (read.go) and writes a picture (draw.go). "make
+// bench" runs it.
 package main
 
 import (

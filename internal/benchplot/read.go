@@ -13,15 +13,15 @@ import (
 	"github.com/certsd/containerd-certsd/internal/safetext"
 )
 
-// result is what a benchmark says of two ways to do the same thing: how many times as
-// long one took as the other.
+// result is a benchmark's comparison of two ways to do the same thing: how many times
+// as long one takes as the other.
 type result struct {
 	Benchmark, Name, Beside string
-	// Ratios are those of its runs.
+	// Ratios are the ratios of its runs.
 	Ratios []float64
 }
 
-// median returns the middle one.
+// median returns the median ratio.
 func (r result) median() float64 {
 	sorted := slices.Sorted(slices.Values(r.Ratios))
 	middle := len(sorted) / 2
@@ -32,19 +32,19 @@ func (r result) median() float64 {
 }
 
 var (
-	// processors is what go test puts behind the name.
+	// processors matches the suffix that go test appends to a name.
 	processors = regexp.MustCompile(`-\d+$`)
-	// ratio is a unit of two contenders; times of processors are another matter.
+	// ratio matches a unit that compares two contenders, but not their processor times.
 	ratio = regexp.MustCompile(`^([a-z]+)/([a-z+]+)$`)
 )
 
-// errNothing is for output that has nothing to draw.
+// errNothing reports that the output has nothing to draw.
 var errNothing = errors.New("no benchmark here compares two ways: feed the output of go test -bench")
 
 // maxLine bounds a line of the output.
 const maxLine = 1 << 20
 
-// read reads the output of go test -bench. It keeps the order in which things are met.
+// read reads the output of go test -bench. It keeps its order.
 func read(r io.Reader) ([]result, error) {
 	var results []result
 	lines := bufio.NewScanner(r)
@@ -71,10 +71,11 @@ func read(r io.Reader) ([]result, error) {
 	return results, nil
 }
 
-// ours are contenders that are this project's. They come first.
+// ours are the contenders of this project, which come first in a comparison.
 var ours = []string{"certsd", "gateway", "cri", "plugin", "convert"}
 
-// add puts a result to those of the same name. All say how long ours took.
+// add merges a result into those of the same name, turned round if necessary to say how
+// long ours took.
 func add(results []result, r result) []result {
 	if slices.Contains(ours, r.Beside) && !slices.Contains(ours, r.Name) {
 		r.Name, r.Beside, r.Ratios[0] = r.Beside, r.Name, 1/r.Ratios[0]
