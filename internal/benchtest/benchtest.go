@@ -1,7 +1,7 @@
-// Package benchtest measures ways to do the same thing side by side. Whatever
-// else the machine does affects all of them, so the ratios hold where the
-// times do not. benchtest.go measures, cpu_unix.go reads processor time, quiet.go
-// silences containerd.
+// Package benchtest measures ways to do the same thing side by side. Other load on the
+// machine affects all of them, so the ratios are reliable where the times are not.
+// benchtest.go measures, cpu_unix.go reads processor time, quiet.go silences
+// containerd.
 package benchtest
 
 import (
@@ -11,28 +11,27 @@ import (
 	"time"
 )
 
-// Contender is one of the ways.
+// Contender is one way to do something.
 type Contender struct {
 	// Name is the unit under which the median time is reported, with "-ns".
 	Name string
 	Run  func()
-	// After clears away what Run leaves behind; its time does not count. It may
-	// be nil.
+	// After cleans up after Run; its time does not count. It may be nil.
 	After func()
 }
 
-// Runs are the times that contenders took, by name, in nanoseconds and in the
-// order of the rounds. Under the name with "/cpu" behind it is the processor
-// time of the whole process meanwhile, servers in it and what a contender leaves
-// to the garbage collector included; it is zero where it cannot be known.
+// Runs holds the times that contenders took, by name, in nanoseconds and in the order
+// of the rounds. Under the name with "/cpu" appended is the processor time of the whole
+// process meanwhile, including its servers and garbage collection; it is zero if
+// unknown.
 type Runs map[string][]float64
 
 // Median returns the median time of a contender.
 func (r Runs) Median(name string) float64 { return Median(slices.Clone(r[name])) }
 
-// Ratio returns the median of how many times as long as the other a contender took
-// in the same round. Where the machine is busy for some rounds that says more
-// than the ratio of two medians.
+// Ratio returns the median, over the rounds, of how many times as long as the other a
+// contender took. If the machine is busy for some rounds that is more reliable than the
+// ratio of two medians.
 func (r Runs) Ratio(name, other string) float64 {
 	ratios := make([]float64, len(r[name]))
 	for i, took := range r[name] {
@@ -41,11 +40,10 @@ func (r Runs) Ratio(name, other string) float64 {
 	return Median(ratios)
 }
 
-// Turns runs each contender once per round, reports the median time of each,
-// and returns all times. A first round, which makes connections and fills
-// caches, is not counted. The order changes with each round: what one contender
-// leaves to do, to servers and to the garbage collector, would otherwise always
-// meet the same next one.
+// Turns runs each contender once per round, reports the median time of each, and
+// returns all times. It does not count a first round, which makes connections and fills
+// caches. The order changes with each round: otherwise the work that one contender
+// leaves to servers and the garbage collector would always slow the same next one.
 func Turns(b *testing.B, contenders ...Contender) Runs {
 	b.Helper()
 	for _, c := range contenders {
@@ -63,12 +61,12 @@ func Turns(b *testing.B, contenders ...Contender) Runs {
 	for _, c := range contenders {
 		b.ReportMetric(runs.Median(c.Name), c.Name+"-ns")
 	}
-	// The time of a round says nothing.
+	// The time of a whole round is meaningless: hide it.
 	b.ReportMetric(0, "ns/op")
 	return runs
 }
 
-// run returns how long it took, and how much processor time.
+// run runs the contender and returns how long it took, and how much processor time.
 func (c Contender) run() (took, used float64) {
 	start, before := time.Now(), cpuTime()
 	c.Run()
@@ -79,7 +77,7 @@ func (c Contender) run() (took, used float64) {
 	return took, used
 }
 
-// Median returns the middle of some values, zero if there are none. It sorts them.
+// Median returns the median of values, zero if there are none. It sorts them.
 func Median(values []float64) float64 {
 	if len(values) == 0 {
 		return 0

@@ -6,8 +6,7 @@ import (
 	"github.com/containerd/log"
 )
 
-// Quiet keeps containerd, until the benchmark ends, from saying again and again
-// what matters once.
+// Quiet reduces containerd's log to errors until the benchmark ends.
 func Quiet(b *testing.B) {
 	b.Helper()
 	level := log.GetLevel().String()
