@@ -1,6 +1,6 @@
-// Package bloblabels keeps the labels of a content store. It decides which labels
-// there are and serialises their changes; a [Keeper] decides where they are on
-// disk. The stores of the gateway, of image layouts and of copies have one each.
+// Package bloblabels keeps the labels of a content store. It decides which labels a
+// blob has and serialises their changes; a [Keeper] stores them on disk. The stores of
+// the gateway, of image layouts and of copies use one each.
 package bloblabels
 
 import (
@@ -11,20 +11,21 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// Keeper has the labels of blobs on the disk. Its methods are called one at a time,
-// with digests that are valid.
+// Keeper stores the labels of blobs on disk. Its methods are called one at a time, with
+// valid digests.
 type Keeper interface {
-	// Load returns the labels of a blob, which become the caller's; nil for none.
+	// Load returns the labels of a blob, which the caller may change; nil for none.
 	Load(d digest.Digest) (map[string]string, error)
-	// Save replaces them; it forgets a blob without any.
+	// Save replaces the labels of a blob, and forgets the blob if set is empty.
 	Save(d digest.Digest, set map[string]string) error
 }
 
 // Store is a label store over a keeper. It may be used concurrently.
 type Store struct {
 	Keeper Keeper
-	// Merge, if set, is what becomes of a label that [Store.Set] meets: the
-	// content may have come from others before. nil replaces all labels.
+	// Merge, if not nil, returns the new value of a label that exists when [Store.Set]
+	// sets another: the content may have come from elsewhere before. If it is nil, Set
+	// replaces all labels.
 	Merge func(old, value string) string
 
 	// mu is held from loading labels until they are saved.
@@ -43,7 +44,7 @@ func (s *Store) Get(d digest.Digest) (map[string]string, error) {
 	return s.Keeper.Load(d)
 }
 
-// Set implements local.LabelStore. Content that has just come is labelled so.
+// Set implements local.LabelStore. It labels content that has just arrived.
 func (s *Store) Set(d digest.Digest, set map[string]string) error {
 	_, err := s.change(d, func(all map[string]string) {
 		if s.Merge == nil {
