@@ -14,15 +14,15 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// MediaType stands for that of a manifest where a layer has it. containerd would
-// ask for a manifest and go on to what it names. It knows nothing of this one,
-// and so fetches a blob. "application/octet-stream" would not do: containerd
+// MediaType replaces the media type of a manifest that a layer has, for which
+// containerd would request a manifest and its children. This one is unknown to it,
+// which makes it fetch a blob. "application/octet-stream" would not do: containerd
 // takes it for a mistake of old clients, and rewrites the image.
 const MediaType = "application/vnd.certsd.blob"
 
-// Handler is for a pull: it has what h lists of a manifest fetched as blobs.
-// Those of nothing are written to the store, under the lease of the context:
-// containerd would refuse to fetch them.
+// Handler returns a handler for a pull that makes containerd fetch as blobs what h
+// lists for a manifest. It writes empty blobs to the store, under the lease of the
+// context: containerd would refuse to fetch them.
 func Handler(h images.HandlerFunc, store content.Ingester) images.HandlerFunc {
 	return func(ctx context.Context, desc ocispec.Descriptor) ([]ocispec.Descriptor, error) {
 		children, err := h(ctx, desc)
@@ -45,7 +45,7 @@ func Handler(h images.HandlerFunc, store content.Ingester) images.HandlerFunc {
 	}
 }
 
-// empty stores a blob of nothing.
+// empty stores an empty blob.
 func empty(ctx context.Context, store content.Ingester, desc ocispec.Descriptor) error {
 	if err := desc.Digest.Validate(); err != nil {
 		return fmt.Errorf("%w: %w", err, errdefs.ErrInvalidArgument)
