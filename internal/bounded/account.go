@@ -6,10 +6,9 @@ import (
 	"sync"
 )
 
-// Account is of the requests made for one call. It keeps why a download broke
-// off, for readers that see nothing but io.ErrUnexpectedEOF, and which servers
-// have refused, for clients that repeat what was refused at once. A nil Account
-// keeps nothing.
+// Account records the requests made for one call: why a download broke off, for readers
+// that see only io.ErrUnexpectedEOF, and which servers answered 429, for clients that
+// repeat a refused request at once. A nil Account records nothing.
 type Account struct {
 	mu       sync.Mutex
 	last     error
@@ -18,7 +17,7 @@ type Account struct {
 
 type accountKey struct{}
 
-// WithAccount returns a context whose requests are kept account of.
+// WithAccount returns a context whose requests are recorded in an Account.
 func WithAccount(ctx context.Context) (context.Context, *Account) {
 	a := &Account{}
 	return context.WithValue(ctx, accountKey{}, a), a
@@ -44,7 +43,7 @@ func (a *Account) note(host string, why error) {
 		return
 	}
 	switch why.(type) { //nolint:errorlint // as body has them
-	case *StalledError, *SlowError: // which name the host
+	case *StalledError, *SlowError: // their texts name the host
 	default:
 		why = fmt.Errorf("%s broke off: %w", host, why)
 	}

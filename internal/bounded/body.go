@@ -14,25 +14,24 @@ import (
 type body struct {
 	io.ReadCloser
 	watch *watch
-	// silence runs while the server is waited for, whole as long as a small
-	// answer takes.
+	// silence runs while a Read waits for the server, whole from the start of a small
+	// answer to its end.
 	silence *clock
 	whole   *time.Timer
 	kind    kind
-	// left is how many bytes may come.
+	// left is how many more bytes may come.
 	left    int64
 	account *Account
 
-	// waited is how long the server was waited for since some content was
-	// counted, and came what has come in that time.
+	// waited is how long reads have waited since content was last counted, came the
+	// number of bytes that came in that time.
 	waited time.Duration
 	came   int64
 }
 
-// Content has to come with a kilobyte in a second, by and large: counted over
-// ten times the patience, so that a line may be down for a while, and only while
-// somebody waits for it. Otherwise a byte in each minute would hold a place for
-// years.
+// Content must come with a kilobyte per second on average: over ten times the patience,
+// to tolerate a line that is down for a while, and counting only the time that reads
+// wait. Otherwise a byte per minute could keep a download open for years.
 const (
 	slowest  = 1 << 10
 	slowSpan = 10
@@ -81,7 +80,7 @@ func (b *body) read(p []byte) (int, error) {
 	return n, err
 }
 
-// tooSlow counts what came, and is an error if that was too little.
+// tooSlow counts n bytes, and returns an error if too few came in the time waited.
 func (b *body) tooSlow(n int, waited time.Duration) error {
 	b.came += int64(n)
 	b.waited += waited
@@ -98,8 +97,8 @@ func (b *body) tooSlow(n int, waited time.Duration) error {
 	return slow
 }
 
-// beyond looks whether the answer ends at its limit. The rest of an error says
-// nothing that is of use.
+// beyond checks that the answer ends at its limit. The rest of an error is dropped
+// silently: it is of no use.
 func (b *body) beyond(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
@@ -115,10 +114,10 @@ func (b *body) beyond(p []byte) (int, error) {
 	return 0, &TooLargeError{Host: b.watch.host, What: b.kind.what, Limit: b.kind.limit}
 }
 
-// judge makes of a connection that was cut, or that nothing came from, the end
-// of content in the wrong place. That is what readers ask for the rest after,
-// containerd's among them: it compares with io.ErrUnexpectedEOF itself. A server
-// that ends its answer because the client hangs up has not sent all of it.
+// judge turns the error of a connection that was cut or stalled during content into
+// io.ErrUnexpectedEOF itself, after which readers ask for the rest: containerd's
+// compares with it. An answer that a server ends because the client hung up is not
+// complete either.
 func (b *body) judge(err error) error {
 	stalled := b.watch.stalled()
 	switch {
@@ -136,7 +135,7 @@ func (b *body) judge(err error) error {
 	return io.ErrUnexpectedEOF
 }
 
-// cut reports whether an error is of the connection, and not of what came by it.
+// cut reports whether an error means that the connection broke.
 func cut(err error) bool {
 	var timeout net.Error
 	if errors.As(err, &timeout) && timeout.Timeout() && !errors.Is(err, context.DeadlineExceeded) {
@@ -161,8 +160,7 @@ func (b *body) Close() error {
 	return err
 }
 
-// drop closes an answer, after a little reading that lets its connection be
-// used again.
+// drop closes an answer, after reading a little of it to let the connection be reused.
 func drop(resp *http.Response) {
 	_, _ = io.CopyN(io.Discard, resp.Body, 4<<10)
 	_ = resp.Body.Close()

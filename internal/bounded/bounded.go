@@ -1,14 +1,12 @@
-// Package bounded is an http.RoundTripper that bounds what a server can make a
-// client do: the bytes of its answers by what was asked for, the time without a
-// byte in either direction, the total time of small answers, and the waits it
-// asks for with 429. It also lets a download start over where the server cannot
-// resume it.
+// Package bounded is an http.RoundTripper that bounds what a server can make a client
+// do: the bytes of its answers by the kind of request, the time without a byte in
+// either direction, the total time of small answers, and the waits it asks for with
+// 429. It also restarts a download that the server cannot resume.
 //
-// Read bounded.go first, then kind.go, which says what an answer may be. body.go
-// bounds the answer while it is read, and stall.go is the clock that ends a request
-// in which nothing moves. retry_after.go waits where the server says 429. resume.go
-// decides whether an answer continues a download. account.go keeps, for one pull, why
-// a download broke off.
+// Read bounded.go first, then kind.go, which says what an answer may be. body.go bounds
+// the answer while it is read, and stall.go is the clock that ends a request in which
+// nothing moves. retry_after.go waits after a 429. resume.go decides whether an answer
+// continues a download. account.go records, for one pull, why a download broke off.
 package bounded
 
 import (
@@ -21,31 +19,31 @@ import (
 // DefaultPatience is how long a server may send or take nothing.
 const DefaultPatience = time.Minute
 
-// Transport bounds the requests made through it, redirects followed included.
-// Next must be set; one Transport is for the requests of one pull or push to
-// one endpoint and whatever that leads to. It may be used concurrently.
+// Transport bounds the requests made through it, including redirected ones. Next must
+// be set. Use one Transport for the requests of one pull or push to one endpoint, and
+// to the hosts that leads to. It may be used concurrently.
 type Transport struct {
-	// Next makes the requests. It is to bound the time to the headers of an
-	// answer, as http.Transport.ResponseHeaderTimeout does, and their size.
+	// Next makes the requests. It should bound the time to the headers of an answer, as
+	// http.Transport.ResponseHeaderTimeout does, and their size.
 	Next http.RoundTripper
-	// Patience is how long a server may send or take nothing; zero is
+	// Patience is how long a server may send or take nothing; zero means
 	// DefaultPatience.
 	Patience time.Duration
-	// MaxWait is how long one request waits for a server that answers 429, in
-	// all; zero is two minutes.
+	// MaxWait is how long one request may wait in total for a server that answers 429;
+	// zero means two minutes.
 	MaxWait time.Duration
 
 	pace pace
 }
 
-// StalledError reports that a server neither sent nor took a byte for too long,
-// or sent so slowly that a small answer was not there in time.
+// StalledError reports that a server neither sent nor took a byte for too long, or did
+// not complete a small answer in time.
 type StalledError struct {
 	// Host is the host[:port] of the request.
 	Host string
-	// Doing is what it was to do.
+	// Doing is what the server did, such as "sent nothing".
 	Doing string
-	// After is how long it was waited for.
+	// After is how long the request waited.
 	After time.Duration
 }
 
@@ -53,12 +51,12 @@ func (e *StalledError) Error() string {
 	return fmt.Sprintf("%s %s for %s: the request was given up", e.Host, e.Doing, e.After)
 }
 
-// SlowError reports that content came so slowly that it would not have been there
-// in any useful time. To ask for the rest would be more of the same.
+// SlowError reports that content came too slowly to be useful. Asking for the rest
+// would not help.
 type SlowError struct {
 	// Host is the host[:port] of the request.
 	Host string
-	// Bytes came while the server was waited for so long in all.
+	// Bytes is the number of bytes that came while reads waited for Waited in total.
 	Bytes  int64
 	Waited time.Duration
 }
@@ -68,13 +66,13 @@ func (e *SlowError) Error() string {
 		e.Host, e.Bytes, e.Waited.Round(time.Second))
 }
 
-// Timeout makes the error one of a time-out, for net.Error.
+// Timeout implements net.Error.
 func (e *StalledError) Timeout() bool { return true }
 
-// Temporary completes net.Error.
+// Temporary implements net.Error.
 func (e *StalledError) Temporary() bool { return true }
 
-// TooLargeError reports that an answer has more bytes than its kind may have.
+// TooLargeError reports that an answer exceeds the limit of its kind.
 type TooLargeError struct {
 	// Host is the host[:port] of the request, What the kind of answer.
 	Host, What string

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Bytes of the answers, unpacked. What a registry may send is known for each of
-// its routes; of what else there is the largest is the list of 100,000 tags.
+// Limits of answers in bytes, uncompressed. Each route of a registry has a known kind
+// of answer; the largest document is a list of 100,000 tags.
 const (
 	maxToken    = 1 << 20
 	maxManifest = 8 << 20
@@ -15,13 +15,13 @@ const (
 	maxError    = 64 << 10
 )
 
-// kind is what a request is made for, which tells what its answer may be.
+// kind is the purpose of a request, which determines what its answer may be.
 type kind struct {
 	what string
-	// limit is how many bytes the answer may have; zero is for content that
-	// somebody who knows its size reads and judges.
+	// limit is how many bytes the answer may have; zero means content, whose reader
+	// knows its size.
 	limit int64
-	// long is how many times the patience the answer may take in all.
+	// long is how long the whole answer may take, in multiples of the patience.
 	long int
 }
 
@@ -38,11 +38,10 @@ type kindKey struct{}
 // Tokens returns a RoundTripper for the requests of an authorizer.
 func Tokens(next http.RoundTripper) http.RoundTripper { return marked{next, kindToken} }
 
-// Contents returns a RoundTripper for requests for content at any URL, whose
-// size is known.
+// Contents returns a RoundTripper for requests for content of known size at any URL.
 func Contents(next http.RoundTripper) http.RoundTripper { return marked{next, kindContent} }
 
-// marked says what requests are made for. It is outside of a [Transport].
+// marked marks requests with their kind, for the [Transport] below it.
 type marked struct {
 	next http.RoundTripper
 	kind kind
@@ -58,7 +57,7 @@ func (m marked) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// kindOf returns the kind of a request, or of the one that was redirected to it.
+// kindOf returns the kind of a request; a redirected one has that of the first request.
 func kindOf(req *http.Request) kind {
 	if k, ok := req.Context().Value(kindKey{}).(kind); ok {
 		return k
@@ -73,8 +72,8 @@ func kindOf(req *http.Request) kind {
 	return kindOfPath(req.Method, req.URL.Path)
 }
 
-// kindOfPath knows the routes of the distribution specification and of Registry
-// v1, below whatever path an endpoint has.
+// kindOfPath returns the kind for the routes of the distribution specification and of
+// Registry v1, below any path of an endpoint.
 func kindOfPath(method, path string) kind {
 	if method != "" && method != http.MethodGet && method != http.MethodHead {
 		return kindDocument

@@ -9,8 +9,8 @@ import (
 	"github.com/certsd/containerd-certsd/internal/beginning"
 )
 
-// resumption reports whether a request asks for the rest of something, from an
-// offset on.
+// resumption reports whether a request asks for the rest of something, and from which
+// offset.
 func resumption(req *http.Request) (offset int64, ok bool) {
 	if req.Method != "" && req.Method != http.MethodGet {
 		return 0, false
@@ -27,11 +27,10 @@ func resumption(req *http.Request) (offset int64, ok bool) {
 	return offset, ok && offset > 0
 }
 
-// GoesOn reports whether an answer to a request for the rest of something is
-// that, as far as it can be told, or an error, or all of it; the Content-Range of
-// a part is put into the form of RFC 9110 then. Otherwise the
-// server cannot go on: its part is of another place, of unknown place or of no
-// bytes, or it denies that there is a rest.
+// GoesOn reports whether the answer to a request for the rest of something is, as far
+// as can be told, the rest, all of it, or an error; it then rewrites the Content-Range
+// of a part in the form of RFC 9110. Otherwise the server cannot resume: its part is
+// empty, is from another or an unknown place, or it denies that there is a rest.
 func GoesOn(resp *http.Response, offset int64) bool {
 	value := resp.Header.Get("Content-Range")
 	part, readable := ParseContentRange(value)
@@ -45,22 +44,21 @@ func GoesOn(resp *http.Response, offset int64) bool {
 			return false
 		}
 		if value != "" {
-			// Whoever asked may know but the one form of it.
+			// The caller may understand only the standard form.
 			resp.Header.Set("Content-Range", part.String())
 		}
 	}
 	return true
 }
 
-// hasBytes waits for the first byte of an answer, and leaves the answer whole. A
-// server from which nothing comes may go on all the same: that is told by the
-// next read.
+// hasBytes reports whether an answer has a first byte, or fails before it, without
+// consuming the byte. The next read reports the failure.
 func hasBytes(resp *http.Response) bool {
 	first, err := beginning.Of(resp, 1)
 	return len(first) > 0 || err != nil
 }
 
-// fromStart returns the request for all of it.
+// fromStart returns the request for the whole instead of the rest.
 func fromStart(req *http.Request) *http.Request {
 	whole := req.Clone(req.Context())
 	whole.Header.Del("Range")
@@ -68,11 +66,11 @@ func fromStart(req *http.Request) *http.Request {
 	return whole
 }
 
-// ContentRange is a Content-Range header. Start and End, the last byte, are -1
-// where there are none, as in "bytes */10", and Total where it is "*".
+// ContentRange is a Content-Range header. Start and End, the last byte, are -1 if
+// absent, as in "bytes */10", and so is Total if it is "*".
 type ContentRange struct{ Start, End, Total int64 }
 
-// String returns the header as RFC 9110 has it.
+// String returns the header in the form of RFC 9110.
 func (r ContentRange) String() string {
 	total, span := "*", "*"
 	if r.Total >= 0 {
@@ -84,8 +82,8 @@ func (r ContentRange) String() string {
 	return "bytes " + span + "/" + total
 }
 
-// ParseContentRange reads "bytes 5-9/10", with or without the unit, and "bytes
-// */10". What cannot be, such as a part behind the end, is not read.
+// ParseContentRange parses "bytes 5-9/10", with or without the unit, and "bytes */10".
+// It rejects impossible ranges, such as a part beyond the end.
 func ParseContentRange(s string) (ContentRange, bool) {
 	none := ContentRange{Start: -1, End: -1, Total: -1}
 	s = strings.TrimSpace(s)
@@ -115,7 +113,7 @@ func ParseContentRange(s string) (ContentRange, bool) {
 		if start >= r.Total || end > r.Total {
 			return none, false
 		}
-		end = min(end, r.Total-1) // python says the total
+		end = min(end, r.Total-1) // Python servers give the total as the end
 	}
 	r.Start, r.End = start, end
 	return r, true
@@ -123,5 +121,5 @@ func ParseContentRange(s string) (ContentRange, bool) {
 
 func number(s string) (int64, bool) {
 	n, err := strconv.ParseUint(s, 10, 63)
-	return int64(n), err == nil // 63 bits
+	return int64(n), err == nil // n has at most 63 bits
 }

@@ -12,28 +12,28 @@ import (
 )
 
 const (
-	// maxWait is the longest wait that a server may ask for, maxWaits what one
-	// request waits in all unless its Transport says otherwise. Who asks for more
-	// is told no.
+	// maxWait is the longest wait that a server may ask for, maxWaits how long one
+	// request waits in total unless its Transport says otherwise. If a server asks for
+	// more, its refusal is final.
 	maxWait  = time.Minute
 	maxWaits = 2 * time.Minute
-	// keep is how long a refusal stands once a request has given up: who repeats
-	// it at once, with the same [Account], hears it again, and the server does not.
+	// keep is how long a refusal is repeated after a request has given up: a retry at
+	// once with the same [Account] gets it without asking the server.
 	keep = 10 * time.Second
-	// mostGuesses is how often a server is asked again that does not say when.
+	// mostGuesses is how often to retry a server that does not say how long to wait.
 	mostGuesses = 4
-	// mostPaced bounds the servers that are remembered.
+	// mostPaced bounds the number of servers remembered.
 	mostPaced = 256
 )
 
-// pace remembers which servers want to be left alone, and until when. Its zero
-// value is ready.
+// pace remembers which servers want to be left alone, and until when. Its zero value is
+// ready to use.
 type pace struct {
 	mu      sync.Mutex
 	servers map[string]time.Time
 }
 
-// refusal is an answer of 429 that is no longer waited for.
+// refusal is a 429 after which a request has given up.
 type refusal struct {
 	until  time.Time
 	status string
@@ -41,9 +41,9 @@ type refusal struct {
 	body   []byte
 }
 
-// paced makes a request as often as it is answered 429, after the waits that
-// the answers ask for. One whose body can be sent only once is not made again:
-// it is answered after the wait, so that a client that repeats it does so then.
+// paced makes a request and repeats it while the answer is 429, after the waits that
+// the answers ask for. If the body can be sent only once, it returns the 429 after the
+// wait, in case the client repeats the request itself.
 func (t *Transport) paced(req *http.Request) (*http.Response, error) {
 	server := req.URL.Scheme + "://" + req.URL.Host
 	account := accountOf(req.Context())
@@ -86,7 +86,7 @@ func (t *Transport) paced(req *http.Request) (*http.Response, error) {
 	}
 }
 
-// again returns a request with its body from the beginning.
+// again returns a copy of a request with its body rewound.
 func again(req *http.Request) (*http.Request, error) {
 	body, err := req.GetBody()
 	if err != nil {
@@ -97,7 +97,7 @@ func again(req *http.Request) (*http.Request, error) {
 	return req, nil
 }
 
-// waitFor returns how long to wait after the answer number n.
+// waitFor returns how long to wait after the answer number n, counted from zero.
 func waitFor(h http.Header, n int) time.Duration {
 	backoff := 250 * time.Millisecond << min(n, 5)
 	asked, ok := RetryAfter(h, time.Now())
@@ -107,7 +107,7 @@ func waitFor(h http.Header, n int) time.Duration {
 	return max(asked, backoff)
 }
 
-// RetryAfter reads the header of this name: seconds, or a date.
+// RetryAfter parses the Retry-After header: seconds, or a date.
 func RetryAfter(h http.Header, now time.Time) (time.Duration, bool) {
 	value := strings.TrimSpace(h.Get("Retry-After"))
 	if seconds, ok := number(value); ok {
@@ -120,7 +120,7 @@ func RetryAfter(h http.Header, now time.Time) (time.Duration, bool) {
 	return max(0, at.Sub(now)), true
 }
 
-// left returns how long a server is still to be left alone.
+// left returns how long to leave a server alone from now on.
 func (p *pace) left(server string) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -136,7 +136,7 @@ func (p *pace) hold(server string, wait time.Duration) {
 	p.servers[server] = time.Now().Add(wait)
 }
 
-// refusal returns what a server has refused a moment ago, nil for nothing.
+// refusal returns the recent refusal of a server, nil for none.
 func (a *Account) refusal(server string) *refusal {
 	if a == nil {
 		return nil
@@ -149,7 +149,7 @@ func (a *Account) refusal(server string) *refusal {
 	return nil
 }
 
-// refuse remembers a refusal, and returns it.
+// refuse records a refusal and returns it.
 func (a *Account) refuse(server string, resp *http.Response) *http.Response {
 	if a == nil {
 		return resp
@@ -177,14 +177,15 @@ func (r *refusal) response(req *http.Request) *http.Response {
 
 func hasBody(req *http.Request) bool { return req.Body != nil && req.Body != http.NoBody }
 
-// closeBody obeys http.RoundTripper where no other transport does.
+// closeBody closes the body of a request that no transport gets, as http.RoundTripper
+// requires.
 func closeBody(req *http.Request) {
 	if req.Body != nil {
 		_ = req.Body.Close()
 	}
 }
 
-// sleep waits, and returns early and says why when the context ends.
+// sleep waits for d, or returns the cause when the context ends earlier.
 func sleep(ctx context.Context, d time.Duration) error {
 	if d <= 0 {
 		return nil

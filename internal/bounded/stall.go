@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// watch ends a request by its context when nothing moves.
+// watch cancels a request's context when nothing moves.
 type watch struct {
 	//nolint:containedctx // of the request, to tell why it ended
 	ctx    context.Context
@@ -18,8 +18,8 @@ type watch struct {
 	host   string
 }
 
-// clock returns one that ends the request when it has run for so long at once.
-// It does not run yet.
+// clock returns a stopped clock that ends the request once it has run for limit without
+// a pause.
 func (w *watch) clock(doing string, limit time.Duration) *clock {
 	c := &clock{limit: limit}
 	c.timer = time.AfterFunc(limit, func() {
@@ -56,13 +56,13 @@ func (c *clock) end() {
 	c.timer.Stop()
 }
 
-// watchSending watches the body of a request: the time in which the transport
-// does not ask for more of it is the server's. That the body itself has nothing
-// to give is not the server's fault. The function returned ends it.
+// watchSending watches the body of a request: the clock runs while the transport does
+// not read from it, because the server takes nothing, and not while a Read waits for
+// the body's source. end ends the watch.
 //
-// The body ends with the request, whoever else forgets it. http.Transport waits
-// for a Read of it as long as that takes, also when the request was given up or
-// answered long ago: the other end of a pipe may be nobody's by then.
+// The body is closed when the request ends: http.Transport waits for a Read of it
+// forever, even after the request was cancelled or answered, and nobody may write to
+// the other end of a pipe by then.
 func (w *watch) watchSending(req *http.Request) (end func()) {
 	if req.Body == nil || req.Body == http.NoBody {
 		return func() {}
@@ -98,7 +98,7 @@ func (s *sending) Read(p []byte) (int, error) {
 	n, err := s.ReadCloser.Read(p)
 	s.clock.start()
 	if err != nil && err != io.EOF && s.ctx.Err() != nil {
-		err = context.Cause(s.ctx) // http.Transport takes it for the cause of all
+		err = context.Cause(s.ctx) // http.Transport reports it as the error of the request
 	}
 	return n, err
 }
