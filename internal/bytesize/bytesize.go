@@ -8,7 +8,7 @@ var units = []struct {
 	size int64
 }{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}}
 
-// Of returns a number of bytes with a digit behind the point.
+// Of formats a number of bytes with one decimal place.
 func Of(n int64) string {
 	for _, unit := range units {
 		if n >= unit.size {
@@ -18,7 +18,7 @@ func Of(n int64) string {
 	return fmt.Sprintf("%d bytes", n)
 }
 
-// Limit returns a limit, rounded down to the whole units that it is set in.
+// Limit formats a limit, rounded down to whole MiB or KiB.
 func Limit(n int64) string {
 	for _, unit := range units[1:] {
 		if n >= unit.size {
