@@ -1,8 +1,8 @@
 // Package certtest is a throw-away certificate authority for tests and for the
 // demonstration. Nothing it issues is meant to outlive the process.
 //
-// The functions panic where crypto/rand or crypto/x509 fail: with generated
-// keys and templates of our own that is a bug, never a condition to handle.
+// The functions panic if crypto/rand or crypto/x509 fails: with generated keys and our
+// own templates that is a bug, not a condition to handle.
 package certtest
 
 import (
@@ -41,7 +41,7 @@ type Request struct {
 	Names []string
 	// NotBefore and NotAfter default to an hour ago and a day from now.
 	NotBefore, NotAfter time.Time
-	// ServerOnly leaves the use by clients out.
+	// ServerOnly omits client authentication from the uses.
 	ServerOnly bool
 }
 
@@ -50,14 +50,14 @@ type Pair struct {
 	Cert    *x509.Certificate
 	CertPEM []byte
 	KeyPEM  []byte
-	// TLS is the pair for a tls.Config, with Leaf set.
+	// TLS is the pair in the form for a tls.Config, with Leaf set.
 	TLS tls.Certificate
 }
 
-// NewCA makes an authority with the given common name.
+// NewCA returns an authority with the given common name.
 func NewCA(name string) *CA { return NewLongCA(name, time.Time{}) }
 
-// NewLongCA makes one that is valid until a time; zero is a day.
+// NewLongCA returns an authority that is valid until end, or for a day if that is zero.
 func NewLongCA(name string, end time.Time) *CA {
 	key := newKey()
 	tmpl := template(Request{CommonName: name, NotAfter: end})
@@ -68,7 +68,7 @@ func NewLongCA(name string, end time.Time) *CA {
 	return &CA{Cert: cert, PEM: certPEM(cert), key: key}
 }
 
-// Intermediate makes an authority that this one has signed.
+// Intermediate returns an authority signed by this one.
 func (ca *CA) Intermediate(name string) *CA {
 	key := newKey()
 	tmpl := template(Request{CommonName: name})
@@ -79,7 +79,7 @@ func (ca *CA) Intermediate(name string) *CA {
 	return &CA{Cert: cert, PEM: certPEM(cert), key: key}
 }
 
-// Issue makes a certificate signed by the authority.
+// Issue returns a certificate signed by the authority.
 func (ca *CA) Issue(r Request) *Pair {
 	key := newKey()
 	cert := sign(template(r), ca.Cert, key.Public(), ca.key)
@@ -98,7 +98,7 @@ func (ca *CA) Client(commonName string) *Pair {
 	return ca.Issue(Request{CommonName: commonName})
 }
 
-// Certify issues a client certificate for a key that is elsewhere, in PEM.
+// Certify issues a client certificate, in PEM, for a key that is elsewhere.
 func (ca *CA) Certify(commonName string, public crypto.PublicKey) []byte {
 	return certPEM(sign(template(Request{CommonName: commonName}), ca.Cert, public, ca.key))
 }
@@ -108,15 +108,15 @@ func (ca *CA) Server(names ...string) *Pair {
 	return ca.Issue(Request{CommonName: names[0], Names: names})
 }
 
-// Pool holds the authority's own certificate only.
+// Pool returns a pool with only the authority's certificate.
 func (ca *CA) Pool() *x509.CertPool {
 	pool := x509.NewCertPool()
 	pool.AddCert(ca.Cert)
 	return pool
 }
 
-// Write puts the pair into dir as name.cert and name.key, the names a certs.d
-// directory asks for.
+// Write writes the pair to dir as name.cert and name.key, as a certs.d directory
+// requires.
 func (p *Pair) Write(dir, name string) error {
 	if err := os.WriteFile(filepath.Join(dir, name+".cert"), p.CertPEM, 0o644); err != nil {
 		return err
@@ -124,7 +124,7 @@ func (p *Pair) Write(dir, name string) error {
 	return os.WriteFile(filepath.Join(dir, name+".key"), p.KeyPEM, 0o600)
 }
 
-// Write puts the authority's certificate into dir as name.crt.
+// Write writes the authority's certificate to dir as name.crt.
 func (ca *CA) Write(dir, name string) error {
 	return os.WriteFile(filepath.Join(dir, name+".crt"), ca.PEM, 0o644)
 }
@@ -196,7 +196,7 @@ func (ca *CA) KeyPEM() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
 }
 
-// Certificate returns the one in PEM.
+// Certificate parses a certificate in PEM.
 func Certificate(data []byte) *x509.Certificate {
 	block, _ := pem.Decode(data)
 	cert, err := x509.ParseCertificate(block.Bytes)

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// WriteMany makes directories of hosts below root, each with the same pairs, and
-// returns the hosts' names. The pairs are client0 and so on, and end a day after one
-// another, from next year on.
+// WriteMany creates host directories below root, each with the same pairs, and returns
+// the hosts' names. The pairs are client0 and so on, and expire a day apart, from a
+// year from now on.
 func WriteMany(root string, hosts, pairs int) (names []string, err error) {
 	ca := NewCA("clients")
 	var all []*Pair
