@@ -1,5 +1,5 @@
-// Package checkedstore wraps a content store so that blobs are verified before they
-// are relied on: they may have been damaged, cut or edited since they were written.
+// Package checkedstore wraps a content store to verify blobs before they are relied on:
+// they may have been damaged, truncated or edited since they were written.
 package checkedstore
 
 import (
@@ -14,25 +14,25 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// Store is a content store whose blobs are verified once in its life, when they are
-// first asked for. One that is not what its digest says is removed, and is not
-// there: the caller fetches it again.
+// Store is a content store that verifies each blob once, on first use. A blob that does
+// not match its digest is removed and reported as not found: the caller fetches it
+// again.
 type Store struct {
 	content.Store
 
 	// mu guards sound.
 	mu sync.Mutex
-	// sound are the blobs that were verified, or written, under a lock each.
+	// sound holds a verdict for each blob in use, with its own lock.
 	sound map[digest.Digest]*verdict
 }
 
-// verdict is about one blob.
+// verdict says whether one blob was verified.
 type verdict struct {
 	mu sync.Mutex // held while the blob is read
 	ok bool
 }
 
-// New makes a Store of another.
+// New returns a Store that wraps another.
 func New(inner content.Store) *Store {
 	return &Store{Store: inner, sound: map[digest.Digest]*verdict{}}
 }
@@ -48,10 +48,10 @@ func (s *Store) of(d digest.Digest) *verdict {
 	return v
 }
 
-// check verifies a blob, once. What is not there is sound.
+// check verifies a blob, once. A missing blob is no error.
 func (s *Store) check(ctx context.Context, d digest.Digest) error {
 	if d.Validate() != nil {
-		return nil // the store says so
+		return nil // the store reports it
 	}
 	v := s.of(d)
 	v.mu.Lock()
@@ -81,7 +81,7 @@ func (s *Store) check(ctx context.Context, d digest.Digest) error {
 	return nil
 }
 
-// untilDone reads until a context ends.
+// untilDone is a reader that fails once a context ends.
 type untilDone struct {
 	//nolint:containedctx // an io.Reader is given none
 	ctx context.Context
