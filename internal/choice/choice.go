@@ -1,5 +1,5 @@
-// Package choice finds the image for a platform in an index. Pulling,
-// copying and checking choose by it.
+// Package choice finds the image for a platform in an index, for pulling, copying and
+// checking.
 package choice
 
 import (
@@ -24,12 +24,12 @@ const (
 	// maxEntries and maxDepth bound what indexes refer to.
 	maxEntries = 1000
 	maxDepth   = 4
-	// maxConfigs bounds how many configurations are read to learn what images
-	// are for.
+	// maxConfigs bounds how many configurations are read to learn the platforms of
+	// images.
 	maxConfigs = 64
 )
 
-// Host returns the platform whose images run here. On a Mac they run in a Linux.
+// Host returns the platform whose images run here. On a Mac they run in a Linux VM.
 func Host() ocispec.Platform {
 	p := platforms.DefaultSpec()
 	if runtime.GOOS != "windows" {
@@ -38,9 +38,9 @@ func Host() ocispec.Platform {
 	return p
 }
 
-// Flatten reads an index with those it refers to: the index itself, and the
-// manifests of all. Those that say no platform, which is optional, have that of
-// their configuration.
+// Flatten reads an index and those it refers to, and returns the index itself and the
+// manifests of all. Where an index omits a manifest's platform, which is optional,
+// Flatten fills in the one in its configuration.
 func Flatten(ctx context.Context, f remotes.Fetcher, desc ocispec.Descriptor) (ocispec.Index, []ocispec.Descriptor, error) {
 	var top ocispec.Index
 	var entries []ocispec.Descriptor
@@ -76,7 +76,7 @@ func Flatten(ctx context.Context, f remotes.Fetcher, desc ocispec.Descriptor) (o
 	return top, entries, fill(ctx, f, entries)
 }
 
-// fill adds the platforms that the entries do not say.
+// fill adds the platforms that entries omit.
 func fill(ctx context.Context, f remotes.Fetcher, entries []ocispec.Descriptor) error {
 	read := 0
 	for i, e := range entries {
@@ -97,8 +97,8 @@ func fill(ctx context.Context, f remotes.Fetcher, entries []ocispec.Descriptor) 
 	return nil
 }
 
-// PlatformOf reads what an image is for from its configuration. The zero value
-// is that of an artifact, which has no such configuration.
+// PlatformOf reads the platform of an image from its configuration. It is the zero
+// value for an artifact, which has no such configuration.
 func PlatformOf(ctx context.Context, f remotes.Fetcher, desc ocispec.Descriptor) (ocispec.Platform, error) {
 	var has ocispec.Platform
 	_, m, err := ReadManifest(ctx, f, desc)
@@ -133,7 +133,7 @@ func Best(want ocispec.Platform, entries []ocispec.Descriptor) int {
 	return found
 }
 
-// Names returns the platforms that entries are for.
+// Names returns the platforms of entries.
 func Names(entries []ocispec.Descriptor) []string {
 	var list []string
 	for _, e := range entries {
@@ -144,16 +144,16 @@ func Names(entries []ocispec.Descriptor) []string {
 	return list
 }
 
-// MissingPlatformError reports that an image is not there for a platform.
+// MissingPlatformError reports that an image is not available for a platform.
 type MissingPlatformError struct {
 	// Ref is the image, Want the platform.
 	Ref  string
 	Want ocispec.Platform
-	// Has are the platforms it is there for.
+	// Has are the platforms that it is available for.
 	Has []string
 }
 
-// Error names the image and the platforms that it is for.
+// Error names the image and the platforms that it is available for.
 func (e *MissingPlatformError) Error() string {
 	has := "an unnamed platform"
 	if len(e.Has) > 0 {
@@ -163,7 +163,7 @@ func (e *MissingPlatformError) Error() string {
 		e.Ref, platforms.Format(e.Want), has)
 }
 
-// ReadManifest fetches a manifest and holds it to its digest.
+// ReadManifest fetches a manifest and verifies its digest.
 func ReadManifest(ctx context.Context, f remotes.Fetcher, desc ocispec.Descriptor) ([]byte, *manifest.Manifest, error) {
 	body, err := ReadDocument(ctx, f, desc)
 	if err != nil {
@@ -176,7 +176,7 @@ func ReadManifest(ctx context.Context, f remotes.Fetcher, desc ocispec.Descripto
 	return body, m, nil
 }
 
-// ReadDocument fetches a manifest or a configuration and holds it to its digest.
+// ReadDocument fetches a manifest or a configuration and verifies its digest.
 func ReadDocument(ctx context.Context, f remotes.Fetcher, desc ocispec.Descriptor) ([]byte, error) {
 	if desc.Size < 0 || desc.Size > manifest.MaxSize {
 		return nil, fmt.Errorf("%s of %d bytes, more than the %d of the largest that is read", desc.Digest, desc.Size, manifest.MaxSize)
@@ -198,10 +198,10 @@ func ReadDocument(ctx context.Context, f remotes.Fetcher, desc ocispec.Descripto
 	return data, nil
 }
 
-// DigestError is content that is not what its digest says.
+// DigestError reports that content does not match its digest.
 type DigestError struct {
-	// Want is the digest that was asked for, Got that of what came; it may be
-	// empty.
+	// Want is the digest that was requested, Got that of the content received, empty if
+	// unknown.
 	Want, Got digest.Digest
 }
 
