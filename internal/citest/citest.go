@@ -1,5 +1,5 @@
-// Package citest decides what happens to a test that lacks something: it is skipped
-// on a developer's machine, and fails where CI is set.
+// Package citest decides what happens to a test that lacks something it needs: it is
+// skipped on a developer's machine, and fails if CI is set.
 package citest
 
 import (
@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// NothingSkipped reports that all tests have to run: CI is set, to anything but
-// "false" or "0".
+// NothingSkipped reports whether all tests must run: CI is set to anything but "false"
+// or "0".
 func NothingSkipped() bool {
 	switch os.Getenv("CI") {
 	case "", "false", "0":
@@ -17,7 +17,7 @@ func NothingSkipped() bool {
 	return true
 }
 
-// Missing ends a test for what it lacks.
+// Missing ends a test that lacks something: it skips the test, or fails it in CI.
 func Missing(tb testing.TB, why string) {
 	tb.Helper()
 	if NothingSkipped() {
