@@ -1,11 +1,11 @@
-// Package clidoc makes the manual page (manual.go) and the completion of shells
-// (complete.go) out of a tree of commands. Both say what --help says, because they are
-// made of the same texts.
+// Package clidoc makes the manual page (manual.go) and the shell completion
+// (complete.go) from a tree of commands. They agree with --help, because they are made
+// from the same texts.
 //
-// The manual page is not left to github.com/urfave/cli-docs/v3: version 3.2.0
-// leaves out a command's description with its examples, and its arguments. It sorts
-// the flags, calls every value "", has no place for sections such as FILES, and uses
-// fonts that mandoc does not know.
+// github.com/urfave/cli-docs/v3 does not suffice for the manual page: version 3.2.0
+// leaves out a command's description with its examples, and its arguments. It sorts the
+// flags, calls every value "", has no place for sections such as FILES, and uses fonts
+// that mandoc does not know.
 package clidoc
 
 import (
@@ -33,10 +33,10 @@ type Flag struct {
 	Names []string
 	// Value is the placeholder of its value, empty for a flag without one.
 	Value string
-	// Usage says what it does, Default what it is if it is not given, empty for
-	// nothing worth mentioning.
+	// Usage says what it does, Default its value if not given, empty if not worth
+	// mentioning.
 	Usage, Default string
-	// Repeated reports that it may be given several times.
+	// Repeated reports whether it may be given several times.
 	Repeated bool
 }
 
@@ -55,7 +55,7 @@ func Flags(c *cli.Command) []Flag {
 	return flags
 }
 
-// placeholder is how a usage text names the value.
+// placeholder matches the name of the value in a usage text.
 var placeholder = regexp.MustCompile("`([^`]+)`")
 
 func describe(f cli.Flag) Flag {
@@ -81,16 +81,16 @@ func describe(f cli.Flag) Flag {
 	return flag
 }
 
-// defaultOf returns the default, unless the usage text tells it itself.
+// defaultOf returns the default, unless the usage text mentions it.
 func defaultOf(doc cli.DocGenerationFlag) string {
 	if !doc.IsDefaultVisible() || strings.Contains(doc.GetUsage(), "(default: ") {
 		return ""
 	}
-	// The text for --help is there only once the command line was read.
+	// The text for --help exists only once the command line was parsed.
 	text := doc.GetValue()
 	if list, ok := strings.CutPrefix(text, "["); ok {
 		text = strings.Join(strings.Fields(strings.TrimSuffix(list, "]")), ", ")
 	}
-	// Whether it is quoted depends on that, too.
+	// Whether it is quoted also depends on that.
 	return strings.ReplaceAll(strings.ReplaceAll(text, ",,", ","), `"`, "")
 }

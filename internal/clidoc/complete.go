@@ -9,10 +9,10 @@ import (
 	"github.com/urfave/cli/v3"
 )
 
-// Word is something a command line may go on with.
+// Word is a possible next word of a command line.
 type Word struct{ Text, Usage string }
 
-// Completer knows what is typed where.
+// Completer completes command lines.
 type Completer struct {
 	Root *cli.Command
 	// Arguments are the arguments to offer for a command, by its name, given the
@@ -20,9 +20,9 @@ type Completer struct {
 	Arguments map[string]func(flags map[string]string) []string
 }
 
-// Complete returns what the last of words may be completed to, in the order in
-// which it is documented. words are those after the program's name; the last
-// one is the one at the cursor, and may be empty.
+// Complete returns the words that the last of words may be completed to, in the order
+// in which they are documented. words are those after the program's name; the last one
+// is at the cursor and may be empty.
 func (c *Completer) Complete(words []string) []Word {
 	if len(words) == 0 {
 		words = []string{""}
@@ -35,7 +35,7 @@ func (c *Completer) Complete(words []string) []Word {
 	var candidates []Word
 	switch {
 	case at.value != "":
-		// The value of a flag: what it may be is not known here.
+		// The possible values of a flag are not known here.
 	case strings.HasPrefix(current, "-") && !at.noFlags:
 		candidates = at.flagWords()
 	default:
@@ -59,14 +59,15 @@ func (c *Completer) arguments(at *position) []Word {
 	return words
 }
 
-// position is where a command line has got to.
+// position is the state of a command line at the cursor.
 type position struct {
 	command *cli.Command
-	// flags are the values of those that were given, value is the name of the
-	// one whose value comes next.
+	// flags are the values of the flags given so far, value the name of the flag whose
+	// value comes next.
 	flags map[string]string
 	value string
-	// arguments counts those of the command; noFlags reports that there was a "--".
+	// arguments counts the command's arguments; noFlags reports whether there was a
+	// "--".
 	arguments int
 	noFlags   bool
 }
@@ -113,11 +114,11 @@ func (p *position) flagWords() []Word {
 //go:embed scripts
 var scripts embed.FS
 
-// Shells are those that [Script] knows.
+// Shells are the shells that [Script] supports.
 var Shells = []string{"bash", "zsh", "fish"}
 
-// Script returns what a shell has to read to complete the command lines of certsd:
-// it asks "certsd completion words".
+// Script returns the script with which a shell completes the command lines of certsd by
+// calling "certsd completion words".
 func Script(shell string) (string, error) {
 	if !slices.Contains(Shells, shell) {
 		return "", fmt.Errorf("no completion for %q: there is one for %s", shell, strings.Join(Shells, ", "))

@@ -9,7 +9,7 @@ import (
 	"github.com/urfave/cli/v3"
 )
 
-// Manual is a manual page of section 1, in the macros of man(7), for a command
+// Manual is a manual page in section 1, written in the macros of man(7), for a command
 // and all its subcommands.
 type Manual struct {
 	// Date is the day of the last change, as YYYY-MM-DD.
@@ -18,15 +18,15 @@ type Manual struct {
 	Sections []Section
 }
 
-// Section is one part of a manual page: paragraphs that are separated by empty
-// lines. Lines that begin with blanks are shown as they are.
+// Section is one part of a manual page: paragraphs separated by empty lines. Lines that
+// begin with blanks are shown verbatim.
 type Section struct {
 	// Title is the heading, in capitals.
 	Title, Text string
 }
 
-// WriteTo writes the page of root, a command that has been run or never: what
-// it is, its own flags, its commands, the sections.
+// WriteTo writes the page of root, whether or not it has run: its name and description,
+// its flags, its commands, and the sections.
 func (m *Manual) WriteTo(out io.Writer, root *cli.Command) error {
 	p := &page{}
 	name := root.Name
@@ -57,7 +57,7 @@ func (m *Manual) WriteTo(out io.Writer, root *cli.Command) error {
 // help is the flag that every command has.
 var help = Flag{Names: []string{"help", "h"}, Usage: "show what a command is for, its flags and examples"}
 
-// page is a page on its way.
+// page is a manual page being written.
 type page struct{ bytes.Buffer }
 
 func (p *page) line(text string) { p.WriteString(text + "\n") }
@@ -132,7 +132,7 @@ func dashed(name string) string {
 	return "--" + name
 }
 
-// text writes paragraphs, and blocks of lines that are indented.
+// text writes paragraphs and indented blocks.
 func (p *page) text(text string) {
 	var paragraph, example []string
 	first := true
@@ -169,7 +169,7 @@ func (p *page) text(text string) {
 	finish()
 }
 
-// example writes lines as they are, without the indentation they share.
+// example writes lines verbatim, without their common indentation.
 func (p *page) example(lines []string) {
 	for lines[len(lines)-1] == "" {
 		lines = lines[:len(lines)-1]
@@ -189,7 +189,7 @@ func (p *page) example(lines []string) {
 	p.macro("RE")
 }
 
-// width is how long the lines of the source are at most, as mandoc wants it.
+// width is the maximum length of lines in the source, as mandoc recommends.
 const width = 78
 
 // fill writes a paragraph.
@@ -208,7 +208,7 @@ func (p *page) fill(text string) {
 	p.line(guard(line))
 }
 
-// guard keeps a line of text from being taken for a request.
+// guard keeps a line of text from being read as a request.
 func guard(line string) string {
 	if strings.HasPrefix(line, ".") {
 		return `\&` + line
@@ -216,8 +216,7 @@ func guard(line string) string {
 	return line
 }
 
-// sentence returns a usage text as a sentence: --help has them without capital and
-// full stop.
+// sentence turns a usage text, which has no capital and full stop, into a sentence.
 func sentence(text string) string {
 	if text == "" {
 		return ""
@@ -229,7 +228,7 @@ func sentence(text string) string {
 	return text
 }
 
-// escape takes the meaning from what troff has one for.
+// escape escapes the characters that are special to troff.
 func escape(text string) string {
 	return strings.NewReplacer(`\`, `\e`, "-", `\-`, "'", `\(aq`, "`", `\(ga`, "^", `\(ha`, "~", `\(ti`).Replace(text)
 }
