@@ -9,18 +9,18 @@ import (
 	"strings"
 )
 
-// LimitError reports that a configuration is made of more files than are read.
+// LimitError reports that a configuration has more files than the limit.
 type LimitError struct {
-	// Path is the first that is not read, Most how many are.
+	// Path is the first file that was not read, Most the limit.
 	Path string
 	Most int
 }
 
 func (e *LimitError) Error() string { return fmt.Sprintf("more than %d files are imported", e.Most) }
 
-// Walk reads files and what they import: breadth first and each once, so that what
-// is read later holds over what was read before. read returns what a file imports,
-// by way of [Resolve]. The error is that of read, or a *[LimitError].
+// Walk reads files and their imports, breadth first and each once: later files override
+// earlier ones. read returns the imports of a file, as found by [Resolve]. The error is
+// one from read, or a *[LimitError].
 func Walk(files []string, most int, read func(path string) (imports []string, err error)) error {
 	known := map[string]bool{}
 	for pending := slices.Clone(files); len(pending) > 0; pending = pending[1:] {
@@ -41,8 +41,8 @@ func Walk(files []string, most int, read func(path string) (imports []string, er
 	return nil
 }
 
-// Resolve makes paths of what a file imports: relative ones begin at the file's
-// directory, and those with a star are patterns, of which the matches are read.
+// Resolve returns the paths that a file imports: relative ones start at the file's
+// directory, and those with a star are patterns whose matches are imported.
 func Resolve(file string, imports []string) (paths, patterns []string, err error) {
 	for _, path := range imports {
 		if path = filepath.Clean(path); !filepath.IsAbs(path) {
