@@ -5,7 +5,7 @@ import (
 	"syscall"
 )
 
-// IgnoreHangup makes SIGHUP do nothing. It asks daemons to read their files
-// again, which these do whenever one changes, and its default is to end the
-// process and every download with it.
+// IgnoreHangup makes the process ignore SIGHUP. By convention it asks daemons to reread
+// their files, which these do anyway; by default it would end the process and its
+// downloads.
 func IgnoreHangup() { signal.Ignore(syscall.SIGHUP) }

@@ -13,7 +13,7 @@ import (
 	"github.com/certsd/containerd-certsd/internal/safepath"
 )
 
-// SplitAddress tells host:port from unix:PATH.
+// SplitAddress parses host:port or unix:PATH into a network and its address.
 func SplitAddress(address string) (network, rest string, err error) {
 	path, local := strings.CutPrefix(address, "unix:")
 	if local && path != "" {
@@ -54,10 +54,10 @@ func IsLoopback(address string) bool {
 	return err == nil && addr.Unmap().IsLoopback()
 }
 
-// ListenUnix replaces a socket that an earlier process of this user
-// left behind, but of no other file. Only its owner may connect; a socket for a
-// group is for systemd to make. The way to it has to belong to this user or to
-// root: another owner could decide who listens there.
+// ListenUnix listens on a socket that only its owner may connect to; systemd can create
+// sockets for a group. It replaces a socket left behind by an earlier process of this
+// user, but no other file. All directories above must belong to this user or root:
+// another owner could replace the socket.
 func ListenUnix(ctx context.Context, path string) (net.Listener, error) {
 	if strings.HasPrefix(path, "@") {
 		return nil, fmt.Errorf("%s: anyone may connect to an abstract socket: name a file", path)
@@ -74,7 +74,7 @@ func ListenUnix(ctx context.Context, path string) (net.Listener, error) {
 			return nil, err
 		}
 	}
-	// The file gets the mode of the descriptor: it is never another.
+	// The file gets the mode of the descriptor: it never has another.
 	config := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
 		var failed error
 		err := c.Control(func(fd uintptr) { failed = syscall.Fchmod(int(fd), 0o600) })
@@ -94,7 +94,6 @@ func ListenUnix(ctx context.Context, path string) (net.Listener, error) {
 	return l, nil
 }
 
-// CloseAll closes listeners.
 func CloseAll(listeners []net.Listener) {
 	for _, l := range listeners {
 		_ = l.Close()

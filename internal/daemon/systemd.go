@@ -1,6 +1,6 @@
-// Package daemon holds what the daemons of this module share: the sockets that
-// they listen on (listen.go), those that systemd passes them and what they tell
-// systemd (systemd.go), and that SIGHUP does not end them (hangup.go).
+// Package daemon holds code shared by the daemons of this module: the sockets that they
+// listen on (listen.go), those passed by systemd and notifications to it (systemd.go),
+// and ignoring SIGHUP (hangup.go).
 package daemon
 
 import (
@@ -16,12 +16,12 @@ import (
 // Activated reports whether systemd opened listeners for this process.
 func Activated() bool { return os.Getenv("LISTEN_PID") == strconv.Itoa(os.Getpid()) }
 
-// Inherited returns the listeners systemd opened for this process, none without.
+// Inherited returns the listeners that systemd opened for this process, if any.
 func Inherited() ([]net.Listener, error) {
 	if !Activated() {
 		return nil, nil
 	}
-	// The library takes what is not a number for no sockets.
+	// The library takes a value that is not a number for no sockets.
 	fds := os.Getenv("LISTEN_FDS")
 	if n, err := strconv.Atoi(fds); err != nil || n < 1 || n > 64 {
 		return nil, fmt.Errorf("LISTEN_FDS is %q", fds)
@@ -29,8 +29,8 @@ func Inherited() ([]net.Listener, error) {
 	return listeners(activation.Files(true))
 }
 
-// listeners takes over the sockets in files. activation.Listeners leaves out
-// what is no socket; here that is an error.
+// listeners takes over the sockets in files. A file that is not a socket is an error,
+// unlike in activation.Listeners, which leaves it out.
 func listeners(files []*os.File) (all []net.Listener, err error) {
 	for _, file := range files {
 		l, e := net.FileListener(file)
@@ -48,8 +48,8 @@ func listeners(files []*os.File) (all []net.Listener, err error) {
 	return all, nil
 }
 
-// Notify tells systemd about the state of the process, such as "READY=1", if it
-// wants to know: sd_notify(3).
+// Notify reports the state of the process, such as "READY=1", to systemd if it runs the
+// process with notifications: sd_notify(3).
 func Notify(state string) error {
 	_, err := daemon.SdNotify(false, state)
 	return err
