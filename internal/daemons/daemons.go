@@ -1,5 +1,5 @@
-// Package daemons finds the running daemons of this module on a machine, and asks
-// them what they use.
+// Package daemons finds the running daemons of this module on a machine, and asks for
+// their status.
 package daemons
 
 import (
@@ -26,12 +26,12 @@ import (
 	"github.com/certsd/containerd-certsd/internal/statusrpc"
 )
 
-// Finder says where daemons may be.
+// Finder finds daemons.
 type Finder struct {
 	// Containerd and ImageService are the sockets of containerd and "certsd cri".
 	Containerd, ImageService string
-	// Gateway is a gateway's configuration: its state directory and its addresses
-	// are looked at.
+	// Gateway is a gateway's configuration, used for its state directory and its
+	// addresses.
 	Gateway *gateway.Config
 }
 
@@ -39,22 +39,22 @@ type Finder struct {
 type Answer struct {
 	// Daemon is [status.Plugin], [status.Gateway] or [status.ImageService].
 	Daemon string `json:"daemon"`
-	// Address is where it was asked.
+	// Address is the address at which it was asked.
 	Address string `json:"address"`
-	// Status is what it uses, nil if it does not say.
+	// Status is its status, nil if it does not report one.
 	Status *status.Status `json:"-"`
-	// Runs reports whether there is somebody at the address.
+	// Runs reports whether something listens at the address.
 	Runs bool `json:"runs"`
-	// Stock reports whether it is one that knows nothing of the service.
+	// Stock reports whether it does not have the status service.
 	Stock bool `json:"-"`
-	// Why says why there is no status.
+	// Why says why Status is nil.
 	Why string `json:"why"`
 }
 
 // askTimeout bounds the time for an answer.
 const askTimeout = 10 * time.Second
 
-// Ask asks all at once.
+// Ask asks all daemons concurrently.
 func (f *Finder) Ask(ctx context.Context) []Answer {
 	asks := []func(context.Context) Answer{f.containerd, f.imageService, f.gateway}
 	answers := make([]Answer, len(asks))
@@ -107,7 +107,7 @@ func (f *Finder) containerd(ctx context.Context) Answer {
 	return askSocket(ctx, status.Plugin, f.Containerd, "no containerd runs", isStock)
 }
 
-// isStock says why a containerd does not know our service.
+// isStock returns why a containerd does not have the status service.
 func isStock(ctx context.Context, conn *grpc.ClientConn) string {
 	const stock = "this containerd is a stock one, without the plugin: it uses the certificates in certs.d as stock containerd does"
 	plugins, err := introspection.NewIntrospectionClient(conn).Plugins(ctx, &introspection.PluginsRequest{Filters: []string{"id==certsd"}})
@@ -122,8 +122,8 @@ func isStock(ctx context.Context, conn *grpc.ClientConn) string {
 	return "this containerd has the plugin but does not use it: its log and certsd check say which stock plugin must be disabled"
 }
 
-// askSocket asks the service of statusrpc at a socket. unknown says what it means
-// that there is none.
+// askSocket asks the service of statusrpc at a socket. absent is the reason if there is
+// no socket; unknown returns the reason if the service is missing.
 func askSocket(ctx context.Context, kind, address, absent string, unknown func(context.Context, *grpc.ClientConn) string) Answer {
 	path := strings.TrimPrefix(strings.TrimPrefix(address, "unix://"), "unix:")
 	a := Answer{Daemon: kind, Address: path}
@@ -154,8 +154,8 @@ func askSocket(ctx context.Context, kind, address, absent string, unknown func(c
 	return a
 }
 
-// dialer connects to a socket and remembers why that failed: of an error of a
-// connection gRPC passes on no more than the text.
+// dialer connects to a socket and records why that failed: gRPC passes on only the text
+// of a connection error.
 type dialer struct {
 	path string
 	err  atomic.Pointer[error]
