@@ -1,6 +1,6 @@
-// Package discreet keeps secrets out of what containerd's registry client logs
-// by itself: the headers of requests and answers at level debug and, at level
-// info, the URLs of failed requests, with the signature of a signed one.
+// Package discreet keeps secrets out of the log lines of containerd's registry client:
+// the headers of requests and answers at level debug and, at level info, the URLs of
+// failed requests, with the signature of a signed one.
 package discreet
 
 import (
@@ -17,7 +17,7 @@ import (
 	"github.com/certsd/containerd-certsd/internal/safetext"
 )
 
-// left stands for what is left out.
+// left replaces what is left out.
 const left = "…"
 
 // Context returns a context whose logger writes the same lines to the same log,
@@ -27,16 +27,16 @@ func Context(ctx context.Context) context.Context {
 	if _, ok := entry.Logger.Formatter.(nothing); ok {
 		return ctx
 	}
-	// The fields are shared: an entry makes a copy before it adds to them.
+	// Sharing the fields is safe: an entry copies them before it adds any.
 	return log.WithLogger(ctx, &logrus.Entry{Logger: discreet(entry.Logger), Data: entry.Data, Time: entry.Time, Context: ctx})
 }
 
-// last is the pair of loggers that was used last. A process has one log.
+// last caches the last pair of loggers: a process usually has one log.
 var last atomic.Pointer[pair]
 
 type pair struct{ plain, discreet *logrus.Logger }
 
-// discreet returns the logger that is used in place of another.
+// discreet returns the logger to use instead of another.
 func discreet(plain *logrus.Logger) *logrus.Logger {
 	p := last.Load()
 	if p == nil || p.plain != plain {
@@ -51,13 +51,13 @@ func discreet(plain *logrus.Logger) *logrus.Logger {
 	return p.discreet
 }
 
-// nothing is a formatter for what goes nowhere.
+// nothing is a formatter for a logger that discards its output.
 type nothing struct{}
 
 // Format implements logrus.Formatter.
 func (nothing) Format(*logrus.Entry) ([]byte, error) { return nil, nil }
 
-// censor hands lines on to another logger.
+// censor forwards lines, without secrets, to another logger.
 type censor struct{ to *logrus.Logger }
 
 // Levels implements logrus.Hook.
@@ -96,8 +96,8 @@ func value(key string, v any) any {
 	}
 }
 
-// plain are the headers whose values may be logged: those that say what is
-// wanted or was found, and nothing about who wants it.
+// plain are the headers whose values may be logged: they describe what was requested or
+// found, and not who requested it.
 var plain = map[string]bool{
 	"accept": true, "accept-encoding": true, "accept-ranges": true, "age": true, "cache-control": true, "connection": true,
 	"content-encoding": true, "content-length": true, "content-range": true, "content-type": true, "date": true,

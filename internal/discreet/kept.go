@@ -10,9 +10,8 @@ import (
 	"github.com/sirupsen/logrus" //nolint:depguard // containerd's package has no way to see a line before it is written
 )
 
-// Kept returns a context whose logger writes nothing, and a function that
-// returns what was logged as an error: some of containerd's functions tell an
-// error in no other way, and go on.
+// Kept returns a context whose logger writes nothing, and a function that returns the
+// errors logged: some of containerd's functions report an error in no other way.
 func Kept(ctx context.Context) (context.Context, func() []error) {
 	k := &keeper{}
 	logger := &logrus.Logger{Out: io.Discard, Formatter: nothing{}, Hooks: logrus.LevelHooks{}, Level: logrus.ErrorLevel}
