@@ -1,12 +1,12 @@
-// Package dockerconfig finds credentials for registries where docker login and
-// podman login leave them: in a config.json or auth.json, and with the credential
-// helpers that it names.
+// Package dockerconfig finds credentials for registries where docker login and podman
+// login store them: in a config.json or auth.json, and with the credential helpers that
+// it names.
 //
-// A secret is in no error and no warning, and goes to nobody but the caller. A
-// helper is somebody else's program: its time and its answer are bounded.
+// No error or warning contains a secret. A helper is a foreign program: its time and
+// its answer are bounded.
 //
-// Read dockerconfig.go first, then parse.go, which reads a file, keys.go, which
-// finds the entry for a registry, and helper.go, which asks a helper.
+// Read dockerconfig.go first, then parse.go, which reads a file, keys.go, which finds
+// the entry for a registry, and helper.go, which asks a helper.
 package dockerconfig
 
 import (
@@ -29,23 +29,23 @@ import (
 // cloud.
 const DefaultHelperTimeout = 30 * time.Second
 
-// maxHelpers is how many helpers of a file run at a time.
+// maxHelpers is how many helpers run at a time for one file.
 const maxHelpers = 8
 
-// File is a file with credentials. It is read whenever credentials are asked
-// for, so that a new login counts at once. It is safe for concurrent use.
+// File is a file with credentials. It is read for each request for credentials: a new
+// login takes effect at once. It is safe for concurrent use.
 type File struct {
-	// Path is where it is. A file that is not there has no credentials.
+	// Path is the path of the file. A missing file has no credentials.
 	Path string
 	// HelperTimeout is how long a helper may take. Zero means
 	// [DefaultHelperTimeout].
 	HelperTimeout time.Duration
-	// Terminal is for what helpers say to a person, who may have to answer: they
-	// stay in the process group of the caller then. nil is for daemons: what
-	// helpers say is dropped, and they are ended with all they have started.
+	// Terminal is where helpers write to the user, who may have to answer: they stay in
+	// the process group of the caller. nil is for daemons: the helpers' messages are
+	// dropped, and a helper is killed with all processes that it started.
 	Terminal io.Writer
-	// OnWarning, if set, is called for a file that others may read, and of one that is
-	// broken while its last good content counts: once, until that changes.
+	// OnWarning, if set, is called for a file that others may read, and for a broken
+	// one whose last good content is used: once, until that changes.
 	OnWarning func(error)
 
 	helpers singleflight.Group
@@ -56,12 +56,12 @@ type File struct {
 	good *config
 	// warned is the warning that was given last.
 	warned string
-	// slots bounds the helpers.
+	// slots bounds the running helpers.
 	slots chan struct{}
 }
 
-// DefaultPath returns where Docker keeps its config.json for the user who calls;
-// empty where there is no home directory.
+// DefaultPath returns the path of Docker's config.json for the current user, empty
+// without a home directory.
 func DefaultPath() string {
 	if dir := os.Getenv("DOCKER_CONFIG"); dir != "" {
 		return filepath.Join(dir, "config.json")
@@ -73,8 +73,8 @@ func DefaultPath() string {
 	return filepath.Join(home, ".docker", "config.json")
 }
 
-// CheckPath finds what cannot be the docker_config of a daemon, whose working
-// directory is nobody's.
+// CheckPath returns an error for a path that cannot be a daemon's docker_config: a
+// relative one, because nobody chose the daemon's working directory.
 func CheckPath(path string) error {
 	if path != "" && !filepath.IsAbs(path) {
 		return fmt.Errorf("docker_config: %q is not an absolute path", path)
@@ -82,15 +82,15 @@ func CheckPath(path string) error {
 	return nil
 }
 
-// Check reads the file and reports what is wrong with it. That it is not there
-// is an [fs.ErrNotExist], which need not be wrong.
+// Check reads the file and reports what is wrong with it. It returns [fs.ErrNotExist]
+// for a missing file, which may be intended.
 func (f *File) Check() error {
 	_, err := read(f.Path)
 	return err
 }
 
-// Begin reads the file for a daemon that starts, and warns of one that is not
-// there or cannot be used: that need not be so any more when it is wanted.
+// Begin reads the file for a daemon that starts, and only warns if it is missing or
+// cannot be used: it may be fine by the time it is needed.
 func (f *File) Begin() {
 	c, err := read(f.Path)
 	f.mu.Lock()
@@ -104,16 +104,15 @@ func (f *File) Begin() {
 	f.warn(err)
 }
 
-// For returns a function for the credentials of hosts while an image of a
-// repository, such as team/app, is pulled or pushed: user and secret, without a
-// user an identity token, and neither where there is none. See
-// [File.Credentials].
+// For returns a function for the credentials of hosts while an image of a repository,
+// such as team/app, is pulled or pushed: user and secret, an identity token without a
+// user, or neither. See [File.Credentials].
 func (f *File) For(ctx context.Context, repository string) func(host string) (user, secret string, err error) {
 	return func(host string) (string, string, error) { return f.Credentials(ctx, host, repository) }
 }
 
-// Credentials returns those of the most specific entry for a host[:port] and a
-// repository there. They are for this host alone.
+// Credentials returns the credentials in the most specific entry for a host[:port] and
+// a repository there. They are meant for this host alone.
 func (f *File) Credentials(ctx context.Context, host, repository string) (user, secret string, err error) {
 	c, err := f.load()
 	if err != nil {
@@ -133,14 +132,14 @@ func (f *File) Credentials(ctx context.Context, host, repository string) (user, 
 	return user, secret, err
 }
 
-// Source is where in a file the credentials for a host are.
+// Source says where the credentials for a host come from.
 type Source struct {
-	// Entry is the key of auths, Helper the program that is asked in its place.
+	// Entry is the key in auths, Helper the program that is asked instead.
 	Entry, Helper string
 }
 
-// Source finds which entry or helper counts for a host[:port] and a repository
-// there, the zero value for none, and asks no helper: that one may have nothing.
+// Source returns the entry or helper for a host[:port] and a repository there, the zero
+// value for none. It does not run the helper, which may have no credentials.
 func (f *File) Source(host, repository string) (Source, error) {
 	c, err := read(f.Path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -155,8 +154,8 @@ func (f *File) Source(host, repository string) (Source, error) {
 	return Source{Entry: c.entryKey(host, repository)}, nil
 }
 
-// load reads the file. While it cannot be used, its last good content counts; a
-// file that was removed has nothing any more.
+// load reads the file. While it cannot be used, its last good content is used; a
+// removed file counts as empty.
 func (f *File) load() (*config, error) {
 	c, err := read(f.Path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -176,7 +175,8 @@ func (f *File) load() (*config, error) {
 	return f.good, nil
 }
 
-// warn gives a warning that is not the last one. The caller holds f.mu.
+// warn calls OnWarning unless the warning is the same as the last. The caller holds
+// f.mu.
 func (f *File) warn(err error) {
 	text := ""
 	if err != nil {

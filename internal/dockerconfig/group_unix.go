@@ -9,7 +9,7 @@ import (
 	"syscall"
 )
 
-// ownGroup gives a program a process group of its own, which is ended with it.
+// ownGroup runs a program in a process group of its own, which is killed with it.
 func ownGroup(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error {

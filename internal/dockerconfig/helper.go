@@ -13,31 +13,31 @@ import (
 	"github.com/certsd/containerd-certsd/internal/safetext"
 )
 
-// maxAnswer bounds what a helper writes: tokens of clouds have a few KiB.
+// maxAnswer bounds the output of a helper: tokens of clouds have a few KiB.
 const maxAnswer = 256 << 10
 
-// killDelay is how long the pipes of a helper that has ended are still read, in
-// case something it started holds them.
+// killDelay is how long to read the pipes of a helper that has ended, in case a process
+// that it started holds them open.
 const killDelay = time.Second
 
-// errTimeout and errTooLong are why a helper is ended.
+// errTimeout and errTooLong are the causes for killing a helper.
 var (
 	errTimeout = errors.New("a helper that takes too long")
 	errTooLong = errors.New("an answer that is too long")
 )
 
-// credential is what a helper answers, and what those share who asked for it.
+// credential is the answer of a helper, shared by concurrent callers.
 type credential struct {
 	Username, Secret string
 }
 
-// ask asks a helper for a name. Those who ask for the same at the same time get
-// one answer.
+// ask asks a helper for a name. Concurrent callers with the same question share one
+// answer.
 func (f *File) ask(ctx context.Context, helper, name string) (user, secret string, err error) {
 	if strings.Trim(helper, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") != "" {
 		return "", "", fmt.Errorf("%q cannot be the name of a credential helper: give what follows "+helperPrefix+" in the name of its program", helper)
 	}
-	// The helper goes on for the others if one of them gives up.
+	// The helper continues for the other callers if one gives up.
 	shared := context.WithoutCancel(ctx)
 	answers := f.helpers.DoChan(helper+" "+name, func() (any, error) {
 		return f.run(shared, helperPrefix+helper, name)
@@ -93,7 +93,7 @@ func (f *File) run(ctx context.Context, program, name string) (credential, error
 	}
 	var c credential
 	if json.Unmarshal(out.data, &c) != nil {
-		// What is wrong with it would show some of it.
+		// The error would quote some of the answer.
 		return credential{}, fmt.Errorf("the answer of %s is not JSON with Username and Secret: %s", program, byHand)
 	}
 	switch {
@@ -105,7 +105,7 @@ func (f *File) run(ctx context.Context, program, name string) (credential, error
 	return c, nil
 }
 
-// tokenUser is the user of what is an identity token.
+// tokenUser is the user name that marks an identity token.
 const tokenUser = "<token>"
 
 func (f *File) freeSlots() chan struct{} {
@@ -117,7 +117,7 @@ func (f *File) freeSlots() chan struct{} {
 	return f.slots
 }
 
-// answer is what a helper wrote, as far as it is not too much.
+// answer collects the output of a helper, up to maxAnswer bytes.
 type answer struct {
 	data []byte
 	full func()
@@ -133,16 +133,16 @@ func (a *answer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// notFound are the texts with which helpers say that they have nothing: those of
-// github.com/docker/docker-credential-helpers, by which everybody knows them.
+// notFound are the messages of helpers that have no credentials: those of
+// github.com/docker/docker-credential-helpers, which every client recognises.
 var notFound = []string{
 	"credentials not found in native keychain",
 	"no credentials server URL",
 	"no credentials username",
 }
 
-// failed returns what to make of a helper that ended with an error. Why, it says on
-// its standard output; an answer that is JSON all the same may have the secret.
+// failed interprets the output of a helper that failed. Its standard output says why;
+// output in JSON may contain the secret and is not quoted.
 func (a *answer) failed(program string, err error, next string) (credential, error) {
 	text := strings.TrimSpace(string(a.data))
 	if slices.Contains(notFound, text) {

@@ -14,18 +14,17 @@ import (
 // indexKey is Docker's key for its own registry.
 const indexKey = "https://index.docker.io/v1/"
 
-// key is one of a file, taken apart.
+// key is a parsed key of a file.
 type key struct {
 	text string
 	// host is the canonical host, one for all names of Docker's registry.
 	host string
-	// path is the namespace in it that the entry is for, as podman writes it;
-	// empty for all.
+	// path is the namespace that the entry is for, as podman writes it; empty for all.
 	path string
 }
 
-// parseKey takes a key apart, as far as it can be a registry's. What follows the
-// host in a URL, and the version of the API in an old key, is no namespace.
+// parseKey parses a key if it can be a registry's. The path of a URL, and the version
+// of the API in an old key, are not namespaces.
 func parseKey(text string) (key, bool) {
 	rest, isURL := text, false
 	for _, scheme := range []string{"https://", "http://"} {
@@ -45,7 +44,7 @@ func parseKey(text string) (key, bool) {
 	return key{text: text, host: serverKey(host), path: path}, true
 }
 
-// serverKey returns one key for the canonical names of a server.
+// serverKey returns the common key for all canonical names of a server.
 func serverKey(canonical string) string {
 	server := hostname.SpellingKey(canonical)
 	if hostname.IsDockerHub(server) {
@@ -54,7 +53,7 @@ func serverKey(canonical string) string {
 	return server
 }
 
-// nameFor returns what Docker calls a host where it keeps credentials.
+// nameFor returns Docker's name for a host in its credential stores.
 func nameFor(host string) string {
 	if canonical, err := hostname.Canonical(host); err == nil && serverKey(canonical) == hostname.DockerHub {
 		return indexKey
@@ -62,14 +61,14 @@ func nameFor(host string) string {
 	return host
 }
 
-// covers reports whether an entry's namespace is the repository or above it.
+// covers reports whether an entry's namespace is the repository or contains it.
 func (k key) covers(repository string) bool {
 	return k.path == "" || repository == k.path || strings.HasPrefix(repository, k.path+"/")
 }
 
 // matching returns the keys for a host and a repository, the most specific first: a
-// longer namespace before a shorter one, then the key that Docker itself uses,
-// then the host as it is, and other spellings of it in their order.
+// longer namespace before a shorter one, then Docker's own key, then the host as given,
+// then other spellings in sorted order.
 func matching(keys iter.Seq[string], host, repository string) []string {
 	canonical, err := hostname.Canonical(host)
 	if err != nil {
@@ -103,8 +102,8 @@ func matching(keys iter.Seq[string], host, repository string) []string {
 	return texts
 }
 
-// helperFor returns the helper that has a host's credentials, and what to ask it for;
-// empty where the entries have them.
+// helperFor returns the helper for a host's credentials, and the name to ask it for;
+// empty if the entries hold them.
 func (c *config) helperFor(host string) (helper, name string) {
 	for _, text := range matching(maps.Keys(c.CredHelpers), host, "") {
 		return c.CredHelpers[text], text
@@ -112,7 +111,7 @@ func (c *config) helperFor(host string) (helper, name string) {
 	return c.CredsStore, nameFor(host)
 }
 
-// entryFor returns the credentials of the first entry that has some.
+// entryFor returns the credentials in the first entry that has some.
 func (c *config) entryFor(host, repository string) (user, secret string, err error) {
 	key := c.entryKey(host, repository)
 	user, secret, err = c.Auths[key].credentials()

@@ -9,17 +9,17 @@ import (
 	"strings"
 )
 
-// config is what a file says.
+// config is the content of a file.
 type config struct {
 	Auths       map[string]entry  `json:"auths"`
 	CredHelpers map[string]string `json:"credHelpers"`
 	CredsStore  string            `json:"credsStore"`
 
-	// exposed is that others may read it, nil if they may not.
+	// exposed reports that others may read the file, nil if they may not.
 	exposed error
 }
 
-// entry are the credentials for a key. It has nothing that prints it.
+// entry holds the credentials for a key.
 type entry struct {
 	Auth          string `json:"auth"`
 	Username      string `json:"username"`
@@ -28,8 +28,8 @@ type entry struct {
 	RegistryToken string `json:"registrytoken"`
 }
 
-// parse reads a file's content. An error begins with the line. It never has
-// anything of a value: json's own errors have numbers and characters of it.
+// parse parses a file's content. An error begins with the line and never quotes a
+// value, as errors of encoding/json may.
 func parse(data []byte) (*config, error) {
 	if len(bytes.TrimSpace(data)) == 0 {
 		return &config{}, nil
@@ -55,7 +55,7 @@ func parse(data []byte) (*config, error) {
 	}
 }
 
-// lineOf returns the line in which the byte before offset is.
+// lineOf returns the line of the byte before offset.
 func lineOf(data []byte, offset int64) int {
 	before := data[:min(max(offset-1, 0), int64(len(data)))]
 	return 1 + bytes.Count(before, []byte("\n"))
@@ -72,7 +72,7 @@ func (c *config) hasSecrets() bool {
 
 func (e entry) empty() bool { return e == entry{} }
 
-// credentials returns those of an entry. An identity token is one without a user.
+// credentials returns the credentials in an entry; an identity token has no user.
 func (e entry) credentials() (user, secret string, err error) {
 	switch {
 	case e.IdentityToken != "":
@@ -88,8 +88,8 @@ func (e entry) credentials() (user, secret string, err error) {
 	}
 }
 
-// decodeAuth reads USER:PASSWORD in base64, from which some leave the padding
-// out. The error has nothing of it.
+// decodeAuth decodes USER:PASSWORD in base64, from which some clients omit the padding.
+// The error does not quote it.
 func decodeAuth(encoded string) (user, secret string, err error) {
 	decoded, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(encoded, "="))
 	if err == nil {
