@@ -1,11 +1,10 @@
 // Package gatewayconfig writes the configuration of a gateway's clients: hosts.toml for
 // containerd and everything that shares its code, buildkitd.toml, registries.conf for
-// Podman, CRI-O and skopeo, and the credentials for all that keep them in a
-// Docker config.json.
+// Podman, CRI-O and skopeo, and credentials for all that read a Docker config.json.
 //
-// Each kind is a tree of files, which is printed or written. Where a client
-// allows it, the gateway is the only place that is asked for an image: what it
-// refuses is not fetched behind its back.
+// Each kind is a tree of files, to be printed or written. Where a client allows it, it
+// asks only the gateway for an image: what the gateway refuses is not fetched around
+// it.
 package gatewayconfig
 
 import (
@@ -21,25 +20,23 @@ import (
 )
 
 const (
-	// User is the name that goes with the secret where a client has user and
-	// password.
+	// User is the user name for clients that send the secret as a password.
 	User = "certsd"
-	// TokenHeader carries the secret where a client can be told headers.
+	// TokenHeader is the header for clients that can send the secret in one.
 	TokenHeader = "X-Certsd-Token" //nolint:gosec // the name of a header
 )
 
-// marker begins every file that may be written again. A file without it is
-// somebody else's.
+// marker begins every file that may be overwritten. A file without it is not ours.
 const marker = "# Written by certsd gateway"
 
-// Gateway is what clients have to know.
+// Gateway describes a gateway to its clients.
 type Gateway struct {
-	// URL is where it listens, without a path: http://127.0.0.1:5999.
+	// URL is its address, without a path: http://127.0.0.1:5999.
 	URL string
-	// CA is the file with the authority of its certificate, for https. Empty:
-	// the system's are enough.
+	// CA is the file with the CA root of its certificate, for https. Empty means that
+	// the system's roots suffice.
 	CA string
-	// Secret opens it. Empty: it lets everybody in.
+	// Secret is required of clients. Empty means none is.
 	Secret string
 	// Upstreams are the registries it serves, as image references name them.
 	Upstreams []string
@@ -50,17 +47,16 @@ type File struct {
 	// Path is relative, with slashes.
 	Path string
 	Text string
-	// Secret says that nobody but the owner may read it.
+	// Secret reports whether only the owner may read it.
 	Secret bool
 }
 
-// Hosts returns the certs.d tree for containerd, nerdctl and Docker with the
-// containerd image store: a directory for each upstream and none else, so
-// that other registries are reached as before.
+// Hosts returns the certs.d tree for containerd, nerdctl and Docker with the containerd
+// image store: a directory for each upstream and no other, to leave other registries as
+// they are.
 //
-// The gateway is the server of each: a file that names it as a mirror, or
-// does not name a server, makes containerd ask the registry itself when the gateway
-// does not answer or refuses.
+// The gateway is the server in each file: if a file named it as a mirror, or had no
+// server, containerd would ask the registry itself when the gateway fails or refuses.
 func (g Gateway) Hosts() ([]File, error) {
 	if _, err := g.check(); err != nil {
 		return nil, err
@@ -83,11 +79,10 @@ func (g Gateway) Hosts() ([]File, error) {
 	return files, nil
 }
 
-// BuildKit is buildkitd.toml, and config.json for who calls buildctl or docker
-// buildx: BuildKit knows no headers, and gets credentials from its client.
+// BuildKit returns buildkitd.toml, and a config.json for users of buildctl or docker
+// buildx: BuildKit cannot send headers, and gets credentials from its client.
 //
-// BuildKit asks a registry itself where the mirror fails; there is no key
-// against that.
+// If the mirror fails, BuildKit asks the registry itself; no key prevents that.
 func (g Gateway) BuildKit() ([]File, error) {
 	host, err := g.check()
 	if err != nil {
@@ -105,9 +100,9 @@ func (g Gateway) BuildKit() ([]File, error) {
 	return g.withCredentials(host, "config.json", File{Path: "buildkitd.toml", Text: b.String()}), nil
 }
 
-// RegistriesConf returns a file for registries.conf.d, and auth.json, of Podman,
-// CRI-O, skopeo and Buildah. The gateway replaces each upstream,
-// whose name is the beginning of the path there; the names of images stay.
+// RegistriesConf returns a file for registries.conf.d, and auth.json, of Podman, CRI-O,
+// skopeo and Buildah. The gateway replaces each upstream, whose name becomes the first
+// element of the path; the names of images stay.
 func (g Gateway) RegistriesConf() ([]File, error) {
 	host, err := g.check()
 	if err != nil {
@@ -132,9 +127,9 @@ func (g Gateway) RegistriesConf() ([]File, error) {
 	return g.withCredentials(host, "auth.json", File{Path: "certsd.conf", Text: b.String()}), nil
 }
 
-// pathOf returns the element of a path that names a registry: the grammar of
-// references has neither colons nor brackets after the first slash. A name
-// without dot and port looks like a part of the repository.
+// pathOf returns the path element that names a registry, and whether there can be one:
+// references allow neither colons nor brackets after the first slash. A name without
+// dot and port would look like a part of the repository.
 func pathOf(upstream string) (string, bool) {
 	if !strings.ContainsAny(upstream, ".:") && upstream != "localhost" {
 		return upstream + "_443", true
@@ -142,7 +137,8 @@ func pathOf(upstream string) (string, bool) {
 	return strings.Replace(upstream, ":", "_", 1), !strings.HasPrefix(upstream, "[")
 }
 
-// withCredentials adds the credentials in a file of that name.
+// withCredentials returns f and, if there is a secret, a file of that name with the
+// credentials.
 func (g Gateway) withCredentials(host, name string, f File) []File {
 	if g.Secret == "" {
 		return []File{f}
@@ -155,7 +151,7 @@ func (g Gateway) withCredentials(host, name string, f File) []File {
 	return []File{f, {Path: name, Text: string(text) + "\n", Secret: true}}
 }
 
-// dockerConfig is what a Docker config.json and an auth.json have in common.
+// dockerConfig is the part that a Docker config.json and an auth.json have in common.
 type dockerConfig struct {
 	Auths map[string]dockerAuth `json:"auths"`
 }
@@ -164,15 +160,15 @@ type dockerAuth struct {
 	Auth string `json:"auth"`
 }
 
-// plain says that the gateway speaks plain HTTP.
+// plain reports whether the gateway speaks plain HTTP.
 func (g Gateway) plain() bool { return strings.HasPrefix(g.URL, "http://") }
 
-// upstreams returns the registries in order, each once.
+// upstreams returns the registries sorted, each once.
 func (g Gateway) upstreams() []string {
 	return slices.Compact(slices.Sorted(slices.Values(g.Upstreams)))
 }
 
-// check returns the host:port of the gateway.
+// check validates the gateway and returns its host:port.
 func (g Gateway) check() (host string, err error) {
 	u, err := url.Parse(g.URL)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || g.URL != u.Scheme+"://"+u.Host {
@@ -181,7 +177,7 @@ func (g Gateway) check() (host string, err error) {
 	if _, err := hostname.Canonical(u.Host); err != nil {
 		return "", fmt.Errorf("address of the gateway: %w", err)
 	}
-	// What ends up in a header and in quotes.
+	// The secret ends up in a header and in quotes.
 	if strings.ContainsFunc(g.Secret, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`":\`, r) }) {
 		return "", errors.New("the gateway's secret has a character that clients cannot send")
 	}

@@ -16,7 +16,7 @@ import (
 	"github.com/certsd/containerd-certsd/internal/wholefile"
 )
 
-// Print writes the files one after another, each below its path.
+// Print writes the files one after another, each after a line with its path.
 func Print(w io.Writer, files []File) error {
 	for i, f := range files {
 		gap := "\n"
@@ -30,10 +30,10 @@ func Print(w io.Writer, files []File) error {
 	return nil
 }
 
-// Write puts the files below dir, which has to be the user's own. A file is there
-// whole or not at all, and one with the same text is left alone. A file that was
-// not written by a gateway is never replaced: if there is one, nothing is
-// written. Nothing is removed.
+// Write writes the files below dir, which must be the user's own. Each is written
+// completely or not at all, and left alone if its text is the same. A file that was not
+// written by a gateway is never replaced: if there is one, nothing is written. Nothing
+// is removed.
 func Write(dir string, files []File) error {
 	if err := safepath.MkdirAll(dir, 0o755); err != nil {
 		return err
@@ -68,9 +68,9 @@ func Write(dir string, files []File) error {
 	return nil
 }
 
-// Leftovers returns the files below dir that a gateway has written for registries
-// that are not among files: a client that uses them is refused. Only hosts.toml is
-// a file of one registry.
+// Leftovers returns the files below dir that a gateway has written for registries that
+// are not in files: the gateway refuses clients that use them. Only hosts.toml files
+// belong to a single registry.
 func Leftovers(dir string, files []File) ([]string, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -87,7 +87,7 @@ func Leftovers(dir string, files []File) ([]string, error) {
 		if slices.ContainsFunc(files, func(f File) bool { return filepath.Join(dir, filepath.FromSlash(f.Path)) == path }) {
 			continue
 		}
-		// One that cannot be read is not known to be a gateway's.
+		// A file that cannot be read is not known to be a gateway's.
 		text, err := readRegular(root, filepath.Join(entry.Name(), "hosts.toml"))
 		if err == nil && bytes.HasPrefix(text, []byte(marker)) {
 			left = append(left, path)
@@ -96,7 +96,7 @@ func Leftovers(dir string, files []File) ([]string, error) {
 	return left, nil
 }
 
-// maxOld is more than the files that are written here have.
+// maxOld bounds the files read in bytes, well above the size of any written here.
 const maxOld = 4 << 20
 
 // readRegular reads a plain file: a pipe would block, and a device has no end.
@@ -116,7 +116,7 @@ func readRegular(root *os.Root, name string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, maxOld))
 }
 
-// write puts the file below the root, and never leaves it.
+// write writes the file below root, never outside of it.
 func (f File) write(root *os.Root) error {
 	mode := fs.FileMode(0o644)
 	if f.Secret {
@@ -134,7 +134,7 @@ func (f File) write(root *os.Root) error {
 	return wholefile.Write(root, name, []byte(f.Text), wholefile.Options{Mode: mode})
 }
 
-// replaceable reports that a file is not there or was written by a gateway.
+// replaceable reports whether a file is missing or was written by a gateway.
 func replaceable(root *os.Root, path string) (bool, error) {
 	name := filepath.FromSlash(path)
 	info, err := root.Lstat(name)
@@ -151,8 +151,8 @@ func replaceable(root *os.Root, path string) (bool, error) {
 	return bytes.HasPrefix(old, []byte(marker)) || onlyOurs(old), nil
 }
 
-// onlyOurs recognises credentials that hold nothing but a gateway's: JSON has
-// no place for a marker.
+// onlyOurs reports whether a file holds only a gateway's credentials: JSON has no place
+// for a marker.
 func onlyOurs(text []byte) bool {
 	var c map[string]map[string]map[string]string
 	if json.Unmarshal(text, &c) != nil || tokens(text) != 10 || len(c["auths"]) != 1 {
@@ -166,7 +166,8 @@ func onlyOurs(text []byte) bool {
 	return false
 }
 
-// tokens counts what JSON consists of, names that occur twice included.
+// tokens counts the tokens of JSON, including repeated names, which decoding would
+// hide.
 func tokens(text []byte) (n int) {
 	d := json.NewDecoder(bytes.NewReader(text))
 	for {
