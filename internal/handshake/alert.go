@@ -6,8 +6,8 @@ import (
 	"net"
 )
 
-// The alerts that refuse a client certificate: RFC 8446, 6.2. Servers differ in
-// which one they choose.
+// Alerts that refuse a client certificate: RFC 8446, 6.2. Servers differ in their
+// choice.
 const (
 	Failure                tls.AlertError = 40
 	BadCertificate         tls.AlertError = 42
@@ -20,13 +20,13 @@ const (
 	CertificateRequired    tls.AlertError = 116
 )
 
-// Those that end a handshake for want of something in common.
+// Alerts that end a handshake for lack of a common version or cipher suite.
 const (
 	ProtocolVersion      tls.AlertError = 70
 	InsufficientSecurity tls.AlertError = 71
 )
 
-// noRenegotiation is what crypto/tls sends to a server that asks for a
+// noRenegotiation is the alert that crypto/tls sends to a server that asks for a
 // certificate in the middle of a connection.
 const noRenegotiation tls.AlertError = 100
 
@@ -40,21 +40,20 @@ func RefusesCertificate(a tls.AlertError) bool {
 	return false
 }
 
-// Alert returns the TLS alert with which a server ended a handshake or a
-// connection, if that is what an error is about. An alert of a proxy on the way
-// is none of the server's.
+// Alert returns the TLS alert with which a server ended a handshake or a connection, if
+// err reports one. An alert of a proxy does not count.
 func Alert(err error) (tls.AlertError, bool) { return alertOf(err, "remote error") }
 
-// BeforeCertificate reports whether a server ended the handshake before it asked
-// for a client certificate: no cipher suite, curve or version of TLS in common.
-// asked reports whether it asked for one.
+// BeforeCertificate reports whether a server ended the handshake for lack of a common
+// cipher suite, curve or TLS version. asked reports whether it had asked for a client
+// certificate, which rules that out.
 func BeforeCertificate(err error, asked bool) bool {
 	a, ok := Alert(err)
 	return ok && (a == Failure || a == ProtocolVersion || a == InsufficientSecurity) && !asked
 }
 
-// AskedLate reports whether an error is that a server asked for a client certificate in
-// the middle of a connection, which crypto/tls does not support.
+// AskedLate reports whether a server asked for a client certificate in the middle of a
+// connection, which crypto/tls does not support.
 func AskedLate(err error) bool {
 	if a, ok := alertOf(err, "local error"); ok && a == noRenegotiation {
 		return true
@@ -63,9 +62,8 @@ func AskedLate(err error) bool {
 	return ok && a == noRenegotiation
 }
 
-// alertOf finds the alert crypto/tls reports as a net.OpError with the given
-// operation. Its type there is not exported; [tls.AlertError] has the same
-// texts.
+// alertOf finds the alert that crypto/tls reports as a net.OpError with the given
+// operation. Its type there is not exported, but [tls.AlertError] has the same texts.
 func alertOf(err error, op string) (tls.AlertError, bool) {
 	for ; err != nil; err = errors.Unwrap(err) {
 		opErr, ok := err.(*net.OpError) //nolint:errorlint // each link of the chain is looked at

@@ -1,7 +1,7 @@
-// Package handshake explains connection errors: an alert with which
-// the server ended a TLS handshake, a connection that was cut, a server or a
-// proxy that was not reached. crypto/tls and net keep most of that in texts and
-// unexported types; alert.go reads the alerts, handshake.go the rest.
+// Package handshake classifies connection errors: an alert with which the server ended
+// a TLS handshake, a connection that was cut, a server or proxy that was not reached.
+// crypto/tls and net hide most of that in texts and unexported types; alert.go reads
+// the alerts, handshake.go the rest.
 package handshake
 
 import (
@@ -18,9 +18,9 @@ import (
 // docker.DefaultHTTPTransport.
 const Timeout = 10 * time.Second
 
-// ErrTimeout reports that it took longer. It is a net.Error. Its text is not that
-// of net/http, by which containerd's fallback recognises that plain HTTP may be
-// tried: a slow server is not one without TLS.
+// ErrTimeout reports that a handshake took longer than Timeout. It is a net.Error. Its
+// text differs from net/http's, which makes containerd fall back to plain HTTP: a slow
+// server is not one without TLS.
 var ErrTimeout error = timeoutError{}
 
 type timeoutError struct{}
@@ -43,15 +43,15 @@ func ProxyFailed(err error) bool {
 	return errors.As(err, &op) && (op.Op == "proxyconnect" || op.Op == "socks connect")
 }
 
-// NotConnected reports whether no connection came about: the name, the address
-// or the port.
+// NotConnected reports whether no connection was made: the name was not resolved, the
+// address or port not reached, or the handshake timed out.
 func NotConnected(err error) bool {
 	var op *net.OpError
 	return errors.As(err, new(*net.DNSError)) || errors.As(err, &op) && op.Op == "dial" || errors.Is(err, ErrTimeout)
 }
 
-// Cut reports whether a connection ended without a word: closed or reset by the
-// server. Timeouts are not meant.
+// Cut reports whether the server closed or reset a connection without an alert or
+// answer. Timeouts do not count.
 func Cut(err error) bool {
 	var netErr net.Error
 	if errors.As(err, &netErr) && netErr.Timeout() {
