@@ -1,5 +1,5 @@
-// Package imageref reads image references as people type them: busybox is
-// docker.io/library/busybox:latest, as it is for Docker.
+// Package imageref parses image references as people type them: as for Docker, busybox
+// means docker.io/library/busybox:latest.
 package imageref
 
 import (
@@ -19,21 +19,21 @@ import (
 	_ "crypto/sha512"
 )
 
-// Ref is a complete image reference. The zero value is no reference.
+// Ref is a complete image reference. The zero value is not valid.
 type Ref struct {
 	// Host is the registry, with its port if one was given.
 	Host string
 	// Repository is the name below the registry, such as library/busybox.
 	Repository string
-	// Tag may be empty where there is a digest.
+	// Tag may be empty if there is a digest.
 	Tag string
 	// Digest is empty unless it was given.
 	Digest digest.Digest
 }
 
-// Parse reads what Docker's commands take: [HOST[:PORT]/]NAME[:TAG][@DIGEST].
-// Without a host it is Docker Hub's, without tag and digest the tag is latest.
-// Both a tag and a digest are kept.
+// Parse parses what Docker's commands accept: [HOST[:PORT]/]NAME[:TAG][@DIGEST]. The
+// default host is Docker Hub; without tag and digest the tag is latest. If both a tag
+// and a digest are given, both are kept.
 func Parse(s string) (Ref, error) {
 	named, host, err := parse(s)
 	if err != nil {
@@ -53,12 +53,12 @@ func Parse(s string) (Ref, error) {
 	return r, nil
 }
 
-// stand stands for a host that Docker's grammar has no spelling for.
+// stand replaces a host that Docker's grammar does not allow.
 const stand = "registry.invalid"
 
-// parse reads a reference by Docker's grammar, except that its host may be
-// spelt in every way that directories and clients of containerd know: with a dot
-// at its end, or as an IPv4 address in IPv6, as canonical names have it.
+// parse parses a reference by Docker's grammar, except that its host may have any
+// spelling that directories and clients of containerd accept: with a trailing dot, or
+// as an IPv4 address in IPv6.
 func parse(s string) (named reference.Named, host string, err error) {
 	if named, err = reference.ParseNormalizedNamed(s); err == nil {
 		return named, reference.Domain(named), nil
@@ -74,8 +74,8 @@ func parse(s string) (named reference.Named, host string, err error) {
 	return named, host, nil
 }
 
-// check refuses what containerd would not understand or understand otherwise,
-// such as a host that looks like an IPv6 address and is not one.
+// check rejects what containerd would not understand or would understand differently,
+// such as a host that looks like an IPv6 address but is not one.
 func (r Ref) check() error {
 	spec, err := containerd.Parse(r.String())
 	if err != nil || spec.Hostname() != r.Host || spec.String() != r.String() {
@@ -84,8 +84,8 @@ func (r Ref) check() error {
 	return nil
 }
 
-// ParseRepository reads a name without tag and digest, [HOST[:PORT]/]NAME, for
-// commands that are about all tags. Tag and Digest are empty.
+// ParseRepository parses a name without tag and digest, [HOST[:PORT]/]NAME, for
+// commands that concern all tags.
 func ParseRepository(s string) (Ref, error) {
 	named, host, err := parse(s)
 	if err != nil {
@@ -109,7 +109,7 @@ func (r Ref) Name() string { return r.Host + "/" + r.Repository }
 // Base returns the last element of the repository: busybox of library/busybox.
 func (r Ref) Base() string { return path.Base(r.Repository) }
 
-// String returns the reference in full, as containerd's resolvers take it.
+// String returns the full reference, as containerd's resolvers expect it.
 func (r Ref) String() string {
 	s := r.Name()
 	if r.Tag != "" {
@@ -121,26 +121,26 @@ func (r Ref) String() string {
 	return s
 }
 
-// WithTag returns the same repository's image of another tag, without digest.
+// WithTag returns a reference to another tag in the same repository, without a digest.
 func (r Ref) WithTag(tag string) Ref {
 	return Ref{Host: r.Host, Repository: r.Repository, Tag: tag}
 }
 
-// WithDigest returns the same reference, held to a digest.
+// WithDigest returns the same reference with a digest.
 func (r Ref) WithDigest(d digest.Digest) Ref {
 	r.Digest = d
 	return r
 }
 
-// Error is a text that is no image reference.
+// Error reports a text that is not an image reference.
 type Error struct {
 	// Text is what was given.
 	Text string
-	// Err is what is wrong with it.
+	// Err says what is wrong with it.
 	Err error
 }
 
-// Error names the text, what is wrong with it and how it should be.
+// Error returns the text, what is wrong with it and how to write it.
 func (e *Error) Error() string {
 	return fmt.Sprintf("%q is not an image reference: %s: %s", e.Text, cause(e.Err), e.hint())
 }
@@ -148,7 +148,7 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// cause leaves out of a message that the format is invalid where it says why.
+// cause removes "invalid format" from a message that says why it is invalid.
 func cause(err error) string {
 	if why, ok := strings.CutPrefix(err.Error(), reference.ErrReferenceInvalidFormat.Error()+": "); ok {
 		return why
