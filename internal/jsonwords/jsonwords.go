@@ -1,5 +1,5 @@
-// Package jsonwords explains errors in JSON to the people who sent it or
-// keep it, without a parser's jargon and without the names of Go's types.
+// Package jsonwords explains errors in JSON to the people who wrote it, without a
+// parser's jargon and without the names of Go types.
 package jsonwords
 
 import (
@@ -11,8 +11,8 @@ import (
 	"strings"
 )
 
-// Of returns an error of package encoding/json in words. Another error stays what it
-// is. What wraps one is kept only by who calls Of before wrapping.
+// Of returns an error of encoding/json in plain words, and any other error unchanged.
+// Call it before wrapping the error: it drops the text of wrappers.
 func Of(err error) error {
 	var form *json.SyntaxError
 	var wrong *json.UnmarshalTypeError
@@ -38,7 +38,7 @@ func (w *worded) Error() string { return w.text }
 // Unwrap returns the parser's error.
 func (w *worded) Unwrap() error { return w.err }
 
-// misplaced says what is where something else belongs.
+// misplaced describes a value of the wrong type, and where it is.
 func misplaced(wrong *json.UnmarshalTypeError) string {
 	value, place := article(wrong.Value), ", which does not belong there"
 	if number, ok := strings.CutPrefix(wrong.Value, "number "); ok {
@@ -65,7 +65,7 @@ func article(value string) string {
 	}
 }
 
-// kind returns what is written for a type, empty for what is written in many ways.
+// kind describes how a type is written in JSON, empty if there are several ways.
 func kind(t reflect.Type) string {
 	if t == nil {
 		return ""
