@@ -1,5 +1,5 @@
-// Package keytest has a server that wants client certificates, and the directory
-// for it, for tests of keys outside files.
+// Package keytest provides a server that requires client certificates, and its
+// directory, for tests of keys outside files.
 package keytest
 
 import (
@@ -22,17 +22,17 @@ import (
 	"github.com/certsd/containerd-certsd/internal/certtest"
 )
 
-// Server is a server that wants a client certificate for each connection, and the
-// transport that presents those of its directory.
+// Server is a server that requires a client certificate for each connection, and a
+// transport that presents those in its directory.
 type Server struct {
 	*certsd.Transport
-	// Dir is the server's directory. It has its CA.
+	// Dir is the server's directory, which holds its CA.
 	Dir string
-	// URL is where the server is.
+	// URL is the server's URL.
 	URL string
-	// Clients is the CA of the certificates that the server takes.
+	// Clients is the CA of the certificates that the server accepts.
 	Clients *certtest.CA
-	// Handshakes counts those that succeeded.
+	// Handshakes counts the successful ones.
 	Handshakes atomic.Int32
 
 	resume atomic.Bool
@@ -42,8 +42,8 @@ type Server struct {
 	seen    []string
 }
 
-// NewServer starts a server, which ends with the test. Its directory is added to
-// the roots of the hosts.
+// NewServer starts a server that runs until the test ends. It adds the root of its
+// directory to hosts.
 func NewServer(t testing.TB, hosts *certsd.Hosts) *Server {
 	t.Helper()
 	servers, root := certtest.NewCA("servers"), t.TempDir()
@@ -78,13 +78,13 @@ func NewServer(t testing.TB, hosts *certsd.Hosts) *Server {
 	return s
 }
 
-// Resume lets connections take up the session of an earlier one, as servers do by
-// default: they need no signature.
+// Resume lets connections resume an earlier session, as servers do by default: they
+// need no signature.
 func (s *Server) Resume() { s.resume.Store(true) }
 
-// Pulls makes the requests of two pulls, of several layers at a time each, and fails
-// unless the first is one signature, and the second none. signatures is how many the
-// device has made.
+// Pulls makes the requests of two pulls, each of several layers at a time, and fails
+// unless the first takes one signature and the second none. signatures returns how many
+// the device has made.
 func (s *Server) Pulls(t testing.TB, signatures func() int) {
 	t.Helper()
 	for pull, want := range []int{1, 0} {
@@ -127,21 +127,21 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// Accept has the server answer 403 to all clients but one, whose common name it is.
+// Accept makes the server answer 403 to all clients but the one with this common name.
 func (s *Server) Accept(client string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.accepts = client
 }
 
-// Seen returns the common names of the clients that came, in order.
+// Seen returns the common names of the clients of all requests, in order.
 func (s *Server) Seen() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.seen)
 }
 
-// Write writes a file of the directory.
+// Write writes a file to the directory.
 func (s *Server) Write(t testing.TB, name string, data []byte) {
 	t.Helper()
 	if err := os.WriteFile(filepath.Join(s.Dir, name), data, 0o600); err != nil {
@@ -149,7 +149,7 @@ func (s *Server) Write(t testing.TB, name string, data []byte) {
 	}
 }
 
-// Get asks for a path, and returns the status.
+// Get requests a path and returns the status.
 func (s *Server) Get(t testing.TB, path string) (int, error) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL+path, nil)
