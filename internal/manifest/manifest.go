@@ -1,4 +1,4 @@
-// Package manifest reports whether a document is a manifest, and of which kind.
+// Package manifest decides whether a document is a manifest, and of which kind.
 // Everything that is pulled, copied or served as a manifest passes through [Parse].
 package manifest
 
@@ -21,26 +21,26 @@ import (
 // MaxSize bounds manifests in bytes, as registries and containerd do.
 const MaxSize = 4 << 20
 
-// The media types that core/images has no names for.
+// Media types that core/images does not name.
 const (
 	MediaTypeSchema1       = "application/vnd.docker.distribution.manifest.v1+json"
 	MediaTypeSchema1Signed = images.MediaTypeDockerSchema1Manifest
-	// MediaTypeArtifact is of a draft of the OCI specification, MediaTypeORAS of
-	// the project it came from. Registries still hold both.
+	// MediaTypeArtifact is from a draft of the OCI specification, MediaTypeORAS from
+	// the project that preceded it. Registries still hold both.
 	MediaTypeArtifact = "application/vnd.oci.artifact.manifest.v1+json"
 	MediaTypeORAS     = "application/vnd.cncf.oras.artifact.manifest.v1+json"
 )
 
-// Kind is what a manifest has in it.
+// Kind is a kind of manifest.
 type Kind int
 
-// The kinds. The zero value is no manifest.
+// The kinds of manifests. The zero value means not a manifest.
 const (
 	// Image has a configuration and layers.
 	Image Kind = iota + 1
-	// Index has other manifests.
+	// Index lists other manifests.
 	Index
-	// Artifact has blobs, and no configuration.
+	// Artifact has blobs and no configuration.
 	Artifact
 	// Schema1 has the history of Registry v1.
 	Schema1
@@ -50,7 +50,7 @@ func (k Kind) String() string {
 	return map[Kind]string{Image: "an image manifest", Index: "an index", Artifact: "an artifact manifest", Schema1: "a schema 1 manifest"}[k]
 }
 
-// kinds are the media types of manifests.
+// kinds maps the media types of manifests to their kinds.
 var kinds = map[string]Kind{
 	ocispec.MediaTypeImageManifest:            Image,
 	images.MediaTypeDockerSchema2Manifest:     Image,
@@ -62,32 +62,31 @@ var kinds = map[string]Kind{
 	MediaTypeSchema1Signed:                    Schema1,
 }
 
-// KindOf returns the kind that a media type names, zero if it is not one of a manifest.
+// KindOf returns the kind for a media type, zero if it is not a manifest's.
 func KindOf(mediaType string) Kind { return kinds[Base(mediaType)] }
 
-// Base returns a media type without its parameters, as of a Content-Type.
+// Base returns a media type, such as a Content-Type, without its parameters.
 func Base(mediaType string) string {
 	base, _, _ := strings.Cut(mediaType, ";")
 	return strings.ToLower(strings.TrimSpace(base))
 }
 
-// Manifest is a manifest that was looked at.
+// Manifest is a parsed manifest.
 type Manifest struct {
 	Kind Kind
-	// MediaType is what to call it: what it was announced as where that is of
-	// its kind, else what it calls itself, else what its parts tell.
+	// MediaType is the announced media type if it fits the kind, else the one in the
+	// document, else one derived from its parts.
 	MediaType string
-	// Config and Blobs are blobs whatever their media types say; Config is nil
-	// where there is none. Schema 1 has neither, but digests.
+	// Config and Blobs are blobs whatever their media types; Config is nil if absent.
+	// Schema 1 has neither, only digests.
 	Config *ocispec.Descriptor
 	Blobs  []ocispec.Descriptor
-	// Manifests are those an index has.
+	// Manifests are the entries of an index.
 	Manifests []ocispec.Descriptor
 }
 
-// document has the keys of all kinds. Other readers of manifests take a key in
-// any case, as encoding/json does: what is two kinds to one of them must not be
-// one to another.
+// document has the keys of all kinds. Readers such as encoding/json accept keys in any
+// case: a document that is two kinds to one reader must not pass as one kind here.
 type document struct {
 	SchemaVersion *int                  `json:"schemaVersion"`
 	MediaType     string                `json:"mediaType"`
@@ -100,9 +99,9 @@ type document struct {
 	Signatures    json.RawMessage       `json:"signatures"`
 }
 
-// Parse reads a manifest that was announced with a media type, which may be a
-// file server's or none: what is in the document decides. Each descriptor in it
-// has a digest that can be computed, a size and a media type.
+// Parse parses a manifest that was announced with a media type, which may be empty or a
+// file server's: the content decides. Each descriptor in the result has a digest of a
+// supported algorithm, a size and a media type.
 func Parse(body []byte, announced string) (*Manifest, error) {
 	if len(body) > MaxSize {
 		return nil, fmt.Errorf("%d bytes are more than the %d of the largest manifest", len(body), MaxSize)
@@ -129,13 +128,13 @@ func Parse(body []byte, announced string) (*Manifest, error) {
 	return m, m.check(doc.Subject)
 }
 
-// maxParts is how many commas a manifest may have. The largest that says anything
-// has half as many: a descriptor takes a hundred bytes.
+// maxParts is how many commas a manifest may have. The largest meaningful one has half
+// as many: a descriptor takes a hundred bytes.
 const maxParts = 1 << 18
 
-// Countable reports whether a document has so few parts that its descriptors can
-// be held in memory, by an error. "{}," is three bytes, and a descriptor of
-// nothing a hundred and more.
+// Countable returns an error if a document has too many parts for its descriptors to be
+// held in memory: "{}," has three bytes, but an empty descriptor takes more than a
+// hundred.
 func Countable(body []byte) error {
 	if n := bytes.Count(body, []byte(",")); n > maxParts {
 		return fmt.Errorf("it has %d parts, more parts than the %d of the largest manifest", n, maxParts)
@@ -143,7 +142,7 @@ func Countable(body []byte) error {
 	return nil
 }
 
-// kind returns what the document is by its keys, which must be those of one kind.
+// kind returns the kind of the document by its keys, which must not mix kinds.
 func (d *document) kind(announced string) (Kind, error) {
 	var found []Kind
 	if d.Config != nil || d.Layers != nil {
@@ -179,7 +178,7 @@ func (d *document) kind(announced string) (Kind, error) {
 	return found[0], nil
 }
 
-// name returns what to call a document of a kind.
+// name returns the media type for a document of a kind.
 func (d *document) name(kind Kind, announced string) string {
 	if announced = Base(announced); kinds[announced] == kind && kind != Schema1 {
 		return announced
@@ -240,7 +239,7 @@ func (m *Manifest) check(subject *ocispec.Descriptor) error {
 	return nil
 }
 
-// Sound reports whether a descriptor can be acted on: what is wrong with it.
+// Sound returns an error if a descriptor cannot be used.
 func Sound(d ocispec.Descriptor) error {
 	if d.Digest == "" {
 		return errors.New("it has no digest")
