@@ -1,5 +1,5 @@
-// Package nextstep has errors that carry the next step, so that no caller has to
-// extract it from their text.
+// Package nextstep provides errors that carry the next step, which saves callers from
+// extracting it from their text.
 package nextstep
 
 import (
@@ -7,19 +7,19 @@ import (
 	"strings"
 )
 
-// Step is what an error knows that says what to do about it.
+// Step is implemented by an error that says what to do about it.
 type Step interface {
 	error
-	// Next returns what to do, empty where that depends on who tells.
+	// Next returns what to do, empty if that depends on the caller.
 	Next() string
-	// Told returns how the text of the error goes on, behind a colon, to say so.
+	// Told returns the end of the error's text, after a colon, that says what to do.
 	Told() string
 }
 
-// With is err with what to do about it, which ends its text.
+// With returns err with the next step, which is appended to its text.
 func With(err error, next string) error { return Told(err, next, next) }
 
-// Told is err with what to do about it, in other words in its text.
+// Told returns err with the next step; its text ends with told instead.
 func Told(err error, told, next string) error { return &stepError{err, told, next} }
 
 type stepError struct {
@@ -32,8 +32,7 @@ func (e *stepError) Unwrap() error { return e.err }
 func (e *stepError) Next() string  { return e.next }
 func (e *stepError) Told() string  { return e.told }
 
-// Of returns what to do about an error, empty if it does not know, or if it joins
-// several that do.
+// Of returns the next step in an error, empty if there is none or more than one.
 func Of(err error) string {
 	if step := only(err); step != nil {
 		return step.Next()
@@ -41,8 +40,8 @@ func Of(err error) string {
 	return ""
 }
 
-// Cause returns the text of an error without what to do about it. That of several stays
-// where they are.
+// Cause returns the text of an error without its next step. If there are several, they
+// stay.
 func Cause(err error) string {
 	step := only(err)
 	if step == nil {
@@ -52,7 +51,7 @@ func Cause(err error) string {
 	return before + after
 }
 
-// only returns the one step in an error, nil if there is none, or more than one.
+// only returns the single step in an error, nil if there is none or more than one.
 func only(err error) Step {
 	var step Step
 	if errors.As(err, &step) && count(err) == 1 {
