@@ -1,4 +1,4 @@
-// Package paragraph wraps text to lines of a width.
+// Package paragraph wraps text to a width.
 package paragraph
 
 import (
@@ -7,13 +7,14 @@ import (
 	"unicode/utf8"
 )
 
-// Lines is text behind first, and what has no room in the line below it, behind
-// rest. A word that is longer than a line stays whole, so that it can be copied.
+// Lines wraps text into lines of at most columns characters: the first line begins with
+// first, the others with rest. A word that is too long stays whole, for the reader to
+// copy.
 func Lines(first, rest, text string, columns int) []string {
 	return Words(first, rest, strings.FieldsSeq(text), columns)
 }
 
-// Words is [Lines] of words, some of which may have blanks in them.
+// Words is [Lines] for words that may contain blanks.
 func Words(first, rest string, words iter.Seq[string], columns int) []string {
 	var lines []string
 	line, empty := first, true
