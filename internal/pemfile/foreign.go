@@ -13,20 +13,20 @@ import (
 	"github.com/certsd/containerd-certsd/internal/plainfile"
 )
 
-// Foreign says what a file is that holds no PEM block of use.
+// Foreign describes a file without a usable PEM block.
 type Foreign struct {
 	// What is the format: "is PKCS #12 (a .p12 or .pfx file)".
 	What string
-	// Convert is the command that makes a PEM file of it, with %s in the places
-	// of the file's name, empty if none does.
+	// Convert is the command that converts it to PEM, with %s for the file's name,
+	// empty if there is none.
 	Convert string
-	// Certificates reports that it may hold certificates: to pass it over loses
-	// them.
+	// Certificates reports whether it may hold certificates, which are lost if it is
+	// skipped.
 	Certificates bool
 }
 
-// For returns the error about a file, with the command to type. It names the file
-// there alone.
+// For returns the error about a file, with the command to type. Only the command names
+// the file.
 func (f Foreign) For(path string) error {
 	if f.Convert == "" {
 		return errors.New(f.What)
@@ -35,7 +35,7 @@ func (f Foreign) For(path string) error {
 	return nextstep.Told(errors.New(f.What), "convert it with "+command, "convert it: "+command)
 }
 
-// named puts a file's name into a command. It may be a part of a word there.
+// named puts a file's name into a command, where it may be part of a word.
 func named(command, path string) string {
 	words := strings.Fields(command)
 	for i, word := range words {
@@ -47,13 +47,13 @@ func named(command, path string) string {
 	return strings.Join(words, " ")
 }
 
-// replace is the end of commands that write beside the file they read.
+// replace is the end of commands that cannot overwrite the file they read.
 const replace = " -out %s.new && mv %s.new %s"
 
-// decode is the command for base64 without anything around it.
+// decode is the command for bare base64.
 const decode = "base64 -d %s >%s.new && mv %s.new %s"
 
-// magic are the beginnings of formats that are no ASN.1.
+// magic lists the prefixes of formats that are not ASN.1.
 var magic = []struct {
 	prefix string
 	Foreign
@@ -72,7 +72,7 @@ var magic = []struct {
 
 var markup = regexp.MustCompile(`(?i)^(<!doctype|<html|<\?xml)`)
 
-// Recognise says what a file without a readable block of use is instead.
+// Recognise describes what a file without a usable block is instead.
 func Recognise(data []byte) Foreign {
 	text := bytes.TrimFunc(data, isBlank)
 	if len(text) == 0 {
@@ -82,7 +82,7 @@ func Recognise(data []byte) Foreign {
 		return Foreign{What: "is text in " + name + ", not in UTF-8", Convert: "iconv -f " + name + " -t UTF-8 %s >%s.new && mv %s.new %s"}
 	}
 	for _, m := range magic {
-		// What a gzip file begins with is a blank in text.
+		// Try data, too: the first byte of a gzip file counts as a blank in text.
 		if bytes.HasPrefix(text, []byte(m.prefix)) || bytes.HasPrefix(data, []byte(m.prefix)) {
 			return m.Foreign
 		}
@@ -107,7 +107,7 @@ func Recognise(data []byte) Foreign {
 	return Foreign{What: "is not PEM"}
 }
 
-// bareBase64 decodes text that is nothing but base64.
+// bareBase64 decodes text that is bare base64.
 func bareBase64(text []byte) ([]byte, bool) {
 	if !bytes.HasPrefix(text, []byte("MI")) {
 		return nil, false
@@ -116,14 +116,14 @@ func bareBase64(text []byte) ([]byte, bool) {
 	return der, err == nil
 }
 
-// Object identifiers of what is signed, encrypted or otherwise wrapped.
+// Object identifiers of signed, encrypted or otherwise wrapped formats.
 var (
 	pkcs7 = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 7}
 	pkcs5 = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 5}
 	pkcs9 = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 12}
 )
 
-// recogniseDER tells the DER formats apart by what their outer sequence holds.
+// recogniseDER distinguishes the DER formats by the content of their outer sequence.
 func recogniseDER(data []byte) (Foreign, bool) {
 	var outer asn1.RawValue
 	rest, err := asn1.Unmarshal(data, &outer)
@@ -155,7 +155,7 @@ func recogniseDER(data []byte) (Foreign, bool) {
 
 var request = Foreign{What: "is a request for a certificate (CSR): put the certificate that the CA issued for it there"}
 
-// torn recognises DER that is cut.
+// torn recognises truncated DER.
 func torn(data []byte, err error) (Foreign, bool) {
 	var syntax asn1.SyntaxError
 	if errors.As(err, &syntax) && len(data) > 2 && data[0] == 0x30 && data[1] > 0x80 && data[1] < 0x85 {
@@ -173,8 +173,8 @@ func hasOID(der []byte, prefix asn1.ObjectIdentifier) bool {
 	return oid[:len(prefix)].Equal(prefix)
 }
 
-// isRequest reports whether a sequence begins like that of a PKCS #10 request:
-// the version zero, where a certificate has it in a context of its own.
+// isRequest reports whether a sequence begins like a PKCS #10 request: with a plain
+// version zero, which a certificate has in an explicit tag.
 func isRequest(der []byte) bool {
 	var version int
 	rest, err := asn1.Unmarshal(der, &version)
@@ -186,7 +186,8 @@ func isRequest(der []byte) bool {
 	return err == nil && name.Tag == asn1.TagSequence
 }
 
-// labels are PEM blocks that are no certificate and no key that can be used.
+// labels describes PEM blocks that are neither a certificate nor a usable key, by
+// label.
 var labels = map[string]Foreign{
 	"PKCS7":                   {What: "is PKCS #7 in PEM (a .p7b file)", Convert: "openssl pkcs7 -print_certs -in %s" + replace, Certificates: true},
 	"PKCS #7 SIGNED DATA":     {What: "is PKCS #7 in PEM (a .p7b file)", Convert: "openssl pkcs7 -print_certs -in %s" + replace, Certificates: true},
@@ -202,7 +203,7 @@ var labels = map[string]Foreign{
 	"DH PARAMETERS":           {What: "has Diffie-Hellman parameters only"},
 }
 
-// Label says what a block is that is no certificate and no key of use.
+// Label describes a block with a label that is neither a certificate nor a usable key.
 func Label(label string) (Foreign, bool) {
 	f, found := labels[label]
 	return f, found

@@ -1,7 +1,6 @@
-// Package pemfile reads PEM as people, programs and mail leave it, and drops
-// nothing silently. [encoding/pem] skips what it cannot read:
-// a bundle that is cut, or whose first line has a byte order mark, is a smaller
-// bundle to it.
+// Package pemfile reads PEM as people, programs and mail leave it, and drops nothing
+// silently. [encoding/pem] skips what it cannot read: it takes a bundle that is
+// truncated, or that begins with a byte order mark, for a smaller bundle.
 package pemfile
 
 import (
@@ -13,20 +12,20 @@ import (
 	"unicode/utf8"
 )
 
-// Block is what stands between a BEGIN line and its END line.
+// Block is the content between a BEGIN line and its END line.
 type Block struct {
-	// Label is the word after BEGIN, such as CERTIFICATE.
+	// Label is the text after BEGIN, such as CERTIFICATE.
 	Label string
 	// Headers are those of RFC 1421.
 	Headers map[string]string
-	// Bytes are what the block holds.
+	// Bytes are the decoded content of the block.
 	Bytes []byte
-	// Line is that of BEGIN, counted from one.
+	// Line is the line of BEGIN, counted from one.
 	Line int
-	// Raw is the text of a block that cannot be read, a part of the file.
+	// Raw is the text of a block that cannot be read, as in the file.
 	Raw []byte
-	// Err is why the block cannot be read; it says at which line. Label is then
-	// what can be made out of it, and may be empty.
+	// Err says why the block cannot be read, and in which line. Label is then what can
+	// be recognised of it, and may be empty.
 	Err error
 }
 
@@ -36,12 +35,12 @@ const (
 	end     = "-----END "
 )
 
-// Scan returns the blocks of a file, those that cannot be read among them.
+// Scan returns the blocks of a file, including those that cannot be read.
 //
-// It takes what OpenSSL takes: any line ends, blanks at their ends, a byte order
-// mark, text before, between and after the blocks. And it takes what can mean
-// one thing only: indented lines, line breaks that are missing on either side of
-// a BEGIN or an END. The time it needs grows with the size of the file alone.
+// It accepts what OpenSSL accepts: any line ends, trailing blanks, a byte order mark,
+// text before, between and after the blocks. It also accepts what is unambiguous:
+// indented lines, and missing line breaks before or after a BEGIN or END. It takes time
+// linear in the size of the file.
 func Scan(data []byte) []Block {
 	s := scanner{data: data, rest: data}
 	for s.next() {
@@ -53,17 +52,17 @@ func Scan(data []byte) []Block {
 // scanner goes through a file line by line.
 type scanner struct {
 	data, rest []byte
-	// start is where the line that was read last begins.
+	// start is the offset of the line that was read last.
 	start int
-	// text is the line that was read last without what surrounds it, line its
-	// number, and last reports that nothing follows it, not even a line break.
+	// text is the line that was read last without surrounding blanks, line its number,
+	// and last reports whether nothing follows it, not even a line break.
 	text   string
 	line   int
 	last   bool
 	blocks []Block
 }
 
-// next reads a line, which ends in any of the ways there are.
+// next reads a line with any kind of line end.
 func (s *scanner) next() bool {
 	if len(s.rest) == 0 {
 		return false
@@ -86,13 +85,13 @@ func (s *scanner) next() bool {
 	return true
 }
 
-// isBlank reports whether a character means nothing at either end of a line:
-// blanks, control characters, byte order marks.
+// isBlank reports whether to ignore a character at either end of a line: blanks,
+// control characters, byte order marks.
 func isBlank(r rune) bool {
 	return r <= ' ' || unicode.IsSpace(r) || r == '\ufeff' || r == '\u200b'
 }
 
-// outside looks at text that is in no block.
+// outside scans text outside of blocks.
 func (s *scanner) outside(text string) {
 	for text != "" {
 		switch label, rest, ok := boundary(text, begin); {
@@ -111,7 +110,7 @@ func (s *scanner) outside(text string) {
 	}
 }
 
-// block reads a block that begins in the current line, of which rest follows. It
+// block reads a block that begins in the current line, in which rest follows BEGIN. It
 // returns what follows the block in its last line.
 func (s *scanner) block(label, rest string) string {
 	b := Block{Label: label, Line: s.line}
@@ -164,7 +163,7 @@ func (s *scanner) block(label, rest string) string {
 	}
 }
 
-// headers reads those of a block, and returns the first line after them.
+// headers reads the headers of a block, and returns the first line after them.
 func (s *scanner) headers(b *Block) (text string, more bool) {
 	for s.next() {
 		key, value, is := strings.Cut(s.text, ":")
@@ -201,7 +200,7 @@ func (s *scanner) add(b Block, start int, encoded string) {
 	s.blocks = append(s.blocks, b)
 }
 
-// bad adds a block that cannot be read, and begins at start.
+// bad adds a block that cannot be read and begins at start.
 func (s *scanner) bad(label string, line, start int, format string, args ...any) {
 	err := fmt.Errorf("line %d: %s", line, fmt.Sprintf(format, args...))
 	s.failed(Block{Label: label, Line: line, Err: err}, start)
@@ -212,7 +211,7 @@ func (s *scanner) failed(b Block, start int) {
 	s.blocks = append(s.blocks, b)
 }
 
-// strange says what is wrong with text that is not base64.
+// strange describes what is wrong with text that is not base64.
 func strange(text string) string {
 	if strings.HasPrefix(text, `\n`) || strings.HasPrefix(text, `\r`) {
 		return "the two characters " + text[:2] + " stand where a line break should be"
@@ -232,8 +231,7 @@ func withoutBlanks(r rune) rune {
 	return r
 }
 
-// boundary takes a BEGIN or END line apart: its label, and what follows it in
-// the line.
+// boundary parses a BEGIN or END line into its label and what follows in the line.
 func boundary(text, kind string) (label, rest string, ok bool) {
 	text, ok = strings.CutPrefix(text, kind)
 	if !ok {
@@ -251,9 +249,8 @@ func isBoundary(text, kind string) bool {
 	return ok
 }
 
-// isQuoted reports whether a whole BEGIN or END line stands behind something else,
-// as mail programs and lists of values have them. What is commented out is not
-// meant.
+// isQuoted reports whether a complete BEGIN or END line follows other text, as in
+// quoted mail and YAML lists. Commented-out lines do not count.
 func isQuoted(text string) bool {
 	i := strings.Index(text, hyphens)
 	if i <= 0 || strings.HasPrefix(text, "#") || strings.HasPrefix(text, ";") || strings.HasPrefix(text, "//") || strings.HasPrefix(text, "--") {
@@ -263,8 +260,8 @@ func isQuoted(text string) bool {
 	return isBoundary(rest, begin) || isBoundary(rest, end)
 }
 
-// isMangled reports whether somebody meant a line for a boundary: one that was
-// cut, has too few hyphens, or such as a word processor makes of them.
+// isMangled reports whether a line was probably meant as a boundary: it is truncated,
+// has too few hyphens, or dashes from a word processor.
 func isMangled(text string) bool {
 	word := strings.TrimLeftFunc(text, func(r rune) bool { return unicode.Is(unicode.Pd, r) || r == ' ' })
 	if len(word) == len(text) && !strings.HasSuffix(text, hyphens) {
