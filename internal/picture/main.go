@@ -1,5 +1,5 @@
-// Command picture draws text for the documents, line by line in letters of
-// one width. "make pictures" runs it:
+// Command picture draws text for the documentation, line by line in a monospaced font.
+// "make pictures" runs it:
 //
 //	picture -title 'certsd demo' <demo.txt >demo.svg
 package main
@@ -27,16 +27,16 @@ func main() {
 	}
 }
 
-// The measures are in pixels: of a letter, and of the space around all.
+// Sizes in pixels: of a letter, and of the margin around the text.
 const (
 	letterWidth, lineHeight = 8.4, 19
 	margin                  = 16
 )
 
-// escapes are what a terminal is told beside the text.
+// escapes matches the control sequences of a terminal.
 var escapes = regexp.MustCompile("\x1b\\[[0-9;?]*[a-zA-Z]|\r")
 
-// draw writes the text as SVG, with its words as what a screen reader says.
+// draw writes the text as SVG, with a text for screen readers.
 func draw(w io.Writer, r io.Reader, title string) error {
 	var lines []string
 	widest := utf8.RuneCountInString(title)
@@ -71,6 +71,6 @@ func draw(w io.Writer, r io.Reader, title string) error {
 
 func escaped(text string) string {
 	var b strings.Builder
-	_ = xml.EscapeText(&b, []byte(text)) // a Builder takes all
+	_ = xml.EscapeText(&b, []byte(text)) // a Builder never fails
 	return b.String()
 }
