@@ -1,7 +1,7 @@
 // Package plainfile reads the files that people and programs leave for a daemon:
-// regular ones, of a bounded size (plainfile.go), with text in UTF-8 (text.go).
-// Anything else is an error at once: a pipe without a writer, or a device, would
-// block its reader for ever, or have no end.
+// regular ones of a bounded size (plainfile.go), with text in UTF-8 (text.go). Anything
+// else is an error at once: a pipe without a writer or a device might block its reader
+// forever, or have no end.
 package plainfile
 
 import (
@@ -14,12 +14,11 @@ import (
 	"github.com/certsd/containerd-certsd/internal/bytesize"
 )
 
-// Most is the size up to which a file is read where nothing else is said. The
-// bundle of all public CA roots has about 220 KiB.
+// Most is the default limit for the size of a file. The bundle of all public CA roots
+// has about 220 KiB.
 const Most = 4 << 20
 
-// Reasons for which a file is not read. They are the cause in a
-// [fs.PathError].
+// Reasons why a file is not read, as the cause in an [fs.PathError].
 var (
 	// ErrDirectory reports that a name belongs to a directory.
 	ErrDirectory = errors.New("is a directory")
@@ -27,13 +26,13 @@ var (
 	ErrIrregular = errors.New("is not a regular file")
 )
 
-// Read returns the content of a file of [Most] bytes at most. Links are
-// followed: a Kubernetes secret is made of them.
+// Read returns the content of a file of at most [Most] bytes. It follows links, of
+// which a Kubernetes secret consists.
 func Read(path string) ([]byte, error) { return ReadMost(path, Most) }
 
-// ReadMost is [Read] with another bound.
+// ReadMost is [Read] with another limit.
 func ReadMost(path string, most int64) ([]byte, error) {
-	// What is no regular file is not even opened: that may rewind a tape.
+	// Do not even open an irregular file: that may rewind a tape.
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, opening(err)
@@ -41,7 +40,7 @@ func ReadMost(path string, most int64) ([]byte, error) {
 	if err := checkMode(info); err != nil {
 		return nil, &fs.PathError{Op: "read", Path: path, Err: err}
 	}
-	// Another one may have come into its place.
+	// It may have been replaced since: do not wait for a pipe, and check again.
 	f, err := os.OpenFile(path, os.O_RDONLY|noWait, 0) //nolint:gosec // reading the files an administrator named is the purpose
 	if err != nil {
 		return nil, err
@@ -50,7 +49,7 @@ func ReadMost(path string, most int64) ([]byte, error) {
 	return readAll(f, path, most)
 }
 
-// ReadFS is [Read] of a file in a file system.
+// ReadFS is [Read] for a file in a file system.
 func ReadFS(fsys fs.FS, name string) ([]byte, error) {
 	info, err := fs.Stat(fsys, name)
 	if err != nil {
@@ -67,7 +66,7 @@ func ReadFS(fsys fs.FS, name string) ([]byte, error) {
 	return readAll(f, name, Most)
 }
 
-// ReadRoot is [Read] of a file below a directory that is held open.
+// ReadRoot is [Read] for a file below an open directory.
 func ReadRoot(root *os.Root, name string) ([]byte, error) {
 	f, err := root.OpenFile(name, os.O_RDONLY|noWait, 0)
 	if err != nil {
@@ -98,8 +97,7 @@ func readAll(f fs.File, path string, most int64) ([]byte, error) {
 	return data, nil
 }
 
-// opening returns an error of os.Stat in the words of os.Open, which is what was
-// asked for.
+// opening turns an error of os.Stat into one of os.Open, as the caller expects.
 func opening(err error) error {
 	var path *fs.PathError
 	if errors.As(err, &path) {

@@ -9,14 +9,13 @@ import (
 	"strings"
 )
 
-// mark is the byte order mark that editors on Windows begin a file in UTF-8
-// with. It means nothing.
+// mark is the byte order mark that editors on Windows put at the start of UTF-8 text.
+// It has no meaning.
 var mark = []byte("\xef\xbb\xbf")
 
-// EncodingError reports that a text is not in UTF-8, which is all that anything
-// reads here.
+// EncodingError reports that a text is not in UTF-8, the only encoding accepted here.
 type EncodingError struct {
-	// Name is the encoding's, as iconv knows it, and Path the file.
+	// Name is iconv's name for the encoding, Path the file.
 	Name, Path string
 }
 
@@ -24,28 +23,28 @@ func (e *EncodingError) Error() string {
 	return fmt.Sprintf("is text in %s, not in UTF-8: %s", e.Name, e.Told())
 }
 
-// Told returns what to do, as the text ends: see package nextstep.
+// Told returns what to do as the end of the text: see package nextstep.
 func (e *EncodingError) Told() string { return "convert it with " + e.Command() }
 
 // Next returns what to do.
 func (e *EncodingError) Next() string { return "convert it: " + e.Command() }
 
-// HasMark reports whether text begins with a byte order mark of UTF-8, which some
-// programs stumble over.
+// HasMark reports whether text begins with a UTF-8 byte order mark, which some programs
+// do not accept.
 func HasMark(data []byte) bool { return bytes.HasPrefix(data, mark) }
 
-// WithoutMark returns the command that takes that mark off a file.
+// WithoutMark returns the command that removes the mark from a file.
 func WithoutMark(path string) string { return `sed -i '1s/^\xef\xbb\xbf//' ` + Quote(path) }
 
-// Command makes UTF-8 of the file.
+// Command returns the command that converts the file to UTF-8.
 func (e *EncodingError) Command() string {
 	file := Quote(e.Path)
 	return fmt.Sprintf("iconv -f %s -t UTF-8 %s >%s && mv %s %s", e.Name, file, Quote(e.Path+".new"), Quote(e.Path+".new"), file)
 }
 
-// Text returns the content of a file, which path names in errors, without a byte
-// order mark. Text in UTF-16 or UTF-32, as Windows' editors and shells write it,
-// is an [EncodingError].
+// Text returns the content of a file without a byte order mark; path appears in errors.
+// Text in UTF-16 or UTF-32, which editors and shells on Windows write, is an
+// [EncodingError].
 func Text(path string, data []byte) ([]byte, error) {
 	if name := Encoding(data); name != "" {
 		return nil, &EncodingError{name, path}
@@ -53,7 +52,7 @@ func Text(path string, data []byte) ([]byte, error) {
 	return bytes.TrimPrefix(data, mark), nil
 }
 
-// ReadText is [Read] of a file with text: see [Text].
+// ReadText is [Read] for a text file: see [Text].
 func ReadText(path string) ([]byte, error) {
 	data, err := Read(path)
 	if err != nil {
@@ -65,10 +64,10 @@ func ReadText(path string) ([]byte, error) {
 	return data, nil
 }
 
-// Encoding returns the name of the encoding in which a file has text, empty if that
-// is not seen to be another one than UTF-8.
+// Encoding returns the name of the encoding of a file's text, empty unless it is
+// recognisably not UTF-8.
 func Encoding(data []byte) string {
-	// The longer marks begin as the shorter ones do.
+	// Check the longer marks first: they begin like the shorter ones.
 	switch {
 	case bytes.HasPrefix(data, []byte{0xff, 0xfe, 0, 0}), bytes.HasPrefix(data, []byte{0, 0, 0xfe, 0xff}):
 		return "UTF-32"
@@ -78,13 +77,13 @@ func Encoding(data []byte) string {
 	return withoutMark(data)
 }
 
-// unmarked are encodings, by the bytes of four that are zero in ASCII text.
+// unmarked lists encodings by which of four bytes are zero in ASCII text.
 var unmarked = []struct{ name, zeros string }{
 	{"UTF-32LE", "a000"}, {"UTF-32BE", "000a"}, {"UTF-16LE", "a0a0"}, {"UTF-16BE", "0a0a"},
 }
 
-// withoutMark recognises an encoding by where the beginning has zeros. A few
-// characters may be others than those of ASCII.
+// withoutMark recognises an encoding by the positions of zeros at the beginning. It
+// tolerates a few characters outside ASCII.
 func withoutMark(data []byte) string {
 	start := data[:min(len(data), 256)&^3]
 	var zeros, printed [4]int
@@ -112,16 +111,16 @@ func withoutMark(data []byte) string {
 	return ""
 }
 
-// Rename returns the command that gives a file another name in its directory, where
-// there is none of that name.
+// Rename returns the command that renames a file within its directory, unless a file of
+// that name exists.
 func Rename(path, name string) string {
 	return "mv -n " + Quote(path) + " " + Quote(filepath.Join(filepath.Dir(path), name))
 }
 
-// plainWord is a word that a shell takes as it stands.
+// plainWord matches a word that needs no quotes in a shell.
 var plainWord = regexp.MustCompile(`^[A-Za-z0-9_@%+=:,./-]+$`)
 
-// Quote writes a file's name as a word of a shell command.
+// Quote returns a file's name as a word of a shell command.
 func Quote(path string) string {
 	if plainWord.MatchString(path) && !strings.HasPrefix(path, "-") {
 		return path

@@ -2,5 +2,5 @@
 
 package plainfile
 
-// noWait is for pipes, which have no names here.
+// noWait concerns named pipes, which the file system does not have here.
 const noWait = 0
