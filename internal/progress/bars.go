@@ -26,7 +26,7 @@ func (r *Reporter) redraw() {
 	}
 }
 
-// draw replaces the bars on the terminal by what they are now.
+// draw redraws the bars on the terminal in their present state.
 func (r *Reporter) draw() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -37,7 +37,7 @@ func (r *Reporter) draw() {
 		height--
 	}
 	for at, i := range r.active {
-		// Lines above the terminal's first one could not be wiped any more.
+		// Lines that scroll off the terminal could not be wiped any more.
 		if left := len(r.active) - at; at >= height-2 && left > 1 {
 			fmt.Fprintf(&text, "and %d more\n", left)
 			r.drawn++
@@ -56,24 +56,24 @@ func (r *Reporter) draw() {
 	}
 }
 
-// wipe returns what takes the bars off the terminal: up a line and clear it, once
-// per line.
+// wipe returns the sequence that removes the bars from the terminal: for each line,
+// move up and clear it.
 func (r *Reporter) wipe() string {
 	text := strings.Repeat("\x1b[1A\x1b[2K\r", r.drawn)
 	r.drawn = 0
 	return text
 }
 
-// maxBar is the width of a bar where there is room for it, minBar that below
-// which one says nothing. barFrame are the cells around it.
+// maxBar is the width of a bar if there is room, minBar the least useful one, and
+// barFrame the width of the cells around it.
 const (
 	maxBar   = 30
 	minBar   = 8
 	barFrame = len("  []")
 )
 
-// bar draws a part on its way, on one line of at most width-1 cells: in the last
-// one some terminals wrap.
+// bar draws an unfinished part, on one line of at most width-1 cells: some terminals
+// wrap at the last one.
 func bar(i Item, width int) string {
 	amount := progress.Bytes(i.Offset).String()
 	if i.Total > 0 {

@@ -1,5 +1,5 @@
-// Package progress shows people how far the parts of a transfer are: as bars on
-// a terminal, as one line per finished part otherwise. progress.go keeps the parts,
+// Package progress shows the progress of the parts of a transfer: as bars on a
+// terminal, otherwise as one line per finished part. progress.go keeps the parts,
 // bars.go draws them, terminal.go chooses between the two.
 package progress
 
@@ -14,30 +14,29 @@ import (
 	"github.com/containerd/containerd/v2/pkg/progress"
 )
 
-// Mode is how much is shown, and how.
+// Mode says how much is shown, and how.
 type Mode int
 
 const (
-	// Lines is one line per finished part.
+	// Lines shows one line per finished part.
 	Lines Mode = iota
-	// Bars are lines like these, with bars for the parts on their way below.
+	// Bars shows the same lines, and bars for the unfinished parts below.
 	Bars
-	// Quiet is nothing.
+	// Quiet shows nothing.
 	Quiet
 )
 
 // Item is one observation of a part, such as a layer.
 type Item struct {
-	// Name tells parts apart and is shown: "layer sha256:4f4fb700ef54". A part
-	// that is done may begin again under the same name.
+	// Name identifies the part and is shown: "layer sha256:4f4fb700ef54". A finished
+	// part may begin again under the same name.
 	Name string
-	// Action is what is done or has been done, if that is not plain: "already
-	// there", "mounted from other/repository".
+	// Action says what is or was done, unless it is obvious: "already there", "mounted
+	// from other/repository".
 	Action string
-	// Offset counts the bytes that have passed; Total is zero or less while it
-	// is unknown.
+	// Offset is the number of bytes transferred; Total is zero or less while unknown.
 	Offset, Total int64
-	// Done ends the part with a line of its own.
+	// Done finishes the part, with a line of its own.
 	Done bool
 }
 
@@ -55,7 +54,7 @@ type Reporter struct {
 	// mu guards the rest and the output.
 	mu     sync.Mutex
 	closed bool
-	// active are the parts on their way, in the order in which they began.
+	// active are the unfinished parts, in the order in which they began.
 	active []Item
 	// status is the line below them.
 	status string
@@ -63,10 +62,10 @@ type Reporter struct {
 	drawn int
 }
 
-// interval is how often bars are drawn again.
+// interval is the time between two drawings of the bars.
 const interval = 100 * time.Millisecond
 
-// New makes a reporter that writes to out. With Bars, out is a terminal, and the
+// New returns a reporter that writes to out. With Bars, out must be a terminal, and the
 // reporter must be closed.
 func New(out io.Writer, mode Mode) *Reporter {
 	return start(out, mode, func() (int, int) { return terminalSize(out) })
@@ -81,7 +80,7 @@ func start(out io.Writer, mode Mode, size func() (width, height int)) *Reporter 
 	return r
 }
 
-// Update shows what became of a part.
+// Update shows the state of a part.
 func (r *Reporter) Update(i Item) {
 	if r == nil || r.mode == Quiet {
 		return
@@ -103,7 +102,7 @@ func (r *Reporter) Update(i Item) {
 	}
 }
 
-// Drop forgets a part that did not come to its end.
+// Drop forgets an unfinished part.
 func (r *Reporter) Drop(name string) {
 	if r == nil {
 		return
@@ -125,8 +124,8 @@ func (r *Reporter) Printf(format string, args ...any) {
 	r.line(fmt.Sprintf(format, args...))
 }
 
-// Print writes lines to another output, above the bars where that is the same
-// terminal. Unlike all else they are written in every mode: they are no progress.
+// Print writes lines to another output, above the bars if that is the same terminal.
+// Unlike progress they are written in every mode.
 func (r *Reporter) Print(out io.Writer, lines ...string) {
 	var text strings.Builder
 	for _, line := range lines {
@@ -144,8 +143,8 @@ func (r *Reporter) Print(out io.Writer, lines ...string) {
 	_, _ = io.WriteString(out, text.String())
 }
 
-// Status shows how far the whole is, in a line below the bars. Without bars it
-// shows nothing.
+// Status shows the overall progress in a line below the bars. Without bars it shows
+// nothing.
 func (r *Reporter) Status(text string) {
 	if r == nil || r.mode != Bars {
 		return
@@ -157,8 +156,8 @@ func (r *Reporter) Status(text string) {
 	}
 }
 
-// Close removes the bars that are left. What is reported later is not shown,
-// but for Printf's lines.
+// Close removes the remaining bars. Later reports are not shown, except lines of
+// Printf.
 func (r *Reporter) Close() {
 	if r == nil {
 		return
@@ -202,10 +201,10 @@ func finished(i Item) string {
 	return line
 }
 
-// Size returns a number of bytes as people read it.
+// Size formats a number of bytes.
 func Size(n int64) string { return progress.Bytes(n).String() }
 
-// Short returns the beginning of a digest, enough to tell layers apart.
+// Short returns the beginning of a digest, enough to distinguish layers.
 func Short(digest string) string {
 	algorithm, encoded, ok := strings.Cut(digest, ":")
 	if !ok {

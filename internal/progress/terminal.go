@@ -7,8 +7,8 @@ import (
 	"github.com/containerd/console"
 )
 
-// ModeFor returns the mode that fits an output: Bars on a terminal, Lines otherwise,
-// also on a terminal that can do no more (TERM=dumb).
+// ModeFor returns the mode for an output: Bars on a terminal, otherwise Lines, also on
+// a terminal without control sequences (TERM=dumb).
 func ModeFor(out io.Writer, quiet bool) Mode {
 	switch {
 	case quiet:
@@ -20,7 +20,7 @@ func ModeFor(out io.Writer, quiet bool) Mode {
 	}
 }
 
-// terminal is out if that is a terminal.
+// terminal returns the terminal that out is, nil if it is none.
 func terminal(out io.Writer) console.Console {
 	f, ok := out.(console.File)
 	if !ok {
@@ -33,7 +33,7 @@ func terminal(out io.Writer) console.Console {
 	return c
 }
 
-// terminalSize is that of an 80 by 24 terminal where nothing better is known.
+// terminalSize returns the size of the terminal, 80 by 24 if unknown.
 func terminalSize(out io.Writer) (width, height int) {
 	if c := terminal(out); c != nil {
 		if size, err := c.Size(); err == nil && size.Width > 0 && size.Height > 0 {
