@@ -1,5 +1,5 @@
-// Package quiet drops lines from the log that containerd's libraries write at
-// each start, and that nobody can do anything about.
+// Package quiet drops log lines that containerd's libraries write at each start and
+// that nobody can do anything about.
 package quiet
 
 import (
@@ -10,24 +10,23 @@ import (
 )
 
 const (
-	// FSVerity is what containerd's content store warns of where it is opened on a
-	// file system without fs-verity, as most are. Blobs are verified with or
-	// without.
+	// FSVerity begins the warning of containerd's content store on a file system
+	// without fs-verity, as most are. Blobs are verified with or without it.
 	FSVerity = "failed check for fsverity support"
-	// ConfigVersion is what containerd since 2.3 warns of where the configuration
-	// is of version 3, the newest that 2.2 reads and so the one of our documents.
-	// What an older one could do better is still told.
+	// ConfigVersion begins the warning of containerd since 2.3 about a configuration of
+	// version 3, the newest that 2.2 reads and hence the one in our documentation.
+	// Warnings about older versions stay.
 	ConfigVersion = "Configuration migrated from version 3,"
 )
 
-// Without leaves out of containerd's log what begins with one of the messages,
-// until somebody sets another format.
+// Without drops entries that begin with one of the messages from containerd's log,
+// until another formatter is set.
 func Without(messages ...string) {
 	l := log.L.Logger
 	l.SetFormatter(formatter{next: l.Formatter, messages: messages})
 }
 
-// formatter makes nothing of some entries.
+// formatter drops some entries.
 type formatter struct {
 	next interface {
 		Format(entry *log.Entry) ([]byte, error)
