@@ -9,16 +9,15 @@ import (
 
 type grantKey struct{}
 
-// grant is an Authorization that a server gave to whoever asked.
+// grant is an Authorization that a server gives to anyone.
 type grant struct {
 	origin hostname.Origin
 	value  string
 }
 
-// WithGrant returns a context in which the request may carry its Authorization
-// to its host although another one redirected there: the host's own token
-// server gave it to somebody who showed neither a password nor a certificate.
-// It is sent to the scheme, host and port of req and to no other.
+// WithGrant returns a context that lets the request carry its Authorization to its host
+// although another host redirected there: the host's own token server issued it without
+// a password or a certificate. It is sent only to the scheme, host and port of req.
 func WithGrant(req *http.Request) context.Context {
 	return context.WithValue(req.Context(), grantKey{}, grant{hostname.OriginOf(req.URL), req.Header.Get("Authorization")})
 }

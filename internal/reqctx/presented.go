@@ -8,10 +8,10 @@ import (
 	"github.com/certsd/containerd-certsd/certsd/hostdir"
 )
 
-// Presented knows which identities were presented for a request, and which of
-// them are not to be presented for it again: what a server thinks of one may
-// only be seen where its answer leads. nginx's error pages for a refused
-// certificate may be a redirect to a page that asks for a password.
+// Presented records which identities were presented for a request, and which must not
+// be presented for it again: a refusal may become visible only where the answer
+// redirects. nginx's error page for a refused certificate may be a redirect to a login
+// page.
 type Presented struct {
 	// mu guards what follows.
 	mu      sync.Mutex
@@ -22,22 +22,21 @@ type Presented struct {
 
 type presentedKey struct{}
 
-// WithPresented returns a context for one request that is made again after
+// WithPresented returns a context for one request that is repeated after
 // [Presented.Refuse].
 func WithPresented(ctx context.Context) (context.Context, *Presented) {
 	p := &Presented{}
 	return context.WithValue(ctx, presentedKey{}, p), p
 }
 
-// PresentedIn returns what the context of a request has, nil if it is none of
-// [WithPresented]. That of a request which follows redirects is the context of
-// the one that was asked for.
+// PresentedIn returns the Presented in a context of [WithPresented], nil for any other.
+// For a redirected request, pass the context of the original one.
 func PresentedIn(ctx context.Context) *Presented {
 	p, _ := ctx.Value(presentedKey{}).(*Presented)
 	return p
 }
 
-// Refuse says that the identity presented last was refused. It reports whether
+// Refuse records that the identity presented last was refused, and reports whether
 // another is left to present.
 func (p *Presented) Refuse() bool {
 	if p == nil {
@@ -68,8 +67,8 @@ func (p *Presented) Refused() []string {
 	return names
 }
 
-// Remaining returns the identities that were not refused; from tells which was
-// refused last. If all were, they are what there is.
+// Remaining returns the identities that were not refused, and in from the one refused
+// last. If all were refused, it returns all.
 func (p *Presented) Remaining(identities []*hostdir.Identity) (left []*hostdir.Identity, from *hostdir.Identity) {
 	if p == nil {
 		return identities, nil
@@ -87,7 +86,7 @@ func (p *Presented) Remaining(identities []*hostdir.Identity) (left []*hostdir.I
 	return left, p.refused[len(p.refused)-1]
 }
 
-// Present notes that an identity is presented.
+// Present records that an identity is presented.
 func (p *Presented) Present(id *hostdir.Identity) {
 	if p == nil {
 		return
