@@ -12,9 +12,9 @@ import (
 	"github.com/certsd/containerd-certsd/internal/wholefile"
 )
 
-// Dir is a directory that is held open. Its files are those of its owner: no
-// others are read, and what is written belongs to the owner, no matter who writes it.
-// No link is followed out of it, and no owner is changed by a name.
+// Dir is an open directory. It reads only files of the directory's owner, and files
+// that it writes belong to the owner, whoever runs the process. It follows no link out
+// of the directory, and changes no owner by name.
 type Dir struct {
 	path  string
 	root  *os.Root
@@ -23,9 +23,9 @@ type Dir struct {
 	mode  fs.FileMode
 }
 
-// Open holds a directory that belongs to the user of this process, to root or,
-// if the process is root's, to any user: with the rights of root the files of
-// that user are then read and written, and nothing else.
+// Open opens a directory that belongs to the user of this process, to root or, if the
+// process is root's, to any user: then root's rights serve only to read and write that
+// user's files there.
 func Open(path string) (*Dir, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -49,7 +49,7 @@ func Open(path string) (*Dir, error) {
 	return d, nil
 }
 
-// look asks the descriptor whose directory it is.
+// look records owner and mode of the open directory, and checks that they are trusted.
 func (d *Dir) look(t trust) error {
 	info, err := d.root.Stat(".")
 	if err != nil {
@@ -68,13 +68,13 @@ func (d *Dir) look(t trust) error {
 	return nil
 }
 
-// Close lets go of the directory.
+// Close closes the directory.
 func (d *Dir) Close() error { return d.root.Close() }
 
-// Path returns the name that the directory was opened under.
+// Path returns the path that the directory was opened by.
 func (d *Dir) Path() string { return d.path }
 
-// Stat tells about a file without following it.
+// Stat returns the state of a file, which must be a regular one of the owner's.
 func (d *Dir) Stat(name string) (fs.FileInfo, error) {
 	info, err := d.root.Lstat(name)
 	if err != nil {
@@ -83,8 +83,8 @@ func (d *Dir) Stat(name string) (fs.FileInfo, error) {
 	return info, d.belongs(name, info)
 }
 
-// Open opens a file to be read. It has to be a plain one of the owner's: another
-// user's file is none, whatever link leads to it.
+// Open opens a file for reading. It must be a regular file of the owner's, not another
+// user's that a link leads to.
 func (d *Dir) Open(name string) (*os.File, fs.FileInfo, error) {
 	if _, err := d.Stat(name); err != nil {
 		return nil, nil, err
@@ -103,10 +103,10 @@ func (d *Dir) Open(name string) (*os.File, fs.FileInfo, error) {
 	return f, info, nil
 }
 
-// Remove removes a file, or the link that has its name.
+// Remove removes a file or link.
 func (d *Dir) Remove(name string) error { return d.at(name, d.root.Remove(name)) }
 
-// Read reads a file, as [Dir.Open] does, that has at most so many bytes.
+// Read reads a file of at most that many bytes, with the checks of [Dir.Open].
 func (d *Dir) Read(name string, most int64) ([]byte, fs.FileInfo, error) {
 	f, info, err := d.Open(name)
 	if err != nil {
@@ -120,7 +120,7 @@ func (d *Dir) Read(name string, most int64) ([]byte, fs.FileInfo, error) {
 	return data, info, err
 }
 
-// belongs refuses what is not a plain file of the owner's.
+// belongs returns an error for anything but a regular file of the owner's.
 func (d *Dir) belongs(name string, info fs.FileInfo) error {
 	sys, ok := info.Sys().(*syscall.Stat_t)
 	switch {
@@ -128,20 +128,20 @@ func (d *Dir) belongs(name string, info fs.FileInfo) error {
 		return &Error{d.file(name), "is a link, which is not followed: put the file itself there"}
 	case !info.Mode().IsRegular():
 		return &Error{d.file(name), "is not a regular file"}
-	case ok && sys.Uid != d.owner && d.owner != 0 && !byRoot(sys.Uid, os.Geteuid()): // root's has what root put there
+	case ok && sys.Uid != d.owner && d.owner != 0 && !byRoot(sys.Uid, os.Geteuid()): // root's directory holds what root put there
 		return &Error{d.file(name), fmt.Sprintf("belongs to %s, and the directory to %s: chown it to the owner of the directory, or remove it", Name(sys.Uid), Name(d.owner))}
 	}
 	return nil
 }
 
-// byRoot reports whether a file is root's for a process that is not: what it may
-// read of that is what root gave it. With the rights of root it could be anything
-// that a link leads to.
+// byRoot reports whether a file is root's and the process is not: whatever it may read
+// of root's files, root has granted. With root's rights it could read anything that a
+// link leads to.
 func byRoot(uid uint32, euid int) bool { return uid == 0 && euid != 0 }
 
-// Private reports whether nobody but its owner may read a file. One of root's may
-// be for a group of this process besides, if that is not root's: so the kubelet
-// mounts a Secret for a pod with a group of its own.
+// Private reports whether only its owner may access a file. For a process that is not
+// root's, a file of root's may also be readable by one of the process's groups: so the
+// kubelet mounts a Secret for a pod with its own group.
 func Private(info fs.FileInfo) bool {
 	perm := info.Mode().Perm()
 	if sys, ok := info.Sys().(*syscall.Stat_t); ok && byRoot(sys.Uid, os.Geteuid()) {
@@ -153,14 +153,14 @@ func Private(info fs.FileInfo) bool {
 	return perm&0o077 == 0
 }
 
-// Create writes a new file, of mode 0600. If there is one, the error is
+// Create writes a new file with mode 0600. If the file exists, the error is
 // fs.ErrExist.
 func (d *Dir) Create(name string, data []byte) error {
 	return d.write(name, data, wholefile.Options{New: true, Owner: &wholefile.Owner{UID: int(d.owner), GID: int(d.group)}})
 }
 
-// Replace writes a file, of mode 0600, whole or not at all. It gets the owner of
-// another one, which may be the one that it replaces.
+// Replace writes a file with mode 0600, completely or not at all. It gets the owner of
+// the file like, which may be the one that it replaces.
 func (d *Dir) Replace(name, like string, data []byte) error {
 	info, err := d.Stat(like)
 	if err != nil {
@@ -184,7 +184,7 @@ func (d *Dir) write(name string, data []byte, o wholefile.Options) error {
 	return d.arrived(name, mine)
 }
 
-// arrived makes sure that it is this file that has the name now.
+// arrived checks that the name now refers to the file that was written.
 func (d *Dir) arrived(name string, mine fs.FileInfo) error {
 	there, err := d.root.Lstat(name)
 	if err == nil && !os.SameFile(mine, there) {
@@ -195,7 +195,7 @@ func (d *Dir) arrived(name string, mine fs.FileInfo) error {
 
 func (d *Dir) file(name string) string { return d.path + "/" + name }
 
-// at names the file as a person knows it.
+// at returns the error with the full path of the file.
 func (d *Dir) at(name string, err error) error {
 	var pathErr *fs.PathError
 	if errors.As(err, &pathErr) {

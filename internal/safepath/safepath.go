@@ -1,12 +1,12 @@
-// Package safepath reports whether nobody else can change where a path leads. The
-// owner of a directory decides what its names lead to, now and a moment later: what
-// root writes below another user's directory ends up where that user likes, and
-// what root reads there is what that user says. So the way to a directory, and
-// what is in it, has to belong to the user of this process or to root, as ssh
+// Package safepath checks that nobody else can change where a path leads. The owner of
+// a directory decides what its names refer to, now and a moment later: what root writes
+// below another user's directory ends up where that user likes, and what root reads
+// there is what that user chooses. So the directories that a path leads through, and
+// what is at its end, must belong to the user of this process or to root, as ssh
 // requires of its files.
 //
-// Once that is so, paths are as good as descriptors. Where a directory has to be
-// another user's, [Open] holds it open.
+// For such paths, names are as safe as descriptors. Where a directory must be another
+// user's, [Open] keeps it open.
 package safepath
 
 import (
@@ -21,23 +21,23 @@ import (
 	"syscall"
 )
 
-// Error says whose a path is that is not in the right hands.
+// Error reports a path that others can change.
 type Error struct {
-	// Path is what was looked at, or is on the way to it.
+	// Path is the path that was checked, or a directory that it leads through.
 	Path string
-	// Reason is what is wrong with it, and what to do.
+	// Reason says what is wrong with it, and what to do.
 	Reason string
 }
 
 // Error names path, owner and next step.
 func (e *Error) Error() string { return e.Path + " " + e.Reason }
 
-// Own reports whether the way to a path, and what is there, belong to the user
-// of this process or to root, and cannot be changed by everybody. What does not
-// exist yet is nobody's.
+// Own returns an error unless the file at a path, and all directories that it leads
+// through, belong to the user of this process or to root and are not writable by
+// everybody. It ignores what does not exist yet.
 func Own(path string) error { return own(path, here()) }
 
-// MkdirAll is os.MkdirAll for a path that is [Own].
+// MkdirAll is os.MkdirAll for a path that passes [Own].
 func MkdirAll(path string, perm fs.FileMode) error {
 	if err := Own(path); err != nil {
 		return err
@@ -45,20 +45,20 @@ func MkdirAll(path string, perm fs.FileMode) error {
 	if err := os.MkdirAll(path, perm); err != nil {
 		return err
 	}
-	// In a directory for everybody somebody else may have been faster.
+	// In a sticky directory somebody else may have been faster.
 	return Own(path)
 }
 
-// Tree is [Own] for a path and for all that is below it.
+// Tree is [Own] for a path and everything below it.
 func Tree(path string) error { return tree(path, here(), 0) }
 
 // trust are the users that may own a path.
 type trust struct {
 	euid int
-	// owner is one more, or that of root or euid again.
+	// owner is a further user, which may be root or euid again.
 	owner uint32
-	// unmapped is the owner of what belongs to users that this user namespace
-	// does not know, and whether there are any.
+	// unmapped is the owner shown for files of users outside of this user namespace;
+	// namespace reports whether there may be any.
 	unmapped  uint32
 	namespace bool
 }
@@ -70,24 +70,24 @@ func here() trust {
 	return t
 }
 
-// mayOwn reports whether a user is trusted. The directories on the way may also
-// belong to those outside of the user namespace, who made it.
+// mayOwn reports whether a user is trusted. Directories on the way may also belong to
+// users outside of the user namespace, who created it.
 func (t trust) mayOwn(uid uint32, onTheWay bool) bool {
 	return uid == 0 || int(uid) == t.euid || uid == t.owner || onTheWay && t.namespace && uid == t.unmapped
 }
 
-// maxLinks is how many links a path may lead over, as in Linux.
+// maxLinks is how many links a path may contain, as in Linux.
 const maxLinks = 40
 
-// own follows a path by itself: each name is looked up in a directory that only
-// those can change that are trusted.
+// own resolves a path by itself: it looks each name up in a directory that only trusted
+// users can change.
 func own(path string, t trust) error {
 	if !filepath.IsAbs(path) {
 		dir, err := os.Getwd()
 		if err != nil {
 			return err
 		}
-		path = dir + "/" + path // not cleaned: ".." is the parent of where a link leads to
+		path = dir + "/" + path // not cleaned: ".." is the parent of a link's target
 	}
 	at, todo, links := "/", strings.Split(path, "/"), 0
 	for len(todo) > 0 {
@@ -96,7 +96,7 @@ func own(path string, t trust) error {
 		if name == "" || name == "." {
 			continue
 		}
-		next := filepath.Join(at, name) // of ".." it is the parent
+		next := filepath.Join(at, name) // for ".." the parent
 		info, err := os.Lstat(next)
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
@@ -126,7 +126,7 @@ func own(path string, t trust) error {
 	return nil
 }
 
-// check looks at one name.
+// check checks owner and mode of one file.
 func (t trust) check(path string, info fs.FileInfo, onTheWay bool) error {
 	uid, ok := ownerOf(info)
 	if !ok {
@@ -147,7 +147,7 @@ func (t trust) check(path string, info fs.FileInfo, onTheWay bool) error {
 	return nil
 }
 
-// maxDepth is more than the trees here have.
+// maxDepth bounds the depth of a tree, well above that of any here.
 const maxDepth = 16
 
 func tree(path string, t trust, depth int) error {
@@ -187,7 +187,7 @@ func tree(path string, t trust, depth int) error {
 	return nil
 }
 
-// ownerOf returns the user that a file belongs to, where the system has users.
+// ownerOf returns the user that a file belongs to, if the system has users.
 func ownerOf(info fs.FileInfo) (uint32, bool) {
 	sys, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
@@ -196,7 +196,7 @@ func ownerOf(info fs.FileInfo) (uint32, bool) {
 	return sys.Uid, true
 }
 
-// Name returns how a person knows a user: root (uid 0).
+// Name describes a user for messages: root (uid 0).
 func Name(uid uint32) string {
 	id := strconv.FormatUint(uint64(uid), 10)
 	if u, err := user.LookupId(id); err == nil {
@@ -205,9 +205,8 @@ func Name(uid uint32) string {
 	return "uid " + id
 }
 
-// unmapped returns the owner of everything that belongs to users outside of a user
-// namespace, as in a rootless container, where all that the host's root owns
-// looks like that.
+// unmapped returns the owner shown for files of users outside of the user namespace,
+// such as those of the host's root in a rootless container.
 func unmapped() (uid uint32, namespace bool) {
 	table, err := os.ReadFile("/proc/self/uid_map")
 	fields := strings.Fields(string(table))
