@@ -7,44 +7,44 @@ import (
 	"strings"
 )
 
-// URL returns a URL as it may be shown, in one line: without a user, and without query and
-// fragment, where signed URLs have their signature.
+// URL returns a URL that is safe to show, in one line: without user, query and
+// fragment. Signed URLs have their signature in the query.
 func URL(u *url.URL) string {
 	return Line((&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath}).String(), MaxURL)
 }
 
-// Origin is scheme and host of a URL: all that may be known of a proxy.
+// Origin returns scheme and host of a URL: all that may be shown of a proxy.
 func Origin(u *url.URL) string {
 	return Line((&url.URL{Scheme: u.Scheme, Host: u.Host}).String(), MaxURL)
 }
 
-// An address with a user, and perhaps a password. Where none ends before the first
-// slash, what has a colon there may be a user whose password has the slash.
+// Addresses with a user, and perhaps a password. If no @ comes before the first slash,
+// text with a colon may be a user whose password contains the slash.
 var (
 	withUser   = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9+.-]*://)?(?:[^/?#]*@|[^/?#:]*:/?[^/].*@)`)
 	userInText = regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*://)(?:[^\s"'/?#]*@|[^\s"'/?#:]*:[^\s"']*@)|[^\s"'/?#]+@`)
 	proxy      = regexp.MustCompile(`^(?:([A-Za-z][A-Za-z0-9+.-]*)://)?(?:.*@)?([^/?#]*)`)
 )
 
-// Address returns what somebody wrote for an address, without user and password.
+// Address returns an address as somebody wrote it, without user and password.
 func Address(address string) string { return withUser.ReplaceAllString(address, "${1}…@") }
 
-// Addresses returns a text without the users and passwords of addresses in it, of which
-// nobody knows where they begin and end.
+// Addresses returns a text without the users and passwords of addresses in it, whose
+// boundaries are unknown.
 func Addresses(text string) string { return userInText.ReplaceAllString(text, "${1}…@") }
 
-// Proxy is scheme and host of what somebody wrote for the address of a proxy, http
-// without a scheme.
+// Proxy returns scheme and host of a proxy's address as somebody wrote it; the default
+// scheme is http.
 func Proxy(address string) string {
 	parts := proxy.FindStringSubmatch(address)
 	return Line(cmp.Or(parts[1], "http")+"://"+parts[2], MaxURL)
 }
 
-// urls finds URLs, and paths with a query.
+// urls matches URLs and paths.
 var urls = regexp.MustCompile(`(?:https?://|/)[^\s"'<>\x60]*`)
 
-// URLs returns a text without the queries and users of the URLs in it: left stands in
-// the place of a query.
+// URLs returns a text without the queries and users of the URLs in it; left replaces
+// each query.
 func URLs(text, left string) string {
 	if !strings.Contains(text, "?") && !strings.Contains(text, "@") {
 		return text
@@ -52,8 +52,8 @@ func URLs(text, left string) string {
 	return urls.ReplaceAllStringFunc(text, func(raw string) string { return RawURL(raw, left) })
 }
 
-// RawURL returns a URL as somebody wrote it, without user and query: left stands in the
-// place of that, and an empty one for nothing.
+// RawURL returns a URL as somebody wrote it, without user and query; left replaces the
+// query, unless it is empty.
 func RawURL(raw, left string) string {
 	before, query, found := strings.Cut(raw, "?")
 	if u, err := url.Parse(before); err != nil {

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Answer returns what the body of an error says, in one line. Where the
-// server repeats what is secret in the request it is taken out.
+// Answer returns the message in the body of an error, in one line, without secrets of
+// the request that the server repeats.
 func Answer(body []byte, contentType string, secrets ...string) string {
 	text := fromJSON(body)
 	if text == "" {
@@ -18,8 +18,8 @@ func Answer(body []byte, contentType string, secrets ...string) string {
 	return Line(Hide(text, secrets...), MaxAnswer)
 }
 
-// fromJSON reads the errors of the OCI distribution specification ("Error
-// codes") and the forms of Registry v1 and common gateways.
+// fromJSON returns the message in an error of the OCI distribution specification
+// ("Error codes"), of Registry v1 or of common gateways.
 func fromJSON(body []byte) string {
 	var doc struct {
 		Errors []struct {
@@ -48,8 +48,7 @@ func fromJSON(body []byte) string {
 // fromHTML returns the title of a page, or its text without tags.
 func fromHTML(page string) string {
 	lower := strings.ToLower(page)
-	// The lengths differ where lower case has another one: then the offsets
-	// of one are of no use in the other.
+	// If lowering changed the length, offsets in lower do not apply to page.
 	if start := strings.Index(lower, "<title>"); start >= 0 && len(lower) == len(page) {
 		start += len("<title>")
 		if end := strings.Index(lower[start:], "<"); end > 0 {

@@ -10,18 +10,18 @@ import (
 )
 
 const (
-	// Removed stands for a secret.
+	// Removed replaces a secret.
 	Removed = "[removed]"
-	// minSecret is the length from which a secret is taken out wherever it
-	// stands. A shorter one is taken out where it stands alone: to take out
-	// every "a" would leave nothing to read.
+	// minSecret is the minimum length of a secret that is removed everywhere. A shorter
+	// one is removed only as a whole word: removing every "a" would leave nothing
+	// readable.
 	minSecret = 8
 )
 
-// Hide takes secrets out of text, in the forms in which servers repeat what they
-// were sent: as it is, as it stands in a URL, in JSON and in HTML, and in base64.
-// No form is found that a server makes up to get past this: it has the secret, and
-// could as well show it elsewhere.
+// Hide removes secrets from text, in the forms in which servers repeat them: verbatim,
+// escaped as in a URL, in JSON or in HTML, and in base64. It cannot find a form that a
+// server invents to evade it: such a server has the secret, and could show it
+// elsewhere.
 func Hide(text string, secrets ...string) string {
 	if text == "" {
 		return text
@@ -36,7 +36,7 @@ func Hide(text string, secrets ...string) string {
 	return text
 }
 
-// forms returns the forms of secrets, long ones first: one may be part of another.
+// forms returns the forms of secrets, long ones first, because one may contain another.
 func forms(secrets []string) []string {
 	var all []string
 	for _, secret := range secrets {
@@ -58,7 +58,7 @@ func forms(secrets []string) []string {
 	return slices.Compact(all)
 }
 
-// replaceWord takes a word out where no letter or digit is beside it.
+// replaceWord removes a word where no letter or digit is next to it.
 func replaceWord(text, word string) string {
 	var b strings.Builder
 	for from := 0; ; {
@@ -82,9 +82,8 @@ func isWordByte(c byte) bool {
 	return c == '_' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= 0x80
 }
 
-// JSON returns a document with the same meaning whose texts are safe: each is a
-// [Line] of at most limit characters without the secrets. ok is false where it
-// is no document.
+// JSON returns a document with safe texts: each is a [Line] of at most limit characters
+// without the secrets. ok is false if doc is not valid JSON.
 func JSON(doc []byte, limit int, secrets ...string) (safe []byte, ok bool) {
 	var value any
 	decoder := json.NewDecoder(strings.NewReader(string(doc)))
@@ -96,7 +95,7 @@ func JSON(doc []byte, limit int, secrets ...string) (safe []byte, ok bool) {
 	return safe, err == nil
 }
 
-// walk changes every text of a decoded document.
+// walk applies change to every text in a decoded document.
 func walk(value any, change func(string) string) any {
 	switch value := value.(type) {
 	case string:

@@ -7,8 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// InertJSON returns the same JSON document with the characters that do not print written
-// as escapes: what shows it does nothing else.
+// InertJSON returns the same JSON document with escapes for characters that do not
+// print: showing it has no side effects.
 func InertJSON(doc []byte) []byte {
 	for i := range doc {
 		if doc[i] >= 0x7f {
@@ -18,7 +18,7 @@ func InertJSON(doc []byte) []byte {
 	return doc
 }
 
-// escaped escapes what follows the first bytes.
+// escaped escapes the characters after the first bytes.
 func escaped(doc []byte, first int) []byte {
 	inert := append(make([]byte, 0, len(doc)+len(doc)/8), doc[:first]...)
 	for rest := doc[first:]; len(rest) > 0; {

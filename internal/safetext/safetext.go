@@ -1,14 +1,14 @@
-// Package safetext makes text from outside safe to show: what a server
-// says may hold escapes that a terminal obeys, characters that turn what follows
-// them around, and the secrets that it was sent. Everything that is printed,
-// logged or passed on to a client goes through here.
+// Package safetext makes text from outside safe to show: a server's words may contain
+// escapes that a terminal obeys, characters that reverse the writing direction, and the
+// secrets that it was sent. Everything that is printed, logged or passed on to a client
+// goes through here.
 //
-// [Line] and [Text] deal with control characters, [Hide] with secrets, [JSON] with
-// both in a document, and [URL] and [Address] with addresses.
+// [Line] and [Text] deal with control characters, [Hide] with secrets, [JSON] with both
+// in a document, and [URL] and [Address] with addresses.
 //
 // Read safetext.go first, for lines and texts. hide.go finds secrets in them and in
-// JSON, address.go users and passwords in URLs. answer.go extracts what the body of
-// an error says; inert.go makes a JSON document safe without changing it.
+// JSON, address.go users and passwords in URLs. answer.go extracts the message in the
+// body of an error; inert.go makes a JSON document safe without changing it.
 package safetext
 
 import (
@@ -17,20 +17,19 @@ import (
 	"unicode/utf8"
 )
 
-// What is shown of words of others, in characters.
+// Limits for text from outside, in characters.
 const (
 	// MaxName bounds a name: of a certificate, of a scheme.
 	MaxName = 200
-	// MaxAnswer bounds what an answer says.
+	// MaxAnswer bounds the message in an answer.
 	MaxAnswer = 200
-	// MaxURL bounds a URL, and an error with words of others.
+	// MaxURL bounds a URL, and an error that quotes others.
 	MaxURL = 500
 )
 
-// Line returns text fit for one line: characters that do not print become a
-// blank, blanks are put together, and at most limit characters are kept; zero
-// is no limit. Characters of format, which turn the direction of writing, do
-// not print.
+// Line returns text fit for one line: characters that do not print become blanks,
+// several blanks become one, and at most limit characters are kept; zero means no
+// limit. Format characters, which may reverse the writing direction, do not print.
 func Line(text string, limit int) string {
 	if isLine(text, limit) {
 		return text
@@ -57,7 +56,7 @@ func Line(text string, limit int) string {
 	return b.String()
 }
 
-// Clip is text of at most so many bytes, of which no character is cut.
+// Clip truncates text to at most that many bytes, without cutting a character.
 func Clip(text string, most int) string {
 	if len(text) <= most {
 		return text
@@ -65,8 +64,7 @@ func Clip(text string, most int) string {
 	return strings.ToValidUTF8(text[:most], "") + "…"
 }
 
-// isLine reports whether Line has nothing to do, without looking at more than
-// ASCII.
+// isLine reports whether Line would leave text as it is; it recognises only ASCII.
 func isLine(text string, limit int) bool {
 	if limit > 0 && len(text) > limit || strings.HasPrefix(text, " ") || strings.HasSuffix(text, " ") || strings.Contains(text, "  ") {
 		return false
@@ -79,8 +77,8 @@ func isLine(text string, limit int) bool {
 	return true
 }
 
-// Text returns text of several lines that does nothing but print: line breaks,
-// tabs and blanks stay, every other character that does not print becomes a question mark.
+// Text returns text of several lines that is safe to print: line breaks, tabs and
+// blanks stay, every other character that does not print becomes a question mark.
 func Text(text string) string {
 	if isText(text) {
 		return text
