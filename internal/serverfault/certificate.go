@@ -1,6 +1,6 @@
-// Package serverfault explains what is wrong at a server, to the people who can fix
-// it: with its certificate (certificate.go), or with what it asks of a client. It makes
-// no requests.
+// Package serverfault explains what is wrong at a server to the people who can fix it:
+// with its certificate (certificate.go), or with what it asks of a client
+// (challenge.go). It makes no requests.
 package serverfault
 
 import (
@@ -18,8 +18,8 @@ import (
 	"github.com/certsd/containerd-certsd/internal/safetext"
 )
 
-// Fault is what is wrong with the certificate of a server, in words for
-// whoever may mend it.
+// Fault describes what is wrong with the certificate of a server, for those who can fix
+// it.
 type Fault struct {
 	Kind Kind
 	// Message says what is wrong, Next what to do, and where: at the server or
@@ -27,41 +27,41 @@ type Fault struct {
 	Message, Next string
 }
 
-// Kind says what a fault is about.
+// Kind is the kind of a fault.
 type Kind string
 
 // The kinds of faults.
 const (
-	// UnknownAuthority: no CA root that counts has signed it.
+	// UnknownAuthority: no accepted CA root has signed the certificate.
 	UnknownAuthority Kind = "unknown-authority"
-	// WrongName: it is for other names.
+	// WrongName: the certificate has other names.
 	WrongName Kind = "wrong-name"
-	// ServerExpired: it, or a CA above it, is outside of its validity.
+	// ServerExpired: the certificate, or a CA above it, is outside of its validity
+	// period.
 	ServerExpired Kind = "server-expired"
-	// ServerUnverified: anything else.
+	// ServerUnverified: any other fault.
 	ServerUnverified Kind = "server-unverified"
 )
 
-// Chain is a server's certificate that was not accepted.
+// Chain is a server's certificate chain that was not accepted.
 type Chain struct {
 	// Chain is what the server sent, its own certificate first.
 	Chain []*x509.Certificate
-	// Err is what crypto/x509 says.
+	// Err is the error of crypto/x509.
 	Err error
-	// Host is the host that was asked, without a port.
+	// Host is the host of the request, without a port.
 	Host string
 	// CAs are the CA roots of the directory; none means the system's.
 	CAs []hostdir.CA
-	// Dir is the directory that CA roots belong in. NoDir reports whether it is not
-	// there.
+	// Dir is the directory where CA roots belong. NoDir reports whether it is missing.
 	Dir   string
 	NoDir bool
-	// Now is the time that counts; zero is the clock.
+	// Now is the time to use; zero means the present.
 	Now time.Time
 }
 
-// Fault finds out what is wrong. crypto/x509 calls every CA unknown that has
-// not signed; here it is looked at why.
+// Fault finds out what is wrong. crypto/x509 calls every CA unknown that has not
+// signed; this finds out why.
 func (c Chain) Fault() Fault {
 	if c.Now.IsZero() {
 		c.Now = time.Now()
@@ -80,8 +80,8 @@ func (c Chain) Fault() Fault {
 	return Fault{Kind: ServerUnverified, Message: "its certificate is not accepted: " + safetext.Line(c.Err.Error(), safetext.MaxURL)}
 }
 
-// unknown follows the chain from the server's certificate to the first that
-// nothing vouches for.
+// unknown follows the chain from the server's certificate to the first certificate
+// without an issuer.
 func (c Chain) unknown() Fault {
 	cert := c.Chain[0]
 	var broken *link
@@ -106,22 +106,21 @@ func (c Chain) unknown() Fault {
 	return c.missing(cert)
 }
 
-// link is a certificate and one that has the name of its issuer.
+// link is a certificate, and one with the name of its issuer.
 type link struct {
 	child, parent *x509.Certificate
-	// file is the CA file that the parent is in, empty for what the server sent.
+	// file is the CA file of the parent, empty if the server sent it.
 	file string
-	// err is why it has not signed.
+	// err says why the parent did not sign the child, nil if it did.
 	err error
 }
 
-// errEncoding is the fault of a name that reads the same as another and is
-// written otherwise: RFC 5280, 7.1, lets verifiers compare the bytes, and they do.
+// errEncoding reports two names that read the same but are encoded differently: RFC
+// 5280, 7.1, lets verifiers compare the bytes, and they do.
 var errEncoding = errors.New("the name is encoded otherwise")
 
-// parents returns the certificates with the name of the issuer of one. OpenSSL
-// writes names as UTF8String where others use PrintableString: people see no
-// difference.
+// parents returns the certificates with the name of cert's issuer, even if it is
+// encoded differently: OpenSSL writes UTF8String where others use PrintableString.
 func (c Chain) parents(cert *x509.Certificate) []link {
 	var links []link
 	add := func(parent *x509.Certificate, file string) {
@@ -185,13 +184,13 @@ func mayNotSign(cert *x509.Certificate) string {
 	return "its key usage lacks keyCertSign"
 }
 
-// missing is for a certificate whose issuer is not known.
+// missing returns the fault for a certificate whose issuer is not known.
 func (c Chain) missing(cert *x509.Certificate) Fault {
 	issuer := safetext.Line(cert.Issuer.String(), safetext.MaxName)
 	roots := "the system's CA roots"
 	switch {
 	case len(c.CAs) > 0 && c.NoDir:
-		// Those of the registry that led there count.
+		// The roots of the registry that led there are used.
 		roots = "the CA roots in " + filepath.Dir(c.CAs[0].File) + " or the system's"
 	case len(c.CAs) > 0:
 		roots = "the CA roots in " + c.Dir
@@ -211,7 +210,7 @@ func (c Chain) missing(cert *x509.Certificate) Fault {
 	return f
 }
 
-// put says how something gets into the directory.
+// put returns how to put something into the directory.
 func (c Chain) put(what string) string {
 	if c.NoDir {
 		return fmt.Sprintf("create the directory %s with %s as NAME.crt", c.Dir, what)
@@ -219,7 +218,7 @@ func (c Chain) put(what string) string {
 	return fmt.Sprintf("put %s into %s as NAME.crt", what, c.Dir)
 }
 
-// which says which certificate of the server one is.
+// which describes one of the server's certificates.
 func (c Chain) which(cert *x509.Certificate) string {
 	if cert == c.Chain[0] {
 		return "its certificate"
@@ -241,7 +240,8 @@ func (c Chain) fileOf(cert *x509.Certificate) string {
 	return ""
 }
 
-// invalid is for a certificate of the path, or a CA root, that is not valid.
+// invalid returns the fault for a certificate in the path, or a CA root, that is not
+// valid.
 func (c Chain) invalid(err x509.CertificateInvalidError) Fault {
 	f := Fault{Kind: ServerUnverified}
 	cert, who := err.Cert, "its certificate"
@@ -273,7 +273,7 @@ func (c Chain) invalid(err x509.CertificateInvalidError) Fault {
 	return f
 }
 
-// wrongName compares the names in the certificate with that of the host.
+// wrongName returns the fault for a certificate with other names than the host's.
 func (c Chain) wrongName() Fault {
 	cert, host := c.Chain[0], c.Host
 	f := Fault{Kind: WrongName}
@@ -310,8 +310,8 @@ func (c Chain) wrongName() Fault {
 	return f
 }
 
-// oddName returns a DNS name of a certificate that is meant for the host and cannot
-// stand for it: an address, or one with a scheme or a port.
+// oddName returns a DNS name in a certificate that was meant for the host but cannot
+// match it: an address, or a name with a scheme or port.
 func oddName(names []string, host string, address net.IP) string {
 	for _, dns := range names {
 		bare := strings.TrimSuffix(strings.TrimPrefix(strings.TrimPrefix(dns, "https://"), "http://"), "/")

@@ -13,8 +13,8 @@ import (
 	"github.com/certsd/containerd-certsd/internal/safetext"
 )
 
-// Unanswerable says why no client of registries can answer the challenge of a
-// 401 with a password or a token, and what to do. Both are empty if one can.
+// Unanswerable returns why no registry client can answer the challenge of a 401 with a
+// password or a token, and what to do. Both are empty if clients can.
 func Unanswerable(header http.Header) (reason, next string) {
 	challenges := header.Values("Www-Authenticate")
 	if len(challenges) == 0 {
@@ -47,7 +47,7 @@ func Unanswerable(header http.Header) (reason, next string) {
 		"ask the registry's owner: the registry, or the proxy in front of it, must ask for Basic, or for Bearer with a realm"
 }
 
-// realmOf returns the value of the realm among the parameters of a challenge.
+// realmOf returns the realm in the parameters of a challenge.
 func realmOf(parameters string) string {
 	_, value, _ := strings.Cut(parameters[strings.Index(strings.ToLower(parameters), "realm="):], "=")
 	if quoted, ok := strings.CutPrefix(value, `"`); ok {
@@ -58,14 +58,14 @@ func realmOf(parameters string) string {
 	return strings.TrimSpace(value)
 }
 
-// isOrigin reports whether a URL says whom to ask.
+// isOrigin reports whether a URL is absolute, with http or https.
 func isOrigin(raw string) bool {
 	u, err := url.Parse(raw)
 	return err == nil && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http")
 }
 
-// NoTLS returns what to do about a server with which TLS did not come about, before it
-// asked for a client certificate; empty where the error does not tell.
+// NoTLS returns what to do about a server if the TLS handshake failed before it asked
+// for a client certificate; empty if the error does not tell.
 func NoTLS(err error, host string) string {
 	var record tls.RecordHeaderError
 	switch {
@@ -79,13 +79,13 @@ func NoTLS(err error, host string) string {
 	return ""
 }
 
-// NothingInCommon is what to do about a server that ends a handshake before it
-// asks for a client certificate.
+// NothingInCommon says what to do about a server that ends a handshake before it asks
+// for a client certificate.
 const NothingInCommon = "it has no cipher suite or version of TLS in common with Go, and ended the handshake before it asked for a client certificate, as servers do that offer only " +
 	"RSA key exchange: have the server offer ECDHE and TLS 1.2 or 1.3 (meanwhile GODEBUG=tlsrsakex=1)"
 
-// NamesPlainHTTP returns what is wrong with a server that is spoken to over TLS and names
-// one in plain HTTP, such as a token server.
+// NamesPlainHTTP returns what is wrong with a server that, over TLS, names another in
+// plain HTTP, such as a token server.
 func NamesPlainHTTP(server string) string {
 	return fmt.Sprintf("https://%s names it, and credentials would be readable on the way: "+
 		"behind a proxy that ends TLS, set the registry's external URL to https://, or have the proxy send X-Forwarded-Proto: https", server)
