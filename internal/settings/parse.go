@@ -17,7 +17,7 @@ import (
 	"github.com/certsd/containerd-certsd/internal/tomlpos"
 )
 
-// Duration is a time.Duration that is written as "90s" or "1h30m".
+// Duration is a time.Duration written as "90s" or "1h30m".
 type Duration time.Duration
 
 // UnmarshalText implements encoding.TextUnmarshaler.
@@ -36,7 +36,7 @@ func (d *Duration) UnmarshalText(text []byte) error {
 // String implements fmt.Stringer.
 func (d Duration) String() string { return time.Duration(d).String() }
 
-// Size is a number of bytes that is written as "512MiB", "20GiB" or "0".
+// Size is a number of bytes written as "512MiB", "20GiB" or "0".
 type Size int64
 
 // sizeUnits are powers of 1024, the largest first.
@@ -98,15 +98,16 @@ func Parse(file string, data []byte, config any) error {
 	return fmt.Errorf("%s: %s", file, tomlpos.Syntax(err).Text)
 }
 
-// wrongType is how go-toml tells of a value of another type: by those of Go.
+// wrongType matches go-toml's message about a value of the wrong type, which names Go
+// types.
 var wrongType = regexp.MustCompile(`^cannot decode TOML (\w+) into struct field \S+ of type (\S+)$`)
 
-// typeNames are the types of settings as people call them.
+// typeNames describes the types of settings in plain words.
 var typeNames = map[string]string{
 	"[]string": `a list of strings, such as ["a", "b"]`, "string": `a string, such as "a"`, "bool": "true or false", "int": "a number",
 }
 
-// ofWrongType returns a text of go-toml in the words of a file's author.
+// ofWrongType rewrites a message of go-toml about a wrong type in plain words.
 func ofWrongType(text string) string {
 	m := wrongType.FindStringSubmatch(text)
 	if m == nil || typeNames[m[2]] == "" {
@@ -118,7 +119,7 @@ func ofWrongType(text string) string {
 // LogLevels are the values of a setting log_level.
 var LogLevels = []string{"debug", "info", "warn", "error"}
 
-// CheckLogLevel finds a value of log_level that is not among [LogLevels].
+// CheckLogLevel returns an error for a value of log_level that is not in [LogLevels].
 func CheckLogLevel(level string) error {
 	if !slices.Contains(LogLevels, level) {
 		return fmt.Errorf("log_level: %q is not one of %s", level, strings.Join(LogLevels, ", "))
@@ -135,7 +136,7 @@ func unknownKey(file string, e *toml.DecodeError, config any) error {
 	return fmt.Errorf("%s:%d: %s: unknown key", file, line, key)
 }
 
-// keys returns those of a file.
+// keys returns the keys of a configuration.
 func keys(config any) []string {
 	var names []string
 	for _, s := range Of(config) {
@@ -144,7 +145,7 @@ func keys(config any) []string {
 	return names
 }
 
-// nearest returns the known key that was probably meant, empty if there is none.
+// nearest returns the known key that was probably meant, empty for none.
 func nearest(key string, known []string) string {
 	folded := strings.ReplaceAll(strings.ToLower(key), "-", "_")
 	best, limit := "", 4

@@ -1,6 +1,6 @@
-// Package settings reads the settings of this module's daemons. They are a struct:
-// each field is a key of a TOML file, named by its tag toml, and a flag of
-// the same name with dashes, whose help is in its tag usage.
+// Package settings reads the settings of this module's daemons into a struct: each
+// field is a key of a TOML file, named by its tag toml, and a flag of the same name
+// with dashes, whose help is in its tag usage.
 package settings
 
 import (
@@ -14,20 +14,21 @@ import (
 
 // Setting is one key.
 type Setting struct {
-	// Key is its name in the file.
+	// Key is its name in the file, Usage the help of its flag.
 	Key, Usage string
-	// Value points to the field: a *string, also to one of a string type, *bool, *int, *[]string or a [Text].
+	// Value points to the field: a *string, also for other string types, *bool, *int,
+	// *[]string or a [Text].
 	Value any
 }
 
-// Text is a setting of a type of its own.
+// Text is implemented by settings of other types.
 type Text interface {
 	encoding.TextUnmarshaler
 	fmt.Stringer
 }
 
-// Of returns all keys of a struct that config points to, in the order of the fields.
-// The keys of an embedded struct stand in its place.
+// Of returns all keys of the struct that config points to, in the order of the fields.
+// The keys of an embedded struct take its place.
 func Of(config any) []Setting {
 	v := reflect.ValueOf(config).Elem()
 	list := make([]Setting, 0, v.NumField())
@@ -44,8 +45,8 @@ func Of(config any) []Setting {
 	return list
 }
 
-// pointer returns the pointer to a field: a *string to one of a type that is a string
-// and has no text of its own.
+// pointer returns the pointer to a field: a *string if its type is a string that does
+// not implement Text.
 func pointer(field reflect.Value) any {
 	p := field.Addr()
 	if _, ok := reflect.TypeAssert[Text](p); !ok && field.Kind() == reflect.String {
@@ -54,8 +55,8 @@ func pointer(field reflect.Value) any {
 	return p.Interface()
 }
 
-// Load reads a file over what config points to. An unknown key and a value of a
-// wrong type are errors that name file, line and key.
+// Load reads a file on top of what config points to. Unknown keys and values of a wrong
+// type are errors that name file, line and key.
 func Load(file string, config any) error {
 	data, err := plainfile.ReadText(file)
 	if err != nil {
