@@ -1,9 +1,9 @@
-// Package spelling measures how far one word is from another, to guess what
-// a misspelt word was meant to be.
+// Package spelling measures the distance between words, to guess what a misspelt word
+// was meant to be.
 package spelling
 
-// Distance returns the number of letters to insert, delete, replace or swap with
-// their neighbour to make b of a.
+// Distance returns the number of letters to insert, delete, replace or swap with their
+// neighbour to turn a into b.
 func Distance(a, b string) int {
 	rows := make([][]int, len(a)+1)
 	for i := range rows {
