@@ -12,10 +12,10 @@ import (
 	"github.com/certsd/containerd-certsd/internal/safetext"
 )
 
-// described is the part of an endpoint's description that depends neither on what
-// its server answers nor on the time. It is made once for each value of a host,
-// which is the same as long as its files are: putting the words together costs more
-// than anything else.
+// described is the part of an endpoint's description that depends neither on its
+// server's answers nor on the time. It is made once for each value of a host, which
+// stays the same as long as its files do: formatting the texts is the most expensive
+// part of a status.
 type described struct {
 	Endpoint
 
@@ -25,14 +25,13 @@ type described struct {
 	roots []*x509.Certificate
 }
 
-// identityWords describe an identity, which is nil for one that cannot be
-// used.
+// identityWords describes an identity; id is nil for one that cannot be used.
 type identityWords struct {
 	Identity
 	id *certsd.Identity
 }
 
-// describeEndpoints tells of the endpoints of a host.
+// describeEndpoints describes the endpoints of a host at a time.
 func (s description) describeEndpoints(host *certsd.Host, now time.Time) []Endpoint {
 	all := s.descriptions.host(host)
 	endpoints := make([]Endpoint, len(all))
@@ -44,7 +43,7 @@ func (s description) describeEndpoints(host *certsd.Host, now time.Time) []Endpo
 	return endpoints
 }
 
-// describeEndpoint tells of an endpoint what stays.
+// describeEndpoint returns the constant part of an endpoint's description.
 func (d *descriptions) describeEndpoint(host *certsd.Host, ep *certsd.Endpoint) described {
 	e := described{from: ep, Endpoint: Endpoint{
 		URL: safetext.Line(ep.Scheme+"://"+ep.Host+ep.Path, maxText), Host: safetext.Line(ep.Host, maxText),
@@ -68,7 +67,7 @@ func (d *descriptions) describeEndpoint(host *certsd.Host, ep *certsd.Endpoint) 
 	return e
 }
 
-// describeIdentity tells of a client certificate that can be used.
+// describeIdentity describes a usable client certificate.
 func (d *descriptions) describeIdentity(id *certsd.Identity) Identity {
 	words := Identity{Name: safetext.Line(id.Name, maxText), File: safetext.Line(id.CertFile, 0), Key: safetext.Line(id.KeyFile, 0), Presented: true}
 	if leaf := id.Leaf(); leaf != nil {
@@ -78,8 +77,8 @@ func (d *descriptions) describeIdentity(id *certsd.Identity) Identity {
 	return words
 }
 
-// at returns the endpoint as it is at a time, with what its server has answered, nil for
-// nothing. The caller holds [State.mu].
+// at returns the endpoint's description at a time, with the answers of its server; v is
+// nil for none. The caller holds [State.mu].
 func (e *described) at(v *server, now time.Time) Endpoint {
 	told := e.Endpoint
 	if v != nil && v.ca != nil && len(e.CAs) > 0 {
@@ -113,8 +112,8 @@ func (e *described) at(v *server, now time.Time) Endpoint {
 	return told
 }
 
-// descriptions are the words of the last snapshot and of this one. Its zero value is
-// ready.
+// descriptions caches the descriptions in the last snapshot and in this one. Its zero
+// value is ready to use.
 type descriptions struct {
 	mu           sync.Mutex // guards the rest
 	hosts        generations[*certsd.Host, []described]
@@ -134,7 +133,7 @@ func (d *descriptions) host(host *certsd.Host) []described {
 	})
 }
 
-// of describes a certificate that is no host's own: that of a server.
+// of describes the certificate of a server.
 func (d *descriptions) of(c *x509.Certificate) Certificate {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -151,7 +150,7 @@ func (d *descriptions) certificate(c *x509.Certificate) Certificate {
 	})
 }
 
-// forget drops what the snapshot that ends did not have.
+// forget drops what the finished snapshot did not use.
 func (d *descriptions) forget() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -159,11 +158,11 @@ func (d *descriptions) forget() {
 	d.certificates.next()
 }
 
-// generations keep what was made since the last call of next but one. Its zero value
-// is empty.
+// generations keeps the values used since the last call of next but one. Its zero value
+// is ready to use.
 type generations[K comparable, V any] struct{ before, now map[K]V }
 
-// get returns what is kept, or was made just now.
+// get returns the value kept for k, or makes it.
 func (g *generations[K, V]) get(k K, describe func() V) V {
 	v, ok := g.now[k]
 	if ok {
@@ -179,5 +178,5 @@ func (g *generations[K, V]) get(k K, describe func() V) V {
 	return v
 }
 
-// next begins another generation.
+// next begins a new generation.
 func (g *generations[K, V]) next() { g.before, g.now = g.now, nil }

@@ -15,20 +15,20 @@ const (
 	EndOfCA     = "CA"
 )
 
-// End is a certificate in use, with the time at which it ends.
+// End is a certificate in use that will expire.
 type End struct {
 	Kind string
-	// Host is the host[:port] it is for, Who its file, or the name of the server or
-	// the CA. Identity is the name of a client certificate.
+	// Host is the host[:port] it is used for, Who its file, or the name of the server
+	// or CA. Identity is the name of a client certificate.
 	Host, Who, Identity string
 	Certificate         *x509.Certificate
 }
 
-// Key tells it from all others.
+// Key returns a key that identifies it.
 func (e End) Key() string { return e.Kind + " " + e.Who + " " + Serial(e.Certificate) }
 
-// Ends returns the certificates in use, each once, in the order in which they end:
-// client certificates, those of servers, and the CAs that vouch for these.
+// Ends returns the certificates in use, each once, in the order in which they expire:
+// client certificates, those of servers, and the CAs that verified these.
 func (s *State) Ends() []End {
 	var all []End
 	seen := map[string]bool{}

@@ -7,10 +7,10 @@ import (
 	"github.com/certsd/containerd-certsd/certsd"
 )
 
-// InUse is a registry as it is configured now.
+// InUse is a registry with its present configuration.
 type InUse struct {
 	Name string
-	// Host is what is in use, nil with Err.
+	// Host is the configuration in use, nil if Err is set.
 	Host *certsd.Host
 	Err  error
 
@@ -18,9 +18,9 @@ type InUse struct {
 	repos  []Repository
 }
 
-// InUse returns the registries that were looked up, as they are configured now, in the
-// order of their names. Those without a directory are among them only if they were
-// asked for something.
+// InUse returns the registries that were looked up, with their present configuration,
+// sorted by name. It leaves out those without a directory that were never asked for
+// anything.
 func (s *State) InUse() []InUse {
 	s.look()
 	s.mu.Lock()
@@ -40,12 +40,11 @@ func (s *State) InUse() []InUse {
 	return all
 }
 
-// look looks up registries as a pull would: a file that was replaced shows though
-// nobody pulls. That costs a stat of each of their files, so that it is not done for
-// very many at a time.
+// look looks registries up as a pull would: replaced files show even if nobody pulls.
+// It limits their number, because each costs a stat of each of its files.
 func (s *State) look() {
 	for _, k := range s.due() {
-		// A lookup that meets a change calls Load.
+		// A lookup that finds a change calls Load.
 		host, err := k.from.Lookup(k.name)
 		s.mu.Lock()
 		if r := s.registries[k]; r != nil {
@@ -55,7 +54,7 @@ func (s *State) look() {
 	}
 }
 
-// due returns the registries to be looked up.
+// due returns the registries to look up.
 func (s *State) due() []key {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -72,7 +71,7 @@ func (s *State) due() []key {
 		slices.SortFunc(all, func(a, b known) int {
 			return cmp.Or(a.unknown()-b.unknown(), a.looked.Compare(b.looked), cmp.Compare(a.name, b.name))
 		})
-		// Those that nothing is known of are all due.
+		// Those that nothing is known about are all due.
 		n = s.looks
 		for n < len(all) && all[n].unknown() < 0 {
 			n++
@@ -85,7 +84,8 @@ func (s *State) due() []key {
 	return keys
 }
 
-// unknown is less for a registry that nobody has looked up for the status or a pull.
+// unknown orders registries that were not looked up yet, for the status or a pull,
+// before others.
 func (r *registry) unknown() int {
 	if r.host == nil && r.err == nil {
 		return -1

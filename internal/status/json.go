@@ -10,11 +10,10 @@ import (
 	"github.com/certsd/containerd-certsd/internal/safetext"
 )
 
-// MaxJSON bounds what a daemon may answer, in bytes.
+// MaxJSON bounds the answer of a daemon, in bytes.
 const MaxJSON = 64 << 20
 
-// Read reads what a daemon has answered. Whatever it is, nothing in it does more
-// than print.
+// Read reads the answer of a daemon, and makes all of it safe to print.
 func Read(r io.Reader) (*Status, error) {
 	text, err := io.ReadAll(io.LimitReader(r, MaxJSON+1))
 	if err != nil {
@@ -42,5 +41,5 @@ func Read(r io.Reader) (*Status, error) {
 	return &st, nil
 }
 
-// line is text of a daemon's as it may be shown.
+// line returns text of a daemon that is safe to show.
 func line(text string) string { return safetext.Line(text, maxText) }

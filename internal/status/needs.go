@@ -10,23 +10,24 @@ import (
 	"github.com/certsd/containerd-certsd/certsd/hostdir"
 )
 
-// soon is the time before the end of a certificate at which a person is told, for
-// one with a long life; others need a person in the last fifth of theirs.
+// soon is how long before its end a certificate with a long life needs attention;
+// others do in the last fifth of theirs.
 const soon = 14 * 24 * time.Hour
 
-// EndsSoon reports whether a certificate ends within 14 days or, where its life is
-// short, within the last fifth of it.
+// EndsSoon reports whether a certificate expires within 14 days or, if it is
+// short-lived, is in the last fifth of its life.
 func EndsSoon(notBefore, notAfter, now time.Time) bool {
 	return notAfter.Sub(now) < min(soon, notAfter.Sub(notBefore)/5)
 }
 
-// order is that in which needs are shown: what keeps pulls from working comes first.
+// order is the order in which needs are shown: those that keep pulls from working come
+// first.
 var order = []string{
 	NeedUnusable, NeedExpired, NeedUnverified, NeedRefused, NeedNoConnection, NeedAnswer, NeedMemory, NeedCRI, NeedPair,
 	NeedExpires, NeedServerEnds, NeedCAEnds,
 }
 
-// needs finds what needs a person.
+// needs returns what needs a person's attention.
 func needs(st *Status) []Need {
 	var all []Need
 	if st.CRI == CRIItself {
@@ -48,8 +49,8 @@ func needs(st *Status) []Need {
 	return all
 }
 
-// needsOf returns those of a registry. Files of several registries, those of _default
-// say, are told once.
+// needsOf returns the needs of a registry. A file that several registries use, such as
+// one in _default, is reported once.
 func needsOf(r *Registry, now time.Time, told map[string]bool) (all []Need) {
 	add := func(code, next, format string, args ...any) {
 		all = append(all, Need{Code: code, Registry: r.Name, What: fmt.Sprintf(format, args...), Next: next})
@@ -62,7 +63,7 @@ func needsOf(r *Registry, now time.Time, told map[string]bool) (all []Need) {
 	}
 	for _, e := range r.Endpoints {
 		for _, id := range e.Identities {
-			// Most have nothing that needs a person.
+			// Most identities need nothing.
 			code, next, what := needOf(id, now)
 			if code != "" && !told[id.File] {
 				told[id.File] = true
@@ -84,7 +85,7 @@ func needsOf(r *Registry, now time.Time, told map[string]bool) (all []Need) {
 	return all
 }
 
-// needOf returns what a client certificate needs: an empty code for nothing.
+// needOf returns the need of a client certificate, with an empty code for none.
 func needOf(id Identity, now time.Time) (code, next, what string) {
 	switch {
 	case id.Certificate == nil:
@@ -123,7 +124,7 @@ func needsOfServer(v Server, now time.Time) (all []Need) {
 	return all
 }
 
-// Ends says when something expires, or has.
+// Ends describes when something expires or has expired.
 func Ends(at, now time.Time) string {
 	if now.After(at) {
 		return "has expired on " + hostdir.Day(at)
@@ -131,10 +132,10 @@ func Ends(at, now time.Time) string {
 	return fmt.Sprintf("expires in %s, on %s", Span(at.Sub(now)), hostdir.Day(at))
 }
 
-// Clock returns a time for people.
+// Clock formats a time for people.
 func Clock(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 MST") }
 
-// Span returns a time in its largest unit of which there are two at least.
+// Span formats a duration in the largest unit of which it has at least two.
 func Span(d time.Duration) string {
 	for _, unit := range []struct {
 		name string

@@ -15,7 +15,7 @@ import (
 	"github.com/certsd/containerd-certsd/resolver"
 )
 
-// Daemon is what a daemon says about itself.
+// Daemon is what a daemon knows about itself.
 type Daemon struct {
 	// Kind is [Plugin], [Gateway] or [ImageService].
 	Kind            string
@@ -23,15 +23,15 @@ type Daemon struct {
 	Containerd, CRI string
 	// Roots are its certs.d directories.
 	Roots certsd.Roots
-	// Hosts are those whose endpoints may rest.
+	// Hosts are the ones whose endpoints may be passed over for a while.
 	Hosts []*resolver.Hosts
-	// Secret, Store and Spool are a gateway's.
+	// Secret, Store and Spool are set for a gateway.
 	Secret       *Secret
 	Store, Spool *Usage
 }
 
-// Snapshot says what is in use now. The files of each registry are looked at as a
-// pull would, which is a few stats as long as they are the same.
+// Snapshot returns the present status. It checks the files of each registry as a pull
+// would, with a few stats as long as they do not change.
 func (s *State) Snapshot(d Daemon) *Status {
 	now := s.now()
 	st := &Status{
@@ -64,10 +64,10 @@ func (s *State) Snapshot(d Daemon) *Status {
 	return st
 }
 
-// description puts what is known into words for those who ask.
+// description turns the state into descriptions.
 type description struct{ *State }
 
-// describe tells of a registry.
+// describe describes a registry.
 func (s description) describe(u InUse, now time.Time) Registry {
 	r := Registry{Name: u.Name, Memory: u.memory, Repositories: u.repos}
 	slices.SortFunc(r.Repositories, func(a, b Repository) int { return strings.Compare(a.Name, b.Name) })
@@ -103,15 +103,15 @@ func (s description) describeServers() []Server {
 // Seen is what is known of a server.
 type Seen struct {
 	Host string
-	// Certificate is its own, CA the root it was verified by, nil for none, and
-	// CAFile where that is from, empty for the system's.
+	// Certificate is its own, CA the root that verified it, nil for none, and CAFile
+	// the file of that, empty for a system root.
 	Certificate, CA *x509.Certificate
 	CAFile          string
-	// Accepted is when the client certificates were last accepted, by name.
+	// Accepted holds when client certificates were last accepted, by name.
 	Accepted map[string]time.Time
 }
 
-// Servers returns those that were connected to, in no order.
+// Servers returns the servers that were connected to, in no particular order.
 func (s *State) Servers() []Seen {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -137,19 +137,19 @@ func Serial(c *x509.Certificate) string {
 	return text
 }
 
-// idle returns the registries with a directory that are not among those in use. The
-// roots are listed, and nothing is read.
+// idle returns the registries with a directory that are not in use. It lists the roots
+// and reads no files.
 func idle(roots certsd.Roots, registries []Registry) []string {
 	used := make(map[string]bool, len(registries))
 	for _, r := range registries {
 		used[r.Name] = true
 	}
-	names, _ := (&certsd.Hosts{Roots: roots}).Names() // those that could be listed
+	names, _ := (&certsd.Hosts{Roots: roots}).Names() // from roots that can be listed
 	names = slices.DeleteFunc(names, func(name string) bool { return used[name] })
 	return names[:min(len(names), maxHosts)]
 }
 
-// proxies returns the variables that lead to proxies, without user and password.
+// proxies returns the environment's proxy variables, without user and password.
 func proxies(getenv func(string) string) map[string]string {
 	set := map[string]string{}
 	for _, name := range []string{"HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"} {
@@ -168,8 +168,7 @@ func proxies(getenv func(string) string) map[string]string {
 	return set
 }
 
-// ProxyOf returns the proxy that leads to an endpoint, without user and password, empty
-// for none.
+// ProxyOf returns the proxy for an endpoint, without user and password, empty for none.
 func ProxyOf(ep *certsd.Endpoint) string {
 	u, err := ep.Proxy.For(&http.Request{URL: &url.URL{Scheme: ep.Scheme, Host: ep.Host}})
 	if err != nil || u == nil {

@@ -15,26 +15,26 @@ import (
 )
 
 const (
-	// maxHosts bounds registries and servers, maxRepositories the repositories of
-	// each: everybody who may pull images chooses their names.
+	// maxHosts bounds registries and servers, maxRepositories the repositories of each:
+	// whoever may pull images chooses their names.
 	maxHosts        = 1000
 	maxRepositories = 100
 	// maxAnswers bounds the identities of a server whose answers are known.
 	maxAnswers = 256
-	// maxText bounds what is shown of a cause, in characters.
+	// maxText bounds the text of a cause, in characters.
 	maxText = 500
-	// maxLooks bounds how many registries are looked up for each reader. Where there
-	// are more, those come first that were not looked at for longest.
+	// maxLooks bounds how many registries are looked up for one status. If there are
+	// more, those looked up the longest time ago come first.
 	maxLooks = 100
 )
 
-// State is what is kept. Use [New].
+// State is what a daemon keeps for its status. Use [New].
 type State struct {
 	since time.Time
 	now   func() time.Time
-	// looks is how many registries are looked up for a snapshot.
+	// looks is how many registries to look up for a snapshot.
 	looks int
-	// version is that of the program.
+	// version is the program's version.
 	version atomic.Pointer[string]
 
 	// mu guards the rest.
@@ -43,7 +43,7 @@ type State struct {
 	servers    map[string]*server
 	work       map[*watch]struct{}
 
-	// descriptions are those of certificates that the last snapshot had.
+	// descriptions caches the descriptions in the last snapshot.
 	descriptions descriptions
 }
 
@@ -55,11 +55,11 @@ type key struct {
 
 type registry struct {
 	used time.Time
-	// host and err are what the last lookup of a pull or of a look at the status found,
-	// looked is when that was, zero if something is new since.
+	// host and err are the result of the last lookup, for a pull or the status; looked
+	// is its time, zero if something has changed since.
 	host   *certsd.Host
 	looked time.Time
-	// own reports whether it has a directory that a person has made for it.
+	// own reports whether it has a directory of its own.
 	own    bool
 	err    error
 	memory *Memory
@@ -77,13 +77,13 @@ type server struct {
 	used     time.Time
 	seen     time.Time
 	cert, ca *x509.Certificate
-	// caFile is where ca was read from, empty for the system's.
+	// caFile is the file of ca, empty for a system root.
 	caFile   string
 	answers  map[identity]*answer
 	refusals map[string]int
 }
 
-// identity names a client certificate as an attempt does.
+// identity identifies a client certificate as an attempt does.
 type identity struct{ dir, name string }
 
 type answer struct {
@@ -100,10 +100,10 @@ func New() *State {
 	}
 }
 
-// SetVersion says which program it is that keeps the state.
+// SetVersion sets the version of the program that keeps the state.
 func (s *State) SetVersion(version string) { s.version.Store(&version) }
 
-// Use notes a registry that is about to be asked.
+// Use records a registry that is about to be asked.
 func (s *State) Use(host *certsd.Host) {
 	if host.From() == nil {
 		return
@@ -114,7 +114,7 @@ func (s *State) Use(host *certsd.Host) {
 	r.host, r.err, r.looked = host, nil, r.used
 }
 
-// Load notes what a lookup met.
+// Load records what a lookup found.
 func (s *State) Load(_ context.Context, l hostdir.Loaded) {
 	if l.From == nil || l.Config == nil && l.Err == nil {
 		return
@@ -122,7 +122,7 @@ func (s *State) Load(_ context.Context, l hostdir.Loaded) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := s.registry(key{l.From, l.Host}, l.Dir != "" && (l.Config == nil || configured(l.Config)))
-	// It is its turn.
+	// It is due for a lookup.
 	r.looked = time.Time{}
 	if l.Config == nil {
 		r.memory = nil
@@ -147,9 +147,8 @@ func (s *State) Load(_ context.Context, l hostdir.Loaded) {
 
 func configured(host *certsd.Host) bool { return host.Dir != "" && !host.Fallback }
 
-// registry returns the record of a registry. Where there is no room the one that
-// was not used longest has to go, best one that nobody has made a directory for. The
-// caller holds mu.
+// registry returns the record of a registry. If there is no room, it drops the least
+// recently used one, preferably without a directory of its own. The caller holds mu.
 func (s *State) registry(k key, own bool) *registry {
 	r := s.registries[k]
 	if r == nil {
@@ -177,8 +176,7 @@ func (s *State) server(host string) *server {
 	return v
 }
 
-// drop removes what was not used longest, and of what is valued only where there is
-// nothing else.
+// drop removes the least recently used entry, a valued one only if there is no other.
 func drop[K comparable, V any](m map[K]V, of func(V) (valued bool, used time.Time)) {
 	var worst K
 	found, worstValued, worstUsed := false, false, time.Time{}
@@ -191,7 +189,7 @@ func drop[K comparable, V any](m map[K]V, of func(V) (valued bool, used time.Tim
 	delete(m, worst)
 }
 
-// Handshake notes the certificate of a server.
+// Handshake records the certificate of a server.
 func (s *State) Handshake(h certsd.Handshake) {
 	if h.Server == nil {
 		return
@@ -202,8 +200,8 @@ func (s *State) Handshake(h certsd.Handshake) {
 	v.seen, v.cert, v.ca, v.caFile = s.now(), h.Server, h.CA, h.CAFile
 }
 
-// Round notes what a request came to. result names the answer to an attempt, as
-// the metrics do.
+// Round records the outcome of a request. result names the answer to an attempt, as in
+// the metrics.
 func (s *State) Round(r certsd.Round, result func(certsd.Attempt) string) {
 	now := s.now()
 	var answers []string
@@ -235,7 +233,7 @@ func (s *State) Round(r certsd.Round, result func(certsd.Attempt) string) {
 	repo.used = now
 	switch {
 	case in && r.Foreign:
-		// What counts is whom the registry let in.
+		// Only acceptance by the registry itself counts.
 	case in:
 		repo.host = r.Host
 		repo.accepted, repo.refused = &Accepted{Identity: last.Identity, At: now}, nil
@@ -248,19 +246,19 @@ func (s *State) Round(r certsd.Round, result func(certsd.Attempt) string) {
 	}
 }
 
-// accepted reports whether the server let the request in. A 404 is no proof of it.
+// accepted reports whether the server let the request in. A 404 does not prove that.
 func accepted(a certsd.Attempt) bool {
 	return a.Skipped == "" && a.Err == nil && !a.Refused && a.Status < 400
 }
 
-// refusal reports whether a person may have to do something about an answer: not for
-// what is not there, nor for credentials that are asked for.
+// refusal reports whether an answer may need a person's attention: not a 404, and not a
+// request for credentials.
 func refusal(a certsd.Attempt) bool {
 	return a.Skipped == "" && (a.Err != nil && !gaveUp(a.Err) || a.Refused || a.Status == 403 || a.Status >= 500 || a.Reason != "" && a.Status != 404)
 }
 
-// repository returns the record of a repository, nil where its registry has none.
-// The caller holds mu.
+// repository returns the record of a repository, nil if its registry has no record. The
+// caller holds mu.
 func (s *State) repository(k key, name string) *repository {
 	r := s.registries[k]
 	if r == nil {
@@ -277,7 +275,7 @@ func (s *State) repository(k key, name string) *repository {
 	return repo
 }
 
-// answer keeps what came back for an identity.
+// answer records the answer to an identity.
 func (v *server) answer(a certsd.Attempt, last Answer, in bool) {
 	k := identity{a.Dir, a.Identity}
 	known := v.answers[k]
@@ -297,7 +295,7 @@ func (v *server) answer(a certsd.Attempt, last Answer, in bool) {
 	}
 }
 
-// of returns what is known of an identity, nil for nothing. Another certificate in
+// of returns what is known about an identity, nil for nothing. Another certificate in
 // the same file is another identity.
 func (v *server) of(dir string, id *certsd.Identity) *answer {
 	if v == nil {
@@ -310,11 +308,11 @@ func (v *server) of(dir string, id *certsd.Identity) *answer {
 	return known
 }
 
-// gaveUp reports whether it was the client that did not wait: that is no answer.
+// gaveUp reports whether the client did not wait for an answer.
 func gaveUp(err error) bool { return errors.Is(err, context.Canceled) }
 
-// Memories returns the registries for which something is used that was read earlier,
-// because their files are broken, with the time since which.
+// Memories returns the registries that use earlier content because their files are
+// broken, with the time since when.
 func (s *State) Memories() map[string]time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()

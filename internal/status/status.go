@@ -1,13 +1,12 @@
-// Package status keeps what a daemon uses right now, and what it was told last:
-// which directory and files each registry has, which client certificate was
-// accepted for which repository, what servers answered, what is being downloaded.
-// Everything that shows it reads the one [Status]: the commands, the page, the
-// metrics.
+// Package status keeps what a daemon uses right now and what it last learned: which
+// directory and files each registry has, which client certificate was accepted for
+// which repository, what servers answered, what is being downloaded. Everything that
+// shows it reads a single [Status]: the commands, the page, the metrics.
 //
-// What is kept is bounded, and none of it is secret: no key, no query, no value of
-// a header, and of a server's answers nothing but the status.
+// What is kept is bounded, and none of it is secret: no key, no query, no value of a
+// header, and of a server's answers only the status.
 //
-// Read status.go first, which is what the readers get. state.go keeps what hooks
+// Read status.go first, which defines what the readers get. state.go keeps what hooks
 // report, work.go what is under way; snapshot.go makes a Status of them, with
 // in_use.go, describe.go, and needs.go and ends.go for what needs a person. table.go
 // prints it, json.go reads that of another process.
@@ -15,7 +14,7 @@ package status
 
 import "time"
 
-// Schema is the version of the JSON. Fields are added without a new one.
+// Schema is the version of the JSON. Adding fields does not change it.
 const Schema = 1
 
 // The kinds of daemons.
@@ -25,44 +24,44 @@ const (
 	ImageService = "cri"
 )
 
-// Status is what a daemon uses.
+// Status is the status of a daemon.
 type Status struct {
 	Schema int `json:"schema"`
 	// Daemon is [Plugin], [Gateway] or [ImageService].
 	Daemon string `json:"daemon"`
-	// Address is where it was asked; a daemon itself leaves it out.
+	// Address is where it was asked; the daemon itself leaves it out.
 	Address string `json:"address,omitempty"`
 	Version string `json:"version"`
 	// Containerd is the version of the containerd that the plugin is part of, or
 	// the address of the one that images are pulled into.
 	Containerd string `json:"containerd,omitempty"`
-	// CRI says how Kubernetes pulls, as far as the daemon knows: [CRIUses],
-	// [CRIItself], or empty.
+	// CRI says how Kubernetes pulls: [CRIUses], [CRIItself], or empty if unknown.
 	CRI string `json:"cri,omitempty"`
-	// Since is when the daemon began, Now when it answered.
+	// Since is when the daemon started, Now when it answered.
 	Since time.Time `json:"since"`
 	Now   time.Time `json:"now"`
-	// Roots are the certs.d directories. Clients may have named others.
+	// Roots are the certs.d directories. Clients may use others.
 	Roots []string `json:"roots"`
-	// Proxy is what the environment says, by variable, without user and password.
+	// Proxy holds the environment's proxies by variable, without user and password.
 	Proxy map[string]string `json:"proxy,omitempty"`
-	// Needs is what needs a person, worst first.
+	// Needs are the things that need a person, worst first.
 	Needs []Need `json:"needs"`
-	// Registries are those that were looked up since the start, in order of their
-	// names, Omitted how many of them are left out.
+	// Registries are those looked up since the start, sorted by name, Omitted how many
+	// of them are left out.
 	Registries []Registry `json:"registries"`
 	Omitted    int        `json:"omitted,omitempty"`
-	// Idle are registries with a directory that nobody has asked for since the start.
+	// Idle are registries with a directory that were not used since the start.
 	Idle []string `json:"idle,omitempty"`
-	// Servers are all that were connected to, those of redirects and tokens too.
+	// Servers are all servers that were connected to, including those of redirects and
+	// tokens.
 	Servers []Server `json:"servers"`
-	// Resting are endpoints that could not be reached and are passed over for now.
+	// Resting are endpoints that could not be reached and are passed over for a while.
 	Resting []Resting `json:"resting,omitempty"`
 	// Work is what is being downloaded or converted.
 	Work []Work `json:"work,omitempty"`
-	// Secret is about that of the gateway.
+	// Secret describes the gateway's secret.
 	Secret *Secret `json:"secret,omitempty"`
-	// Store and Spool are what converted images and shared downloads take.
+	// Store and Spool are the space used by converted images and shared downloads.
 	Store *Usage `json:"store,omitempty"`
 	Spool *Usage `json:"spool,omitempty"`
 }
@@ -93,9 +92,9 @@ const (
 type Need struct {
 	// Code is the kind.
 	Code string `json:"code"`
-	// Registry is whom it is about, empty for the daemon itself.
+	// Registry is the registry concerned, empty for the daemon itself.
 	Registry string `json:"registry,omitempty"`
-	// What is wrong, Next what to do.
+	// What says what is wrong, Next what to do.
 	What string `json:"what"`
 	Next string `json:"next,omitempty"`
 }
@@ -103,21 +102,21 @@ type Need struct {
 // Registry is what is in use for one registry.
 type Registry struct {
 	Name string `json:"name"`
-	// Directory is where it was found, empty if there is none.
+	// Directory is the directory in use, empty for none.
 	Directory string `json:"directory,omitempty"`
 	// Fallback reports whether that is a _default directory.
 	Fallback bool `json:"fallback,omitempty"`
-	// Error is why nothing may be used.
+	// Error says why nothing may be used.
 	Error string `json:"error,omitempty"`
-	// Memory is set where something that was read earlier is in use.
+	// Memory is set if earlier content is in use.
 	Memory *Memory `json:"memory,omitempty"`
-	// Endpoints are where it is asked, in order.
+	// Endpoints are its endpoints, in the order in which they are tried.
 	Endpoints []Endpoint `json:"endpoints,omitempty"`
-	// Repositories are those asked for last.
+	// Repositories are the most recently used ones.
 	Repositories []Repository `json:"repositories,omitempty"`
 }
 
-// Memory is why files are not used as they are on the disk.
+// Memory says why earlier content is used instead of the files on the disk.
 type Memory struct {
 	Since time.Time `json:"since"`
 	Cause string    `json:"cause"`
@@ -129,18 +128,18 @@ type Endpoint struct {
 	URL string `json:"url"`
 	// Host is the host[:port], its key in Status.Servers.
 	Host string `json:"host"`
-	// Directory is where its files are from, empty for none.
+	// Directory is the directory of its files, empty for none.
 	Directory  string `json:"directory,omitempty"`
 	SkipVerify bool   `json:"skip_verify,omitempty"`
-	// Proxy leads to it, without user and password.
+	// Proxy is the proxy to it, without user and password.
 	Proxy string `json:"proxy,omitempty"`
-	// CAs are the files of CA roots; none means the system's.
+	// CAs are the configured CA roots; none means the system's.
 	CAs []CA `json:"cas,omitempty"`
-	// Identities are the client certificates, in the order of their names.
+	// Identities are the client certificates, in order of presentation.
 	Identities []Identity `json:"identities,omitempty"`
 }
 
-// Certificate is what is shown of any.
+// Certificate is what is shown of a certificate.
 type Certificate struct {
 	Subject   string    `json:"subject"`
 	Issuer    string    `json:"issuer"`
@@ -153,28 +152,28 @@ type Certificate struct {
 type CA struct {
 	Certificate
 	File string `json:"file"`
-	// Used reports whether the server was last verified by it.
+	// Used reports whether it verified the server last.
 	Used bool `json:"used,omitempty"`
 }
 
 // Identity is a client certificate.
 type Identity struct {
-	// Certificate is nil where the files hold none that can be used.
+	// Certificate is nil if the files hold no usable one.
 	*Certificate
-	// Name is that of the certificate's file, File and Key are the files.
+	// Name is the base name of the certificate's file; File and Key are the files.
 	Name string `json:"name"`
 	File string `json:"file"`
 	Key  string `json:"key,omitempty"`
 	// Presented reports whether it is presented, Why says why not.
 	Presented bool   `json:"presented"`
 	Why       string `json:"why,omitempty"`
-	// Answer is what the server answered to it last.
+	// Answer is the server's last answer to it.
 	Answer *Answer `json:"answer,omitempty"`
 	// Accepted is when it was last accepted.
 	Accepted *time.Time `json:"accepted,omitempty"`
 }
 
-// Answer is what came back from a server.
+// Answer is the answer of a server.
 type Answer struct {
 	// Result is the status, or as in the metrics "refused", "verify", "dial" or
 	// "error".
@@ -182,14 +181,14 @@ type Answer struct {
 	At     time.Time `json:"at"`
 }
 
-// Repository is what was met last in one repository.
+// Repository is the last outcome in one repository.
 type Repository struct {
 	Name string `json:"name"`
 	// Host is the server that answered last.
 	Host string `json:"host"`
-	// Accepted is who was let in last, nil if nobody was.
+	// Accepted is the identity accepted last, nil for none.
 	Accepted *Accepted `json:"accepted,omitempty"`
-	// Refused is the last refusal, if nothing was let in since.
+	// Refused is the last refusal, unless a request was accepted since.
 	Refused *Refused `json:"refused,omitempty"`
 }
 
@@ -201,28 +200,28 @@ type Accepted struct {
 	At       time.Time `json:"at"`
 }
 
-// Refused is a request that was not let in.
+// Refused is a request that was refused.
 type Refused struct {
 	At time.Time `json:"at"`
-	// Answers are what each identity got: "alpha.cert: 403".
+	// Answers are the answers to each identity: "alpha.cert: 403".
 	Answers []string `json:"answers"`
-	// Result is the last one's.
+	// Result is the result of the last one.
 	Result string `json:"result"`
 }
 
 // Server is a server that was connected to.
 type Server struct {
 	Host string `json:"host"`
-	// Seen is when its certificate was last seen, nil where it never was.
+	// Seen is when its certificate was last seen, nil if never.
 	Seen        *time.Time   `json:"seen,omitempty"`
 	Certificate *Certificate `json:"certificate,omitempty"`
-	// CA is the root it was verified by.
+	// CA is the root that verified it.
 	CA *Certificate `json:"ca,omitempty"`
-	// Refusals are the requests that it let nobody in for, by result.
+	// Refusals counts the requests that it refused with every identity, by result.
 	Refusals map[string]int `json:"refusals,omitempty"`
 }
 
-// Resting is an endpoint that is passed over.
+// Resting is an endpoint that is passed over for a while.
 type Resting struct {
 	Endpoint string    `json:"endpoint"`
 	Since    time.Time `json:"since"`
@@ -236,24 +235,25 @@ type Work struct {
 	Kind  string    `json:"kind"`
 	Ref   string    `json:"ref"`
 	Since time.Time `json:"since"`
-	// Digest is that of what is downloaded.
+	// Digest is the digest of the download.
 	Digest string `json:"digest,omitempty"`
-	// Bytes have come of Total, zero if that is not known.
+	// Bytes is the number of bytes received of Total, which is zero if unknown.
 	Bytes int64 `json:"bytes"`
 	Total int64 `json:"total,omitempty"`
-	// Layers are done of a conversion, LayersBegun were begun.
+	// Layers is how many layers of a conversion are done, LayersBegun how many were
+	// begun.
 	Layers      int `json:"layers,omitempty"`
 	LayersBegun int `json:"layers_begun,omitempty"`
 }
 
-// Secret is about a gateway's secret, and nothing of it.
+// Secret describes a gateway's secret without revealing it.
 type Secret struct {
-	// Changed is when it was last replaced, Open reports whether none is needed.
+	// Changed is when it was last replaced; Open reports whether none is required.
 	Changed *time.Time `json:"changed,omitempty"`
 	Open    bool       `json:"open,omitempty"`
 }
 
-// Usage is what something takes, in bytes. A limit of zero is no limit.
+// Usage is the space that something takes, in bytes. A limit of zero means no limit.
 type Usage struct {
 	Used  int64 `json:"used"`
 	Limit int64 `json:"limit"`

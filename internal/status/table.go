@@ -12,10 +12,10 @@ import (
 	"github.com/certsd/containerd-certsd/internal/paragraph"
 )
 
-// DefaultColumns is the width of what is read by people.
+// DefaultColumns is the default width of text for people.
 const DefaultColumns = 80
 
-// Tell writes for people what daemons use: first what needs a person.
+// Tell writes the status of daemons for people, beginning with what needs a person.
 func Tell(w io.Writer, daemons []*Status, columns int) error {
 	p := &printer{w: w, columns: max(columns, 40)}
 	for _, st := range daemons {
@@ -75,7 +75,7 @@ func (p *printer) needs(st *Status, several bool) {
 	}
 }
 
-// Title returns what a kind of daemon is called.
+// Title returns the name of a kind of daemon.
 func Title(daemon string) string {
 	switch daemon {
 	case Plugin:
@@ -119,7 +119,7 @@ func (p *printer) daemon(st *Status) {
 	}
 }
 
-// Nothing returns what to do where no registry is in use.
+// Nothing returns what to do if no registry is in use.
 func Nothing(st *Status) string {
 	if len(st.Idle) > 0 {
 		return line("no registry has been used yet. These have a directory: " + list(st.Idle, 20) + ". Pull an image, or look with certsd check " + st.Idle[0])
@@ -215,7 +215,7 @@ func (p *printer) endpoint(st *Status, r Registry, e Endpoint) {
 	}
 }
 
-// words say of an identity who it is, when it ends and what became of it last.
+// words describes an identity: its subject, its expiry and its last outcome.
 func (id Identity) words(now time.Time) string {
 	var parts []string
 	if id.Certificate != nil {
@@ -238,7 +238,7 @@ func (id Identity) words(now time.Time) string {
 	return strings.Join(parts, "; ")
 }
 
-// words say when a server and its CA end.
+// words describes when the certificates of a server and its CA expire.
 func (v Server) words(now time.Time) string {
 	if v.Certificate == nil {
 		return ""
@@ -276,7 +276,7 @@ func (a Accepted) words(now time.Time) string {
 	return name + " was accepted " + ago(a.At, now) + " ago"
 }
 
-// words say how far something is.
+// words describes the progress of a download or conversion.
 func (w Work) words(now time.Time) string {
 	text := w.Kind + " of " + w.Ref
 	if w.Digest != "" {
@@ -299,5 +299,5 @@ func (u Usage) words() string {
 	return bytesize.Of(u.Used) + " of " + bytesize.Of(u.Limit)
 }
 
-// ago returns the time since something.
+// ago formats the time since t.
 func ago(t, now time.Time) string { return Span(now.Sub(t)) }

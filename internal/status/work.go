@@ -11,10 +11,10 @@ import (
 	"github.com/certsd/containerd-certsd/v1compat"
 )
 
-// Download is the kind of [Work] that is no conversion.
+// Download is the kind of a [Work] that is not a conversion.
 const Download = "download"
 
-// maxWork bounds what is known to be under way.
+// maxWork bounds the number of downloads and conversions followed.
 const maxWork = 256
 
 // watch follows one download or conversion.
@@ -24,8 +24,8 @@ type watch struct {
 	began time.Time
 	bytes atomic.Int64
 
-	// layers are the bytes of the layers by name, done those that are complete.
-	// State.mu guards them.
+	// layers and totals are the bytes received and expected of each layer, done whether
+	// it is complete. State.mu guards them.
 	layers map[string]int64
 	totals map[string]int64
 	done   map[string]bool
@@ -33,7 +33,7 @@ type watch struct {
 
 var _ resolver.Watch = (*watch)(nil)
 
-// Begin follows something that begins, unless too much is followed already.
+// Begin follows a download or conversion, unless too many are followed already.
 func (s *State) Begin(w resolver.Work) resolver.Watch {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -65,7 +65,7 @@ func (w *watch) End() {
 	delete(w.state.work, w)
 }
 
-// describeWork returns those under way, the oldest first.
+// describeWork describes the work under way, the oldest first.
 func (s description) describeWork() []Work {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -79,7 +79,7 @@ func (s description) describeWork() []Work {
 	return all
 }
 
-// UnderWay returns how many are under way, by kind.
+// UnderWay returns how many downloads and conversions are under way, by kind.
 func (s *State) UnderWay() map[string]int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
