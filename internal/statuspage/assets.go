@@ -5,7 +5,7 @@ import (
 	"net/http"
 )
 
-// The paths of what the page loads.
+// The paths of the files that the page loads.
 const (
 	pathScript = "/status.js"
 	pathStyle  = "/status.css"
@@ -14,7 +14,7 @@ const (
 //go:embed page.html.tmpl status.js status.css
 var assets embed.FS
 
-// contentTypes are those of the files.
+// contentTypes holds the media types of the files.
 var contentTypes = map[string]string{pathScript: "text/javascript; charset=utf-8", pathStyle: "text/css; charset=utf-8"}
 
 // serveAsset serves a file of the page.

@@ -19,12 +19,12 @@ import (
 )
 
 const (
-	// perPage is how many registries are shown at a time, maxNeeds and maxServers how
-	// much of the rest.
+	// perPage is how many registries a page shows, maxNeeds and maxServers how many
+	// needs and servers.
 	perPage    = 50
 	maxNeeds   = 50
 	maxServers = 50
-	// maxQuery bounds what may be searched for.
+	// maxQuery bounds the length of a search.
 	maxQuery = 200
 )
 
@@ -33,7 +33,7 @@ var page = template.Must(template.New("page.html.tmpl").Funcs(template.FuncMap{
 	"title": status.Title, "nothing": status.Nothing, "ends": status.Ends, "plain": plain, "percent": percent,
 }).ParseFS(assets, "page.html.tmpl"))
 
-// view is what the page shows.
+// view is the data that the page shows.
 type view struct {
 	*status.Status
 	Ends     timeline
@@ -42,18 +42,18 @@ type view struct {
 	Shown    []status.Registry
 	Query    string
 	Matching int
-	// Page is the number of this one, of Pages; Previous and Next are 0 for none.
+	// Page is the number of this page, of Pages; Previous and Next are 0 for none.
 	Page, Pages, Previous, Next int
 	Refusals                    []refusal
 }
 
-// refusal is how often a server has let nobody in, and why.
+// refusal is how often a server refused every identity, and why.
 type refusal struct {
 	Host, Reason string
 	Count        int
 }
 
-// servePage answers with the page. It is made whole before a byte is sent.
+// servePage serves the page. It renders it completely before sending a byte.
 func (h *Handler) servePage(w http.ResponseWriter, r *http.Request) {
 	var text bytes.Buffer
 	if err := Render(&text, h.Snapshot(), r.URL.Query().Get("q"), r.URL.Query().Get("page")); err != nil {
@@ -64,15 +64,14 @@ func (h *Handler) servePage(w http.ResponseWriter, r *http.Request) {
 	_, _ = text.WriteTo(w) // the client may have gone
 }
 
-// Render writes the page: the registries with query in their names, of those the
-// page of that number.
+// Render writes the page with that number of the registries with query in their names.
 func Render(w *bytes.Buffer, st *status.Status, query, number string) error {
 	query = safetext.Line(query[:min(len(query), maxQuery)], maxQuery)
 	v := view{Status: st, Query: query, Ends: timelineOf(st), NeedsAll: len(st.Needs), Needs: st.Needs[:min(len(st.Needs), maxNeeds)], Refusals: refusals(st)}
 	matching := matching(st, strings.ToLower(query))
 	v.Matching = len(matching)
 	v.Pages = max(1, (len(matching)+perPage-1)/perPage)
-	v.Page, _ = strconv.Atoi(number) // no number is the first
+	v.Page, _ = strconv.Atoi(number) // anything else means the first
 	v.Page = min(max(v.Page, 1), v.Pages)
 	v.Previous = v.Page - 1
 	if v.Page < v.Pages {
@@ -83,7 +82,7 @@ func Render(w *bytes.Buffer, st *status.Status, query, number string) error {
 	return page.Execute(w, v)
 }
 
-// matching returns the registries with query in their names. What needs a person comes
+// matching returns the registries with query in their names, those that need a person
 // first.
 func matching(st *status.Status, query string) []status.Registry {
 	needy := map[string]bool{}
@@ -103,7 +102,7 @@ func matching(st *status.Status, query string) []status.Registry {
 	return append(first, rest...)
 }
 
-// refusals returns those of all servers, the most frequent first.
+// refusals returns the refusals of all servers, the most frequent first.
 func refusals(st *status.Status) []refusal {
 	var all []refusal
 	for _, s := range st.Servers {
@@ -115,7 +114,7 @@ func refusals(st *status.Status) []refusal {
 	return all[:min(len(all), maxServers)]
 }
 
-// ServerOf returns what is known of an endpoint's server, nil for nothing.
+// ServerOf returns what is known about an endpoint's server, nil for nothing.
 func (v view) ServerOf(host string) *status.Server {
 	i, found := slices.BinarySearchFunc(v.Servers, host, func(s status.Server, host string) int { return cmp.Compare(s.Host, host) })
 	if !found || v.Servers[i].Certificate == nil {
@@ -124,7 +123,7 @@ func (v view) ServerOf(host string) *status.Server {
 	return &v.Servers[i]
 }
 
-// plain is text of others: it prints, and does nothing else.
+// plain makes text from outside safe to print.
 func plain(text string) string { return safetext.Line(text, 0) }
 
 func clock(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 MST") }

@@ -1,6 +1,6 @@
-// Package statuspage serves a [status.Status] by HTTP: as JSON at /status.json and
-// as a page at /status, which is complete without scripts. statuspage.go answers
-// requests, page.go makes the page, timeline.go its picture, assets.go has its files.
+// Package statuspage serves a [status.Status] over HTTP: as JSON at /status.json and as
+// a page at /status, which is complete without scripts. statuspage.go answers requests,
+// page.go makes the page, timeline.go its picture, assets.go holds its files.
 package statuspage
 
 import (
@@ -22,14 +22,14 @@ const (
 	PathPage = "/status"
 )
 
-// Handler serves the status of a daemon. Whoever serves it decides who may read it;
-// it only keeps other pages of a browser out.
+// Handler serves the status of a daemon. The server decides who may read it; the
+// Handler only refuses requests made by other pages in a browser.
 type Handler struct {
-	// Snapshot says what is in use now.
+	// Snapshot returns the present status.
 	Snapshot func() *status.Status
 }
 
-// Paths are all that the handler serves.
+// Paths are all paths that the handler serves.
 var Paths = []string{PathJSON, PathPage, pathScript, pathStyle}
 
 // Serves reports whether a path is one of the handler's.
@@ -59,7 +59,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// serveJSON answers with the document. It is made whole before a byte is sent.
+// serveJSON serves the document. It encodes it completely before sending a byte.
 func serveJSON(w http.ResponseWriter, st *status.Status) {
 	text, err := json.Marshal(st)
 	if err != nil {
@@ -70,7 +70,7 @@ func serveJSON(w http.ResponseWriter, st *status.Status) {
 	_, _ = w.Write(append(safetext.InertJSON(text), '\n')) // the client may have gone
 }
 
-// protect sets what keeps a browser from giving the page to others.
+// protect sets the headers that keep a browser from giving the page to other sites.
 func protect(h http.Header) {
 	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "+
 		"base-uri 'none'; form-action 'self'; frame-ancestors 'none'")
@@ -81,8 +81,8 @@ func protect(h http.Header) {
 	h.Set("Cache-Control", "no-store")
 }
 
-// foreign reports whether a browser asks on behalf of another page. To follow a link
-// here is allowed: that page sees nothing of it.
+// foreign reports whether a browser asks on behalf of another page. Following a link
+// here is allowed: the other page cannot read the answer.
 func foreign(r *http.Request) bool {
 	if origin := r.Header.Get("Origin"); origin != "" {
 		u, err := url.Parse(origin)
@@ -97,9 +97,9 @@ func foreign(r *http.Request) bool {
 	return r.Header.Get("Sec-Fetch-Mode") != "navigate" || r.Header.Get("Sec-Fetch-Dest") != "document"
 }
 
-// KnowsName reports whether the name that a request is for can be no other's: a page
-// whose name was made to point here says its own ("DNS rebinding"). Addresses, the
-// names of the loopback interface and those given are known.
+// KnowsName reports whether a request is for a name that no other site can have: a site
+// whose name was made to point here ("DNS rebinding") sends its own name. Addresses,
+// localhost and the names given are known.
 func KnowsName(r *http.Request, names ...string) bool {
 	if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); r.TLS != nil || ok && local.Network() == "unix" {
 		return true

@@ -7,25 +7,25 @@ import (
 	"github.com/certsd/containerd-certsd/internal/status"
 )
 
-// timeline is a picture of what ends next.
+// timeline is a picture of the certificates that expire next.
 type timeline struct {
 	Rows []end
-	// Width and Height are those of the picture, Axis where its axis is.
+	// Width and Height are the picture's, Axis is the position of its axis.
 	Width, Height, Axis int
 	Ticks               []tick
-	// More is how many end later than those.
+	// More is how many certificates expire later.
 	More int
 }
 
-// end is a certificate that ends.
+// end is a certificate in the picture.
 type end struct {
 	Kind, Who, Host string
 	At              time.Time
-	// Words say when.
+	// Words says when it expires.
 	Words string
-	// Y is the row's place, Length that of its bar.
+	// Y is the row's position, Length the length of its bar.
 	Y, Length int
-	// Soon and Over say how it stands.
+	// Soon and Over report whether it expires soon or has expired.
 	Soon, Over bool
 }
 
@@ -40,10 +40,11 @@ const (
 	barWidth  = 300
 )
 
-// mark is what tells a certificate from others.
+// mark identifies a certificate.
 type mark struct{ kind, who, serial string }
 
-// timelineOf has the certificates that end first: of clients, servers and CAs.
+// timelineOf returns the timeline of the certificates that expire first: of clients,
+// servers and CAs.
 func timelineOf(st *status.Status) timeline {
 	type certificate struct {
 		kind, who, host string
@@ -90,7 +91,7 @@ func timelineOf(st *status.Status) timeline {
 	return t
 }
 
-// place puts the rows one below the other, and their ends on one axis.
+// place lays out the rows below one another, with their ends on a common axis.
 func (t *timeline) place(now time.Time) {
 	t.Axis = len(t.Rows)*rowHeight + 4
 	t.Height = t.Axis + 22
