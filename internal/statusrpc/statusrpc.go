@@ -1,6 +1,6 @@
-// Package statusrpc serves a [status.Status] over gRPC, and asks for one. The service
-// is that of status.proto. Its messages are well-known types, so there is no
-// generated code that could conflict with containerd's.
+// Package statusrpc serves a [status.Status] over gRPC, and asks for one. status.proto
+// defines the service. Its messages are well-known types, which avoids generated code
+// that could conflict with containerd's.
 package statusrpc
 
 import (
@@ -24,7 +24,7 @@ const (
 	Method = "/" + Service + "/Get"
 )
 
-// Snapshot says what is in use now.
+// Snapshot returns the present status.
 type Snapshot func() *status.Status
 
 // Register adds the service to a server.
@@ -47,7 +47,7 @@ func Register(r grpc.ServiceRegistrar, snapshot Snapshot) {
 	}, struct{}{})
 }
 
-// Encode returns the answer.
+// Encode returns a status as the answer to send.
 func Encode(st *status.Status) (*structpb.Struct, error) {
 	text, err := json.Marshal(st)
 	if err != nil {
@@ -60,8 +60,8 @@ func Encode(st *status.Status) (*structpb.Struct, error) {
 	return answer, nil
 }
 
-// Get asks a daemon. Where it knows no such service the error has
-// codes.Unimplemented.
+// Get asks a daemon for its status. If the daemon does not have the service, the error
+// has codes.Unimplemented.
 func Get(ctx context.Context, conn grpc.ClientConnInterface) (*status.Status, error) {
 	answer := new(structpb.Struct)
 	if err := conn.Invoke(ctx, Method, new(emptypb.Empty), answer, grpc.MaxCallRecvMsgSize(status.MaxJSON)); err != nil {
