@@ -1,6 +1,6 @@
-// Package stranger knows the addresses that a registry must not lead a
-// daemon to, because the daemon works for others: those that only this machine can
-// reach, or that trust every connection from this machine.
+// Package stranger refuses addresses that a registry must not lead a daemon to, because
+// the daemon works for others: those that only this machine can reach, or that trust
+// every connection from this machine.
 package stranger
 
 import (
@@ -10,14 +10,14 @@ import (
 	"net/netip"
 )
 
-// kind is a range of addresses and what it is.
+// kind is a range of addresses and its meaning.
 type kind struct {
 	prefix netip.Prefix
 	what   string
 }
 
-// kinds are the addresses that are the same on every machine. Private networks
-// are not among them: registries and their storage are there.
+// kinds are the refused addresses that have the same meaning on every machine. Private
+// networks are not included: registries and their storage are there.
 var kinds = []kind{
 	{netip.MustParsePrefix("127.0.0.0/8"), "this machine"},
 	{netip.MustParsePrefix("::1/128"), "this machine"},
@@ -28,7 +28,7 @@ var kinds = []kind{
 	{netip.MustParsePrefix("224.0.0.0/4"), "multicast"},
 	{netip.MustParsePrefix("ff00::/8"), "multicast"},
 	{netip.MustParsePrefix("255.255.255.255/32"), "broadcast"},
-	// What is not link-local of the metadata and credential services of clouds.
+	// Metadata and credential services of clouds that are not link-local.
 	{netip.MustParsePrefix("fd00:ec2::/32"), "a service of AWS for its machines"},
 	{netip.MustParsePrefix("fd20:ce::254/128"), "the metadata service of Google Cloud"},
 	{netip.MustParsePrefix("168.63.129.16/32"), "the host of an Azure machine"},
@@ -39,8 +39,8 @@ var kinds = []kind{
 	{netip.MustParsePrefix("fd00:a9fe:a9fe::1/128"), "the metadata service of Akamai"},
 }
 
-// embeddings are the IPv6 addresses that stand for one of IPv4, and where it
-// begins in them.
+// embeddings are the ranges of IPv6 addresses that contain an IPv4 address, and its
+// position in them.
 var embeddings = []struct {
 	prefix netip.Prefix
 	at     int
@@ -54,8 +54,8 @@ var embeddings = []struct {
 	{prefix: netip.MustParsePrefix("2001::/32"), at: 12, invert: true}, // Teredo
 }
 
-// Refuse refuses an address that only a server named, whatever the name of the
-// host is. It is asked when names have been resolved.
+// Refuse returns an error if a daemon must not connect to an address of a host that
+// only a server named, whatever the host's name. Call it after resolving names.
 func Refuse(host string, addr netip.AddrPort) error { return refuse(host, addr, ownAddress) }
 
 func refuse(host string, addr netip.AddrPort, own func(netip.Addr) bool) error {
@@ -71,7 +71,7 @@ func refuse(host string, addr netip.AddrPort, own func(netip.Addr) bool) error {
 	return nil
 }
 
-// standsFor returns an address and that of IPv4 in it.
+// standsFor returns an address and the IPv4 addresses that it contains.
 func standsFor(ip netip.Addr) []netip.Addr {
 	all := []netip.Addr{ip}
 	if ip.Is4() {
@@ -102,11 +102,10 @@ func kindOf(ip netip.Addr) string {
 	return ""
 }
 
-// ownAddress reports whether an address is one of this machine's interfaces, or
-// is routed to it otherwise.
+// ownAddress reports whether an address belongs to an interface of this machine, or is
+// routed to it otherwise.
 func ownAddress(ip netip.Addr) bool {
-	// Without the list, as where netlink sockets are forbidden, the route is all
-	// that can be asked.
+	// Without the list, as where netlink sockets are forbidden, rely on the route.
 	addresses, _ := net.InterfaceAddrs()
 	for _, a := range addresses {
 		if prefix, err := netip.ParsePrefix(a.String()); err == nil && prefix.Addr().Unmap().WithZone("") == ip {
@@ -116,8 +115,8 @@ func ownAddress(ip netip.Addr) bool {
 	return routedHere(ip)
 }
 
-// routedHere asks the system by which address it would go to another: if by that
-// one itself, it is here. Nothing is sent.
+// routedHere asks the system which local address it would use to reach ip: if it is ip
+// itself, that is this machine. Nothing is sent.
 func routedHere(ip netip.Addr) bool {
 	conn, err := (&net.Dialer{}).DialContext(context.Background(), "udp", netip.AddrPortFrom(ip, 9).String())
 	if err != nil {
