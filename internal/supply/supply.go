@@ -2,7 +2,7 @@
 // connections that nobody needs.
 //
 // net/http begins a dial for each request that finds no idle connection, and lets it
-// run on when another connection becomes free for the request. So a pull that makes
+// finish even if another connection becomes free for the request. So a pull that makes
 // three requests at a time ends up with four or five connections, each of which costs a
 // handshake:
 //
@@ -25,11 +25,11 @@
 //	request 1  ---want--- dial A ========== take A ------ give back A
 //	request 2      ---want--- (held: A is free soon) ---- take A    one handshake, not two
 //
-// So there are never more connections than there were requests at one time, and
-// no other limit: a pull of seven objects, three at a time, makes 2.4
-// handshakes on average and 3 at most; without the supply 2.9, and 4 at most; stock
-// containerd makes 3.7 to 4.0 (the benchmark is resolver's, BenchmarkHandshakes). Where several connections were enough before, one
-// more dial waits a moment longer (grace): one of them is likely to become
+// So there are never more connections than concurrent requests, and there is no other
+// limit: a pull of seven objects, three at a time, makes 2.4 handshakes on average and
+// 3 at most; without the supply 2.9, and 4 at most; stock containerd makes 3.7 to 4.0
+// (BenchmarkHandshakes in package resolver). Where several connections were enough
+// before, a further dial waits a moment longer (grace): one of them is likely to become
 // free before a handshake would end.
 //
 // It counts HTTP/1.1 over TLS without a proxy: one request per connection.
@@ -43,64 +43,63 @@ import (
 	"time"
 )
 
-// patience is how long a request waits for a connection that somebody else has
-// begun to make or was seen to give back. It is more than a TLS handshake takes
-// around the world; it is used up only where that connection hangs.
+// patience is how long a request waits for a connection that another request has begun
+// to make or has given back. It is more than a TLS handshake takes around the world,
+// and is used up only if that connection hangs.
 const patience = time.Second
 
-// grace is how long a request waits for one of the connections that were enough
+// grace is how long a request waits for one of several connections that were enough
 // before.
 const grace = 25 * time.Millisecond
 
-// ErrNotNeeded ends a dial whose request has got another connection. net/http shows
-// it to nobody.
+// ErrNotNeeded ends a dial whose request has another connection. net/http discards it.
 var ErrNotNeeded = errors.New("another connection is used")
 
-// Supply is that of one transport. Its zero value is ready.
+// Supply is the supply of connections of one transport. Its zero value is ready to use.
 type Supply struct {
-	// mu guards addresses, all in them, and every Request and Conn.
+	// mu guards addresses with all they contain, and every Request and Conn.
 	mu        sync.Mutex
 	addresses map[string]*address
 }
 
-// address is what is counted for one address.
+// address holds the counts for one address.
 type address struct {
 	name string
-	// waiting are the requests that wait for a connection, dialling and free
-	// the connections that they may get: those being made, and those that no
-	// request has. open are all that were made and are not closed.
+	// waiting counts the requests that wait for a connection; dialling and free count
+	// the connections that they may get: those being made, and those that no request
+	// has. open counts all that were made and are not closed.
 	waiting, dialling, free, open int
-	// enough is how many were open when all were free for the last time.
+	// enough is how many were open when all were last free.
 	enough int
-	// held are dials that are not known to be needed.
+	// held are the dials that are not needed yet.
 	held []*heldDial
 }
 
-// Request is one request; its zero value is one that does not wait.
+// Request is one request; its zero value does not wait.
 type Request struct {
-	// at is set while it waits, has is the connection that it has.
+	// at is set while the request waits; has is its connection.
 	at  *address
 	has *Conn
 }
 
-// Conn is what is counted of one connection; its zero value is counted nowhere.
+// Conn is the state of one connection; its zero value is not counted.
 type Conn struct {
 	supply *Supply
-	// at is nil once the connection is closed, users are the requests on it. For
-	// a moment that may be two.
+	// at is nil once the connection is closed; users counts the requests on it, which
+	// may be two for a moment.
 	at    *address
 	users int
 }
 
-// heldDial is a dial that waits for its answer: whether it is needed.
+// heldDial is a dial that waits to learn whether it is needed.
 type heldDial struct {
 	request *Request
 	needed  chan bool
-	// ripe reports whether it has waited for its grace.
+	// ripe reports whether its grace has passed.
 	ripe bool
 }
 
-// of returns the supply of an address. The caller holds mu.
+// of returns the counts for an address. The caller holds mu.
 func (s *Supply) of(name string) *address {
 	l := s.addresses[name]
 	if l == nil {
@@ -113,7 +112,7 @@ func (s *Supply) of(name string) *address {
 	return l
 }
 
-// settle decides what is held, after a change. The caller holds mu.
+// settle decides about the held dials after a change. The caller holds mu.
 func (s *Supply) settle(l *address) {
 	held := l.held[:0]
 	for _, d := range l.held {
@@ -137,8 +136,8 @@ func (s *Supply) settle(l *address) {
 	}
 }
 
-// lacks reports whether another connection is needed. Where several were enough
-// before, one more is needed only if none of them becomes free for a moment.
+// lacks reports whether another connection is needed. If several were enough before,
+// one more is needed only if none of them becomes free within the grace.
 func (l *address) lacks(ripe bool) bool {
 	if l.waiting <= l.dialling+l.free {
 		return false
@@ -146,7 +145,7 @@ func (l *address) lacks(ripe bool) bool {
 	return ripe || l.enough < 2 || l.open+l.dialling < l.enough
 }
 
-// Want notes that a request waits for a connection.
+// Want records that a request waits for a connection.
 func (s *Supply) Want(r *Request, address string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -155,7 +154,7 @@ func (s *Supply) Want(r *Request, address string) {
 	r.at.waiting++
 }
 
-// unwant notes that a request does not wait any more. The caller holds mu.
+// unwant records that a request does not wait any more. The caller holds mu.
 func (s *Supply) unwant(r *Request) {
 	if l := r.at; l != nil {
 		r.at = nil
@@ -164,14 +163,14 @@ func (s *Supply) unwant(r *Request) {
 	}
 }
 
-// Leave notes that a request has ended, or has its answer.
+// Leave records that a request has ended, or has its answer.
 func (s *Supply) Leave(r *Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.unwant(r)
 }
 
-// Take notes that a request has got a connection.
+// Take records that a request has got a connection.
 func (s *Supply) Take(r *Request, c *Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -182,9 +181,9 @@ func (s *Supply) Take(r *Request, c *Conn) {
 	s.unwant(r)
 }
 
-// GiveBack notes that the request's connection is free again. net/http says so
-// after it handed the connection to the next request, which may be quicker to
-// say that it took it.
+// GiveBack records that the request's connection is free again. net/http reports that
+// only after it may have handed the connection to the next request, whose Take may come
+// first.
 func (s *Supply) GiveBack(r *Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -197,7 +196,7 @@ func (s *Supply) GiveBack(r *Request) {
 	}
 }
 
-// use counts those who use c. The caller holds mu.
+// use changes the number of requests on c. The caller holds mu.
 func (c *Conn) use(n int) {
 	before := c.users
 	if c.users += n; c.at == nil {
@@ -211,8 +210,8 @@ func (c *Conn) use(n int) {
 	}
 }
 
-// Begin waits until a dial for a request is needed, and returns an error if it
-// is not. [Supply.End] must follow if there is none.
+// Begin waits until a dial for a request is needed, and returns an error if it is not.
+// After a nil error, [Supply.End] must be called.
 func (s *Supply) Begin(ctx context.Context, r *Request, address string) error {
 	d := &heldDial{request: r, needed: make(chan bool, 1)}
 	l := s.hold(d, address)
@@ -245,7 +244,7 @@ func verdict(needed bool) error {
 	return ErrNotNeeded
 }
 
-// hold puts a dial among those held. Often it is decided at once.
+// hold adds a dial to those held, and may decide about it at once.
 func (s *Supply) hold(d *heldDial, address string) *address {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -255,7 +254,7 @@ func (s *Supply) hold(d *heldDial, address string) *address {
 	return l
 }
 
-// ripen notes that a dial has waited for its grace.
+// ripen records that the grace of a dial has passed.
 func (s *Supply) ripen(l *address, d *heldDial) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -263,8 +262,8 @@ func (s *Supply) ripen(l *address, d *heldDial) {
 	s.settle(l)
 }
 
-// release ends the waiting of a dial: it goes ahead unless there is an error,
-// or was decided meanwhile.
+// release ends the waiting of a dial: unless it was decided meanwhile, it may begin if
+// err is nil.
 func (s *Supply) release(l *address, d *heldDial, err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -280,7 +279,7 @@ func (s *Supply) release(l *address, d *heldDial, err error) error {
 	return err
 }
 
-// End notes the result of a dial: a connection, nil if it failed.
+// End records the result of a dial: a connection, nil if it failed.
 func (s *Supply) End(address string, c *Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -294,7 +293,7 @@ func (s *Supply) End(address string, c *Conn) {
 	s.settle(l)
 }
 
-// Closed notes that the connection is no longer of use.
+// Closed records that the connection is closed.
 func (c *Conn) Closed() {
 	s := c.supply
 	if s == nil {
