@@ -9,16 +9,16 @@ import (
 	"github.com/certsd/containerd-certsd/resolver"
 )
 
-// downgrades remembers which hosts are trusted for less than their directories
-// could ask for, so that each is said once until it changes. Its zero value is
-// ready.
+// downgrades remembers which hosts are trusted with less verification than their
+// directories could require, to log each once until it changes. Its zero value is ready
+// to use.
 type downgrades struct {
 	mu    sync.Mutex // guards known
 	known map[downgraded]certsd.Downgrade
 }
 
-// downgraded is a way to reach a host. TLS and plain HTTP are kept apart: a
-// fallback goes from one to the other with each pull.
+// downgraded is a way to reach a host. TLS and plain HTTP are kept apart: a fallback
+// switches between them with each pull.
 type downgraded struct {
 	registry, host string
 	kind           kind
@@ -32,8 +32,8 @@ const (
 	overV1
 )
 
-// spoken are the messages for the downgrades, and whether each is a warning:
-// what the administrator or a default chose for good reasons is none.
+// spoken holds the messages for the downgrades, and whether each is a warning: one that
+// the administrator or a default chose for good reasons is not.
 var spoken = []struct {
 	what    certsd.Downgrade
 	message string
@@ -73,7 +73,7 @@ func (d *downgrades) v1(logger *log.Entry, c resolver.Conversion) {
 	}
 }
 
-// note returns what was not so the last time.
+// note records the downgrades of a host, and returns the new ones.
 func (d *downgrades) note(at downgraded, now certsd.Downgrade) (news certsd.Downgrade) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -90,9 +90,8 @@ func (d *downgrades) note(at downgraded, now certsd.Downgrade) (news certsd.Down
 	return now &^ before
 }
 
-// changed forgets what a changed directory may have put an end to. What TLS
-// says about that is seen with the next request; plain HTTP and Registry v1
-// leave nothing behind when they end.
+// changed forgets the downgrades that a changed directory may have ended. For TLS the
+// next request shows that; the end of plain HTTP or Registry v1 shows nowhere.
 func (d *downgrades) changed(host string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

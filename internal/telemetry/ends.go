@@ -10,14 +10,14 @@ import (
 	"github.com/certsd/containerd-certsd/resolver"
 )
 
-// state is what the process uses, as the metrics are those of the process.
+// state is the state of the process, as the metrics are those of the process.
 var state = status.New()
 
-// State returns what the process uses.
+// State returns the state of the process.
 func State() *status.State { return state }
 
-// ends are when certificates of servers and CAs expire, and when client
-// certificates were accepted last.
+// ends are the metrics of when certificates of servers and CAs expire, and when client
+// certificates were last accepted.
 type ends struct {
 	server, ca, accepted, memory *gauges
 }
@@ -46,8 +46,8 @@ func (e ends) Describe(ch chan<- *prometheus.Desc) {
 	}
 }
 
-// Collect implements prometheus.Collector. Hosts that share a label share a series:
-// of certificates the first to expire counts, of what was accepted the last.
+// Collect implements prometheus.Collector. Hosts that share a label share a series: the
+// first certificate to expire counts, and the last acceptance.
 func (e ends) Collect(ch chan<- prometheus.Metric) {
 	servers, cas, accepted := map[labelled]time.Time{}, map[labelled]time.Time{}, map[labelled]time.Time{}
 	for _, v := range state.Servers() {
@@ -89,7 +89,7 @@ var buildInfo = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 	Name: "certsd_build_info", Help: "The version of certsd, and of the containerd that it is part of or pulls into; always 1",
 }, []string{"version", "containerd"})
 
-// Built tells the versions of a daemon. containerd may be empty.
+// Built sets the versions of a daemon. containerd may be empty.
 func Built(version, containerd string) {
 	state.SetVersion(version)
 	buildInfo.Reset()
@@ -100,7 +100,7 @@ var criInfo = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 	Name: "certsd_cri_info", Help: "How Kubernetes pulls, as the status says it; always 1, and no series where it is unknown",
 }, []string{"cri"})
 
-// CRI tells how Kubernetes pulls: [status.CRIUses], [status.CRIItself], or empty.
+// CRI sets how Kubernetes pulls: [status.CRIUses], [status.CRIItself], or empty.
 func CRI(how string) {
 	criInfo.Reset()
 	if how != "" {
@@ -108,7 +108,7 @@ func CRI(how string) {
 	}
 }
 
-// underWay are the downloads and conversions under way.
+// underWay is the metric of downloads and conversions under way.
 type underWay struct{ desc *prometheus.Desc }
 
 var _ prometheus.Collector = underWay{}

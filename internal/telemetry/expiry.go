@@ -11,30 +11,30 @@ import (
 	"github.com/certsd/containerd-certsd/certsd"
 )
 
-// expiries are the client certificates of the hosts in use and when they
-// expire, those included that were never presented. The hosts are looked up
-// again whenever the metrics are read: a certificate that was renewed or
-// removed raises no alarm only because nobody has pulled since.
+// expiries are the metrics of when the client certificates of the hosts in use expire,
+// including those never presented. The hosts are looked up again whenever the metrics
+// are read: otherwise a renewed or removed certificate would raise an alarm until the
+// next pull.
 type expiries struct {
 	shown *gauges
 
 	mu    sync.Mutex // guards the rest
 	hosts map[hostKey]*known
-	// of are the hosts whose certificates were shown last, series what that was: as
-	// long as the hosts are the same values so are these.
+	// of are the hosts whose certificates were shown last, series their metrics, which
+	// stay the same as long as the hosts do.
 	of     map[*certsd.Host]bool
 	series []prometheus.Metric
 }
 
-// known is a host with the time at which it was looked up last.
+// known is a host with the time of its last lookup.
 type known struct {
 	key    hostKey
 	host   *certsd.Host
 	looked time.Time
 }
 
-// hostKey tells hosts apart that are looked up in different ways; one that
-// changed replaces what it was before.
+// hostKey distinguishes hosts that are looked up in different ways; a changed host
+// replaces its former value.
 type hostKey struct{ name, dir, endpoints string }
 
 func keyOf(host *certsd.Host) hostKey {
@@ -47,8 +47,8 @@ func keyOf(host *certsd.Host) hostKey {
 
 var _ prometheus.Collector = (*expiries)(nil)
 
-// maxExpiries bounds the number of hosts in expiries: everybody who may pull images
-// chooses the names where there is a _default directory.
+// maxExpiries bounds the number of hosts in expiries: with a _default directory,
+// whoever may pull images chooses their names.
 const maxExpiries = maxHostLabels
 
 func newExpiries() *expiries {
@@ -59,7 +59,7 @@ func newExpiries() *expiries {
 	}
 }
 
-// use notes a host that is about to be asked, or was looked up.
+// use records a host that is about to be asked, or was looked up.
 func (e *expiries) use(host *certsd.Host) {
 	key := keyOf(host)
 	e.mu.Lock()
@@ -74,9 +74,8 @@ func (e *expiries) use(host *certsd.Host) {
 	}
 }
 
-// room reports whether there is room for another host. Those that are configured
-// have room of their own, which names for a _default directory do not use up. The
-// caller holds mu.
+// room reports whether there is room for another host. Configured hosts have their own
+// room, which names for a _default directory cannot use up. The caller holds mu.
 func (e *expiries) room(host *certsd.Host) bool {
 	most, n := maxExpiries, 0
 	if isConfigured(host) {
@@ -93,8 +92,8 @@ func (e *expiries) room(host *certsd.Host) bool {
 // Describe implements prometheus.Collector.
 func (e *expiries) Describe(ch chan<- *prometheus.Desc) { ch <- e.shown.desc }
 
-// Collect implements prometheus.Collector. Where a certificate of one name
-// occurs several times, under several roots say, the first to expire counts.
+// Collect implements prometheus.Collector. If certificates share a name, as under
+// several roots, the first to expire counts.
 func (e *expiries) Collect(ch chan<- prometheus.Metric) {
 	for _, m := range e.metrics(e.current()) {
 		ch <- m
@@ -126,12 +125,12 @@ func (e *expiries) metrics(hosts []*certsd.Host) []prometheus.Metric {
 	return e.series
 }
 
-// current returns the hosts as they are configured now, each once. One that cannot be
-// used any more, or has no certificates left, is forgotten.
+// current returns the hosts with their present configuration, each once. It forgets
+// those that cannot be used any more, or have no certificates left.
 func (e *expiries) current() []*certsd.Host {
 	hosts, due := e.due()
 	for _, k := range due {
-		// A lookup that meets a change calls use.
+		// A lookup that finds a change calls use.
 		now, err := k.host.Current()
 		if err != nil || now == nil || !hasIdentities(now) || keyOf(now) != k.key {
 			e.forget(k)
@@ -144,12 +143,12 @@ func (e *expiries) current() []*certsd.Host {
 	return hosts
 }
 
-// maxLooks bounds how many hosts are looked up for one look at the metrics, each
-// with a stat of each of its files. Where there are more, it is the turn of those that
-// were not looked at for longest.
+// maxLooks bounds how many hosts are looked up for one reading of the metrics, each
+// with a stat of each of its files. If there are more, those looked up the longest time
+// ago come first.
 const maxLooks = 100
 
-// due returns the hosts whose turn it is, as they are known, and the rest.
+// due returns the hosts to look up now, and the rest.
 func (e *expiries) due() (rest []*certsd.Host, due []known) {
 	now := time.Now()
 	e.mu.Lock()
@@ -169,7 +168,7 @@ func (e *expiries) due() (rest []*certsd.Host, due []known) {
 	return rest, due
 }
 
-// forget drops a host unless another one has taken its place.
+// forget drops a host unless another has replaced it.
 func (e *expiries) forget(k known) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

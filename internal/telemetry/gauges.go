@@ -12,28 +12,28 @@ import (
 	"github.com/certsd/containerd-certsd/internal/safetext"
 )
 
-// maxLabel bounds the value of a label, in characters, as the status bounds names.
+// maxLabel bounds the value of a label in characters, as the status bounds names.
 const maxLabel = 500
 
-// label returns the value of a label for a name that others have chosen: a file name may
-// have any bytes, which would end the process that shows it, and escapes that a
-// terminal obeys.
+// label returns the value of a label for a name that others have chosen: a file name
+// may have bytes that are not UTF-8, on which the metrics library panics, and escapes
+// that a terminal obeys.
 func label(name string) string { return safetext.Line(name, maxLabel) }
 
-// labelled has the labels of a series, the second one empty where there is one only.
+// labelled holds the labels of a series, the second empty if there is only one.
 type labelled struct{ first, second string }
 
-// gauges are the series of one name, each a time, as they were shown last: to make one
-// costs more than all else of a look at the metrics.
+// gauges caches the series of one metric, each a time, as they were last shown: making
+// one is the most expensive part of reading the metrics.
 type gauges struct {
 	desc *prometheus.Desc
-	// one reports whether there is but one label.
+	// one reports whether there is only one label.
 	one bool
 
 	mu    sync.Mutex // guards the rest
 	shown map[labelled]gauge
-	// order are the keys of shown in the order of their labels, in which prometheus
-	// sorts what is in that order already.
+	// order are the keys of shown sorted by label: prometheus sorts faster what is
+	// already sorted.
 	order []labelled
 }
 
@@ -44,7 +44,7 @@ type gauge struct {
 
 func newGauges(desc *prometheus.Desc) *gauges { return &gauges{desc: desc} }
 
-// of returns the series of these times and no others.
+// of returns the series of exactly these times.
 func (g *gauges) of(at map[labelled]time.Time) []prometheus.Metric {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -79,7 +79,7 @@ func (g *gauges) metric(k labelled, value int64) prometheus.Metric {
 	return prometheus.MustNewConstMetric(g.desc, prometheus.GaugeValue, float64(value), k.first, k.second)
 }
 
-// collect shows them.
+// collect sends the series of these times to ch.
 func (g *gauges) collect(ch chan<- prometheus.Metric, at map[labelled]time.Time) {
 	for _, m := range g.of(at) {
 		ch <- m

@@ -17,8 +17,8 @@ import (
 	"github.com/certsd/containerd-certsd/v1compat"
 )
 
-// Hooks write what the libraries report to a log and to the metrics, which are
-// those of the process. They may be used for any number of resolver.Hosts.
+// Hooks returns hooks that write what the libraries report to a log and to the metrics
+// of the process. They may be used for any number of resolver.Hosts.
 func Hooks(logger *log.Entry) resolver.Hooks {
 	l := &lines{logger: logger}
 	return resolver.Hooks{
@@ -92,8 +92,8 @@ func countLayer(p v1compat.Progress) {
 	}
 }
 
-// statusLabel returns the status, or the class of one that nobody has given a meaning:
-// a server must not make up hundreds of them.
+// statusLabel returns the status, or only its class if the status is not standard: a
+// server must not be able to create hundreds of series.
 func statusLabel(status int) string {
 	if http.StatusText(status) == "" && status/10 != 49 && status/10 != 52 {
 		return strconv.Itoa(status/100) + "xx"
@@ -101,9 +101,9 @@ func statusLabel(status int) string {
 	return strconv.Itoa(status)
 }
 
-// resultOf returns a label of few values: the status, "refused" for a certificate
-// that was refused otherwise than by a 403, "verify" for a server whose own
-// certificate could not be verified, "dial" and "error".
+// resultOf returns a label with few values: the status, "refused" for a certificate
+// that was refused other than by a 403, "verify" for a server whose own certificate
+// could not be verified, "dial" and "error".
 func resultOf(a certsd.Attempt) string {
 	switch {
 	case a.Refused:
@@ -125,15 +125,14 @@ const (
 	resultError   = "error"
 )
 
-// unverified reports whether it was the server's certificate that kept a
-// connection from being made.
+// unverified reports whether a connection failed because of the server's certificate.
 func unverified(err error) bool {
 	tlsError := errors.As(err, new(*tls.CertificateVerificationError))
 	wrapped := errors.As(err, new(*certsd.VerificationError))
 	return tlsError || wrapped
 }
 
-// unreachable reports whether there was no connection to begin with.
+// unreachable reports whether no connection was made at all.
 func unreachable(err error) bool {
 	var op *net.OpError
 	if errors.As(err, &op) && (op.Op == "dial" || op.Op == "proxyconnect") {

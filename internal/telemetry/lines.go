@@ -15,8 +15,8 @@ import (
 	"github.com/certsd/containerd-certsd/resolver"
 )
 
-// lines writes the log. Each line has the fields host and identity, where there
-// is something to put into them, and none has anything secret in it.
+// lines writes the log. Each line has the fields host and identity, and none contains a
+// secret.
 type lines struct {
 	logger  *log.Entry
 	outages changes
@@ -27,14 +27,14 @@ func (l *lines) of(host, identity string) *log.Entry {
 	return l.logger.WithFields(log.Fields{"host": host, "identity": identity})
 }
 
-// rotation is for people who follow a single pull: see round.
+// rotation logs at level debug, for people who follow a single pull: see round.
 func (l *lines) rotation(r certsd.Rotation) {
 	l.of(r.Host, r.To).WithFields(log.Fields{"from": r.From, "reason": r.Reason}).Debug(msgNext)
 }
 
-// round writes one line for each discovery: that another certificate is the
-// right one, or that none is; and one for each outage, and that once as long as
-// the answers are the same and nothing worked in between.
+// round logs each discovery, that another certificate is the right one or that none is,
+// and each outage, once as long as the answers are the same and nothing worked in
+// between.
 func (l *lines) round(ctx context.Context, r certsd.Round) {
 	l.trust.round(l.logger.WithContext(ctx), r)
 	tried := make([]string, 0, len(r.Attempts))
@@ -71,17 +71,17 @@ func (l *lines) round(ctx context.Context, r certsd.Round) {
 	}
 }
 
-// works reports whether the server did its part: a 401 asks for credentials.
+// works reports whether the server works: it does if a 401 asks for credentials.
 func works(a certsd.Attempt) bool {
 	return a.Err == nil && !a.Refused && (a.Status < 400 || a.Status == http.StatusUnauthorized)
 }
 
-// A 404 is for people who follow a single pull: some of what is asked for in
-// Registry v1 need not be there.
+// absent reports a 404, which matters only to people who follow a single pull: some
+// requests of Registry v1 are for things that need not exist.
 func absent(a certsd.Attempt) bool { return a.Status == http.StatusNotFound }
 
-// outage returns the message about a request that got nothing, empty where nothing
-// is out of order: other statuses are about what was asked for.
+// outage returns the message about a failed request, empty if nothing is out of order:
+// other statuses concern what was requested.
 func outage(attempts []certsd.Attempt) string {
 	last := attempts[len(attempts)-1]
 	switch result := resultOf(last); {
@@ -100,7 +100,7 @@ func outage(attempts []certsd.Attempt) string {
 	case last.Status >= http.StatusInternalServerError:
 		return msgSick
 	case presented(attempts) > 1:
-		// By the settings of rotate_on.
+		// Other statuses in rotate_on.
 		return msgRefused
 	}
 	return ""
@@ -120,7 +120,7 @@ func refusedCertificate(a certsd.Attempt) bool {
 	return a.Skipped == "" && a.Identity != "" && (a.Refused || a.Status == http.StatusForbidden)
 }
 
-// answerOf returns what came back in a few words, none of them the server's.
+// answerOf describes the answer in a few words, none of them the server's.
 func answerOf(a certsd.Attempt) string {
 	if a.Reason != "" {
 		return a.Reason
@@ -143,7 +143,7 @@ func (l *lines) reload(r hostdir.Reload) {
 	}
 	entry := l.of(r.Host, identitiesOf(r.Config)).WithField("dir", r.Dir)
 	for _, w := range r.Warnings {
-		// One because of which earlier content stays in use is in Err, too.
+		// A warning about earlier content that stays in use is also in Err.
 		if !errors.Is(r.Err, w) {
 			entry.WithError(w).Warn(msgProblem)
 		}

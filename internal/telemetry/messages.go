@@ -1,7 +1,6 @@
 package telemetry
 
-// The messages in the log. docs/operations.md explains each of them: a test
-// compares the lists.
+// Messages in the log. docs/operations.md explains each: a test compares the lists.
 const (
 	// Of rotation.
 	msgNext     = "certsd: trying the next client certificate"
@@ -13,7 +12,7 @@ const (
 	msgAbsent   = "certsd: not found with any client certificate"
 	msgPassed   = "certsd: a client certificate is passed over" //nolint:gosec // not a password
 
-	// Of servers that were not even asked.
+	// Of servers that gave no answer.
 	msgUnverified  = "certsd: the server's certificate cannot be verified"
 	msgUnreachable = "certsd: the server cannot be reached"
 	msgNoAnswer    = "certsd: the server gives no answer"
@@ -31,7 +30,7 @@ const (
 	msgPlainHTTP   = "certsd: plain HTTP is used"
 	msgV1          = "certsd: Registry v1 is used, which has no digests to verify an image by"
 
-	// Of what ends soon.
+	// Of certificates that expire soon.
 	msgClientEnds = "certsd: a client certificate expires soon"
 	msgServerEnds = "certsd: the certificate of a server expires soon"
 	msgCAEnds     = "certsd: a CA expires soon"
@@ -40,6 +39,6 @@ const (
 	msgConverted    = "certsd: an image was converted"
 	msgNotConverted = "certsd: an image could not be converted"
 
-	// Of anything else that keeps nothing from working.
+	// Of any other problem that does not keep anything from working.
 	msgOdd = "certsd: unexpected condition"
 )

@@ -10,8 +10,8 @@ import (
 	"github.com/certsd/containerd-certsd/certsd"
 )
 
-// The metrics are in the default prometheus registry, which containerd's own
-// metrics endpoint serves.
+// The metrics, in the default prometheus registry, which containerd's own metrics
+// endpoint serves.
 var (
 	requests   metrics.LabeledCounter
 	rotations  metrics.LabeledCounter
@@ -39,21 +39,21 @@ func init() {
 // Handler serves the metrics of the process, as containerd's endpoint does.
 func Handler() http.Handler { return metrics.Handler() }
 
-// maxHostLabels bounds the values of the label host: everybody who may pull images
-// chooses the names, servers lead to others, and no value is ever forgotten.
+// maxHostLabels bounds the values of the label host: whoever may pull images chooses
+// the names, servers lead to others, and no value is ever forgotten.
 const maxHostLabels = 1000
 
-// maxConfigured bounds those of hosts that are configured. They are apart, so
-// that nobody else uses them up.
+// maxConfigured bounds the labels of configured hosts. They are counted separately, to
+// keep others from using them up.
 const maxConfigured = 10_000
 
-// otherHosts is the label of the hosts beyond.
+// otherHosts is the label of all further hosts.
 const otherHosts = "other"
 
-// labels are the hosts that have been given a label of their own.
+// labels holds the hosts that have a label of their own.
 type labels struct {
 	mu sync.Mutex // guards the rest
-	// configured are those that a person has named, known the others.
+	// configured are the hosts that a person has named, known the others.
 	configured, known map[string]bool
 }
 
@@ -77,7 +77,7 @@ func (l *labels) of(host string) string {
 	return host
 }
 
-// keep gives hosts that are configured labels of their own.
+// keep gives configured hosts labels of their own.
 func (l *labels) keep(hosts ...string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -92,8 +92,8 @@ func (l *labels) keep(hosts ...string) {
 	}
 }
 
-// use notes a host that is about to be asked, or was looked up. A _default
-// directory configures none: others choose what it is for.
+// use records a host that is about to be asked, or was looked up. A _default directory
+// does not configure a host: others choose which hosts use it.
 func (l *labels) use(host *certsd.Host) {
 	if !isConfigured(host) {
 		return
@@ -110,6 +110,6 @@ func isConfigured(host *certsd.Host) bool {
 	return host.Dir != "" && filepath.Base(host.Dir) != "_default"
 }
 
-// Configured tells of hosts that a person has named in another way than by a
-// directory: they keep labels of their own, whomever strangers ask for.
+// Configured adds hosts that a person has named other than by a directory: they keep
+// labels of their own, however many others are asked for.
 func Configured(hosts ...string) { hostLabels.keep(hosts...) }

@@ -2,17 +2,17 @@ package telemetry
 
 import "sync"
 
-// maxRemembered bounds the memories of what was said already. To forget costs
-// a line.
+// maxRemembered bounds the memories of what was logged. Forgetting costs a repeated
+// line.
 const maxRemembered = 4096
 
-// changes remembers by key what was said last. Its zero value is ready.
+// changes remembers by key what was logged last. Its zero value is ready to use.
 type changes struct {
 	mu   sync.Mutex // guards said
 	said map[string]string
 }
 
-// is reports whether text is new for the key.
+// is reports whether text is new for the key, and remembers it.
 func (c *changes) is(key, text string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -11,14 +11,14 @@ import (
 )
 
 const (
-	// lookEvery is the time between two looks at what ends, sayEvery that between two
-	// lines about the same certificate.
+	// lookEvery is the time between two checks for certificates that expire, sayEvery
+	// the time between two lines about the same one.
 	lookEvery = time.Hour
 	sayEvery  = 24 * time.Hour
 )
 
-// WatchEnds says once a day of each certificate that ends soon that it does, until
-// ctx ends: of client certificates, of servers and of CAs.
+// WatchEnds logs each certificate that expires soon once a day, until ctx ends: those
+// of clients, servers and CAs.
 func WatchEnds(ctx context.Context) {
 	w := &endsWatch{logger: log.G(ctx), state: state}
 	tick := time.NewTicker(lookEvery)
@@ -33,8 +33,7 @@ func WatchEnds(ctx context.Context) {
 	}
 }
 
-// StartWatchEnds has [WatchEnds] run until ctx ends or stop is called, which waits
-// for it.
+// StartWatchEnds runs [WatchEnds] until ctx ends or stop is called, which waits for it.
 func StartWatchEnds(ctx context.Context) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var watch sync.WaitGroup
@@ -45,15 +44,15 @@ func StartWatchEnds(ctx context.Context) (stop func()) {
 	}
 }
 
-// endsWatch remembers what was said.
+// endsWatch remembers what was logged.
 type endsWatch struct {
 	logger *log.Entry
 	state  *status.State
-	// said is when it was said last, by file or name and serial number.
+	// said is when each certificate was logged last, by [status.End.Key].
 	said map[string]time.Time
 }
 
-// look says what is due.
+// look logs the certificates that are due.
 func (w *endsWatch) look(now time.Time) {
 	before := w.said
 	w.said = map[string]time.Time{}
