@@ -9,21 +9,21 @@ import (
 	"github.com/pelletier/go-toml/v2"
 )
 
-// typographic are quotes that editors and web pages put in place of " and '.
+// typographic are quotes that editors and web pages substitute for " and '.
 const typographic = "“”„‟‘’‚‛«»‹›″′＂＇"
 
 var (
 	// badByte matches the end of a message about the first byte of a character outside
-	// of ASCII, which go-toml shows as if it were the whole.
+	// of ASCII, which go-toml shows as if it were the whole character.
 	badByte = regexp.MustCompile(`U\+00[89A-F][0-9A-F] '.+'`)
-	// unclosed matches messages about a string without an end in its line.
+	// unclosed matches messages about a string that does not end in its line.
 	unclosed = regexp.MustCompile(`^(basic|literal) strings cannot have new lines`)
-	// quoted matches the offending line in the account of a go-toml error.
+	// quoted matches the offending line in the text of a go-toml error.
 	quoted = regexp.MustCompile(`^ *\d+\| (.*)$`)
 )
 
-// spelled returns the text of a syntax error with the character that is at the column
-// of its line. A typographic quote is called that.
+// spelled returns the text of a syntax error with the character at the column of its
+// line, saying so if it is a typographic quote.
 func spelled(text, line string, column int) string {
 	quote := ""
 	switch at := column - 1; {
@@ -45,7 +45,7 @@ func spelled(text, line string, column int) string {
 	return quote + ` is a typographic quote: write " in its place`
 }
 
-// lineOf returns the line that an error is about, empty if it does not show one.
+// lineOf returns the line that an error shows as its place, empty for none.
 func lineOf(err *toml.DecodeError) string {
 	line := ""
 	for l := range strings.Lines(err.String()) {

@@ -1,6 +1,6 @@
-// Package tomlpos reads TOML and knows the line of each key, which
-// go-toml does not report for what it decodes. What it says about a file is safe to
-// print: user and password are left out of keys that are addresses.
+// Package tomlpos reads TOML and records the line of each key, which go-toml does not
+// report for decoded values. Its texts about a file are safe to print: user and
+// password are removed from keys that are addresses.
 package tomlpos
 
 import (
@@ -19,7 +19,7 @@ import (
 	"github.com/certsd/containerd-certsd/internal/safetext"
 )
 
-// Document is a file. A key is given by its parts, from the root.
+// Document is a parsed file. A key is given by its parts, from the root.
 type Document struct {
 	// Root are the values.
 	Root map[string]any
@@ -27,19 +27,19 @@ type Document struct {
 	FirstTable int
 
 	lines map[string]int      // by joined key
-	order map[string][]string // by joined key of a table: its keys as they come
+	order map[string][]string // by joined key of a table: its keys in file order
 }
 
-// SyntaxError is why a file is not TOML.
+// SyntaxError says why a file is not TOML.
 type SyntaxError struct {
-	// Line is zero if it cannot be said.
+	// Line is zero if unknown.
 	Line int
 	Text string
 }
 
 func (e *SyntaxError) Error() string { return "invalid TOML: " + e.Text }
 
-// At returns the file with the line, if that is known.
+// At returns file with the line appended, if known.
 func (e *SyntaxError) At(file string) string {
 	if e.Line == 0 {
 		return file
@@ -47,7 +47,7 @@ func (e *SyntaxError) At(file string) string {
 	return fmt.Sprintf("%s:%d", file, e.Line)
 }
 
-// Parse reads a file. The error is a *[SyntaxError].
+// Parse parses a file. The error is a *[SyntaxError].
 func Parse(data []byte) (*Document, error) {
 	d := &Document{lines: map[string]int{}, order: map[string][]string{}}
 	if err := toml.Unmarshal(data, &d.Root); err != nil {
@@ -70,7 +70,7 @@ func Parse(data []byte) (*Document, error) {
 	return d, nil
 }
 
-// note records where the parts of a key are and returns its full path.
+// note records the lines of a key's parts and returns its full path.
 func (d *Document) note(p *unstable.Parser, table []string, key unstable.Iterator) []string {
 	path := slices.Clone(table)
 	for key.Next() {
@@ -98,10 +98,10 @@ func (d *Document) noteValue(p *unstable.Parser, table []string, kv *unstable.No
 
 func join(path []string) string { return strings.Join(path, "\x00") }
 
-// Line returns where a key is, zero if it is not there.
+// Line returns the line of a key, zero if it is absent.
 func (d *Document) Line(path []string) int { return d.lines[join(path)] }
 
-// Lines returns all keys, those of tables included, with their lines.
+// Lines returns all keys, including those of tables, with their lines.
 func (d *Document) Lines() iter.Seq2[[]string, int] {
 	return func(yield func([]string, int) bool) {
 		for key, line := range d.lines {
@@ -112,11 +112,10 @@ func (d *Document) Lines() iter.Seq2[[]string, int] {
 	}
 }
 
-// Names returns the keys of a table with these values, in the order of the file.
+// Names returns the keys of a table with these values, in file order.
 func (d *Document) Names(path []string, values map[string]any) []string {
 	names := slices.Clone(d.order[join(path)])
-	// The second pass sees what the first one saw; should it ever not, no key
-	// is lost.
+	// Both passes should see the same keys; if they ever differ, no key is lost.
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		if !slices.Contains(names, name) {
 			names = append(names, name)
@@ -125,8 +124,7 @@ func (d *Document) Names(path []string, values map[string]any) []string {
 	return slices.DeleteFunc(names, func(name string) bool { _, found := values[name]; return !found })
 }
 
-// Syntax returns what go-toml says of a file, without its prefix and without what may be
-// a password.
+// Syntax returns an error of go-toml without its prefix and without possible passwords.
 func Syntax(err error) *SyntaxError {
 	e := &SyntaxError{Text: safetext.Addresses(strings.TrimPrefix(err.Error(), "toml: "))}
 	var decode *toml.DecodeError
@@ -138,8 +136,8 @@ func Syntax(err error) *SyntaxError {
 	return e
 }
 
-// ValueOf returns where in a file the value of a key begins that stands before the first
-// table, -1 if there is none.
+// ValueOf returns the offset of the value of a key that comes before the first table,
+// -1 if there is none.
 func ValueOf(data []byte, key string) int {
 	var p unstable.Parser
 	p.Reset(data)
@@ -158,7 +156,7 @@ func ValueOf(data []byte, key string) int {
 
 var bareKey = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 
-// Dotted returns a key as it is written in TOML, but for what may be a password.
+// Dotted returns a key as written in TOML, without possible passwords.
 func Dotted(path []string) string {
 	parts := make([]string, len(path))
 	for i, part := range path {
@@ -170,7 +168,7 @@ func Dotted(path []string) string {
 	return strings.Join(parts, ".")
 }
 
-// Quote is text as a basic string of TOML.
+// Quote returns text as a basic string of TOML.
 func Quote(text string) string {
 	var b strings.Builder
 	b.WriteByte('"')
@@ -206,7 +204,7 @@ func Strings(value any) ([]string, bool) {
 	return list, true
 }
 
-// Kind names the type of a value of TOML or JSON for a message.
+// Kind returns the name of the type of a TOML or JSON value for a message.
 func Kind(value any) string {
 	switch value := value.(type) {
 	case nil:
