@@ -1,4 +1,4 @@
-// Package tpmtest starts simulated TPMs for tests, and makes keys in them.
+// Package tpmtest starts simulated TPMs for tests, and creates keys in them.
 package tpmtest
 
 import (
@@ -33,7 +33,7 @@ import (
 
 // TPM is a simulated TPM: a process of swtpm.
 type TPM struct {
-	// TCTI is its address as TPM2TOOLS_TCTI has it, Socket that of its socket.
+	// TCTI is its address in the form of TPM2TOOLS_TCTI, Socket the path of its socket.
 	TCTI, Socket string
 
 	t    testing.TB
@@ -41,14 +41,14 @@ type TPM struct {
 	stop func()
 }
 
-// Start starts a TPM, which ends with the test. Without swtpm the test is skipped,
-// but in CI.
+// Start starts a TPM that runs until the test ends. Without swtpm the test is skipped,
+// or fails in CI.
 func Start(t testing.TB) *TPM {
 	t.Helper()
 	if _, err := exec.LookPath("swtpm"); err != nil {
 		citest.Missing(t, "swtpm is not installed")
 	}
-	// The path of a socket has about a hundred bytes.
+	// The path of a socket is limited to about a hundred bytes.
 	dir, err := os.MkdirTemp("", "tpm") //nolint:usetesting // that one is too long
 	if err != nil {
 		t.Fatal(err)
@@ -61,7 +61,7 @@ func Start(t testing.TB) *TPM {
 	return s
 }
 
-// Run starts it again after [TPM.Stop].
+// Run starts the TPM, also again after [TPM.Stop].
 func (s *TPM) Run() {
 	s.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -110,7 +110,7 @@ func (s *TPM) await(ended chan struct{}) {
 	}
 }
 
-// Stop ends it. Its keys stay where they are.
+// Stop ends the TPM. Its keys are kept.
 func (s *TPM) Stop() {
 	if s.stop != nil {
 		s.stop()
@@ -118,8 +118,8 @@ func (s *TPM) Stop() {
 	}
 }
 
-// Counted returns another way to the TPM, on which the signatures that it makes are counted,
-// or whatever command is named.
+// Counted returns another address of the TPM, and a function that returns how many
+// signatures, or commands of the given kinds, were made through it.
 func (s *TPM) Counted(command ...tpm2.TPMCC) (tcti string, count func() int) {
 	s.t.Helper()
 	path := s.Socket + ".counted"
@@ -151,8 +151,8 @@ func (s *TPM) Counted(command ...tpm2.TPMCC) (tcti string, count func() int) {
 	return "swtpm:path=" + path, func() int { return int(n.Load()) }
 }
 
-// relay hands commands and answers on, and counts those that were done. A TPM that has to test
-// itself first answers that, and is asked again.
+// relay forwards commands and answers, and counts the commands that succeeded. A TPM
+// that must test itself first says so, and is asked again.
 func (s *TPM) relay(client net.Conn, counted []tpm2.TPMCC, n *atomic.Int64) {
 	tpm, err := s.dial()
 	if err != nil {
@@ -180,7 +180,7 @@ func (s *TPM) relay(client net.Conn, counted []tpm2.TPMCC, n *atomic.Int64) {
 	}
 }
 
-// message reads a command with its code, or an answer with its result.
+// message reads a command with its code, or an answer with its result code.
 func message(from io.Reader) (whole []byte, code uint32, err error) {
 	header := make([]byte, 10)
 	if _, err := io.ReadFull(from, header); err != nil {
@@ -192,7 +192,7 @@ func message(from io.Reader) (whole []byte, code uint32, err error) {
 	return whole, binary.BigEndian.Uint32(header[6:]), err
 }
 
-// Do lets a function speak to the TPM.
+// Do calls a function with a connection to the TPM.
 func (s *TPM) Do(work func(transport.TPM)) {
 	s.t.Helper()
 	c, err := s.dial()
@@ -203,7 +203,7 @@ func (s *TPM) Do(work func(transport.TPM)) {
 	work(transport.FromReadWriter(c))
 }
 
-// dial connects, also where others are before it: the socket lets few wait.
+// dial connects, and retries while the socket's short queue is full.
 func (s *TPM) dial() (net.Conn, error) {
 	for {
 		c, err := (&net.Dialer{}).DialContext(context.Background(), "unix", s.Socket)
@@ -214,27 +214,27 @@ func (s *TPM) dial() (net.Conn, error) {
 	}
 }
 
-// Options say how a key is made. The zero value is an ECDSA key on P-256 below
-// the owner's usual parent, without a password.
+// Options describes a key to create. The zero value is an ECDSA key on P-256 below the
+// owner's usual parent, without a password.
 type Options struct {
-	// RSA makes an RSA key of 2048 bits, P384 one on that curve.
+	// RSA makes an RSA key of 2048 bits, P384 an ECDSA key on that curve.
 	RSA, P384 bool
-	// Persistent keeps the parent at a handle. RSAParent makes it an RSA key.
+	// Persistent stores the parent at a handle. RSAParent makes the parent an RSA key.
 	Persistent tpm2.TPMHandle
 	RSAParent  bool
-	// Password and Policy are those of the key.
+	// Password and Policy protect the key.
 	Password string
 	Policy   []byte
-	// SignOnly makes a key that cannot decrypt, Bound one for PKCS #1 or ECDSA with
-	// SHA-256 alone.
+	// SignOnly makes a key that cannot decrypt, Bound one that signs only with PKCS #1
+	// or ECDSA and SHA-256.
 	SignOnly, Bound bool
-	// Unsaid leaves out that it has no password.
+	// Unsaid omits from the file that the key has no password.
 	Unsaid bool
-	// Importable makes the key outside of the TPM, and wraps it for the parent.
+	// Importable creates the key outside of the TPM, and wraps it for the parent.
 	Importable bool
 }
 
-// Key makes a key: the file, and the public part.
+// Key creates a key, and returns its file and its public part.
 func (s *TPM) Key(o Options) (file []byte, public crypto.PublicKey) {
 	s.t.Helper()
 	must := func(err error) {
@@ -292,7 +292,7 @@ func (s *TPM) Key(o Options) (file []byte, public crypto.PublicKey) {
 	return file, public
 }
 
-// wrapped returns a key that was made in memory, for a TPM that knows the parent.
+// wrapped returns a key made in memory and wrapped for a TPM with the parent.
 func (o Options) wrapped(parent *tpm2.TPMTPublic, handle tpm2.TPMHandle) (*keyfile.TPMKey, error) {
 	with := []keyfile.TPMKeyOption{keyfile.WithParent(handle), keyfile.WithUserAuth([]byte(o.Password))}
 	if o.RSA {
@@ -340,7 +340,7 @@ func (o Options) template() tpm2.TPMTPublic {
 	return p
 }
 
-// WithoutPassword returns a key file that says that the key has no password.
+// WithoutPassword returns the key file with the statement that the key has no password.
 func (s *TPM) WithoutPassword(file []byte) []byte {
 	s.t.Helper()
 	key, err := keyfile.Decode(file)
