@@ -1,6 +1,5 @@
-// Package v1policy decides which registries are asked in Registry v1: what the root of
-// a v2 API says about it, what follows from that under a policy, and which setting
-// has a registry asked.
+// Package v1policy decides for which registries to use Registry v1: what the root of a
+// v2 API shows, what follows from that under a policy, and which setting enables v1.
 package v1policy
 
 import (
@@ -13,7 +12,7 @@ import (
 	"github.com/certsd/containerd-certsd/certsd/hoststoml"
 )
 
-// SettingFor says which setting has a registry asked in v1.
+// SettingFor returns the setting that enables v1 for a registry.
 func SettingFor(host *hostdir.Host) string {
 	if host.RegistryV1 == "" {
 		return `set registry_v1 = "always", in its hosts.toml or for all`
@@ -21,24 +20,24 @@ func SettingFor(host *hostdir.Host) string {
 	return fmt.Sprintf(`its hosts.toml says registry_v1 = %q: make that "always"`, host.RegistryV1)
 }
 
-// Base is what the root of a registry's v2 API tells of v1.
+// Base is what the root of a registry's v2 API shows about v1.
 type Base int
 
 // The kinds of roots.
 const (
-	// Else says nothing: it could not be reached, forbids or is broken.
+	// Else shows nothing: the root cannot be reached, forbids access or is broken.
 	Else Base = iota
-	// None is that of a registry that knows no v2: 404 without the header
-	// that every v2 registry sends.
+	// None is a registry without v2: a 404 without the header that every v2 registry
+	// sends.
 	None
-	// Odd is a 400, 405 or 501 that is no error of v2: a v1 repository of
-	// Artifactory, a proxy that passes v1 alone.
+	// Odd is a 400, 405 or 501 that is not an error of v2: a v1 repository of
+	// Artifactory, or a proxy that passes only v1.
 	Odd
-	// V2 is that of a v2 registry, which may have v1 beside it.
+	// V2 is a v2 registry, which may also have v1.
 	V2
 )
 
-// Classify says which one an answer is.
+// Classify returns the kind of an answer.
 func Classify(status int, header http.Header, body []byte) Base {
 	ofV2 := strings.HasPrefix(header.Get("Docker-Distribution-API-Version"), "registry/2") || isV2Error(body)
 	switch status {
@@ -57,8 +56,8 @@ func Classify(status int, header http.Header, body []byte) Base {
 	return Else
 }
 
-// isV2Error reports whether a body is an error as the distribution specification
-// has it: each has a code.
+// isV2Error reports whether a body is an error of the distribution specification: each
+// has a code.
 func isV2Error(body []byte) bool {
 	var said struct {
 		Errors []struct {
@@ -68,7 +67,7 @@ func isV2Error(body []byte) bool {
 	return json.Unmarshal(body, &said) == nil && len(said.Errors) > 0 && said.Errors[0].Code != ""
 }
 
-// Speaks reports whether a root may be followed by a question in v1.
+// Speaks reports whether to ask a registry in v1.
 func (b Base) Speaks(policy hoststoml.RegistryV1, own bool) bool {
 	switch b {
 	case None:
