@@ -1,6 +1,6 @@
-// Package verify checks signatures that a device has made. It may sign otherwise than
-// TLS wants, or with another key, and a server would only say that it
-// does not accept the signature.
+// Package verify checks signatures made by a device. The device may sign in another way
+// than TLS requires, or with another key, and a server would only say that it does not
+// accept the signature.
 package verify
 
 import (
@@ -12,16 +12,15 @@ import (
 	"fmt"
 )
 
-// What may be wrong with a signature.
+// Faults of a signature.
 var (
 	// ErrWrong reports that a signature was not made with the key.
 	ErrWrong = errors.New("its signature was not made with the certificate's key")
-	// ErrSalt reports that one by RSA-PSS has a salt of another length than was asked
-	// for.
+	// ErrSalt reports that an RSA-PSS signature has a salt of the wrong length.
 	ErrSalt = errors.New("its RSA-PSS signatures have a salt of another length than TLS 1.3 requires")
 )
 
-// Signature reports what is wrong with the signature of a digest, nil for nothing.
+// Signature returns an error if the signature of a digest is wrong.
 func Signature(public crypto.PublicKey, digest, signature []byte, opts crypto.SignerOpts) error {
 	good := false
 	switch key := public.(type) {
