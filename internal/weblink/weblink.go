@@ -1,5 +1,5 @@
-// Package weblink reads the Link header of RFC 8288, by which registries lead
-// from one page of a list to the next.
+// Package weblink parses the Link header of RFC 8288, with which registries lead from
+// one page of a list to the next.
 package weblink
 
 import (
@@ -12,23 +12,22 @@ import (
 
 // Link is one link of a header.
 type Link struct {
-	// Target is the URL as it stands there, relative or not.
+	// Target is the URL as given, relative or not.
 	Target string
-	// Rel are the relation types in lower case, none if there is no rel.
+	// Rel are the relation types in lower case, empty without a rel.
 	Rel []string
-	// Anchor is what the link is about where that is said, and Anchored whether
-	// it is.
+	// Anchor is the link's context, if given, and Anchored whether it is.
 	Anchor   string
 	Anchored bool
 }
 
-// errForm reports that a header cannot be read.
+// errForm reports that a header cannot be parsed.
 var errForm = errors.New("it does not have the form of RFC 8288")
 
-// Next returns the link that leads to the next part, nil if there is none. Its
-// relation types have "next" among them; some servers send a link without any,
-// which can mean nothing else. What cannot be read is an error: whoever passed
-// it over would take a part for the whole.
+// Next returns the link to the next part, nil if there is none. Its relation types
+// include "next"; some servers send a link without any, which can mean nothing else. A
+// header that cannot be parsed is an error: ignoring it would take a part for the
+// whole.
 func Next(header http.Header) (*Link, error) {
 	var next *Link
 	for _, line := range header.Values("Link") {
@@ -53,8 +52,8 @@ func (l *Link) next() bool {
 	return len(l.Rel) == 0 || slices.Contains(l.Rel, "next")
 }
 
-// Parse reads the links of one line. A line that is a URL without angle
-// brackets is taken for a link, too: some registries send that.
+// Parse parses the links in one line. It also accepts a URL without angle brackets,
+// which some registries send.
 func Parse(line string) ([]Link, error) {
 	p := &parser{rest: line}
 	if p.skip(", \t"); p.rest == "" {
@@ -77,7 +76,7 @@ func Parse(line string) ([]Link, error) {
 	}
 }
 
-// parser has what is still to be read of a line.
+// parser holds the rest of a line.
 type parser struct{ rest string }
 
 func (p *parser) skip(set string) { p.rest = strings.TrimLeft(p.rest, set) }
@@ -91,7 +90,7 @@ func (p *parser) link() (l Link, err error) {
 	return l, p.parameters(&l)
 }
 
-// bare reads a URL that stands there alone, or before parameters.
+// bare reads a URL without angle brackets, and its parameters.
 func (p *parser) bare() (l Link, err error) {
 	end := strings.IndexAny(p.rest, "; \t,<>\"")
 	if end < 0 {
@@ -110,8 +109,8 @@ func (p *parser) bare() (l Link, err error) {
 	return l, nil
 }
 
-// parameters reads what stands behind the target, up to the comma before the
-// next link. Of a parameter that is there twice the first counts.
+// parameters reads the parameters after the target, up to the comma before the next
+// link. If one is repeated, the first counts.
 func (p *parser) parameters(l *Link) error {
 	hasRel := false
 	for {
