@@ -1,10 +1,10 @@
-// Package wholefile writes files completely or not at all, even if the power fails:
-// under another name first, then it renames the file and syncs the
-// directory. It works below an [os.Root] and never leaves it.
+// Package wholefile writes files completely or not at all, even if the power fails: it
+// writes under another name first, then renames the file and syncs the directory. It
+// works below an [os.Root] and never leaves it.
 //
-// It is not left to github.com/google/renameio/v2, which also works below an os.Root:
-// version 2.0.2 does not sync the directory, replaces a file that has to be new,
-// and does not say what it has put in place.
+// github.com/google/renameio/v2, which also works below an os.Root, does not suffice:
+// version 2.0.2 does not sync the directory, replaces a file that must be new, and does
+// not report which file it has put in place.
 package wholefile
 
 import (
@@ -17,26 +17,26 @@ import (
 	"syscall"
 )
 
-// Options say what a file is like. The umask does not count.
+// Options describes a file to write. The umask is ignored.
 type Options struct {
-	// Mode is 0600 if it is zero.
+	// Mode is the mode of the file; zero means 0600.
 	Mode fs.FileMode
-	// Owner is the future owner of the file; nil is the user who writes it.
+	// Owner is the owner of the file; nil means the user who writes it.
 	Owner *Owner
-	// New makes it an error, fs.ErrExist, that there is such a file.
+	// New makes it an error, fs.ErrExist, if the file exists.
 	New bool
 }
 
 // Owner is a user and a group.
 type Owner struct{ UID, GID int }
 
-// Write puts a file in place.
+// Write writes a file completely or not at all.
 func Write(root *os.Root, name string, data []byte, o Options) error {
 	_, err := Place(root, name, data, o)
 	return err
 }
 
-// WritePath is [Write] for a path: the directory has to be there.
+// WritePath is [Write] for a path whose directory exists.
 func WritePath(path string, data []byte, o Options) (err error) {
 	root, err := os.OpenRoot(filepath.Dir(path))
 	if err != nil {
@@ -46,22 +46,22 @@ func WritePath(path string, data []byte, o Options) (err error) {
 	return Write(root, filepath.Base(path), data, o)
 }
 
-// Place is [Write], and says what it has put in place: whoever shares the directory
-// with others may see whether it is still there.
+// Place is [Write], and also returns the file's FileInfo: in a shared directory, the
+// caller can check that the name still refers to it.
 func Place(root *os.Root, name string, data []byte, o Options) (info fs.FileInfo, err error) {
 	tmp := filepath.Join(filepath.Dir(name), Temporary(name))
 	if info, err = Create(root, tmp, data, o); err != nil {
 		return nil, err
 	}
 	defer func() {
-		// Renamed, it is not there any more.
+		// After a rename the temporary name is gone.
 		if e := root.Remove(tmp); e != nil && !errors.Is(e, fs.ErrNotExist) {
 			err = errors.Join(err, e)
 		}
 	}()
 	put := root.Rename
 	if o.New {
-		// A link, unlike a rename, does not replace what is there.
+		// A link, unlike a rename, does not replace an existing file.
 		put = root.Link
 	}
 	if err := put(tmp, name); err != nil {
@@ -70,8 +70,8 @@ func Place(root *os.Root, name string, data []byte, o Options) (info fs.FileInfo
 	return info, Sync(root, filepath.Dir(name))
 }
 
-// Create writes a new file under the very name, and has its content on the disk.
-// It is for a directory that nobody knows yet; [Sync] is for its names.
+// Create writes a new file directly under its name and syncs its content. It is meant
+// for a directory that nobody else uses yet; [Sync] syncs the names in it.
 func Create(root *os.Root, name string, data []byte, o Options) (info fs.FileInfo, err error) {
 	f, err := root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
@@ -82,7 +82,7 @@ func Create(root *os.Root, name string, data []byte, o Options) (info fs.FileInf
 			err = errors.Join(err, root.Remove(name))
 		}
 	}()
-	// The one that is open, whatever its name leads to by now.
+	// Change the open file, whatever its name refers to by now.
 	if o.Owner != nil {
 		err = f.Chown(o.Owner.UID, o.Owner.GID)
 	}
@@ -98,8 +98,7 @@ func Create(root *os.Root, name string, data []byte, o Options) (info fs.FileInf
 	return f.Stat()
 }
 
-// Sync puts the names in a directory on the disk, where the file system can do
-// that for directories.
+// Sync syncs the names in a directory to the disk, if the file system supports that.
 func Sync(root *os.Root, dir string) error {
 	f, err := root.Open(dir)
 	if err != nil {
@@ -112,8 +111,8 @@ func Sync(root *os.Root, dir string) error {
 	return errors.Join(err, f.Close())
 }
 
-// Temporary returns a name that nothing else has, for what becomes name: it begins with
-// a dot, as no registry does.
+// Temporary returns a unique temporary name for the file that becomes name. It begins
+// with a dot, as no registry's name does.
 func Temporary(name string) string {
 	return "." + strings.TrimLeft(filepath.Base(name), ".") + ".certsd-" + rand.Text()
 }
