@@ -18,8 +18,8 @@ import (
 // VerificationError reports that the certificate of a server was not accepted. It wraps
 // the error of crypto/tls.
 type VerificationError struct {
-	// Host is the host[:port] of the request, Dir the directory its settings
-	// are from, empty if there is none.
+	// Host is the host[:port] of the request, Dir the directory with its settings,
+	// empty for none.
 	Host, Dir string
 	// CAFiles are the files of CA roots that were tried.
 	CAFiles []string
@@ -46,12 +46,12 @@ func (e *VerificationError) Error() string {
 // Unwrap returns the cause.
 func (e *VerificationError) Unwrap() error { return e.Err }
 
-// RefusedError reports that a server refused every client certificate, or required
-// one when there is none. It wraps the last failure: an alert of crypto/tls, or the
-// error of a connection that was cut.
+// RefusedError reports that a server refused every client certificate, or required one
+// and there was none. It wraps the last failure: an alert of crypto/tls, or the error
+// of a connection that was cut.
 type RefusedError struct {
-	// Host is the host[:port] of the request, Dir the directory its settings
-	// are from, empty if there is none.
+	// Host is the host[:port] of the request, Dir the directory with its settings,
+	// empty for none.
 	Host, Dir string
 	// Attempts are the identities presented for this request, and those passed
 	// over.

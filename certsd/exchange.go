@@ -122,7 +122,7 @@ func (x *exchange) refusedByProxy(resp *http.Response, from *hostdir.Proxy) erro
 	}
 }
 
-// connection returns the connection, nil if there is none.
+// connection returns the connection, nil for none.
 func (x *exchange) connection() *conn {
 	if x == nil {
 		return nil

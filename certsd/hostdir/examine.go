@@ -30,7 +30,7 @@ type File struct {
 	signer crypto.Signer
 }
 
-// Examine reads a file for a report on what is configured. The result shows only the
+// Examine reads a file for a report on the configuration. Its result reveals only the
 // type of a private key.
 func (h *Hosts) Examine(path string) File {
 	f := File{Path: path}

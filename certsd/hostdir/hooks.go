@@ -22,7 +22,7 @@ type Hooks struct {
 	OnLoad func(context.Context, Loaded)
 }
 
-// Reload is a change of what is configured for a host.
+// Reload is a change of a host's configuration.
 type Reload struct {
 	// Host is the registry's canonical name, Dir its directory.
 	Host, Dir string

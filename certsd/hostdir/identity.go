@@ -32,7 +32,7 @@ type Identity struct {
 // maxName bounds the name of a certificate in a message, in characters.
 const maxName = safetext.MaxName
 
-// Leaf returns the certificate itself, nil if there is none.
+// Leaf returns the parsed certificate, nil for none.
 func (id *Identity) Leaf() *x509.Certificate {
 	if id.Certificate == nil {
 		return nil

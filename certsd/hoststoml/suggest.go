@@ -25,7 +25,7 @@ var otherNames = map[string]string{
 	"timeout":              "dial_timeout",
 }
 
-// nearest returns the known word that was probably meant, empty if there is none.
+// nearest returns the known word that was probably meant, empty for none.
 func nearest(word string, known []string) string {
 	folded := strings.ReplaceAll(strings.ToLower(word), "-", "_")
 	if other := otherNames[folded]; other != "" {
