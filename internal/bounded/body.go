@@ -116,8 +116,8 @@ func (b *body) beyond(p []byte) (int, error) {
 
 // judge turns the error of a connection that was cut or stalled during content into
 // io.ErrUnexpectedEOF itself, after which readers ask for the rest: containerd's
-// compares with it. An answer that a server ends because the client hung up is not
-// complete either.
+// compares with it. An EOF after a stall counts, too: the server may end its answer
+// because the client hung up.
 func (b *body) judge(err error) error {
 	stalled := b.watch.stalled()
 	switch {
