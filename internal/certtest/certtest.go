@@ -45,7 +45,7 @@ type Request struct {
 	ServerOnly bool
 }
 
-// Pair is a certificate with its key.
+// Pair is a certificate with its private key.
 type Pair struct {
 	Cert    *x509.Certificate
 	CertPEM []byte
