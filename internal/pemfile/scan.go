@@ -16,7 +16,7 @@ import (
 type Block struct {
 	// Label is the text after BEGIN, such as CERTIFICATE.
 	Label string
-	// Headers are those of RFC 1421.
+	// Headers are the headers of RFC 1421.
 	Headers map[string]string
 	// Bytes are the decoded content of the block.
 	Bytes []byte
