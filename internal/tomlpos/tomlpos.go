@@ -136,8 +136,8 @@ func Syntax(err error) *SyntaxError {
 	return e
 }
 
-// ValueOf returns the offset of the value of a key that comes before the first table,
-// -1 if there is none.
+// ValueOf returns the offset just after a key that comes before the first table, where
+// its value follows, -1 if there is no such key.
 func ValueOf(data []byte, key string) int {
 	var p unstable.Parser
 	p.Reset(data)
