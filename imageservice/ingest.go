@@ -136,7 +136,7 @@ func (w *ingest) room() error {
 	return w.flush()
 }
 
-// flush sends the buffered bytes, and waits until containerd has read some buffer.
+// flush sends the buffered bytes, and waits for a buffer that containerd has read.
 func (w *ingest) flush() error {
 	if len(w.held) == 0 {
 		return nil
