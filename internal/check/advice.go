@@ -24,7 +24,7 @@ func (a advice) nextForRequired(e *certsd.Endpoint) string {
 	return pairInto(a.directoryFor(e.Host))
 }
 
-// pairInto says how a pair gets into a directory, which may be there or not.
+// pairInto returns the step that puts a pair into a directory, which may not exist yet.
 func pairInto(dir string) string {
 	if isDir(dir) {
 		return "put NAME.cert and NAME.key into " + dir
@@ -53,7 +53,7 @@ func (a advice) nextForRefusal(e *certsd.Endpoint, last certsd.Attempt) string {
 	case len(e.Identities) == 0:
 		return "ask the registry's owner who has access"
 	case a.allFaulty(e):
-		// One piece of advice is enough: it stands with what is wrong.
+		// The findings about the files say what to do.
 		return "first fix what is reported about the client certificate's own files"
 	case a.outdated(e, last):
 		return "renew the certificate; if it is new, compare the clocks of this machine and of the server"
@@ -61,8 +61,8 @@ func (a advice) nextForRefusal(e *certsd.Endpoint, last certsd.Attempt) string {
 	return "ask the registry's owner which of these certificates has access; compare their issuer and subject with what the server accepts"
 }
 
-// allFaulty reports whether something wrong was found with each of an endpoint's
-// client certificates.
+// allFaulty reports whether each of an endpoint's client certificates has a finding of
+// its own.
 func (a advice) allFaulty(e *certsd.Endpoint) bool {
 	for _, id := range e.Identities {
 		if !slices.ContainsFunc(a.report.Findings, func(f Finding) bool { return ofPair[f.Code] && f.Where == id.CertFile }) {
@@ -72,12 +72,11 @@ func (a advice) allFaulty(e *certsd.Endpoint) bool {
 	return len(e.Identities) > 0
 }
 
-// alertExpired is the TLS alert of a server for which a certificate is not valid
-// at this time.
+// alertExpired is the TLS alert for a certificate that is not valid at this time.
 const alertExpired tls.AlertError = 45
 
-// outdated reports whether certificates are refused for their validity, or whether it
-// has ended for all of them.
+// outdated reports whether the server refuses certificates for their validity, or all
+// of them have expired.
 func (a advice) outdated(e *certsd.Endpoint, last certsd.Attempt) bool {
 	if alert, ok := handshake.Alert(last.Err); ok && alert == alertExpired {
 		return true
@@ -99,7 +98,7 @@ func (a advice) nextForPush(host string) string {
 	return "docker login " + host + " as a user who may push; client certificates do not help here"
 }
 
-// hostsFile returns the hosts.toml that says, or is to say, how the registry is asked.
+// hostsFile returns the hosts.toml that configures the registry, or the one to create.
 func (a advice) hostsFile() string {
 	dir := a.inspection.Host.Dir
 	if dir == "" || a.inspection.Host.Fallback {
@@ -108,7 +107,7 @@ func (a advice) hostsFile() string {
 	return filepath.Join(dir, kindHosts)
 }
 
-// tomlFor returns what a hosts.toml says to have an endpoint asked in another way.
+// tomlFor returns the change to hosts.toml that has an endpoint asked differently.
 func (a advice) tomlFor(e *certsd.Endpoint, scheme, setting string) string {
 	last := a.inspection.Host.Endpoints[len(a.inspection.Host.Endpoints)-1]
 	if e != last {
@@ -124,7 +123,7 @@ func (a advice) tomlFor(e *certsd.Endpoint, scheme, setting string) string {
 	return line + " at the top"
 }
 
-// withoutV2 returns the path of an endpoint as it is written: /v2 goes without saying.
+// withoutV2 returns an endpoint's path as hosts.toml spells it: /v2 is implied.
 func withoutV2(path string) string {
 	if path == "/v2" {
 		return ""

@@ -15,14 +15,13 @@ import (
 	"github.com/certsd/containerd-certsd/internal/plainfile"
 )
 
-// maxAtOnce bounds how many registries are asked side by side.
+// maxAtOnce bounds how many registries are checked concurrently.
 const maxAtOnce = 8
 
-// All checks every registry with a directory, and what a directory's name can
-// have wrong.
+// All checks every registry that has a directory, and the names of the directories.
 func (c *Checker) All(ctx context.Context) (*Report, error) {
 	report := &Report{Version: Version}
-	// What is wrong with a root is a finding of each registry, and of general.
+	// The registries and general report roots that cannot be listed.
 	names, unlisted := c.machine().hosts().Names()
 	report.Registries = make([]*Registry, len(names))
 	var g errgroup.Group
@@ -45,16 +44,15 @@ func (c *Checker) All(ctx context.Context) (*Report, error) {
 	return report, err
 }
 
-// rootsJudge finds what is wrong with the roots, and in them with what is no
-// registry's own.
+// rootsJudge finds problems of the roots, and of what no single registry owns in them.
 type rootsJudge struct {
 	*machine
 	calendar
 	viewer
 }
 
-// noDirectories finds that there is nothing to check: an error where the roots
-// that were asked for are not there.
+// noDirectories reports that there is nothing to check: an error if none of the roots
+// that were given exists.
 func (j rootsJudge) noDirectories() Finding {
 	f := Finding{
 		Code: NoDirectory, Where: j.roots().String(),
@@ -74,9 +72,8 @@ func (c *Checker) atOnce() int {
 	return maxAtOnce
 }
 
-// general finds what is wrong with the roots and with names in them.
-// It reports whether a certificate of a _default directory ends within the time
-// that was asked for.
+// general finds problems of the roots and of the names in them. It reports whether a
+// certificate in a shared directory ends within the time asked for.
 func (j rootsJudge) general() (findings []Finding, expiring bool) {
 	for _, root := range j.roots() {
 		entries, err := os.ReadDir(root)
@@ -112,13 +109,13 @@ func (j rootsJudge) general() (findings []Finding, expiring bool) {
 	return findings, expiring
 }
 
-// defaults finds what is wrong with a _default directory, or one for a domain, which
-// are nobody's own.
+// defaults finds problems of a directory that registries share: _default, or one for a
+// domain.
 func (j rootsJudge) defaults(path string) (findings []Finding, expiring bool) {
 	if !isDir(path) {
 		return nil, false
 	}
-	// The problems have what the error has.
+	// The problems include the error.
 	dir, _ := hostdir.Load(os.DirFS(path), hostdir.LoadOptions{Path: path, Keys: j.keys()})
 	for _, p := range dir.Problems {
 		findings = append(findings, j.ofProblem(p, ""))
@@ -137,7 +134,7 @@ func (j rootsJudge) defaults(path string) (findings []Finding, expiring bool) {
 
 var schemed = regexp.MustCompile(`^https?:`)
 
-// misspelt finds a name that no registry can have, or that hardly any has.
+// misspelt finds a directory name that no registry, or hardly any, can have.
 func misspelt(root, name string) (Finding, bool) {
 	f := Finding{Code: Code(hostdir.DirectoryName), Where: filepath.Join(root, name)}
 	_, err := hostname.OfDirectory(name)

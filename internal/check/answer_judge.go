@@ -26,16 +26,16 @@ const (
 
 const nextForAskedLate = "have it ask at the start of each connection: in Apache, move SSLVerifyClient out of Location and Directory"
 
-// answerJudge decides what the answers of a server mean.
+// answerJudge decides what a server's answers mean.
 type answerJudge struct {
 	advice
-	// shared knows which registries may be asked in the protocol Registry v1.
+	// shared decides which registries may be asked over Registry v1.
 	shared *resolver.Hosts
-	// realms are the token servers that were named, host[:port].
+	// realms holds the host[:port] of the token servers that challenges named.
 	realms map[string]bool
 }
 
-// root notes the answer to a pull's first request, and what it means.
+// root records the answer to a pull's first request and judges it.
 func (j *answerJudge) root(e *certsd.Endpoint, live *Live, host string, answer rootAnswer) {
 	if answer.realm != "" {
 		j.realms[answer.realm] = true
@@ -101,8 +101,8 @@ func (j *answerJudge) judge(e *certsd.Endpoint, live *Live, resp *http.Response,
 	j.findAt(e, f)
 }
 
-// page finds that what answers may be no registry: a load balancer welcomes
-// everybody. A registry says what it is, or answers in JSON or not at all.
+// page warns that the server may not be a registry: a load balancer may greet
+// everybody. A registry sends its version header, JSON or an empty body.
 func (j *answerJudge) page(resp *http.Response, body []byte, f Finding) {
 	if resp.Header.Get("Docker-Distribution-API-Version") != "" || len(body) == 0 || json.Valid(body) || j.repository.name != "" {
 		return
@@ -113,7 +113,7 @@ func (j *answerJudge) page(resp *http.Response, body []byte, f Finding) {
 	j.warn(f)
 }
 
-// failed finds what an error instead of an answer means.
+// failed judges an error that came instead of an answer.
 func (j *answerJudge) failed(e *certsd.Endpoint, err error, attempts []certsd.Attempt) {
 	var token *tokenError
 	if errors.As(err, &token) {
@@ -126,7 +126,7 @@ func (j *answerJudge) failed(e *certsd.Endpoint, err error, attempts []certsd.At
 	unverified := errors.As(err, new(*certsd.VerificationError))
 	switch {
 	case unverified:
-		// Told already, by the handshake.
+		// The handshake has reported it.
 		if j.has(UnknownAuthority) || j.has(WrongName) || j.has(ServerExpired) || j.has(ServerUnverified) {
 			return
 		}
@@ -143,7 +143,7 @@ func (j *answerJudge) failed(e *certsd.Endpoint, err error, attempts []certsd.At
 	j.findAt(e, f)
 }
 
-// tried lists the identities of attempts at a host.
+// tried names the identities that were tried at a host.
 func tried(host string, attempts []certsd.Attempt) string {
 	var names []string
 	for _, a := range attempts {
@@ -161,8 +161,7 @@ func tried(host string, attempts []certsd.Attempt) string {
 	}
 }
 
-// unauthorized tells what a 401 means that stands after credentials, if there
-// are some, were sent.
+// unauthorized explains a 401 that remains after any credentials were sent.
 func (j *answerJudge) unauthorized(e *certsd.Endpoint, resp *http.Response, f Finding) {
 	var user, secret string
 	var err error
@@ -172,7 +171,7 @@ func (j *answerJudge) unauthorized(e *certsd.Endpoint, resp *http.Response, f Fi
 	reason, next := serverfault.Unanswerable(resp.Header)
 	switch basic := realmOf(resp) == ""; {
 	case reason != "":
-		// No password answers what is not asked.
+		// Without a usable challenge no password helps.
 		f.Code, f.Message, f.Next = NoRegistry, "401 Unauthorized "+reason, next
 	case err != nil:
 		f.Code, f.Message = CredentialsMissing, "401 Unauthorized, and the credential helper in Docker's config.json does not give a user and password: "+presentable(err)
@@ -185,7 +184,7 @@ func (j *answerJudge) unauthorized(e *certsd.Endpoint, resp *http.Response, f Fi
 		f.Message = "401 Unauthorized for an anonymous token: whether a pull without credentials is allowed depends on the repository"
 		f.Next = "name one: " + j.viewer.command(j.given+"/REPOSITORY")
 	case !basic:
-		// The pull tells.
+		// The pull will show.
 		return
 	default:
 		f.Code, f.Message = CredentialsMissing, "401 Unauthorized: it requires a user and a password, and Docker's config.json has none for it"
@@ -194,11 +193,11 @@ func (j *answerJudge) unauthorized(e *certsd.Endpoint, resp *http.Response, f Fi
 	j.findAt(e, f)
 }
 
-// noToken finds why a token server gave none.
+// noToken finds why a token server issued no token.
 func (j *answerJudge) noToken(e *certsd.Endpoint, err *tokenError, attempts []certsd.Attempt) {
 	for _, a := range attempts {
 		if a.Host == err.realm && a.Asked && a.Identity == "" && (a.Err != nil || a.Status >= 400) {
-			// elsewhere has said so.
+			// elsewhere has reported it.
 			return
 		}
 	}
@@ -229,7 +228,8 @@ func (j *answerJudge) noToken(e *certsd.Endpoint, err *tokenError, attempts []ce
 	j.findAt(e, f)
 }
 
-// elsewhere finds another host that asked for a certificate and got none.
+// elsewhere finds a host other than the endpoints that asked for a client certificate
+// and got none.
 func (j *answerJudge) elsewhere(e *certsd.Endpoint, a certsd.Attempt) {
 	if a.Host == e.Host || !a.Asked || a.Identity != "" || a.Err == nil && a.Status < 400 {
 		return
@@ -248,7 +248,7 @@ func (j *answerJudge) elsewhere(e *certsd.Endpoint, a certsd.Attempt) {
 	case a.Dir != "":
 		next = "put NAME.cert and NAME.key into " + a.Dir
 	case len(e.CAs) > 0:
-		// They count for it as long as it has no directory of its own.
+		// The endpoint's CAs apply to it only until it has a directory of its own.
 		next += ", and with the CA root that signed its certificate as NAME.crt unless the system has it"
 	}
 	j.findAt(e, Finding{
@@ -257,12 +257,12 @@ func (j *answerJudge) elsewhere(e *certsd.Endpoint, a certsd.Attempt) {
 	})
 }
 
-// notV2 looks at a server without the v2 protocol.
+// notV2 judges a server that does not speak v2, and may speak v1.
 func (j *answerJudge) notV2(e *certsd.Endpoint, live *Live, f Finding) {
 	ping, used := false, live.Identity
 	for _, a := range live.Answers {
-		// 404 leads to the next certificate in this protocol, and to none only
-		// where there is none.
+		// In v1, a 404 leads to the next certificate; a request goes without one only
+		// if none is configured.
 		if (a.Identity != "" || len(e.Identities) == 0) && a.V1 != nil && a.V1.Status == http.StatusOK && (!ping || a.Identity == used) {
 			ping, live.Identity = true, ""
 			if a.Offered {
@@ -296,13 +296,13 @@ func (j *answerJudge) notV2(e *certsd.Endpoint, live *Live, f Finding) {
 	j.findAt(e, f)
 }
 
-// oddBase reports whether the root of the API is one that v1 may be behind, by
-// the rule of a pull.
+// oddBase reports whether the answer at the API root suggests v1, by the rule that
+// pulls follow.
 func oddBase(resp *http.Response, body []byte) bool {
 	return v1policy.Classify(resp.StatusCode, resp.Header, body) == v1policy.Odd
 }
 
-// pinged reports whether a ping of v1 was answered to anybody.
+// pinged reports whether /v1/_ping answered any identity.
 func pinged(live *Live) bool {
 	return slices.ContainsFunc(live.Answers, func(a Answer) bool { return a.V1 != nil && a.V1.Status == http.StatusOK })
 }

@@ -14,17 +14,17 @@ import (
 	"github.com/certsd/containerd-certsd/resolver"
 )
 
-// prober asks one server, and decides nothing.
+// prober sends requests to one server and judges nothing.
 type prober struct {
 	dossier
 	clock *clock
-	// transport makes the requests with one certificate each, shared those that a
-	// pull would make.
+	// transport sends requests with one certificate each, shared those a pull would
+	// send.
 	transport *certsd.Transport
 	shared    *resolver.Hosts
 }
 
-// answer asks with one identity, nil for none, and no other.
+// answer asks with this identity alone, or without a certificate if id is nil.
 func (p *prober) answer(ctx context.Context, e *certsd.Endpoint, id *certsd.Identity) Answer {
 	a := Answer{}
 	if id != nil {
@@ -46,14 +46,14 @@ func (p *prober) answer(ctx context.Context, e *certsd.Endpoint, id *certsd.Iden
 	return a
 }
 
-// mightSpeakV1 reports whether the registry may be asked in the v1 protocol, or might
-// be if it had a directory of its own.
+// mightSpeakV1 reports whether the registry may be asked over v1, or could be if it had
+// a directory of its own.
 func (p *prober) mightSpeakV1() bool {
 	host := p.inspection.Host
 	return p.shared.AllowsV1(&certsd.Host{Name: host.Name, RegistryV1: host.RegistryV1, Own: true})
 }
 
-// get makes a request without credentials and follows no redirect.
+// get sends a request without credentials and follows no redirect.
 func (p *prober) get(ctx context.Context, t http.RoundTripper, e *certsd.Endpoint, path string) (Reply, certsd.Attempt) {
 	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
@@ -80,8 +80,8 @@ type rootAnswer struct {
 	resp *http.Response
 	body []byte
 	err  error
-	// attempts are the requests that were made for it, realm the token server that
-	// was named, host[:port].
+	// attempts are the requests it took, realm the host[:port] of the token server that
+	// was named.
 	attempts []certsd.Attempt
 	realm    string
 }
@@ -100,8 +100,7 @@ func (p *prober) root(ctx context.Context, e *certsd.Endpoint, host docker.Regis
 	return a
 }
 
-// authorized makes a request, and after a challenge once more with what answers
-// it.
+// authorized sends a request, and after a challenge sends it again with credentials.
 func authorized(ctx context.Context, host docker.RegistryHost, url string) (_ *http.Response, realm string, err error) {
 	client := *host.Client
 	client.CheckRedirect = stay
@@ -112,7 +111,7 @@ func authorized(ctx context.Context, host docker.RegistryHost, url string) (_ *h
 	drain(resp)
 	realm = realmOf(resp)
 	if err := host.Authorizer.AddResponses(ctx, []*http.Response{resp}); err != nil {
-		// Nothing answers the challenge: the 401 stands.
+		// No credentials answer the challenge: the 401 stands.
 		return resp, realm, nil
 	}
 	req, err := newRequest(ctx, url, host.Header)
@@ -126,27 +125,26 @@ func authorized(ctx context.Context, host docker.RegistryHost, url string) (_ *h
 	return resp, realm, err
 }
 
-// tokenError is why no token was to be had.
+// tokenError reports that no token could be obtained.
 type tokenError struct {
 	error
-	// realm is the host[:port] of the token server, challenge what named it.
+	// realm is the host[:port] of the token server, challenge the header that named it.
 	realm, challenge string
 }
 
 func (e *tokenError) Unwrap() error { return e.error }
 
-// maxBody is how much of an answer is read.
+// maxBody bounds how much of a body is read.
 const maxBody = 64 << 10
 
-// drain reads an answer, so that the trail has what it says, and its connection
-// can be used again.
+// drain reads a body, which records its message in the trail and frees the connection.
 func drain(resp *http.Response) []byte {
 	defer closing(resp.Body)
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxBody))
 	return body
 }
 
-// stay follows no redirect.
+// stay is a CheckRedirect function that follows no redirect.
 func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 func send(ctx context.Context, client *http.Client, url string, header http.Header) (*http.Response, error) {

@@ -10,8 +10,7 @@ import (
 
 var realm = regexp.MustCompile(`(?i)^\s*bearer\s.*realm="?([^",\s]+)`)
 
-// realmOf returns the host[:port] of the token server a challenge names, empty if it
-// names none.
+// realmOf returns the host[:port] of the token server that a challenge names, or "".
 func realmOf(resp *http.Response) string {
 	for _, challenge := range resp.Header.Values("Www-Authenticate") {
 		if m := realm.FindStringSubmatch(challenge); m != nil {
@@ -23,8 +22,7 @@ func realmOf(resp *http.Response) string {
 	return ""
 }
 
-// plainRealm returns the realm of a challenge that leads from TLS to plain HTTP,
-// empty if it does not.
+// plainRealm returns the realm of a challenge that leads from TLS to plain HTTP, or "".
 func plainRealm(challenge string, e *certsd.Endpoint) string {
 	m := realm.FindStringSubmatch(challenge)
 	if m == nil || e.Scheme != "https" {

@@ -1,5 +1,5 @@
-// Package check says what is configured for a registry, what its servers make of
-// it, and what to do where the two disagree: the work of "certsd check".
+// Package check implements "certsd check": it reports how a registry is configured,
+// how its servers answer, and what to do where the two disagree.
 //
 // [Checker.Registry] checks one registry, [Checker.All] every directory. The
 // result is a [Report], which [WriteTable], [WriteLines] and [WriteJSON] print.
@@ -28,73 +28,71 @@ import (
 	"github.com/certsd/containerd-certsd/internal/dockerconfig"
 )
 
-// stepTimeout bounds each request: a person waits for the answer.
+// stepTimeout bounds each request: a person is waiting.
 const stepTimeout = 20 * time.Second
 
-// Checker checks registries. Its zero value searches the default roots and asks
-// without credentials. It may be used by several goroutines.
+// Checker checks registries. Its zero value searches the default roots and asks without
+// credentials. It is safe for concurrent use.
 type Checker struct {
 	// Roots are the certs.d directories. nil means certsd.DefaultRoots.
 	Roots certsd.Roots
-	// SystemRoots says when the system's CA roots count.
+	// SystemRoots says when the system's CA roots apply.
 	SystemRoots certsd.SystemRoots
-	// Keys opens keys that are no files; nil opens those of the machine's TPM, and
-	// those in tokens by the signer that the containerd of Config has.
+	// Keys opens keys that are not files. nil opens those in the machine's TPM, and
+	// those in tokens with the signer configured in Config.
 	Keys certsd.KeyOpener
 	// SuffixDirectories lets a directory _.example.com serve the hosts below
-	// example.com: see certsd.Hosts.SuffixDirectories. So does the plugin's
-	// suffix_directories in Config.
+	// example.com: see certsd.Hosts.SuffixDirectories. The plugin's suffix_directories
+	// in Config does the same.
 	SuffixDirectories bool
-	// Offline leaves the network alone.
+	// Offline keeps the check off the network.
 	Offline bool
-	// Push also tries whether a repository may be pushed to: it begins an upload and
-	// cancels it.
+	// Push also checks whether the repository may be pushed to, by beginning an upload
+	// and canceling it.
 	Push bool
-	// Credentials returns user and secret for a registry's host[:port]. nil
-	// means anonymous. They are sent to the registry and to the token server
-	// it names, and are in no report.
+	// Credentials returns user and secret for a registry's host[:port]. nil means
+	// anonymous. They are sent to the registry and to the token server it names, and
+	// are never reported.
 	Credentials func(host string) (user, secret string, err error)
-	// Logins is the file that Credentials are from, to be shown without them; nil
-	// for none.
+	// Logins is the file that Credentials come from, reported without its secrets; nil
+	// means none.
 	Logins *dockerconfig.File
-	// Config is containerd's configuration file, which says who pulls in which
-	// way. Empty, or a file that is not there, means that certsd alone does.
+	// Config is containerd's configuration file, which decides who pulls and how. If it
+	// is empty or names no file, only certsd pulls.
 	Config string
-	// DockerConfig is Docker's daemon.json, which may be why Docker reaches a
-	// registry that others do not. Empty, or a file that is not there, says
-	// nothing.
+	// DockerConfig is Docker's daemon.json, which may explain why Docker reaches a
+	// registry that others do not. It may be empty or name no file.
 	DockerConfig string
-	// ImageService is the socket of "certsd cri". Empty means its default.
+	// ImageService is the socket of "certsd cri". Empty means the default.
 	ImageService string
-	// Daemons are those of this machine, as they were asked.
+	// Daemons are the daemons of this machine and their answers.
 	Daemons []Daemon
-	// Debug, if set, is told each step. It may be called concurrently.
+	// Debug, if set, logs each step. It may be called concurrently.
 	Debug func(format string, args ...any)
-	// Expiring, if set, is within which the end of a certificate is a finding,
-	// in place of 14 days and a fifth of its life.
+	// Expiring, if set, replaces the period before a certificate's end that makes it a
+	// finding: 14 days and a fifth of its life.
 	Expiring time.Duration
-	// Now is the time that validity is counted from; nil is the clock.
+	// Now returns the time for judging validity; nil means time.Now.
 	Now func() time.Time
-	// Waiting, if set, is told what is waited for from now on. It may be called
-	// concurrently.
+	// Waiting, if set, is told what is being waited for. It may be called concurrently.
 	Waiting func(what string)
-	// limit is wholeTimeout where it is zero, since is time.Since where it is
-	// nil, and asks, if set, is told what is asked within which bounds.
+	// limit replaces wholeTimeout unless zero, since replaces time.Since unless nil,
+	// and asks, if set, is told each question with its context.
 	limit time.Duration
 	since func(time.Time) time.Duration
 	asks  func(ctx context.Context, what string)
-	// podman are Podman's directories, nil for hostdir.PodmanRoots.
+	// podman replaces hostdir.PodmanRoots unless nil.
 	podman certsd.Roots
-	// euid is os.Geteuid where it is nil.
+	// euid replaces os.Geteuid unless nil.
 	euid func() int
 
 	once sync.Once
 	here *machine
 }
 
-// Registry checks a registry, host or host:port, and if target goes on with a
-// repository, and a tag or digest, a pull from it. The error is about target
-// alone, or that of ctx once it is done: what was interrupted shows nothing.
+// Registry checks a registry, host or host:port. If target continues with a repository,
+// and a tag or digest, it also tries a pull. It fails only if target is invalid or ctx
+// is done: an interrupted check shows nothing.
 func (c *Checker) Registry(ctx context.Context, target string) (*Registry, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -127,9 +125,9 @@ func (c *Checker) Registry(ctx context.Context, target string) (*Registry, error
 	return r.report, ctx.Err()
 }
 
-// run is the check of one registry. Who takes part in it does one thing: survey
-// looks at the disk, prober, puller and pusher ask, and decide nothing; the judges
-// decide what it means, and ask nobody.
+// run is the check of one registry. Each part does one thing: survey reads the disk;
+// prober, puller and pusher ask and judge nothing; the judges decide what the answers
+// mean and ask nobody.
 type run struct {
 	dossier
 	clock *clock
@@ -142,7 +140,7 @@ func newRun(s *subject) *run {
 	return &run{dossier: dossier{s, l}, clock: s.clock()}
 }
 
-// machine returns what this machine has, as far as it was looked at.
+// machine returns the state of this machine that all checks share.
 func (c *Checker) machine() *machine {
 	c.once.Do(func() { c.here = newMachine(c) })
 	return c.here
@@ -154,5 +152,5 @@ func (c *Checker) debug(format string, args ...any) {
 	}
 }
 
-// closing closes a body of which no more is needed.
+// closing closes a body that is no longer needed.
 func closing(c io.Closer) { _ = c.Close() }

@@ -14,36 +14,35 @@ import (
 	"github.com/certsd/containerd-certsd/internal/handshake"
 )
 
-// connection is what was seen of one.
+// connection is what was seen of a connection.
 type connection struct {
-	// proxy is the one on the way, addresses what DNS said, connected the address
-	// that took the connection.
+	// proxy is the proxy used, addresses the DNS result, connected the address that
+	// accepted the connection.
 	proxy     *url.URL
 	addresses []string
 	connected string
-	// state is that of the handshake with the server, asked reports whether it asked
-	// for a certificate, and cas are the CAs that it named, in DER.
+	// state is the server's handshake, asked reports whether it requested a client
+	// certificate, and cas are the CAs that it named, in DER.
 	state *tls.ConnectionState
 	asked bool
 	cas   [][]byte
-	// err is why the request failed, onlyRSA whether it was for want of the cipher
-	// suites that Go has switched off.
+	// err is why the request failed, onlyRSA whether the server offers only the RSA key
+	// exchange that Go has switched off.
 	err     error
 	onlyRSA bool
 }
 
-// probe watches a connection while a request without anything private is made
-// on it.
+// probe watches the connection of a request that carries nothing private.
 type probe struct {
-	// mu guards what follows.
+	// mu guards the fields below.
 	mu   sync.Mutex
 	seen connection
-	// toProxy reports whether the next handshake is with a proxy that speaks TLS.
+	// toProxy reports whether the next handshake is with an HTTPS proxy.
 	toProxy bool
 }
 
-// connect looks up the name, connects and shakes hands, by way of its
-// proxy if there is one, and returns all that was seen.
+// connect resolves the name, connects and shakes hands, through the proxy if there is
+// one, and returns what was seen.
 func (p *prober) connect(ctx context.Context, e *certsd.Endpoint) connection {
 	p.waiting(ctx, "a connection to %s", e.Host)
 	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
@@ -68,8 +67,8 @@ func (p *prober) connect(ctx context.Context, e *certsd.Endpoint) connection {
 	return seen
 }
 
-// transport makes the connection, which is verified by nobody: what is wrong with
-// its certificates is to be shown beside what it is.
+// transport returns the probe's transport. It does not verify the server, so that a
+// faulty certificate can be shown along with what is wrong with it.
 func (p *probe) transport(e *certsd.Endpoint) *http.Transport {
 	return &http.Transport{
 		OnProxyConnectResponse: e.Proxy.Answered,
@@ -105,8 +104,8 @@ func (p *probe) transport(e *certsd.Endpoint) *http.Transport {
 	}
 }
 
-// onlyRSA finds out whether a server that ended a handshake before there was a
-// certificate would have gone on with the cipher suites that Go has switched off.
+// onlyRSA reports whether a server that ended the handshake before sending a
+// certificate accepts the RSA cipher suites that Go has switched off.
 func onlyRSA(ctx context.Context, e *certsd.Endpoint, err error) bool {
 	if alert, ok := handshake.Alert(err); !ok || e.Scheme != "https" || alert != alertHandshakeFailure && alert != alertInsufficientSecurity {
 		return false
@@ -142,7 +141,7 @@ func onlyRSA(ctx context.Context, e *certsd.Endpoint, err error) bool {
 
 var errGivenUp = errors.New("the handshake is given up: all was seen")
 
-// The alerts of a server that has no cipher suite in common.
+// The alerts of a server that has no cipher suite in common with the client.
 const (
 	alertHandshakeFailure     tls.AlertError = 40
 	alertInsufficientSecurity tls.AlertError = 71

@@ -14,8 +14,8 @@ import (
 	"github.com/certsd/containerd-certsd/internal/tomlpos"
 )
 
-// containerdConfig is what of containerd's config.toml decides which roots are
-// searched, and by whom.
+// containerdConfig is the part of containerd's config.toml that decides who pulls, and
+// from which roots.
 type containerdConfig struct {
 	Version  int      `toml:"version"`
 	Imports  []string `toml:"imports"`
@@ -34,11 +34,11 @@ type containerdConfig struct {
 		} `toml:"io.containerd.internal.v1.certsd"`
 	} `toml:"plugins"`
 
-	// parts are the files that it was read from.
+	// parts are the files it was read from.
 	parts []part
 }
 
-// address is where a server of containerd listens.
+// address is the address of one of containerd's servers.
 type address struct {
 	Address string `toml:"address"`
 }
@@ -50,18 +50,17 @@ type pathConfig struct {
 // replaced are the stock plugins that certsd replaces.
 var replaced = []string{"io.containerd.transfer.v1.local", "io.containerd.grpc.v1.transfer"}
 
-// Containerd finds what containerd's configuration file has to do with the
-// roots: the directories may be right, and not be read. A file that does not
-// exist has nothing to say. It finds, too, that Docker's cannot be read, or the file
-// of docker_config.
+// Containerd finds settings of containerd's configuration file that affect the roots:
+// correct directories may still not be read. A missing file yields nothing. It also
+// reports Docker's configuration and the file of docker_config if they cannot be read.
 func (c *Checker) Containerd() []Finding {
 	_, findings := c.machine().containerd()
 	_, ofDocker := c.machine().docker()
 	return graded(slices.Concat(findings, ofNodeLogins(c.machine().nodeLogins(), c.viewer()), ofDocker)...)
 }
 
-// ContainerdAddress returns where the configuration has containerd listen, empty where it
-// does not say.
+// ContainerdAddress returns the address that containerd is configured to listen on, or
+// "".
 func (c *Checker) ContainerdAddress() string {
 	config, _ := c.machine().containerd()
 	if config == nil {
@@ -70,7 +69,7 @@ func (c *Checker) ContainerdAddress() string {
 	return cmp.Or(config.GRPC.Address, config.Plugins.GRPC.Address)
 }
 
-// configJudge finds what is wrong with containerd's configuration.
+// configJudge finds problems of containerd's configuration.
 type configJudge struct {
 	*machine
 	viewer
@@ -102,13 +101,13 @@ func (j configJudge) read(file string) (*containerdConfig, []Finding) {
 	return &config, findings
 }
 
-// unread returns about a file that cannot be read, which the first one may
+// unread returns the finding about a file that cannot be read, the main one or an
 // import.
 func (j configJudge) unread(file, at string, err error) Finding {
 	words := wordsOf(err)
 	var encoding *plainfile.EncodingError
 	if errors.As(err, &encoding) {
-		// The command is the next step.
+		// Next has the command.
 		words = printable(nextstep.Cause(encoding))
 	}
 	f := Finding{
@@ -127,7 +126,7 @@ func (j configJudge) unread(file, at string, err error) Finding {
 	return f
 }
 
-// readable finds what a configuration that can be read has to do with the roots.
+// readable finds how a configuration that could be read affects the roots.
 func (j configJudge) readable(file string, config *containerdConfig) []Finding {
 	var findings []Finding
 	add := func(code Code, message, next string) {
@@ -148,7 +147,7 @@ func (j configJudge) readable(file string, config *containerdConfig) []Finding {
 		findings = append(findings, config.ofCRI(file, !stock || config.Plugins.Certsd != nil)...)
 	}
 	paths := []string{config.Plugins.Transfer.ConfigPath}
-	// What CRI does when it pulls by itself it does with each root of a list.
+	// CRI searches each root of a list when it pulls by itself.
 	split := len(config.criKeys()) > 0
 	criPaths := []string{config.Plugins.CRI3.Registry.ConfigPath, config.Plugins.CRI2.Registry.ConfigPath}
 	paths = append(paths, criPaths...)
@@ -172,14 +171,13 @@ func (j configJudge) readable(file string, config *containerdConfig) []Finding {
 	return findings
 }
 
-// hasPath reports whether one of the keys is a list of roots.
+// hasPath reports whether one of the config_path keys has this value.
 func (c *containerdConfig) hasPath(path string) bool {
 	return path == c.Plugins.Transfer.ConfigPath || path == c.Plugins.CRI3.Registry.ConfigPath || path == c.Plugins.CRI2.Registry.ConfigPath ||
 		c.Plugins.Certsd != nil && path == c.Plugins.Certsd.ConfigPath
 }
 
-// nextForConfig returns what to do about a file of configuration that cannot be
-// read.
+// nextForConfig returns what to do about a configuration file that cannot be read.
 func nextForConfig(file string, err error) string {
 	if next := nextstep.Of(err); next != "" {
 		return next
@@ -190,8 +188,8 @@ func nextForConfig(file string, err error) string {
 	return "put a configuration file there"
 }
 
-// sameRoots compares two lists but for their order, which hardly anybody is
-// mistaken about.
+// sameRoots reports whether two lists are equal but for their order, which is hardly
+// ever the mistake.
 func sameRoots(a, b certsd.Roots) bool {
 	a, b = slices.Clone(a), slices.Clone(b)
 	slices.Sort(a)

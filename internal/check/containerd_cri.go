@@ -5,8 +5,7 @@ import (
 	"slices"
 )
 
-// criConfig is what of the configuration of containerd's CRI images plugin says
-// how it pulls.
+// criConfig is the part of CRI's image configuration that decides how it pulls.
 type criConfig struct {
 	Registry struct {
 		pathConfig
@@ -18,7 +17,7 @@ type criConfig struct {
 	MaxConcurrentDownloads *int `toml:"max_concurrent_downloads"`
 	ImagePullWithSyncFs    bool `toml:"image_pull_with_sync_fs"`
 	UseLocalImagePull      bool `toml:"use_local_image_pull"`
-	// Containerd is where unpackConfig is before version 3.
+	// Containerd holds unpackConfig in versions before 3.
 	Containerd unpackConfig `toml:"containerd"`
 }
 
@@ -27,13 +26,12 @@ type unpackConfig struct {
 	DiscardUnpackedLayers      bool  `toml:"discard_unpacked_layers"`
 }
 
-// criDownloads is how many layers CRI loads at a time by default. With any other
-// number it pulls by itself.
+// criDownloads is CRI's default number of concurrent layer downloads. With any other,
+// CRI pulls by itself.
 const criDownloads = 3
 
-// pullsItself returns the keys for which CRI leaves containerd's transfer service,
-// and certsd with it: those of CheckLocalImagePullConfigs in containerd's
-// internal/cri/config.
+// pullsItself returns the keys that make CRI bypass containerd's transfer service, and
+// certsd with it: see CheckLocalImagePullConfigs in containerd's internal/cri/config.
 func (c *criConfig) pullsItself() []string {
 	var keys []string
 	add := func(key string, is bool) {
@@ -54,7 +52,7 @@ func (c *unpackConfig) add(add func(key string, is bool), prefix string) {
 	add(prefix+"disable_snapshot_annotations", c.DisableSnapshotAnnotations != nil && !*c.DisableSnapshotAnnotations)
 }
 
-// deprecated returns the keys in place of which there is config_path.
+// deprecated returns the keys that config_path replaces.
 func (c *criConfig) deprecated() []string {
 	var keys []string
 	for _, key := range []struct {
@@ -68,15 +66,15 @@ func (c *criConfig) deprecated() []string {
 	return keys
 }
 
-// withoutCRI reports whether the configuration switches CRI off.
+// withoutCRI reports whether the configuration disables CRI.
 func (c *containerdConfig) withoutCRI() bool {
 	return slices.ContainsFunc(c.Disabled, func(plugin string) bool {
 		return plugin == "io.containerd.grpc.v1.cri" || plugin == "io.containerd.cri.v1.images"
 	})
 }
 
-// ofCRI finds what in CRI's configuration keeps it from starting or, if certsd
-// is there to pull, from using it.
+// ofCRI finds settings that keep CRI from starting or, if certsd is to pull, from using
+// it.
 func (c *containerdConfig) ofCRI(file string, certsd bool) []Finding {
 	file = c.fileOf(file, func(part *containerdConfig) bool {
 		return len(part.Plugins.CRI3.pullsItself()) > 0 || c.Version < 3 && len(part.Plugins.CRI2.pullsItself()) > 0

@@ -11,7 +11,7 @@ import (
 	"github.com/certsd/containerd-certsd/internal/plainfile"
 )
 
-// maxImports bounds the files that one configuration is made of.
+// maxImports bounds the files of one configuration.
 const maxImports = 1000
 
 // part is one of the files of a configuration.
@@ -20,10 +20,10 @@ type part struct {
 	config containerdConfig
 }
 
-// read reads a file of containerd's configuration over what c has, and what it
-// imports, as containerd does: the later over the earlier but for disabled_plugins,
-// which come together. What it cannot read keeps containerd from starting. It
-// returns the files that begin with a byte order mark, and in which file an error is.
+// read merges a containerd configuration file and its imports into c as containerd
+// does: later values win, but disabled_plugins accumulates. Any error keeps containerd
+// from starting. It returns the files that begin with a byte order mark, and the file
+// that err is about.
 func (c *containerdConfig) read(file string) (marked []string, at string, err error) {
 	err = configfiles.Walk([]string{file}, maxImports, func(path string) ([]string, error) {
 		at = path
@@ -49,7 +49,7 @@ func (c *containerdConfig) read(file string) (marked []string, at string, err er
 	return marked, at, err
 }
 
-// take reads one file over what c has, and returns what it imports.
+// take merges one file into c and returns the files it imports.
 func (c *containerdConfig) take(file string, data []byte) ([]string, error) {
 	one := part{file: file}
 	if err := toml.Unmarshal(data, &one.config); err != nil {
@@ -71,13 +71,12 @@ func (c *containerdConfig) take(file string, data []byte) ([]string, error) {
 	return files, nil
 }
 
-// tomlError is why a file is no TOML, or that it has a value of a wrong type.
+// tomlError reports invalid TOML, or a value of the wrong type.
 type tomlError struct{ error }
 
 func (e *tomlError) Unwrap() error { return e.error }
 
-// fileOf returns the last of the files that says something, the first one if none
-// does alone.
+// fileOf returns the last file for which says reports true, or first if there is none.
 func (c *containerdConfig) fileOf(first string, says func(*containerdConfig) bool) string {
 	for _, p := range slices.Backward(c.parts) {
 		if says(&p.config) {

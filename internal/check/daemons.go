@@ -13,20 +13,20 @@ import (
 	inuse "github.com/certsd/containerd-certsd/internal/status"
 )
 
-// Daemon is a daemon of this machine, and what it says that it uses.
+// Daemon is a daemon of this machine and the state it reports.
 type Daemon struct {
 	// Kind is inuse.Plugin, inuse.Gateway or inuse.ImageService.
 	Kind string
-	// Status is what it uses, nil if it does not say, for the reason Why.
+	// Status is what it uses, or nil if it does not say, for the reason Why.
 	Status *inuse.Status
 	Why    string
 }
 
-// daemonJudge compares with what daemons say that they use.
+// daemonJudge compares the check with what daemons say they use.
 type daemonJudge struct{ dossier }
 
-// byDaemons compares what daemons use with what is on the disk: files that cannot be
-// read, their own proxy and an old configuration show nowhere else.
+// byDaemons compares what daemons use with what is on disk: files they cannot read, a
+// proxy of their own and an old configuration show nowhere else.
 func (j daemonJudge) byDaemons() {
 	for _, d := range j.Daemons {
 		if d.Status == nil {
@@ -34,7 +34,7 @@ func (j daemonJudge) byDaemons() {
 		}
 		i := slices.IndexFunc(d.Status.Registries, func(reg inuse.Registry) bool { return reg.Name == j.report.Registry })
 		if i < 0 {
-			continue // nobody has asked for it yet
+			continue // not used yet
 		}
 		reg := &d.Status.Registries[i]
 		if reg.Error != "" {
@@ -45,7 +45,8 @@ func (j daemonJudge) byDaemons() {
 	}
 }
 
-// otherFiles finds client certificates that a daemon has otherwise than the disk.
+// otherFiles finds client certificates that a daemon uses and that differ from the
+// disk.
 func (j daemonJudge) otherFiles(d Daemon, reg *inuse.Registry) {
 	if j.inspection.Host == nil && reg.Memory == nil {
 		return
@@ -76,8 +77,8 @@ func (j daemonJudge) otherFiles(d Daemon, reg *inuse.Registry) {
 	}
 }
 
-// heldElsewhere reports whether a file of a directory that is not looked at here, as a
-// daemon may have other roots, holds what the daemon uses, or may not be read.
+// heldElsewhere reports whether a file outside the directories checked here, since a
+// daemon may have other roots, holds what the daemon uses or cannot be read.
 func (j daemonJudge) heldElsewhere(id inuse.Identity) bool {
 	if slices.ContainsFunc(j.inspection.Candidates, func(c hostdir.Candidate) bool { return c.State == hostdir.Used && c.Path == filepath.Dir(id.File) }) {
 		return false
@@ -86,7 +87,8 @@ func (j daemonJudge) heldElsewhere(id inuse.Identity) bool {
 	return errors.Is(f.Err, fs.ErrPermission) || slices.ContainsFunc(f.Certificates, func(c *x509.Certificate) bool { return inuse.Serial(c) == id.Serial })
 }
 
-// otherProxy finds a daemon that goes to an endpoint another way than this command.
+// otherProxy finds endpoints that a daemon reaches through another proxy than this
+// command.
 func (j daemonJudge) otherProxy(d Daemon, reg *inuse.Registry) {
 	if j.inspection.Host == nil {
 		return
@@ -116,10 +118,10 @@ func (j daemonJudge) otherProxy(d Daemon, reg *inuse.Registry) {
 	}
 }
 
-// ofWay are the daemons that have a way to pull, the first that is there counts.
+// ofWay lists the daemons that serve a way to pull; the first one present counts.
 var ofWay = map[string][]string{WayCtr: {inuse.Plugin}, WayCRI: {inuse.ImageService, inuse.Plugin}}
 
-// daemonOf returns the daemon that has a way, nil where none is known.
+// daemonOf returns the daemon that serves a way, or nil if none is known.
 func (j daemonJudge) daemonOf(way string) *Daemon {
 	for _, kind := range ofWay[way] {
 		for i, d := range j.Daemons {
@@ -131,8 +133,8 @@ func (j daemonJudge) daemonOf(way string) *Daemon {
 	return nil
 }
 
-// asItRuns returns a plan of the configuration as the daemon that runs carries it out: it
-// may not have been restarted since. The words say how the two differ.
+// asItRuns returns a plan as the running daemon carries it out, since it may not have
+// been restarted after a change, and describes the difference.
 func (j daemonJudge) asItRuns(p plan) (runs plan, but string) {
 	d := j.daemonOf(p.way)
 	switch {
@@ -147,14 +149,13 @@ func (j daemonJudge) asItRuns(p plan) (runs plan, but string) {
 		p.by, p.dirs = byContainerd, p.itself
 		return p, "in the running containerd, CRI pulls by itself"
 	case d.Kind == inuse.ImageService:
-		// It has roots of its own.
+		// The image service has roots of its own.
 		p.roots = nil
 	}
 	return p, ""
 }
 
-// asked corrects the verdict of a way by what the daemon that has it says of the
-// registry.
+// asked corrects the verdict of a way by what its daemon reports about the registry.
 func (j daemonJudge) asked(way *Way) {
 	d := j.daemonOf(way.Way)
 	if d == nil || d.Status == nil || way.By != byCertsd {

@@ -10,14 +10,14 @@ import (
 	"github.com/certsd/containerd-certsd/internal/migrate"
 )
 
-// DefaultDockerConfig is where Docker's configuration is.
+// DefaultDockerConfig is the default path of Docker's configuration.
 const DefaultDockerConfig = "/etc/docker/daemon.json"
 
-// dockerJudge compares with what Docker does.
+// dockerJudge compares the check with what Docker does.
 type dockerJudge struct{ advice }
 
-// asDocker finds that Docker reaches what a pull does not, because its
-// configuration says so: what works with Docker is what people compare with.
+// asDocker finds settings that let Docker reach what a pull does not: people compare
+// with what works in Docker.
 func (j dockerJudge) asDocker() {
 	docker, _ := j.docker()
 	if docker == nil || j.inspection.Host == nil || j.report.Verdict == Works {
@@ -43,8 +43,7 @@ func hostOf(address string) string {
 	return u.Host
 }
 
-// asDockerAt finds that Docker takes the TLS of an endpoint for what it is, or
-// none.
+// asDockerAt finds that Docker does not verify an endpoint, or asks it in plain HTTP.
 func (j dockerJudge) asDockerAt(docker *migrate.Docker, e *certsd.Endpoint, live *Live) {
 	var ips []net.IP
 	if live.Proxy == "" {
@@ -82,7 +81,7 @@ func dockerAt(said migrate.Said) string {
 	return fmt.Sprintf("%s:%d", said.File, said.Line)
 }
 
-// mirrorOf is that Docker asks a mirror which no hosts.toml names.
+// mirrorOf returns the finding about a mirror that Docker asks and no hosts.toml names.
 func (j dockerJudge) mirrorOf(said migrate.Said) Finding {
 	table := fmt.Sprintf("[host.%q] and capabilities = [\"pull\", \"resolve\"]", said.Entry)
 	if said.Override {

@@ -7,21 +7,20 @@ import (
 	"github.com/certsd/containerd-certsd/internal/handshake"
 )
 
-// dossier is what everybody who takes part in a check has: what is checked, and
-// what was found.
+// dossier is what all parts of a check share: what is checked, and what was found.
 type dossier struct {
 	*subject
 	*ledger
 }
 
-// presented reports whether the server got to see the identity of an attempt: many
-// do not ask.
+// presented reports whether the server saw the identity of an attempt: many do not ask
+// for one.
 func (d dossier) presented(a certsd.Attempt) bool {
 	return a.Identity != "" && (a.Offered || a.Resumed && !d.asksNobody(a.Host))
 }
 
-// asksNobody reports whether an endpoint shook hands without asking for a
-// certificate, which a session that was taken up again does not show.
+// asksNobody reports whether an endpoint's handshake requested no client certificate,
+// which a resumed session does not show.
 func (d dossier) asksNobody(host string) bool {
 	for i, e := range d.inspection.Host.Endpoints {
 		if live := d.report.Endpoints[i].Live; e.Host == host && live != nil && live.TLS != nil {
@@ -31,7 +30,7 @@ func (d dossier) asksNobody(host string) bool {
 	return false
 }
 
-// reply returns the result of an attempt.
+// reply converts an attempt to a Reply.
 func (d dossier) reply(a certsd.Attempt) Reply {
 	said := Reply{Method: a.Method, URL: a.URL, Status: a.Status, Answer: a.Answer}
 	if d.presented(a) || a.Skipped != "" {
@@ -51,12 +50,12 @@ func (d dossier) reply(a certsd.Attempt) Reply {
 	return said
 }
 
-// anyReached reports whether there is a server to ask.
+// anyReached reports whether any endpoint could be asked.
 func (d dossier) anyReached() bool {
 	return slices.ContainsFunc(d.report.Endpoints, func(e *Endpoint) bool { return e.Live != nil && len(e.Live.Answers) > 0 })
 }
 
-// v1 reports whether v1 is spoken, and v2 is not.
+// v1 reports whether an endpoint speaks v1 and none speaks v2.
 func (d dossier) v1() bool {
 	speaks := func(protocol string) bool {
 		return slices.ContainsFunc(d.report.Endpoints, func(e *Endpoint) bool { return e.Live != nil && e.Live.Protocol == protocol })
@@ -64,7 +63,7 @@ func (d dossier) v1() bool {
 	return speaks("v1") && !speaks("v2")
 }
 
-// speaksV1 notes the protocol of an endpoint that has the image in v1.
+// speaksV1 records that an endpoint serves the image over v1.
 func (d dossier) speaksV1(host string) {
 	for i, e := range d.inspection.Host.Endpoints {
 		if live := d.report.Endpoints[i].Live; e.Host == host && live != nil {

@@ -11,10 +11,10 @@ import (
 	inuse "github.com/certsd/containerd-certsd/internal/status"
 )
 
-// calendar says what of the validity of certificates is worth a word.
+// calendar decides which ends of certificates are worth reporting.
 type calendar struct {
 	now func() time.Time
-	// within is the time in which an end is one, zero for a part of a certificate's life.
+	// within is how near an end must be, zero for a part of the certificate's life.
 	within time.Duration
 }
 
@@ -26,8 +26,8 @@ func (c *Checker) calendar() calendar {
 	return calendar{now, c.Expiring}
 }
 
-// endsSoon reports whether the end of a certificate, which has not come yet, is
-// worth a warning.
+// endsSoon reports whether a certificate has not ended but ends soon enough for a
+// warning.
 func (c calendar) endsSoon(cert *x509.Certificate) bool {
 	left := cert.NotAfter.Sub(c.now())
 	if c.within > 0 {
@@ -36,14 +36,13 @@ func (c calendar) endsSoon(cert *x509.Certificate) bool {
 	return left > 0 && inuse.EndsSoon(cert.NotBefore, cert.NotAfter, c.now())
 }
 
-// expiring reports whether a certificate ends within the time that was asked
-// for, or has ended.
+// expiring reports whether a certificate has ended or ends within the time asked for.
 func (c calendar) expiring(cert *x509.Certificate) bool {
 	return c.within > 0 && cert.NotAfter.Sub(c.now()) < c.within
 }
 
-// endings finds the certificates of a file that end soon: of a client
-// certificate those of its chain, too.
+// endings finds the certificates of a file that end soon; the chain of a client
+// certificate counts, too.
 func (c calendar) endings(path, kind string, certs []*x509.Certificate) []Finding {
 	code, next := ExpiresSoon, "renew it"
 	switch kind {
@@ -67,10 +66,10 @@ func (c calendar) endings(path, kind string, certs []*x509.Certificate) []Findin
 	return findings
 }
 
-// expirySurvey finds the files whose certificates end soon.
+// expirySurvey finds the files with certificates that end soon.
 type expirySurvey struct{ dossier }
 
-// configured finds what ends soon of what counts for an endpoint.
+// configured finds the certificates of an endpoint that end soon.
 func (s expirySurvey) configured(e *certsd.Endpoint) {
 	for _, ca := range e.CAs {
 		s.file(ca.File, kindCA, ca.Certificates)
@@ -80,8 +79,8 @@ func (s expirySurvey) configured(e *certsd.Endpoint) {
 	}
 }
 
-// unusable finds what ends soon in directories of which nothing counts,
-// because something else is wrong with them: the next renewal is due all the same.
+// unusable finds the certificates that end soon in directories that another problem
+// makes unusable: the next renewal is due all the same.
 func (s expirySurvey) unusable() {
 	for _, c := range s.inspection.Candidates {
 		if c.State != hostdir.Used {

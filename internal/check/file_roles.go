@@ -8,22 +8,21 @@ import (
 	"github.com/certsd/containerd-certsd/certsd/hostdir"
 )
 
-// drawer has the files of a registry's directories: what is in them, and what they
-// are read as.
+// drawer holds the files of a registry's directories: their content and their roles.
 type drawer struct {
 	hosts      *certsd.Hosts
 	inspection *hostdir.Inspection
-	// read are the files that were read, by path.
+	// read has the files read so far, by path.
 	read map[string]hostdir.File
-	// roles are what files are read as, by path, nil until one is asked for; a
-	// directory may have very many.
+	// roles maps paths to roles. It is built on first use: a directory may have very
+	// many files.
 	roles map[string]role
 }
 
-// role is what a file is read as, and where its key is.
+// role is what a file is read as, and for a client certificate its key file.
 type role struct{ kind, key string }
 
-// examine reads a file once.
+// examine reads a file, once.
 func (d *drawer) examine(path string) hostdir.File {
 	f, known := d.read[path]
 	if !known {
@@ -33,7 +32,7 @@ func (d *drawer) examine(path string) hostdir.File {
 	return f
 }
 
-// identity returns the one of a certificate file in the endpoints, nil if there is none.
+// identity returns the endpoints' identity with this certificate file, or nil.
 func (d *drawer) identity(path string) *certsd.Identity {
 	if d.inspection.Host == nil {
 		return nil
@@ -48,7 +47,7 @@ func (d *drawer) identity(path string) *certsd.Identity {
 	return nil
 }
 
-// role is that of a file in the endpoints that use it.
+// role returns the role of a file in the endpoints that use it.
 func (d *drawer) role(path string) role {
 	if d.roles == nil {
 		d.roles = map[string]role{}
@@ -81,7 +80,7 @@ func (d *drawer) takeRoles() {
 	}
 }
 
-// keyFile returns where the key of a certificate file is.
+// keyFile returns the key file of a certificate file.
 func (d *drawer) keyFile(path string) string {
 	if key := d.role(path).key; key != "" {
 		return key

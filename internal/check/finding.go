@@ -6,26 +6,26 @@ import (
 	"github.com/certsd/containerd-certsd/certsd"
 )
 
-// Finding is something a person should know, and what to do about it.
+// Finding is something the user should know, and what to do about it.
 type Finding struct {
-	// Severity is "error" for what keeps a pull from working, else "warning". It is
-	// decided in severity.go.
+	// Severity is "error" if it keeps a pull from working, else "warning": see
+	// severity.go.
 	Severity string `json:"severity"`
 	// Code names the kind of finding; docs/check.md lists them.
 	Code Code `json:"code"`
-	// Where is the file, directory or host, with the line of a file after a
-	// colon where there is one.
+	// Where is the file, directory or host. A file may be followed by a colon and a
+	// line.
 	Where   string `json:"where"`
 	Message string `json:"message"`
-	// Next is what to do.
+	// Next is what to do about it.
 	Next string `json:"next,omitempty"`
 }
 
-// Code names a kind of finding in words that stay the same. Those of
-// hostdir.ProblemCode are codes, too.
+// Code names a kind of finding and stays the same. The values of hostdir.ProblemCode
+// are codes, too.
 type Code string
 
-// The codes of what a network, a server or a containerd shows.
+// The codes that hostdir does not define.
 const (
 	NameUnknown         Code = "name-unknown"
 	NoConnection        Code = "no-connection"
@@ -83,7 +83,7 @@ const (
 	DaemonUnusable      Code = "daemon-unusable"
 )
 
-// ofProblem returns a problem of the configuration as a finding.
+// ofProblem converts a problem of the configuration to a finding.
 func ofProblem(p *certsd.Problem) Finding {
 	f := Finding{Severity: p.Severity.String(), Code: Code(p.Code), Where: p.File, Message: p.Message(), Next: p.Next()}
 	if p.Line > 0 {

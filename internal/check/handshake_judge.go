@@ -19,15 +19,15 @@ import (
 	"github.com/certsd/containerd-certsd/internal/serverfault"
 )
 
-// handshakeJudge decides what a connection shows: whether there is a server to ask,
-// and what its certificate is worth.
+// handshakeJudge decides whether a connection reached a server to ask, and what its
+// certificate is worth.
 type handshakeJudge struct{ dossier }
 
-// maxNamed bounds the CAs of a server's list that are reported.
+// maxNamed bounds how many CAs of a server's list are reported.
 const maxNamed = 200
 
-// connected notes what was seen of a connection, and reports whether there is a
-// server to ask.
+// connected records what was seen of a connection and reports whether the server can be
+// asked.
 func (j handshakeJudge) connected(e *certsd.Endpoint, live *Live, c *connection) bool {
 	if c.proxy != nil {
 		live.Proxy = safetext.Origin(c.proxy)
@@ -49,8 +49,7 @@ func (j handshakeJudge) connected(e *certsd.Endpoint, live *Live, c *connection)
 	return j.reached(e, live, c)
 }
 
-// reached reports whether there is a server that can be asked, and finds what is
-// wrong if not.
+// reached reports whether the server can be asked, and finds what is wrong if not.
 func (j handshakeJudge) reached(e *certsd.Endpoint, live *Live, c *connection) bool {
 	err := c.err
 	f := Finding{Where: e.Host}
@@ -100,7 +99,7 @@ func (j handshakeJudge) reached(e *certsd.Endpoint, live *Live, c *connection) b
 	return false
 }
 
-// alerted reports whether it was a server of TLS who ended the connection.
+// alerted reports whether the server ended the connection with a TLS alert.
 func alerted(err error) bool {
 	_, ok := handshake.Alert(err)
 	return ok
@@ -121,7 +120,7 @@ func hostPort(e *certsd.Endpoint) string {
 	return e.Host + ":443"
 }
 
-// tls reports a handshake and verifies the chain against the roots that count.
+// tls records a handshake and verifies the chain against the roots that apply.
 func (j handshakeJudge) tls(e *certsd.Endpoint, live *Live, c *connection) {
 	s := c.state
 	t := &TLS{Version: tls.VersionName(s.Version), Cipher: tls.CipherSuiteName(s.CipherSuite), Asked: c.asked}
@@ -172,7 +171,7 @@ func (j handshakeJudge) verify(e *certsd.Endpoint, s *tls.ConnectionState) error
 	return err
 }
 
-// unverified says what is wrong with a server's certificate.
+// unverified returns the finding about a server's certificate.
 func (j handshakeJudge) unverified(e *certsd.Endpoint, s *tls.ConnectionState, err error) Finding {
 	dir := j.directoryOf(e)
 	fault := serverfault.Chain{
@@ -186,15 +185,14 @@ func (j handshakeJudge) unverified(e *certsd.Endpoint, s *tls.ConnectionState, e
 	return f
 }
 
-// listed finds the identities whose issuers the server does not accept by its
-// own list.
+// listed finds the identities whose issuers are not in the server's own list of CAs.
 func (j handshakeJudge) listed(e *certsd.Endpoint, live *Live, cas [][]byte) {
 	if live.TLS == nil || len(live.TLS.AcceptableCAs) == 0 || len(live.TLS.AcceptableCAs) == maxNamed {
 		return
 	}
 	for _, id := range e.Identities {
 		if slices.ContainsFunc(j.report.Findings, func(f Finding) bool { return f.Code == Code(hostdir.NotForClients) && f.Where == id.CertFile }) {
-			continue // it is to be replaced, whoever issued it
+			continue // it must be replaced anyway
 		}
 		chain := hostdir.ClientChain{Identity: id, Accepts: cas, CAs: e.CAs, Others: e.Identities}
 		if p := chain.Problem(e.Host); p != nil {
@@ -203,7 +201,7 @@ func (j handshakeJudge) listed(e *certsd.Endpoint, live *Live, cas [][]byte) {
 	}
 }
 
-// distinguishedName returns a CA of a server's list.
+// distinguishedName formats an entry of a server's list of CAs.
 func distinguishedName(der []byte) string {
 	var rdn pkix.RDNSequence
 	if rest, err := asn1.Unmarshal(der, &rdn); err != nil || len(rest) > 0 {
@@ -214,7 +212,7 @@ func distinguishedName(der []byte) string {
 	return printable(name.String())
 }
 
-// serverEndings finds the certificates that a server showed and that end soon.
+// serverEndings finds the certificates of a server's chain that end soon.
 func (j handshakeJudge) serverEndings(host string, chain []*x509.Certificate) {
 	for i, cert := range chain {
 		j.report.Expiring = j.report.Expiring || j.expiring(cert)

@@ -4,16 +4,16 @@ import (
 	"slices"
 )
 
-// ledger has the findings about one registry, each once.
+// ledger collects the findings about one registry, each once.
 type ledger struct {
 	report *Registry
-	// said are the findings there are, without severity and next step.
+	// said has the findings so far, without severity and next step.
 	said map[Finding]bool
-	// log is told of each.
+	// log is called with each finding.
 	log func(format string, args ...any)
 }
 
-// add adds a finding, once.
+// add adds a finding unless it is there already.
 func (l *ledger) add(f Finding) {
 	key := Finding{Code: f.Code, Where: f.Where, Message: f.Message}
 	if !l.said[key] {
@@ -23,20 +23,20 @@ func (l *ledger) add(f Finding) {
 	}
 }
 
-// has reports whether there is a finding of a code.
+// has reports whether there is a finding with a code.
 func (l *ledger) has(code Code) bool {
 	return slices.ContainsFunc(l.report.Findings, func(f Finding) bool { return f.Code == code })
 }
 
-// failedAt reports whether there is an error of a code about a host.
+// failedAt reports whether there is an error with a code about a host.
 func (l *ledger) failedAt(host string, code Code) bool {
 	return slices.ContainsFunc(l.report.Findings, func(f Finding) bool {
 		return f.Code == code && f.Where == host && f.Severity == isError
 	})
 }
 
-// failedFor reports whether there is a finding of a code about a host, a warning
-// or not: another endpoint may do instead.
+// failedFor reports whether there is a finding with a code about a host, even a
+// warning: another endpoint may do instead.
 func (l *ledger) failedFor(host string, code Code) bool {
 	return slices.ContainsFunc(l.report.Findings, func(f Finding) bool { return f.Code == code && f.Where == host })
 }

@@ -7,24 +7,23 @@ import (
 	"github.com/certsd/containerd-certsd/internal/dockerconfig"
 )
 
-// Login is where the credentials for a server are that nobody sends along. It has
-// nothing of them.
+// Login says where the credentials for a server come from if a request brings none. It
+// holds no secrets.
 type Login struct {
-	// For is who uses the file: "certsd" for the commands of this user, and
-	// "containerd".
+	// For is who uses the file: "certsd", the commands of this user, or "containerd".
 	For  string `json:"for"`
 	File string `json:"file"`
-	// Entry is the key in auths of the file, Helper the program that is asked in its
-	// place. Neither means no login.
+	// Entry is the key in auths of the file, Helper the program asked instead. Without
+	// either there is no login.
 	Entry  string `json:"entry,omitempty"`
 	Helper string `json:"helper,omitempty"`
 }
 
-// logins finds which credentials count for a host.
+// logins finds the credentials that apply to a host.
 func (s survey) logins(host string) []Login {
 	var found []Login
 	if s.Logins != nil {
-		// The opener has reported a file that cannot be read.
+		// A file that cannot be read was reported when it was opened.
 		if source, err := s.Logins.Source(host, s.repository.name); err == nil && source != (dockerconfig.Source{}) {
 			found = append(found, Login{"certsd", s.Logins.Path, source.Entry, source.Helper})
 		}
@@ -37,7 +36,7 @@ func (s survey) logins(host string) []Login {
 	return found
 }
 
-// ofNodeLogins finds what is wrong with the file of docker_config.
+// ofNodeLogins finds what is wrong with the file that docker_config names.
 func ofNodeLogins(node *dockerconfig.File, by viewer) []Finding {
 	if node == nil {
 		return nil
@@ -63,7 +62,7 @@ func ofNodeLogins(node *dockerconfig.File, by viewer) []Finding {
 	return []Finding{warning}
 }
 
-// words returns those of a line.
+// words returns the words of the login's line.
 func (l Login) words() []string {
 	words := []string{l.For, l.File}
 	switch {

@@ -13,16 +13,17 @@ import (
 	"github.com/certsd/containerd-certsd/keys"
 )
 
-// machine is what this machine has that every check needs. Each of its files is
-// read once, when it is first asked for.
+// machine is the configuration of this machine that all checks need. Each file is read
+// once, on first use.
 type machine struct {
 	// settings say where to look.
 	settings *Checker
-	// containerd is the configuration of containerd, docker that of Docker, each nil
-	// where there is none, or none that can be read, with what is wrong with it.
+	// containerd and docker return their configuration, nil if it is missing or cannot
+	// be read, and what is wrong with it.
 	containerd func() (*containerdConfig, []Finding)
 	docker     func() (*migrate.Docker, []Finding)
-	// hosts are the registries with a directory, keys opens keys that are no files.
+	// hosts returns the registries with a directory, keys the opener of keys that are
+	// not files.
 	hosts func() *certsd.Hosts
 	keys  func() certsd.KeyOpener
 }
@@ -62,7 +63,7 @@ func (m *machine) readDocker() (*migrate.Docker, []Finding) {
 func (m *machine) keyOpener() certsd.KeyOpener {
 	opener := m.settings.Keys
 	if config, _ := m.containerd(); opener == nil && config != nil && config.Plugins.Certsd != nil {
-		// Containerd reports those that cannot be used.
+		// containerd itself reports signers that cannot be used.
 		opener, _ = keys.Opener(config.Plugins.Certsd.Signer)
 	}
 	if opener == nil {
@@ -71,7 +72,7 @@ func (m *machine) keyOpener() certsd.KeyOpener {
 	return opener
 }
 
-// suffixes reports whether directories for every host below a domain count.
+// suffixes reports whether directories for all hosts below a domain count.
 func (m *machine) suffixes() bool {
 	if m.settings.SuffixDirectories {
 		return true
@@ -88,7 +89,7 @@ func (m *machine) roots() certsd.Roots {
 	return certsd.DefaultRoots()
 }
 
-// podmans returns the directories of Podman that are not searched.
+// podmans returns Podman's directories that are not searched.
 func (m *machine) podmans() certsd.Roots {
 	podman := m.settings.podman
 	if podman == nil {
@@ -100,7 +101,7 @@ func (m *machine) podmans() certsd.Roots {
 	})
 }
 
-// nodeLogins returns the file that the docker_config of the plugin names, nil for none.
+// nodeLogins returns the file that the plugin's docker_config names, or nil.
 func (m *machine) nodeLogins() *dockerconfig.File {
 	config, _ := m.containerd()
 	if config == nil || config.Plugins.Certsd == nil || config.Plugins.Certsd.DockerConfig == "" {

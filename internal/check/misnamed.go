@@ -10,8 +10,8 @@ import (
 	"github.com/certsd/containerd-certsd/internal/plainfile"
 )
 
-// nextForContent returns what to do about a file with a name that is not read, by
-// what is in it; empty if that does not tell.
+// nextForContent returns how to rename a file whose name is not recognized, judging by
+// its content, or "" if that does not tell.
 func (s survey) nextForContent(p *certsd.Problem) string {
 	x := s.files.examine(p.File)
 	base := strings.TrimSuffix(filepath.Base(p.File), filepath.Ext(p.File))
@@ -32,8 +32,8 @@ func renameIt(p *certsd.Problem, name string) string {
 	return "rename it to " + name + ": " + plainfile.Rename(p.File, name)
 }
 
-// keyName returns the name that the key in a file should have: after the certificate that
-// lacks one, if it is the only one.
+// keyName returns the base name that a key file should have: that of the certificate
+// without a key, if there is only one.
 func keyName(dir, base string) string {
 	certs, _ := filepath.Glob(filepath.Join(dir, "*.cert"))
 	certs = slices.DeleteFunc(certs, func(cert string) bool {

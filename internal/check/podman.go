@@ -15,7 +15,7 @@ import (
 	"github.com/certsd/containerd-certsd/internal/plainfile"
 )
 
-// maxSaid bounds what a finding names.
+// maxSaid bounds how many names a finding lists.
 const maxSaid = 8
 
 func sameFile(a, b string) bool {
@@ -24,11 +24,11 @@ func sameFile(a, b string) bool {
 	return errX == nil && errY == nil && os.SameFile(x, y)
 }
 
-// podmanJudge compares with what Podman has.
+// podmanJudge compares the check with Podman's directories.
 type podmanJudge struct{ dossier }
 
-// asPodman finds that Podman has a directory for the registry, or for an endpoint
-// of it, with certificates that no directory has which is searched.
+// asPodman finds Podman's directories for the registry or its endpoints that hold
+// certificates which no searched directory has.
 func (j podmanJudge) asPodman() {
 	hosts := []string{j.inspection.Name}
 	if j.inspection.Host != nil {
@@ -71,15 +71,14 @@ func (j podmanJudge) podmanHas(root, dir string) {
 	})
 }
 
-// nextForPodman returns what to do about a root of Podman's beside those that are searched.
+// nextForPodman returns what to do about a root of Podman's that is not searched.
 func nextForPodman(searched certsd.Roots, root string) string {
 	list := append(slices.Clone(searched), root).String()
 	return fmt.Sprintf("certsd migrate shows how to write it in %s; or search it, too: --root %s, config_path = %q",
 		cmp.Or(firstOf(searched), "a certs.d directory"), shellWord(list), list)
 }
 
-// searchedHas reports whether a directory that counts has a file of the same
-// content.
+// searchedHas reports whether a directory in use has a file with the same content.
 func (j podmanJudge) searchedHas(path string) bool {
 	want, err := plainfile.Read(path)
 	if err != nil {
@@ -101,8 +100,8 @@ func (j podmanJudge) searchedHas(path string) bool {
 	return false
 }
 
-// podmanAlone finds, where all registries are checked, those that have a directory
-// of Podman's and no other: they are not among those that are checked.
+// podmanAlone finds registries that only Podman has a directory for: a check of all
+// registries leaves them out.
 func (j rootsJudge) podmanAlone(names []string) []Finding {
 	var findings []Finding
 	for _, root := range j.podmans() {

@@ -17,9 +17,8 @@ type puller struct {
 	answers *answerJudge
 }
 
-// pull asks for an image as a pull does: the tag, the manifest, and the
-// beginning of the configuration and of a layer, which a registry may have at
-// other hosts.
+// pull asks for what a pull needs: the tag, the manifest, the configuration and the
+// beginning of each layer, which a registry may keep at other hosts.
 func (p *puller) pull(ctx context.Context) {
 	if !p.anyReached() {
 		return
@@ -66,7 +65,7 @@ func (p *puller) pullV2(ctx context.Context, said *Pull) error {
 		return p.pullV1(ctx)
 	}
 	if errors.As(err, new(*resolver.UnconvertedError)) {
-		return nil // it was begun
+		return nil // the conversion has begun, which is enough
 	}
 	if err != nil {
 		return err
@@ -79,8 +78,7 @@ func (p *puller) pullV2(ctx context.Context, said *Pull) error {
 	return begin(ctx, fetcher, desc, said.Reference)
 }
 
-// plain returns an error without the account of what was tried, which is reported
-// apart.
+// plain returns an error without its list of attempts, which is reported separately.
 func plain(err error) error {
 	var e *resolver.Error
 	if errors.As(err, &e) {
@@ -89,7 +87,8 @@ func plain(err error) error {
 	return err
 }
 
-// causeError is the cause in a resolver's error, safe to show as that is.
+// causeError is the cause of a resolver's error, with its text made safe in the same
+// way.
 type causeError struct{ of *resolver.Error }
 
 func (e *causeError) Error() string {
@@ -101,8 +100,8 @@ func (e *causeError) Error() string {
 
 func (e *causeError) Unwrap() error { return e.of.Err }
 
-// tags reports whether a repository shows that it has some. The error is that
-// nobody can tell.
+// tags reports whether the repository lists any tags. It fails if that cannot be found
+// out.
 func (p *puller) tags(ctx context.Context) (bool, error) {
 	tags, err := resolver.New(p.options).Tags(ctx, p.given+"/"+p.repository.name)
 	if errdefs.IsNotFound(err) {

@@ -14,15 +14,15 @@ import (
 )
 
 const (
-	// maxLayers is how many layers are looked at, maxWhole how large one is that
-	// is read whole and held to its digest.
+	// maxLayers bounds how many layers are tried. A layer of up to maxWhole bytes is
+	// read whole and verified.
 	maxLayers = 128
 	maxWhole  = 64 << 10
 )
 
-// begin reads the manifest of an image for this machine and its configuration,
-// holds both to their digests, and reads the beginning of each layer: what a
-// pull would choose, and what would make it fail.
+// begin reads the manifest for this machine and its configuration, verifies both, and
+// reads the beginning of each layer: what a pull would choose, and what would make it
+// fail.
 func begin(ctx context.Context, fetcher remotes.Fetcher, desc ocispec.Descriptor, ref string) error {
 	if manifest.KindOf(desc.MediaType) == manifest.Index {
 		_, entries, err := choice.Flatten(ctx, fetcher, desc)

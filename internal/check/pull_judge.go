@@ -18,23 +18,23 @@ import (
 	"github.com/certsd/containerd-certsd/resolver"
 )
 
-// pullJudge decides how a pull ended.
+// pullJudge judges how a pull ended.
 type pullJudge struct {
 	dossier
-	// tags reports whether the repository shows that it has some. The error is that
-	// nobody can tell.
+	// tags reports whether the repository lists any tags. It fails if that cannot be
+	// found out.
 	tags func() (bool, error)
 }
 
-// worked takes back what let suspect otherwise.
+// worked drops or softens what a successful pull has refuted.
 func (j pullJudge) worked(attempts []certsd.Attempt) {
 	j.refuted(attempts)
-	// What is wrong with the API root keeps nobody from pulling.
+	// The pull worked despite what is wrong with the API root.
 	j.softenAll()
 }
 
-// refuted drops what the API root and the list of CAs let suspect of an endpoint
-// from which the pull came.
+// refuted drops suspicions, raised by the API root and the list of CAs, about an
+// endpoint that served the pull.
 func (j pullJudge) refuted(attempts []certsd.Attempt) {
 	for _, e := range j.inspection.Host.Endpoints {
 		gave := func(a certsd.Attempt) bool {
@@ -49,7 +49,7 @@ func (j pullJudge) refuted(attempts []certsd.Attempt) {
 	}
 }
 
-// failed finds why it did.
+// failed finds why a pull failed.
 func (j pullJudge) failed(err error, attempts []certsd.Attempt) {
 	p := j.report.Pull
 	f := Finding{Code: PullFailed, Where: p.Reference, Message: strings.TrimPrefix(presentable(errors.New(nextstep.Cause(plain(err)))), p.Reference+": ")}
@@ -61,12 +61,12 @@ func (j pullJudge) failed(err error, attempts []certsd.Attempt) {
 		return
 	}
 	if j.failedAt(last.Host, AskedLate) {
-		return // what the pull met, and what to do about it, is said
+		return // already reported, with what to do
 	}
 	var page *resolver.NotManifestError
 	switch {
 	case errors.As(err, &page):
-		f.Message = page.Error() // it says what to do
+		f.Message = page.Error() // the error says what to do
 	case !j.isEndpoint(last.Host) && j.presented(last) && refuses(last):
 		f.Code, f.Where = CertificateRefused, last.Host
 		f.Message = fmt.Sprintf("a redirect of %s leads there: %s (%s)", j.given, j.reply(last).Words, tried(last.Host, attempts))
@@ -76,7 +76,7 @@ func (j pullJudge) failed(err error, attempts []certsd.Attempt) {
 	case nextstep.Of(err) != "":
 		f.Next = nextstep.Of(err)
 	case errors.As(err, new(*choice.MissingPlatformError)), errors.As(err, new(*choice.DigestError)):
-		// They say what to do.
+		// The error says what to do.
 	case errdefs.IsNotFound(err) || last.Status == http.StatusNotFound:
 		tag := strings.TrimPrefix(j.repository.object, ":")
 		known, refused := false, error(nil)
@@ -88,7 +88,7 @@ func (j pullJudge) failed(err error, attempts []certsd.Attempt) {
 			f.Message = "the repository is there, but has no tag " + cmp.Or(tag, "latest")
 			f.Next = "name the tag: " + j.given + "/" + j.repository.name + ":TAG"
 			if tag == "" {
-				j.warn(f) // nobody asked for that one
+				j.warn(f) // the user named no tag
 				return
 			}
 			break
@@ -109,14 +109,14 @@ func (j pullJudge) failed(err error, attempts []certsd.Attempt) {
 		f.Code, f.Message = AllRefused, "403 Forbidden for "+tried(last.Host, attempts)
 		f.Next = "ask the registry's owner which of these certificates has access to this repository"
 	case last.Status == http.StatusUnauthorized && (j.failedAt(last.Host, CredentialsMissing) || j.failedAt(last.Host, NoRegistry) || j.has(TokenServer) || j.has(OtherHostAsks)):
-		return // told already
+		return // already reported
 	case last.Status == http.StatusUnauthorized && last.Hint != "":
 		f.Code, f.Message, f.Next = NoRegistry, "401 Unauthorized", last.Hint
 	case last.Status == http.StatusUnauthorized:
 		f.Code, f.Message = CredentialsRefused, "401 Unauthorized"
 		f.Next = "docker login " + j.given + "; client certificates do not help here"
 	case last.Refused && (j.failedAt(last.Host, CertificateRefused) || j.failedAt(last.Host, CertificateRequired)):
-		return // told already, with what to do
+		return // already reported, with what to do
 	case last.Status >= 500:
 		f.Code, f.Message = ServerError, fmt.Sprintf("%s for %s", statusWords(last.Status, last.Answer), tried(last.Host, attempts))
 		f.Next = nextForSick
@@ -127,16 +127,16 @@ func (j pullJudge) failed(err error, attempts []certsd.Attempt) {
 		f.Next = last.Hint
 	}
 	if f.Code == PullFailed && f.Next == "" && last.Status >= http.StatusBadRequest && j.failedAt(last.Host, NoRegistry) {
-		return // what answers there is no registry, which is said
+		return // already reported: it is no registry
 	}
-	// What the API root has shown already is not said again.
+	// The API root may have shown it already.
 	if !j.failedAt(last.Host, f.Code) {
 		j.find(f)
 	}
 }
 
-// refuses reports whether a server did not accept the client certificate it was
-// shown, by an alert or by the statuses that some have for it.
+// refuses reports whether a server rejected the client certificate it was shown, by an
+// alert or by a status that some servers have for it.
 func refuses(a certsd.Attempt) bool {
 	return alerted(a.Err) || refusesCertificate(a.Status, a.Answer)
 }

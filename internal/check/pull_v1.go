@@ -8,8 +8,7 @@ import (
 	"github.com/certsd/containerd-certsd/v1compat"
 )
 
-// pullV1 reads the history of an image of a Registry v1, and the beginning of its
-// layers.
+// pullV1 reads the history of a Registry v1 image and the beginning of its layers.
 func (p *puller) pullV1(ctx context.Context) error {
 	hosts, err := p.options.Hosts.RegistryHostsFor(p.inspection.Name, p.options)
 	if err != nil {

@@ -8,15 +8,15 @@ import (
 	"github.com/certsd/containerd-certsd/resolver"
 )
 
-// pusher tries to begin a push.
+// pusher tries to start an upload.
 type pusher struct {
 	dossier
 	options resolver.Options
 	tried   *recorder
 }
 
-// push tries to begin a push, and takes it back: what a registry lets who pulls
-// do says nothing about who pushes.
+// push starts an upload and cancels it: that a client may pull says nothing about
+// pushing.
 func (p *pusher) push(ctx context.Context) {
 	if !p.anyReached() {
 		return

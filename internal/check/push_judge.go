@@ -8,12 +8,12 @@ import (
 	"github.com/certsd/containerd-certsd/resolver"
 )
 
-// pushJudge decides how a push ended.
+// pushJudge judges how a push ended.
 type pushJudge struct{ advice }
 
-// began finds what a push that could begin has left, if anything.
+// began finds what a push that could begin left behind, if anything.
 func (j pushJudge) began(left *resolver.UploadLeftError) {
-	// What is pushed first is not there yet.
+	// Before the first push the image does not exist.
 	j.soften(TagMissing, NotFound)
 	if left == nil {
 		return
@@ -25,7 +25,7 @@ func (j pushJudge) began(left *resolver.UploadLeftError) {
 	})
 }
 
-// failed finds why it did.
+// failed finds why a push failed.
 func (j pushJudge) failed(err error, attempts []certsd.Attempt) {
 	p := j.report.Push
 	f := Finding{Code: PushFailed, Where: p.Reference, Message: presentable(plain(err))}
@@ -43,7 +43,7 @@ func (j pushJudge) failed(err error, attempts []certsd.Attempt) {
 	case last.Err != nil:
 		f.Message, f.Next = fmt.Sprintf("%s: %s", last.Host, wordsOf(last.Err)), last.Hint
 	case !j.isEndpoint(last.Host):
-		// A token server, or where a redirect leads.
+		// A token server, or the target of a redirect.
 		f.Message, f.Next = fmt.Sprintf("%s: %s", last.Host, words), last.Hint
 	case last.Status == http.StatusUnauthorized:
 		f.Code, f.Message, f.Next = PushRefused, words+": "+j.whoPushes(last.Host), j.nextForPush(last.Host)

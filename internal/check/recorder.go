@@ -10,16 +10,16 @@ import (
 	"github.com/certsd/containerd-certsd/resolver"
 )
 
-// recorder keeps what pulls and pushes did.
+// recorder records the attempts of pulls and pushes.
 type recorder struct {
-	// mu guards what follows: what was tried, and the protocol of what was converted,
-	// empty for nothing.
+	// mu guards the attempts, and the protocol of the image that was converted, "" if
+	// none was.
 	mu        sync.Mutex
 	seen      []certsd.Attempt
 	converted string
 }
 
-// watching are hooks that tell it of each attempt.
+// watching returns hooks that also record each attempt.
 func (r *recorder) watching(hooks certsd.Hooks) certsd.Hooks {
 	told := hooks.OnAttempt
 	hooks.OnAttempt = func(a certsd.Attempt) {
@@ -31,22 +31,22 @@ func (r *recorder) watching(hooks certsd.Hooks) certsd.Hooks {
 	return hooks
 }
 
-// forget begins anew.
+// forget drops the recorded attempts.
 func (r *recorder) forget() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.seen = nil
 }
 
-// protocol is that of what was converted.
+// protocol returns the protocol of the image that was converted, or "".
 func (r *recorder) protocol() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.converted
 }
 
-// attempts returns those that led to err. What the answer to the last one says is
-// in the account of the resolver alone.
+// attempts returns the attempts that led to err, with the message of each answer, which
+// only the resolver's trail has.
 func (r *recorder) attempts(err error) []certsd.Attempt {
 	r.mu.Lock()
 	defer r.mu.Unlock()

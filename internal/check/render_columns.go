@@ -14,16 +14,16 @@ import (
 )
 
 const (
-	// DefaultColumns is the width of a terminal that does not tell its own.
+	// DefaultColumns is the width of a terminal that does not report its own.
 	DefaultColumns = 80
-	// minColumns is the least that text is set in.
+	// minColumns is the least width that text is set in.
 	minColumns = 40
-	// inset is how far the lines that belong to one above are set in.
+	// inset indents the lines that belong to one above.
 	inset = "      "
 )
 
-// table prints rows in columns; where they are wider than the terminal the last
-// cell of each goes on below itself, or below the others.
+// table prints rows in columns. If they are wider than the terminal, the last cell of
+// each continues below itself, or below the others.
 func (p *printer) table(rows [][]string) {
 	if p.aligned(rows) {
 		return
@@ -57,8 +57,8 @@ func longest(text string) int {
 	return n
 }
 
-// titled prints rows in columns, the first of which has the titles. Where they
-// are wider than the terminal each row is a paragraph.
+// titled prints rows in columns, with the titles in the first row. If they are wider
+// than the terminal, each row becomes a paragraph.
 func (p *printer) titled(rows [][]string) {
 	if p.aligned(rows) {
 		return
@@ -79,7 +79,7 @@ func (p *printer) titled(rows [][]string) {
 	}
 }
 
-// aligned prints rows in columns if the terminal is wide enough for them.
+// aligned prints rows in columns if they fit the terminal, and reports whether they do.
 func (p *printer) aligned(rows [][]string) bool {
 	lines := columns(rows)
 	for _, line := range lines {
@@ -93,7 +93,7 @@ func (p *printer) aligned(rows [][]string) bool {
 	return true
 }
 
-// columns are rows with their cells one below the other.
+// columns formats rows with their cells aligned.
 func columns(rows [][]string) []string {
 	var text bytes.Buffer
 	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
@@ -116,22 +116,22 @@ func (p *printer) wrapped(first, rest, text string) {
 	}
 }
 
-// command finds where a command begins that ends a next step. A step is one text
-// everywhere, from the packages that find a problem to --json, whose field is a
-// contract: only this printer needs to know the command in it. Tests run each
-// command that is advised, and set it in narrow columns.
+// command finds the command that ends a next step. A step is one text everywhere, from
+// the packages that find a problem to --json, whose field is a contract: only this
+// printer needs the command in it. Tests run each command that is advised, and set it
+// in narrow columns.
 var command = regexp.MustCompile(`(?:^|: )((?:certsd|sudo|base64|cat|chmod|cp|docker|gzip|iconv|keytool|ls|mv|openssl|puttygen|sed|ssh-keygen) [^:,;]*(?::\S[^,;]*)*)$`)
 
-// shellWords returns the words of a command. What is between quotes is a part of
-// one, blanks included.
+// shellWords returns the words of a command. Quoted text, with its blanks, is part of a
+// word.
 func shellWords(command string) iter.Seq[string] {
 	return slices.Values(shellWordOf.FindAllString(command, -1))
 }
 
 var shellWordOf = regexp.MustCompile(`(?:'[^']*'|\\.|[^\s'\\])+`)
 
-// next prints what to do. A command that ends it has a line for itself, so that
-// it can be copied: where it has no room in one, it goes on behind a backslash.
+// next prints what to do. A command at its end gets a line of its own, to be copied; if
+// that is too short, the command continues after a backslash.
 func (p *printer) next(text string) {
 	const arrow = inset + "-> "
 	at := command.FindStringSubmatchIndex(text)

@@ -22,8 +22,8 @@ func WriteJSON(w io.Writer, r *Report) error {
 	return enc.Encode(withEmptyLists(reflect.ValueOf(whole)).Interface())
 }
 
-// withEmptyLists returns a copy of a value in which each list that is nil is an empty
-// one: "[]" spares a program a case.
+// withEmptyLists returns a copy of v in which each nil slice is an empty one: "[]"
+// spares programs a case.
 func withEmptyLists(v reflect.Value) reflect.Value {
 	whole := reflect.New(v.Type()).Elem()
 	whole.Set(v)
@@ -49,12 +49,12 @@ func withEmptyLists(v reflect.Value) reflect.Value {
 	return whole
 }
 
-// WriteLines writes a report in lines for programs such as grep: one fact
-// each, the first word says of what kind, the second about which registry.
+// WriteLines writes a report for programs such as grep, one fact a line: first its
+// kind, then its registry.
 func WriteLines(w io.Writer, r *Report) error {
 	p := &printer{w: w}
-	// They come first: what keeps a daemon from using the directories belongs
-	// before the findings about them, and the verdict comes last.
+	// What keeps a daemon from using the directories belongs before the findings about
+	// them; the verdict comes last.
 	for _, f := range r.Findings {
 		p.printf("%s - %s %s: %s%s\n", f.Severity, f.Code, f.Where, f.Message, arrow(f.Next))
 	}
@@ -78,10 +78,10 @@ func arrow(next string) string {
 	return " -> " + next
 }
 
-// printer prints until something fails.
+// printer prints until a write fails.
 type printer struct {
 	w io.Writer
-	// columns is the width that tables and paragraphs are set in.
+	// columns is the width for tables and paragraphs.
 	columns int
 	err     error
 }
@@ -92,7 +92,7 @@ func (p *printer) printf(format string, args ...any) {
 	}
 }
 
-// fact is one line of a report: its kind, what it is about, and what is so.
+// fact is one line of a report: its kind, its subject and what is known of it.
 type fact struct {
 	kind, what string
 	is         []string
@@ -110,7 +110,7 @@ func nonEmpty(parts []string) []string {
 	return kept
 }
 
-// facts returns what a report says besides findings and verdict, in order.
+// facts returns the rest of a report, without findings and verdict, in order.
 func facts(r *Registry) []fact {
 	var all []fact
 	add := func(kind, what string, is ...string) { all = append(all, fact{kind, what, is}) }

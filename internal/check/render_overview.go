@@ -8,7 +8,7 @@ import (
 	"unicode/utf8"
 )
 
-// overview prints a line for each registry: what is wrong first.
+// overview prints the totals, and a line for each registry.
 func (p *printer) overview(registries []*Registry) {
 	rows := [][]string{{"REGISTRY", "VERDICT", "FIRST TO END", "FINDINGS"}}
 	count := map[Verdict]int{}
@@ -27,12 +27,11 @@ func (p *printer) overview(registries []*Registry) {
 		noun = "registry"
 	}
 	p.printf("%d %s: %s\n", len(registries), noun, strings.Join(sums, ", "))
-	// A registry is a line, whatever the width: one whose name leaves no room for the
-	// rest is longer than the others.
+	// Each registry stays on one line, even if its name leaves no room for the rest.
 	p.led(rows)
 }
 
-// led prints rows in columns, of which the first is as wide as there is room.
+// led prints rows in columns, the first of which gets the remaining width.
 func (p *printer) led(rows [][]string) {
 	tails := make([][]string, len(rows))
 	for i, row := range rows {
@@ -49,7 +48,7 @@ func (p *printer) led(rows [][]string) {
 	}
 }
 
-// findingWords name the first finding, and say how many there are more.
+// findingWords names the first finding and counts the others.
 func findingWords(findings []Finding) string {
 	switch n := len(findings); n {
 	case 0:
@@ -61,8 +60,8 @@ func findingWords(findings []Finding) string {
 	}
 }
 
-// firstEnd returns the validity of the certificate that ends first, of those that
-// count and that the server showed.
+// firstEnd returns the validity of the certificate that ends first, of those in use and
+// those the server showed.
 func firstEnd(r *Registry) string {
 	var end time.Time
 	words := ""

@@ -8,15 +8,15 @@ import (
 	"strings"
 )
 
-// Table is how a report is written for a person.
+// Table configures [WriteTable].
 type Table struct {
-	// Columns are those of the terminal. 0 means DefaultColumns.
+	// Columns is the width of the terminal. 0 means DefaultColumns.
 	Columns int
-	// Overview opens the report with a line for each registry.
+	// Overview begins the report with a line for each registry.
 	Overview bool
 }
 
-// WriteTable writes a report for a person at a terminal. No word is broken.
+// WriteTable writes a report for a person at a terminal. It breaks no words.
 func WriteTable(w io.Writer, r *Report, t Table) error {
 	p := &printer{w: w, columns: max(cmp.Or(t.Columns, DefaultColumns), minColumns)}
 	if t.Overview && len(r.Registries) > 0 {
@@ -68,8 +68,7 @@ func (p *printer) registry(r *Registry) {
 	p.wrapped("", inset, r.Registry+": "+r.Reason)
 }
 
-// searched returns the rows of the roots and directories, those that are not there
-// at the end.
+// searched returns the rows of the roots and directories, absent ones last.
 func searched(r *Registry) [][]string {
 	var rows, absent [][]string
 	add := func(path, state, why string) {
@@ -203,7 +202,7 @@ func (p *printer) requests(reference string, requests []Reply, failure string) {
 	}
 }
 
-// shortURL leaves out the most of a digest.
+// shortURL shortens a long last element of a URL, such as a digest.
 func shortURL(url string) string {
 	dir, base := url[:strings.LastIndexByte(url, '/')+1], url[strings.LastIndexByte(url, '/')+1:]
 	if len(base) > 24 {
@@ -222,7 +221,7 @@ func (p *printer) findings(findings []Finding) {
 	}
 }
 
-// withoutEmpty leaves out the columns that have nothing but a title.
+// withoutEmpty removes the columns that have nothing but a title.
 func withoutEmpty(rows [][]string) [][]string {
 	keep := make([]bool, len(rows[0]))
 	for _, row := range rows[1:] {

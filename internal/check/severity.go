@@ -11,14 +11,14 @@ import (
 const (
 	isError   = "error"
 	isWarning = "warning"
-	// asReported is that of a problem in a directory which keeps a host from being
-	// used or not: [hostdir.Problem.Severity] says so.
+	// asReported keeps the severity of a directory's problem, which depends on whether
+	// the host can still be used: see [hostdir.Problem.Severity].
 	asReported = ""
 )
 
-// severities are those of all findings. What is said of one endpoint is a warning
-// where another one follows ([dossier.findAt]), and what a pull has refuted is one
-// after it ([ledger.softenAll]).
+// severities are the defaults of all findings. A finding about an endpoint is a warning
+// if another endpoint follows ([dossier.findAt]), and so is any after a successful pull
+// ([ledger.softenAll]).
 var severities = map[Code]string{
 	// The directories.
 	Code(hostdir.RootUnreadable):        asReported, // fatal with --all
@@ -54,7 +54,7 @@ var severities = map[Code]string{
 	Code(hostdir.HostsFileHidden):       isWarning,
 	Code(hostdir.HostsFileHTTP):         isWarning,
 	Code(hostdir.SystemRootsUnreadable): isWarning,
-	NoDirectory:                         isWarning, // fatal where the roots that were named are not there
+	NoDirectory:                         isWarning, // fatal if none of the given roots exists
 	NoPull:                              isError,
 	KeyPermissions:                      isWarning,
 	KeyDoesNotSign:                      isWarning,
@@ -86,11 +86,11 @@ var severities = map[Code]string{
 	TokenServer:         isError,
 	OtherHostAsks:       isError,
 	ServerError:         isError,
-	NoRegistry:          isError, // a warning where it only looks so
+	NoRegistry:          isError, // a warning if uncertain
 	V1Only:              isWarning,
 	V1Forbidden:         isError,
 	NotFound:            isError,
-	TagMissing:          isError, // a warning where nobody named a tag
+	TagMissing:          isError, // a warning if no tag was given
 	PullFailed:          isError,
 	PushRefused:         isError,
 	PushFailed:          isError,
@@ -116,7 +116,7 @@ var severities = map[Code]string{
 	CRIDoesNotStart:  isError,
 }
 
-// graded gives findings their severities, but for those that have one.
+// graded sets the severity of findings that have none.
 func graded(findings ...Finding) []Finding {
 	for i, f := range findings {
 		findings[i].Severity = cmp.Or(f.Severity, severities[f.Code])
@@ -124,7 +124,7 @@ func graded(findings ...Finding) []Finding {
 	return findings
 }
 
-// fatal returns a finding that is an error whatever its code: it leaves nothing to check.
+// fatal makes a finding an error whatever its code: it leaves nothing to check.
 func fatal(f Finding) Finding {
 	f.Severity = isError
 	return f
@@ -133,14 +133,13 @@ func fatal(f Finding) Finding {
 // find adds a finding.
 func (l *ledger) find(f Finding) { l.add(graded(f)[0]) }
 
-// warn adds a finding that is no more than a warning here, whatever its code.
+// warn adds a finding as a warning, whatever its code.
 func (l *ledger) warn(f Finding) {
 	f.Severity = isWarning
 	l.add(f)
 }
 
-// findAt adds a finding about an endpoint: another one may do instead, unless it is
-// the last.
+// findAt adds a finding about an endpoint: only a warning if another endpoint follows.
 func (d dossier) findAt(e *certsd.Endpoint, f Finding) {
 	if d.isLast(e) {
 		d.find(f)
@@ -149,7 +148,7 @@ func (d dossier) findAt(e *certsd.Endpoint, f Finding) {
 	d.warn(f)
 }
 
-// soften makes errors of these codes warnings.
+// soften turns findings with these codes into warnings.
 func (l *ledger) soften(codes ...Code) {
 	for i, f := range l.report.Findings {
 		if slices.Contains(codes, f.Code) {
@@ -158,7 +157,7 @@ func (l *ledger) soften(codes ...Code) {
 	}
 }
 
-// softenAll makes all errors warnings: there was a pull all the same.
+// softenAll turns all findings into warnings: the pull worked all the same.
 func (l *ledger) softenAll() {
 	for i := range l.report.Findings {
 		l.report.Findings[i].Severity = isWarning

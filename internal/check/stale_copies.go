@@ -14,11 +14,11 @@ import (
 	"github.com/certsd/containerd-certsd/internal/plainfile"
 )
 
-// copySurvey compares files of the same name.
+// copySurvey looks for outdated copies of certificates.
 type copySurvey struct{ dossier }
 
-// staleCopies finds the certificates that hide one of the same name which was
-// issued later: Docker's directory was copied, and is what somebody renews.
+// staleCopies finds certificates that hide one of the same name which was issued later:
+// Docker's directory was copied, and only the original is renewed.
 func (s copySurvey) staleCopies() {
 	candidates := s.inspection.Candidates
 	for i, c := range candidates {
@@ -33,8 +33,8 @@ func (s copySurvey) staleCopies() {
 	}
 }
 
-// sources returns the directories that the files of one may be copies of: those for
-// the same host in later roots, and those that its hosts.toml was made of.
+// sources returns the directories that c may be a copy of: those for the same host in
+// later roots, and those that its hosts.toml was made from.
 func (s copySurvey) sources(c hostdir.Candidate, later []hostdir.Candidate) []string {
 	var dirs []string
 	add := func(dir string) {
@@ -47,7 +47,7 @@ func (s copySurvey) sources(c hostdir.Candidate, later []hostdir.Candidate) []st
 			add(other.Path)
 		}
 	}
-	// One that cannot be read has its own finding.
+	// A hosts.toml that cannot be read has its own finding.
 	text, _ := plainfile.ReadText(filepath.Join(c.Path, kindHosts))
 	for _, dir := range migrate.MadeOf(text) {
 		if filepath.IsAbs(dir) && sameHost(dir, c.Path) && isDir(dir) {
@@ -93,7 +93,7 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// newest returns when the last of certificates begins to be valid.
+// newest returns the latest time at which one of the certificates becomes valid.
 func newest(certs []*x509.Certificate) time.Time {
 	var at time.Time
 	for _, cert := range certs {

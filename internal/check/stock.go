@@ -19,7 +19,8 @@ import (
 	"github.com/certsd/containerd-certsd/resolver"
 )
 
-// inRoot returns how containerd's transfer service finds a directory.
+// inRoot returns a function that finds a host's directory as containerd's transfer
+// service does.
 func inRoot(root string) func(string) (string, error) {
 	if root == "" {
 		return func(string) (string, error) { return "", errdefs.ErrNotFound }
@@ -27,7 +28,8 @@ func inRoot(root string) func(string) (string, error) {
 	return config.HostDirFromRoot(root)
 }
 
-// inRoots returns how CRI does when it pulls by itself.
+// inRoots returns a function that finds a host's directory as CRI does when it pulls by
+// itself.
 func inRoots(roots certsd.Roots) func(string) (string, error) {
 	return func(host string) (string, error) {
 		for _, root := range roots {
@@ -43,15 +45,14 @@ func inRoots(roots certsd.Roots) func(string) (string, error) {
 // stockProber asks as stock containerd does.
 type stockProber struct {
 	dossier
-	// converted is the protocol of what the pull converted, empty for nothing.
+	// converted is the protocol of the image that the pull converted, "" if none.
 	converted string
 }
 
 // byStock returns the verdict for a way in which containerd asks the registry without
-// certsd. It reads the directory by containerd's own code and asks for the API
-// root with what that yields: what is configured for a host goes to this host,
-// no redirect is followed and no token fetched, because containerd would show
-// its client certificate there, too.
+// certsd. It reads the directory with containerd's own code and asks for the API root
+// with the result. A host gets only its own settings; no redirect is followed and no
+// token fetched, because containerd would show its client certificate there, too.
 func (s stockProber) byStock(ctx context.Context, p plan) (Verdict, string) {
 	name := s.inspection.Name
 	silent, kept := discreet.Kept(ctx)
@@ -94,8 +95,8 @@ func (s stockProber) byStock(ctx context.Context, p plan) (Verdict, string) {
 	return Refused, fmt.Sprintf("a pull by stock containerd would fail: %s, and %s", where, joined(problems))
 }
 
-// passedOver finds that containerd cannot read a hosts.toml, which it logs as an
-// error and does without, and reports whether that is so.
+// passedOver reports whether containerd cannot read a hosts.toml, which it logs as an
+// error and ignores, and finds why.
 func (s stockProber) passedOver(file string, errs []error) bool {
 	if len(errs) == 0 {
 		return false
@@ -113,9 +114,9 @@ func (s stockProber) passedOver(file string, errs []error) bool {
 	return true
 }
 
-// stockHosts returns the servers that containerd would ask. A registry on this
-// machine is asked by TLS first where TLS is configured for it; the plain HTTP
-// that would follow a failure is not spoken here.
+// stockHosts returns the servers that containerd would ask. A registry on this machine
+// is asked over TLS if that is configured for it; containerd's fallback to plain HTTP
+// is not tried.
 func stockHosts(ctx context.Context, name string, dirs func(string) (string, error)) ([]docker.RegistryHost, error) {
 	hosts, err := config.ConfigureHosts(ctx, config.HostOptions{HostDir: dirs})(name)
 	if err == nil && slices.ContainsFunc(hosts, func(h docker.RegistryHost) bool {
@@ -127,12 +128,12 @@ func stockHosts(ctx context.Context, name string, dirs func(string) (string, err
 	return hosts, err
 }
 
-// askAsStock asks one server as stock containerd does, and says why a pull would
-// fail, empty if it would not.
+// askAsStock asks one server as stock containerd does, and returns why a pull would
+// fail, or "".
 func (s stockProber) askAsStock(ctx context.Context, host docker.RegistryHost) string {
 	transport, ok := host.Client.Transport.(*http.Transport)
 	if !ok {
-		// A hosts.toml that says http:// and has TLS settings: see stockHosts.
+		// The hosts.toml says http:// and has TLS settings: see stockHosts.
 		return ""
 	}
 	defer transport.CloseIdleConnections()
@@ -156,8 +157,9 @@ func (s stockProber) askAsStock(ctx context.Context, host docker.RegistryHost) s
 	return ""
 }
 
-// refusedAsStock reports whether a status at the API root ends a pull, or what
-// the repository said to the same certificate in the pull that was tried.
+// refusedAsStock returns the status that decides a pull, and whether it makes the pull
+// fail: the repository's answer to the same certificate in the pull that was tried,
+// else the API root's status.
 func (s stockProber) refusedAsStock(status int, identity string) (int, bool) {
 	if s.report.Pull != nil {
 		for _, reply := range slices.Backward(s.report.Pull.Requests) {
@@ -169,8 +171,8 @@ func (s stockProber) refusedAsStock(status int, identity string) (int, bool) {
 	return status, status >= 400 && status != http.StatusUnauthorized
 }
 
-// stockChoice chooses a client certificate as crypto/tls does where it has a
-// list: the first that the server's list of CAs lets in.
+// stockChoice chooses a client certificate as crypto/tls does from a list: the first
+// that the server's list of CAs admits.
 type stockChoice struct {
 	certificates []tls.Certificate
 	asked        bool
@@ -188,7 +190,7 @@ func (s *stockChoice) choose(info *tls.CertificateRequestInfo) (*tls.Certificate
 	return new(tls.Certificate), nil
 }
 
-// identity returns the file of the certificate that was presented, empty for none.
+// identity returns the name of the certificate that was presented, or "".
 func (s *stockChoice) identity(i *hostdir.Inspection) string {
 	if s.presented == nil || len(s.presented.Certificate) == 0 {
 		return ""

@@ -14,22 +14,22 @@ import (
 	"github.com/certsd/containerd-certsd/internal/imageref"
 )
 
-// subject is what is checked: a registry, a repository of it perhaps, and what is
-// configured for them. Nothing of it changes during a check.
+// subject is what is checked: a registry, perhaps a repository in it, and their
+// configuration. It does not change during a check.
 type subject struct {
 	*Checker
 	*machine
 	calendar
 	viewer
-	// given is the registry as it was spelt, target with what follows it.
+	// given is the registry as the user spelled it, target the whole argument.
 	given, target string
 	repository    repository
 	inspection    *hostdir.Inspection
-	// files are those of the directories.
+	// files are the files of the directories.
 	files drawer
 }
 
-// subject finds what is configured for a target.
+// subject finds the configuration of a target.
 func (c *Checker) subject(target string) (*subject, error) {
 	name, repository, err := splitTarget(target)
 	if err == nil && c.Push && repository.name == "" {
@@ -58,8 +58,8 @@ type repository struct {
 
 func (r repository) String() string { return r.name + r.object }
 
-// splitTarget splits REGISTRY[/REPOSITORY[:TAG|@DIGEST]]. A scheme in front is
-// dropped: it is pasted often enough.
+// splitTarget splits REGISTRY[/REPOSITORY[:TAG|@DIGEST]]. It drops a scheme in front:
+// people often paste one.
 func splitTarget(target string) (registry string, repo repository, err error) {
 	for _, scheme := range []string{"https://", "http://", "docker://"} {
 		target = strings.TrimPrefix(target, scheme)
@@ -78,8 +78,8 @@ func splitTarget(target string) (registry string, repo repository, err error) {
 	return registry, repo, err
 }
 
-// splitRepository reads REPOSITORY[:TAG][@DIGEST] as certsd pull does, whatever
-// the registry's name is: it may be one without a dot.
+// splitRepository reads REPOSITORY[:TAG][@DIGEST] as certsd pull does, whatever the
+// registry's name, which may lack a dot.
 func splitRepository(target, path string) (repository, error) {
 	ref, err := imageref.Parse("registry.invalid/" + path)
 	var wrong *imageref.Error
@@ -92,13 +92,13 @@ func splitRepository(target, path string) (repository, error) {
 	return repository{ref.Repository, strings.TrimPrefix(path, ref.Repository)}, nil
 }
 
-// isLast reports whether nobody is asked after an endpoint.
+// isLast reports whether no endpoint is asked after e.
 func (s *subject) isLast(e *certsd.Endpoint) bool {
 	endpoints := s.inspection.Host.Endpoints
 	return len(endpoints) < 2 || e == endpoints[len(endpoints)-1]
 }
 
-// directoryOf returns where CA roots and client certificates for an endpoint belong.
+// directoryOf returns the directory for an endpoint's CA roots and client certificates.
 func (s *subject) directoryOf(e *certsd.Endpoint) string {
 	if e.Dir != "" {
 		return e.Dir
@@ -106,11 +106,11 @@ func (s *subject) directoryOf(e *certsd.Endpoint) string {
 	return s.directoryFor(e.Host)
 }
 
-// directoryFor returns the directory for a host: one that is there, or that to create.
+// directoryFor returns the directory of a host, or the one to create.
 func (s *subject) directoryFor(host string) string {
 	roots := s.roots()
 	name := hostname.ToCreate(host)
-	// One may be there and say nothing about TLS.
+	// A directory may exist and say nothing about TLS.
 	for _, root := range roots {
 		for _, name := range hostname.Directories(host) {
 			if path := filepath.Join(root, name); isDir(path) {
@@ -124,8 +124,8 @@ func (s *subject) directoryFor(host string) string {
 	return filepath.Join(roots[0], name)
 }
 
-// namedForOthers finds a file of an endpoint's directory that its hosts.toml
-// names for another endpoint, which ends its being read for this one.
+// namedForOthers finds a file in an endpoint's directory that its hosts.toml names for
+// another endpoint, and that is no longer read for this one.
 func (s *subject) namedForOthers(e *certsd.Endpoint, files func(*certsd.Endpoint) []string) (host, file string) {
 	if e.Host != s.inspection.Name {
 		return "", ""
@@ -152,7 +152,7 @@ func (s *subject) isEndpoint(host string) bool {
 	return false
 }
 
-// canPush reports whether an endpoint may be pushed to by the configuration.
+// canPush reports whether the configuration lets an endpoint be pushed to.
 func (s *subject) canPush() bool {
 	return slices.ContainsFunc(s.inspection.Host.Endpoints, func(e *certsd.Endpoint) bool { return e.Capabilities&hoststoml.Push != 0 })
 }
@@ -165,14 +165,13 @@ func (s *subject) hasCredentials(host string) bool {
 	return err == nil && (user != "" || secret != "")
 }
 
-// seesNothing reports whether the directory that counts may be one of those that
-// this user cannot read. What the network would say to other settings than
-// those of the daemon is of no use.
+// seesNothing reports whether the directory in use may be hidden from this user. Asking
+// with settings other than the daemon's is of no use.
 func (s *subject) seesNothing() bool {
 	return s.hides() && (s.inspection.Host == nil || s.inspection.Host.Dir == "")
 }
 
-// hides reports whether something is hidden from this user.
+// hides reports whether something in the directories is hidden from this user.
 func (s *subject) hides() bool {
 	return slices.ContainsFunc(s.inspection.Problems, func(p *certsd.Problem) bool { return s.hidden(p.Err) })
 }

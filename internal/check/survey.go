@@ -16,10 +16,10 @@ import (
 	"github.com/certsd/containerd-certsd/certsd/hoststoml"
 )
 
-// survey looks at what is on the disk.
+// survey examines what is on disk.
 type survey struct{ dossier }
 
-// configuration reports what is on the disk.
+// configuration reports what is on disk.
 func (s survey) configuration() {
 	i := s.inspection
 	for _, root := range s.roots() {
@@ -66,7 +66,7 @@ func (s survey) configuration() {
 	}
 }
 
-// pullable finds that nobody may be pulled from.
+// pullable finds that no endpoint may be pulled from.
 func (s survey) pullable() {
 	var all hoststoml.Capabilities
 	for _, e := range s.inspection.Host.Endpoints {
@@ -81,7 +81,7 @@ func (s survey) pullable() {
 	}
 }
 
-// stateAbsent is that of a root or directory that is not there.
+// stateAbsent is the state of a root or directory that does not exist.
 const stateAbsent = string(hostdir.Absent)
 
 func rootState(root string) string {
@@ -123,7 +123,7 @@ func endpoint(e *certsd.Endpoint) *Endpoint {
 	return d
 }
 
-// proxyOf returns what hosts.toml says about the way to an endpoint, empty for nothing.
+// proxyOf returns the proxy that hosts.toml sets for an endpoint, or "".
 func proxyOf(e *certsd.Endpoint) string {
 	if e.Proxy == nil {
 		return ""
@@ -131,7 +131,7 @@ func proxyOf(e *certsd.Endpoint) string {
 	return e.Proxy.String()
 }
 
-// caMode says which CA roots count.
+// caMode says which CA roots apply.
 func caMode(e *certsd.Endpoint) string {
 	switch {
 	case e.Scheme == "http":
@@ -149,7 +149,7 @@ func caMode(e *certsd.Endpoint) string {
 	}
 }
 
-// directory describes a directory that was looked for.
+// directory describes a candidate directory.
 func (s survey) directory(c hostdir.Candidate) Directory {
 	d := Directory{Path: c.Path, For: c.For, State: string(c.State), Why: s.why(c)}
 	if s.tooLarge(c.Path) {
@@ -164,15 +164,14 @@ func (s survey) directory(c hostdir.Candidate) Directory {
 	return d
 }
 
-// tooLarge reports whether nothing of a directory is read since it holds too
-// much.
+// tooLarge reports whether a directory is not read because it holds too much.
 func (s survey) tooLarge(path string) bool {
 	return slices.ContainsFunc(s.inspection.Problems, func(p *certsd.Problem) bool {
 		return p.Code == hostdir.DirectoryTooLarge && p.File == path
 	})
 }
 
-// why says why a directory counts or does not.
+// why explains why a directory is used or not.
 func (s survey) why(c hostdir.Candidate) string {
 	host := s.inspection.Host
 	named := "named after " + c.For

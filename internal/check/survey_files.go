@@ -24,7 +24,7 @@ const (
 // fileSurvey looks at one file of a host directory.
 type fileSurvey struct{ dossier }
 
-// file describes a file of a host directory; not ok for a directory.
+// file describes a file of a host directory; ok is false for a directory.
 func (s fileSurvey) file(path string) (f File, ok bool) {
 	x := s.files.examine(path)
 	if x.Mode.IsDir() {
@@ -53,7 +53,7 @@ func (s fileSurvey) file(path string) (f File, ok bool) {
 	return f, true
 }
 
-// match says which key belongs to a client certificate, and whether it does.
+// match finds the key of a client certificate, and whether the two belong together.
 func (s fileSurvey) match(f *File, x hostdir.File) {
 	if id := s.files.identity(x.Path); id != nil && id.Device() != "" {
 		s.matchDevice(f, id)
@@ -73,7 +73,7 @@ func (s fileSurvey) match(f *File, x hostdir.File) {
 	}
 }
 
-// matchDevice lets a key that is no file sign.
+// matchDevice tries to sign with a key that is not a file.
 func (s fileSurvey) matchDevice(f *File, id *certsd.Identity) {
 	f.KeyFile, f.KeyDevice = id.KeyFile, id.Device()
 	err := id.TrySigning(rand.Reader)
@@ -92,7 +92,7 @@ func (s fileSurvey) matchDevice(f *File, id *certsd.Identity) {
 	}
 }
 
-// timeWords says how far the time is from a certificate's validity.
+// timeWords says how long ago a certificate ended, or when it becomes valid.
 func (s survey) timeWords(p *certsd.Problem) string {
 	for _, cert := range s.files.examine(p.File).Certificates {
 		if now := s.now(); now.After(cert.NotAfter) || now.Before(cert.NotBefore) {

@@ -8,29 +8,27 @@ import (
 )
 
 const (
-	// wholeTimeout bounds all that is asked about a registry: what never answers
-	// is left after it. Its servers share two thirds of it, so that one leaves
-	// time for the next.
+	// wholeTimeout bounds everything asked about a registry, even if it never answers.
+	// Its servers share two thirds of it, each leaving time for the next.
 	wholeTimeout = time.Minute
-	// waits is how often an answer is waited for: of each certificate alone, in
-	// what a pull asks first, and in the pull.
+	// waits is how often an answer is waited for: with each certificate alone, in a
+	// pull's first request, and in the pull.
 	waits = 3
-	// patience is how many times the bound all may take where answers come, and
-	// come slowly.
+	// patience is how many times the bound a check may take while slow answers come.
 	patience = 5
 )
 
 func (c *Checker) whole() time.Duration { return cmp.Or(c.limit, wholeTimeout) }
 
-// clock bounds what is asked about one registry.
+// clock bounds the requests about one registry.
 type clock struct {
 	whole time.Duration
 	since func(time.Time) time.Duration
-	// slow is how long the answers took that came.
+	// slow is how long the answers received so far took.
 	slow time.Duration
 }
 
-// clock begins with the bound for all.
+// clock returns a clock for a whole check.
 func (c *Checker) clock() *clock {
 	since := c.since
 	if since == nil {
@@ -39,9 +37,9 @@ func (c *Checker) clock() *clock {
 	return &clock{whole: c.whole(), since: since}
 }
 
-// share returns a bound that begins now. What an answer took that came does not count
-// in it, each time it is waited for: a registry that is slow for each of many
-// certificates is not one that never answers.
+// share returns a bound that begins now. Time spent on answers that came does not count
+// against it, once for each of the waits: a registry that is slow with each of many
+// certificates still answers.
 func (c *clock) share(d time.Duration) func(context.Context) (context.Context, context.CancelFunc) {
 	begun, before := time.Now(), c.extra()
 	return func(ctx context.Context) (context.Context, context.CancelFunc) {
@@ -49,15 +47,15 @@ func (c *clock) share(d time.Duration) func(context.Context) (context.Context, c
 	}
 }
 
-// extra returns what the answers that came took, each time they are waited for.
+// extra returns the time by which slow answers extend a bound.
 func (c *clock) extra() time.Duration { return min(waits*c.slow, (patience-1)*c.whole) }
 
-// answered notes that an answer came to what was asked at a time.
+// answered records an answer to a request made at a time.
 func (c *clock) answered(at time.Time) {
 	c.slow += c.since(at)
 }
 
-// waiting says what is waited for from now on, within the bounds of ctx.
+// waiting announces what is waited for, within the bounds of ctx.
 func (c *Checker) waiting(ctx context.Context, format string, args ...any) {
 	what := fmt.Sprintf(format, args...)
 	if c.Waiting != nil {

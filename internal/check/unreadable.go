@@ -9,16 +9,16 @@ import (
 	"github.com/certsd/containerd-certsd/certsd"
 )
 
-// DefaultConfig is where containerd's configuration is.
+// DefaultConfig is the default path of containerd's configuration.
 const DefaultConfig = "/etc/containerd/config.toml"
 
-// hiddenWords are why a verdict is about this user alone.
+// hiddenWords explain a verdict that holds for this user alone.
 const hiddenWords = "this user cannot read all that root's containerd can"
 
-// viewer is the user who checks, who may see less than the daemon does.
+// viewer is the user running the check, who may see less than the daemon.
 type viewer struct {
 	uid int
-	// command is the one that checks a target as this user does.
+	// command returns the command that repeats the check of a target.
 	command func(target string) string
 }
 
@@ -30,23 +30,24 @@ func (c *Checker) viewer() viewer {
 	return viewer{uid(), c.command}
 }
 
-// hidden reports whether an error is that this user may not read what is there.
-// For root, whom nothing is hidden from, there is another reason.
+// hidden reports whether this user lacks the permission to read something. Nothing is
+// hidden from root, whose error has another cause.
 func (v viewer) hidden(err error) bool { return errors.Is(err, fs.ErrPermission) && v.uid != 0 }
 
-// asRoot returns the command that checks the same as root. What is configured for
-// root is found by itself, and a target that is empty is all.
+// asRoot returns the command that repeats the check as root, of all registries if
+// target is empty. Root's own configuration is found without flags.
 func (v viewer) asRoot(target string) string { return "sudo " + v.command(target) }
 
-// ofHidden returns a problem that this user has and the daemon has not: there is
-// nothing wrong with the file.
+// ofHidden returns f for a file that the daemon, unlike this user, can read: nothing is
+// wrong with the file.
 func (v viewer) ofHidden(f Finding, target string) Finding {
 	f.Message = fmt.Sprintf("cannot be read by this user (uid %d), but root's containerd can read it", v.uid)
 	f.Next = "check as root: " + v.asRoot(target)
 	return f
 }
 
-// command returns the one that checks a target as this checker does.
+// command returns the command that checks a target with this checker's settings, or all
+// registries if target is empty.
 func (c *Checker) command(target string) string {
 	command := "certsd check"
 	if c.Roots != nil {
@@ -70,7 +71,7 @@ func (c *Checker) command(target string) string {
 	return command + " " + shellWord(target)
 }
 
-// ofProblem returns a problem of a directory as a finding.
+// ofProblem converts a problem of a directory to a finding.
 func (v viewer) ofProblem(p *certsd.Problem, target string) Finding {
 	f := ofProblem(p)
 	if v.hidden(p.Err) {

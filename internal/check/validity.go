@@ -36,5 +36,5 @@ func namesOf(cert *x509.Certificate) []string {
 	return names
 }
 
-// validity is until when a certificate is valid, in words.
+// validity returns the validity of a certificate in words.
 func validity(cert *x509.Certificate, now time.Time) string { return hostdir.Validity(cert, now) }

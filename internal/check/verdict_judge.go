@@ -7,20 +7,20 @@ import (
 	"github.com/certsd/containerd-certsd/certsd/hostdir"
 )
 
-// verdictJudge decides whether a pull would work, or a push.
+// verdictJudge decides whether a pull, or a push, would work.
 type verdictJudge struct{ dossier }
 
-// conclude gives the verdict.
+// conclude sorts the findings and sets the verdict.
 func (j verdictJudge) conclude() {
 	v := j.report
 	refused := j.has(CertificateRefused) || j.has(AllRefused) || j.has(CertificateRequired)
 	unknown := j.has(UnknownAuthority)
 	slices.SortStableFunc(v.Findings, func(a, b Finding) int {
 		if j.hides() && unreadable[a.Code] != unreadable[b.Code] {
-			return order(!unreadable[a.Code]) // all else may be otherwise for root
+			return order(!unreadable[a.Code]) // all else may differ for root
 		}
 		if refused && ofPair[a.Code] != ofPair[b.Code] {
-			// What is wrong here can be mended here, before anybody is asked.
+			// Local faults can be fixed here, without asking anyone.
 			return order(!ofPair[a.Code])
 		}
 		if unknown && ofCA[a.Code] != ofCA[b.Code] {
@@ -48,17 +48,17 @@ func (j verdictJudge) conclude() {
 	}
 }
 
-// lacksUnnamedTag reports whether a pull failed only because the repository has no
-// tag "latest", and nobody asked for that one: a pull by another tag would work.
+// lacksUnnamedTag reports whether a pull failed only because the repository has no tag
+// "latest", which the user did not name: a pull by another tag would work.
 func (j verdictJudge) lacksUnnamedTag() bool {
 	return slices.ContainsFunc(j.report.Findings, func(f Finding) bool { return f.Code == TagMissing && f.Severity == isWarning })
 }
 
-// unreadable are the findings about what is there and cannot be read.
+// unreadable are the findings about what exists and cannot be read.
 var unreadable = map[Code]bool{Code(hostdir.RootUnreadable): true, Code(hostdir.DirectoryUnreadable): true, Code(hostdir.FileUnreadable): true}
 
-// ofPair are the findings about a client certificate's own files. Where a server
-// refuses certificates they are the likely cause.
+// ofPair are the findings about a client certificate's own files: the likely cause if a
+// server refuses certificates.
 var ofPair = map[Code]bool{
 	Code(hostdir.CertificateMissing): true, Code(hostdir.Expired): true, Code(hostdir.KeyEncrypted): true, Code(hostdir.KeyMismatch): true,
 	Code(hostdir.KeyMissing): true, Code(hostdir.NotForClients): true, Code(hostdir.NotYetValid): true, Code(hostdir.PairUnusable): true,
@@ -66,12 +66,12 @@ var ofPair = map[Code]bool{
 	Code(hostdir.CAWithKey): true, Code(hostdir.FileName): true, Code(hostdir.DirectoryName): true, Code(hostdir.DirectoryPort): true,
 }
 
-// ofCA are the findings about files that may hold the CA which nobody knows.
+// ofCA are the findings about files that may hold the CA that is unknown.
 var ofCA = map[Code]bool{
 	Code(hostdir.CAPartlyUnusable): true, Code(hostdir.FileName): true, Code(hostdir.DirectoryName): true, Code(hostdir.DirectoryPort): true,
 }
 
-// order returns what a comparison returns for one that comes last, or first.
+// order returns the result of a comparison for an element that sorts last, or first.
 func order(last bool) int {
 	if last {
 		return 1
@@ -79,7 +79,7 @@ func order(last bool) int {
 	return -1
 }
 
-// byEndpoints returns the verdict where no repository was named.
+// byEndpoints returns the verdict if no repository was named.
 func (j verdictJudge) byEndpoints() (Verdict, string) {
 	for _, e := range j.report.Endpoints {
 		l := e.Live
@@ -107,8 +107,8 @@ const (
 	ExitUnusable = 2
 )
 
-// Overall returns the verdict about everything: the worst of the registries', or
-// that an error about no registry in particular leaves nothing to be used.
+// Overall returns the worst verdict of the registries, or Unusable if an error about no
+// registry in particular leaves nothing to use.
 func (r *Report) Overall() Verdict {
 	if slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Severity == isError }) {
 		return Unusable
@@ -126,8 +126,8 @@ func (r *Report) Overall() Verdict {
 	return worst
 }
 
-// ExitCode returns the exit code for a report: that of its verdict, and where
-// something ends within the time that was asked for, not that of success.
+// ExitCode returns the exit code for a report: its verdict's, but not success if
+// something ends within the time asked for.
 func (r *Report) ExitCode() int {
 	switch r.Overall() {
 	case Unusable:
@@ -141,8 +141,8 @@ func (r *Report) ExitCode() int {
 	return ExitWorks
 }
 
-// byPush returns the verdict where a push was tried: it and a pull have to work, or
-// there is nothing yet to pull.
+// byPush returns the verdict if a push was tried: push and pull have to work, unless
+// there is nothing to pull yet.
 func (j verdictJudge) byPush() (Verdict, string) {
 	push, pull := j.report.Push, j.report.Pull
 	switch {

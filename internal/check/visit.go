@@ -10,7 +10,7 @@ import (
 	"github.com/certsd/containerd-certsd/resolver"
 )
 
-// visit asks the servers of one registry, and has judged what they say.
+// visit asks the servers of one registry and has the judges decide what they say.
 type visit struct {
 	dossier
 	clock      *clock
@@ -30,12 +30,12 @@ func (r *run) live(ctx context.Context) {
 	options := resolver.Options{Hosts: shared, Credentials: r.Credentials, Begin: true}
 	hosts, err := shared.RegistryHostsFor(r.inspection.Name, options)
 	if err != nil || len(hosts) != len(r.inspection.Host.Endpoints) {
-		// The directories changed just now.
+		// The directories changed in the meantime.
 		r.find(Finding{Code: PullFailed, Where: r.inspection.Name, Message: "the configuration is being changed right now", Next: "check again"})
 		return
 	}
 	answers := &answerJudge{advice: advice{r.dossier}, shared: shared, realms: map[string]bool{}}
-	// A pull that never ends leaves time for the push, and both for the ways.
+	// Even a pull that never ends leaves time for the push, and both for the ways.
 	pull, push := r.clock.share(r.whole()*10/12), r.clock.share(r.whole()*11/12)
 	v := visit{
 		dossier: r.dossier, clock: r.clock, handshakes: handshakeJudge{r.dossier}, answers: answers,
@@ -56,7 +56,7 @@ func (r *run) live(ctx context.Context) {
 	}
 }
 
-// debugHooks tell what is done.
+// debugHooks returns hooks that log what is done.
 func debugHooks(debug func(format string, args ...any)) certsd.Hooks {
 	return certsd.Hooks{
 		OnAttempt: func(a certsd.Attempt) {
@@ -70,8 +70,8 @@ func debugHooks(debug func(format string, args ...any)) certsd.Hooks {
 	}
 }
 
-// endpoint asks one server: for a connection, with each identity alone, and in
-// the way a pull does.
+// endpoint asks one server: it connects, tries each identity alone, and then asks as a
+// pull does.
 func (v *visit) endpoint(ctx context.Context, e *certsd.Endpoint, report *Endpoint, host docker.RegistryHost, share func(context.Context) (context.Context, context.CancelFunc)) {
 	report.Live = &Live{}
 	within, cancel := share(ctx)
@@ -81,7 +81,7 @@ func (v *visit) endpoint(ctx context.Context, e *certsd.Endpoint, report *Endpoi
 		return
 	}
 	if t := report.Live.TLS; t != nil && !t.Verified && !e.SkipVerify && !e.Localhost {
-		// It is shown no certificate, and asked nothing.
+		// An unverified server is shown no certificate and asked nothing.
 		return
 	}
 	asked := e

@@ -12,24 +12,23 @@ import (
 	"github.com/certsd/containerd-certsd/certsd"
 )
 
-// The ways to pull on a machine, as they stand in [Way].
+// The ways to pull on a machine, as in [Way].
 const (
 	WayCtr    = "ctr"
 	WayCRI    = "cri"
 	WayCertsd = "certsd"
 )
 
-// Way is one way to pull on this machine, and what would come of it. The same
-// directories may be enough for one and not for another: stock containerd
-// presents one client certificate.
+// Way is one way to pull on this machine, and its verdict. The same directories may be
+// enough for one and not for another: stock containerd presents one client certificate.
 type Way struct {
-	// Way is "ctr", "cri" or "certsd": the command, the gateway and the image
+	// Way is "ctr", "cri", or "certsd" for the command, the gateway and the image
 	// service.
 	Way string `json:"way"`
 	// By is who asks the registry: "certsd" or "containerd".
 	By string `json:"by"`
-	// InUse reports whether the configuration has it: without one of
-	// containerd there is certsd alone.
+	// InUse reports whether the configuration has it: without containerd's there is
+	// certsd alone.
 	InUse   bool    `json:"in_use"`
 	Verdict Verdict `json:"verdict"`
 	Reason  string  `json:"reason"`
@@ -40,28 +39,28 @@ const (
 	byContainerd = "containerd"
 )
 
-// imageServiceSocket is where "certsd cri" listens. Where it is there the
-// kubelet uses it: nothing else makes it.
+// imageServiceSocket is where "certsd cri" listens. If it exists, the kubelet uses it:
+// nothing else creates it.
 const imageServiceSocket = "/run/certsd/cri.sock"
 
-// plan is who pulls in one way, and from which directories.
+// plan is one way to pull: who pulls, and from which directories.
 type plan struct {
 	way, by string
 	// dirs finds the directory of a host as stock containerd does.
 	dirs func(host string) (string, error)
-	// stock are dirs of a containerd that runs without the plugin, whatever its
-	// configuration says by now, itself those of a CRI that pulls by itself.
+	// stock is dirs for a containerd that still runs without the plugin, itself for a
+	// CRI that pulls by itself.
 	stock, itself func(host string) (string, error)
-	// roots are what CRI sends to the plugin with each pull, in place of the plugin's own.
+	// roots are sent by CRI to the plugin with each pull, and replace the plugin's own.
 	roots certsd.Roots
 }
 
-// plans returns the ways that a configuration of containerd has.
+// plans returns the ways to pull that a configuration of containerd offers.
 func plans(config *containerdConfig, roots certsd.Roots, imageService string) []plan {
 	if config == nil {
 		return nil
 	}
-	// ctr names the directory itself: --hosts-dir.
+	// ctr passes the directory itself, with --hosts-dir.
 	ctr := plan{way: WayCtr, by: byCertsd, stock: inRoot(cmp.Or(config.Plugins.Transfer.ConfigPath, firstOf(roots)))}
 	if config.stock() {
 		ctr.by, ctr.dirs = byContainerd, ctr.stock
@@ -70,8 +69,8 @@ func plans(config *containerdConfig, roots certsd.Roots, imageService string) []
 		return []plan{ctr}
 	}
 	path := config.criPath()
-	// The transfer service takes the list for one name. CRI splits it when it pulls
-	// by itself.
+	// The transfer service takes the whole list as one path. CRI splits it when it
+	// pulls by itself.
 	cri := plan{way: WayCRI, by: byCertsd, stock: inRoot(path), itself: inRoots(certsd.ParseRoots(path))}
 	switch {
 	case isSocket(cmp.Or(imageService, imageServiceSocket)):
@@ -99,12 +98,12 @@ func isSocket(path string) bool {
 	return err == nil && info.Mode().Type() == os.ModeSocket
 }
 
-// stock reports whether the stock plugins are enabled: ours stay out then.
+// stock reports whether the stock plugins are enabled, which keeps certsd's out.
 func (c *containerdConfig) stock() bool {
 	return !slices.Contains(c.Disabled, replaced[0]) || !slices.Contains(c.Disabled, replaced[1])
 }
 
-// criDefault is the config_path of CRI where none is configured.
+// criDefault is CRI's config_path if none is configured.
 const criDefault = "/etc/containerd/certs.d:/etc/docker/certs.d"
 
 // criPath returns the list of roots that CRI uses.
@@ -116,7 +115,7 @@ func (c *containerdConfig) criPath() string {
 	return path
 }
 
-// criKeys returns the keys for which CRI pulls by itself.
+// criKeys returns the keys that make CRI pull by itself.
 func (c *containerdConfig) criKeys() []string {
 	keys := c.Plugins.CRI3.pullsItself()
 	if c.Version < 3 {
@@ -125,8 +124,8 @@ func (c *containerdConfig) criKeys() []string {
 	return keys
 }
 
-// ways adds the verdict for each way to pull. That of the registry is the
-// worst of those that are in use.
+// ways adds the verdict for each way to pull. The registry gets the worst of those in
+// use.
 func (r *run) ways(ctx context.Context, plans []plan) {
 	v := r.report
 	own := Way{Way: WayCertsd, By: byCertsd, InUse: true, Verdict: v.Verdict, Reason: v.Reason}
@@ -138,7 +137,7 @@ func (r *run) ways(ctx context.Context, plans []plan) {
 		way.Way = p.way
 		switch {
 		case r.hides():
-			// The daemon is root's.
+			// The daemon runs as root, and may see more.
 			way.By, way.Verdict, way.Reason = p.by, Unasked, hiddenWords
 		case p.by == byCertsd && p.without(v.Directory):
 			way.Verdict = Unasked
@@ -167,8 +166,7 @@ func (r *run) ways(ctx context.Context, plans []plan) {
 	}
 }
 
-// without reports whether the directory that counts is in none of the roots that CRI
-// sends.
+// without reports whether the directory in use is in none of the roots that CRI sends.
 func (p plan) without(directory string) bool {
 	return len(p.roots) > 0 && directory != "" && !slices.Contains(p.roots, filepath.Dir(directory))
 }

@@ -20,13 +20,13 @@ import (
 	"github.com/certsd/containerd-certsd/internal/safetext"
 )
 
-// maxText bounds what is shown of a server's words.
+// maxText bounds how much of a server's text is shown.
 const maxText = 300
 
-// printable makes words of a server fit for a line.
+// printable makes a server's text fit for one line.
 func printable(text string) string { return safetext.Line(text, maxText) }
 
-// alertWords are what the TLS alerts of a server mean: RFC 8446, 6.2.
+// alertWords explain the TLS alerts of a server: RFC 8446, 6.2.
 var alertWords = map[tls.AlertError]string{
 	20:  "bad record: the connection was damaged on the way",
 	40:  "handshake failure: it wants a client certificate, another one, or other algorithms",
@@ -50,19 +50,19 @@ func alertText(a tls.AlertError) string {
 	return strings.TrimPrefix(a.Error(), "tls: ")
 }
 
-// refusesCertificate reports whether nginx does not accept the client certificate:
-// 495, which it sends as 400.
+// refusesCertificate reports whether nginx rejected the client certificate: 495, which
+// it sends as 400.
 func refusesCertificate(status int, answer string) bool {
 	return status == 495 || status == http.StatusBadRequest && strings.Contains(answer, "The SSL certificate error")
 }
 
-// wantsCertificate reports whether nginx was shown no client certificate: 496, which
-// it sends as 400.
+// wantsCertificate reports whether nginx got no client certificate: 496, which it sends
+// as 400.
 func wantsCertificate(status int, answer string) bool {
 	return status == 496 || status == http.StatusBadRequest && strings.Contains(answer, "No required SSL certificate was sent")
 }
 
-// statusWords says what a status means, nginx's own for certificates included.
+// statusWords explains a status, including nginx's own for certificates.
 func statusWords(status int, answer string) string {
 	switch {
 	case refusesCertificate(status, answer):
@@ -75,7 +75,7 @@ func statusWords(status int, answer string) string {
 	return fmt.Sprintf("%d %s", status, http.StatusText(status))
 }
 
-// wordsOf returns an error in words, without the URL in front.
+// wordsOf describes an error, without the URL in front.
 func wordsOf(err error) string {
 	if err == nil {
 		return ""
@@ -117,7 +117,7 @@ func quoted(names []string) string {
 	return strings.Join(q, ", ")
 }
 
-// shellWord returns a word of a command that people type.
+// shellWord quotes a word for a command that people type.
 func shellWord(word string) string { return plainfile.Quote(word) }
 
 // withoutSecrets returns a URL without user, query and fragment.
@@ -126,13 +126,13 @@ func withoutSecrets(raw string) string {
 	if err != nil {
 		return "(not a URL)"
 	}
-	u.RawPath = "" // as people write it
+	u.RawPath = "" // the default encoding
 	return safetext.URL(u)
 }
 
 var anyURL = regexp.MustCompile(`https?://[^\s"'<>]+`)
 
-// presentable returns the text of an error, the URLs in it without secrets.
+// presentable returns the text of an error, with secrets removed from its URLs.
 func presentable(err error) string {
 	return printable(anyURL.ReplaceAllStringFunc(err.Error(), withoutSecrets))
 }
