@@ -11,8 +11,8 @@ import (
 	"github.com/certsd/containerd-certsd/internal/plainfile"
 )
 
-// asRoot returns a command as it was typed, with the flags that were given, to be run
-// by root; empty for root.
+// asRoot returns a command as it was typed, with its flags, for root to run; empty if
+// the user is root.
 func asRoot(euid int, name string, c *cli.Command) string {
 	if euid == 0 {
 		return ""
@@ -40,8 +40,7 @@ func asRoot(euid int, name string, c *cli.Command) string {
 	return strings.Join(words, " ")
 }
 
-// withRoot adds to an error of what this user may not do the command that root
-// may.
+// withRoot adds the command for root to an error about missing permission.
 func withRoot(err error, command string) error {
 	if err == nil || command == "" || !errors.Is(err, fs.ErrPermission) {
 		return err

@@ -105,10 +105,10 @@ func checkCommand(stdout, stderr io.Writer) *cli.Command {
 	}
 }
 
-// patience is how long check waits silently.
+// patience is how long check waits before it says so.
 const patience = 2 * time.Second
 
-// showWaiting says what is waited for where that takes long. Nothing is said after
+// showWaiting prints what is being waited for if that takes long, and nothing after
 // stop.
 func showWaiting(w io.Writer) (told func(what string), stop func()) {
 	var mu sync.Mutex
@@ -138,8 +138,8 @@ func showWaiting(w io.Writer) (told func(what string), stop func()) {
 	}
 }
 
-// expiringWithin reads a time in days (30d), weeks (2w) or as Go writes it (12h);
-// empty is zero.
+// expiringWithin parses a time in days (30d), weeks (2w) or Go's syntax (12h). An empty
+// text means zero.
 func expiringWithin(text string) (time.Duration, error) {
 	if text == "" {
 		return 0, nil
@@ -166,7 +166,7 @@ func expiringWithin(text string) (time.Duration, error) {
 	return within, nil
 }
 
-// checked checks one target, or all registries.
+// checked checks one target or all registries.
 func checked(ctx context.Context, checker *check.Checker, target string, all bool) (*check.Report, error) {
 	if all {
 		return checker.All(ctx)
@@ -178,7 +178,7 @@ func checked(ctx context.Context, checker *check.Checker, target string, all boo
 	return &check.Report{Version: check.Version, Registries: []*check.Registry{registry}}, nil
 }
 
-// checkResult returns the exit code of a report. What there is to say is said.
+// checkResult returns the exit code of a report, which has been printed.
 func checkResult(r *check.Report) error {
 	switch r.ExitCode() {
 	case check.ExitWorks:

@@ -12,8 +12,8 @@ import (
 	"github.com/certsd/containerd-certsd/internal/clidoc"
 )
 
-// completionCommand prints the scripts that shells complete with, and answers
-// them. That of the library splits words at colons, which ports come after.
+// completionCommand prints the completion scripts of shells and answers them. The
+// library's own splits words at colons, which precede ports.
 func completionCommand(stdout io.Writer) *cli.Command {
 	return &cli.Command{
 		Name:      "completion",
@@ -48,7 +48,7 @@ func completionCommand(stdout io.Writer) *cli.Command {
 	}
 }
 
-// completeWords prints what the last word may become: WORD TAB USAGE.
+// completeWords prints the completions of the last word: WORD TAB USAGE.
 func completeWords(stdout io.Writer, root *cli.Command, words []string) error {
 	completer := &clidoc.Completer{Root: root, Arguments: map[string]func(map[string]string) []string{"check": registryNames}}
 	for _, w := range completer.Complete(words) {
@@ -63,12 +63,12 @@ func completeWords(stdout io.Writer, root *cli.Command, words []string) error {
 	return nil
 }
 
-// registryNames returns the registries with a directory. Only the roots are listed.
+// registryNames returns the registries with a directory. It only lists the roots.
 func registryNames(flags map[string]string) []string {
 	f := hostFlags{root: flags["root"]}
 	names, err := (&certsd.Hosts{Roots: f.roots()}).Names()
 	if err != nil {
-		// What could be listed is offered all the same: nobody reads errors here.
+		// Offer what could be listed: nobody reads errors here.
 		return names
 	}
 	return names

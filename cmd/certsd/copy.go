@@ -94,7 +94,7 @@ func copyCommand(stdout, stderr io.Writer) *cli.Command {
 	}
 }
 
-// positive checks a number.
+// positive rejects numbers less than 1.
 func positive[N int | int64](n N) error {
 	if n < 1 {
 		return fmt.Errorf("%d is less than 1", n)
@@ -102,7 +102,7 @@ func positive[N int | int64](n N) error {
 	return nil
 }
 
-// request reads what to copy.
+// request parses what to copy.
 func (f *copyFlags) request(source, target string, matching bool) (imagecopy.Request, error) {
 	req := imagecopy.Request{AllTags: f.allTags || matching, Referrers: f.referrers, DryRun: f.dryRun}
 	if matching {
@@ -127,7 +127,7 @@ func (f *copyFlags) request(source, target string, matching bool) (imagecopy.Req
 	return req, req.Validate()
 }
 
-// references reads both names. Of one image the target may leave the tag out.
+// references parses both names. For a single image the target may omit the tag.
 func (f *copyFlags) references(source, target string, allTags bool) (from, to imageref.Ref, err error) {
 	parse := imageref.Parse
 	if allTags {
@@ -182,7 +182,7 @@ func (f *copyFlags) run(ctx context.Context, req imagecopy.Request, stdout, stde
 	return errors.Join(copyFailures(ctx, summary), err)
 }
 
-// cacheDir returns where to convert.
+// cacheDir returns the cache to convert images in.
 func (f *copyFlags) cacheDir() (*imagecopy.Cache, error) {
 	cache := &imagecopy.Cache{Dir: f.cache, Keep: f.cache != "", Limit: f.cacheSize << 30}
 	if f.cache == "" {
@@ -226,13 +226,13 @@ func showConversion(report *progress.Reporter) func(v1compat.Progress) {
 	}
 }
 
-// tagLines print each tag as it is done, with a count on a terminal.
+// tagLines prints each tag as it is done, with a count on a terminal.
 type tagLines struct {
 	report *progress.Reporter
 	out    io.Writer
 	dryRun bool
-	// columns are the width of the terminal that out is. Other programs read
-	// each tag in one line: it is zero for them.
+	// columns is the width of the terminal out, or zero for other programs, which read
+	// each tag on one line.
 	columns int
 
 	mu          sync.Mutex // guards the rest
@@ -260,7 +260,7 @@ func (l *tagLines) count() {
 	}
 }
 
-// writeSummary prints what the tags come to.
+// writeSummary prints the totals of all tags.
 func writeSummary(out io.Writer, columns int, s *imagecopy.Summary, dryRun bool) error {
 	var text strings.Builder
 	would := ""
@@ -317,7 +317,7 @@ func countsText(c imagecopy.Counts, would string) string {
 	return text
 }
 
-// estimateText returns what a registry says of layers that have to be converted.
+// estimateText returns the registry's estimate of the layers to be converted.
 func estimateText(c imagecopy.Counts) string {
 	text := fmt.Sprintf("an estimate of %d layers (%s)", c.ToConvert, progress.Size(c.ConvertBytes))
 	if c.Unmeasured > 0 {
@@ -333,21 +333,21 @@ func tagCount(n int) string {
 	return fmt.Sprintf("%d tags", n)
 }
 
-// copyError tells what is not at the target.
+// copyError lists what is not at the target.
 type copyError struct {
 	text string
-	// causes are those of a copy that did nothing.
+	// causes are the errors of a copy that copied nothing.
 	causes []error
 }
 
 func (e *copyError) Error() string { return e.text }
 
-// Unwrap returns what decides about the exit code: a configuration that cannot
-// be used does so only where nothing was copied for it.
+// Unwrap returns the errors that decide the exit code: an unusable configuration does
+// so only if nothing was copied.
 func (e *copyError) Unwrap() []error { return e.causes }
 
-// copyFailures lists what is not at the target. What an interruption ended, or
-// kept from being begun, is counted alone.
+// copyFailures lists what is not at the target. Tags that an interruption stopped, or
+// kept from starting, are only counted.
 func copyFailures(ctx context.Context, s *imagecopy.Summary) error {
 	var text []string
 	var causes []error

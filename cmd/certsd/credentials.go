@@ -16,9 +16,9 @@ import (
 	"github.com/certsd/containerd-certsd/internal/telemetry"
 )
 
-// dockerCredentials returns what docker login left in config.json, credential
-// helpers included. A helper is asked when a registry wants credentials, and
-// never for a host it is not; what it says to the person who waits is for terminal.
+// dockerCredentials returns the logins in Docker's config.json, credential helpers
+// included. A helper is only asked when a registry it serves wants credentials; its
+// messages to the user go to terminal.
 func dockerCredentials(terminal io.Writer) (*dockerconfig.File, error) {
 	file := &dockerconfig.File{Path: dockerconfig.DefaultPath(), Terminal: terminal}
 	if err := file.Check(); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -27,8 +27,8 @@ func dockerCredentials(terminal io.Writer) (*dockerconfig.File, error) {
 	return file, nil
 }
 
-// gatewayCredentials returns those of the file that is configured, or of Docker's for
-// the user as whom the gateway runs.
+// gatewayCredentials returns the credentials of the configured file, or of Docker's for
+// the user that the gateway runs as.
 func gatewayCredentials(ctx context.Context, config *gateway.Config) func(host, repository string) (user, secret string, err error) {
 	file := &dockerconfig.File{Path: config.DockerConfig, OnWarning: func(err error) {
 		telemetry.Hooks(log.G(ctx)).OnWarning("", err)
@@ -41,7 +41,7 @@ func gatewayCredentials(ctx context.Context, config *gateway.Config) func(host, 
 	return func(host, repository string) (string, string, error) { return file.Credentials(ctx, host, repository) }
 }
 
-// repositoryIn returns the repository of REGISTRY/REPOSITORY[:TAG], if there is one.
+// repositoryIn returns the repository of REGISTRY/REPOSITORY[:TAG], or "".
 func repositoryIn(target string) string {
 	if ref, err := imageref.Parse(target); err == nil && strings.Contains(target, "/") {
 		return ref.Repository

@@ -45,7 +45,7 @@ func criCommand(stderr io.Writer) *cli.Command {
 				config.Root = absolute(config.Root)
 			}
 			if installer.asked() {
-				// The node's, not those that are seen here.
+				// These are the node's, not the ones visible here.
 				config.ContainerdConfig, config.DockerConfig = "", ""
 			}
 			if err := config.Check(); err != nil {

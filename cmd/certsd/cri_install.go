@@ -19,26 +19,26 @@ import (
 	"github.com/certsd/containerd-certsd/packaging/systemd"
 )
 
-// criInstaller puts the image service on a node whose root is below a directory, for
-// systemd to start: where nobody installs packages, but a pod may write these files.
+// criInstaller installs the image service for systemd on a node whose root is a
+// directory here: on nodes without packages, where a pod may write these files.
 type criInstaller struct {
-	// root is where the node's root is, settings the file for its settings.
+	// root is the node's root directory, settings the file with its settings.
 	root, settings string
 	keep           bool
 	stderr         io.Writer
 }
 
-// Where it puts things.
+// The paths of the installed files.
 const (
 	installedProgram  = "/opt/certsd/bin/certsd"
 	installedSettings = "/etc/certsd/cri.toml"
 	installedUnits    = "/etc/systemd/system"
 )
 
-// keepEvery is the time between two looks whether all is there.
+// keepEvery is the interval at which --keep checks the files.
 const keepEvery = time.Minute
 
-// installedBy is the first line of what may be written over.
+// installedBy is the first line of files that may be overwritten.
 const installedBy = "# Installed by certsd cri, which writes over it.\n"
 
 func (i *criInstaller) flags() []cli.Flag {
@@ -48,10 +48,10 @@ func (i *criInstaller) flags() []cli.Flag {
 	}
 }
 
-// asked reports whether to install something.
+// asked reports whether one of the flags was given.
 func (i *criInstaller) asked() bool { return i.root != "" || i.keep }
 
-// run installs, and with keep again where something is missing.
+// run installs the files, and with --keep restores what goes missing.
 func (i *criInstaller) run(ctx context.Context, c *cli.Command) error {
 	if i.root == "" {
 		return &usageError{errors.New("--keep needs --install DIR")}
@@ -81,20 +81,19 @@ func (i *criInstaller) run(ctx context.Context, c *cli.Command) error {
 	}
 }
 
-// installed is a file of the node.
+// installed is a file to install on the node.
 type installed struct {
 	path string
 	data []byte
 	mode fs.FileMode
-	// ours reports whether what is there may be written over.
+	// ours reports whether the existing file may be overwritten.
 	ours func(now []byte) bool
 }
 
-// startLine is what the unit starts.
+// startLine matches the unit's command.
 var startLine = regexp.MustCompile(`(?m)^ExecStart=.*$`)
 
-// files returns all files, in the order in which they are written: the units come after
-// what they need.
+// files returns the files in the order of writing: the units come after what they need.
 func (i *criInstaller) files() ([]installed, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -123,19 +122,19 @@ func (i *criInstaller) files() ([]installed, error) {
 	}, nil
 }
 
-// wants are what systemd starts by itself.
+// wants are the links that make systemd start the units.
 var wants = map[string]string{
 	installedUnits + "/sockets.target.wants/certsd-cri.socket":     installedUnits + "/certsd-cri.socket",
 	installedUnits + "/multi-user.target.wants/certsd-cri.service": installedUnits + "/certsd-cri.service",
 }
 
-// install writes what is not there, and says so.
+// install writes what is missing, and says so.
 func (i *criInstaller) install() error {
 	files, err := i.files()
 	if err != nil {
 		return err
 	}
-	// All of them may be written, or none is.
+	// Write nothing unless all of them may be written.
 	missing := make([]bool, len(files))
 	for n, f := range files {
 		if missing[n], err = f.missing(i.root); err != nil {
@@ -165,7 +164,7 @@ func (i *criInstaller) install() error {
 	return nil
 }
 
-// missing reports whether to write the file. What somebody else has written
+// missing reports whether the file must be written. A file that certsd did not install
 // is an error.
 func (f *installed) missing(root string) (bool, error) {
 	now, err := os.ReadFile(filepath.Join(root, f.path)) //nolint:gosec // below the directory that is asked for
@@ -188,7 +187,7 @@ func (f *installed) write(root string) error {
 	return wholefile.WritePath(path, f.data, wholefile.Options{Mode: f.mode})
 }
 
-// linked makes a link, and reports whether it was missing.
+// linked creates a symbolic link, and reports whether it was missing.
 func linked(path, target string) (bool, error) {
 	if now, err := os.Readlink(path); err == nil && now == target {
 		return false, nil
@@ -199,7 +198,7 @@ func linked(path, target string) (bool, error) {
 	return true, os.Symlink(target, path)
 }
 
-// directory makes one that everybody can read, whatever the umask is.
+// directory creates a directory that everybody can read, whatever the umask.
 func directory(dir string) error {
 	if _, err := os.Stat(dir); err == nil {
 		return nil

@@ -33,7 +33,7 @@ func demoCommand(stdout io.Writer) *cli.Command {
 		OnUsageError: usage,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "serve", Usage: "only serve the registry, with its certs.d below `DIR`, until interrupted", Destination: &serve},
-			// What the demonstration's image runs.
+			// The demonstration's image runs this.
 			&cli.BoolFlag{Name: "greet", Hidden: true, Destination: &greet},
 		},
 		Action: func(ctx context.Context, c *cli.Command) error {
@@ -52,7 +52,7 @@ func demoCommand(stdout io.Writer) *cli.Command {
 	}
 }
 
-// demoPull returns the demonstration that needs neither root nor network.
+// demoPull runs the demonstration, which needs neither root nor a network.
 func demoPull(ctx context.Context, out io.Writer) (err error) {
 	dir, err := os.MkdirTemp("", "certsd-demo-")
 	if err != nil {
@@ -98,7 +98,7 @@ func demoPull(ctx context.Context, out io.Writer) (err error) {
 	return err
 }
 
-// account prints what was tried, request by request, and what it came to.
+// account prints each request and the result.
 func (d *demo) account(out io.Writer, attempts *attemptLog, desc ocispec.Descriptor, layout string) error {
 	fmt.Fprintf(out, "\nPulling %s:\n\n", d.ref)
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
@@ -124,7 +124,7 @@ func demoServe(ctx context.Context, out io.Writer, dir string) (err error) {
 	if err := d.pushGreeter(); err != nil {
 		return err
 	}
-	// The reference appears last and whole: then all is ready.
+	// The reference appears last and atomically: it signals that all is ready.
 	if err := wholefile.WritePath(filepath.Join(dir, "ref"), []byte(d.ref+"\n"), wholefile.Options{}); err != nil {
 		return err
 	}

@@ -32,7 +32,7 @@ import (
 	"github.com/certsd/containerd-certsd/internal/certtest"
 )
 
-// demo is a registry that accepts one client certificate of several.
+// demo is a registry that accepts one of several client certificates.
 type demo struct {
 	// host is the registry's host:port, ref the image in it, root the certs.d
 	// directory.
@@ -105,7 +105,7 @@ func (d *demo) writeDirectory(servers *certtest.CA) error {
 	return nil
 }
 
-// guard returns the rule in front of the registry.
+// guard returns a handler that lets only one certificate reach the registry.
 func (d *demo) guard(commonName string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if subject := r.TLS.PeerCertificates[0].Subject; subject.CommonName != commonName {
@@ -126,7 +126,7 @@ func (d *demo) describe(out io.Writer) error {
 	return w.Flush()
 }
 
-// pushSmallImage puts an image of three small layers into the registry.
+// pushSmallImage pushes an image of three small layers.
 func (d *demo) pushSmallImage() error {
 	img := empty.Image
 	for _, name := range []string{"one", "two", "three"} {
@@ -138,8 +138,7 @@ func (d *demo) pushSmallImage() error {
 	return d.push(img)
 }
 
-// pushGreeter puts an image that runs into the registry: its only file is this
-// very program.
+// pushGreeter pushes an image that can be run: its only file is this program.
 func (d *demo) pushGreeter() error {
 	self, err := os.Executable()
 	if err != nil {
@@ -184,7 +183,7 @@ func withFile(img v1.Image, name string, data []byte, mode int64) (v1.Image, err
 	return mutate.AppendLayers(img, layer)
 }
 
-// push goes straight to the registry's handler, past the guard.
+// push pushes straight to the registry's handler, past the guard.
 func (d *demo) push(img v1.Image) error {
 	tag, err := name.NewTag(d.ref, name.Insecure)
 	if err != nil {
@@ -193,7 +192,7 @@ func (d *demo) push(img v1.Image) error {
 	return remote.Write(tag, img, remote.WithTransport(handlerTransport{d.images}))
 }
 
-// handlerTransport answers requests from a handler, without a network.
+// handlerTransport answers requests with a handler, without a network.
 type handlerTransport struct{ handler http.Handler }
 
 // RoundTrip implements http.RoundTripper.
@@ -245,7 +244,7 @@ func answerOf(a certsd.Attempt) string {
 	return fmt.Sprintf("%d %s", a.Status, http.StatusText(a.Status))
 }
 
-// shortPath leaves of a URL what tells requests apart on a narrow terminal.
+// shortPath shortens a URL to what tells requests apart on a narrow terminal.
 func shortPath(raw string) string {
 	u, err := url.Parse(raw)
 	if err != nil {

@@ -16,8 +16,8 @@ import (
 	"github.com/certsd/containerd-certsd/gateway"
 )
 
-// tour shows the other commands with the registry and the directory of the
-// demonstration. What they write goes below dir.
+// tour shows the other commands with the demonstration's registry and directory. Their
+// output goes below dir.
 func (d *demo) tour(ctx context.Context, out io.Writer, dir string) error {
 	docker := filepath.Join(dir, "daemon.json")
 	if err := os.WriteFile(docker, []byte("{}\n"), 0o600); err != nil {
@@ -36,11 +36,11 @@ func (d *demo) tour(ctx context.Context, out io.Writer, dir string) error {
 	return d.throughGateway(ctx, out, filepath.Join(dir, "gateway"))
 }
 
-// maxShownLines is how much of a command's output is shown.
+// maxShownLines bounds how many lines of a command's output are shown.
 const maxShownLines = 16
 
-// showCommand runs a command of this program and shows it with the end of what it
-// prints.
+// showCommand runs a command of this program and shows it with its first lines of
+// output, or the last line of check.
 func showCommand(ctx context.Context, out io.Writer, args []string) error {
 	var stdout, stderr bytes.Buffer
 	if code := run(ctx, append([]string{"certsd"}, args...), &stdout, &stderr); code != exitDone {
@@ -59,7 +59,7 @@ func showCommand(ctx context.Context, out io.Writer, args []string) error {
 	return nil
 }
 
-// shown returns arguments without the flags that keep the demonstration to itself.
+// shown returns the arguments without the flags that isolate the demonstration.
 func shown(args []string) []string {
 	var kept []string
 	for i := 0; i < len(args); i++ {
@@ -73,8 +73,8 @@ func shown(args []string) []string {
 	return kept
 }
 
-// throughGateway asks a gateway for the manifest as a client without certificates
-// does, and the gateway for what it uses.
+// throughGateway asks a gateway for the manifest, as a client without certificates
+// does, and then for its status.
 func (d *demo) throughGateway(ctx context.Context, out io.Writer, state string) (err error) {
 	config := gateway.DefaultConfig()
 	config.Root, config.State, config.Listen = d.root, state, []string{"127.0.0.1:0"}
@@ -103,7 +103,7 @@ func (d *demo) throughGateway(ctx context.Context, out io.Writer, state string) 
 	return showCommand(ctx, out, []string{"status", "--state", state, "--containerd", filepath.Join(state, "none"), "--cri", filepath.Join(state, "none")})
 }
 
-// getWithSecret asks a gateway, and returns the status and the digest of its answer.
+// getWithSecret asks a gateway, and returns the status and digest of its answer.
 func getWithSecret(ctx context.Context, url, file string) (string, error) {
 	secret, err := os.ReadFile(file) //nolint:gosec // the demonstration's own
 	if err != nil {
@@ -116,7 +116,7 @@ func getWithSecret(ctx context.Context, url, file string) (string, error) {
 		return "", err
 	}
 	req.SetBasicAuth("certsd", strings.TrimSpace(string(secret)))
-	transport := &http.Transport{} // no proxy leads to loopback
+	transport := &http.Transport{} // no proxy for loopback
 	defer transport.CloseIdleConnections()
 	resp, err := transport.RoundTrip(req)
 	if err != nil {

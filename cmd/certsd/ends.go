@@ -10,8 +10,8 @@ import (
 	"github.com/certsd/containerd-certsd/resolver"
 )
 
-// warnOfEnds has hooks say of each certificate that is used and ends soon that it
-// does: of client certificates, of servers and of CAs.
+// warnOfEnds sets hooks that warn once of each certificate in use that ends soon: of
+// clients, servers and CAs.
 func warnOfEnds(hooks *resolver.Hooks, printf func(format string, args ...any)) {
 	var mu sync.Mutex
 	said := map[string]bool{}

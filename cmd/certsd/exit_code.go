@@ -18,8 +18,8 @@ import (
 	"github.com/certsd/containerd-certsd/resolver"
 )
 
-// outcome is an error with the exit code of a command that people repeat until
-// it succeeds. A configuration that cannot be used has its own.
+// outcome is an error with its exit code, for commands that are repeated until they
+// succeed. An unusable configuration has a code of its own.
 type outcome struct {
 	error
 	code int
@@ -42,9 +42,9 @@ func repeatable(ctx context.Context, err error) error {
 	}
 }
 
-// final reports whether the same command cannot succeed: what it wants is not
-// there, is refused, or cannot be used. What was tried counts, too: after 503
-// to one certificate the 403 to the next is not the last word.
+// final reports whether the same command cannot succeed: what it wants is missing,
+// refused or unusable. The attempts count, too: if one certificate got a 503, the 403
+// for the next is not final.
 func final(err error) bool {
 	if e := (*resolver.Error)(nil); errors.As(err, &e) && e.Trail != nil && passing(e.Trail.Attempts()) {
 		return false
@@ -53,7 +53,7 @@ func final(err error) bool {
 		return false
 	}
 	if p := (*certsd.Problem)(nil); errors.As(err, &p) && p.Severity == hostdir.Failure {
-		return true // until somebody mends the configuration
+		return true // until the configuration is fixed
 	}
 	var status remoteserrors.ErrUnexpectedStatus
 	if errors.As(err, &status) && mayPass(status.StatusCode) {
@@ -68,8 +68,7 @@ func final(err error) bool {
 		errdefs.IsInvalidArgument(err) || errdefs.IsFailedPrecondition(err) || errdefs.IsNotImplemented(err)
 }
 
-// passing reports whether something that may pass was met after the last answer
-// that was none of failure.
+// passing reports whether a transient failure followed the last success.
 func passing(attempts []certsd.Attempt) bool {
 	for i := len(attempts) - 1; i >= 0; i-- {
 		a := &attempts[i]
@@ -84,7 +83,7 @@ func passing(attempts []certsd.Attempt) bool {
 	return false
 }
 
-// mayPass reports whether a status may be another one the next time.
+// mayPass reports whether a status may be transient.
 func mayPass(status int) bool {
 	switch status {
 	case http.StatusNotImplemented:
@@ -96,7 +95,7 @@ func mayPass(status int) bool {
 	}
 }
 
-// refused reports whether one side does not believe the other's certificate.
+// refused reports whether one side rejected the other's certificate.
 func refused(err error) bool {
 	if errors.As(err, new(*tls.CertificateVerificationError)) {
 		return true

@@ -5,12 +5,12 @@ import (
 	"regexp"
 )
 
-// badValue matches how the command line library reports a value that package strconv
-// or time did not take.
+// badValue matches the library's error for a value that package strconv or time
+// rejected.
 var badValue = regexp.MustCompile(`^invalid value (".*") for flag -(\S+): (?:strconv\.Parse(\w+): parsing .*: (.*)|(parse error)|time: (?:invalid|unknown|missing).*)$`)
 
-// flagError returns the error of a command line with the flag as it is written, and
-// with what its value must be in place of words of the standard library.
+// flagError rewrites an error of the command line with the flag as it was typed and
+// with what its value must be, instead of the standard library's words.
 func flagError(err error) error {
 	m := badValue.FindStringSubmatch(err.Error())
 	if m == nil {

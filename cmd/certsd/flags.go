@@ -52,8 +52,8 @@ func (f *hostFlags) flags() []cli.Flag {
 	}
 }
 
-// rootList checks a value of --root. None, as of a variable that is not set,
-// leaves the default ones.
+// rootList checks a value of --root. An empty one, as from an unset variable, means the
+// default.
 func rootList(list string) error {
 	if list != "" && len(certsd.ParseRoots(list)) == 0 {
 		return fmt.Errorf("%q does not name a directory", list)
@@ -61,7 +61,7 @@ func rootList(list string) error {
 	return nil
 }
 
-// roots returns the directories to search, nil for the default ones.
+// roots returns the directories to search, nil for the default.
 func (f *hostFlags) roots() certsd.Roots {
 	if f.root == "" {
 		return nil
@@ -69,12 +69,12 @@ func (f *hostFlags) roots() certsd.Roots {
 	return certsd.ParseRoots(f.root)
 }
 
-// hosts returns the registries of this process.
+// hosts returns the registries as the flags configure them.
 func (f *hostFlags) hosts(hooks resolver.Hooks) *resolver.Hosts {
 	return &resolver.Hosts{Roots: f.roots(), SystemRoots: certsd.SystemRoots(f.systemRoots), SuffixDirectories: f.suffixes, Keys: f.keys(), Hooks: hooks}
 }
 
-// keys opens keys that are no files, nil where no flag says more than the default.
+// keys returns the opener of keys that are not files, nil for the default.
 func (f *hostFlags) keys() certsd.KeyOpener {
 	f.once.Do(func() {
 		if len(f.signer) == 0 {
@@ -86,11 +86,12 @@ func (f *hostFlags) keys() certsd.KeyOpener {
 	return f.open
 }
 
-// showHosts shows warnings, and with debug each attempt, beside the layers.
+// showHosts returns hooks that print warnings, and with debug each attempt, along with
+// the progress of layers.
 func showHosts(report *progress.Reporter, debug bool) resolver.Hooks {
 	hooks := resolver.Hooks{OnWarning: func(host string, problem error) {
 		if host == "" {
-			// A root is that of every registry.
+			// Every registry has the roots in common.
 			report.Printf("warning: %v", problem)
 			return
 		}

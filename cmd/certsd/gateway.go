@@ -67,8 +67,8 @@ func gatewayCommand(stdout, stderr io.Writer) *cli.Command {
 	}
 }
 
-// rotateSecret replaces the secret, and says what became of the old one and what
-// is to be done with the new.
+// rotateSecret replaces the secret, and says how long the old one is accepted and what
+// to do with the new one.
 func rotateSecret(stdout io.Writer, config *gateway.Config) error {
 	if err := config.RotateSecret(); err != nil {
 		return err
@@ -82,7 +82,7 @@ func rotateSecret(stdout io.Writer, config *gateway.Config) error {
 	return err
 }
 
-// loadGateway reads the file and puts the flags that were given over it.
+// loadGateway reads the file, then applies the flags that were given.
 func loadGateway(config *gateway.Config, c *cli.Command, file string) error {
 	if file != "" {
 		if err := config.Load(file); err != nil {
@@ -98,8 +98,8 @@ func loadGateway(config *gateway.Config, c *cli.Command, file string) error {
 	return nil
 }
 
-// absolute returns a list of roots as somebody in this directory means it. The one in
-// a file is not for this directory.
+// absolute resolves a list of roots typed in this directory. A list from a file is not
+// relative to it.
 func absolute(list string) string {
 	roots := certsd.ParseRoots(list)
 	if len(roots) == 0 {

@@ -11,8 +11,7 @@ import (
 	"github.com/certsd/containerd-certsd/internal/gatewayconfig"
 )
 
-// printFlags ask the gateway for the configuration of its clients instead of
-// its service.
+// printFlags are the flags that print the configuration of clients instead of serving.
 type printFlags struct {
 	hosts, buildkit, registries bool
 	url, ca                     string
@@ -48,7 +47,7 @@ func (f *printFlags) flags() []cli.Flag {
 	}
 }
 
-// asked reports whether to print something.
+// asked reports whether one of the flags was given.
 func (f *printFlags) asked() bool { return f.hosts || f.buildkit || f.registries }
 
 // run prints what was asked for, or writes it below the directory in args.

@@ -40,18 +40,18 @@ const (
 	exitDone   = 0
 	exitFailed = 1
 	exitUsage  = 2
-	// exitFinal is that of copy and pull where the same command cannot succeed.
+	// exitFinal is the code of copy and pull if repeating the command cannot help.
 	exitFinal = 3
-	// exitInterrupted is what a shell says of SIGINT.
+	// exitInterrupted is the code that shells report for SIGINT.
 	exitInterrupted = 130
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	// A second Ctrl-C ends what does not end by itself.
+	// A second Ctrl-C kills a process that does not end by itself.
 	context.AfterFunc(ctx, stop)
-	// containerd's libraries log what commands say better.
+	// The commands report better what containerd's libraries log.
 	_ = log.SetLevel("error")
 	quiet.Without(quiet.FSVerity)
 	os.Exit(run(ctx, os.Args, os.Stdout, os.Stderr))
@@ -62,7 +62,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return exitCode(ctx, command(stdout, stderr).Run(ctx, args), stderr)
 }
 
-// exitCode is that of a command line, of whose error it tells.
+// exitCode prints the error of a command line and returns its exit code.
 func exitCode(ctx context.Context, err error, stderr io.Writer) int {
 	if err == nil {
 		return exitDone
@@ -71,13 +71,13 @@ func exitCode(ctx context.Context, err error, stderr io.Writer) int {
 	if errors.As(err, &quiet) {
 		return quiet.code
 	}
-	// Only help of the library's ends with a code of its own: on what it does
-	// not know. A program that failed has one, too, which is not ours.
+	// The library returns an ExitCoder only for help on something unknown. A failed
+	// program's *exec.ExitError is one, too, but its code is not ours.
 	var help cli.ExitCoder
 	if errors.As(err, &help) && !errors.As(err, new(*exec.ExitError)) {
 		err = &usageError{help}
 	}
-	// The last of several places: whatever an error is made of.
+	// Whatever the error consists of, its text is made safe here at the latest.
 	fmt.Fprintf(stderr, "certsd: %s\n", safetext.Text(err.Error()))
 	if errors.As(err, new(*usageError)) {
 		fmt.Fprintln(stderr, "Run 'certsd help' for the commands and their flags.")
@@ -112,7 +112,7 @@ func command(stdout, stderr io.Writer) *cli.Command {
 			&cli.BoolFlag{Name: "debug", Usage: "describe each step on standard error"},
 		},
 		OnUsageError: usage,
-		// Exit codes are run's to choose.
+		// run chooses the exit codes.
 		ExitErrHandler: func(context.Context, *cli.Command, error) {},
 		Action: func(ctx context.Context, c *cli.Command) error {
 			if c.Args().Present() {
@@ -136,12 +136,12 @@ func command(stdout, stderr io.Writer) *cli.Command {
 	}
 }
 
-// exitError ends the program with a code where everything is said already.
+// exitError ends the program with an exit code and no message.
 type exitError struct{ code int }
 
 func (e *exitError) Error() string { return fmt.Sprintf("exit code %d", e.code) }
 
-// usageError is a command line that cannot be understood.
+// usageError reports an invalid command line.
 type usageError struct{ error }
 
 // Unwrap returns the cause.
@@ -151,7 +151,7 @@ func usage(_ context.Context, _ *cli.Command, err error, _ bool) error {
 	return &usageError{flagError(err)}
 }
 
-// configError is a configuration that nothing can be done with.
+// configError reports an unusable configuration.
 type configError struct{ error }
 
 // Unwrap returns the cause.

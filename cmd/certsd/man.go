@@ -10,11 +10,11 @@ import (
 	"github.com/certsd/containerd-certsd/internal/clidoc"
 )
 
-// manDate is the day on which a command or flag was last changed. It is written
-// down here so that the same source makes the same page.
+// manDate is the day on which a command or flag last changed. It is fixed here so that
+// the same source yields the same page.
 const manDate = "2026-11-27"
 
-// manual is what the manual page has beside the commands.
+// manual has the sections of the manual page besides the commands.
 var manual = clidoc.Manual{Date: manDate, Sections: []clidoc.Section{
 	{Title: "EXIT STATUS", Text: `0  done; for check: a pull would work
 
@@ -48,7 +48,7 @@ The documents of containerd-certsd:
 ` + documentList()},
 }}
 
-// documents are the files in docs, without their suffix.
+// documents are the files in docs, without suffix.
 var documents = []string{
 	"README", "architecture", "certsd", "check", "configuration", "containerd", "gateway", "gateway-clients", "gateway-running",
 	"install", "kubernetes", "migrate", "moving", "operations", "pull", "registry-v1", "releasing", "rooms", "scale", "security", "status", "to-the-plugin", "upstream", "ways",

@@ -41,7 +41,7 @@ func migrateCommand(stdout, stderr io.Writer) *cli.Command {
 	return &cli.Command{
 		Name:  "migrate",
 		Usage: "turn Docker's files and containerd's deprecated keys into hosts.toml files",
-		// There are none; without this the help would speak of arguments.
+		// Without this, the help would mention arguments.
 		ArgsUsage:    " ",
 		Description:  migrateDescription,
 		OnUsageError: usage,
@@ -81,8 +81,8 @@ func migrateCommand(stdout, stderr io.Writer) *cli.Command {
 	}
 }
 
-// runMigration shows a plan and carries it out if that is wanted. The command
-// again does the same as root; it is empty for root.
+// runMigration prints a plan, and writes it if write is set. again is the same command
+// for root, or empty for root itself.
 func runMigration(stdout, stderr io.Writer, plan *migrate.Plan, write bool, again string) error {
 	if _, err := stdout.Write(plan.Diff()); err != nil {
 		return err

@@ -74,10 +74,10 @@ func (s *pluginSwitch) command() *cli.Command {
 	}
 }
 
-// pluginSwitch carries enable and disable out.
+// pluginSwitch implements enable and disable.
 type pluginSwitch struct {
 	stdout, stderr io.Writer
-	// root is what all paths are below, for tests: "/" if empty.
+	// root is prepended to all paths, for tests; empty means "/".
 	root string
 }
 
@@ -101,7 +101,7 @@ func (s *pluginSwitch) action(run func(context.Context, *cli.Command, takeover.O
 	}
 }
 
-// lines are the release lines that there are packages of.
+// lines are the release lines that have packages.
 const lines = "2.2 2.3 2.4"
 
 func (s *pluginSwitch) enable(ctx context.Context, c *cli.Command, o takeover.Options) error {
@@ -130,7 +130,7 @@ func (s *pluginSwitch) enable(ctx context.Context, c *cli.Command, o takeover.Op
 		fmt.Fprintln(s.stderr, "containerd runs with the plugin")
 		return nil
 	}
-	// Everything is undone even after Ctrl-C.
+	// Undo everything even after Ctrl-C.
 	lasting := context.WithoutCancel(ctx)
 	o.Reload = func() error { return s.systemctl(lasting, "daemon-reload") }
 	back, e := takeover.Disable(o)
@@ -159,7 +159,7 @@ func (s *pluginSwitch) disable(ctx context.Context, c *cli.Command, o takeover.O
 	return s.systemctl(ctx, "restart", "containerd.service")
 }
 
-// shims counts the processes that are shims of a line, of any if none is said.
+// shims counts the shim processes of a release line, or of all lines if line is empty.
 func shims(proc, line string) int {
 	links, _ := filepath.Glob(filepath.Join(proc, "[0-9]*", "exe"))
 	ours := takeover.Program(cmp.Or(line, "*"))
@@ -177,7 +177,7 @@ func shims(proc, line string) int {
 	return n
 }
 
-// write shows a plan and carries it out.
+// write prints a plan and carries it out.
 func (s *pluginSwitch) write(c *cli.Command, plan *takeover.Plan) error {
 	if plan.Nothing() {
 		fmt.Fprintln(s.stderr, "nothing to change")
@@ -189,7 +189,7 @@ func (s *pluginSwitch) write(c *cli.Command, plan *takeover.Plan) error {
 	return plan.Write()
 }
 
-// configDump is what containerd makes of its configuration, as far as it is looked at.
+// configDump is the part of "containerd config dump" that is looked at.
 type configDump struct {
 	DisabledPlugins []string                  `toml:"disabled_plugins"`
 	Plugins         map[string]map[string]any `toml:"plugins"`
@@ -198,7 +198,7 @@ type configDump struct {
 	} `toml:"grpc"`
 }
 
-// dumpConfig has a containerd read a configuration.
+// dumpConfig returns a configuration as a containerd reads it.
 func dumpConfig(ctx context.Context, program, config string) (*configDump, error) {
 	cmd := exec.CommandContext(ctx, program, "--config", config, "config", "dump") //nolint:gosec // the program of the package
 	var stderr strings.Builder
@@ -214,14 +214,14 @@ func dumpConfig(ctx context.Context, program, config string) (*configDump, error
 	return dump, nil
 }
 
-// socket returns where containerd serves: since 2.3 a plugin does.
+// socket returns the address containerd serves on, which a plugin sets since 2.3.
 func (d *configDump) socket() string {
 	served, _ := d.Plugins["io.containerd.server.v1.grpc"]["address"].(string)
 	return cmp.Or(served, d.GRPC.Address, imageservice.DefaultContainerd)
 }
 
-// readsConfig has a containerd read a configuration, and looks whether it comes
-// to what is wanted.
+// readsConfig checks that a containerd can read a configuration and would run the
+// plugin with it.
 func readsConfig(ctx context.Context, program, config string) error {
 	dump, err := dumpConfig(ctx, program, config)
 	if err != nil {
@@ -239,7 +239,7 @@ func readsConfig(ctx context.Context, program, config string) error {
 	return nil
 }
 
-// systemctl runs systemctl where systemd runs.
+// systemctl runs systemctl if systemd is running.
 func (s *pluginSwitch) systemctl(ctx context.Context, args ...string) error {
 	if _, err := os.Stat(s.at("/run/systemd/system")); err != nil {
 		return nil
@@ -250,8 +250,8 @@ func (s *pluginSwitch) systemctl(ctx context.Context, args ...string) error {
 	return nil
 }
 
-// runsPlugin waits until containerd says that its plugins are loaded, and asks them
-// what they use, as certsd status does.
+// runsPlugin waits until containerd reports its plugins as loaded, and checks that they
+// answer as for certsd status.
 func runsPlugin(ctx context.Context, program, config string) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()

@@ -104,7 +104,7 @@ func (f *pullFlags) run(ctx context.Context, name string, stdout, stderr io.Writ
 	return f.tell(stdout, req.Ref, res, where)
 }
 
-// request returns what the command line asks for.
+// request parses the command line.
 func (f *pullFlags) request(name string) (*pull.Request, error) {
 	ref, err := imageref.Parse(name)
 	if err != nil {
@@ -126,7 +126,7 @@ func (f *pullFlags) request(name string) (*pull.Request, error) {
 	}, nil
 }
 
-// pull does what is asked for, and says where the image is then.
+// pull pulls the image, and says where it is.
 func (f *pullFlags) pull(ctx context.Context, req *pull.Request) (res pull.Result, where string, err error) {
 	if f.daemon.Address != "" {
 		res, err = pull.ToContainerd(ctx, req, f.daemon)
@@ -140,8 +140,9 @@ func (f *pullFlags) pull(ctx context.Context, req *pull.Request) (res pull.Resul
 	return res, "oci:" + layoutName(dir, req.Ref), unusableLayout(err)
 }
 
-// tell prints what was pulled and where it is, in few words a reference that can
-// be pulled again: with the registry's digest, which is not always ours.
+// tell prints what was pulled and where it is. With --quiet it prints a reference that
+// can be pulled again: it has the registry's digest, which may differ from the local
+// one.
 func (f *pullFlags) tell(stdout io.Writer, ref imageref.Ref, res pull.Result, where string) error {
 	if f.quiet {
 		_, err := fmt.Fprintln(stdout, ref.WithDigest(res.Resolved.Digest))
@@ -154,7 +155,8 @@ func (f *pullFlags) tell(stdout io.Writer, ref imageref.Ref, res pull.Result, wh
 	return err
 }
 
-// unusableLayout makes wrong usage of a directory that is something else.
+// unusableLayout turns the error about a directory that is not a layout into wrong
+// usage.
 func unusableLayout(err error) error {
 	if errors.As(err, new(*ocilayout.UnusableError)) {
 		return &usageError{err}
@@ -162,7 +164,7 @@ func unusableLayout(err error) error {
 	return err
 }
 
-// layoutName returns what skopeo takes after "oci:".
+// layoutName returns the layout's name as skopeo takes it after "oci:".
 func layoutName(dir string, ref imageref.Ref) string {
 	if ref.Tag == "" {
 		return dir

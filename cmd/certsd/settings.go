@@ -10,7 +10,7 @@ import (
 	"github.com/certsd/containerd-certsd/internal/settings"
 )
 
-// settingFlags returns the settings of a daemon as flags.
+// settingFlags returns a daemon's settings as flags.
 func settingFlags(list []settings.Setting) []cli.Flag {
 	var flags []cli.Flag
 	for _, s := range list {
@@ -31,7 +31,7 @@ func settingFlags(list []settings.Setting) []cli.Flag {
 	return flags
 }
 
-// setFlags puts the flags that were given over the settings.
+// setFlags overrides settings with the flags that were given.
 func setFlags(list []settings.Setting, c *cli.Command) error {
 	var errs []error
 	for _, s := range list {

@@ -22,13 +22,13 @@ import (
 	"github.com/certsd/containerd-certsd/internal/status"
 )
 
-// The files that the units of the packages name.
+// The configuration files in the packages' units.
 const (
 	gatewayFile = "/etc/certsd/gateway.toml"
 	criFile     = "/etc/certsd/cri.toml"
 )
 
-// watchEvery is the time between two looks.
+// watchEvery is the interval of --watch.
 const watchEvery = 2 * time.Second
 
 func statusCommand(stdout io.Writer) *cli.Command {
@@ -74,8 +74,8 @@ type statusFlags struct {
 	containerd, cri, state, gatewayConfig, criConfig string
 }
 
-// finder says where to look: where the flags say or, without, the files that the
-// daemons are started with.
+// finder returns where to find the daemons: by the flags or, without them, by the
+// daemons' configuration files.
 func (f *statusFlags) finder(isSet func(string) bool) (*daemons.Finder, error) {
 	g, cri := gateway.DefaultConfig(), imageservice.DefaultConfig()
 	if err := loadIfThere(f.gatewayConfig, isSet("gateway-config"), g.Load); err != nil {
@@ -97,8 +97,7 @@ func (f *statusFlags) finder(isSet func(string) bool) (*daemons.Finder, error) {
 	return finder, nil
 }
 
-// loadIfThere loads a file, which need not be there unless it was asked for. One
-// that may not be read says nothing.
+// loadIfThere loads a file. Unless it was asked for, it may be missing or unreadable.
 func loadIfThere(file string, asked bool, load func(string) error) error {
 	if !asked {
 		f, err := os.Open(file) //nolint:gosec // the user names it
@@ -112,7 +111,7 @@ func loadIfThere(file string, asked bool, load func(string) error) error {
 	return load(file)
 }
 
-// watchAll looks again and again until it is interrupted.
+// watchAll shows the status repeatedly until it is interrupted.
 func (f *statusFlags) watchAll(ctx context.Context, finder *daemons.Finder, stdout io.Writer) error {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
@@ -122,7 +121,7 @@ func (f *statusFlags) watchAll(ctx context.Context, finder *daemons.Finder, stdo
 			return &exitError{exitInterrupted}
 		}
 		if isTerminal(stdout) && !f.asJSON {
-			// To the top, and nothing below.
+			// Move to the top and clear the screen.
 			_, _ = io.WriteString(stdout, "\x1b[H\x1b[2J")
 		}
 		if err := f.show(stdout, answers); err != nil && !errors.As(err, new(*exitError)) {
@@ -139,14 +138,15 @@ func (f *statusFlags) watchAll(ctx context.Context, finder *daemons.Finder, stdo
 // statusReport is what --json prints.
 type statusReport struct {
 	Schema int `json:"schema"`
-	// NeedsPerson reports whether something in Daemons does, or none answers.
+	// NeedsPerson reports whether something in Daemons needs a person, or no daemon
+	// answers.
 	NeedsPerson bool             `json:"needs_person"`
 	Daemons     []*status.Status `json:"daemons"`
-	// Silent are those that do not say what they use.
+	// Silent are the daemons that do not report what they use.
 	Silent []daemons.Answer `json:"silent"`
 }
 
-// show prints what was answered, and returns the exit code.
+// show prints the answers, and returns the exit code as an error.
 func (f *statusFlags) show(stdout io.Writer, answers []daemons.Answer) error {
 	report := statusReport{Schema: status.Schema, Daemons: []*status.Status{}, Silent: []daemons.Answer{}}
 	for _, a := range answers {
@@ -171,8 +171,8 @@ func (f *statusFlags) show(stdout io.Writer, answers []daemons.Answer) error {
 	return err
 }
 
-// printJSON prints a report as JSON, in one line where it is printed again and again.
-// Any user may have started a daemon, and the reader may be a terminal.
+// printJSON prints a report as JSON, on one line with --watch. It makes the text safe
+// for a terminal, since any user may have started a daemon.
 func (f *statusFlags) printJSON(w io.Writer, report statusReport) error {
 	var text bytes.Buffer
 	e := json.NewEncoder(&text)
@@ -186,7 +186,7 @@ func (f *statusFlags) printJSON(w io.Writer, report statusReport) error {
 	return err
 }
 
-// tellStatus prints a report for people.
+// tellStatus prints a report as text.
 func tellStatus(w io.Writer, report statusReport) error {
 	columns := columnsOf(w)
 	if columns <= 0 {
@@ -217,7 +217,7 @@ func tellStatus(w io.Writer, report statusReport) error {
 	return nil
 }
 
-// silentTitle names a daemon that says nothing of itself.
+// silentTitle returns the name of a daemon that reports nothing.
 func silentTitle(daemon string) string {
 	if daemon == status.Plugin {
 		return "containerd"
@@ -225,17 +225,16 @@ func silentTitle(daemon string) string {
 	return status.Title(daemon)
 }
 
-// daemonPatience is how long check waits for daemons: it has other things to say.
+// daemonPatience is how long check waits for daemons: it has more to do.
 const daemonPatience = 3 * time.Second
 
-// askedDaemons returns the daemons of this machine that run, for check: containerd where
-// its configuration has it listen, if that says so. Those that may not be asked are as
-// if they did not run.
+// askedDaemons returns the running daemons of this machine for check. containerd is the
+// configured address, if any. Daemons that may not be asked count as not running.
 func askedDaemons(ctx context.Context, containerd string) []check.Daemon {
 	flags := statusFlags{containerd: cmp.Or(containerd, imageservice.DefaultContainerd), gatewayConfig: gatewayFile, criConfig: criFile}
 	finder, err := flags.finder(func(name string) bool { return name == "containerd" && containerd != "" })
 	if err != nil {
-		return nil // it is a matter of status
+		return nil // certsd status reports it
 	}
 	ctx, cancel := context.WithTimeout(ctx, daemonPatience)
 	defer cancel()

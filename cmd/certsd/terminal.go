@@ -10,13 +10,13 @@ import (
 	"github.com/certsd/containerd-certsd/internal/paragraph"
 )
 
-// isTerminal reports whether somebody reads what is written to w as it comes.
+// isTerminal reports whether w is a terminal.
 func isTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-// columnsOf returns the width of the terminal that w is, 0 if it does not tell.
+// columnsOf returns the width of the terminal w, 0 if unknown.
 func columnsOf(w io.Writer) int {
 	f, ok := w.(*os.File)
 	if !ok {
@@ -29,8 +29,8 @@ func columnsOf(w io.Writer) int {
 	return width
 }
 
-// wrap is text in lines of so many columns, of which those below the first are set
-// in. Words stay whole, so that they can be copied. With zero it stays one line.
+// wrap breaks text into lines of at most columns, indenting all but the first. Words
+// stay whole, to be copied. Zero columns means no limit.
 func wrap(text string, columns int) []string {
 	if columns <= 0 || utf8.RuneCountInString(text) <= columns {
 		return []string{text}

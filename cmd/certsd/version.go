@@ -5,10 +5,10 @@ import (
 	"runtime/debug"
 )
 
-// version is the source that make has built, empty where something else has.
+// version is the source version, set by make; empty in other builds.
 var version string
 
-// builtFrom says which source this program is made of, as far as it is known.
+// builtFrom returns the source version of this program, as far as it is known.
 func builtFrom() string {
 	known := version
 	if info, ok := debug.ReadBuildInfo(); ok {
