@@ -11,16 +11,16 @@ import (
 	"github.com/certsd/containerd-certsd/internal/safetext"
 )
 
-// criConfig is what containerd's configuration says about registries.
+// criConfig is the registry part of containerd's configuration.
 type criConfig struct {
-	// mirrors are the endpoints by registry, "*" for those without any.
+	// mirrors are the endpoints by registry, "*" for registries without any.
 	mirrors map[string]criMirror
-	// tls are the settings by host[:port] of an endpoint.
+	// tls are the TLS settings by host[:port] of an endpoint.
 	tls map[string]criTLS
 	// deprecated are the keys that the new tree replaces.
 	deprecated []place
-	// file is the main file. registry is where the settings are, nil if there are none; configPath is
-	// their config_path.
+	// file is the main file. registry is the place of the settings, nil if there are
+	// none; configPath is their config_path.
 	file       string
 	registry   *place
 	configPath string
@@ -35,7 +35,7 @@ type criMirror struct {
 type criTLS struct {
 	at         place
 	skipVerify bool
-	// ca, cert and key are files, caAt and so on where they are named.
+	// ca, cert and key are files, caAt and so on the places that name them.
 	ca, cert, key       string
 	caAt, certAt, keyAt place
 }
@@ -46,8 +46,8 @@ var (
 	authKeys     = []string{"username", "password", "auth", "identitytoken"}
 )
 
-// readCRI reads containerd's configuration files. What is written to output must
-// not be among them afterwards.
+// readCRI reads containerd's configuration files. They must not import what is written
+// to output later.
 func readCRI(files []string, output string, n *notes) (criConfig, error) {
 	cri := criConfig{mirrors: map[string]criMirror{}, tls: map[string]criTLS{}, file: "/etc/containerd/config.toml"}
 	if len(files) > 0 {
@@ -79,7 +79,7 @@ type criReader struct {
 	into     *criConfig
 }
 
-// only notes keys that containerd does not know either.
+// only notes keys that containerd does not know.
 func (r criReader) only(t table, known []string) {
 	for _, name := range t.names() {
 		if !slices.Contains(known, name) {
@@ -121,8 +121,8 @@ func (r criReader) mirrors() {
 	}
 }
 
-// byCanonical returns the names of registries with those first that are spelt as
-// containerd looks for them. Of two spellings of one registry the first counts.
+// byCanonical sorts the names of registries, those in containerd's spelling first. Of
+// two spellings of one registry the first counts.
 func byCanonical(names []string) []string {
 	slices.SortStableFunc(names, func(a, b string) int { return boolOrder(isCanonical(b), isCanonical(a)) })
 	return names
@@ -145,13 +145,14 @@ func boolOrder(a, b bool) int {
 	}
 }
 
-// again notes what is said about a registry that has another spelling before.
+// again notes that settings are ignored because another spelling of the registry came
+// first.
 func (r criReader) again(at, first place) {
 	r.notes.add(Left, at, "not used: it is another spelling of %s, which counts", first)
 }
 
-// usable returns the canonical name of a registry, and reports whether a name can be
-// one's, and so a directory's.
+// usable returns the canonical name of a registry, and reports whether it can name a
+// registry and its directory.
 func (r criReader) usable(name string, at place) (string, bool) {
 	canonical, err := hostname.Canonical(name)
 	if err != nil {
@@ -160,9 +161,9 @@ func (r criReader) usable(name string, at place) (string, bool) {
 	return canonical, err == nil
 }
 
-// parseEndpoint reads an endpoint as containerd's CRI plugin does: without a
-// scheme it is https, on this machine http; a path is the API's root as it is.
-// Errors and the endpoint hold no user and no query, which may be secrets.
+// parseEndpoint parses an endpoint as containerd's CRI plugin does: the default scheme
+// is https, or http on this machine; a path is the API's root as it is. Errors and the
+// endpoint omit user and query, which may be secrets.
 func parseEndpoint(address string) (*endpoint, error) {
 	rest := address
 	scheme, _, found := strings.Cut(address, "://")
@@ -189,7 +190,7 @@ func parseEndpoint(address string) (*endpoint, error) {
 	return e, nil
 }
 
-// apiRoot returns the path below which the API is, empty for /v2.
+// apiRoot returns the path of the API, empty for /v2.
 func apiRoot(u *url.URL) string {
 	if u.Path == "" || strings.TrimSuffix(u.Path, "/") == "/v2" {
 		return ""
@@ -234,7 +235,7 @@ func (r criReader) tls(t table, at place) criTLS {
 	}
 }
 
-// credentials notes where credentials are; what they are is not repeated.
+// credentials notes where credentials are, without repeating them.
 func (r criReader) credentials(t table, at place, host string) {
 	r.only(t, authKeys)
 	what := "user and password"
@@ -262,7 +263,7 @@ func (r criReader) auths() {
 	}
 }
 
-// rest reads what is no setting of a single registry.
+// rest reads the settings that belong to no single registry.
 func (r criReader) rest() {
 	r.into.registry, r.into.configPath = &r.registry.doc.self, r.registry.string("config_path")
 	if headers := r.registry.table("headers"); len(headers.values) > 0 {

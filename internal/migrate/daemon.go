@@ -14,17 +14,17 @@ import (
 	"github.com/certsd/containerd-certsd/internal/safetext"
 )
 
-// daemonConfig is what a daemon.json says about registries.
+// daemonConfig is the registry part of a daemon.json.
 type daemonConfig struct {
 	// mirrors are asked for docker.io, in this order.
 	mirrors []*endpoint
-	// insecure are the registries that need no valid certificate, or no TLS.
+	// insecure are the registries that need neither a valid certificate nor TLS.
 	insecure map[string]place
-	// ranges are those of addresses of which the same is said.
+	// ranges are the address ranges of such registries.
 	ranges []addresses
 }
 
-// addresses is a range of addresses, and where it is named.
+// addresses is an address range, and the place that names it.
 type addresses struct {
 	network *net.IPNet
 	at      place
@@ -60,7 +60,7 @@ func parseDaemon(file string, data []byte, n *notes) (daemonConfig, error) {
 	return d, nil
 }
 
-// under puts a later file on top of an earlier one.
+// under merges a later file over an earlier one.
 func (d daemonConfig) under(later daemonConfig) daemonConfig {
 	if later.mirrors == nil {
 		later.mirrors = d.mirrors
@@ -80,8 +80,8 @@ type daemonReader struct {
 	notes *notes
 }
 
-// at returns where a key is: its first mention, which is right unless somebody uses
-// its name as a value before.
+// at returns the place of a key: its first mention, which is wrong only if its name
+// occurs as a value before.
 func (r daemonReader) at(key string) place {
 	at := place{file: r.file, key: key}
 	if i := bytes.Index(r.data, []byte(`"`+key+`"`)); i >= 0 {
@@ -94,7 +94,7 @@ func lineOf(data []byte, offset int64) int {
 	return 1 + bytes.Count(data[:min(max(offset, 0), int64(len(data)))], []byte("\n"))
 }
 
-// jsonError puts the line in front of what encoding/json says.
+// jsonError puts the line in front of an error of encoding/json.
 func jsonError(file string, data []byte, err error) error {
 	var syntax *json.SyntaxError
 	if errors.As(err, &syntax) {
@@ -121,8 +121,7 @@ func jsonKind(wrong *json.UnmarshalTypeError) string {
 	}
 }
 
-// mirror reads a mirror of Docker Hub. Docker asks it below /v2 whatever path
-// it has.
+// mirror reads a mirror of Docker Hub. Docker appends /v2 to any path it has.
 func (r daemonReader) mirror(d *daemonConfig, address string) {
 	at := r.at("registry-mirrors")
 	if !strings.Contains(address, "://") {
@@ -150,14 +149,13 @@ func (r daemonReader) mirror(d *daemonConfig, address string) {
 	d.mirrors = append(d.mirrors, e)
 }
 
-// insecure reads a registry that need not be verified: a name, or a range of
-// addresses.
+// insecure reads a registry that need not be verified, or a range of addresses.
 func (r daemonReader) insecure(d *daemonConfig, name string) {
 	at := r.at("insecure-registries")
 	name = strings.TrimPrefix(strings.TrimPrefix(name, "http://"), "https://")
 	if _, network, err := net.ParseCIDR(name); err == nil {
 		if network.IP.IsLoopback() {
-			// Docker's default, and containerd's.
+			// This is the default of Docker and of containerd.
 			return
 		}
 		d.ranges = append(d.ranges, addresses{network, at})
@@ -188,8 +186,8 @@ func (r daemonReader) rest(j daemonJSON) {
 	}
 }
 
-// isLocal reports whether a host is this machine, by containerd's rule:
-// docker.MatchLocalhost.
+// isLocal reports whether a host is this machine, as containerd's docker.MatchLocalhost
+// does.
 func isLocal(hostport string) bool {
 	name := hostport
 	if host, _, err := net.SplitHostPort(hostport); err == nil {

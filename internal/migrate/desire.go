@@ -7,18 +7,18 @@ import (
 	"github.com/certsd/containerd-certsd/certsd/hostname"
 )
 
-// host is what a hosts.toml is to say about a registry.
+// host is the wanted content of a registry's hosts.toml.
 type host struct {
-	// registry is its name, _default for those without a directory.
+	// registry is its name, _default for registries without a directory.
 	registry string
-	// hosts are asked in this order, and server last.
+	// hosts are asked in this order, then server.
 	hosts []entry
-	// server has no address in _default, where it is any registry.
+	// server has no address in _default, where it stands for any registry.
 	server entry
-	// plain reports whether the server is the registry itself, by HTTPS: what a
-	// hosts.toml without one says as well.
+	// plain reports whether the server is the registry itself over HTTPS, the default
+	// of hosts.toml.
 	plain bool
-	// from are the sources.
+	// from are the files and directories it was made from.
 	from []string
 }
 
@@ -30,7 +30,7 @@ type entry struct {
 	override, limited bool
 }
 
-// asked returns the URL below which the entry's server is asked.
+// asked returns the URL that the entry's requests start with.
 func (e entry) asked() string { return asked(e.address, e.override) }
 
 // files returns the files that the entry names.
@@ -42,11 +42,10 @@ func (e entry) files() []*file {
 	return files
 }
 
-// desirer decides what a registry's hosts.toml is to say.
+// desirer decides what a registry's hosts.toml should say.
 type desirer struct{ truster }
 
-// desire returns what a registry's hosts.toml is to say, nil if there is nothing
-// to say.
+// desire returns the wanted hosts.toml of a registry, nil if it needs none.
 func (p desirer) desire(registry string) *host {
 	h := &host{registry: registry}
 	endpoints, at := p.endpointsOf(registry)
@@ -76,18 +75,18 @@ func (p desirer) desire(registry string) *host {
 	return h
 }
 
-// matters reports whether the file says more than none would.
+// matters reports whether the file makes a difference.
 func (p desirer) matters(h *host) bool {
 	if len(h.hosts) > 0 || !h.server.empty() || !h.plain && h.registry != defaultDir {
 		return true
 	}
-	// A registry with an empty list of mirrors must not get those of all others.
+	// A registry with an empty list of mirrors must not get those for all others.
 	_, said := p.cri.mirrors[h.registry]
 	return said && len(p.cri.mirrors["*"].endpoints) > 0
 }
 
-// endpointsOf returns the mirrors of a registry: as in containerd's CRI plugin its
-// own, or those of "*". Docker's are for Docker Hub.
+// endpointsOf returns the mirrors of a registry: its own or those of "*", as in
+// containerd's CRI plugin. Docker's are for Docker Hub.
 func (p desirer) endpointsOf(registry string) ([]*endpoint, place) {
 	m, found := p.cri.mirrors[registry]
 	if !found || registry == defaultDir {
@@ -108,7 +107,7 @@ func (p desirer) endpointsOf(registry string) ([]*endpoint, place) {
 	return m.endpoints, m.at
 }
 
-// entry returns the table for an endpoint.
+// entry returns the table of a hosts.toml for an endpoint.
 func (p desirer) entry(e *endpoint, registry string) entry {
 	if e.dropped {
 		p.notes.add(Hint, e.at, "of the address of %s only scheme, host and path are sent", e.host)
@@ -118,8 +117,8 @@ func (p desirer) entry(e *endpoint, registry string) entry {
 	return made
 }
 
-// trustFor returns what is configured for TLS with a host, nothing where TLS is not
-// spoken: with TLS settings, http:// is an https:// that may fall back.
+// trustFor returns the TLS settings for a host, none for plain HTTP: with them,
+// containerd takes http:// for an https:// that may fall back.
 func (p truster) trustFor(scheme, host string) trust {
 	if scheme == "https" {
 		return p.trustOf(host)
@@ -130,7 +129,7 @@ func (p truster) trustFor(scheme, host string) trust {
 	return trust{}
 }
 
-// itself returns the last entry: the registry itself.
+// itself returns the last entry, for the registry itself.
 func (p desirer) itself(registry string) entry {
 	if registry == defaultDir {
 		e := entry{}
@@ -145,7 +144,7 @@ func (p desirer) itself(registry string) entry {
 	_, tls := p.cri.tls[registry]
 	switch {
 	case isLocal(registry) && (cri || tls || len(p.cri.mirrors["*"].endpoints) > 0) && p.docker[hostKey(registry)] == nil:
-		// containerd's CRI plugin asks this machine in plain HTTP.
+		// containerd's CRI plugin asks this machine over plain HTTP.
 		return entry{address: "http://" + server, trust: p.trustFor("http", server)}
 	case p.isInsecureOnly(server, e.trust):
 		// Docker tries HTTPS first, and so does containerd with skip_verify.
@@ -154,8 +153,8 @@ func (p desirer) itself(registry string) entry {
 	return e
 }
 
-// isInsecureOnly reports whether nothing is said about a host but that it need not
-// be verified, by Docker's configuration.
+// isInsecureOnly reports whether the only setting for a host is that Docker need not
+// verify it.
 func (p truster) isInsecureOnly(host string, t trust) bool {
 	_, insecure := p.insecure(host)
 	_, cri := p.cri.tls[host]
@@ -169,8 +168,8 @@ func serverOf(registry string) string {
 	return registry
 }
 
-// unique leaves out entries that would ask the same endpoint twice in a row,
-// and those that TOML cannot say twice.
+// unique drops entries that would ask the same endpoint twice in a row, and those that
+// TOML cannot repeat.
 func unique(entries []entry) []entry {
 	var kept []entry
 	last := entries[len(entries)-1]
@@ -184,7 +183,7 @@ func unique(entries []entry) []entry {
 	return kept
 }
 
-// noteRotation tells where stock containerd does less than the tree says.
+// noteRotation notes where stock containerd does less than the tree says.
 func (p desirer) noteRotation(h *host) {
 	for _, e := range append(slices.Clip(h.hosts), h.server) {
 		if len(e.client) < 2 {

@@ -8,9 +8,8 @@ import (
 	"github.com/rogpeppe/go-internal/diff"
 )
 
-// Diff shows the plan: each file to be copied in a comment, without its
-// content, and each hosts.toml as a unified diff. It is empty if there is
-// nothing to do.
+// Diff returns the plan as text: a comment for each file to copy, without its content,
+// and a unified diff for each hosts.toml. It is empty if there is nothing to do.
 func (p *Plan) Diff() []byte {
 	var b bytes.Buffer
 	for _, d := range p.Directories {
@@ -26,7 +25,7 @@ func (p *Plan) Diff() []byte {
 			old = "/dev/null"
 		}
 		text := diff.Diff(old, d.Old, file, d.Hosts)
-		// The first line repeats the two that follow.
+		// The first line only repeats the next two.
 		_, text, _ = bytes.Cut(text, []byte("\n"))
 		b.Write(text)
 	}

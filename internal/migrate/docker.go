@@ -21,29 +21,28 @@ const (
 	defaultDir = "_default"
 )
 
-// dockerHost is what directories of Docker's layout say about one host.
+// dockerHost is what directories in Docker's layout configure for one host.
 type dockerHost struct {
-	// name is the host, _default for those without a directory.
+	// name is the host, _default for hosts without a directory.
 	name string
-	// dirs are where it is said.
+	// dirs are the directories.
 	dirs   []string
 	ca     []*file
 	client []pair
-	// problems are what is wrong with them.
+	// problems are the directories' problems.
 	problems []*certsd.Problem
 }
 
 // file is a certificate or key.
 type file struct {
-	// source is the path of the file.
+	// source is the file's path.
 	source string
 	data   []byte
 	secret bool
-	// dir and name are where it belongs in the new tree; dir is empty for a
-	// file that stays where it is.
+	// dir and name are its place in the new tree; dir is empty for a file that stays
+	// where it is.
 	dir, name string
-	// present reports whether it is there already, inWay which other file is in its
-	// place.
+	// present reports whether it is in its place already; inWay is another file there.
 	present bool
 	inWay   string
 	// stale reports whether inWay is older.
@@ -52,7 +51,7 @@ type file struct {
 
 type pair struct{ cert, key *file }
 
-// ref returns how a hosts.toml in a directory of the tree names the file.
+// ref returns the file's name in a hosts.toml in a directory of the tree.
 func (f *file) ref(dir string) string {
 	switch f.dir {
 	case "":
@@ -67,13 +66,13 @@ func (f *file) ref(dir string) string {
 // reader reads configurations and directories.
 type reader struct {
 	*sources
-	// skipped are the hosts of which a directory has a hosts.toml, by hostKey.
+	// skipped are the hosts, by hostKey, with a directory that has a hosts.toml.
 	skipped map[string]bool
 }
 
-// trees reads the certs.d directories. Of several directories for a host an
-// earlier one hides the files of the same name in a later one, as in package
-// certsd; the tree to be written comes first.
+// trees reads the certs.d directories. As in package certsd, a file in an earlier
+// directory for a host hides one of the same name in a later; the tree to be written
+// comes first.
 func (p *reader) trees(roots certsd.Roots) {
 	output := filepath.Clean(p.output)
 	all := append(certsd.Roots{output}, roots...)
@@ -120,17 +119,17 @@ func (p *reader) tree(root, name string, output bool) {
 	if p.skipped[hostKey(host)] {
 		return
 	}
-	// What the error joins is in the problems, too: what it means is decided
-	// when all directories for the host are known.
+	// The problems include the error. Their effect is decided when all directories for
+	// the host are known.
 	dir, _ := hostdir.Load(os.DirFS(path), hostdir.LoadOptions{Path: path, Keys: named.Open})
 	p.dockerFiles(host, path, dir, output)
 }
 
-// named only recognises keys that are no files: nothing is
-// asked of a device, and no helper is started.
+// named recognizes keys that are not files without asking a device or starting a
+// helper.
 var named = keys.New([]string{"certsd-pkcs11"})
 
-// dockerFiles adds what a directory says to what is known of the host.
+// dockerFiles adds the files of a directory to its host.
 func (p *reader) dockerFiles(host, path string, dir *hostdir.Directory, output bool) {
 	if len(dir.CAs)+len(dir.Identities)+len(dir.Problems) == 0 {
 		return
@@ -165,7 +164,7 @@ func (p *reader) dockerFiles(host, path string, dir *hostdir.Directory, output b
 	slices.SortStableFunc(h.client, func(a, b pair) int { return strings.Compare(a.cert.name, b.cert.name) })
 }
 
-// dockerFile reads a file, nil if it cannot go into the new tree.
+// dockerFile reads a file. It returns nil if the file cannot go into the new tree.
 func (p *reader) dockerFile(path, target string, output, secret bool) *file {
 	name := filepath.Base(path)
 	if !utf8.ValidString(path) {
@@ -177,14 +176,13 @@ func (p *reader) dockerFile(path, target string, output, secret bool) *file {
 		p.notes.add(Left, place{file: path}, "not used: %v", errors.Unwrap(err))
 		return nil
 	}
-	// A key may be in any file.
+	// Any file may contain a key.
 	secret = secret || bytes.Contains(data, []byte("PRIVATE KEY-----"))
 	return &file{source: path, data: data, secret: secret, dir: target, name: name, present: output}
 }
 
-// unusable are the hosts whose files cannot be used, by the rules of package
-// certsd: a CA file that cannot be read is one too many, of the client
-// certificates one has to be usable.
+// unusable drops the hosts whose files cannot be used, by the rules of package certsd:
+// every CA file must be readable, and at least one client certificate usable.
 func (p *reader) unusable() {
 	for key, h := range p.docker {
 		bad := false
@@ -203,8 +201,8 @@ func (p *reader) unusable() {
 	}
 }
 
-// settle looks at what is in the places of the files. What cannot go into the
-// tree is named where it is.
+// settle looks at what is already in the places of the files. A file that cannot go
+// into the tree is named at its source.
 func (h *dockerHost) settle(t *tree) {
 	files := slices.Clone(h.ca)
 	for _, pair := range h.client {
@@ -235,8 +233,8 @@ func (h *dockerHost) certs() []*file {
 	return certs
 }
 
-// hidden reports whether an earlier root has a file of the same name. If it is
-// another file, that is noted.
+// hidden reports whether an earlier root has a file of the same name, and notes if its
+// content differs.
 func (p *reader) hidden(f *file, earlier ...*file) bool {
 	i := slices.IndexFunc(earlier, func(e *file) bool { return e.name == f.name })
 	if i < 0 {
@@ -248,7 +246,7 @@ func (p *reader) hidden(f *file, earlier ...*file) bool {
 	return true
 }
 
-// hostKey returns one key for all spellings of a host.
+// hostKey returns the same key for all spellings of a host.
 func hostKey(host string) string {
 	canonical, err := hostname.Canonical(host)
 	if err != nil {

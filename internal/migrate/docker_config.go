@@ -9,8 +9,8 @@ import (
 	"github.com/certsd/containerd-certsd/certsd/hostname"
 )
 
-// Docker is what a daemon.json says about registries, for who asks why Docker
-// reaches one that others do not.
+// Docker is the registry part of a daemon.json, to explain why Docker reaches a
+// registry that others do not.
 type Docker struct{ config daemonConfig }
 
 // ReadDocker reads a daemon.json. A missing file is an error of package fs.
@@ -28,18 +28,18 @@ func ReadDocker(file string) (*Docker, error) {
 
 // Said is an entry of a daemon.json.
 type Said struct {
-	// File and Line are where its key is.
+	// File and Line are the place of its key.
 	File string
 	Line int
 	// Entry is a registry, a range of addresses, or the address of a mirror as
 	// hosts.toml names it.
 	Entry string
-	// Override reports whether the address of a mirror is one with override_path.
+	// Override reports whether the mirror's address needs override_path.
 	Override bool
 }
 
-// Insecure finds why Docker needs no valid certificate, and no TLS, of a host:
-// it is named, or it or one of its addresses is in a range.
+// Insecure finds the entry that lets Docker ask a host without a valid certificate or
+// TLS: its name, or a range with the host or one of its addresses.
 func (d *Docker) Insecure(host string, ips ...net.IP) (Said, bool) {
 	for name, at := range d.config.insecure {
 		if hostKey(name) == hostKey(host) {
@@ -56,8 +56,8 @@ func (d *Docker) Insecure(host string, ips ...net.IP) (Said, bool) {
 	return Said{}, false
 }
 
-// Mirrors returns those that Docker asks for a registry before the registry itself:
-// it has some for Docker Hub alone.
+// Mirrors returns the mirrors that Docker asks before a registry itself: only Docker
+// Hub has any.
 func (d *Docker) Mirrors(registry string) []Said {
 	if !hostname.IsDockerHub(registry) {
 		return nil
@@ -71,8 +71,8 @@ func (d *Docker) Mirrors(registry string) []Said {
 
 var madeOf = regexp.MustCompile(`^# What (.*) said\.\n`)
 
-// MadeOf returns the files and directories that a hosts.toml which New planned was
-// made of, nil for any other.
+// MadeOf returns the files and directories that a hosts.toml planned by New was made
+// from, nil for any other.
 func MadeOf(hosts []byte) []string {
 	m := madeOf.FindSubmatch(hosts)
 	if m == nil {

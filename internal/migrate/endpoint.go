@@ -6,33 +6,32 @@ import (
 	"strings"
 )
 
-// endpoint is one server to ask for a registry's content, as a configuration
-// gives it.
+// endpoint is a configured server to ask for a registry's content.
 type endpoint struct {
 	at           place
 	scheme, host string
-	// path is the API's root as in a URL, empty for /v2.
+	// path is the escaped path of the API, empty for /v2.
 	path string
-	// below reports whether /v2 comes below path.
+	// below reports whether /v2 is appended to path.
 	below bool
-	// dropped reports whether the address had parts that are never sent.
+	// dropped reports whether parts of the address are never sent.
 	dropped bool
 }
 
-// address returns the endpoint as it is written in hosts.toml.
+// address returns the endpoint as hosts.toml spells it.
 func (e *endpoint) address() string { return e.scheme + "://" + e.host + e.path }
 
-// asked returns the URL below which the endpoint is asked.
+// asked returns the URL that the endpoint's requests start with.
 func (e *endpoint) asked() string { return asked(e.address(), e.override()) }
 
-// override reports whether the path is the API's root as it is, where hosts.toml
-// would put /v2 below it.
+// override reports whether path is the complete path of the API, to which hosts.toml
+// would append /v2.
 func (e *endpoint) override() bool {
 	return !e.below && e.path != "" && !strings.HasSuffix(path.Clean(e.path), "/v2")
 }
 
-// asked returns the URL below which an address of a hosts.toml is asked, in one
-// spelling: what two addresses of the same endpoint have in common.
+// asked returns the URL that requests to an address in hosts.toml start with, the same
+// for all addresses of one endpoint.
 func asked(address string, override bool) string {
 	if !strings.HasPrefix(address, "http") {
 		address = "https://" + address

@@ -11,33 +11,32 @@ import (
 )
 
 const (
-	// newestConfig is the newest version of containerd's configuration that is
-	// understood, that of containerd 2.4.
+	// newestConfig is the newest supported version of containerd's configuration:
+	// containerd 2.4's.
 	newestConfig = 4
-	// maxConfigs bounds the files that one configuration may be made of.
+	// maxConfigs bounds the files of one configuration.
 	maxConfigs = 1000
 )
 
-// registryTables are where the registry settings of the CRI plugin are, in the
-// order in which one hides the next. The first two are of versions 1 and 2;
-// containerd moves them to the third unless the version is the newest.
+// registryTables are the places of the CRI plugin's registry settings; an earlier one
+// hides the later. The first two are from versions 1 and 2; containerd moves them to
+// the third unless the version is the newest.
 var registryTables = [][]string{
 	{"plugins", "io.containerd.grpc.v1.cri", "registry"},
 	{"plugins", "cri", "registry"},
 	{"plugins", "io.containerd.cri.v1.images", "registry"},
 }
 
-// loadRegistry reads containerd's configuration files, with what they import,
-// and returns the registry settings, nil if there are none. It reads as
-// containerd does, cmd/containerd/server/config: breadth first, each file
-// once, later files over earlier ones.
+// loadRegistry reads containerd's configuration files and their imports, and returns
+// the registry settings, nil if there are none. Like containerd
+// (cmd/containerd/server/config) it reads breadth first, each file once, later files
+// over earlier ones.
 //
-// The patterns with which files import others are returned, too: what is written
-// later must not be matched by them.
+// It also returns the patterns of imports, which must not match what is written later.
 func loadRegistry(files []string) (*document, []imported, error) {
 	var merged *document
 	var patterns []imported
-	by := map[string]place{} // who imports a file, nobody for the first ones
+	by := map[string]place{} // the import of each file, empty for the first ones
 	for _, file := range files {
 		by[file] = place{}
 	}
@@ -69,10 +68,9 @@ func loadRegistry(files []string) (*document, []imported, error) {
 	return merged, patterns, nil
 }
 
-// swallows tells of a pattern that would import output, what is written below
-// it, or a directory on the way to it that is not there yet: containerd takes
-// whatever matches for a configuration and does not start where that is a
-// directory.
+// swallows fails if a pattern would import output, something below it, or a missing
+// parent of it: containerd takes every match for a configuration and does not start if
+// it is a directory.
 func swallows(patterns []imported, output string) error {
 	for _, p := range patterns {
 		if below(p.file, output) {
@@ -80,7 +78,7 @@ func swallows(patterns []imported, output string) error {
 		}
 		for dir := output; dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
 			if _, err := os.Lstat(dir); err == nil {
-				break // was matched before, if it is
+				break // if it matches, it did before
 			}
 			if ok, _ := filepath.Match(p.file, dir); ok {
 				return p.by.errorf("%q would import %s, which is to be written, and containerd would not start any more: make it a pattern of files, such as %q",
@@ -102,13 +100,13 @@ func below(pattern, dir string) bool {
 	return ok
 }
 
-// imported is a file to read, and where it is imported.
+// imported is a file to read, and the place that imports it.
 type imported struct {
 	file string
 	by   place
 }
 
-// failed names who imports the file.
+// failed adds the importing place to an error.
 func (i imported) failed(err error) error {
 	if i.by.file == "" {
 		return err
@@ -116,8 +114,8 @@ func (i imported) failed(err error) error {
 	return i.by.errorf("%w", err)
 }
 
-// loadFile reads one file: its registry settings, nil if it has none, and the
-// files it imports.
+// loadFile reads one file, and returns its registry settings, nil if it has none, and
+// its imports.
 func loadFile(i imported) (registry *document, imports, patterns []imported, err error) {
 	file := i.file
 	data, err := readConfig(file)

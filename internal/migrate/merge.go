@@ -13,10 +13,9 @@ import (
 	"github.com/certsd/containerd-certsd/internal/tomlpos"
 )
 
-// merge returns the new text of a hosts.toml in the directory name of the root
-// output, nil if the old one says the same already, and the files it names
-// that the old one does not. Lines are only ever added, and only where there is
-// one way to do it; an error tells why there is not.
+// merge returns the new text of the hosts.toml in output/name, and the files it newly
+// names. The text is nil if the old one says the same. merge only adds lines, and only
+// if their place is unambiguous; otherwise the error tells why.
 func merge(old []byte, want *host, name, output string) ([]byte, []*file, error) {
 	if len(bytes.TrimSpace(old)) == 0 {
 		return render(want, name), want.files(), nil
@@ -33,7 +32,7 @@ func merge(old []byte, want *host, name, output string) ([]byte, []*file, error)
 		return nil, nil, nil
 	}
 	if doc.has("header") || userInURL.Match(old) || m.hasProxyUser() {
-		// A diff would show the values, which may be secrets.
+		// The diff would show secrets.
 		return nil, nil, fmt.Errorf("has header fields or a user name: add by hand what is missing: %s", strings.Join(m.missing(), ", "))
 	}
 	text := m.text(old)
@@ -43,11 +42,10 @@ func merge(old []byte, want *host, name, output string) ([]byte, []*file, error)
 	return text, m.files, nil
 }
 
-// userInURL is a user name, and perhaps a password, in an address.
+// userInURL matches an address with a user name, and perhaps a password.
 var userInURL = regexp.MustCompile(`://[^\s"']*@`)
 
-// hasProxyUser reports whether a proxy of the file has a user, in whatever way
-// TOML writes it.
+// hasProxyUser reports whether a proxy in the file has a user, however TOML spells it.
 func (m *merger) hasProxyUser() bool {
 	if strings.Contains(m.root.string("proxy"), "@") {
 		return true
@@ -65,20 +63,20 @@ func (h *host) files() []*file {
 	return files
 }
 
-// merger adds what is wanted to a hosts.toml.
+// merger adds the wanted settings to a hosts.toml.
 type merger struct {
 	doc  *document
 	root table
 	want *host
 	name string
-	// dir is where relative paths begin.
+	// dir is the base of relative paths.
 	dir string
 
-	// lines belong before the first table, tables at the end.
+	// lines go before the first table, tables at the end.
 	lines  []string
 	tables string
 	files  []*file
-	// system reports whether one of the CA roots to add counts beside the system's.
+	// system reports whether a CA root to add applies in addition to the system's.
 	system bool
 }
 
@@ -100,8 +98,7 @@ func (m *merger) all() error {
 	return nil
 }
 
-// server compares the server, which is the registry itself where none is
-// named.
+// server compares the server. If none is named, it is the registry itself.
 func (m *merger) server() error {
 	want := m.want.server
 	there := m.root.string("server")
@@ -177,8 +174,8 @@ func flatten(value any, into *[]string) {
 	}
 }
 
-// hosts compares the mirrors. Where there are some, ours have to be among them
-// in the same order: where to put another one is not for us to say.
+// hosts compares the mirrors. Existing ones must include ours in the same order: where
+// to insert another is the user's choice.
 func (m *merger) hosts() error {
 	there := m.root.table("host")
 	switch {
@@ -213,7 +210,7 @@ func (m *merger) hosts() error {
 	return nil
 }
 
-// missing returns what would be added, in one list.
+// missing returns the lines to add.
 func (m *merger) missing() []string {
 	missing := slices.Clone(m.lines)
 	for line := range strings.Lines(m.tables) {
@@ -224,8 +221,8 @@ func (m *merger) missing() []string {
 	return missing
 }
 
-// text puts the lines in front of the first table and the comment above it,
-// and the tables at the end.
+// text inserts the lines before the first table and the comment above it, and appends
+// the tables.
 func (m *merger) text(old []byte) []byte {
 	lines := strings.SplitAfter(string(old), "\n")
 	head := len(lines)
@@ -250,13 +247,13 @@ func (m *merger) text(old []byte) []byte {
 	return []byte(text)
 }
 
-// isComment reports whether a line says nothing.
+// isComment reports whether a line is a comment or blank.
 func isComment(line string) bool {
 	line = strings.TrimSpace(line)
 	return line == "" || line[0] == '#'
 }
 
-// endLine ends the last line.
+// endLine terminates the last line.
 func endLine(text string) string {
 	if text != "" && !strings.HasSuffix(text, "\n") {
 		text += "\n"
@@ -264,7 +261,7 @@ func endLine(text string) string {
 	return text
 }
 
-// shown returns an address without what may be a secret, and without its scheme then.
+// shown returns an address without secrets; if it had any, without its scheme, too.
 func shown(address string) string {
 	safe := safetext.Address(address)
 	if _, host, found := strings.Cut(safe, "…@"); found {

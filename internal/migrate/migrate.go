@@ -3,11 +3,11 @@
 // containerd's CRI plugin and Docker's daemon.json.
 //
 // [New] reads all of it and returns a [Plan], which can be shown as a diff
-// and written. What hosts.toml cannot say, and what was left as it is, is in
-// the plan's notes. Neither holds a secret.
+// and written. Its notes tell what hosts.toml cannot express, and what was left
+// unchanged. Neither holds a secret.
 //
 // The tree means the same to package certsd and to stock containerd, which reads
-// one root, ignores Docker files beside a hosts.toml and always trusts the
+// one root, ignores Docker files next to a hosts.toml and always trusts the
 // system's CA roots.
 //
 // Read migrate.go and plan.go first: they have the steps. Then follow one:
@@ -29,31 +29,30 @@ import (
 	"github.com/certsd/containerd-certsd/certsd/hostdir"
 )
 
-// Options say what to read and what to write. The zero value reads and writes
-// what containerd and Docker read where nobody says otherwise.
+// Options say what to read and what to write. The zero value uses the default paths of
+// containerd and Docker.
 type Options struct {
 	// Roots are the certs.d directories to read. nil means [DefaultRoots].
 	Roots certsd.Roots
-	// Configs are the configurations of containerd and Docker daemons, told
-	// apart by their content: JSON is Docker's. Of several files of one kind, a
-	// later one comes before an earlier one. nil means those in /etc, and for a
-	// user other than root those below $XDG_CONFIG_HOME in their place, as far
-	// as they exist.
+	// Configs are the configurations of containerd and Docker, told apart by their
+	// content: JSON is Docker's. A later file of a kind overrides an earlier one. nil
+	// means the existing ones in /etc, or, for a user other than root, below
+	// $XDG_CONFIG_HOME in preference.
 	Configs []string
 	// Output is the root to write. Empty means the first of
 	// certsd.DefaultRoots.
 	Output string
 }
 
-// DefaultRoots returns those of containerd and Docker, and then Podman's.
+// DefaultRoots returns the roots of containerd and Docker, then Podman's.
 func DefaultRoots() certsd.Roots {
 	return append(certsd.DefaultRoots(), hostdir.PodmanRoots()...)
 }
 
-// DefaultOutput returns the root that is written if none is named.
+// DefaultOutput returns the root to write if none is named.
 func DefaultOutput() string { return certsd.DefaultRoots()[0] }
 
-// defaultConfigs returns the files that daemons read if nobody says otherwise.
+// defaultConfigs returns the existing files among those that daemons read by default.
 func defaultConfigs(euid int, getenv func(string) string, exists func(string) bool) []string {
 	var files []string
 	for _, name := range []string{"containerd/config.toml", "docker/daemon.json"} {
@@ -83,10 +82,9 @@ func userConfig(getenv func(string) string) string {
 	return ""
 }
 
-// New reads what the options name and plans what to write. An error is about
-// a configuration that cannot be read, with its line where there is one, or
-// about a root to write that cannot be looked at. What is wrong with a single
-// registry is a note of the plan instead.
+// New reads what the options name and plans what to write. It fails if a configuration
+// cannot be read, naming the line if possible, or if the root to write cannot be
+// examined. Problems of a single registry become notes of the plan.
 func New(o Options) (*Plan, error) {
 	if o.Roots == nil {
 		o.Roots = DefaultRoots()
@@ -110,8 +108,8 @@ func New(o Options) (*Plan, error) {
 	return (&planner{sources: s, plan: &Plan{Output: o.Output}, copied: map[*file]bool{}}).make()
 }
 
-// absolute makes the paths absolute: they may end up in a hosts.toml, where a
-// relative one begins elsewhere.
+// absolute makes the paths absolute: a hosts.toml may name them, where relative ones
+// have another base.
 func absolute(o *Options) error {
 	var errs []error
 	abs := func(path string) string {

@@ -9,17 +9,17 @@ import (
 	"strings"
 )
 
-// Kind says what a [Note] is about.
+// Kind is the subject of a [Note].
 type Kind uint8
 
 const (
-	// Lost is what hosts.toml cannot say.
+	// Lost notes what hosts.toml cannot express.
 	Lost Kind = iota
-	// Left is what was left as it is: somebody has to decide.
+	// Left notes what was left unchanged for the user to decide.
 	Left
-	// Todo is what remains to be done by hand.
+	// Todo notes what remains to be done by hand.
 	Todo
-	// Hint is what is good to know about the new tree.
+	// Hint notes what is good to know about the new tree.
 	Hint
 )
 
@@ -33,23 +33,23 @@ func (k Kind) String() string {
 	}[k]
 }
 
-// Note is something to tell beside the diff, never with a secret in it.
+// Note is a message that accompanies the diff and never contains a secret.
 type Note struct {
 	Kind Kind
-	// File is the file or directory it is about, Line the line, zero if there
-	// is none, and Key the key, in TOML's dotted form.
+	// File is the file or directory it is about, Line the line or zero, and Key the key
+	// in TOML's dotted form.
 	File string
 	Line int
 	Key  string
 	Text string
 }
 
-// String returns the note in one line: FILE:LINE: KEY: TEXT.
+// String returns the note on one line: FILE:LINE: KEY: TEXT.
 func (n Note) String() string {
 	return place{n.File, n.Line, n.Key}.String() + ": " + n.Text
 }
 
-// place is where something is said.
+// place is a position in a configuration.
 type place struct {
 	file string
 	line int
@@ -75,7 +75,7 @@ func (p place) errorf(format string, args ...any) error {
 // notes collects notes.
 type notes struct {
 	all []Note
-	// denied reports whether one is about what this user may not read.
+	// denied reports whether a note is about something this user may not read.
 	denied bool
 }
 

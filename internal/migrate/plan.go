@@ -15,28 +15,27 @@ import (
 type Plan struct {
 	// Output is the root to write.
 	Output string
-	// Directories are those that change, sorted by name.
+	// Directories are the directories that change, sorted by name.
 	Directories []*Directory
 	// Notes are sorted by kind, file and line.
 	Notes []Note
-	// Denied reports whether there is something to read which this user may not.
+	// Denied reports whether this user lacked permission to read something.
 	Denied bool
 }
 
-// Directory is one host directory that changes.
+// Directory is a host directory that changes.
 type Directory struct {
-	// Name is its name below the root.
+	// Name is its name in the root.
 	Name string
-	// Copies are the files to be copied into it.
+	// Copies are the files to copy into it.
 	Copies []Copy
-	// Hosts is the new hosts.toml, nil if there is none to be written; Old is
-	// the one that is there.
+	// Hosts is the new hosts.toml, nil if it does not change; Old is the existing one.
 	Hosts, Old []byte
 }
 
-// Copy is a certificate or key to be copied.
+// Copy is a certificate or key to copy.
 type Copy struct {
-	// From is the file, Name the name it gets in the directory.
+	// From is the file, Name its name in the directory.
 	From, Name string
 	// Secret reports whether it holds a private key: only its owner may read it.
 	Secret bool
@@ -44,7 +43,7 @@ type Copy struct {
 	data []byte
 }
 
-// sources are what the configurations and directories that were read say.
+// sources are the settings found in configurations and directories.
 type sources struct {
 	// output is the root to write.
 	output string
@@ -52,27 +51,27 @@ type sources struct {
 	cri    criConfig
 	daemon daemonConfig
 	docker map[string]*dockerHost // by hostKey
-	// others are the directories to be written that have a hosts.toml now.
+	// others are the directories in output that already have a hosts.toml.
 	others []string
 }
 
-// planner makes a plan of what they say.
+// planner makes a plan from the sources.
 type planner struct {
 	*sources
 	plan   *Plan
 	copied map[*file]bool
-	// says reports whether there is something to say about a registry.
+	// says reports whether any registry needs a hosts.toml.
 	says bool
 }
 
-// readSources reads all that the options name.
+// readSources reads everything that the options name.
 func readSources(o Options) (*sources, error) {
 	s := &sources{output: o.Output, docker: map[string]*dockerHost{}}
 	r := &reader{sources: s, skipped: map[string]bool{}}
 	if err := r.configs(o.Configs); err != nil {
 		return nil, err
 	}
-	// What containerd reads now counts, too.
+	// The directories that containerd reads now count, too.
 	now := slices.DeleteFunc(certsd.ParseRoots(s.cri.configPath), func(root string) bool { return !filepath.IsAbs(root) })
 	r.trees(append(o.Roots, now...))
 	return s, nil
@@ -107,8 +106,7 @@ func (p *planner) make() (*Plan, error) {
 	return p.plan, nil
 }
 
-// registries returns the registries that something is said about, sorted, with
-// _default last.
+// registries returns the registries with settings, sorted, with _default last.
 func (p *planner) registries() []string {
 	names := map[string]bool{}
 	for name := range p.cri.mirrors {
@@ -132,7 +130,7 @@ func (p *planner) registries() []string {
 		}
 		names[host.name] = true
 	}
-	// These two are no registries of their own.
+	// These two are not registries.
 	delete(names, "*")
 	delete(names, defaultDir)
 	sorted := slices.Sorted(maps.Keys(names))
@@ -167,7 +165,7 @@ func (p *planner) directory(t *tree, want *host) {
 	}
 }
 
-// alreadyDocker reports whether a directory of Docker's layout says it all.
+// alreadyDocker reports whether a directory in Docker's layout already says it all.
 func (p *planner) alreadyDocker(want *host, old []byte) bool {
 	if len(old) > 0 || len(want.hosts) > 0 || want.server.skipVerify || want.server.address != "" && !want.plain {
 		return false
@@ -181,7 +179,7 @@ func (p *planner) alreadyDocker(want *host, old []byte) bool {
 	return len(files) > 0
 }
 
-// planned returns the planned directory of a name.
+// planned returns the directory of this name in the plan, adding it if necessary.
 func (p *planner) planned(name string) *Directory {
 	for _, d := range p.plan.Directories {
 		if d.Name == name {
@@ -193,7 +191,7 @@ func (p *planner) planned(name string) *Directory {
 	return d
 }
 
-// copy plans the copy of a file that belongs into the tree.
+// copy plans the copy of a file that belongs in the tree.
 func (p *planner) copy(f *file) {
 	switch {
 	case f.inWay != "":
@@ -206,8 +204,8 @@ func (p *planner) copy(f *file) {
 	}
 }
 
-// dirName returns the name of a registry's directory: the one that is there, by
-// containerd's order, or HOST:PORT.
+// dirName returns the name of a registry's directory: the existing one, in containerd's
+// order, or HOST:PORT.
 func (p *sources) dirName(registry string) string {
 	if _, _, found := cutPort(registry); found {
 		name := hostname.Directories(registry)[0]

@@ -9,7 +9,7 @@ import (
 	"github.com/certsd/containerd-certsd/internal/plainfile"
 )
 
-// readFile reads a regular file of bounded size.
+// readFile reads a regular file of limited size.
 func readFile(path string) ([]byte, error) {
 	data, err := plainfile.Read(path)
 	if err != nil {
@@ -18,7 +18,7 @@ func readFile(path string) ([]byte, error) {
 	return data, nil
 }
 
-// readConfig is readFile for a file of configuration.
+// readConfig reads a configuration file as text.
 func readConfig(path string) ([]byte, error) {
 	data, err := plainfile.ReadText(path)
 	if err != nil {
@@ -27,8 +27,7 @@ func readConfig(path string) ([]byte, error) {
 	return data, nil
 }
 
-// cause returns the reason inside an error of package os: the path around it is
-// known to who reports it.
+// cause returns the error inside an fs.PathError: the caller reports the path.
 func cause(err error) error {
 	var pathErr *fs.PathError
 	if errors.As(err, &pathErr) {
@@ -37,8 +36,8 @@ func cause(err error) error {
 	return err
 }
 
-// isDaemonJSON tells a daemon.json from containerd's configuration: no TOML
-// document begins with a brace.
+// isDaemonJSON reports whether data is a daemon.json, not containerd's configuration:
+// no TOML document begins with a brace.
 func isDaemonJSON(data []byte) bool {
 	return bytes.HasPrefix(bytes.TrimSpace(data), []byte("{"))
 }

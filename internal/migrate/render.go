@@ -8,7 +8,7 @@ import (
 	"github.com/certsd/containerd-certsd/internal/tomlpos"
 )
 
-// render returns the text of a new hosts.toml in the directory dir.
+// render returns the text of a new hosts.toml in dir.
 func render(h *host, dir string) []byte {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# What %s said.\n", oneLine(strings.Join(h.from, ", ")))
@@ -29,16 +29,16 @@ func render(h *host, dir string) []byte {
 	return []byte(b.String())
 }
 
-// oneLine keeps a path from ending a comment.
+// oneLine escapes line breaks in a path, which would end a comment.
 func oneLine(text string) string {
 	return strings.Trim(tomlpos.Quote(text), `"`)
 }
 
-// systemRoots says what is a matter of course for containerd.
+// systemRoots is the line for what containerd does anyway.
 const systemRoots = `system_roots = "append"`
 
-// appendsRoots reports whether the system's CA roots count beside those named, by
-// the rule of who named them: containerd's CRI plugin does not know another.
+// appendsRoots reports whether the system's CA roots apply in addition to those named,
+// which is the only rule of containerd's CRI plugin.
 func (h *host) appendsRoots() bool {
 	for _, e := range append(slices.Clip(h.hosts), h.server) {
 		if len(e.ca) > 0 && e.system {
@@ -64,7 +64,7 @@ func hostTables(h *host, dir string) string {
 func settings(e entry, dir string) []string {
 	var lines []string
 	if e.limited {
-		// containerd 1.7 knows no "referrers".
+		// containerd 1.7 does not know "referrers".
 		lines = append(lines, `capabilities = ["pull", "resolve"]`)
 	}
 	if e.override {

@@ -10,8 +10,8 @@ import (
 	"github.com/certsd/containerd-certsd/internal/plainfile"
 )
 
-// noteStale tells which copies in the tree are older than the files that they
-// were made of: somebody renews those.
+// noteStale notes copies in the tree that are older than their sources, which are the
+// ones being renewed.
 func (p noter) noteStale() {
 	for _, h := range p.docker {
 		for _, ca := range h.ca {
@@ -36,8 +36,8 @@ func (p noter) noteCopy(f *file, sources ...string) {
 	}
 }
 
-// issuedLater reports whether the newest certificate of one file begins later
-// than that of another.
+// issuedLater reports whether the newest certificate in file starts later than the
+// newest in than.
 func issuedLater(file, than []byte) bool {
 	a, b := newest(file), newest(than)
 	return !a.IsZero() && !b.IsZero() && a.After(b)

@@ -10,26 +10,26 @@ import (
 	"github.com/certsd/containerd-certsd/certsd/hostname"
 )
 
-// trust is what is configured for the TLS connections to one host.
+// trust is the TLS configuration for one host.
 type trust struct {
 	ca         []*file
 	client     []pair
 	skipVerify bool
-	// system reports whether the system's CA roots count beside ca.
+	// system reports whether the system's CA roots apply in addition to ca.
 	system bool
-	// from are the directories and configurations that say so.
+	// from are the directories and configurations it comes from.
 	from []string
 }
 
 // empty reports whether nothing is configured.
 func (t trust) empty() bool { return len(t.ca) == 0 && len(t.client) == 0 && !t.skipVerify }
 
-// truster decides what counts for the TLS connections to a host.
+// truster decides which TLS settings apply to a host.
 type truster struct{ *sources }
 
-// trustOf returns what all sources say about a host, host[:port] as in an address.
-// containerd's configuration comes before a directory: for its CA roots and
-// for its client certificate, each as a whole.
+// trustOf returns the settings of all sources for a host, host[:port] as in an address.
+// CA roots and client certificate each come from containerd's configuration, or else
+// from a directory.
 func (p truster) trustOf(host string) trust {
 	var t trust
 	if cri, found := p.cri.tls[host]; found {
@@ -62,7 +62,7 @@ func (p truster) insecure(host string) (place, bool) {
 	return place{}, false
 }
 
-// addDocker adds a directory's files for what is not said yet.
+// addDocker adds a directory's files where containerd's configuration sets none.
 func (p truster) addDocker(t *trust, docker *dockerHost) {
 	used := false
 	switch {
@@ -84,7 +84,7 @@ func (p truster) addDocker(t *trust, docker *dockerHost) {
 	}
 }
 
-// setAside notes the files that other ones are used in place of.
+// setAside notes files that are replaced by those in used.
 func (p truster) setAside(files, used []*file) {
 	for _, f := range files {
 		if !holds(used, f) {
@@ -102,8 +102,8 @@ func holds(files []*file, f *file) bool {
 	return false
 }
 
-// criTrust reads the files that containerd's configuration names. They stay
-// where they are: what renews them goes on doing so.
+// criTrust reads the files that containerd's configuration names. They stay in place,
+// where they continue to be renewed.
 func (p truster) criTrust(c criTLS) trust {
 	t := trust{skipVerify: c.skipVerify, from: []string{c.at.file}}
 	if c.ca != "" {
@@ -142,10 +142,11 @@ func (p truster) criTrust(c criTLS) trust {
 	return t
 }
 
-// criFile reads a file that a configuration names, nil if it cannot be used.
+// criFile reads a file named in a configuration. It returns nil if the file cannot be
+// used.
 func (p truster) criFile(path string, at place) *file {
 	if !filepath.IsAbs(path) {
-		// containerd is started in / by systemd.
+		// systemd starts containerd in /.
 		p.notes.add(Hint, at, "%s is taken for a path below /", path)
 		path = filepath.Join("/", path)
 	}
@@ -157,7 +158,7 @@ func (p truster) criFile(path string, at place) *file {
 	return &file{source: path, data: data}
 }
 
-// isCA reports whether a file has CA roots, and says what is wrong with it.
+// isCA reports whether a file has CA roots, and notes its problems.
 func (p truster) isCA(f *file, at place) bool {
 	_, lost, err := hostdir.ParseCAs(f.source, f.data)
 	switch {

@@ -10,18 +10,17 @@ import (
 	"github.com/certsd/containerd-certsd/internal/tomlpos"
 )
 
-// noter notes what is not in the plan: what has no effect, what is old, and what is
-// left to do.
+// noter adds notes about settings without effect, stale copies and remaining work.
 type noter struct{ *sources }
 
-// noteUnused notes settings of hosts that nobody asks by TLS.
+// noteUnused notes settings for a host that is never asked.
 func (p noter) noteUnused() {
 	if c, found := p.cri.tls[hostname.DockerHub]; found {
 		p.notes.add(Hint, c.at, "has no effect: images of %s come from %s", hostname.DockerHub, hostname.DockerHubServer)
 	}
 }
 
-// noteTodo tells what to do with containerd's configuration.
+// noteTodo notes what to change in containerd's configuration.
 func (p noter) noteTodo(says bool) {
 	for _, at := range p.cri.deprecated {
 		p.notes.add(Todo, at, "remove it when the new tree is in place: containerd does not take both")
@@ -43,7 +42,7 @@ func (p noter) noteTodo(says bool) {
 	}
 }
 
-// noteOthers notes the directories that keep registries from _default.
+// noteOthers notes existing directories that keep registries from using _default.
 func (p noter) noteOthers(registries []string) {
 	if len(p.cri.mirrors["*"].endpoints) == 0 {
 		return

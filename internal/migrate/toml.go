@@ -10,13 +10,13 @@ import (
 	"github.com/certsd/containerd-certsd/internal/tomlpos"
 )
 
-// document is a parsed TOML file that knows where its keys are. Reading values
-// through it collects what is wrong with them.
+// document is a parsed TOML file that knows the places of its keys. Reading values of
+// the wrong type adds to errs.
 type document struct {
 	file   string
 	root   map[string]any
 	places map[string]place // by joined key
-	// self is where the document is in a larger one.
+	// self is the document's place in a larger one.
 	self place
 	// firstTable is the line of the first table header, zero if there is none.
 	firstTable int
@@ -37,8 +37,7 @@ func parseTOML(file string, data []byte) (*document, error) {
 	return d, nil
 }
 
-// dotted returns a key for a message. Of an address with a user no more is left than the
-// host.
+// dotted returns a key for a message. An address with a user is reduced to the host.
 func dotted(path []string) string {
 	path = slices.Clone(path)
 	for i, part := range path {
@@ -49,7 +48,7 @@ func dotted(path []string) string {
 
 func join(path []string) string { return strings.Join(path, "\x00") }
 
-// at returns where a key is.
+// at returns the place of a key.
 func (d *document) at(path []string) place {
 	if at, known := d.places[join(path)]; known {
 		return at
@@ -57,7 +56,7 @@ func (d *document) at(path []string) place {
 	return place{file: d.file, key: dotted(path)}
 }
 
-// has reports whether a key of this name is anywhere in the file.
+// has reports whether a key of this name occurs anywhere in the file.
 func (d *document) has(name string) bool {
 	for key := range d.places {
 		if slices.Contains(strings.Split(key, "\x00"), name) {
@@ -67,8 +66,8 @@ func (d *document) has(name string) bool {
 	return false
 }
 
-// sub returns the table at a path as a document of its own, nil if there is none.
-// The places stay those in the file.
+// sub returns the table at a path as a document, nil if there is none. It keeps the
+// places in the file.
 func (d *document) sub(path ...string) *document {
 	t := d.table()
 	for _, name := range path {
@@ -87,8 +86,8 @@ func (d *document) sub(path ...string) *document {
 	return sub
 }
 
-// over puts a document on top of an earlier one, which may be nil: tables are
-// merged, other values replaced. containerd merges files so.
+// over merges a document over an earlier one, which may be nil, as containerd does:
+// tables are merged, other values replaced.
 func (d *document) over(earlier *document) *document {
 	if earlier == nil {
 		return d
@@ -138,7 +137,7 @@ func (t table) wrongType(name, want string) {
 	t.doc.errs = append(t.doc.errs, t.at(name).errorf("is %s, must be %s", tomlpos.Kind(t.values[name]), want))
 }
 
-// table reads a table, an empty one if there is none.
+// table returns a table, empty if there is none.
 func (t table) table(name string) table {
 	values, ok := t.values[name].(map[string]any)
 	if t.has(name) && !ok {
@@ -176,7 +175,7 @@ func (t table) int(name string) int64 {
 	return n
 }
 
-// strings reads a list of strings.
+// strings returns a list of strings.
 func (t table) strings(name string) []string {
 	list, ok := tomlpos.Strings(t.values[name])
 	if t.has(name) && !ok {
@@ -185,7 +184,7 @@ func (t table) strings(name string) []string {
 	return list
 }
 
-// count is "1 thing" or "n things".
+// count returns "1 thing" or "n things".
 func count(n int, thing string) string {
 	if n == 1 {
 		return "1 " + thing
@@ -193,7 +192,7 @@ func count(n int, thing string) string {
 	return strconv.Itoa(n) + " " + thing + "s"
 }
 
-// order returns the keys of a table as they come in the file.
+// order returns the keys of a table in the order of the file.
 func (d *document) order(t table) []string {
 	names := t.names()
 	slices.SortStableFunc(names, func(a, b string) int { return t.at(a).line - t.at(b).line })

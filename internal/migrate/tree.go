@@ -10,8 +10,8 @@ import (
 	"github.com/certsd/containerd-certsd/internal/plainfile"
 )
 
-// tree is the root to be written as it is now. Nothing outside it is read or
-// written through it, whatever symbolic links say.
+// tree is the current state of the root to write. It never leads outside the root,
+// whatever symbolic links say.
 type tree struct {
 	output string
 	root   *os.Root // nil if the directory does not exist
@@ -37,11 +37,11 @@ func (t *tree) close() {
 // path returns the full path of a file.
 func (t *tree) path(dir, name string) string { return filepath.Join(t.output, dir, name) }
 
-// hosts returns the hosts.toml of a directory, nil if there is none.
+// hosts returns a directory's hosts.toml, nil if there is none.
 func (t *tree) hosts(dir string) ([]byte, error) { return t.file(dir, hostsTOML) }
 
-// file returns the content of a file in a directory, nil if there is none. An error
-// tells why the file must not be written.
+// file returns the content of a file in a directory, nil if there is none. It fails if
+// the file must not be written.
 func (t *tree) file(dir, name string) ([]byte, error) {
 	if t.root == nil {
 		return nil, nil

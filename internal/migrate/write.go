@@ -13,7 +13,7 @@ import (
 	"github.com/certsd/containerd-certsd/internal/wholefile"
 )
 
-// mode is that of the copied file.
+// mode returns the mode of the copy.
 func (c Copy) mode() fs.FileMode {
 	if c.Secret {
 		return 0o600
@@ -21,17 +21,15 @@ func (c Copy) mode() fs.FileMode {
 	return 0o644
 }
 
-// Write writes the plan. Each file is written under another name first and
-// renamed when it is whole and on the disk, a new directory with all that is in
-// it; nothing is removed. All certificates and keys are there before the first
-// hosts.toml that names them, and _default is last: what was interrupted
-// between two files can be used, and a second run does the rest.
+// Write carries out the plan. Each file, or new directory with its files, is written
+// under another name and renamed once it is complete on disk; nothing is removed.
+// Certificates and keys precede every hosts.toml, and _default comes last: an
+// interrupted run leaves a usable tree, and a second one completes it.
 //
-// What was written is returned with an error, too: files by their paths.
+// It returns the paths of the files written, even with an error.
 func (p *Plan) Write() ([]string, error) { return p.write(func(string) error { return nil }) }
 
-// write calls step before each change of the disk; an error of it is one of
-// the disk.
+// write calls step before each change of the disk and treats its error as the disk's.
 func (p *Plan) write(step func(what string) error) ([]string, error) {
 	if len(p.Directories) == 0 {
 		return nil, nil
@@ -59,7 +57,7 @@ func (p *Plan) write(step func(what string) error) ([]string, error) {
 	return w.written, nil
 }
 
-// open opens the root, which is made if it is not there.
+// open opens the root, creating it if necessary.
 func (p *Plan) open() (*os.Root, error) {
 	if err := safepath.MkdirAll(p.Output, 0o755); err != nil {
 		return nil, err
@@ -72,8 +70,8 @@ func (p *Plan) open() (*os.Root, error) {
 	return os.OpenRoot(p.Output)
 }
 
-// inOrder returns the directories with _default last: it is for every registry
-// whose own directory is not there yet.
+// inOrder returns the directories with _default last: it serves registries whose own
+// directory does not exist yet.
 func (p *Plan) inOrder() []*Directory {
 	dirs := slices.Clone(p.Directories)
 	slices.SortStableFunc(dirs, func(a, b *Directory) int {
@@ -88,17 +86,17 @@ func (p *Plan) inOrder() []*Directory {
 	return dirs
 }
 
-// content is a file to be written.
+// content is a file to write.
 type content struct {
 	name string
 	data []byte
 	mode fs.FileMode
-	// old is what may be replaced, nil if nothing may.
+	// old is the content that may be replaced, nil if none may.
 	old []byte
 }
 
-// copies returns the files to be copied: a key before its certificate, which alone
-// is an error, and CA roots last.
+// copies returns the files to copy: keys before certificates, which alone would be an
+// error, and CA roots last.
 func (d *Directory) copies() []content {
 	var files []content
 	for _, c := range d.Copies {
@@ -116,7 +114,7 @@ type writer struct {
 	root   *os.Root
 	output string
 	step   func(what string) error
-	// written are the paths of the files that are in place.
+	// written are the paths of the completed files.
 	written []string
 }
 
@@ -129,8 +127,8 @@ func (w *writer) hosts(d *Directory) error {
 	return w.files(d.Name, []content{c})
 }
 
-// files writes files into a directory, which appears with all of them if it is
-// not there.
+// files writes files into a directory. A new directory appears together with all of
+// them.
 func (w *writer) files(dir string, files []content) error {
 	if len(files) == 0 {
 		return nil
@@ -150,7 +148,7 @@ func (w *writer) files(dir string, files []content) error {
 	return w.sync(dir)
 }
 
-// create makes a directory under another name and renames it.
+// create fills a directory under another name and renames it.
 func (w *writer) create(dir string, files []content) (err error) {
 	tmp := wholefile.Temporary(dir)
 	if err := w.do("create "+dir, func() error { return w.root.Mkdir(tmp, 0o755) }); err != nil {
@@ -178,7 +176,7 @@ func (w *writer) create(dir string, files []content) (err error) {
 	return w.sync(".")
 }
 
-// replace writes one file of a directory that exists.
+// replace writes one file in an existing directory.
 func (w *writer) replace(dir string, c content) (err error) {
 	file := filepath.Join(dir, c.name)
 	tmp := filepath.Join(dir, wholefile.Temporary(c.name))
@@ -196,7 +194,7 @@ func (w *writer) replace(dir string, c content) (err error) {
 	return nil
 }
 
-// unchanged refuses to replace what was not there when the plan was made.
+// unchanged fails if a file was created or changed since the plan was made.
 func (w *writer) unchanged(file string, old []byte) error {
 	info, err := w.root.Lstat(file)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -218,7 +216,7 @@ func (w *writer) unchanged(file string, old []byte) error {
 	return nil
 }
 
-// put writes a new file as a whole to the disk.
+// put writes a complete new file to disk.
 func (w *writer) put(tmp, file string, c content) error {
 	create := func() error {
 		_, err := wholefile.Create(w.root, tmp, c.data, wholefile.Options{Mode: c.mode})
@@ -230,7 +228,7 @@ func (w *writer) put(tmp, file string, c content) error {
 	return nil
 }
 
-// sync puts the names in a directory on the disk.
+// sync flushes a directory's names to disk.
 func (w *writer) sync(dir string) error {
 	if err := wholefile.Sync(w.root, dir); err != nil {
 		return w.failed(dir, err)
