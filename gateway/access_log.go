@@ -38,18 +38,18 @@ func (f *refusals) tell(now time.Time) (before int, tell bool) {
 	return before, true
 }
 
-// recorder knows what was answered.
+// recorder records the answer to a request.
 type recorder struct {
 	http.ResponseWriter
 	deadline deadline
-	// onHeader, if set, is called when there is an answer.
+	// onHeader, if set, is called when the answer begins.
 	onHeader func()
 	status   int
 	bytes    int64
 	// reason is the error sent to the client, recorded because an answer to HEAD has
 	// no body for it.
 	reason string
-	// err is why the client did not receive the answer.
+	// err is why the client did not get the whole answer.
 	err error
 }
 
@@ -77,7 +77,7 @@ func (r *recorder) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// ReadFrom implements io.ReaderFrom: io.Copy's own pieces are small.
+// ReadFrom implements io.ReaderFrom: io.Copy's own buffer is small.
 func (r *recorder) ReadFrom(src io.Reader) (int64, error) {
 	buf, _ := copyBuffers.Get().(*[]byte)
 	defer copyBuffers.Put(buf)
@@ -88,8 +88,8 @@ func (r *recorder) ReadFrom(src io.Reader) (int64, error) {
 // Unwrap is for http.ResponseController.
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 
-// logAccess writes the line about a request. Its fields are quoted by the logger; of
-// the query only the registry is logged, of the header nothing that could be secret.
+// logAccess logs a request. The logger quotes the fields; only the registry is logged
+// of the query, and nothing that could be secret of the header.
 func (s *server) logAccess(r *http.Request, rec *recorder, began time.Time) {
 	fields := log.Fields{
 		"method": r.Method, "path": clip(r.URL.Path), "status": rec.status, "bytes": rec.bytes,
@@ -119,5 +119,5 @@ func (s *server) logAccess(r *http.Request, rec *recorder, began time.Time) {
 	log.G(r.Context()).WithFields(fields).Info("certsd gateway: request")
 }
 
-// clip bounds what a client chose.
+// clip bounds the length of a client's text.
 func clip(text string) string { return safetext.Clip(text, 512) }

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// tokenHeader carries the secret of clients that can send a header, as
-// containerd can by its hosts.toml. basicUser is the user of the others.
+// tokenHeader carries the secret of clients that can send a header, as containerd's
+// hosts.toml can make it. basicUser is the user name for other clients.
 const (
 	tokenHeader = "X-Certsd-Token" //nolint:gosec // the name of a header
 	basicUser   = "certsd"
@@ -27,13 +27,13 @@ var (
 	}
 )
 
-// gate lets clients in.
+// gate decides which clients may enter.
 type gate struct {
 	secret *sharedSecret
-	// open lets in every client that can connect.
+	// open admits every client that can connect.
 	open        bool
 	stillTrusts func(ctx context.Context, shown []*x509.Certificate) bool
-	// names may be in Host beside those of the loopback interface.
+	// names may be in Host in addition to those of the loopback interface.
 	names map[string]bool
 }
 
@@ -88,7 +88,7 @@ func (g *gate) knowsName(r *http.Request) bool {
 	return err == nil && (addr.Unmap().IsLoopback() || local != nil && isAddress(local, addr))
 }
 
-// isAddress reports whether a connection was made to an address.
+// isAddress reports whether addr is the local address of a connection.
 func isAddress(local net.Addr, addr netip.Addr) bool {
 	at, err := netip.ParseAddrPort(local.String())
 	return err == nil && at.Addr().Unmap().WithZone("") == addr.Unmap()

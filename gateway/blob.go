@@ -17,17 +17,16 @@ import (
 	"github.com/certsd/containerd-certsd/internal/bounded"
 )
 
-// blobs serves blobs: stored ones, and those of registries, whose downloads are
-// shared by requests for the same blob.
+// blobs serves stored blobs, and those of registries, whose downloads are shared by
+// requests for the same blob.
 type blobs struct {
 	shelf     *shelf
 	upstreams *upstreams
 	spools    *spools
 }
 
-// serve answers with a blob, or with one range of it. All of a blob is
-// verified on the way; a range is not, as its digest is that of the whole, unless
-// the blob is stored.
+// serve answers with a blob or one range of it. A whole blob is verified on the way. A
+// range cannot be, unless the blob is stored: the digest is that of the whole.
 func (b *blobs) serve(w http.ResponseWriter, r *http.Request, t *target) error {
 	if _, ok := b.shelf.stored(r.Context(), t); ok {
 		return b.serveStored(w, r, t)
@@ -60,7 +59,7 @@ func (b *blobs) serve(w http.ResponseWriter, r *http.Request, t *target) error {
 	return b.passOn(w, r, t, resp, wanted)
 }
 
-// passOn answers as the registry did.
+// passOn passes the registry's answer on.
 func (b *blobs) passOn(w http.ResponseWriter, r *http.Request, t *target, resp *http.Response, wanted string) error {
 	h := w.Header()
 	body, err := bodyOf(h, resp, t, wanted)
@@ -81,8 +80,8 @@ func (b *blobs) passOn(w http.ResponseWriter, r *http.Request, t *target, resp *
 	return nil
 }
 
-// serveShared answers from a download that others may read, too. It returns
-// errUnshared if there is none and begin is false.
+// serveShared answers from a download that others may read, too. It returns errUnshared
+// if there is none to join and begin is false.
 func (b *blobs) serveShared(w http.ResponseWriter, r *http.Request, t *target, begin bool) error {
 	sp, leave, err := b.spools.join(r.Context(), t, begin)
 	if err != nil {
@@ -105,11 +104,11 @@ func (b *blobs) serveShared(w http.ResponseWriter, r *http.Request, t *target, b
 
 const blobType = "application/octet-stream"
 
-// bodyOf returns the part of an answer's body to pass on.
+// bodyOf returns the part of the registry's body to pass on.
 func bodyOf(h http.Header, resp *http.Response, t *target, wanted string) (io.Reader, error) {
 	if resp.StatusCode == http.StatusOK {
 		if resp.Request.Method == http.MethodGet && resp.ContentLength == 0 {
-			// Known before anything is sent. A HEAD without a length says 0 at times.
+			// This is known before anything is sent. A HEAD without a length may say 0.
 			return resp.Body, verify(nil, t.named(), t.digest)
 		}
 		// A registry may ignore a Range.
@@ -123,8 +122,8 @@ func bodyOf(h http.Header, resp *http.Response, t *target, wanted string) (io.Re
 	return io.LimitReader(resp.Body, resp.ContentLength), nil
 }
 
-// finish ends the answer with a blob. If that failed the connection is cut, so that
-// the client does not mistake a part for the whole.
+// finish ends the answer with a blob. After an error it cuts the connection, or the
+// client would take a part for the whole.
 func finish(w http.ResponseWriter, r *http.Request, t *target, err error) {
 	if err == nil {
 		return
@@ -132,7 +131,7 @@ func finish(w http.ResponseWriter, r *http.Request, t *target, err error) {
 	if r.Context().Err() == nil {
 		log.G(r.Context()).WithField("blob", t.named()).WithError(err).Warn("certsd gateway: a blob was cut short")
 		if rec, ok := w.(*recorder); ok {
-			// The status was sent before.
+			// The status has been sent.
 			rec.reason = "cut short: " + err.Error()
 		}
 	}
@@ -175,7 +174,7 @@ func (b *blobs) serveStored(w http.ResponseWriter, r *http.Request, t *target) e
 	return nil
 }
 
-// serveSeekable leaves ranges and conditions to net/http. The error is a read error,
+// serveSeekable leaves ranges and conditions to net/http. It returns a read error,
 // after which nothing more may be written.
 func serveSeekable(w http.ResponseWriter, r *http.Request, t *target, size int64, open func(offset int64) io.Reader) error {
 	describe(w.Header(), t.digest, blobType)
@@ -191,7 +190,7 @@ func serveSeekable(w http.ResponseWriter, r *http.Request, t *target, size int64
 type seekable struct {
 	size, offset int64
 	open         func(offset int64) io.Reader
-	// r reads from offset on; nil until something is read.
+	// r reads from offset; it is nil until the first Read.
 	r   io.Reader
 	err error
 }
@@ -228,7 +227,7 @@ func (b *seekable) Seek(offset int64, whence int) (int64, error) {
 // ranges, and invalid ones, are ignored: RFC 9110, 14.2.
 var singleRange = regexp.MustCompile(`^bytes=([0-9]{1,18}-[0-9]{0,18}|-[0-9]{1,18})$`)
 
-// wantedRange returns the Range to ask for, empty for the whole.
+// wantedRange returns the Range to ask for, empty for the whole blob.
 func wantedRange(r *http.Request, etag string) string {
 	ranges := r.Header.Values("Range")
 	if len(ranges) != 1 || len(ranges[0]) > 64 || !singleRange.MatchString(ranges[0]) {
@@ -240,12 +239,12 @@ func wantedRange(r *http.Request, etag string) string {
 	return ranges[0]
 }
 
-// answersRange reports whether a Content-Range begins where the requested Range
-// does. If that counts from the end, its beginning is not known.
+// answersRange reports whether a Content-Range begins where the requested Range does.
+// For a Range that counts from the end, any beginning will do.
 func answersRange(contentRange, wanted string) bool {
 	part, ok := bounded.ParseContentRange(contentRange)
 	if !ok || part.Start < 0 || part.Total < 0 || contentRange != part.String() {
-		return false // clients are sent it as it is
+		return false // clients receive it unchanged
 	}
 	from, _, _ := strings.Cut(strings.TrimPrefix(wanted, "bytes="), "-")
 	if from == "" {

@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-// deadline keeps a client that reads nothing from holding a request forever. The
-// time starts again with each write, and during a write whenever the client reads
-// something: the system accepts a write in large parts.
+// deadline keeps a client that reads nothing from holding a request forever. It is
+// extended by each write, and during a write whenever the client reads: the system
+// accepts large writes at once.
 type deadline struct {
 	control *http.ResponseController
 	stall   time.Duration
 	set     time.Time
-	// conn is where the client is, nil if that is not known.
+	// conn is the client's connection, nil if unknown.
 	conn net.Conn
 }
 
@@ -26,7 +26,7 @@ func (d *deadline) extend() {
 		return
 	}
 	d.set = now
-	// If it cannot be set, as in tests without a connection, there is no deadline.
+	// Without a connection, as in tests, there is no deadline.
 	_ = d.control.SetWriteDeadline(now.Add(d.stall))
 }
 
@@ -46,7 +46,7 @@ func (d *deadline) watch() (stop func()) {
 
 type connKey struct{}
 
-// withConn returns the http.Server.ConnContext of a gateway.
+// withConn is the http.Server.ConnContext of a gateway.
 func withConn(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, connKey{}, c)
 }
@@ -57,7 +57,7 @@ func connIn(ctx context.Context) net.Conn {
 	return c
 }
 
-// rawConn finds the system's connection below those that wrap it.
+// rawConn returns the system's connection below any wrappers.
 func rawConn(c net.Conn) (syscall.RawConn, bool) {
 	for {
 		if wrapped, ok := c.(interface{ NetConn() net.Conn }); ok {

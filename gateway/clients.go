@@ -17,21 +17,21 @@ import (
 
 // Clients is what clients must know to use a gateway.
 type Clients struct {
-	// URL is where it listens, without a path: http://127.0.0.1:5999.
+	// URL is the gateway's address without a path: http://127.0.0.1:5999.
 	URL string
-	// Running reports whether a gateway runs that listens there. Otherwise the URL
-	// was given, or is the configured one.
+	// Running reports whether a running gateway listens there. Otherwise the URL was
+	// given or is the configured one.
 	Running bool
-	// Secret lets clients in. Empty: it lets everybody in.
+	// Secret is the gateway's secret; empty if it admits everybody.
 	Secret string
 	// Upstreams are the registries it serves, as image references name them.
 	Upstreams []string
 }
 
-// Clients returns what clients must know to use a gateway with this configuration.
-// url is where they reach it; if empty, it is the first address of the gateway that
-// runs with this state directory, or if none runs that of the configuration. The
-// secret is read, never created: the serving process creates it, as its user.
+// Clients returns what clients must know to use a gateway with this configuration. url
+// is where they reach it. If empty, it is the first address of the gateway running with
+// this state directory, or else the configured one. The secret is read, never created:
+// the serving process creates it, as its user.
 func (c *Config) Clients(url string) (Clients, error) {
 	g := Clients{URL: url}
 	var err error
@@ -74,8 +74,8 @@ func (c *Config) upstreams() ([]string, error) {
 	return slices.Sorted(slices.Values(names)), nil
 }
 
-// url returns where clients reach the gateway that runs with this state directory or,
-// where none does, one that was configured like this.
+// url returns where clients reach the gateway running with this state directory or, if
+// none runs, one with this configuration.
 func (c *Config) url() (url string, alive bool, err error) {
 	r, err := findRunning(c.State)
 	if alive = err == nil; !alive {
@@ -91,8 +91,7 @@ func (c *Config) url() (url string, alive bool, err error) {
 	return url, alive, err
 }
 
-// url returns the first address that clients can use: they do not support unix
-// sockets.
+// url returns the first address that clients can use, which excludes unix sockets.
 func (r listening) url() (string, error) {
 	for _, address := range r.Addresses {
 		host, port, err := net.SplitHostPort(address)
@@ -111,9 +110,8 @@ func (r listening) url() (string, error) {
 	return "", fmt.Errorf("clients cannot reach a gateway at %s: give its address with --client-url", strings.Join(r.Addresses, ", "))
 }
 
-// Reads reports whether dir is, or is below, one of the certs.d directories that the
-// gateway itself reads. Files written there for clients would lead the gateway to
-// itself.
+// Reads reports whether dir is in one of the certs.d directories that the gateway
+// reads. Files written there for clients would lead the gateway to itself.
 func (c *Config) Reads(dir string) bool {
 	dir = realPath(dir)
 	return slices.ContainsFunc(c.roots(), func(root string) bool {

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// boundedListener accepts no more connections than its pool has room for.
-// Others wait, one of them here and the rest in the backlog of the system.
+// boundedListener accepts no more connections than its pool has room for. One other
+// waits here, the rest in the system's backlog.
 type boundedListener struct {
 	net.Listener
 	pool   *pool
@@ -49,7 +49,7 @@ func (l *boundedListener) Close() error {
 type pool struct {
 	most int
 
-	// mu guards the rest, and the fields of connections that are marked so.
+	// mu guards the rest, and the fields of connections that say so.
 	mu    sync.Mutex
 	conns map[*boundedConn]bool
 	// changed is closed when waiting callers, if any, should try again.
@@ -67,9 +67,9 @@ type boundedConn struct {
 	pool   *pool
 	source string
 
-	// The pool's mu guards these. known reports whether the client was let in, state
-	// is the connection's state since a time, and tracked reports whether the server
-	// reports that state.
+	// The pool's mu guards these. known reports whether the client was admitted, state
+	// is the connection's state, entered at since, and tracked reports whether the
+	// server has reported one.
 	known, tracked bool
 	state          http.ConnState
 	since          time.Time
@@ -85,7 +85,7 @@ func sourceOf(c net.Conn) string {
 }
 
 // add adds a connection. If there is no room and no connection can be closed for it,
-// the caller must try again after a change.
+// the caller must retry when changed is closed.
 func (p *pool) add(c *boundedConn) (changed <-chan struct{}, ok bool) {
 	p.mu.Lock()
 	if len(p.conns) < p.most {
@@ -106,7 +106,7 @@ func (p *pool) add(c *boundedConn) (changed <-chan struct{}, ok bool) {
 	return nil, true
 }
 
-// victim returns the connection to close, nil if there is none. The caller holds mu.
+// victim returns the connection to close, or nil. The caller holds mu.
 func (p *pool) victim() *boundedConn {
 	shares := map[string]int{}
 	for c := range p.conns {
@@ -140,8 +140,8 @@ func (c *boundedConn) rank() int {
 	}
 }
 
-// before reports whether c makes room rather than d: of strangers, those of the
-// address that has the most, and then the one that has waited longest.
+// before reports whether c makes room before d: among strangers, first those from the
+// address with the most connections; then the one unchanged for longest.
 func (c *boundedConn) before(d *boundedConn, shares map[string]int) bool {
 	if c.rank() != d.rank() {
 		return c.rank() > d.rank()
@@ -152,7 +152,7 @@ func (c *boundedConn) before(d *boundedConn, shares map[string]int) bool {
 	return c.since.Before(d.since)
 }
 
-// remove removes a connection, whose place others can take.
+// remove removes a connection and lets others take its place.
 func (p *pool) remove(c *boundedConn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -193,7 +193,7 @@ func track(conn net.Conn, state http.ConnState) {
 	}
 }
 
-// letIn records that the client of a connection was let in.
+// letIn records that the client of a connection was admitted.
 func letIn(conn net.Conn) {
 	if c := boundedOf(conn); c != nil {
 		c.pool.mu.Lock()
@@ -202,7 +202,7 @@ func letIn(conn net.Conn) {
 	}
 }
 
-// boundedOf finds the connection of the pool below TLS, nil if there is none.
+// boundedOf returns the pool's connection below TLS, or nil.
 func boundedOf(conn net.Conn) *boundedConn {
 	for conn != nil {
 		if c, ok := conn.(*boundedConn); ok {

@@ -14,15 +14,14 @@ import (
 )
 
 const (
-	// askAgain is the Retry-After for what is not ready.
+	// askAgain is the Retry-After for content that is not ready.
 	askAgain = 5 * time.Second
-	// progressEvery is the time between two lines about a conversion.
+	// progressEvery is the interval of log lines about a conversion.
 	progressEvery = 30 * time.Second
 )
 
-// flight resolves one reference for all requests that ask for it meanwhile. It does
-// not end with the request that started it: a conversion may take longer than any
-// client waits.
+// flight resolves one reference for all requests that ask for it in the meantime. It
+// does not end with the request that started it: a conversion may outlast any client.
 type flight struct {
 	name    string
 	started time.Time
@@ -38,9 +37,9 @@ type flight struct {
 	blobs atomic.Int64
 }
 
-// flights has the flights under way, by reference.
+// flights holds the flights in progress, by reference.
 type flights struct {
-	// context is that of flights: it ends with the gateway.
+	// ctx is the context of all flights and ends with the gateway.
 	//nolint:containedctx // no request may end what others wait for
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -87,20 +86,20 @@ var errStopping = &fault{status: http.StatusServiceUnavailable, code: codeUnavai
 
 type flightKey struct{}
 
-// flightIn returns the flight a context belongs to, nil for none.
+// flightIn returns the flight that a context belongs to, or nil.
 func flightIn(ctx context.Context) *flight {
 	fl, _ := ctx.Value(flightKey{}).(*flight)
 	return fl
 }
 
-// begin reports whether a conversion is about to store something.
+// begin records that a conversion is about to store something.
 func (fl *flight) begin() {
 	if fl != nil {
 		fl.begun.Store(true)
 	}
 }
 
-// received and stored count what a conversion has.
+// received and stored count the bytes and blobs of a conversion.
 func (fl *flight) received(n int) {
 	if fl != nil {
 		fl.bytes.Add(int64(n))
@@ -113,10 +112,10 @@ func (fl *flight) stored() {
 	}
 }
 
-// converting reports whether the registry's own answer was not enough.
+// converting reports whether a conversion has begun.
 func (fl *flight) converting() bool { return fl != nil && fl.begun.Load() }
 
-// result waits for the end, but no longer than ctx.
+// result waits for the result, but no longer than ctx.
 func (fl *flight) result(ctx context.Context) (ocispec.Descriptor, error) {
 	select {
 	case <-fl.done:
@@ -129,9 +128,9 @@ func (fl *flight) result(ctx context.Context) (ocispec.Descriptor, error) {
 	return ocispec.Descriptor{}, context.Cause(ctx)
 }
 
-// notYet returns the answer that makes clients ask again. containerd repeats a
-// request that is answered 429 immediately, up to five times in all, each of which
-// waits here again. Other clients honor Retry-After.
+// notYet returns the answer that makes clients ask again. containerd repeats a request
+// answered with 429 immediately, up to five times in all, and waits here each time.
+// Other clients honor Retry-After.
 func (fl *flight) notYet() *fault {
 	return &fault{
 		status: http.StatusTooManyRequests, code: codeTooMany, retryAfter: askAgain,
@@ -139,7 +138,7 @@ func (fl *flight) notYet() *fault {
 	}
 }
 
-// progress describes how far it is.
+// progress describes the state of the flight.
 func (fl *flight) progress() string {
 	elapsed := time.Since(fl.started).Round(time.Second)
 	if fl.converting() {
@@ -148,8 +147,7 @@ func (fl *flight) progress() string {
 	return fmt.Sprintf("asking the registry for %s", elapsed)
 }
 
-// report logs the progress of a conversion until stop is called, and then its
-// end.
+// report logs the progress of a conversion until stop is called, and then its result.
 func (fl *flight) report(ctx context.Context) (stop func()) {
 	logger := log.G(ctx).WithField("image", fl.name)
 	stopped := every(progressEvery, func() { logger.Info("certsd gateway: " + fl.progress()) })
@@ -157,7 +155,7 @@ func (fl *flight) report(ctx context.Context) (stop func()) {
 		stopped()
 		switch {
 		case !fl.converting():
-			// Not a conversion: the access log has it.
+			// The access log covers what is not a conversion.
 		case fl.err == nil:
 			logger.WithField("digest", fl.desc.Digest).Info("certsd gateway: converted after " + fl.progress())
 		case !errors.Is(fl.err, context.Canceled):

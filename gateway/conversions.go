@@ -15,7 +15,7 @@ type conversions struct {
 	flights   *flights
 }
 
-// resolve finds the descriptor of a manifest, and converts the image if necessary.
+// resolve returns the descriptor of a manifest, and converts the image if necessary.
 func (c *conversions) resolve(ctx context.Context, t *target) (ocispec.Descriptor, error) {
 	if desc, ok := c.shelf.manifest(ctx, t); ok {
 		return desc, nil
@@ -58,8 +58,8 @@ func (c *conversions) resolveNow(ctx context.Context, t *target) (_ ocispec.Desc
 	return desc, nil
 }
 
-// evictAfter makes room again after a conversion. One that failed for lack of room
-// leaves nothing to continue.
+// evictAfter makes room again after a conversion. One that failed for lack of space
+// leaves nothing worth continuing.
 func (c *conversions) evictAfter(ctx context.Context, err error) {
 	if isFull(err) {
 		c.shelf.store.room.dropLeftovers(ctx)
@@ -69,7 +69,7 @@ func (c *conversions) evictAfter(ctx context.Context, err error) {
 	}
 }
 
-// resolveTag finds an earlier conversion by its tag.
+// resolveTag resolves the digest of an earlier conversion by its tag.
 func (c *conversions) resolveTag(ctx context.Context, t *target, tag string) (ocispec.Descriptor, error) {
 	tagged := *t
 	tagged.tag, tagged.digest = tag, ""

@@ -2,8 +2,8 @@ package gateway
 
 import "time"
 
-// every calls f again and again, after each interval, until stop is called. f is not
-// called any more once stop has returned.
+// every calls f at each interval until stop is called. f is not called after stop has
+// returned.
 func every(interval time.Duration, f func()) (stop func()) {
 	ended, done := make(chan struct{}), make(chan struct{})
 	go func() {

@@ -21,7 +21,7 @@ const (
 	// inUse is how long an image stays after its last request, whatever the limit: a
 	// client may take that long between the manifest and the last layer.
 	inUse = 10 * time.Minute
-	// justUsed is the same where a conversion needs the room now.
+	// justUsed replaces inUse if a conversion needs the room now.
 	justUsed = time.Minute
 	// abandoned is how long the remains of a failed conversion are kept to be
 	// continued, if there is room.
@@ -30,7 +30,7 @@ const (
 
 func unixText(t time.Time) string { return strconv.FormatInt(t.Unix(), 10) }
 
-// tidy makes room where the limit is exceeded, and logs what it did.
+// tidy makes room if the limit is exceeded, and logs what it did.
 func (r *room) tidy(ctx context.Context) {
 	freed, err := r.evict(ctx)
 	if err != nil {
@@ -49,15 +49,15 @@ type inventory struct {
 	total int64
 }
 
-// evict removes what exceeds the limit, and returns how many bytes it freed.
+// evict removes what exceeds the limit, and returns the number of bytes freed.
 func (r *room) evict(ctx context.Context) (freed int64, err error) {
 	freed, _, err = r.makeRoom(ctx, 0, inUse)
 	return freed, err
 }
 
-// makeRoom removes what is abandoned, and then as much as is necessary for need more
-// bytes: first the remains of failed conversions, then images that were not used for
-// idle. total is what is stored then.
+// makeRoom removes what is abandoned, and then as much as need more bytes require:
+// first the remains of failed conversions, then images unused for idle. total is what
+// is stored afterwards.
 func (r *room) makeRoom(ctx context.Context, need int64, idle time.Duration) (freed, total int64, err error) {
 	v, err := take(ctx, r.store)
 	if v == nil {
@@ -92,7 +92,7 @@ func (r *room) dropOrphans(ctx context.Context, v *inventory, age time.Duration)
 	return err
 }
 
-// dropUnfinished removes parts of layers that were not continued for that long.
+// dropUnfinished removes partial layers that were not continued for age.
 func (r *room) dropUnfinished(ctx context.Context, v *inventory, age time.Duration) error {
 	statuses, err := r.store.ListStatuses(ctx)
 	errs := []error{err}
@@ -114,7 +114,7 @@ func (r *room) dropUnfinished(ctx context.Context, v *inventory, age time.Durati
 	return errors.Join(errs...)
 }
 
-// take makes the inventory of a store.
+// take returns the inventory of a store.
 func take(ctx context.Context, store content.Store) (*inventory, error) {
 	v := &inventory{blobs: map[digest.Digest]content.Info{}, refs: map[digest.Digest]int{}}
 	err := store.Walk(ctx, func(info content.Info) error {
@@ -125,7 +125,7 @@ func take(ctx context.Context, store content.Store) (*inventory, error) {
 		}
 		return nil
 	})
-	if err != nil && !errors.Is(err, fs.ErrNotExist) { // before the first blob
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // there is no blob yet
 		return nil, err
 	}
 	statuses, err := store.ListStatuses(ctx)
@@ -135,7 +135,7 @@ func take(ctx context.Context, store content.Store) (*inventory, error) {
 	return v, err
 }
 
-// children returns the blobs of an image besides its manifest.
+// children returns the blobs of an image other than its manifest.
 func children(info content.Info) []digest.Digest {
 	var list []digest.Digest
 	for key, value := range info.Labels {
@@ -146,7 +146,7 @@ func children(info content.Info) []digest.Digest {
 	return list
 }
 
-// leastRecentlyUsed returns the manifests, in the order in which to remove them.
+// leastRecentlyUsed returns the manifests in the order of removal.
 func (v *inventory) leastRecentlyUsed(h *holds) []digest.Digest {
 	last := map[digest.Digest]time.Time{}
 	for d, info := range v.blobs {
@@ -159,8 +159,8 @@ func (v *inventory) leastRecentlyUsed(h *holds) []digest.Digest {
 	})
 }
 
-// lastUsed returns when an image, or a blob of it, was last asked for or made: now, if
-// a client reads one.
+// lastUsed returns when an image or one of its blobs was last requested or made: now,
+// if a client is reading one.
 func lastUsed(h *holds, info content.Info) time.Time {
 	last := info.CreatedAt
 	if seconds, err := strconv.ParseInt(info.Labels[labelUsed], 10, 64); err == nil && time.Unix(seconds, 0).After(last) {
@@ -191,7 +191,7 @@ func (r *room) dropImage(ctx context.Context, v *inventory, d digest.Digest, idl
 	return errors.Join(errs...)
 }
 
-// drop removes a blob unless a conversion relies on it or a client reads it.
+// drop removes a blob unless a conversion relies on it or a client is reading it.
 func (r *room) drop(ctx context.Context, v *inventory, d digest.Digest) error {
 	info, ok := v.blobs[d]
 	if !ok {

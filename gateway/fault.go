@@ -23,8 +23,8 @@ import (
 	"github.com/certsd/containerd-certsd/resolver"
 )
 
-// The codes of the distribution specification, "Error Codes", and the two that
-// docker's registry adds for what has none.
+// The codes of the distribution specification, "Error Codes", and the two that Docker's
+// registry adds for other errors.
 const (
 	codeBlobUnknown     = "BLOB_UNKNOWN"
 	codeDenied          = "DENIED"
@@ -39,11 +39,11 @@ const (
 	codeUnknown         = "UNKNOWN"
 )
 
-// fault is an error as it is sent to a client.
+// fault is an error as sent to a client.
 type fault struct {
 	status        int
 	code, message string
-	// retryAfter is when to ask again, zero to leave that open.
+	// retryAfter is when to ask again, zero if unknown.
 	retryAfter time.Duration
 	// realm is the realm of a 401's challenge; empty means the gateway itself.
 	realm string
@@ -63,8 +63,8 @@ var (
 	errUnknownPath = &fault{status: http.StatusNotFound, code: codeUnsupported, message: "the gateway serves manifests, blobs, tags/list and referrers below /v2/"}
 )
 
-// faultOf returns the fault to send to a client for an error. 401 is never passed
-// on: the client would believe that it is about the gateway's own secret, and has no
+// faultOf returns the fault to send to a client for an error. A registry's 401 is never
+// passed on: the client would take it to be about the gateway's own secret, and has no
 // other to send.
 func faultOf(err error) *fault {
 	var f *fault
@@ -96,8 +96,8 @@ func statusOf(err error) (int, string) {
 	case answered && (answer == http.StatusUnauthorized || answer == http.StatusForbidden):
 		return http.StatusForbidden, codeDenied
 	case answered && answer == http.StatusTooManyRequests:
-		// After 429 containerd repeats four times immediately, which is not what the
-		// registry asks for; after 503 once.
+		// containerd repeats a request four times immediately after 429, which is not
+		// what the registry asks for, and once after 503.
 		return http.StatusServiceUnavailable, codeTooMany
 	case errors.As(err, new(*resolver.DigestError)), notThere(err):
 		return http.StatusNotFound, codeManifestUnknown
@@ -129,8 +129,8 @@ func registrysAnswer(err error) (status int, ok bool) {
 }
 
 // notThere reports whether a registry said that something does not exist. Other
-// errors of this class are about the storage that a registry redirects to, or about
-// something missing on this machine.
+// not-found errors are about the storage that a registry redirects to, or about this
+// machine.
 func notThere(err error) bool {
 	var e *resolver.Error
 	return errors.As(err, &e) && errdefs.IsNotFound(err) && slices.ContainsFunc(e.Trail.Attempts(), func(a certsd.Attempt) bool {
@@ -138,15 +138,15 @@ func notThere(err error) bool {
 	})
 }
 
-// maxMessage bounds the text of an error in bytes. The upstream's answers are
-// part of it.
+// maxMessage bounds the text of an error, which includes the upstream's answers, in
+// bytes.
 const maxMessage = 16 << 10
 
 // writeFault answers with an error in the form of the distribution
 // specification.
 func writeFault(w http.ResponseWriter, r *http.Request, f *fault) {
 	h := w.Header()
-	// Headers that were set for the answer that failed.
+	// Remove the headers of the answer that failed.
 	for _, name := range []string{"Docker-Content-Digest", "Etag", "Content-Length", "Content-Range", "Accept-Ranges", "Link", "Oci-Filters-Applied"} {
 		h.Del(name)
 	}
@@ -174,7 +174,7 @@ func writeFault(w http.ResponseWriter, r *http.Request, f *fault) {
 	_ = writeJSON(w, r, f.status, "application/json", append(body, '\n'))
 }
 
-// writeJSON writes a small answer. It does not matter if the client is gone.
+// writeJSON writes a small answer. It does not matter whether the client is gone.
 func writeJSON(w http.ResponseWriter, r *http.Request, status int, mediaType string, body []byte) error {
 	h := w.Header()
 	h.Set("Content-Type", mediaType)
@@ -187,7 +187,7 @@ func writeJSON(w http.ResponseWriter, r *http.Request, status int, mediaType str
 	return nil
 }
 
-// unknownBlob makes the fault of a missing blob name it as such.
+// unknownBlob gives the fault of a missing blob its own code.
 func unknownBlob(err error) error {
 	if !errors.As(err, new(*resolver.Error)) || !errdefs.IsNotFound(err) {
 		return err
@@ -199,7 +199,7 @@ func unknownBlob(err error) error {
 	return f
 }
 
-// unsatisfiable passes on that a registry does not have the requested range.
+// unsatisfiable passes on that a registry cannot satisfy the requested range.
 func unsatisfiable(err error, wanted string) error {
 	status, ok := registrysAnswer(err)
 	if wanted == "" || !ok || status != http.StatusRequestedRangeNotSatisfiable {

@@ -1,12 +1,12 @@
 // Package gateway serves the pull side of the OCI distribution API on behalf of
-// registries that its clients cannot reach themselves: those that want a client
+// registries that its clients cannot use themselves: those that want a client
 // certificate, speak only Registry v1 or serve schema 1 manifests. It is one
 // local endpoint over the same resolver that the plugin gives containerd.
 //
 // A request says which registry it is for by containerd's "?ns=HOST", or by
 // the first element of the path: /v2/HOST/REPOSITORY/manifests/TAG.
 //
-// A [Config] is run: config.go and run.go are the daemon, which listens by listen.go,
+// config.go and run.go run a [Config] as the daemon, which listens by listen.go,
 // tls.go and connections.go. Then read it in the order of a request:
 //
 //	gateway.go       which way it goes
@@ -19,8 +19,8 @@
 //	store.go         what was converted: heal.go, space.go, evict.go, labels.go
 //	fault.go         the answer where something fails; late_answer.go, where it takes too long
 //
-// Beside them stand the pages of health.go and status.go, and what the commands ask
-// and print: status_client.go and clients.go.
+// health.go and status.go serve the other pages; status_client.go and clients.go have
+// what the commands ask and print.
 package gateway
 
 import (
@@ -39,41 +39,40 @@ import (
 // options are the settings of a [server]. Only Hosts, and one of Secret and
 // AllowAnyLocal, must be set.
 type options struct {
-	// Hosts are the registries: the same that pulls use.
+	// Hosts are the registries, configured as for pulls.
 	Hosts *resolver.Hosts
 	// Credentials returns user and secret for a registry's host[:port] and a
 	// repository there; without a user the secret is a refresh token. nil means
 	// anonymous. The Authorization of a client is for the gateway and never reaches
 	// a registry.
 	Credentials func(host, repository string) (user, secret string, err error)
-	// Secret lets clients in. nil lets in nobody, or everybody if AllowAnyLocal.
+	// Secret admits clients. nil admits nobody, or everybody if AllowAnyLocal.
 	Secret *sharedSecret
-	// AllowAnyLocal lets in every client that can connect.
+	// AllowAnyLocal admits every client that can connect.
 	AllowAnyLocal bool
-	// PassCredentials lets clients that show the secret by header send user and
+	// PassCredentials lets clients that send the secret in the header send user and
 	// password for the registry in Authorization, and asks for them if the registry
-	// requires some.
+	// requires any.
 	PassCredentials bool
-	// StillTrusts reports whether a client certificate that a handshake verified is
-	// accepted now, with the chain that was presented with it. nil means that it is.
+	// StillTrusts reports whether a client certificate, with the chain presented in its
+	// handshake, is still accepted. nil means that it is.
 	StillTrusts func(ctx context.Context, shown []*x509.Certificate) bool
-	// Upstreams are registries, host[:port], that may be asked without a
-	// directory of their own. Others without one are refused.
+	// Upstreams are registries, host[:port], that may be asked without a directory of
+	// their own. Other registries without one are refused.
 	Upstreams []string
-	// Names may be in Host beside those of the loopback interface.
+	// Names may be in Host in addition to those of the loopback interface.
 	Names []string
-	// Store receives converted images. nil means that Registry v1 and schema 1
-	// images are refused.
+	// Store keeps converted images. nil means that Registry v1 and schema 1 images are
+	// refused.
 	Store *imageStore
-	// SpoolDir is the directory for downloads shared by several clients, SpoolSize
-	// their limit in bytes. Zero disables sharing.
+	// SpoolDir is the directory for shared downloads, SpoolSize their limit in bytes.
+	// Zero disables sharing.
 	SpoolDir  string
 	SpoolSize int64
-	// MaxDownloads is the number of layers that conversions fetch at a time, all
-	// together. Zero means 6.
+	// MaxDownloads is the number of layers that all conversions together fetch at a
+	// time. Zero means 6.
 	MaxDownloads int
-	// MaxUpstream is the number of requests to registries that are under way at
-	// a time. Zero means 64.
+	// MaxUpstream is the number of concurrent requests to registries. Zero means 64.
 	MaxUpstream int
 	// WriteStall is how long a client may read nothing before its connection is cut.
 	// Zero means defaultWriteStall.
@@ -83,10 +82,10 @@ type options struct {
 	Patience time.Duration
 }
 
-// server is an http.Handler. It is safe for concurrent use; see [newServer].
+// server is an http.Handler, safe for concurrent use; see [newServer].
 //
 // A request passes the gate and is answered by manifests, blobs or lists, which ask
-// registries by way of upstreams.
+// registries through upstreams.
 type server struct {
 	gate      *gate
 	logins    *logins
@@ -100,7 +99,7 @@ type server struct {
 	refusals  refusals
 	stall     time.Duration
 	patience  time.Duration
-	// serving is held by requests, and by Close to wait for them.
+	// serving is held by requests; Close waits for them with it.
 	serving sync.RWMutex
 	// stopping reports whether the gateway is being stopped.
 	stopping atomic.Bool
@@ -108,8 +107,8 @@ type server struct {
 
 var _ http.Handler = (*server)(nil)
 
-// newServer returns a server, which must be closed. ctx has the logger; when it
-// ends, conversions end, too. An error is about the options.
+// newServer returns a server, which must be closed. ctx carries the logger; conversions
+// end with it. An error is about the options.
 func newServer(ctx context.Context, o options) (*server, error) {
 	o.Patience = cmp.Or(o.Patience, defaultPatience)
 	up, err := newUpstreams(&o)
@@ -136,8 +135,8 @@ func newServer(ctx context.Context, o options) (*server, error) {
 	return s, nil
 }
 
-// Close ends downloads and conversions, which the next process continues, and
-// waits for them.
+// Close stops downloads and conversions, and waits for them. The next process continues
+// them.
 func (s *server) Close() {
 	s.flights.cancel()
 	s.serving.Lock()
@@ -216,7 +215,7 @@ func (s *server) serveTarget(w http.ResponseWriter, r *http.Request, t *target) 
 	}
 }
 
-// serveBase tells clients that this is a v2 registry and that they are let in.
+// serveBase confirms to clients that this is a v2 registry and that they are admitted.
 func serveBase(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, r, http.StatusOK, "application/json", []byte("{}\n"))
 }

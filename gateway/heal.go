@@ -14,14 +14,14 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// labelTag and host/repository is a label of manifests: the tag that was converted
-// to it last. Neither v1 nor schema 1 registries know the digest, so the tag is what
-// to ask for if the manifest is no longer stored.
+// labelTag followed by host/repository is a label of manifests: the tag that was last
+// converted to it. Neither v1 nor schema 1 registries know the digest, so if the
+// manifest is no longer stored, the tag is what to ask for.
 const labelTag = "certsd/tag."
 
-// shelf serves stored content to clients whose registries let them have it.
+// shelf serves stored content to clients that may read it at their registry.
 type shelf struct {
-	// store is nil where nothing is kept.
+	// store is nil if nothing is kept.
 	store     *imageStore
 	upstreams *upstreams
 }
@@ -50,8 +50,7 @@ func (s *shelf) remember(ctx context.Context, t *target, d digest.Digest) {
 	_, _ = s.store.Update(ctx, content.Info{Digest: d, Labels: map[string]string{labelTag + t.repositoryKey(): t.tag}}, "labels."+labelTag+t.repositoryKey())
 }
 
-// tagOf returns the tag that a digest of a repository was converted from, empty if
-// that is not known.
+// tagOf returns the tag that a digest of a repository was converted from, or "".
 func (s *shelf) tagOf(t *target) string {
 	if s.store == nil || t.digest == "" {
 		return ""
@@ -73,7 +72,7 @@ func (s *imageStore) complete(ctx context.Context, manifest content.Info) bool {
 	return true
 }
 
-// discard removes a blob for good, but keeps the record of its tags.
+// discard removes a blob unconditionally, but keeps the record of its tags.
 func (s *imageStore) discard(ctx context.Context, d digest.Digest) error {
 	return s.holds.discarding(d, func() error {
 		set, err := s.labels.Get(d)
@@ -86,8 +85,8 @@ func (s *imageStore) discard(ctx context.Context, d digest.Digest) error {
 	})
 }
 
-// discard removes a stored blob that is not what it was. The images that have it
-// are incomplete then, and are converted again when they are asked for.
+// discard removes a damaged blob. The images that have it become incomplete, and are
+// converted again on request.
 func (s *shelf) discard(ctx context.Context, d digest.Digest, cause error) {
 	err := s.store.discard(ctx, d)
 	log.G(ctx).WithError(errors.Join(cause, err)).Error("certsd gateway: a stored blob is damaged and was removed")
@@ -107,8 +106,7 @@ func (s *shelf) manifest(ctx context.Context, t *target) (ocispec.Descriptor, bo
 	return ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: info.Digest, Size: info.Size}, true
 }
 
-// verify reads a blob completely once in the life of the process: a range alone
-// cannot be verified.
+// verify reads a blob completely, once per process: a range alone cannot be verified.
 func (s *shelf) verify(ctx context.Context, at content.ReaderAt, t *target) error {
 	if s.store.holds.isVerified(t.digest) {
 		return nil

@@ -20,9 +20,9 @@ type pages struct {
 	stopping func() bool
 }
 
-// serve answers what is not part of the registry API, and reports whether it did.
-// Health is for every client, as it reveals nothing; metrics name registries and
-// certificates, so they are for this machine and for clients with the secret.
+// serve answers requests outside the registry API, and reports whether it did. Every
+// client may ask for health, which reveals nothing. Metrics name registries and
+// certificates, so they are for this machine and clients with the secret.
 func (p *pages) serve(w http.ResponseWriter, r *http.Request) (done bool) {
 	switch {
 	case r.URL.Path == "/healthz", r.URL.Path == "/readyz", r.URL.Path == "/metrics", statuspage.Serves(r.URL.Path):

@@ -15,9 +15,9 @@ type holds struct {
 	mu sync.Mutex
 	// pins counts the conversions that rely on a blob.
 	pins map[digest.Digest]int
-	// used is when a blob was last asked for.
+	// used is when a blob was last requested.
 	used map[digest.Digest]time.Time
-	// verified are the blobs that this process has read whole.
+	// verified are the blobs that this process has read completely.
 	verified map[digest.Digest]bool
 	// readers counts the clients that read a blob, writing the writers of an
 	// unfinished one.
@@ -50,7 +50,7 @@ func (h *holds) withPins(ctx context.Context) (_ context.Context, release func()
 	return context.WithValue(ctx, pinnedKey{}, p), p.release
 }
 
-// pin keeps a blob from being removed. It may be gone already: check after pinning.
+// pin keeps a blob from being removed. It may already be gone: check after pinning.
 func (h *holds) pin(ctx context.Context, d digest.Digest) {
 	p, ok := ctx.Value(pinnedKey{}).(*pinned)
 	if !ok {
@@ -117,8 +117,8 @@ func (h *holds) asked(d digest.Digest, at time.Time) (before time.Time) {
 	return before
 }
 
-// lastUsed returns when one of some blobs was last asked for, if that is after a time:
-// now, if a client reads one.
+// lastUsed returns when one of the blobs was last requested, or after if that is later:
+// now, if a client is reading one.
 func (h *holds) lastUsed(after time.Time, blobs ...digest.Digest) time.Time {
 	last := after
 	h.mu.Lock()
@@ -134,8 +134,8 @@ func (h *holds) lastUsed(after time.Time, blobs ...digest.Digest) time.Time {
 	return last
 }
 
-// removing calls remove unless a conversion relies on a blob or a client reads it.
-// Its records are dropped once it is gone.
+// removing calls remove unless a conversion relies on a blob or a client is reading it.
+// Once the blob is gone, its records are dropped.
 func (h *holds) removing(d digest.Digest, remove func() error) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()

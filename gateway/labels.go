@@ -13,9 +13,9 @@ import (
 	"github.com/certsd/containerd-certsd/internal/wholefile"
 )
 
-// labelFiles keeps labels in a file for each blob. A file that cannot be read, as
-// after a power cut, counts as no labels: its blob is then unknown to conversions
-// and is removed with the next eviction.
+// labelFiles keeps the labels of each blob in a file. An invalid file, as after a power
+// cut, counts as no labels: conversions no longer know its blob, and the next eviction
+// removes it.
 type labelFiles struct{ dir string }
 
 func newLabels(dir string) *bloblabels.Store { return &bloblabels.Store{Keeper: labelFiles{dir}} }

@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// limited bounds the requests to registries that are under way at a time, and with
-// them the connections: see [shares]. Further requests wait for their turn, but no
-// longer than patience if a client waits for them.
+// limited bounds the concurrent requests to registries, and with them the connections:
+// see [shares]. Others wait for their turn, but no longer than patience if a client is
+// waiting.
 type limited struct {
 	next     http.RoundTripper
 	slots    share
@@ -24,14 +24,14 @@ var errBusy = &fault{
 
 type unhurriedKey struct{}
 
-// unhurried makes requests wait for their turn as long as it takes: their work has
-// begun and would be lost.
+// unhurried lets requests wait for their turn indefinitely: their work has begun and
+// would be lost.
 func unhurried(ctx context.Context) context.Context {
 	return context.WithValue(ctx, unhurriedKey{}, true)
 }
 
-// waitsSince returns when a client began to wait: all requests to registries that
-// are made for it share one time limit.
+// waitsSince returns when a client began to wait: all requests to registries on its
+// behalf share one time limit.
 func waitsSince(ctx context.Context) time.Time {
 	if fl := flightIn(ctx); fl != nil {
 		return fl.started
@@ -69,7 +69,7 @@ func (l *limited) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	resp, err := l.next.RoundTrip(req)
 	// Only content takes long. An answer that leads to another request must not hold
-	// the slot that this request needs.
+	// the slot which that request needs.
 	if err != nil || resp.StatusCode >= http.StatusMultipleChoices || req.Method == http.MethodHead {
 		l.slots.Release(1)
 		return resp, err
@@ -78,7 +78,7 @@ func (l *limited) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// slotBody gives the slot back when it has been read or closed.
+// slotBody releases the slot once it has been read or closed.
 type slotBody struct {
 	io.ReadCloser
 	release func()

@@ -13,7 +13,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// lists answers with lists of tags and referrers.
+// lists serves lists of tags and referrers.
 type lists struct{ upstreams *upstreams }
 
 // serveTags lists tags: the distribution specification, "Listing Tags".
@@ -38,7 +38,7 @@ func (l *lists) serveTags(w http.ResponseWriter, r *http.Request, t *target) err
 		}
 		w.Header().Set("Link", fmt.Sprintf("<%s?%s>; rel=\"next\"", r.URL.EscapedPath(), next.Encode()))
 	}
-	// Clients compare the name with what they asked for.
+	// Clients compare the name with the one they asked for.
 	name := t.repository
 	if !t.query.Has("ns") {
 		name = t.pathName
@@ -57,7 +57,7 @@ func (l *lists) serveTags(w http.ResponseWriter, r *http.Request, t *target) err
 type page struct {
 	// n is the number of entries, negative for all.
 	n int
-	// last is the entry after which it begins.
+	// last is the entry before the page.
 	last string
 }
 
@@ -73,7 +73,7 @@ func parsePage(query url.Values) (page, error) {
 	return p, nil
 }
 
-// of returns the page of a sorted list, and whether another one follows.
+// of returns the page of a sorted list, and whether another follows.
 func (p page) of(list []string) ([]string, bool) {
 	if p.last != "" {
 		i, found := slices.BinarySearch(list, p.last)
@@ -83,15 +83,15 @@ func (p page) of(list []string) ([]string, bool) {
 		list = list[i:]
 	}
 	if p.n < 0 || p.n >= len(list) {
-		// An empty list, not null.
+		// Return an empty list, not null.
 		return append([]string{}, list...), false
 	}
 	return list[:p.n], p.n > 0
 }
 
-// serveReferrers lists what refers to a digest: the distribution specification,
-// "Listing Referrers". A registry without that API is asked for the fallback tag,
-// and one without either has no referrers.
+// serveReferrers lists the referrers of a digest: the distribution specification,
+// "Listing Referrers". A registry without that API is asked for the fallback tag;
+// without either there are no referrers.
 func (l *lists) serveReferrers(w http.ResponseWriter, r *http.Request, t *target) error {
 	fetcher, err := l.upstreams.resolverFor(t).fetch.Fetcher(r.Context(), t.ref())
 	if err != nil {

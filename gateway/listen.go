@@ -10,7 +10,7 @@ import (
 	"github.com/certsd/containerd-certsd/internal/daemon"
 )
 
-// sockets are the sockets that a gateway listens on.
+// sockets are the settings of the sockets to listen on.
 type sockets struct {
 	addresses   []string
 	allowRemote bool
@@ -20,8 +20,8 @@ type sockets struct {
 
 func (c *Config) sockets() sockets { return sockets{c.Listen, c.AllowRemote, c.MaxConnections} }
 
-// listen opens the sockets to serve: the sockets systemd passed, else the
-// configured addresses. certs are for TLS, nil for none.
+// listen opens the sockets passed by systemd, or else the configured addresses. certs
+// are for TLS, nil for none.
 func (s sockets) listen(ctx context.Context, certs *certificates) (listeners []net.Listener, err error) {
 	defer func() {
 		if err != nil {
@@ -53,7 +53,7 @@ func (s sockets) listen(ctx context.Context, certs *certificates) (listeners []n
 // check returns an error for addresses that cannot or must not be listened on.
 func (s sockets) check(secure bool) error {
 	if daemon.Activated() {
-		return nil // they are not used
+		return nil // the addresses are not used
 	}
 	if len(s.addresses) == 0 {
 		return errors.New("listen: no address")

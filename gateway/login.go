@@ -13,27 +13,27 @@ import (
 	remoteserrors "github.com/containerd/containerd/v2/core/remotes/errors"
 )
 
-// login is a user and password that a client sends for a registry beside the
-// gateway's secret, such as a pull secret of Kubernetes. It is used at the registry
-// and the token server named by it, only for the requests that bring it, and never
-// appears in a log, an error or a file.
+// login is a user and password that a client sends for a registry in addition to the
+// gateway's secret, such as a pull secret of Kubernetes. It is used at the registry and
+// its token server, only for the requests that bring it, and never appears in a log, an
+// error or a file.
 type login struct {
-	// host is the registry it is for, host[:port].
+	// host is the registry's host[:port].
 	host           string
 	user, password string
-	// id identifies a login. It cannot be reversed: its key ends with the process.
+	// id identifies a login irreversibly: its key ends with the process.
 	id string
 }
 
-// loginAge bounds how long the resolver of a login is kept, and with it user,
-// password and token. A token server that does not say how long a token lasts
-// means 60 seconds: the token authentication specification of distribution.
+// loginAge bounds how long the resolver of a login is kept, with user, password and
+// token. Without an expiry, a token lasts 60 seconds: distribution's token
+// authentication specification.
 const loginAge = time.Minute
 
-// logins finds logins in requests, and makes their ids.
+// logins extracts logins from requests.
 type logins struct {
 	key []byte
-	// secret is the gateway's own, pass lets clients bring a login.
+	// secret is the gateway's own; pass allows clients to bring a login.
 	secret *sharedSecret
 	pass   bool
 }
@@ -53,8 +53,8 @@ func (l *logins) id(parts ...string) string {
 	return hex.EncodeToString(mac.Sum(nil)[:16])
 }
 
-// of returns the login that a request brings for a registry, nil for none. The
-// header must have let the client in: if Authorization did, that is for the gateway.
+// of returns the login in a request for a registry, or nil. The secret must be in the
+// header: if it is in Authorization, that is for the gateway.
 func (l *logins) of(r *http.Request, host string) *login {
 	if !l.allowed(r) {
 		return nil
@@ -74,8 +74,8 @@ func (l *logins) allowed(r *http.Request) bool {
 	return l.pass && l.secret != nil && token != "" && l.secret.matches(r.Context(), token)
 }
 
-// credentials are for the registry itself, by its name in the reference: a
-// mirror of its hosts.toml is another server.
+// credentials returns the login for the registry itself, as named in the reference: a
+// mirror in its hosts.toml is another server.
 func (l *login) credentials(host string) (user, secret string, err error) {
 	if host != l.host {
 		return "", "", nil
@@ -91,11 +91,11 @@ func (l *login) suffix() string {
 	return " " + l.id
 }
 
-// refusedAge is how long a refused login is not tried again: clients repeat refused
-// requests in several ways, and an account may be locked.
+// refusedAge is how long a refused login is not retried: clients repeat refused
+// requests in several ways, which may lock an account.
 const refusedAge = 10 * time.Second
 
-// wasRefused returns the answer to a login that was refused a moment ago.
+// wasRefused returns the error of a login that was refused a moment ago, or nil.
 func (u *upstreams) wasRefused(t *target) error {
 	if t.login == nil {
 		return nil
@@ -107,15 +107,15 @@ func (u *upstreams) wasRefused(t *target) error {
 	return refused.err
 }
 
-// refusal is the error of a refused login, and when it came.
+// refusal is the error of a refused login, and its time.
 type refusal struct {
 	at  time.Time
 	err error
 }
 
-// askForLogin makes a client send a login if it may, has not sent one and the
-// registry requires one. A refused login is final: a client that is asked again
-// would try it several times, and be locked out.
+// askForLogin asks a client for a login if it may send one, has not, and the registry
+// requires it. A refused login is final: a client that is asked again would retry it
+// several times, and be locked out.
 func (s *server) askForLogin(r *http.Request, t *target, err error) error {
 	if err == nil || !wantsLogin(err) {
 		return err

@@ -18,15 +18,14 @@ import (
 // maxManifest is the largest manifest in bytes: docker.MaxManifestSize.
 const maxManifest = 4 << 20
 
-// manifests answers with manifests.
+// manifests serves manifests.
 type manifests struct {
 	shelf       *shelf
 	upstreams   *upstreams
 	conversions *conversions
 }
 
-// serve answers with a manifest. Its bytes are verified before the
-// first of them is sent.
+// serve answers with a manifest, verified before its first byte is sent.
 func (m *manifests) serve(w http.ResponseWriter, r *http.Request, t *target) error {
 	desc, err := m.conversions.resolve(r.Context(), t)
 	if err != nil {
@@ -45,13 +44,13 @@ func (m *manifests) serve(w http.ResponseWriter, r *http.Request, t *target) err
 			w.WriteHeader(http.StatusNotModified)
 			return nil
 		}
-		if desc.Size > 0 { // otherwise the size is not known
+		if desc.Size > 0 { // otherwise it is unknown
 			h.Set("Content-Length", strconv.FormatInt(desc.Size, 10))
 		}
 		w.WriteHeader(http.StatusOK)
 		return nil
 	}
-	// A manifest is read completely: ranges are for blobs.
+	// A manifest is served completely: ranges are for blobs.
 	r.Header.Del("Range")
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(body))
 	return nil

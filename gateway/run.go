@@ -20,15 +20,15 @@ import (
 const (
 	// maxHeader bounds the header of a request in bytes; net/http adds 4 KiB.
 	maxHeader = 16 << 10
-	// headerTimeout bounds the time for a header, idleTimeout that between two
+	// headerTimeout bounds the time to read a header, idleTimeout the time between
 	// requests.
 	headerTimeout = 10 * time.Second
 	idleTimeout   = 2 * time.Minute
 )
 
-// Run serves as configured until ctx ends, and then until the requests under way are
-// done or the time for that is over. ready, if not nil, is called with the addresses
-// once clients can connect.
+// Run serves as configured until ctx ends, and then until the requests in progress are
+// done or StopTimeout is over. ready, if not nil, is called with the addresses once
+// clients can connect.
 func (c *Config) Run(ctx context.Context, credentials func(host, repository string) (user, secret string, err error), ready func(addresses []net.Addr)) error {
 	if err := c.Check(); err != nil {
 		return err
@@ -49,7 +49,7 @@ func (c *Config) Run(ctx context.Context, credentials func(host, repository stri
 	}
 	defer secret.Close()
 	secret.Grace = time.Duration(c.SecretGrace)
-	// Requests under way outlive the signal to stop: they end below.
+	// Requests in progress outlive the signal to stop: they end below.
 	lasting := context.WithoutCancel(ctx)
 	store.room.tidy(lasting)
 	defer every(time.Hour, func() { store.room.tidy(lasting) })()
@@ -106,7 +106,8 @@ func (c *Config) warnOfNothing(ctx context.Context) {
 	logger.Warn("certsd gateway: there is no registry to ask")
 }
 
-// serve answers until ctx ends, and gives requests under way until stopTimeout.
+// serve serves until ctx ends, and gives the requests in progress stopTimeout to
+// finish.
 func serve(ctx context.Context, server *http.Server, listeners []net.Listener, stopTimeout time.Duration, ready func([]net.Addr)) error {
 	failed := make(chan error, len(listeners))
 	var addresses []net.Addr

@@ -16,17 +16,17 @@ import (
 )
 
 const (
-	// runningFile is in the state directory while a gateway runs, which holds a lock
-	// on it: a killed gateway leaves the file, but no lock.
+	// runningFile is in the state directory while a gateway runs and holds a lock on
+	// it: a killed gateway leaves the file, but no lock.
 	runningFile = "running"
-	// maxRunning bounds it in bytes.
+	// maxRunning bounds its size in bytes.
 	maxRunning = 64 << 10
 )
 
-// listening is where the gateway of a state directory listens.
+// listening is the address information of a running gateway.
 type listening struct {
-	// Addresses are host:port and unix:PATH, with the ports that the system chose
-	// and the sockets that systemd opened.
+	// Addresses are host:port or unix:PATH, including ports chosen by the system and
+	// sockets opened by systemd.
 	Addresses []string `json:"addresses"`
 	TLS       bool     `json:"tls"`
 	// Certificate is the file of the gateway's own certificate.
@@ -35,8 +35,8 @@ type listening struct {
 	SecretGrace time.Duration `json:"secret_grace"`
 }
 
-// announce publishes on this machine where the gateway listens, and returns the
-// function that ends that. A gateway that cannot write the file still serves.
+// announce publishes on this machine where the gateway listens, until end is called. A
+// gateway that cannot write the file still serves.
 func announce(ctx context.Context, dir *safepath.Dir, listeners []net.Listener, r listening) (end func()) {
 	for _, l := range listeners {
 		address := l.Addr().String()
@@ -58,7 +58,7 @@ func announce(ctx context.Context, dir *safepath.Dir, listeners []net.Listener, 
 	}
 }
 
-// write writes the file and holds the lock on it.
+// write writes the file and locks it until it is closed.
 func (r listening) write(dir *safepath.Dir) (io.Closer, error) {
 	text, err := json.Marshal(r)
 	if err != nil {
@@ -77,8 +77,8 @@ func (r listening) write(dir *safepath.Dir) (io.Closer, error) {
 	return f, nil
 }
 
-// findRunning reads where the gateway of a state directory listens, if one runs.
-// Otherwise the error is fs.ErrNotExist.
+// findRunning reads where the running gateway of a state directory listens. If none
+// runs the error is fs.ErrNotExist.
 func findRunning(state string) (r listening, err error) {
 	if state == "" {
 		return r, fs.ErrNotExist
@@ -94,7 +94,7 @@ func findRunning(state string) (r listening, err error) {
 	}
 	defer f.Close()
 	if !isHeld(f) {
-		return r, fs.ErrNotExist // of one that was killed
+		return r, fs.ErrNotExist // left by a killed gateway
 	}
 	if err := json.NewDecoder(io.LimitReader(f, maxRunning)).Decode(&r); err != nil {
 		return r, fmt.Errorf("%s/%s: %w", state, runningFile, err)

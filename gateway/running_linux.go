@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// hold locks a file for as long as it is open. Unlike with flock, the lock can be
-// checked without taking it, so that a check disturbs nobody.
+// hold locks a file for as long as it is open. Unlike a flock, this lock can be tested
+// without taking it.
 func hold(f *os.File) error {
 	lock := unix.Flock_t{Type: unix.F_RDLCK, Whence: io.SeekStart}
 	return unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &lock)

@@ -24,25 +24,25 @@ import (
 const (
 	secretFile    = "secret"
 	oldSecretFile = "secret.old"
-	// minSecret and maxSecret are lengths in bytes. Those made here have 43: 32
+	// minSecret and maxSecret bound the length in bytes. Generated secrets have 43: 32
 	// bytes of crypto/rand in base64.
 	minSecret, maxSecret = 16, 512
 )
 
 // sharedSecret is the secret that clients must know. It is kept in a file, which is
-// reread when it changes; a replaced secret is accepted for a while longer, so that
-// clients can switch to the new one without an interruption.
+// reread when it changes. A replaced secret is accepted for a while, to let clients
+// switch without an interruption.
 type sharedSecret struct {
 	// Dir is the directory with the files "secret" and "secret.old".
 	Dir string
-	// Grace is how long the old one is still accepted after it was replaced. Zero
-	// means defaultSecretGrace; with a negative value it is not accepted.
+	// Grace is how long a replaced secret is still accepted. Zero means
+	// defaultSecretGrace, a negative value not at all.
 	Grace time.Duration
 
-	// dir is what ownSecret holds, nil without.
+	// dir is held open by openSecret, nil without it.
 	dir *safepath.Dir
 
-	// mu guards the files as last read, and what was replaced.
+	// mu guards the files as last read, and the last replacement.
 	mu       sync.Mutex
 	now, old secretState
 	replaced replacement
@@ -63,7 +63,7 @@ type secretState struct {
 	failed failure
 }
 
-// failure identifies a reported failure, so that it is reported only once.
+// failure identifies a failure that has been reported.
 type failure struct {
 	stamp stamp
 	text  string
@@ -75,8 +75,8 @@ type stamp struct {
 	changed time.Time
 }
 
-// ownSecret returns the secret in dir, which it makes if there is none. The
-// directory has to be the user's own, and is held until [sharedSecret.Close].
+// ownSecret returns the secret in dir, creating it if necessary. The directory must
+// belong to the user, and is held until [sharedSecret.Close].
 func ownSecret(dir string) (*sharedSecret, error) {
 	if err := safepath.Own(dir); err != nil {
 		return nil, err
@@ -84,17 +84,17 @@ func ownSecret(dir string) (*sharedSecret, error) {
 	return openSecret(dir)
 }
 
-// openSecret does the same, and lets root use a directory of another user.
+// openSecret is like ownSecret, but lets root use a directory of another user.
 func openSecret(dir string) (*sharedSecret, error) {
 	held, err := safepath.Open(dir)
 	if err != nil {
 		return nil, err
 	}
 	s := &sharedSecret{Dir: dir, dir: held}
-	// If a later one cannot be read, this one stays in use.
+	// This secret stays in use if a later one cannot be read.
 	_, err = s.now.read(held, secretFile)
 	if errors.Is(err, fs.ErrNotExist) {
-		// Another process may be faster.
+		// Another process may create it first.
 		if err = held.Create(secretFile, append(newSecret(), '\n')); err == nil || errors.Is(err, fs.ErrExist) {
 			_, err = s.now.read(held, secretFile)
 		}
@@ -113,7 +113,7 @@ func (s *sharedSecret) Close() error {
 	return s.dir.Close()
 }
 
-// Value returns the secret as it is in the file now.
+// Value returns the secret that is in the file now.
 func (s *sharedSecret) Value() (string, error) {
 	var b []byte
 	err := s.in(func(d *safepath.Dir) (err error) {
@@ -123,9 +123,9 @@ func (s *sharedSecret) Value() (string, error) {
 	return string(b), err
 }
 
-// Rotate replaces the secret with a new one. The serving gateway notices that by
-// itself and accepts the old one for its grace period. The files belong to the owner
-// of the directory, who must read them, whichever user runs this.
+// Rotate replaces the secret with a new one. The serving gateway notices and accepts
+// the old one for its grace period. The files belong to the directory's owner, who must
+// read them, whichever user runs this.
 func (s *sharedSecret) Rotate() error {
 	return s.in(func(d *safepath.Dir) error {
 		old, _, err := readSecret(d, secretFile)
@@ -151,8 +151,8 @@ func (s *sharedSecret) in(do func(*safepath.Dir) error) error {
 	return errors.Join(do(d), d.Close())
 }
 
-// changed returns when the secret was last replaced, by the time of its file; zero if
-// that is not known.
+// changed returns when the secret was last replaced, by its file's time; zero if
+// unknown.
 func (s *sharedSecret) changed() time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -184,13 +184,12 @@ func (s *sharedSecret) matches(ctx context.Context, presented string) bool {
 	return match == 1
 }
 
-// current checks the files. If one cannot be read, what was read before stays in
-// use.
+// current checks the files. If one cannot be read, the last value stays in use.
 func (s *sharedSecret) current(ctx context.Context) (now, old secretState) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	before := s.now
-	// One that is not held and cannot be opened leaves what was read, too.
+	// The same applies if the directory cannot be opened.
 	_ = s.in(func(d *safepath.Dir) error {
 		s.now.refresh(ctx, d, secretFile, false)
 		s.old.refresh(ctx, d, oldSecretFile, true)
@@ -206,9 +205,9 @@ func (s *sharedSecret) current(ctx context.Context) (now, old secretState) {
 
 func (s *sharedSecret) grace() time.Duration { return cmp.Or(s.Grace, defaultSecretGrace) }
 
-// age returns how long ago a secret was replaced, by what this process has seen and
-// by the time of its file, which cannot be trusted: if that is in the future, and
-// this process did not see the replacement, it counts as too long ago.
+// age returns how long ago a secret was replaced, as observed by this process or by the
+// time of its file, which cannot be trusted: a future time counts as too long ago
+// unless this process saw the replacement.
 func (s *sharedSecret) age(old secretState) time.Duration {
 	byFile := time.Since(old.stamp.changed)
 	if s.replaced.sum == old.sum {
@@ -220,8 +219,8 @@ func (s *sharedSecret) age(old secretState) time.Duration {
 	return byFile
 }
 
-// refresh reads a file if it has changed. One that was removed, if that is allowed,
-// is forgotten. A read failure is reported once per change.
+// refresh reads a file if it has changed, and forgets one that was removed if that is
+// allowed. A failure is reported once per change.
 func (s *secretState) refresh(ctx context.Context, d *safepath.Dir, name string, mayBeGone bool) {
 	at, err := s.read(d, name)
 	switch {
@@ -234,7 +233,7 @@ func (s *secretState) refresh(ctx context.Context, d *safepath.Dir, name string,
 	}
 }
 
-// read reads a changed file.
+// read reads a file if it has changed.
 func (s *secretState) read(d *safepath.Dir, name string) (at stamp, err error) {
 	info, err := d.Stat(name)
 	if info != nil {
@@ -270,7 +269,7 @@ func readSecret(d *safepath.Dir, name string) ([]byte, fs.FileInfo, error) {
 	return b, info, nil
 }
 
-// parseSecret returns the secret in a file: what is there without the space around it.
+// parseSecret returns the secret in a file without surrounding space.
 func parseSecret(b []byte) ([]byte, error) {
 	b = bytes.TrimSpace(b)
 	if len(b) < minSecret {

@@ -6,9 +6,9 @@ import (
 	"sync"
 )
 
-// shares are slots for which registries compete. Each may take half of the slots
-// that the others do not hold, and at least one: a registry that does not answer
-// keeps what it has, and leaves as much for the others.
+// shares are slots for which registries compete. Each may take half of the slots that
+// the others do not hold, and at least one: a registry that does not answer keeps its
+// share, and leaves as much for the others.
 type shares struct {
 	size int
 
@@ -16,7 +16,7 @@ type shares struct {
 	mu   sync.Mutex
 	held map[string]int
 	all  int
-	// waiting are served in order, except those whose registry has its share.
+	// waiting are served in order, except those whose registry has its full share.
 	waiting []*turn
 }
 
@@ -35,13 +35,13 @@ func (s *shares) free(who string) bool {
 	return s.all < s.size && mine < share
 }
 
-// take counts a slot. The caller holds mu.
+// take takes a slot. The caller holds mu.
 func (s *shares) take(who string) {
 	s.held[who]++
 	s.all++
 }
 
-// tryAcquire takes a slot if there is one.
+// tryAcquire takes a slot if one is available.
 func (s *shares) tryAcquire(who string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -85,7 +85,7 @@ func (s *shares) release(who string) {
 	s.giveBack(who)
 }
 
-// giveBack gives a slot to the next in line. The caller holds mu.
+// giveBack hands a slot to the next in line. The caller holds mu.
 func (s *shares) giveBack(who string) {
 	s.all--
 	if s.held[who]--; s.held[who] <= 0 {
@@ -101,8 +101,7 @@ func (s *shares) giveBack(who string) {
 	})
 }
 
-// share is a v1compat.Limiter for one registry, of which each acquisition takes one
-// slot.
+// share is a v1compat.Limiter for one registry; each acquisition takes one slot.
 type share struct {
 	*shares
 	who string

@@ -10,29 +10,28 @@ import (
 	"github.com/containerd/log"
 )
 
-// room keeps the store within its limit. If more is stored, the least recently used
-// images are removed. An image that is being converted stays, and so does one that
-// was requested in the last minutes: its client is still fetching the layers.
+// room keeps the store within its limit by removing the least recently used images.
+// Images being converted stay, and so do those requested in the last minutes: their
+// clients are still fetching layers.
 type room struct {
 	store *imageStore
-	// limit is in bytes; zero is none.
+	// limit is in bytes; zero means none.
 	limit int64
 
 	// mu guards the rest, and is held while room is made.
 	mu sync.Mutex
-	// looked reports whether total is the size at the last look, and written what
-	// was added since.
+	// looked reports whether total was ever determined; written is what was added
+	// since.
 	looked         bool
 	total, written int64
 }
 
-// errNoRoom ends a conversion.
+// errNoRoom ends a conversion that does not fit.
 var errNoRoom = errors.New("converted images may not take more room")
 
-// reserve makes room for n more bytes of a conversion, or returns an error if there
-// is none: a conversion that does not fit is given up before it is written. It
-// removes images that no client requested in the last minute; those of conversions
-// under way stay.
+// reserve makes room for n more bytes of a conversion, or fails: a conversion that does
+// not fit is given up before it is written. It removes images that no client requested
+// in the last minute; those of conversions in progress stay.
 func (r *room) reserve(ctx context.Context, n int64) error {
 	if r.limit <= 0 {
 		return nil

@@ -16,20 +16,19 @@ import (
 	"github.com/certsd/containerd-certsd/internal/bounded"
 )
 
-// spools let requests for the same blob share one download. Its bytes are in an
-// unnamed file while a client reads it: nothing is left behind, however the process
-// ends, and nothing is served except what the registry sent to one of the requests
-// that share it.
+// spools lets requests for the same blob share one download. Its bytes are in an
+// unnamed file while clients read it: nothing is left behind, however the process ends,
+// and only what the registry sent to one of these requests is served.
 type spools struct {
 	dir string
-	// limit bounds the bytes of all spools. A blob for which there is no room is
-	// passed on to one client as it arrives.
+	// limit bounds the bytes of all spools. A blob that does not fit is passed on to
+	// one client as it arrives.
 	limit int64
-	// open asks the registry for a blob from an offset on.
+	// open requests a blob from an offset on.
 	open func(ctx context.Context, t *target, offset int64) (*http.Response, error)
 	//nolint:containedctx // a download belongs to nobody's request
 	ctx context.Context
-	// pause waits before another attempt; nil is a timer. Tests replace it.
+	// pause waits before another attempt; nil uses a timer. Tests replace it.
 	pause func(context.Context, time.Duration) error
 
 	// mu guards the rest.
@@ -48,7 +47,7 @@ type spool struct {
 	opened  chan struct{}
 	size    int64
 	openErr error
-	// direct is the answer for the request that started the download, if it is not
+	// direct is the answer for the request that started the download, if it cannot be
 	// shared.
 	direct *http.Response
 	file   *os.File
@@ -58,19 +57,20 @@ type spool struct {
 
 	// mu guards the rest.
 	mu sync.Mutex
-	// written is how many bytes have arrived. They are verified once done is set.
+	// written is how many bytes have arrived. They are verified once done is set
+	// without err.
 	written int64
 	done    bool
 	err     error
-	// grown reports whether one of these has changed.
+	// grown signals a change of these.
 	grown *sync.Cond
 }
 
 // errUnshared tells a request to ask the registry itself.
 var errUnshared = errors.New("not shared")
 
-// join returns the download of a blob and, unless it is new, waits until its size is
-// known. leave must be called at the end.
+// join returns the download of a blob once it has been opened. leave must be called at
+// the end.
 func (s *spools) join(ctx context.Context, t *target, begin bool) (sp *spool, leave func(), err error) {
 	name := t.key()
 	s.mu.Lock()
@@ -118,7 +118,7 @@ func (s *spools) begin(t *target, name string) *spool {
 		case resp == nil:
 			sp.openErr = err
 		case err != nil || resp.ContentLength < 0:
-			// There is no room, or the size is not known.
+			// It does not fit, or its size is unknown.
 			sp.direct = resp
 		}
 		if sp.openErr != nil || sp.direct != nil {
@@ -132,8 +132,8 @@ func (s *spools) begin(t *target, name string) *spool {
 	return sp
 }
 
-// reserve creates the file for a blob and allocates its size on the disk: a blob
-// that cannot be stored can still be passed on.
+// reserve creates the file for a blob and allocates its size on disk: if that fails,
+// the blob can still be passed on.
 func (s *spools) reserve(sp *spool, size int64) error {
 	if !s.take(size) {
 		return errUnshared
@@ -152,7 +152,7 @@ func (s *spools) reserve(sp *spool, size int64) error {
 	return nil
 }
 
-// take subtracts a download from the limit, if there is room.
+// take counts a download against the limit, if there is room.
 func (s *spools) take(size int64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -205,7 +205,7 @@ func (s *spools) leave(name string, sp *spool) {
 	s.wait.Go(func() { s.discard(sp) })
 }
 
-// discard gives back the room of a download, once it has ended.
+// discard releases the space of a download once it has ended.
 func (s *spools) discard(sp *spool) {
 	<-sp.opened
 	if sp.direct != nil {
@@ -220,8 +220,8 @@ func (s *spools) discard(sp *spool) {
 }
 
 const (
-	// maxResumes is how often in a row a cut download is resumed without getting any
-	// further, maxPause the longest wait before a try: half a minute in all.
+	// maxResumes is how often in a row a cut download is resumed without progress,
+	// maxPause the longest wait before a try: half a minute in all.
 	maxResumes = 7
 	maxPause   = 8 * time.Second
 )
@@ -281,8 +281,8 @@ func (s *spools) rest(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// resume asks for the rest. A registry without ranges sends everything again, of
-// which the known part is skipped.
+// resume requests the rest. A registry without ranges sends everything again; the known
+// part is skipped.
 func (s *spools) resume(ctx context.Context, sp *spool) (*http.Response, error) {
 	have := sp.have()
 	resp, err := s.open(ctx, sp.target, have)
@@ -305,20 +305,20 @@ func (s *spools) resume(ctx context.Context, sp *spool) (*http.Response, error) 
 	return nil, errors.Join(err, resp.Body.Close())
 }
 
-// diskError is an error of the file, not of the registry.
+// diskError is an error that resuming cannot fix, such as one of the file.
 type diskError struct{ error }
 
 // Unwrap returns the cause.
 func (e *diskError) Unwrap() error { return e.error }
 
-// copyBuffers have the size in which content is passed on: TLS records have 16 KiB,
-// each of which would wake the readers.
+// copyBuffers are larger than a TLS record of 16 KiB, each of which would wake the
+// readers.
 var copyBuffers = sync.Pool{New: func() any {
 	buf := make([]byte, 256<<10)
 	return &buf
 }}
 
-// readMost reads until most of p is full or nothing follows.
+// readMost reads until half of p is full or nothing follows.
 func readMost(r io.Reader, p []byte) (n int, err error) {
 	for n < len(p)/2 && err == nil {
 		var m int
@@ -391,8 +391,8 @@ func (sp *spool) waitEnd() {
 	}
 }
 
-// available waits until there is content after offset. The last byte is not
-// available before all are verified.
+// available waits for content after offset. The last byte becomes available once all
+// are verified.
 func (sp *spool) available(ctx context.Context, offset int64) (int64, error) {
 	sp.mu.Lock()
 	defer sp.mu.Unlock()
@@ -415,7 +415,7 @@ func (sp *spool) available(ctx context.Context, offset int64) (int64, error) {
 	}
 }
 
-// reader returns a reader from offset on that ends with ctx.
+// reader returns a reader from offset that ends with ctx.
 func (sp *spool) reader(ctx context.Context, offset int64) io.Reader {
 	return &spoolReader{spool: sp, ctx: ctx, offset: offset}
 }

@@ -17,7 +17,7 @@ func unnamedFile(dir string) (*os.File, error) {
 	return f, nil
 }
 
-// allocate reserves room on the disk, if the file system supports that.
+// allocate reserves space on disk, if the file system supports that.
 func allocate(f *os.File, size int64) error {
 	for {
 		err := unix.Fallocate(int(f.Fd()), 0, 0, size)

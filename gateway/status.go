@@ -9,8 +9,7 @@ import (
 	"github.com/certsd/containerd-certsd/resolver"
 )
 
-// serveStatus answers with what the gateway uses, to clients that may read the
-// metrics.
+// serveStatus reports what the gateway uses, to clients that may read the metrics.
 func (p *pages) serveStatus(w http.ResponseWriter, r *http.Request) {
 	(&statuspage.Handler{Snapshot: p.status}).ServeHTTP(w, r)
 }
@@ -45,8 +44,7 @@ func (s *spools) usage() *status.Usage {
 	return &status.Usage{Used: s.used, Limit: s.limit}
 }
 
-// usage returns the size of converted images as last known: it does not access the
-// disk.
+// usage returns the last known size of converted images, without accessing the disk.
 func (r *room) usage() *status.Usage {
 	r.mu.Lock()
 	defer r.mu.Unlock()

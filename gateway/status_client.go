@@ -22,9 +22,9 @@ import (
 	"github.com/certsd/containerd-certsd/internal/statuspage"
 )
 
-// Status asks the gateway that runs with the state directory, or that listens where
-// this configuration says, what it uses. address is where it listens. If none runs
-// the error is fs.ErrNotExist.
+// Status asks the gateway running with the state directory, or listening at the
+// configured addresses, what it uses. address is where it listens. If none runs the
+// error is fs.ErrNotExist.
 func (c *Config) Status(ctx context.Context) (st *status.Status, address string, err error) {
 	r, err := findRunning(c.State)
 	switch {
@@ -37,7 +37,7 @@ func (c *Config) Status(ctx context.Context) (st *status.Status, address string,
 	}
 	var secret string
 	if err == nil && !c.AllowAnyLocal {
-		secret, _ = (&sharedSecret{Dir: c.State}).Value() // on this machine none is needed
+		secret, _ = (&sharedSecret{Dir: c.State}).Value() // not needed on this machine
 	}
 	err = fs.ErrNotExist
 	for _, at := range r.Addresses {
@@ -59,7 +59,7 @@ func (c *Config) Status(ctx context.Context) (st *status.Status, address string,
 // askTimeout bounds how long a gateway on this machine may take to answer.
 const askTimeout = 10 * time.Second
 
-// ask asks at one address.
+// ask asks the gateway at one address.
 func (r listening) ask(ctx context.Context, address, secret string) (*status.Status, error) {
 	network, at, err := daemon.SplitAddress(address)
 	if err != nil {
@@ -106,8 +106,8 @@ func (r listening) ask(ctx context.Context, address, secret string) (*status.Sta
 	return st, nil
 }
 
-// tls trusts exactly the certificate that the gateway was given: its name may be
-// any, as the gateway is asked by address.
+// tls trusts exactly the gateway's configured certificate, whatever its name: the
+// gateway is asked by address.
 func (r listening) tls() *tls.Config {
 	return &tls.Config{
 		MinVersion:         tls.VersionTLS12,
@@ -125,8 +125,8 @@ func (r listening) tls() *tls.Config {
 	}
 }
 
-// certificate reads the gateway's own, as the gateway does: the first of its file,
-// where its key may be, too.
+// certificate reads the gateway's certificate as the gateway does: the first in its
+// file, which may also hold the key.
 func (r listening) certificate() (*x509.Certificate, error) {
 	data, err := plainfile.Read(r.Certificate)
 	if err != nil {
@@ -139,7 +139,7 @@ func (r listening) certificate() (*x509.Certificate, error) {
 	return certs[0], nil
 }
 
-// reachable turns an address to listen on into one to connect to.
+// reachable turns a listening address into one to connect to.
 func reachable(address string) string {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {

@@ -20,12 +20,11 @@ import (
 	"github.com/certsd/containerd-certsd/internal/safepath"
 )
 
-// imageStore keeps converted images on disk. It contains only complete, verified
-// blobs; a partial layer is kept apart when the process ends and continued by the
-// next one.
+// imageStore keeps converted images on disk. It contains only complete, verified blobs;
+// a partial layer is kept separately, and the next process continues it.
 //
-// It is a content store and leaves to others who relies on a blob (holds) and what
-// has to go for what comes (room).
+// It is a content store; holds tracks who relies on a blob, and room decides what to
+// remove.
 type imageStore struct {
 	content.Store
 	labels *bloblabels.Store
@@ -35,8 +34,8 @@ type imageStore struct {
 	room   *room
 }
 
-// openStore opens the store in dir, which is for one process at a time. Everything
-// in it must belong to the user. limit is in bytes; zero is none.
+// openStore opens the store in dir, which one process at a time may use. Everything in
+// it must belong to the user. limit is in bytes; zero means none.
 func openStore(dir string, limit int64) (*imageStore, error) {
 	if err := safepath.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
@@ -62,14 +61,13 @@ func openStore(dir string, limit int64) (*imageStore, error) {
 // Close lets another process open the store.
 func (s *imageStore) Close() error { return s.lock.Close() }
 
-// lockFile holds a lock for as long as the file is open. The system lets go of
-// it however the process ends.
+// lockFile locks a file for as long as it is open. The system releases the lock however
+// the process ends.
 //
-// github.com/gofrs/flock would save five lines here and is of no use where else files
-// are locked: an image layout locks a file that it has open, and does without on file
-// systems that have no locks, where the library opens a path and fails; who lives is
-// asked of locks that nobody takes (running_linux.go, imageservice/alive_linux.go),
-// for which it has no call.
+// github.com/gofrs/flock would save five lines here, but does not fit the other locks:
+// an image layout locks an already open file, and does without on file systems that
+// have no locks, where the library opens a path and fails; and running_linux.go and
+// imageservice/alive_linux.go test a lock without taking it, for which it has no call.
 func lockFile(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // in the state directory
 	if err != nil {
@@ -81,7 +79,7 @@ func lockFile(path string) (*os.File, error) {
 	return f, nil
 }
 
-// find returns what is stored under a digest, if it came from the source asked for.
+// find returns the blob with a digest, if it came from the wanted source.
 func (s *imageStore) find(ctx context.Context, d digest.Digest, left func(content.Info) bool) (content.Info, bool) {
 	info, err := s.Store.Info(ctx, d)
 	if err != nil || !left(info) {
@@ -91,25 +89,25 @@ func (s *imageStore) find(ctx context.Context, d digest.Digest, left func(conten
 	return info, true
 }
 
-// labelUsed is when an image was last asked for, in Unix seconds. It is written
-// at most once in usedStep.
+// labelUsed is when an image was last requested, in Unix seconds. It is written at most
+// once per usedStep.
 const (
 	labelUsed = "certsd/used"
 	usedStep  = 10 * time.Minute
 )
 
-// touch notes that a blob is asked for.
+// touch records that a blob is requested.
 func (s *imageStore) touch(ctx context.Context, info content.Info) {
 	now := time.Now()
 	before := s.holds.asked(info.Digest, now)
 	if !isManifest(info) || now.Sub(before) < usedStep {
 		return
 	}
-	// Without it the image counts as older than it is: no harm.
+	// Without it the image only counts as older than it is.
 	_, _ = s.Update(ctx, content.Info{Digest: info.Digest, Labels: map[string]string{labelUsed: unixText(now)}}, "labels."+labelUsed)
 }
 
-// isManifest knows the manifests of conversions by their references.
+// isManifest recognizes the manifests of conversions by their references.
 func isManifest(info content.Info) bool { return info.Labels[labelConfig] != "" }
 
 const (
@@ -131,13 +129,13 @@ func (s *imageStore) ReaderAt(ctx context.Context, desc ocispec.Descriptor) (con
 	return at, ofStore(err)
 }
 
-// storeError is about what is stored, not about what a registry has.
+// storeError is an error of the store, not of a registry.
 type storeError struct{ error }
 
-// Unwrap returns the cause, which conversions look at.
+// Unwrap returns the cause, which conversions examine.
 func (e *storeError) Unwrap() error { return e.error }
 
-// status tells content that is not what it was announced to be from a store that
+// status distinguishes content that differs from its announcement from a store that
 // cannot take it.
 func (e *storeError) status() int {
 	switch {
@@ -150,12 +148,12 @@ func (e *storeError) status() int {
 	}
 }
 
-// isFull reports whether there was no room.
+// isFull reports whether space ran out.
 func isFull(err error) bool {
 	return errors.Is(err, errNoRoom) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
 
-// ofStore marks an error as one of the store.
+// ofStore marks an error as the store's.
 func ofStore(err error) error {
 	if err == nil {
 		return nil
@@ -225,7 +223,7 @@ func (w *storeWriter) Commit(ctx context.Context, size int64, expected digest.Di
 	return ofStore(err)
 }
 
-// Sync implements content.Syncer as far as the writer does.
+// Sync implements content.Syncer if the underlying writer does.
 func (w *storeWriter) Sync() error {
 	if s, ok := w.Writer.(content.Syncer); ok {
 		return s.Sync()

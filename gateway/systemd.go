@@ -8,8 +8,8 @@ import (
 	"github.com/certsd/containerd-certsd/internal/daemon"
 )
 
-// notify tells systemd about the state of the process. That it cannot be told
-// is no reason not to serve.
+// notify tells systemd about the state of the process. A failure does not stop the
+// gateway.
 func notify(ctx context.Context, state string) {
 	if err := daemon.Notify(state); err != nil {
 		log.G(ctx).WithError(err).Warn("certsd gateway: cannot notify systemd: " + state)

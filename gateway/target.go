@@ -12,7 +12,7 @@ import (
 	"github.com/certsd/containerd-certsd/certsd/hostname"
 )
 
-// kind is what a path of the distribution API is about.
+// kind is the kind of object that a path of the distribution API names.
 type kind int
 
 const (
@@ -23,29 +23,28 @@ const (
 	kindReferrers
 )
 
-// target is what a request asks for. All of it is validated: it is safe in
-// URLs, file names and references.
+// target is what a request asks for. All of it is validated, and safe in URLs, file
+// names and references.
 type target struct {
 	kind kind
-	// host is the registry, canonical.
+	// host is the registry's canonical name.
 	host string
-	// repository is its name in the registry, pathName what the path calls it.
+	// repository is its name in the registry, pathName its name in the path.
 	repository, pathName string
-	// tag or digest is set for a manifest, digest for blobs and referrers.
+	// tag or digest is set for manifests, digest for blobs and referrers.
 	tag    string
 	digest digest.Digest
 	query  url.Values
-	// via are the gateways and proxies that passed the request on, as it says
-	// itself.
+	// via are the gateways and proxies that passed the request on, by its own account.
 	via string
-	// login is what the client sent for the registry, nil for nothing.
+	// login is what the client sent for the registry, nil if nothing.
 	login *login
 }
 
-// ref returns the reference of the repository, for a resolver.
+// ref returns the repository's reference, for a resolver.
 func (t *target) ref() string { return t.host + "/" + t.repository }
 
-// named returns the reference of what is asked for.
+// named returns the reference of the object.
 func (t *target) named() string {
 	switch {
 	case t.digest != "":
@@ -63,14 +62,14 @@ var (
 	tagName        = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$`)
 )
 
-// maxName is the length of a repository's name with its registry that clients
-// may use, by the distribution specification.
+// maxName is the longest name of a repository with its registry that clients may use,
+// by the distribution specification.
 const maxName = 255
 
-// parseTarget reads the path and the query of a request.
+// parseTarget parses the path and the query of a request.
 func parseTarget(u *url.URL) (*target, error) {
-	// No name, tag or digest needs encoding but for a colon. An encoded slash or
-	// dot is only there to be read differently by the next server.
+	// In names, tags and digests only a colon needs encoding. An encoded slash or dot
+	// only serves to be read differently by the next server.
 	if raw := strings.ToLower(u.RawPath); strings.Contains(raw, "%2f") || strings.Contains(raw, "%2e") || strings.Contains(raw, "%5c") {
 		return nil, invalidName("the path has an encoded slash or dot")
 	}
@@ -93,7 +92,7 @@ func parseTarget(u *url.URL) (*target, error) {
 	return t, t.parseName(name)
 }
 
-// parsePath reads the end of the path and returns what is before it.
+// parsePath parses the end of the path and returns the name before it.
 func (t *target) parsePath(rest string) (name string, err error) {
 	parts := strings.Split(rest, "/")
 	n := len(parts)
@@ -125,17 +124,17 @@ func (t *target) parsePath(rest string) (name string, err error) {
 	return strings.Join(parts[:n-2], "/"), err
 }
 
-// isEmpty reports whether nothing is asked for, by the digest of nothing.
+// isEmpty reports whether the digest is that of empty content.
 func (t *target) isEmpty() bool {
 	return t.digest != "" && t.digest.Algorithm().FromBytes(nil) == t.digest
 }
 
-// key names what requests can share. One that has come through other gateways
-// shares nothing with one that has not: each might wait for the other.
-// Nor do requests with different credentials.
+// key identifies requests that can share their work. One that came through other
+// gateways shares nothing with one that did not, since each might wait for the other;
+// nor do requests with different credentials.
 func (t *target) key() string { return t.named() + " " + t.via + t.login.suffix() }
 
-// repositoryKey returns the repository, apart for each login.
+// repositoryKey identifies the repository together with the login.
 func (t *target) repositoryKey() string { return t.ref() + t.login.suffix() }
 
 func (t *target) parseDigest(s string) error {
@@ -147,8 +146,8 @@ func (t *target) parseDigest(s string) error {
 	return nil
 }
 
-// parseName takes a name apart into registry and repository. A registry in the
-// query is containerd's way and leaves the path to the repository.
+// parseName splits a name into registry and repository. If the query names the
+// registry, as containerd's do, the path is just the repository.
 func (t *target) parseName(name string) error {
 	t.pathName = name
 	host, repository := "", name
@@ -178,13 +177,13 @@ func (t *target) parseName(name string) error {
 	return nil
 }
 
-// looksLikeHost is Docker's rule for the first element of a reference.
+// looksLikeHost applies Docker's rule for the first element of a reference.
 func looksLikeHost(s string) bool {
 	return strings.ContainsAny(s, ".:") || s == "localhost" || strings.HasPrefix(s, "localhost_")
 }
 
-// underscorePort is a port in a path: "registry.example_5000", as a colon is
-// nothing that a reference can have after its first slash.
+// underscorePort matches a host and port in a path, "registry.example_5000": a
+// reference cannot have a colon after its first slash.
 var underscorePort = regexp.MustCompile(`^([^_:]+)_(0*[0-9]{1,5})$`)
 
 func withPort(s string) string {

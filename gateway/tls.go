@@ -16,9 +16,8 @@ import (
 	"github.com/certsd/containerd-certsd/internal/plainfile"
 )
 
-// certificates are the gateway's own certificate and the CAs of its clients. The
-// files are looked at for each connection; what cannot be used leaves in use
-// what was read before.
+// certificates are the gateway's own certificate and the CAs of its clients. Each
+// connection checks the files; if they cannot be used, the last good ones stay in use.
 type certificates struct {
 	cert, key string
 	// clientCA may be empty.
@@ -28,11 +27,11 @@ type certificates struct {
 	mu      sync.Mutex
 	stamps  [3]stamp
 	current *tls.Config
-	// lost is what of the files in use cannot be used, empty for nothing.
+	// lost describes the unusable part of the files in use.
 	lost string
 }
 
-// certificatesOf returns the files to be read, nil where TLS is not spoken.
+// certificatesOf returns the configured certificates, not read yet, or nil without TLS.
 func certificatesOf(c *Config) (*certificates, error) {
 	switch {
 	case c.TLSCert == "" && c.TLSKey == "" && c.TLSClientCA == "":
@@ -43,7 +42,7 @@ func certificatesOf(c *Config) (*certificates, error) {
 	return &certificates{cert: c.TLSCert, key: c.TLSKey, clientCA: c.TLSClientCA}, nil
 }
 
-// readCertificates reads the files once, so that a mistake is found at the start.
+// readCertificates reads the files once, to find mistakes at the start.
 func readCertificates(ctx context.Context, c *Config) (*certificates, error) {
 	certs, err := certificatesOf(c)
 	if certs == nil || err != nil {
@@ -55,7 +54,7 @@ func readCertificates(ctx context.Context, c *Config) (*certificates, error) {
 	return certs, nil
 }
 
-// config is that of a listener.
+// config returns a listener's configuration.
 func (c *certificates) config(ctx context.Context) *tls.Config {
 	return &tls.Config{
 		MinVersion:         tls.VersionTLS12,
@@ -63,7 +62,7 @@ func (c *certificates) config(ctx context.Context) *tls.Config {
 	}
 }
 
-// stillTrusts verifies a client certificate again, with the CAs of now.
+// stillTrusts verifies a client certificate again, with the current CAs.
 func (c *certificates) stillTrusts(ctx context.Context, shown []*x509.Certificate) bool {
 	config, err := c.get(ctx)
 	if err != nil || config.ClientCAs == nil || len(shown) == 0 {
@@ -90,7 +89,7 @@ func (c *certificates) get(ctx context.Context) (*tls.Config, error) {
 	if c.current != nil && stamps == c.stamps {
 		return c.current, nil
 	}
-	// Until they change again there is nothing to try, or to say, once more.
+	// Neither retry nor log again until the files change.
 	c.stamps = stamps
 	config, lost, err := c.read()
 	switch {
@@ -114,8 +113,7 @@ func (c *certificates) get(ctx context.Context) (*tls.Config, error) {
 	return c.current, nil
 }
 
-// read reads the files. lost says what of them cannot be used, empty for
-// nothing.
+// read reads the files. lost describes the part of them that cannot be used.
 func (c *certificates) read() (config *tls.Config, lost string, err error) {
 	cert, err := plainfile.Read(c.cert)
 	if err != nil {
@@ -157,7 +155,7 @@ func (c *certificates) read() (config *tls.Config, lost string, err error) {
 	for _, ca := range cas {
 		config.ClientCAs.AddCert(ca)
 	}
-	// Those without one may have the secret.
+	// Clients without a certificate may have the secret.
 	config.ClientAuth = tls.VerifyClientCertIfGiven
 	return config, lost, nil
 }

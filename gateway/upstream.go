@@ -17,36 +17,36 @@ import (
 )
 
 const (
-	// resolverAge bounds how long a resolver is kept, and with it a token.
+	// resolverAge bounds how long a resolver, and its token, is kept.
 	resolverAge = 5 * time.Minute
-	// maxResolvers bounds how many: clients choose the repositories.
+	// maxResolvers bounds their number: clients choose the repositories.
 	maxResolvers = 1024
 )
 
-// cachedResolver is a resolver for one repository. It is kept so that the
-// requests of a pull share a token.
+// cachedResolver has the resolvers for one repository. It is kept so that the requests
+// of a pull share a token.
 type cachedResolver struct {
-	// fetch is for what is there, resolve for what may have to be converted:
-	// only that is under the limit for downloads.
+	// fetch reads what exists, resolve what may need conversion: only conversions count
+	// against the limit for downloads.
 	fetch, resolve *resolver.Resolver
-	// host is what was configured when it was made: a change makes a new one.
+	// host is the configuration it was made with: a change makes a new one.
 	host *certsd.Host
 	made time.Time
 	// refused is the last refusal of the login, nil if it was accepted.
 	refused atomic.Pointer[refusal]
 }
 
-// upstreams are the registries: which may be asked, and by what.
+// upstreams are the registries, and decide which may be asked and how.
 type upstreams struct {
 	hosts       *resolver.Hosts
 	credentials func(host, repository string) (user, secret string, err error)
 	store       *imageStore
 	patience    time.Duration
-	// id is by what the gateway knows its own requests.
+	// id marks the gateway's own requests.
 	id string
-	// named are those that may be asked without a directory of their own.
+	// named are the registries that may be asked without a directory of their own.
 	named map[string]bool
-	// slots bounds the requests, downloads those for layers of conversions.
+	// slots bounds the requests, downloads the layers that conversions fetch.
 	slots, downloads *shares
 
 	// mu guards resolvers.
@@ -67,14 +67,14 @@ func newUpstreams(o *options) (*upstreams, error) {
 	}, nil
 }
 
-// mayAsk reports whether a registry may be asked at all. It looks at the disk and
-// at no network, not even for an address.
+// mayAsk returns an error unless a registry may be asked. It reads the disk but does
+// not use the network, not even DNS.
 func (u *upstreams) mayAsk(host string) error {
 	own, err := u.hosts.Own(host)
 	if err != nil {
 		return &fault{status: http.StatusInternalServerError, code: codeUnavailable, message: err.Error(), cause: err}
 	}
-	// The default port may be left out on either side, as with directories.
+	// The default port may be omitted on either side, as with directories.
 	name := strings.TrimSuffix(host, ":443")
 	if own != nil || u.named[host] || u.named[name] || u.named[name+":443"] {
 		return nil
@@ -87,7 +87,7 @@ func (u *upstreams) mayAsk(host string) error {
 
 // resolverFor returns the resolvers for the repository of a target.
 func (u *upstreams) resolverFor(t *target) *cachedResolver {
-	// An error is met again, and told, by the resolver.
+	// The resolver meets the same error and reports it.
 	host, err := u.hosts.Lookup(t.host)
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -109,7 +109,7 @@ func (u *upstreams) resolverFor(t *target) *cachedResolver {
 	return c
 }
 
-// forget lets go of a resolver, and with it of the credentials and tokens it has.
+// forget drops a resolver with its credentials and tokens.
 func (u *upstreams) forget(key string, c *cachedResolver) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -123,9 +123,9 @@ func (u *upstreams) newResolver(t *target) *resolver.Resolver {
 	o := resolver.Options{
 		Hosts:     u.hosts,
 		Downloads: share{u.downloads, registry},
-		// Clients wait, and know how to wait themselves.
+		// Clients are waiting, and know how to retry.
 		MaxWait: u.patience / 5,
-		// By it a gateway also knows its own requests.
+		// It also lets a gateway recognize its own requests.
 		Header: http.Header{"Via": {"1.1 certsd-" + u.id}},
 		UpdateClient: func(c *http.Client) error {
 			c.Transport = &limited{next: &forwarded{c.Transport}, slots: share{u.slots, registry}, patience: u.patience * 4 / 5}
@@ -144,7 +144,7 @@ func (u *upstreams) newResolver(t *target) *resolver.Resolver {
 	return resolver.New(o)
 }
 
-// openBlob returns how downloads that are shared ask the registry.
+// openBlob requests a blob from an offset on, for a shared download.
 func (u *upstreams) openBlob(ctx context.Context, t *target, offset int64) (*http.Response, error) {
 	ctx = withVia(ctx, t.via)
 	get := func(ctx context.Context, header http.Header) (*http.Response, error) {
@@ -153,19 +153,19 @@ func (u *upstreams) openBlob(ctx context.Context, t *target, offset int64) (*htt
 	if offset > 0 {
 		return get(unhurried(ctx), http.Header{"Range": {fmt.Sprintf("bytes=%d-", offset)}})
 	}
-	// Clients wait for it.
+	// Clients wait for the first request.
 	ctx, answered := hurry(ctx, t.host, u.patience)
 	resp, err := get(ctx, http.Header{})
 	if !answered() && err == nil {
-		// Its body would be cut at once.
+		// The context has ended, so its body would be cut.
 		_ = resp.Body.Close()
 		return nil, context.Cause(ctx)
 	}
 	return resp, err
 }
 
-// forwarded tells a registry by whom a request has come: RFC 9110, 7.6.3. So a
-// gateway knows its own requests also where they come back by others.
+// forwarded tells a registry who passed a request on: RFC 9110, 7.6.3. This lets a
+// gateway recognize its own requests even if they return through others.
 type forwarded struct {
 	next http.RoundTripper
 }
@@ -174,7 +174,7 @@ type forwarded struct {
 func (f *forwarded) RoundTrip(req *http.Request) (*http.Response, error) {
 	own := req.Header.Values("Via")
 	received, _ := req.Context().Value(viaKey{}).(string)
-	// Hosts that a registry leads to are told nothing.
+	// Hosts that a registry redirects to are not told.
 	if len(own) == 0 || received == "" {
 		return f.next.RoundTrip(req)
 	}
@@ -185,7 +185,7 @@ func (f *forwarded) RoundTrip(req *http.Request) (*http.Response, error) {
 
 type viaKey struct{}
 
-// withVia is for requests that are made for one that has come by others.
+// withVia marks requests made on behalf of one that others passed on.
 func withVia(ctx context.Context, via string) context.Context {
 	return context.WithValue(ctx, viaKey{}, via)
 }

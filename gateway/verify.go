@@ -8,7 +8,7 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// digestError reports that content is not what its name says.
+// digestError reports that content does not match its digest.
 type digestError struct {
 	ref       string
 	want, got digest.Digest
@@ -19,7 +19,7 @@ func (e *digestError) Error() string {
 	return fmt.Sprintf("%s: the content has the digest %s, not %s", e.ref, e.got, e.want)
 }
 
-// verify checks content that is at hand.
+// verify checks content in memory.
 func verify(body []byte, ref string, want digest.Digest) error {
 	if got := want.Algorithm().FromBytes(body); got != want {
 		return &digestError{ref: ref, want: want, got: got}
@@ -27,14 +27,14 @@ func verify(body []byte, ref string, want digest.Digest) error {
 	return nil
 }
 
-// verifier passes content on, but for its last byte, which follows once all of
-// it is verified: nobody gets the whole of wrong content.
+// verifier passes content on, except that it holds back the last byte until all is
+// verified: wrong content is never complete.
 type verifier struct {
 	r    io.Reader
 	ref  string
 	want digest.Digest
 	hash hash.Hash
-	// held is the byte kept back, if has.
+	// held is the byte held back, if has is set.
 	held [1]byte
 	has  bool
 	// err is what every further Read returns.
@@ -54,8 +54,7 @@ func (v *verifier) Read(p []byte) (int, error) {
 	if v.has {
 		n = copy(p, v.held[:])
 	}
-	// There is always room for a further byte: without it the end would never
-	// be seen.
+	// Always leave room for another byte, or the end would never be seen.
 	var next [1]byte
 	room := p[n:]
 	if len(room) == 0 {
@@ -81,7 +80,7 @@ func (v *verifier) keep(p []byte, n int, read []byte) int {
 	return n + len(read) - 1
 }
 
-// end returns the last answer with content, or none if that is wrong.
+// end returns the rest of the content at its end, or none if it is wrong.
 func (v *verifier) end(p []byte, n int, read []byte, err error) (int, error) {
 	if v.err = err; err != io.EOF {
 		return 0, err
