@@ -19,15 +19,15 @@ const (
 	section  = "\n" + settings + "\n  config_path = \"/etc/containerd/certs.d:/etc/docker/certs.d\"\n"
 )
 
-// configuration is what is looked at of a configuration.
+// configuration is the part of a configuration that is examined.
 type configuration struct {
 	Version         int                       `toml:"version"`
 	DisabledPlugins []string                  `toml:"disabled_plugins"`
 	Plugins         map[string]map[string]any `toml:"plugins"`
 }
 
-// enabled returns a configuration, nil if there is none, with what the plugin needs.
-// Lines are only added.
+// enabled returns a configuration, which may be nil, with the settings that the plugin
+// needs. It only adds lines.
 func enabled(old []byte) ([]byte, error) {
 	if old == nil {
 		old = []byte("version = 3\n")
@@ -84,8 +84,7 @@ func disable(text, names string) string {
 	return line + text
 }
 
-// disabled takes out what enabled puts in, of a configuration that has been
-// changed since.
+// disabled removes what enabled added from a configuration that has changed since.
 func disabled(now []byte) []byte {
 	text := strings.Replace(string(now), section, "", 1)
 	at := tomlpos.ValueOf([]byte(text), "disabled_plugins")

@@ -1,8 +1,8 @@
-// Package takeover makes systemd start a containerd of this project in place
-// of the one that a machine has, and goes back to that.
+// Package takeover makes systemd start a containerd of this project instead of
+// the machine's own, and undoes that.
 //
 // Two files change: a drop-in of containerd's unit, and containerd's
-// configuration, of which the old one is kept. No file of another package is
+// configuration, whose old version is kept. No file of another package is
 // touched. takeover.go plans it from unit.go and config.go; write.go does it.
 package takeover
 
@@ -18,15 +18,15 @@ import (
 	"github.com/rogpeppe/go-internal/diff"
 )
 
-// Options say where things are. The zero value is that of a machine.
+// Options say where things are. The zero value fits a real machine.
 type Options struct {
-	// Root is what all paths are below, for tests: "/" if empty.
+	// Root is prepended to all paths, for tests; empty means "/".
 	Root string
-	// Line is the release line, such as 2.3; none for disabling any.
+	// Line is the release line, such as 2.3. Empty disables any line.
 	Line string
-	// Check is given a program and the configuration to use with it.
+	// Check tests a program with the configuration it would use.
 	Check func(program, config string) error
-	// Reload is called when units have changed.
+	// Reload is called after units have changed.
 	Reload func() error
 }
 
@@ -34,32 +34,32 @@ const (
 	home     = "/usr/lib/containerd-certsd"
 	dropIn   = "/etc/systemd/system/containerd.service.d/zz-certsd.conf"
 	standard = "/etc/containerd/config.toml"
-	// kept is what the name of the old configuration ends in.
+	// kept is the suffix of the old configuration's name.
 	kept = ".before-certsd"
 )
 
-// Program returns the containerd of a line.
+// Program returns the path of a line's containerd.
 func Program(line string) string { return filepath.Join(home, line, "containerd") }
 
-// Change is a file that becomes another one. Old is nil where there is none, New
-// where there is to be none.
+// Change is a change of a file. Old is nil if the file does not exist, New if it is
+// removed.
 type Change struct {
 	Path     string
 	Old, New []byte
 
 	mode fs.FileMode
-	// owner is its future owner, nil for the user who writes it.
+	// owner is the file's future owner, nil for the current user.
 	owner *syscall.Stat_t
 }
 
-// Plan is what to do.
+// Plan is what to change.
 type Plan struct {
 	options Options
-	// Unit and Config are the two changes; one of them may be none.
+	// Unit and Config are the two changes, either of which may be empty.
 	Unit, Config Change
-	// program is what the configuration is for, none where it goes back.
+	// program is the containerd to check the configuration with, empty when disabling.
 	program string
-	// restores reports that Config is the kept file, which then goes.
+	// restores reports whether the kept file is moved back to Config.
 	restores bool
 }
 
@@ -68,7 +68,7 @@ func (o Options) at(path string) string { return filepath.Join("/", o.Root, path
 
 // read reads a file that may be missing.
 func (o Options) read(path string) (Change, error) {
-	// What manages configurations may have put a link there, which stays.
+	// A configuration manager may have put a link there, which stays.
 	if target, err := filepath.EvalSymlinks(o.at(path)); err == nil && o.Root == "" {
 		path = target
 	}
@@ -89,7 +89,7 @@ func (o Options) read(path string) (Change, error) {
 	return c, nil
 }
 
-// nonNil returns a file that exists, even if it is empty.
+// nonNil returns data, or an empty slice for nil: the file exists even if empty.
 func nonNil(data []byte) []byte {
 	if data == nil {
 		return []byte{}
@@ -99,10 +99,10 @@ func nonNil(data []byte) []byte {
 
 func (c Change) none() bool { return (c.Old == nil) == (c.New == nil) && bytes.Equal(c.Old, c.New) }
 
-// Nothing reports that all is as it is to be.
+// Nothing reports whether there is nothing to change.
 func (p *Plan) Nothing() bool { return p.Unit.none() && p.Config.none() }
 
-// Diff shows the plan.
+// Diff returns the plan as unified diffs.
 func (p *Plan) Diff() []byte {
 	var b bytes.Buffer
 	for _, c := range []Change{p.Unit, p.Config} {
@@ -122,7 +122,7 @@ func (p *Plan) Diff() []byte {
 	return b.Bytes()
 }
 
-// Enable plans to start the containerd of a line.
+// Enable plans to start a line's containerd.
 func Enable(o Options) (*Plan, error) {
 	if _, err := os.Stat(o.at(Program(o.Line))); err != nil {
 		return nil, fmt.Errorf("containerd of the line %s is not installed: %w: install the package containerd-certsd-%s", o.Line, err, o.Line)
@@ -151,7 +151,7 @@ func Enable(o Options) (*Plan, error) {
 	return p, nil
 }
 
-// Disable plans to go back. Where a line is named, only from that one.
+// Disable plans to undo Enable. If o names a line, it does so only for that line.
 func Disable(o Options) (*Plan, error) {
 	p := &Plan{options: o}
 	var err error
@@ -164,7 +164,7 @@ func Disable(o Options) (*Plan, error) {
 	case !isOurs(p.Unit.Old):
 		return nil, fmt.Errorf("certsd did not write %s: remove it yourself", dropIn)
 	case o.Line != "" && !bytes.Contains(p.Unit.Old, []byte(Program(o.Line))):
-		// Another line is in use.
+		// systemd starts another line's containerd.
 		p.Unit.New = p.Unit.Old
 		return p, nil
 	}
@@ -185,10 +185,10 @@ func Disable(o Options) (*Plan, error) {
 		return p, nil
 	}
 	if before.Old == nil {
-		// All was there before.
+		// Nothing was added to the configuration.
 		return p, nil
 	}
-	// It has been changed since: that stays.
+	// Keep what has changed since.
 	p.Config.New = disabled(p.Config.Old)
 	return p, nil
 }

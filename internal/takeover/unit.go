@@ -12,24 +12,24 @@ import (
 	"strings"
 )
 
-// unitDirs are where systemd looks for units, the first counts.
+// unitDirs are where systemd looks for units, highest priority first.
 var unitDirs = []string{
 	"/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system",
 }
 
 const unitName = "containerd.service"
 
-// defaultPath is systemd's for services.
+// defaultPath is systemd's default PATH for services.
 const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-// unit is what counts of containerd's unit without our drop-in.
+// unit is the effective part of containerd's unit without our drop-in.
 type unit struct {
 	start, path string
-	// later is a drop-in that would win over ours.
+	// later is a drop-in that would override ours.
 	later string
 }
 
-// unit reads the unit and its drop-ins.
+// unit reads containerd's unit and its drop-ins.
 func (o Options) unit() (*unit, error) {
 	u := &unit{path: defaultPath}
 	var main string
@@ -71,7 +71,7 @@ func (o Options) unit() (*unit, error) {
 	return u, nil
 }
 
-// take reads one file, and reports whether it says what is started.
+// take applies one file, and reports whether it sets ExecStart.
 func (u *unit) take(text string) (starts bool) {
 	section := ""
 	text = strings.ReplaceAll(text, "\\\n", " ")
@@ -101,13 +101,13 @@ func (u *unit) take(text string) (starts bool) {
 	return starts
 }
 
-// arguments returns those of containerd as the unit has them.
+// arguments returns containerd's arguments in the unit.
 func (u *unit) arguments() string {
 	_, arguments, _ := strings.Cut(u.start, " ")
 	return strings.TrimSpace(arguments)
 }
 
-// config returns the configuration that the unit has containerd read.
+// config returns the path of the configuration that the unit makes containerd read.
 func (u *unit) config() string {
 	words := strings.Fields(strings.ReplaceAll(u.arguments(), "=", " "))
 	for i, word := range words {
@@ -122,8 +122,8 @@ const ours = "# Written by certsd plugin enable; certsd plugin disable takes it 
 
 func isOurs(data []byte) bool { return bytes.HasPrefix(data, []byte(ours)) }
 
-// dropIn starts the containerd of a line as the unit starts its own. The shim
-// and the rest of its release are found first.
+// dropIn returns a drop-in that starts a line's containerd with the unit's arguments,
+// and puts its shim and other programs first in PATH.
 func (u *unit) dropIn(line string) string {
 	dir := filepath.Dir(Program(line))
 	return fmt.Sprintf("%s[Service]\nExecStart=\nExecStart=%s\nEnvironment=\"PATH=%s:%s\"\n",

@@ -11,9 +11,9 @@ import (
 	"github.com/certsd/containerd-certsd/internal/wholefile"
 )
 
-// Write carries the plan out. At each moment what systemd would start has the
-// configuration that it needs, or one with which it does the same as before: the
-// unit changes before the configuration, and after it on the way back.
+// Write carries out the plan. At any moment, what systemd would start has the
+// configuration it needs, or one with which it behaves as before: the unit changes
+// before the configuration, and after it when disabling.
 func (p *Plan) Write() error {
 	if p.program == "" {
 		if err := p.config(); err != nil {
@@ -21,7 +21,7 @@ func (p *Plan) Write() error {
 		}
 		return p.unit()
 	}
-	// Nothing changes unless containerd takes it.
+	// Change nothing unless containerd accepts the configuration.
 	if err := p.check(); err != nil {
 		return err
 	}
@@ -31,12 +31,12 @@ func (p *Plan) Write() error {
 	return p.config()
 }
 
-// check has the containerd that will be started read its configuration.
+// check lets the new containerd read its configuration.
 func (p *Plan) check() error {
 	if p.options.Check == nil {
 		return nil
 	}
-	// Beside the old one: what it imports may be told by where it is.
+	// Relative imports require the directory of the old one.
 	try := p.Config
 	try.Path, try.Old = filepath.Join(filepath.Dir(p.Config.Path), ".certsd-check"), nil
 	if err := p.options.put(try); err != nil {
@@ -53,7 +53,7 @@ func (p *Plan) unit() error {
 	if err := p.options.put(p.Unit); err != nil {
 		return err
 	}
-	// The directory goes if nobody else has anything in it.
+	// Remove the directory if it is empty.
 	if p.Unit.New == nil {
 		_ = os.Remove(filepath.Dir(p.options.at(p.Unit.Path)))
 	}
@@ -76,13 +76,13 @@ func (p *Plan) config() error {
 		}
 	}
 	if p.restores {
-		// With owner and mode, and all else that it had.
+		// A rename keeps owner, mode and everything else.
 		return os.Rename(p.options.at(keep.Path), p.options.at(p.Config.Path))
 	}
 	return p.options.put(p.Config)
 }
 
-// put writes a file whole or not at all, or removes it. No umask counts.
+// put writes a file atomically, regardless of the umask, or removes it.
 func (o Options) put(c Change) error {
 	path := o.at(c.Path)
 	//nolint:gosec // the unit names it, which is root's
