@@ -8,7 +8,7 @@ import (
 	"github.com/miekg/pkcs11"
 )
 
-// slot is the one of the token.
+// slot returns the token's slot.
 func (k *key) slot() (uint, error) {
 	slots, err := k.ctx.GetSlotList(true)
 	if err != nil {
@@ -19,7 +19,7 @@ func (k *key) slot() (uint, error) {
 	for _, slot := range slots {
 		info, err := k.ctx.GetTokenInfo(slot)
 		if err != nil || info.Flags&pkcs11.CKF_TOKEN_INITIALIZED == 0 {
-			continue // pulled out this moment, or an empty one
+			continue // just removed, or not initialized
 		}
 		there = append(there, fmt.Sprintf("%q", strings.TrimSpace(info.Label)))
 		if k.isToken(slot, info) {
@@ -43,10 +43,10 @@ func (k *key) isToken(slot uint, info pkcs11.TokenInfo) bool {
 		is(k.uri.Serial, info.SerialNumber) && (k.uri.SlotID == nil || *k.uri.SlotID == uint64(slot))
 }
 
-// maxFound bounds how many objects are looked at.
+// maxFound bounds how many objects are considered.
 const maxFound = 16
 
-// objects are those of a class that the URI names.
+// objects returns the objects of a class that the URI names.
 func (k *key) objects(class uint) ([]pkcs11.ObjectHandle, error) {
 	template := []*pkcs11.Attribute{pkcs11.NewAttribute(pkcs11.CKA_CLASS, class)}
 	if k.uri.Object != "" {
@@ -90,8 +90,8 @@ func (k *key) find() error {
 	return nil
 }
 
-// number is a CK_ULONG or a CK_BBOOL as the machine writes it; those of interest are
-// below 256.
+// number decodes a CK_ULONG or CK_BBOOL in the machine's byte order; the values of
+// interest are below 256.
 func number(value []byte) (n uint) {
 	for i, b := range value {
 		if i < 8 {

@@ -11,27 +11,26 @@ import (
 	"github.com/certsd/containerd-certsd/keys/pkcs11uri"
 )
 
-// key is a private key in a token. The session is opened when it is first needed,
-// and kept.
+// key is a private key in a token. Its session is opened on first use and kept.
 type key struct {
 	module, pin string
 	uri         *pkcs11uri.URI
 
-	// mu guards what follows: a session is for one at a time.
+	// mu guards the rest: a session serves one call at a time.
 	mu     sync.Mutex
 	ctx    *pkcs11.Ctx
 	handle pkcs11.SessionHandle
 	object pkcs11.ObjectHandle
-	// kind is CKK_RSA or CKK_EC, always reports that each signature needs the PIN.
+	// kind is CKK_RSA or CKK_EC; always reports whether each signature needs the PIN.
 	kind   uint
 	always bool
-	// refused is that the token did not take the PIN: it is not tried again, since
+	// refused is the token's rejection of the PIN, which is not tried again because
 	// tokens lock themselves.
 	refused error
 }
 
-// with calls a function with the session open. Where a token was pulled out and
-// put back the session is opened anew, once.
+// with calls a function with the session open. If the session was lost, as when a token
+// is reinserted, it reopens it once.
 func (k *key) with(work func() error) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -60,7 +59,7 @@ func (k *key) with(work func() error) error {
 	}
 }
 
-// named is an error that names the token.
+// named adds the token's URI to an error.
 func (k *key) named(err error) error { return fmt.Errorf("%s: %w", k.uri, err) }
 
 // lost reports whether an error means that the session, or the token, is gone.
@@ -129,8 +128,8 @@ func (k *key) login() error {
 	return fmt.Errorf("cannot log in: %w", err)
 }
 
-// shut ends the session and the module: only so are tokens that were put in
-// meanwhile seen by all modules. The caller holds mu.
+// shut ends the session and unloads the module: some modules only see newly inserted
+// tokens after a restart. The caller holds mu.
 func (k *key) shut() error {
 	if k.ctx == nil {
 		return nil
@@ -147,7 +146,7 @@ func (k *key) close() error {
 	return k.shut()
 }
 
-// publicKey is the public key of the token's.
+// publicKey returns the key's public half.
 func (k *key) publicKey() (public crypto.PublicKey, err error) {
 	err = k.with(func() (err error) {
 		public, err = k.public()

@@ -3,7 +3,7 @@
 // enterprise-certificate-proxy. They start it with a configuration file as its
 // argument, and it ends when its standard input does.
 //
-// It is a program of its own because the libraries of tokens are written in C.
+// It is a separate program because the libraries of tokens are written in C.
 //
 // Read main.go first, then service.go, the calls it answers. key.go opens a session
 // with the token, find.go finds the key in it, public.go reads its public half, and
@@ -43,8 +43,8 @@ func run(args []string) error {
 	if err != nil {
 		return err
 	}
-	// From here on the process knows a PIN: nobody may read it from here, nor from what
-	// would be left of a crash.
+	// From here on the process knows a PIN: keep it out of core dumps and away from
+	// other processes.
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return err
 	}
@@ -63,21 +63,20 @@ func run(args []string) error {
 	return config.close()
 }
 
-// input is standard input, which the runtime waits for: a thread that is blocked by
-// reading hands on the request that it has read to another one, which has to be woken
-// for it.
+// input returns standard input, read through the runtime's poller: a thread blocked in
+// a read would have to wake another one to handle each request.
 func input() io.ReadCloser {
 	if err := unix.SetNonblock(unix.Stdin, true); err != nil {
-		return os.Stdin // it is slower, and no worse
+		return os.Stdin // slower, but it works
 	}
 	return os.NewFile(uintptr(unix.Stdin), "standard input")
 }
 
-// grace is how long a token may take when nobody waits for it any more.
+// grace is how long a token may take once nobody waits for it.
 const grace = time.Second
 
-// watched is an input whose end ends the process: its parent is gone,
-// and a token that does not answer would keep it, with the PIN in its memory.
+// watched is an input whose end also ends the process: its parent is gone, and an
+// unresponsive token would keep it running with the PIN in memory.
 type watched struct {
 	io.ReadCloser
 	end func()
@@ -92,7 +91,7 @@ func (w *watched) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// stdio is the connection to who started the process.
+// stdio is the connection to the parent process.
 type stdio struct {
 	io.ReadCloser
 	io.WriteCloser
@@ -101,8 +100,8 @@ type stdio struct {
 // Close implements io.Closer.
 func (s stdio) Close() error { return errors.Join(s.ReadCloser.Close(), s.WriteCloser.Close()) }
 
-// readConfig reads what key it is about. A configuration of another client of the
-// protocol has no URI.
+// readConfig reads which key to use. Configurations of the protocol's other clients
+// have no URI.
 func readConfig(r io.Reader) (*key, error) {
 	data, err := io.ReadAll(io.LimitReader(r, maxConfig))
 	if err != nil {

@@ -13,14 +13,14 @@ import (
 	"github.com/miekg/pkcs11"
 )
 
-// public finds the public key: beside the private one, or in a certificate.
+// public finds the public key: next to the private one, or in a certificate.
 func (k *key) public() (crypto.PublicKey, error) {
 	found, err := k.objects(pkcs11.CKO_PUBLIC_KEY)
 	if err != nil {
 		return nil, err
 	}
 	if k.kind == pkcs11.CKK_RSA {
-		// A private RSA key shows it, too.
+		// A private RSA key has the public values, too.
 		found = append(found, k.object)
 	}
 	for _, object := range found {
@@ -63,15 +63,14 @@ func (k *key) publicIn(object pkcs11.ObjectHandle) (crypto.PublicKey, error) {
 	return ecKey(a[0].Value, a[1].Value)
 }
 
-// curves are those of TLS.
+// curves are the curves of TLS.
 var curves = map[string]elliptic.Curve{
 	"1.2.840.10045.3.1.7": elliptic.P256(),
 	"1.3.132.0.34":        elliptic.P384(),
 	"1.3.132.0.35":        elliptic.P521(),
 }
 
-// ecKey is the key of a point as PKCS #11 has it: in an octet string, which some
-// tokens leave out.
+// ecKey decodes a point of PKCS #11: in an octet string, which some tokens omit.
 func ecKey(params, point []byte) (crypto.PublicKey, error) {
 	var name asn1.ObjectIdentifier
 	if _, err := asn1.Unmarshal(params, &name); err != nil {
@@ -88,7 +87,8 @@ func ecKey(params, point []byte) (crypto.PublicKey, error) {
 	return ecdsa.ParseUncompressedPublicKey(curve, point)
 }
 
-// chain is the certificate beside the key, for clients that have it from here.
+// chain returns the certificates next to the key, for clients that get theirs from the
+// token.
 func (k *key) chain() (chain [][]byte, err error) {
 	err = k.with(func() (err error) {
 		chain, err = k.certificates()

@@ -7,10 +7,10 @@ import (
 	"github.com/certsd/containerd-certsd/keys/signer"
 )
 
-// service are the calls of the protocol.
+// service implements the calls of the protocol.
 type service struct{ key *key }
 
-// CertificateChain returns the certificate beside the key, if there is one.
+// CertificateChain returns the certificates next to the key, if any.
 func (s *service) CertificateChain(_ struct{}, chain *[][]byte) (err error) {
 	*chain, err = s.key.chain()
 	return err

@@ -11,7 +11,7 @@ import (
 	"github.com/miekg/pkcs11"
 )
 
-// hashes are what PKCS #11 calls those of TLS, and the beginning of DigestInfo:
+// hashes has the PKCS #11 names of TLS's hashes, and the prefix of their DigestInfo:
 // RFC 8017, 9.2.
 var hashes = map[crypto.Hash]struct {
 	mechanism, mask uint
@@ -63,7 +63,7 @@ func (k *key) sign(digest []byte, opts crypto.SignerOpts) (signature []byte, err
 	return signature, err
 }
 
-// saltOf is the length of the salt in bytes.
+// saltOf returns the length of the salt in bytes.
 func saltOf(pss *rsa.PSSOptions, hash crypto.Hash) (uint, error) {
 	switch n := pss.SaltLength; {
 	case n == rsa.PSSSaltLengthEqualsHash, n == rsa.PSSSaltLengthAuto:
@@ -74,7 +74,8 @@ func saltOf(pss *rsa.PSSOptions, hash crypto.Hash) (uint, error) {
 	return 0, errors.New("the salt of the signature has an unexpected length")
 }
 
-// ecSignature is one of PKCS #11, r and s behind each other, as TLS has it.
+// ecSignature converts a signature of PKCS #11, r followed by s, to the encoding of
+// TLS.
 func ecSignature(raw []byte) ([]byte, error) {
 	if len(raw) == 0 || len(raw)%2 != 0 {
 		return nil, errors.New("the token's signature is malformed")
