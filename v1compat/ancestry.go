@@ -13,10 +13,10 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// imageReader reads what an image consists of.
+// imageReader reads an image's history: its tag, ancestry and JSONs.
 type imageReader struct{ *session }
 
-// image reads everything but the layers from one endpoint.
+// image reads everything except the layers from one endpoint.
 func (s imageReader) image(ctx context.Context, ep endpoint, tag string) (*Image, error) {
 	id, err := tagReader(s).resolve(ctx, ep, tag)
 	if err != nil {
@@ -29,7 +29,7 @@ func (s imageReader) image(ctx context.Context, ep endpoint, tag string) (*Image
 	entries := make([]Entry, len(ids))
 	budget := newBudget(s.c.Limits.imageJSON())
 	group, gctx := errgroup.WithContext(ctx)
-	group.SetLimit(4) // small documents: the round trips are what takes time
+	group.SetLimit(4) // small documents: round trips dominate
 	for i, id := range ids {
 		parent := ""
 		if i+1 < len(ids) {
@@ -43,11 +43,11 @@ func (s imageReader) image(ctx context.Context, ep endpoint, tag string) (*Image
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	slices.Reverse(entries) // the answer begins with the image itself
+	slices.Reverse(entries) // the ancestry lists the image itself first
 	return &Image{Registry: s.c.Host, Repository: s.repository, Entries: entries}, nil
 }
 
-// ancestry lists the image and what it is based on, the image first.
+// ancestry lists the ids of the image and its ancestors, the image first.
 func (s imageReader) ancestry(ctx context.Context, ep endpoint, id string) ([]string, error) {
 	segments := []string{"images", id, "ancestry"}
 	body, _, err := s.document(ctx, ep, s.c.Limits.document(), segments...)
@@ -61,8 +61,8 @@ func (s imageReader) ancestry(ctx context.Context, ep endpoint, id string) ([]st
 	return ids, nil
 }
 
-// parseAncestry reads a list of ids that begins with id, has none twice (a
-// cycle of parents once kept docker2aci busy for ever) and at most longest.
+// parseAncestry reads a list of at most longest ids that begins with id. It refuses
+// duplicates: a cycle of parents once made docker2aci loop forever.
 func parseAncestry(body []byte, id string, longest int) ([]string, error) {
 	var ids []string
 	if err := json.Unmarshal(body, &ids); err != nil {
@@ -87,7 +87,7 @@ func parseAncestry(body []byte, id string, longest int) ([]string, error) {
 	return ids, nil
 }
 
-// entry reads one image's JSON; parent is the id the ancestry has next.
+// entry reads one image's JSON; parent is the next id in the ancestry.
 func (s imageReader) entry(ctx context.Context, ep endpoint, id, parent string, b *budget) (Entry, error) {
 	segments := []string{"images", id, "json"}
 	body, header, err := s.document(ctx, ep, s.c.Limits.document(), segments...)
@@ -108,8 +108,8 @@ func (s imageReader) entry(ctx context.Context, ep endpoint, id, parent string, 
 	return e, nil
 }
 
-// checkJSON holds an image's JSON to the ancestry it was found in. Its own id
-// and parent may be missing, as in hand-made trees, but not differ.
+// checkJSON checks an image's JSON against the ancestry that lists it. Its id and
+// parent may be missing, as in hand-made trees, but must not differ.
 func checkJSON(body []byte, id, parent string) error {
 	var j struct {
 		ID     string `json:"id"`
@@ -127,7 +127,7 @@ func checkJSON(body []byte, id, parent string) error {
 	return nil
 }
 
-// announced returns the value of X-Docker-Size, or -1.
+// announced returns the value of X-Docker-Size, or -1 if it is missing or malformed.
 func announced(h http.Header) int64 {
 	n, err := strconv.ParseInt(strings.TrimSpace(h.Get("X-Docker-Size")), 10, 64)
 	if err != nil || n < 0 {
@@ -136,8 +136,8 @@ func announced(h http.Header) int64 {
 	return n
 }
 
-// checksums returns the values of the checksum header: each version of python's
-// registry has its own name for it, and a line for each value.
+// checksums returns the values of the checksum header. Each version of the Python
+// registry names it differently and sends one line per value.
 func checksums(h http.Header) []string {
 	const most, longest = 16, 256
 	var list []string

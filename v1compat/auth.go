@@ -7,25 +7,25 @@ import (
 	"strings"
 )
 
-// maxToken bounds the X-Docker-Token of one answer in bytes: larger would not
-// fit into the request header most servers accept.
+// maxToken bounds the X-Docker-Token of one answer in bytes: a larger one would not
+// fit into the request header that most servers accept.
 const maxToken = 8 << 10
 
-// signer puts a session's secrets into its requests and takes new ones from
-// the answers. It never sees a redirect to another origin.
+// signer adds a session's secrets to its requests and learns new ones from the
+// answers. It never sees a redirect to another origin.
 type signer struct {
 	s *session
-	// own reports that the request goes to the registry's own origin; only there
-	// are the credentials for. Other endpoints get the token and, as the jar is
-	// the registry's, no cookies.
+	// own reports whether the request goes to the registry's own origin, the only one
+	// that receives the credentials and the cookies. Other endpoints get the token.
 	own bool
-	// index reports that the request is the index call.
+	// index reports whether the request is the index call.
 	index bool
 }
 
-// sign follows Docker since 1.7: Basic for the index call, which asks for a
-// token, and to a standalone registry over https; the token elsewhere. A
-// registry that gave no token is sent Basic, as a proxy in front may ask for it.
+// sign authenticates as Docker does since 1.7: with Basic for the index call, which
+// asks for a token, and for a standalone registry over https; with the token
+// elsewhere. A registry that issued no token is sent Basic, as a proxy in front of it
+// may require that.
 func (g signer) sign(req *http.Request) {
 	if g.index {
 		req.Header.Set("X-Docker-Token", "true")
@@ -48,7 +48,7 @@ func (g signer) learn(req *http.Request, resp *http.Response) error {
 	return g.s.learnToken(resp.Header)
 }
 
-// learnToken replaces the session's token by that of an answer that has one.
+// learnToken replaces the session's token if the answer carries a new one.
 func (s *session) learnToken(h http.Header) error {
 	token, err := parseToken(h.Values("X-Docker-Token"))
 	if err != nil || token == "" {
@@ -66,9 +66,9 @@ func (s *session) bearer() string {
 	return s.token
 }
 
-// parseToken joins the lines of X-Docker-Token with commas, as Docker did.
-// Python's registry sends the word "Token" with it, to which Docker added
-// another; Quay insists on exactly one.
+// parseToken joins the lines of X-Docker-Token with commas, as Docker did. The Python
+// registry includes the word "Token", and Docker prepended another; Quay insists on
+// exactly one, so the word is removed here.
 func parseToken(lines []string) (string, error) {
 	var tokens []string
 	total := 0

@@ -9,10 +9,9 @@ import (
 // maxBegun is how much of a layer [Image.Begin] reads.
 const maxBegun = 64 << 10
 
-// Begin looks at an image as Convert would, as far as that goes without its
-// layers: the history is read, each layer is asked for and begins to arrive, and
-// one that is small is read whole and held to its digest. Errors are as those of
-// Convert.
+// Begin checks an image as Convert would, as far as possible without reading its
+// layers whole: it reads the history, requests each layer until bytes arrive, and
+// reads small layers whole to verify their digests. Its errors are those of Convert.
 func (img *Image) Begin(ctx context.Context) error {
 	c := &Converter{}
 	if _, err := readDocuments(img, c.Limits.entries()); err != nil {
@@ -34,7 +33,7 @@ func (img *Image) Begin(ctx context.Context) error {
 	return nil
 }
 
-// opening looks at the beginning of a layer.
+// opening checks the beginning of a layer.
 type opening struct{ *fetch }
 
 // begin reads the beginning of the layer.
@@ -58,7 +57,7 @@ func (f opening) begin(ctx context.Context) error {
 	return f.blame(err)
 }
 
-// whole inspects a layer and stores it nowhere.
+// whole inspects a complete layer without storing it.
 func (f opening) whole(body []byte) error {
 	check := newVerifier(f.entry)
 	in := &intake{guard: bombGuard{image: &f.all}, sum: check.writer(), open: func(plan) (io.Writer, error) { return io.Discard, nil }}

@@ -9,11 +9,10 @@ import (
 	"sync/atomic"
 )
 
-// errTooLarge is what readAll fails with beyond its limit.
+// errTooLarge is the error of readAll beyond its limit.
 var errTooLarge = errors.New("answer too large")
 
-// readAll reads at most limit bytes and fails, rather than truncate, if there
-// are more.
+// readAll reads r to its end, and fails rather than truncate beyond limit bytes.
 func readAll(r io.Reader, limit int64) ([]byte, error) {
 	body, err := io.ReadAll(io.LimitReader(r, limit+1))
 	if err != nil {
@@ -25,8 +24,8 @@ func readAll(r io.Reader, limit int64) ([]byte, error) {
 	return body, nil
 }
 
-// discard closes the body, after a little reading that lets the connection be
-// used again.
+// discard closes the body after reading a little of it, which lets the connection be
+// reused.
 func discard(resp *http.Response) {
 	_, _ = io.CopyN(io.Discard, resp.Body, 4<<10)
 	_ = resp.Body.Close()

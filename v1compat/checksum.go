@@ -12,15 +12,15 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// verifier compares what was received of a layer with what the registry said
-// it would be. It guards against damage on the way, not against the registry.
+// verifier compares the bytes received for a layer with the checksums announced for
+// it. It guards against damage in transit, not against the registry.
 type verifier struct {
-	// payload are the "sha256:" checksums of docker 0.9 and later, over the JSON,
-	// a line feed and the layer. Python's registry keeps several that it takes,
-	// so one must match. tarsum and the others are not checked, as by Docker.
+	// payload holds the "sha256:" checksums of Docker 0.9 and later, over the JSON, a
+	// line feed and the layer. The Python registry keeps several acceptable ones, of
+	// which one must match. Like Docker, the verifier ignores tarsum and the others.
 	payload []string
 	sum     hash.Hash
-	// want is a schema 1 manifest's digest of the layer.
+	// want is the layer's digest in a schema 1 manifest.
 	want   digest.Digest
 	digest digest.Digester
 }
@@ -37,7 +37,7 @@ func newVerifier(e *Entry) *verifier {
 	return v
 }
 
-// reset forgets the layer's bytes.
+// reset discards the bytes hashed so far.
 func (v *verifier) reset(e *Entry) {
 	if len(v.payload) > 0 {
 		v.sum = sha256.New()
@@ -49,7 +49,8 @@ func (v *verifier) reset(e *Entry) {
 	}
 }
 
-// writer returns where the layer's bytes go, nil if nothing is known of them.
+// writer returns the destination of the layer's bytes, nil if there is nothing to
+// verify.
 func (v *verifier) writer() io.Writer {
 	switch {
 	case v.sum != nil && v.digest != nil:
@@ -62,7 +63,7 @@ func (v *verifier) writer() io.Writer {
 	return nil
 }
 
-// check fails if the bytes are not those announced.
+// check fails if the bytes do not match what was announced.
 func (v *verifier) check() error {
 	if v.digest != nil && v.digest.Digest() != v.want {
 		return &corruptError{fmt.Errorf("its digest is %s, the manifest's %s", v.digest.Digest(), v.want)}

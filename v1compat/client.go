@@ -13,35 +13,35 @@ import (
 	"github.com/containerd/errdefs"
 )
 
-// Client speaks the Docker Registry HTTP API v1 to one registry. Only Host
-// must be set. A Client may be used concurrently as long as its fields stay
-// unchanged; it keeps nothing between calls: token, cookies and endpoints
-// belong to one call of [Client.Image] and to the layers it yields.
+// Client speaks the Docker Registry HTTP API v1 to one registry. Only Host is
+// required. A Client may be used concurrently as long as its fields stay unchanged.
+// It keeps no state between calls: token, cookies and endpoints belong to one call of
+// [Client.Image] and to the layers it yields.
 type Client struct {
 	// Host is the registry's host[:port].
 	Host string
-	// Scheme is "https", also if empty, or "http". Nothing ever falls back from
-	// https to http: not the registry, not an endpoint it names, not a redirect.
+	// Scheme is "https" (the default) or "http". Nothing ever falls back from https
+	// to http: not the registry, not an endpoint it names, not a redirect.
 	Scheme string
-	// HTTP supplies Transport and Timeout; nil is http.DefaultTransport. Its
-	// CheckRedirect and Jar are ignored: redirects and cookies follow stricter
-	// rules here. A Timeout other than zero replaces ClientLimits.Timeout.
+	// HTTP supplies Transport and Timeout; nil means http.DefaultTransport. Its
+	// CheckRedirect and Jar are ignored: redirects and cookies follow stricter rules
+	// here. A nonzero Timeout replaces ClientLimits.Timeout.
 	//
-	// A request made to follow a redirect has its Response field set to the
-	// answer that redirected, as net/http's own client does, so a transport
-	// that chooses TLS settings by host can tell the two apart.
+	// The Response field of a redirected request holds the redirecting answer, as
+	// with net/http's own client. A transport that chooses TLS settings by host can
+	// therefore tell redirects apart.
 	HTTP *http.Client
-	// Credentials yields user name and password for Host; no user name, or a nil
-	// function, is anonymous: v1 knows no refresh tokens. They are sent to Host's
-	// own scheme, name and port and nowhere else.
+	// Credentials returns user name and password for Host. An empty user name, or a
+	// nil function, means anonymous: v1 knows no refresh tokens. Credentials are sent
+	// to Host's own scheme, name and port and nowhere else.
 	Credentials func(ctx context.Context, host string) (user, secret string, err error)
-	// Context, if set, marks the context of every request with the repository
-	// it is made for. The paths of images, ancestries and layers do not contain
-	// it, but a transport may need to know.
+	// Context, if set, marks the context of every request with its repository. The
+	// URLs of images, ancestries and layers do not contain it, but a transport may
+	// need it.
 	Context func(ctx context.Context, repository string) context.Context
-	// AllowHost, if set, is asked before another host than Host is contacted
-	// because the registry named it, as an endpoint or by a redirect. It is given
-	// host:port; an error keeps the host from being contacted.
+	// AllowHost, if set, is called with the host:port of each host other than Host
+	// that the registry names as an endpoint or redirects to. An error prevents
+	// contact with that host.
 	AllowHost func(host string) error
 	// UserAgent defaults to "containerd-certsd".
 	UserAgent string
@@ -54,13 +54,13 @@ type Client struct {
 	sleep func(ctx context.Context, d time.Duration) error
 }
 
-// ClientLimits bound what a server can make the client do. Zero fields have
-// the defaults named.
+// ClientLimits bound what a server can make the client do. Zero fields take the
+// defaults given below.
 type ClientLimits struct {
 	// Document is the largest JSON answer in bytes: 8 MiB.
 	Document int64
-	// ImageJSON is the largest sum of the image JSONs of one image in bytes,
-	// which are in memory together: 32 MiB.
+	// ImageJSON is the largest total size of an image's JSONs, which are held in
+	// memory together, in bytes: 32 MiB.
 	ImageJSON int64
 	// Ancestry is the longest history: 256 images. Docker's own limit was 127
 	// layers.
@@ -69,8 +69,8 @@ type ClientLimits struct {
 	Endpoints int
 	// Redirects is the number of redirects followed for one request: 10.
 	Redirects int
-	// Timeout bounds one attempt to read a document in full; of a layer, the
-	// time to its headers and each wait for further bytes: one minute.
+	// Timeout bounds each attempt to read a whole document; for a layer, it bounds
+	// the wait for the headers and every wait for more bytes: one minute.
 	Timeout time.Duration
 }
 
@@ -81,14 +81,13 @@ func (l ClientLimits) endpoints() int         { return cmp.Or(l.Endpoints, 16) }
 func (l ClientLimits) redirects() int         { return cmp.Or(l.Redirects, 10) }
 func (l ClientLimits) timeout() time.Duration { return cmp.Or(l.Timeout, time.Minute) }
 
-// Image finds the image that tag names in repository and reads its history:
-// everything but the layers, which the entries' Open requests. An endpoint
-// that fails is replaced by the next one the registry named, with which
-// everything is read again.
+// Image finds the image that tag names in repository and reads its history. It does
+// not read the layers, which the entries' Open requests. If an endpoint fails, Image
+// reads everything again from the next one that the registry named.
 //
-// The error is errdefs.ErrNotFound, ErrUnauthenticated or ErrPermissionDenied
-// where the registry said so, and errdefs.ErrInvalidArgument for a repository
-// or tag that cannot be asked for.
+// The error is errdefs.ErrNotFound, ErrUnauthenticated or ErrPermissionDenied where
+// the registry said so, and errdefs.ErrInvalidArgument for a malformed repository or
+// tag.
 func (c *Client) Image(ctx context.Context, repository, tag string) (*Image, error) {
 	if err := validTag(tag); err != nil {
 		return nil, c.refuse(err)
@@ -134,7 +133,7 @@ func (c *Client) base() (endpoint, error) {
 	return ep, nil
 }
 
-// refuse returns the error for what is wrong before anything is asked.
+// refuse returns err as the error of a request that was never made.
 func (c *Client) refuse(err error) error {
 	return &Error{Endpoint: cmp.Or(c.Scheme, "https") + "://" + c.Host + "/v1/", Err: err}
 }
@@ -164,7 +163,7 @@ func (c *Client) userAgent() string { return cmp.Or(c.UserAgent, "containerd-cer
 // wait sleeps for d unless ctx ends first.
 func (c *Client) wait(ctx context.Context, d time.Duration) error { return wait(ctx, d, c.sleep) }
 
-// allowed asks AllowHost about an origin that is not the registry's own.
+// allowed consults AllowHost about an origin other than the registry's own.
 func (c *Client) allowed(o origin) error {
 	if c.AllowHost == nil {
 		return nil
@@ -175,11 +174,11 @@ func (c *Client) allowed(o origin) error {
 	return nil
 }
 
-// errNoHost is what is wrong with an empty host name.
+// errNoHost reports an empty host name.
 var errNoHost = errors.New("no host name")
 
-// splitHostPort takes host[:port] apart and refuses everything else: a scheme,
-// a path, a query, user information, blanks, an IPv6 zone.
+// splitHostPort splits host[:port] and refuses everything else: a scheme, a path, a
+// query, user information, blanks, an IPv6 zone.
 func splitHostPort(s string) (host, port string, err error) {
 	host = s
 	if i := lastColon(s); i >= 0 {
@@ -205,7 +204,7 @@ func splitHostPort(s string) (host, port string, err error) {
 	return host, port, nil
 }
 
-// lastColon returns where the port begins, or -1 if there is none.
+// lastColon returns the index of the colon before the port, or -1 without a port.
 func lastColon(s string) int {
 	for i := len(s) - 1; i >= 0 && s[i] != ']'; i-- {
 		if s[i] == ':' {

@@ -14,8 +14,8 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// compression is how a layer is stored. Only its bytes tell: Content-Type and
-// Content-Encoding of old servers say anything.
+// compression is how a layer is compressed. Only its bytes tell: the Content-Type and
+// Content-Encoding of old servers are unreliable.
 type compression int
 
 const (
@@ -26,16 +26,16 @@ const (
 	bzipped // hand-made trees
 )
 
-// maxWindow is the most memory a decompressor may use for what it refers back
-// to: 8 MiB is what the default settings of xz and the strongest of zstd need.
+// maxWindow bounds the memory a decompressor may use for its window: 8 MiB is what xz
+// at its default settings and zstd at its strongest need.
 const maxWindow = 8 << 20
 
 func (c compression) String() string {
 	return [...]string{"plain", "gzip", "zstd", "xz", "bzip2"}[c]
 }
 
-// mediaType is for a layer of tar in this compression, which must be one that
-// OCI has.
+// mediaType returns the OCI media type of a tar layer in this compression, which must
+// be one that OCI defines.
 func (c compression) mediaType() string {
 	switch c {
 	case gzipped:
@@ -46,8 +46,8 @@ func (c compression) mediaType() string {
 	return ocispec.MediaTypeImageLayer
 }
 
-// sniff tells the compression by the first bytes. A tar archive is one by its
-// checksum: the name of its first file may begin with anything.
+// sniff detects the compression by the first bytes. A tar archive is recognized by
+// its header checksum: the name of its first file may begin with anything.
 func sniff(head []byte) compression {
 	switch {
 	case len(head) >= blockSize && validHeader(head[:blockSize]):
@@ -56,7 +56,7 @@ func sniff(head []byte) compression {
 		return gzipped
 	case bytes.HasPrefix(head, []byte{0x28, 0xb5, 0x2f, 0xfd}):
 		return zstandard
-	case len(head) >= 4 && binary.LittleEndian.Uint32(head)&^0xf == 0x184d2a50: // a frame to skip
+	case len(head) >= 4 && binary.LittleEndian.Uint32(head)&^0xf == 0x184d2a50: // a skippable frame
 		return zstandard
 	case bytes.HasPrefix(head, []byte{0xfd, '7', 'z', 'X', 'Z', 0}):
 		return xzed
@@ -66,12 +66,12 @@ func sniff(head []byte) compression {
 	return plain
 }
 
-// decompress reads r, which must be in compression c.
+// decompress returns a reader of the decompressed r, which must be in compression c.
 func (c compression) decompress(r io.Reader) (io.ReadCloser, error) {
 	r = bufio.NewReaderSize(r, 64<<10)
 	switch c {
 	case gzipped:
-		return gzip.NewReader(r) // takes all members as one
+		return gzip.NewReader(r) // reads all members as one stream
 	case zstandard:
 		z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
 			zstd.WithDecoderMaxWindow(maxWindow))
@@ -88,30 +88,30 @@ func (c compression) decompress(r io.Reader) (io.ReadCloser, error) {
 	return io.NopCloser(r), nil
 }
 
-// headSize is how much of a layer is looked at to tell what it is.
+// headSize is how much of a layer is examined to detect its compression.
 const headSize = 64 << 10
 
-// maxNesting is how often a layer may be compressed: once by the one who made it,
-// and by servers that compress what is compressed.
+// maxNesting is how many times a layer may be compressed: once by its creator, and
+// again by servers that compress everything.
 const maxNesting = 3
 
-// plan is what to do with a layer.
+// plan says how to process a layer.
 type plan struct {
-	// peel are the compressions to undo before the layer is stored, outermost
+	// peel lists the compressions to undo before the layer is stored, outermost
 	// first.
 	peel []compression
-	// kind is the compression in which it is stored.
+	// kind is the compression of the stored layer.
 	kind compression
-	// large reports that undoing them needs more memory than maxWindow.
+	// large reports whether undoing peel needs more memory than maxWindow.
 	large bool
-	// content reports that the beginning is not only zeros when decompressed, so
+	// content reports whether the decompressed beginning has nonzero bytes, so that
 	// the layer is not empty.
 	content bool
 }
 
-// planFor decides by the beginning of a layer. What is compressed twice is
-// stored as inside: a server that compresses everything must not make another
-// image of it. xz and bzip2 are undone, as containerd cannot.
+// planFor plans by the beginning of a layer. A layer compressed twice is stored as it
+// is inside: a server that compresses everything must not change the image. xz and
+// bzip2 are undone, as containerd cannot read them.
 func planFor(head []byte) (plan, error) {
 	var p plan
 	var chain []compression
@@ -122,7 +122,7 @@ func planFor(head []byte) (plan, error) {
 		chain = append(chain, c)
 		if c == xzed {
 			if p.large = xzWantsMuch(head); p.large {
-				head = nil // too much for a look
+				head = nil // not worth the memory
 				break
 			}
 		}
@@ -135,7 +135,7 @@ func planFor(head []byte) (plan, error) {
 	return p, nil
 }
 
-// begin returns the beginning of what decompression gives, as far as it gets.
+// begin returns the beginning of the decompressed head, as much as can be read.
 func begin(c compression, head []byte) []byte {
 	r, err := c.decompress(bytes.NewReader(head))
 	if err != nil {
@@ -152,8 +152,7 @@ func zeros(p []byte) bool {
 	return len(p) == 0 || p[0] == 0 && bytes.Equal(p[1:], p[:len(p)-1])
 }
 
-// corruptError is what is wrong with the bytes of a layer, so that getting
-// them again may help.
+// corruptError reports damaged bytes of a layer; fetching them again may help.
 type corruptError struct{ err error }
 
 func (e *corruptError) Error() string {
@@ -161,7 +160,7 @@ func (e *corruptError) Error() string {
 }
 func (e *corruptError) Unwrap() error { return e.err }
 
-// limitError is a limit that a layer exceeds.
+// limitError reports that a layer exceeds a limit.
 type limitError struct{ error }
 
 func (e *limitError) Unwrap() error { return e.error }

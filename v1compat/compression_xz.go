@@ -9,12 +9,12 @@ import (
 	"github.com/therootcompany/xz"
 )
 
-// maxDictionary is the most memory an xz layer may ask for: what "xz -9" does.
+// maxDictionary bounds the dictionary of an xz layer: "xz -9" needs this much.
 const maxDictionary = 64 << 20
 
-// xzReader reads xz in this process: Docker's use of the program was a way to
-// run code as root (CVE-2014-9357). The decoder refuses a block that asks for
-// a larger dictionary, of up to 4 GiB, before it allocates one.
+// xzReader decompresses xz in this process: Docker ran the xz program, which let
+// images run code as root (CVE-2014-9357). The decoder refuses a block that declares
+// a larger dictionary (up to 4 GiB) before it allocates one.
 type xzReader struct{ x *xz.Reader }
 
 func newXZReader(r io.Reader) (io.Reader, error) {
@@ -31,7 +31,8 @@ func (r *xzReader) Read(p []byte) (int, error) {
 	return n, xzError(err)
 }
 
-// xzError says what a limit is, and that data breaks off as other decoders do.
+// xzError names the limit in a memory error, and reports truncated data as other
+// decoders do.
 func xzError(err error) error {
 	switch {
 	case errors.Is(err, xz.ErrMemlimit):
@@ -42,7 +43,7 @@ func xzError(err error) error {
 	return err
 }
 
-// xzWantsMuch reports whether the first block, which begins in head, asks for a
+// xzWantsMuch reports whether the first block, which begins in head, declares a
 // larger dictionary than maxWindow.
 func xzWantsMuch(head []byte) bool {
 	x, err := xz.NewReader(bytes.NewReader(head), maxWindow)

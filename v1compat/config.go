@@ -10,7 +10,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// imageConfig is the OCI image config with the runtime config of Docker.
+// imageConfig is the OCI image config with Docker's additions to its runtime config.
 type imageConfig struct {
 	Created *time.Time `json:"created,omitempty"`
 	Author  string     `json:"author,omitempty"`
@@ -20,7 +20,7 @@ type imageConfig struct {
 	History []ocispec.History `json:"history"`
 }
 
-// config makes the OCI config from the leaf's JSON, the history and the layers.
+// config builds the OCI config from the leaf's JSON, the history and the layers.
 func (v *conversion) config(layers []outcome) ([]byte, error) {
 	leaf := v.docs[len(v.docs)-1]
 	runtime, odd := leaf.runtime()
@@ -60,8 +60,8 @@ func (d *document) history(empty bool) ocispec.History {
 	}
 }
 
-// platform returns what the image runs on. Docker wrote the kernel's names before
-// 0.7.3, and no os at all; the defaults are those of its own registry.
+// platform returns the image's platform. Before 0.7.3 Docker wrote the kernel's names
+// of architectures and no os at all; the defaults are those of its own registry.
 func (d *document) platform(fallback string) ocispec.Platform {
 	arch := strings.ToLower(strings.TrimSpace(text(d.fields.get("architecture"))))
 	if arch == "" {

@@ -11,8 +11,8 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// runtimeConfig is the OCI config's "config" with the keys that only Docker
-// has and keeps there, such as the triggers of ONBUILD.
+// runtimeConfig is the OCI config's "config" with the keys that only Docker keeps
+// there, such as the triggers of ONBUILD.
 type runtimeConfig struct {
 	ocispec.ImageConfig
 	Healthcheck *healthcheck `json:"Healthcheck,omitempty"`
@@ -30,9 +30,8 @@ type healthcheck struct {
 	Retries       int64    `json:"Retries,omitempty"`
 }
 
-// runtime returns the image's runtime config. An image without one has that of the
-// container it was made from, which Docker did not look at. odd is worth a
-// warning.
+// runtime returns the image's runtime config. An image without one gets its
+// container's, which Docker did not consult. odd lists oddities worth a warning.
 func (d *document) runtime() (_ runtimeConfig, odd []string) {
 	o, fallback := d.fields.object("config"), false
 	if o == nil {
@@ -65,13 +64,13 @@ func (d *document) runtime() (_ runtimeConfig, odd []string) {
 		c.ArgsEscaped = true //nolint:staticcheck // deprecated, but Windows images of Docker need it
 	}
 	if fallback && slices.ContainsFunc(c.Cmd, func(s string) bool { return strings.Contains(s, "#(nop)") }) {
-		c.Cmd = nil // how docker build noted an instruction, no command
+		c.Cmd = nil // docker build's note of an instruction, not a command
 	}
 	return c, odd
 }
 
-// environment takes out of variables those that are not NAME=VALUE. Docker
-// unset such a variable; runc does not start a container that has one.
+// environment splits variables into those of the form NAME=VALUE and the rest. Docker
+// unset a variable that is not; runc does not start a container that has one.
 func environment(variables []string) (good, bad []string) {
 	for _, v := range variables {
 		if name, _, ok := strings.Cut(v, "="); !ok || name == "" || strings.ContainsRune(v, 0) {
@@ -104,7 +103,7 @@ func integer(raw json.RawMessage) int64 {
 	return n
 }
 
-// exposed adds to a set of ports those in the form Docker had before 0.6.
+// exposed adds ports in the form used by Docker before 0.6 to a set of ports.
 func exposed(ports map[string]struct{}, specs []string) map[string]struct{} {
 	for _, spec := range specs {
 		if port, ok := parsePortSpec(spec); ok {

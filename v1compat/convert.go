@@ -12,27 +12,28 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// Converter turns an [Image] into an OCI image in a content store. Only Store
-// must be set. A Converter may be used concurrently as long as its fields stay
-// unchanged, also for the same image: a layer is then fetched once.
+// Converter turns an [Image] into an OCI image in a content store. Only Store is
+// required. A Converter may be used concurrently as long as its fields stay
+// unchanged, even for the same image: each layer is then fetched once.
 //
-// The result is deterministic: it depends on the image's JSONs and layers and
-// on nothing else, so the same image has the same manifest digest everywhere. A
-// layer that is in the store is not fetched again as long as the server says
-// the same of it: id, JSON, size and checksums. If it was exchanged without a
-// trace there, that store goes on with the old one.
-// gzip, zstd and plain tar layers keep their bytes; xz and bzip2 become plain
-// tar; a layer compressed twice loses the outer compression; a layer that is
-// empty when decompressed is dropped and its history entry says so.
+// The result is deterministic: it depends only on the image's JSONs and layers, so
+// the same image has the same manifest digest everywhere. A layer already in the
+// store is not fetched again while the server announces the same id, JSON, size and
+// checksums for it. If the server replaced the layer without changing any of these,
+// that store keeps using the old one.
+//
+// gzip, zstd and plain tar layers keep their bytes; xz and bzip2 become plain tar; a
+// layer compressed twice loses the outer compression; a layer that is empty when
+// decompressed is dropped and marked so in its history entry.
 type Converter struct {
-	// Store receives layers, config and, when all of them are in, the manifest.
-	// All calls have the context given to Convert, so a lease and a namespace in
-	// it hold. Blobs carry containerd's labels for garbage collection, for the
-	// uncompressed digest and for the source. A store without labels works, but
+	// Store receives layers and config and, once all of them are stored, the
+	// manifest. All calls use the context given to Convert, so its lease and
+	// namespace apply. Blobs carry containerd's labels for garbage collection, for
+	// the uncompressed digest and for the source. A store without labels works, but
 	// then known layers are fetched again.
 	Store content.Store
-	// MaxConcurrentDownloads is the number of layers fetched at a time by one
-	// Convert; zero is 3.
+	// MaxConcurrentDownloads is how many layers one Convert fetches at a time; zero
+	// means 3.
 	MaxConcurrentDownloads int
 	// Limiter, if set, is acquired with weight 1 for each download, to share a
 	// limit among several conversions: a *semaphore.Weighted, say.
@@ -46,25 +47,26 @@ type Converter struct {
 	sleep func(ctx context.Context, d time.Duration) error
 }
 
-// Limiter bounds what is done at a time.
+// Limiter bounds concurrent downloads.
 type Limiter interface {
 	Acquire(ctx context.Context, weight int64) error
 	Release(weight int64)
 }
 
-// ConvertLimits bound what a registry can make the converter do. Zero fields
-// have the defaults named.
+// ConvertLimits bound what a registry can make the converter do. Zero fields take the
+// defaults given below.
 type ConvertLimits struct {
 	// Entries is the longest history: 256.
 	Entries int
-	// Config is the largest OCI config in bytes: 8 MiB, as much as clients read.
+	// Config is the largest OCI config in bytes: 8 MiB, the most that clients read.
 	Config int
 	// Layer is the largest layer as received, in bytes: 64 GiB.
 	Layer int64
 	// Unpacked is the largest layer when decompressed, in bytes: 128 GiB.
 	Unpacked int64
-	// Ratio is how many times larger a layer, and all layers of an image that are
-	// fetched, may become by decompression once they have 1 GiB: 1100. The deflate format reaches 1032.
+	// Ratio is how many times decompression may enlarge a layer, or all fetched
+	// layers of an image together, once they exceed 1 GiB: 1100. The deflate format
+	// reaches 1032.
 	Ratio int64
 }
 
@@ -74,14 +76,13 @@ func (l ConvertLimits) layer() int64    { return cmp.Or(l.Layer, 64<<30) }
 func (l ConvertLimits) unpacked() int64 { return cmp.Or(l.Unpacked, 128<<30) }
 func (l ConvertLimits) ratio() int64    { return cmp.Or(l.Ratio, 1100) }
 
-// Convert brings the image into the store and returns its manifest's
-// descriptor. The manifest is written last. What a conversion that failed has
-// fetched of a layer stays in the store as an unfinished ingest, which a later
-// conversion continues where that is safe.
+// Convert stores the image and returns its manifest's descriptor. The manifest is
+// written last. If Convert fails, partly fetched layers stay in the store as
+// unfinished ingests, which a later conversion continues where that is safe.
 //
-// Errors name the image and the layer. They are errdefs.ErrInvalidArgument for
-// an image that cannot be converted, and what Entry.Open or the store returned
-// otherwise.
+// Errors name the image and the layer. They are errdefs.ErrInvalidArgument for an
+// image that cannot be converted, and otherwise what Entry.Open or the store
+// returned.
 func (c *Converter) Convert(ctx context.Context, img *Image) (ocispec.Descriptor, error) {
 	v := &conversion{Converter: c, img: img, source: newSource(img.origin())}
 	desc, err := v.run(ctx)
@@ -98,9 +99,9 @@ type conversion struct {
 	source source
 	docs   []*document
 	known  memory
-	// all counts what is made of the layers that are fetched.
+	// all counts the bytes of all fetched layers, as received and decompressed.
 	all bombGuard
-	// damaged are the digests of blobs that were not what they say.
+	// damaged holds the digests of stored blobs that did not match them.
 	damaged sync.Map
 }
 

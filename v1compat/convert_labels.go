@@ -20,25 +20,25 @@ import (
 
 const (
 	labelUncompressed = labels.LabelUncompressed
-	// labelKnown and the source's hash is a label of layers: the fingerprints
-	// of the entries they were converted from.
+	// labelKnown and the source's hash label layers with the fingerprints of the
+	// entries they were converted from.
 	labelKnown = "certsd/v1."
-	// labelEmpty and the source's hash is a label of configs: the fingerprints
-	// of entries without content, which have no blob of their own.
+	// labelEmpty and the source's hash label configs with the fingerprints of entries
+	// without content, which have no blob of their own.
 	labelEmpty = "certsd/v1-empty."
-	// labelImage and the source's hash is a label of manifests: they were made
-	// of an image from there.
+	// labelImage and the source's hash label manifests converted from an image of
+	// that source.
 	labelImage = "certsd/v1-image."
-	// labelFrom and the source's hash is a label of all that a conversion from
-	// there relies on. containerd's own label leaves out scheme and port, and has
-	// all repositories in one list, of which it keeps what has room.
+	// labelFrom and the source's hash label every blob that a conversion from the
+	// source relies on. containerd's own label leaves out scheme and port, and has
+	// one list for all repositories, from which it drops those that do not fit.
 	labelFrom = "certsd/v1-from."
-	// maxLabel is what containerd allows key and value of a label together.
+	// maxLabel is containerd's limit for key and value of a label together.
 	maxLabel = 4096
 )
 
-// fingerprint stands for an entry of one registry and repository: 128 bits of
-// SHA-256 over everything known about it before its layer is read.
+// fingerprint identifies an entry of one registry and repository: 128 bits of SHA-256
+// over everything known about it before its layer is read.
 type fingerprint string
 
 func newFingerprint(fields ...string) fingerprint {
@@ -50,30 +50,28 @@ func newFingerprint(fields ...string) fingerprint {
 	return fingerprint(base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:16]))
 }
 
-// Source is where an image comes from: content of one is never taken for that of
+// Source is where an image comes from. Content of one source is never used for
 // another.
 type Source struct {
-	// Scheme is "http" where content may have come unprotected; anything else
-	// stands for https.
+	// Scheme is "http" for content that may have been transferred unprotected;
+	// anything else means https.
 	Scheme string
-	// Registry is host[:port], Repository the name there.
+	// Registry is host[:port], Repository the name within it.
 	Registry, Repository string
-	// Reader keeps apart what was given to different readers of the repository,
-	// where they have credentials of their own. Empty stands for everybody.
+	// Reader separates readers of the repository that have credentials of their own.
+	// Empty stands for everybody.
 	Reader string
 }
 
-// origin returns where the image comes from.
+// origin returns the source of the image.
 func (i *Image) origin() Source {
 	return Source{Scheme: i.Scheme, Registry: i.Registry, Repository: i.Repository, Reader: i.Reader}
 }
 
-// Left reports whether a blob in a store was left there by a conversion from the
-// source.
+// Left reports whether a conversion from the source left this blob in a store.
 func (s Source) Left(info content.Info) bool { return info.Labels[newSource(s).fromLabel()] != "" }
 
-// Made reports whether a blob in a store is the manifest of an image that was
-// converted from the source.
+// Made reports whether a blob is the manifest of an image converted from the source.
 func (s Source) Made(info content.Info) bool { return info.Labels[newSource(s).imageLabel()] != "" }
 
 // fields identify the source in a fingerprint.
@@ -88,7 +86,7 @@ func (s Source) fields() []string {
 	return fields
 }
 
-// source is a Source with the fingerprint that its labels are named after.
+// source is a Source with the fingerprint that names its labels.
 type source struct {
 	Source
 	id fingerprint
@@ -98,8 +96,8 @@ func newSource(s Source) source {
 	return source{s, newFingerprint(append([]string{"source"}, s.fields()...)...)}
 }
 
-// fingerprint of an entry. An id of v1 is no content hash, and some servers
-// give it again to other content, so everything the server said counts.
+// fingerprint returns the fingerprint of an entry. A v1 id is not a content hash, and
+// some servers reuse it for other content, so everything the server said counts.
 func (s source) fingerprint(e *Entry) fingerprint {
 	if e.Digest != "" {
 		return newFingerprint(slices.Concat([]string{"digest"}, s.fields(), []string{e.Digest.String()})...)
@@ -113,8 +111,9 @@ func (s source) emptyLabel() string { return labelEmpty + string(s.id) }
 func (s source) imageLabel() string { return labelImage + string(s.id) }
 func (s source) fromLabel() string  { return labelFrom + string(s.id) }
 
-// distributionLabel is containerd's label for a blob's source, named after the
-// host without port, as containerd does.
+// distributionLabel returns containerd's label for a blob's source, which containerd
+// names after the host without its port. It is empty if the registry has no host
+// name.
 func (s source) distributionLabel() string {
 	u, err := url.Parse("dummy://" + s.Registry)
 	if err != nil || u.Hostname() == "" {
@@ -123,7 +122,7 @@ func (s source) distributionLabel() string {
 	return labels.LabelDistributionSource + "." + u.Hostname()
 }
 
-// labels adds those of the source and leaves out what containerd refuses.
+// labels returns set with the labels of the source, without those containerd refuses.
 func (s source) labels(set map[string]string) map[string]string {
 	set = maps.Clone(set)
 	set[s.fromLabel()] = "true"
@@ -136,18 +135,18 @@ func (s source) labels(set map[string]string) map[string]string {
 	return set
 }
 
-// labelling is held while labels are read and written: conversions that run
-// side by side add to the same lists, and stores know no transactions. It is one
-// for all of them, as what is done under it takes no time to speak of.
+// labelling is held while labels are read and written: concurrent conversions add to
+// the same lists, and stores have no transactions. One mutex serves all conversions,
+// as the work under it is short.
 //
-// It is not the lock of internal/bloblabels, which is inside a store and guards its
-// files. This one is outside of any store, containerd's own among them, and covers
-// two calls, Info and Update: a store that locks each of them loses an item that
-// another conversion adds in between.
+// It is not the lock of internal/bloblabels, which lives in a store and guards its
+// files. This one lies outside of any store, including containerd's own, and covers
+// two calls, Info and Update: even if a store locks each of them, it loses an item
+// that another conversion adds in between.
 var labelling sync.Mutex
 
-// label sets labels of a blob. Lists are added to, as other images may have
-// the same blob. A store without labels works as well.
+// label sets labels of a blob. It appends to lists, as other images may share the
+// blob. A store without labels is no error.
 func (v *conversion) label(ctx context.Context, dgst digest.Digest, set map[string]string) error {
 	labelling.Lock()
 	defer labelling.Unlock()
@@ -183,15 +182,16 @@ func (v *conversion) label(ctx context.Context, dgst digest.Digest, set map[stri
 	return err
 }
 
-// addSorted adds an item to a sorted list, as containerd keeps repositories.
+// addSorted adds an item to a sorted list, the form in which containerd keeps
+// repositories.
 func addSorted(list, item string) string {
 	items := append(splitList(list), item)
 	slices.Sort(items)
 	return strings.Join(slices.Compact(items), ",")
 }
 
-// addRecent puts items before those of a list, of which the last are dropped
-// if it becomes longer than most bytes.
+// addRecent puts items in front of a list, and drops the last ones if it becomes
+// longer than most bytes.
 func addRecent(list, items string, most int) string {
 	var kept []string
 	length := -1

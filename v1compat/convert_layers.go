@@ -10,24 +10,24 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// outcome is what became of an entry's layer.
+// outcome is the result of converting an entry's layer.
 type outcome struct {
-	// empty reports that the entry has no layer, or one without content; the rest
-	// is unset then.
+	// empty reports whether the entry has no layer, or one without content; the other
+	// fields are unset then.
 	empty bool
-	// desc has media type, digest and size as in the manifest.
+	// desc describes the layer as in the manifest: media type, digest and size.
 	desc ocispec.Descriptor
 	// diffID is the digest of the layer when decompressed.
 	diffID digest.Digest
 }
 
-// layers brings all layers into the store, several at a time. Entries with the
-// same layer share one.
+// layers stores all layers, several at a time. Entries with the same layer share one
+// blob.
 func (v *conversion) layers(ctx context.Context) ([]outcome, error) {
 	outcomes := make([]outcome, len(v.img.Entries))
 	first := map[fingerprint]int{}
-	// Not errgroup's own context: its cause, one layer's error, would be what the
-	// requests for the others are said to have failed with.
+	// Not errgroup's own context: its cause, one layer's error, would be reported as
+	// the failure of the requests for the others.
 	gctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var failed sync.Once
@@ -66,7 +66,7 @@ func (v *conversion) layers(ctx context.Context) ([]outcome, error) {
 	return outcomes, nil
 }
 
-// traced is layer under the eyes of the hook.
+// traced calls layer and reports it to the OnLayer hook.
 func (v *conversion) traced(ctx context.Context, e *Entry, fp fingerprint) (outcome, error) {
 	if v.Hooks.OnLayer == nil {
 		out, _, err := v.layer(ctx, e, fp)
@@ -78,7 +78,7 @@ func (v *conversion) traced(ctx context.Context, e *Entry, fp fingerprint) (outc
 	return out, err
 }
 
-// layer brings one entry's layer into the store, or finds it there.
+// layer stores one entry's layer, unless it finds it in the store.
 func (v *conversion) layer(ctx context.Context, e *Entry, fp fingerprint) (out outcome, known bool, err error) {
 	stored := recaller{v}
 	out, known, err = stored.recall(ctx, e, fp, false)

@@ -13,8 +13,8 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// write makes config and manifest and puts them into the store, the manifest
-// last: it is there only if everything it refers to is.
+// write builds config and manifest and stores them, the manifest last: it must exist
+// only if everything it refers to does.
 func (v *conversion) write(ctx context.Context, layers []outcome, empties string) (ocispec.Descriptor, error) {
 	var none ocispec.Descriptor
 	body, err := v.config(layers)
@@ -53,8 +53,8 @@ func (v *conversion) write(ctx context.Context, layers []outcome, empties string
 	return desc, nil
 }
 
-// writeBlob puts a small blob into the store with labels and that of the
-// source, unless it is there; then the labels are added.
+// writeBlob stores a small blob with labels and those of the source. If it exists, it
+// gets the labels added.
 func (v *conversion) writeBlob(ctx context.Context, desc ocispec.Descriptor, body []byte, labels map[string]string) error {
 	labels = v.source.labels(labels)
 	ref := "certsd-v1-" + desc.Digest.String()
@@ -73,13 +73,13 @@ func described(mediaType string, body []byte) ocispec.Descriptor {
 	}
 }
 
-// emptyTar is the smallest tar archive: the two zero blocks at its end. It has
-// the digest sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef,
-// as an empty layer has in Docker.
+// emptyTar is the smallest tar archive: the two zero blocks at its end. Its digest,
+// sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef, is that of
+// Docker's empty layer.
 var emptyTar [1024]byte
 
-// keepOne gives an image of empty layers only one layer after all, as clients
-// do not expect an image without any.
+// keepOne adds one layer to an image that has only empty ones: clients do not expect
+// an image without layers.
 func (v *conversion) keepOne(ctx context.Context, layers []outcome) ([]outcome, error) {
 	for _, layer := range layers {
 		if !layer.empty {

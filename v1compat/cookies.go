@@ -7,18 +7,18 @@ import (
 	"net/url"
 )
 
-// jar keeps the registry's cookies for one session. It takes and gives them
-// for one origin only: net/http's own jar takes no notice of schemes and
-// ports, what one port of a host sets, another is sent.
+// jar keeps the registry's cookies for one session. It accepts and sends them for one
+// origin only: net/http's own jar ignores schemes and ports, and would send a cookie
+// set by one port of a host to another.
 //
-// Quay needs them: its images routes find the repository in the session cookie
+// Quay needs cookies: its images routes find the repository in the session cookie
 // that the index call set.
 type jar struct {
 	origin origin
 	jar    *cookiejar.Jar
 }
 
-// Most a server may ask to keep with one answer; browsers agree on the size.
+// Limits for the cookies of one answer; browsers agree on the size.
 const (
 	maxCookies     = 32
 	maxCookieBytes = 4 << 10
@@ -29,7 +29,7 @@ func newJar(o origin) jar {
 	return jar{o, j}
 }
 
-// keep takes over the cookies of the answer that came from u.
+// keep stores the cookies of the answer that came from u.
 func (j jar) keep(u *url.URL, resp *http.Response) error {
 	if originOf(u) != j.origin {
 		return nil
@@ -47,7 +47,7 @@ func (j jar) keep(u *url.URL, resp *http.Response) error {
 	return nil
 }
 
-// add puts the cookies of the request's own origin into it.
+// add adds the cookies of the request's origin to it.
 func (j jar) add(req *http.Request) {
 	if originOf(req.URL) != j.origin {
 		return

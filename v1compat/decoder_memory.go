@@ -7,31 +7,31 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// windows bounds the layers that need more memory than others at a time: one of
-// each registry, so that one that stalls keeps nothing from another, and few in
-// all, as the memory is that of the process.
+// windows bounds how many memory-hungry layers are decompressed at a time: one per
+// registry, so that a stalled one delays no other registry, and few in all, as they
+// share the memory of the process.
 type windows struct {
 	all *semaphore.Weighted
 
-	// mu guards byRegistry, which has those that are used or waited for.
+	// mu guards byRegistry, which holds the windows in use or waited for.
 	mu         sync.Mutex
 	byRegistry map[string]*window
 }
 
-// window is that of one registry.
+// window admits the large layers of one registry, one at a time.
 type window struct {
 	turn  *semaphore.Weighted
 	users int
 }
 
-// maxLarge is how many layers may have maxDictionary at a time.
+// maxLarge is how many layers may use maxDictionary at a time.
 const maxLarge = 4
 
 var largeWindows = windows{all: semaphore.NewWeighted(maxLarge)}
 
-// acquire waits until a layer of a registry may be large, and returns what ends
-// that. Those of one registry wait for each other first: they hold nothing
-// meanwhile that others wait for.
+// acquire waits until a large layer of the registry may be decompressed, and returns
+// the function to call afterwards. Layers of one registry wait for each other first,
+// while they hold nothing that other registries wait for.
 func (w *windows) acquire(ctx context.Context, registry string) (release func(), err error) {
 	own := w.of(registry)
 	if err := own.turn.Acquire(ctx, 1); err != nil {

@@ -14,7 +14,7 @@ type endpoint struct {
 	origin origin
 }
 
-// origin is what credentials and cookies belong to: scheme, host and port.
+// origin is the scope of credentials and cookies: scheme, host and port.
 type origin struct{ scheme, host, port string }
 
 func newEndpoint(scheme, host string) (endpoint, error) {
@@ -33,7 +33,7 @@ func originOf(u *url.URL) origin {
 	return o
 }
 
-// url returns the endpoint's URL for the path segments, each escaped.
+// url returns the endpoint's URL for path segments, which it escapes.
 func (e endpoint) url(segments ...string) (*url.URL, error) {
 	var b strings.Builder
 	for i, s := range segments {
@@ -46,20 +46,20 @@ func (e endpoint) url(segments ...string) (*url.URL, error) {
 	if err != nil {
 		return nil, err
 	}
-	// What reaches this function has been validated; this holds it to it.
+	// The segments have been validated already; this makes sure of it.
 	if !strings.HasPrefix(u.JoinPath().String(), e.base) {
 		return nil, fmt.Errorf("%q leads out of %s", b.String(), e.base)
 	}
 	return u, nil
 }
 
-// headerEndpoints returns where the registry said the repository is. It sends bare
-// host[:port] items, on one or more lines, and they inherit its scheme
-// (Docker's buildEndpointsList). Without any, the registry serves it itself.
+// headerEndpoints returns the endpoints that X-Docker-Endpoints names. It lists bare
+// host[:port] items on one or more lines, which inherit the registry's scheme
+// (Docker's buildEndpointsList). Without any, the registry itself is the endpoint.
 //
-// A registry on another port than the scheme's may leave the port out: Apache's
-// $SERVER_NAME, in the example that came with Docker's certs.d, has none. Such
-// an item is followed by the same host with the registry's port.
+// A registry on a non-default port may omit the port: Apache's $SERVER_NAME, in the
+// example that came with Docker's certs.d, has none. Such an item is followed by the
+// same host with the registry's port.
 func (c *Client) headerEndpoints(registry endpoint, h http.Header) ([]endpoint, error) {
 	var list []endpoint
 	seen := map[origin]bool{}
@@ -69,7 +69,7 @@ func (c *Client) headerEndpoints(registry endpoint, h http.Header) ([]endpoint, 
 		switch {
 		case err != nil:
 		case ep.origin == registry.origin:
-			ep = registry // whichever way it is spelled
+			ep = registry // however it is spelled
 		default:
 			err = c.allowed(ep.origin)
 		}
@@ -108,7 +108,7 @@ func (c *Client) headerEndpoints(registry endpoint, h http.Header) ([]endpoint, 
 	return list, nil
 }
 
-// portless returns the host of an item that has no port, else empty.
+// portless returns the host of an item without a port, else the empty string.
 func portless(item string) string {
 	host, port, err := splitHostPort(item)
 	if err != nil || port != "" {

@@ -13,28 +13,28 @@ import (
 	"github.com/containerd/errdefs"
 )
 
-// Error is what went wrong with a registry of the v1 protocol. It wraps the
-// errdefs class of the registry's answer: ErrUnauthenticated for 401,
-// ErrPermissionDenied for 403, ErrNotFound for 404, ErrUnavailable for 5xx. A
-// redirect target's answer is not the registry's and has no class.
+// Error is a failed request to a registry of the v1 protocol. It wraps the errdefs
+// class of the registry's answer: ErrUnauthenticated for 401, ErrPermissionDenied for
+// 403, ErrNotFound for 404, ErrUnavailable for 5xx. The answer of a redirect target
+// is not the registry's and has no class.
 type Error struct {
-	// Endpoint is the base URL that was asked, such as https://reg.example/v1/.
+	// Endpoint is the base URL of the request, such as https://reg.example/v1/.
 	Endpoint string
-	// Path is what was asked for, below Endpoint; empty if nothing was.
+	// Path is the requested path below Endpoint; empty if there was no request.
 	Path string
-	// Target is the host[:port] a redirect led to, if that is where it failed.
+	// Target is the host[:port] of the redirect target that failed, if any.
 	Target string
-	// Status is the HTTP status of the answer, zero without one.
+	// Status is the HTTP status of the answer, zero if there was none.
 	Status int
 	// Message is the server's own explanation, shortened.
 	Message string
 	// Err is the cause, or the class of the answer.
 	Err error
 
-	// retry reports that the same request may succeed a moment later, final that
-	// it never will: the client refuses what the server wants of it.
+	// retry reports whether the same request may succeed a moment later; final, that
+	// it never will, as the client refuses what the server demands.
 	retry, final bool
-	// refresh reports that the credentials are a refresh token without a user.
+	// refresh reports whether the credentials are a refresh token without a user.
 	refresh bool
 }
 
@@ -60,7 +60,7 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// Unwrap gives the cause or class.
+// Unwrap returns the cause or class.
 func (e *Error) Unwrap() error { return e.Err }
 
 func (e *Error) status() string {
@@ -71,7 +71,7 @@ func (e *Error) status() string {
 	return s
 }
 
-// hint returns the next step to take.
+// hint explains the status to the user.
 func (e *Error) hint() string {
 	switch {
 	case e.Target != "" && (e.Status == http.StatusForbidden || e.Status == http.StatusUnauthorized):
@@ -90,7 +90,7 @@ func (e *Error) hint() string {
 	return ""
 }
 
-// class returns the errdefs error for a status of the registry's own.
+// class returns the errdefs error for a status that the registry itself sent.
 func class(status int) error {
 	switch {
 	case status == http.StatusUnauthorized:
@@ -107,9 +107,9 @@ func class(status int) error {
 	return errdefs.ErrUnknown
 }
 
-// statusError makes the error of an answer with an unwanted status and closes
-// its body. The caller fills in endpoint and path. An explanation that repeats
-// a secret is kept back.
+// statusError returns the error for an answer with an unwanted status and closes its
+// body. The caller fills in endpoint and path. An explanation that repeats a secret
+// is withheld.
 func statusError(resp *http.Response, target string, secrets ...string) *Error {
 	defer discard(resp)
 	said := explanation(resp)
@@ -123,7 +123,7 @@ func statusError(resp *http.Response, target string, secrets ...string) *Error {
 	return e
 }
 
-// mayPass reports whether an answer is worth asking again.
+// mayPass reports whether a request answered with this status is worth repeating.
 func mayPass(status int) bool {
 	switch status {
 	case http.StatusRequestTimeout, http.StatusTooManyRequests:
@@ -134,9 +134,9 @@ func mayPass(status int) bool {
 	return status >= 500
 }
 
-// explanation returns the message in an error answer: python and Quay send
-// {"error": "..."}, Crane a line of text, a CGI puts it into the status line.
-// Pages for people (HTML) explain nothing.
+// explanation returns the message of an error answer: the Python registry and Quay
+// send {"error": "..."}, Crane a line of text, a CGI puts it into the status line.
+// HTML pages are ignored.
 func explanation(resp *http.Response) string {
 	const most = 8 << 10 // as much as containerd reads of an error body
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, most))
@@ -157,39 +157,39 @@ func explanation(resp *http.Response) string {
 	return reason
 }
 
-// printable makes one short line of what a server sent.
+// printable reduces a server's text to one short line.
 func printable(s string) string { return safetext.Line(s, 200) }
 
-// NextForUnusable is what to do about an image that cannot be used for what its
-// registry has of it. The errors about such images end with it.
+// NextForUnusable tells users what to do about an image whose content in the registry
+// is unusable. The errors about such images end with it.
 const NextForUnusable = "push the image again, or ask the registry's owner what is stored there"
 
 const nextForUnusable = "the registry's image of this name cannot be used: push it again"
 
-// UnusableError reports that what a registry has of an image is none that could
-// be converted, whoever asks for it. It is an errdefs.ErrInvalidArgument.
+// UnusableError reports that the registry's content of an image cannot be converted
+// by any client. It is an errdefs.ErrInvalidArgument.
 type UnusableError struct {
 	// Err says what is wrong.
 	Err error
 }
 
-// Error says what is wrong, and what to do.
+// Error returns the cause and what to do.
 func (e *UnusableError) Error() string { return e.Err.Error() + ": " + NextForUnusable }
 
-// Next returns what to do, for who names the image.
+// Next returns what to do, for callers that name the image themselves.
 func (*UnusableError) Next() string { return nextForUnusable }
 
 // Told returns what to do, as the text ends.
 func (*UnusableError) Told() string { return NextForUnusable }
 
-// Unwrap returns the cause, and the class.
+// Unwrap returns the cause and the class.
 func (e *UnusableError) Unwrap() []error { return []error{e.Err, errdefs.ErrInvalidArgument} }
 
-// damagedError is the last word about a layer that is not what it should be. It
-// has no class: the next time it may be another.
+// damagedError is the final error about a damaged layer. It has no class: the next
+// attempt may succeed.
 type damagedError struct{ err error }
 
-// advised adds to the error of a layer what to do, where that is known.
+// advised adds what to do to the error of a layer, where that is known.
 func advised(err error) error {
 	if errors.As(err, new(*corruptError)) {
 		return &damagedError{err}
@@ -202,15 +202,15 @@ func (e *damagedError) Unwrap() error { return e.err }
 func (*damagedError) Next() string    { return nextForUnusable }
 func (*damagedError) Told() string    { return NextForUnusable }
 
-// endpointsError is what all endpoints failed with. Callers may test for the
-// class of the most telling answer: a refusal, else anything but "not found",
-// which holds only if every endpoint says so.
+// endpointsError holds the errors of all endpoints. Callers may test for the class of
+// the most telling one: a refusal, else anything but "not found", which holds only if
+// every endpoint says so.
 type endpointsError []error
 
-// Error lists the endpoints' errors in the order in which they were asked.
+// Error lists the endpoints' errors in the order of the attempts.
 func (e endpointsError) Error() string { return errors.Join(e...).Error() }
 
-// Unwrap gives the most telling error.
+// Unwrap returns the most telling error.
 func (e endpointsError) Unwrap() error {
 	for _, err := range e {
 		if errdefs.IsUnauthorized(err) || errdefs.IsPermissionDenied(err) {
@@ -225,7 +225,7 @@ func (e endpointsError) Unwrap() error {
 	return e[0]
 }
 
-// pageError reports that a page or message came in place of a layer.
+// pageError reports that a page or message was sent in place of a layer.
 type pageError struct{}
 
 // Error implements error.

@@ -7,22 +7,22 @@ import (
 	"time"
 )
 
-// errSlow ends an attempt that takes longer than it may.
+// errSlow ends an attempt that exceeds its time limit.
 var errSlow = errors.New("no answer within the time limit")
 
-// Attempts for one request, and the waits before the second and third. A
-// server in trouble is not helped by more, and a mirror may be left to ask.
+// attempts is the number of attempts for one request. More do not help a server in
+// trouble, and there may be a mirror left to try.
 const attempts = 3
 
-func pause(n int) time.Duration { return 250 * time.Millisecond << (2 * n) } // 250 ms, 1 s
+func pause(n int) time.Duration { return 250 * time.Millisecond << (2 * n) } // 250 ms, then 1 s
 
 // attempt bounds one attempt to read a document.
 func (c *Client) attempt(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeoutCause(ctx, c.timeout(), errSlow)
 }
 
-// document returns the body of an answer of at most limit bytes, and its header.
-// What may pass is tried again.
+// document returns body and header of an answer of at most limit bytes. It repeats
+// requests that failed with a temporary error.
 func (s *session) document(ctx context.Context, ep endpoint, limit int64, segments ...string) ([]byte, http.Header, error) {
 	for n := 0; ; n++ {
 		body, header, err := s.documentOnce(ctx, ep, limit, segments)
@@ -54,7 +54,7 @@ func (s *session) documentOnce(ctx context.Context, ep endpoint, limit int64, se
 	return body, resp.Header, nil
 }
 
-// slow says why a context ended, if it was the attempt that took too long.
+// slow returns errSlow in place of err if the attempt exceeded its time limit.
 func slow(ctx context.Context, err error) error {
 	if ctx.Err() != nil && errors.Is(context.Cause(ctx), errSlow) {
 		return errSlow

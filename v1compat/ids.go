@@ -10,8 +10,8 @@ import (
 	"github.com/certsd/containerd-certsd/internal/safetext"
 )
 
-// validID accepts what Docker accepts since 1.3.3: 64 lower-case hex digits.
-// Every id passes here before it reaches a URL or a path (CVE-2014-9358).
+// validID accepts what Docker accepts since 1.3.3: 64 lower-case hex digits. Every id
+// is checked here before it is used in a URL or a path (CVE-2014-9358).
 func validID(id string) error {
 	if len(id) != 64 || !all(id, hexByte) {
 		return fmt.Errorf("%s is not an image id (64 lower-case hex digits)", strconv.Quote(clip(id)))
@@ -29,9 +29,9 @@ func validTag(tag string) error {
 	return nil
 }
 
-// validRepository accepts slash-separated components of letters, digits and
-// "._-". Old registries allowed more than Docker's grammar of today, so only
-// what could change the meaning of a URL is refused.
+// validRepository accepts slash-separated components of letters, digits and "._-".
+// Old registries allowed more than Docker's grammar of today, so only what could
+// change the meaning of a URL is refused.
 func validRepository(name string) error {
 	ok := len(name) <= 255
 	for part := range strings.SplitSeq(name, "/") {
@@ -58,5 +58,5 @@ func alnum(b byte) bool {
 
 func hexByte(b byte) bool { return '0' <= b && b <= '9' || 'a' <= b && b <= 'f' }
 
-// clip shortens what a server sent for an error text.
+// clip shortens a server's text for an error message.
 func clip(s string) string { return safetext.Clip(s, 80) }

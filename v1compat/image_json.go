@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// document is what is used of an entry's v1 image JSON.
+// document holds the fields of an entry's v1 image JSON that the conversion uses.
 type document struct {
 	created   *time.Time
 	author    string
@@ -17,8 +17,7 @@ type document struct {
 	fields    object
 }
 
-// readDocuments reads the JSON of every entry, which must fit its place in the
-// history.
+// readDocuments parses the JSON of every entry and checks it against the history.
 func readDocuments(img *Image, most int) ([]*document, error) {
 	if n := len(img.Entries); n == 0 || n > most {
 		return nil, fmt.Errorf("the image has %d entries: between 1 and %d are possible", n, most)
@@ -52,9 +51,9 @@ func parseDocument(body []byte) (*document, error) {
 	}, nil
 }
 
-// fits holds an id and a parent in a JSON of the v1 protocol to the history;
-// schema 1 names layers by digest, so there they are compared when it is
-// parsed. Either may be missing, as in hand-made trees.
+// fits checks the id and parent in a JSON of the v1 protocol against the history;
+// schema 1 names layers by digest, so there ParseSchema1 compares them. Either may be
+// missing, as in hand-made trees.
 func (d *document) fits(entries []Entry, i int) error {
 	if err := validID(entries[i].ID); err != nil {
 		return err
@@ -72,9 +71,9 @@ func (d *document) fits(entries []Entry, i int) error {
 	return nil
 }
 
-// parseCreated reads a date, also in forms that scripts and databases wrote.
-// What is not a date, and Docker's "0001-01-01T00:00:00Z", count as no date: the
-// present time would give another digest each time.
+// parseCreated parses a date, including forms that scripts and databases wrote. An
+// invalid date, like Docker's "0001-01-01T00:00:00Z", counts as missing: the present
+// time would change the digest each time.
 func parseCreated(raw json.RawMessage) *time.Time {
 	s := strings.TrimSpace(text(raw))
 	for _, layout := range []string{

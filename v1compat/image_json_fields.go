@@ -8,13 +8,13 @@ import (
 	"strings"
 )
 
-// object is a JSON object of which each field is read by itself, so that a
-// value of the wrong kind costs that field alone. Nothing else is known of
-// these documents: several programs and many people wrote them.
+// object is a JSON object whose fields are decoded separately, so that a value of the
+// wrong type loses only that field. Nothing can be assumed about these documents:
+// several programs and many people wrote them.
 type object map[string]json.RawMessage
 
-// get returns a field's value. Docker decoded without regard to case, so a field
-// that is not there is looked for in other spellings, in their order.
+// get returns a field's value. Docker decoded regardless of case, so get falls back
+// to the first other spelling in sorted order.
 func (o object) get(name string) json.RawMessage {
 	if raw, ok := o[name]; ok {
 		return raw
@@ -27,7 +27,7 @@ func (o object) get(name string) json.RawMessage {
 	return nil
 }
 
-// object returns a field that is an object itself, or nil.
+// object returns a field that is itself an object, or nil.
 func (o object) object(name string) object {
 	var inner object
 	if json.Unmarshal(o.get(name), &inner) != nil {
@@ -49,8 +49,8 @@ func text(raw json.RawMessage) string {
 	return ""
 }
 
-// words returns a list of strings; a string alone is a list of one, as Docker's
-// strslice has it.
+// words returns a list of strings; a single string counts as a list of one, as in
+// Docker's strslice.
 func words(raw json.RawMessage) []string {
 	raw = bytes.TrimSpace(raw)
 	if len(raw) == 0 || raw[0] == 'n' {
@@ -78,7 +78,7 @@ func words(raw json.RawMessage) []string {
 	return list
 }
 
-// members returns a set: the keys of an object, or a list.
+// members returns a set, given as the keys of an object or as a list.
 func members(raw json.RawMessage) map[string]struct{} {
 	var keys []string
 	var o object

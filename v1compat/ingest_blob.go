@@ -14,18 +14,18 @@ import (
 type blobWriter struct {
 	store    content.Store
 	ref      string
-	rewrites bool // what is written is not what is received
+	rewrites bool // the bytes written differ from those received
 	w        content.Writer
 	size     int64
-	existed  bool // the blob committed was there before
+	existed  bool // the committed blob was in the store before
 
 	unsynced int64
-	syncing  chan struct{} // closed when a flush has ended; nil without one
+	syncing  chan struct{} // closed at the end of a flush; nil before the first
 }
 
-// syncEvery is how many bytes are written before they are flushed to the disk.
-// A store flushes everything at the commit; begun earlier this happens while
-// the layer loads. The writers of containerd allow it beside writing.
+// syncEvery is how many bytes are written before they are flushed to disk. A store
+// flushes everything at the commit; earlier flushes happen while the layer loads.
+// containerd's writers allow flushing and writing at the same time.
 const syncEvery = 16 << 20
 
 func (b *blobWriter) sync() {
@@ -45,7 +45,7 @@ func (b *blobWriter) sync() {
 	b.syncing = done
 	go func() {
 		defer close(done)
-		_ = s.Sync() // the commit's tells of errors
+		_ = s.Sync() // the commit's flush reports errors
 	}()
 }
 
@@ -93,8 +93,8 @@ func (b *blobWriter) commit(ctx context.Context, expected digest.Digest, labels 
 	return dgst, nil
 }
 
-// leave ends the writing because of err. What was written stays for a later
-// conversion if it is the layer as far as it was received and can be continued.
+// leave stops writing because of err. What was written stays for a later conversion
+// if it is a sound beginning of the layer that can be continued.
 func (b *blobWriter) leave(ctx context.Context, err error, sound bool) {
 	sunk := errors.As(err, new(*sinkError))
 	again := errors.As(err, new(*restartError))
@@ -105,7 +105,7 @@ func (b *blobWriter) leave(ctx context.Context, err error, sound bool) {
 	b.close()
 }
 
-// close leaves what was written in the store.
+// close closes the writer and keeps what was written in the store.
 func (b *blobWriter) close() {
 	if b.w != nil {
 		b.settle()

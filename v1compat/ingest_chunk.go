@@ -5,10 +5,10 @@ import (
 	"sync"
 )
 
-// chunkSize is the unit in which layers pass from one goroutine to the next.
+// chunkSize is the size of the pieces that goroutines hand to each other.
 const chunkSize = 128 << 10
 
-// chunk is a piece of a layer. Whoever has it frees it or hands it on.
+// chunk is a piece of a layer. Its holder must free it or hand it on.
 type chunk struct {
 	n   int
 	buf [chunkSize]byte
@@ -28,17 +28,17 @@ func newChunk() *chunk {
 func (c *chunk) bytes() []byte { return c.buf[:c.n] }
 func (c *chunk) free()         { chunks.Put(c) }
 
-// relay passes chunks from one goroutine to another, which reads them. At most
-// relayDepth wait, so memory does not grow with the layer.
+// relay passes chunks to a goroutine that reads them. At most relayDepth chunks wait,
+// so memory does not grow with the layer.
 type relay struct {
 	ch   chan *chunk
 	end  error         // why ch was closed; io.EOF at the end of the layer
 	done chan struct{} // closed when the reader has stopped
-	why  error         // with this error
-	// The reader's own.
+	why  error         // the reader's error, once done is closed
+	// Used by the reader only.
 	cur    *chunk
 	off    int
-	failed error // the end that was read, if it is not io.EOF
+	failed error // end, once read, if it is not io.EOF
 }
 
 const relayDepth = 4
@@ -47,8 +47,8 @@ func newRelay() *relay {
 	return &relay{ch: make(chan *chunk, relayDepth), done: make(chan struct{})}
 }
 
-// put hands a chunk to the reader. It fails with the reader's error if that
-// has stopped.
+// put hands a chunk to the reader. It fails with the reader's error if the reader has
+// stopped.
 func (r *relay) put(c *chunk) error {
 	select {
 	case <-r.done:
@@ -63,7 +63,7 @@ func (r *relay) put(c *chunk) error {
 	return r.why
 }
 
-// finish ends the writing: the reader sees err, or io.EOF if that is nil.
+// finish ends the writing: the reader sees err, or io.EOF if err is nil.
 func (r *relay) finish(err error) {
 	if r.end = err; err == nil {
 		r.end = io.EOF
@@ -98,7 +98,7 @@ func (r *relay) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// next takes a whole chunk, which the caller frees; io.EOF at the end.
+// next returns the next chunk, which the caller frees, or io.EOF at the end.
 func (r *relay) next() (*chunk, error) {
 	c, ok := <-r.ch
 	if ok {

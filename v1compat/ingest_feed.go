@@ -15,7 +15,7 @@ import (
 	"github.com/certsd/containerd-certsd/internal/bounded"
 )
 
-// feed is how far a layer has been received, and of what version it is.
+// feed records how much of a layer was received, and of which version.
 type feed struct {
 	at        int64 // bytes received
 	total     int64 // of the layer, or -1
@@ -27,13 +27,13 @@ func newFeed(s *LayerStream) feed {
 	return feed{total: s.Total, validator: s.Validator, wrap: s.Wrap}
 }
 
-// version returns what later answers must be of to go on with what is there.
+// version identifies the version that later answers must have to continue this one.
 func (f *feed) version() string {
 	return strconv.FormatInt(f.total, 10) + "-" + string(newFingerprint("validator", f.validator))
 }
 
-// partOf reports whether so many bytes can be the beginning of the layer that an
-// ingest reference names.
+// partOf reports whether n bytes can be the beginning of the layer that an ingest
+// reference names.
 func (f *fetch) partOf(ref string, n int64) bool {
 	version, ok := strings.CutPrefix(ref, refLayer+string(f.fp)+"-")
 	total, _, _ := strings.Cut(version, "-")
@@ -41,8 +41,8 @@ func (f *fetch) partOf(ref string, n int64) bool {
 	return ok && err == nil && 0 < n && n <= size
 }
 
-// restartError is the need to fetch a layer from the beginning, for which
-// there may be a stream already.
+// restartError reports that a layer must be fetched from the beginning. There may be
+// a stream for it already.
 type restartError struct {
 	err    error
 	stream *LayerStream
@@ -51,20 +51,20 @@ type restartError struct {
 func (e *restartError) Error() string { return e.err.Error() }
 func (e *restartError) Unwrap() error { return e.err }
 
-// sinkError is a failure of where the bytes go, not of where they come from.
+// sinkError is an error of the bytes' destination, not of their source.
 type sinkError struct{ error }
 
 func (e *sinkError) Unwrap() error { return e.error }
 
-// copy passes the layer's bytes from stream on, and from others in its place
-// when it is cut, until all are there.
+// copy passes the layer's bytes on, from stream and, whenever the connection is cut,
+// from the stream that replaces it, until the layer is complete.
 func (f *fetch) copy(ctx context.Context, stream *LayerStream, to func(*chunk) error) error {
 	defer func() { _ = stream.Close() }()
 	skip := int64(0)
 	for {
 		c := newChunk()
 		cut := f.fill(stream, c, skip)
-		if n := min(skip, int64(c.n)); n > 0 { // had before
+		if n := min(skip, int64(c.n)); n > 0 { // received before
 			c.n = copy(c.buf[:], c.buf[n:c.n])
 			skip -= n
 		}
@@ -92,8 +92,8 @@ func (f *fetch) copy(ctx context.Context, stream *LayerStream, to func(*chunk) e
 	}
 }
 
-// fill reads a chunk, and less at the end or a cut. The first bytes that are to be
-// skipped are no progress.
+// fill reads a chunk, less at the end or at a cut. The first skip bytes do not count
+// as progress.
 func (f *fetch) fill(stream *LayerStream, c *chunk, skip int64) error {
 	for c.n < len(c.buf) {
 		n, err := stream.Read(c.buf[c.n:])
@@ -106,8 +106,8 @@ func (f *fetch) fill(stream *LayerStream, c *chunk, skip int64) error {
 	return nil
 }
 
-// reopen asks for the rest of the layer after a cut. The first bytes of the
-// answer must be skipped if the server starts over with the same version.
+// reopen requests the rest of the layer after a cut. It also returns how many bytes
+// of the answer to skip, if the server starts over with the same version.
 func (f *fetch) reopen(ctx context.Context, cut error) (*LayerStream, int64, error) {
 	if cut == io.EOF {
 		cut = io.ErrUnexpectedEOF
@@ -141,7 +141,7 @@ func (f *fetch) reopen(ctx context.Context, cut error) (*LayerStream, int64, err
 	return nil, 0, &restartError{err: fmt.Errorf("the layer has changed: %w", cut)}
 }
 
-// openAt requests the layer, as often as may help.
+// openAt requests the layer, and repeats that while it may help.
 func (f *fetch) openAt(ctx context.Context, offset int64) (*LayerStream, error) {
 	for {
 		s, err := f.entry.Open(ctx, offset)
@@ -161,8 +161,8 @@ func (f *fetch) openAt(ctx context.Context, offset int64) (*LayerStream, error) 
 	}
 }
 
-// final reports that asking again will not help: none of the endpoints, if there
-// were several.
+// final reports whether asking again cannot help; with several endpoints, none of
+// them.
 func final(err error) bool {
 	var all endpointsError
 	if errors.As(err, &all) {
@@ -180,11 +180,11 @@ func final(err error) bool {
 	return errors.As(err, &e) && (e.final || e.Status != 0 && !mayPass(e.Status))
 }
 
-// reportEvery is the time after which slow progress is told of, too.
+// reportEvery is the interval at which slow progress is reported, too.
 const reportEvery = time.Second
 
-// report tells that bytes up to at were received: at most once per MiB, and once in a
-// while where that takes longer, unless it is forced.
+// report reports that bytes up to at were received: at most once per MiB, or once per
+// reportEvery where that takes longer, unless forced.
 func (f *fetch) report(at int64, force bool) {
 	if !force && at-f.reported < 1<<20 && (at == f.reported || time.Since(f.told) < reportEvery) {
 		return
@@ -195,22 +195,22 @@ func (f *fetch) report(at int64, force bool) {
 
 func (f *fetch) ref() string { return refLayer + string(f.fp) + "-" + f.version() }
 
-// retries bounds the attempts for one layer. A line that is cut again and again
-// is tolerated as long as the layer makes progress.
+// retries bounds the attempts for one layer. A line that is cut again and again is
+// tolerated as long as the layer makes progress.
 type retries struct {
 	waited  time.Duration
 	all     int   // attempts after failures
-	failed  int   // of these, since there was progress
-	reached int64 // where the last one was
+	failed  int   // those since the last progress
+	reached int64 // offset of the last progress
 }
 
 const (
 	maxRetries  = 64
 	maxFailures = 6
-	// maxPause is the time one layer spends waiting in all, with a margin for
-	// the waits of those who open it.
+	// maxPause bounds the total time one layer spends waiting here; whoever opens it
+	// may wait in addition.
 	maxPause = 18 * time.Second
-	// progressed is how many bytes make an attempt a success, before it is cut.
+	// progressed is how many bytes make an attempt a success even if it is cut then.
 	progressed = 256 << 10
 )
 

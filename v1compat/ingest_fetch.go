@@ -11,7 +11,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// fetch brings one entry's layer into the store.
+// fetch fetches one entry's layer into the store.
 type fetch struct {
 	*conversion
 	entry *Entry
@@ -19,13 +19,13 @@ type fetch struct {
 
 	feed
 	retries retries
-	damaged int // times the layer's bytes were not what they should be
-	// reported are the bytes that were told of last, and told is when.
+	damaged int // how often the layer's bytes were damaged
+	// reported is the offset reported last, and told is when.
 	reported int64
 	told     time.Time
 }
 
-// run fetches the layer until it is in the store, or cannot be.
+// run fetches the layer until it is stored or fails for good.
 func (f *fetch) run(ctx context.Context) (outcome, error) {
 	out, done, err := resumption{f}.resume(ctx)
 	var stream *LayerStream
@@ -57,8 +57,8 @@ func (f *fetch) run(ctx context.Context) (outcome, error) {
 	return out, nil
 }
 
-// blame adds to an error about the layer's bytes where they came from. An error
-// of the request knows.
+// blame adds the source of the bytes to an error about them. A request's error names
+// it already.
 func (f *fetch) blame(err error) error {
 	damaged := errors.As(err, new(*corruptError))
 	large := errors.As(err, new(*limitError))
@@ -69,8 +69,8 @@ func (f *fetch) blame(err error) error {
 	return f.wrap(err)
 }
 
-// mayRefetch reports whether an error may come from damage on the way, for which
-// a layer is fetched a second time.
+// mayRefetch reports whether an error may come from damage in transit, and the layer
+// has not been fetched a second time yet.
 func (f *fetch) mayRefetch(err error) bool {
 	if !errors.As(err, new(*corruptError)) {
 		return false
@@ -79,7 +79,7 @@ func (f *fetch) mayRefetch(err error) bool {
 	return f.damaged == 1
 }
 
-// once fetches the whole layer, of which stream is the beginning.
+// once fetches the whole layer from the beginning, with which stream starts.
 func (f *fetch) once(ctx context.Context, stream *LayerStream) (outcome, error) {
 	f.feed = newFeed(stream)
 	f.report(f.at, true)
@@ -122,8 +122,8 @@ func (f *fetch) once(ctx context.Context, stream *LayerStream) (outcome, error) 
 	return f.commit(ctx, w, got)
 }
 
-// plausible refuses an empty body as an empty layer if the server announced
-// another, unless the server's answer said how long it is.
+// plausible refuses an empty body in place of a layer announced as not empty, unless
+// the answer declared its length.
 func (f *fetch) plausible() error {
 	if f.at == 0 && f.total < 0 && f.entry.Size > 0 {
 		return fmt.Errorf("no bytes of %d announced: %w", f.entry.Size, io.ErrUnexpectedEOF)
@@ -131,8 +131,7 @@ func (f *fetch) plausible() error {
 	return nil
 }
 
-// cutShort turns the end of a layer in the wrong place into a restart if it is
-// unknown where the right one is.
+// cutShort turns a premature end into a restart if the layer's length is unknown.
 func (f *fetch) cutShort(err error) error {
 	if f.total < 0 && errors.Is(err, io.ErrUnexpectedEOF) && f.retries.left() {
 		return &restartError{err: err}
@@ -140,11 +139,12 @@ func (f *fetch) cutShort(err error) error {
 	return err
 }
 
-// commit makes a blob of the layer. A layer of the same bytes may be there.
+// commit commits the layer's blob, which the store may hold already.
 func (f *fetch) commit(ctx context.Context, w *blobWriter, got inspection) (outcome, error) {
 	labels := map[string]string{labelUncompressed: string(got.diffID), f.source.knownLabel(): string(f.fp)}
-	// Another digest than SHA-256 was checked on the way in. containerd's store
-	// knows others since 2.3, but the image has one digest with every store.
+	// Digests other than SHA-256 were checked on the way in. containerd's store
+	// supports others since 2.3, but the image must have the same digest in every
+	// store.
 	var expected digest.Digest
 	if !w.rewrites && f.entry.Digest != "" && f.entry.Digest.Algorithm() == digest.SHA256 {
 		expected = f.entry.Digest

@@ -13,9 +13,9 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// granted yields the layer of an entry that names it by digest, if somebody else
-// has left it in the store and this source has it, too: who may read from one
-// registry or repository may not read from every other.
+// granted returns the layer of an entry that names it by digest, if another source
+// has left it in the store and this one serves it, too: read access to one registry
+// or repository does not imply access to another.
 func (f *fetch) granted(ctx context.Context) (outcome, bool, error) {
 	if f.entry.Digest == "" {
 		return outcome{}, false, nil
@@ -24,12 +24,12 @@ func (f *fetch) granted(ctx context.Context) (outcome, bool, error) {
 	if err != nil {
 		return outcome{}, false, unlessNotFound(err)
 	}
-	s, err := f.entry.Open(ctx, max(info.Size-1, 0)) // the last byte is enough of an answer
+	s, err := f.entry.Open(ctx, max(info.Size-1, 0)) // the last byte is proof enough
 	switch {
 	case err != nil && (errdefs.IsNotFound(err) || errdefs.IsUnauthorized(err) || errdefs.IsPermissionDenied(err)):
 		return outcome{}, false, err
 	case err != nil:
-		return outcome{}, false, nil // to be fetched, with all attempts
+		return outcome{}, false, nil // run fetches it, with all attempts
 	}
 	_ = s.Close()
 	if s.Total >= 0 && s.Total != info.Size {
@@ -38,7 +38,7 @@ func (f *fetch) granted(ctx context.Context) (outcome, bool, error) {
 	return recaller{f.conversion}.take(ctx, f.entry, f.fp, info)
 }
 
-// take makes the layer of an entry of a blob in the store, if it can be one.
+// take uses a blob in the store as the layer of an entry, if it can be one.
 func (v recaller) take(ctx context.Context, e *Entry, fp fingerprint, info content.Info) (outcome, bool, error) {
 	out, err := v.reuse(ctx, info)
 	if err != nil {
@@ -53,22 +53,22 @@ func (v recaller) take(ctx context.Context, e *Entry, fp fingerprint, info conte
 	return out, true, nil
 }
 
-// blobID is one blob in a store: removed and written again, it is another.
+// blobID identifies one blob in a store: removed and written again, it is another.
 type blobID struct {
 	digest  digest.Digest
 	size    int64
 	created int64
 }
 
-// intactBlobs are those whose bytes this process has found to be what their
-// digests say.
+// intactBlobs records the blobs that this process has read and found to match their
+// digests.
 type intactBlobs struct {
 	mu  sync.Mutex // guards set
 	set map[blobID]struct{}
 }
 
-// mostIntact bounds the memory of a daemon that never ends. What is forgotten is
-// read again.
+// mostIntact bounds the memory of a long-running daemon. Forgotten blobs are read
+// again.
 const mostIntact = 1 << 16
 
 var intact = intactBlobs{set: map[blobID]struct{}{}}
@@ -89,9 +89,9 @@ func (b *intactBlobs) add(id blobID) {
 	b.set[id] = struct{}{}
 }
 
-// isIntact reads a blob that this process has not read yet, and reports whether
-// it is what its digest says: a disk, or a person, may have changed it since it
-// was written.
+// isIntact reads a blob, unless this process has done so before, and reports whether
+// it matches its digest: a disk, or a person, may have changed it since it was
+// written.
 func isIntact(ctx context.Context, info content.Info, ra content.ReaderAt) (bool, error) {
 	if ra.Size() != info.Size {
 		return false, nil
@@ -101,7 +101,7 @@ func isIntact(ctx context.Context, info content.Info, ra content.ReaderAt) (bool
 		return true, nil
 	}
 	verifier := info.Digest.Verifier()
-	// Not content.NewReader: that may share its place with the next of them.
+	// Not content.NewReader, which may share its offset with a later reader of ra.
 	if _, err := io.Copy(verifier, &cancellable{ctx, io.NewSectionReader(ra, 0, info.Size)}); err != nil {
 		return false, err
 	}
@@ -127,8 +127,8 @@ func (c *cancellable) Read(p []byte) (int, error) {
 	return c.r.Read(p)
 }
 
-// forsake removes a blob that is not what its digest says, so that it is fetched
-// again. What the store has under its name after that is looked at once more.
+// forsake removes a blob that does not match its digest, so that it is fetched again.
+// arrived then checks what the store holds under that digest.
 func (v recaller) forsake(ctx context.Context, dgst digest.Digest) error {
 	v.warn(fmt.Errorf("%s is damaged in the content store: fetching it again", dgst))
 	v.damaged.Store(dgst, nil)
@@ -138,8 +138,8 @@ func (v recaller) forsake(ctx context.Context, dgst digest.Digest) error {
 	return errUnusable
 }
 
-// arrived makes sure of a blob that the store did not take because it has it:
-// under this name, or for another namespace.
+// arrived verifies a blob that the store did not take because it had it, in this
+// namespace or another, or that was found damaged before.
 func (v *conversion) arrived(ctx context.Context, dgst digest.Digest, existed bool) error {
 	if _, damaged := v.damaged.Load(dgst); !damaged && !existed {
 		return nil

@@ -5,20 +5,19 @@ import (
 	"io"
 )
 
-// intake takes a layer's bytes as they are received, decides by the first of
-// them what to do, and does it: peels off what containerd cannot read,
-// stores and inspects.
+// intake processes a layer's bytes as they are received: the first of them decide
+// how. It undoes compressions that containerd cannot read, stores and inspects.
 type intake struct {
 	limits ConvertLimits
-	// open opens the store for a layer that is not without any bytes.
+	// open opens the destination of a layer that has any bytes.
 	open func(plan) (io.Writer, error)
-	// sum, if set, is given the bytes as received.
+	// sum, if set, receives the bytes as received.
 	sum io.Writer
 
-	head   []byte // until there is a stage
+	head   []byte // until stage is set
 	guard  bombGuard
 	stage  *stage
-	peel   *relay // to unpeel; nil if there is nothing to
+	peel   *relay // to unpeel; nil if there is nothing to undo
 	peeled chan error
 }
 
@@ -52,7 +51,7 @@ func (in *intake) pass(c *chunk) error {
 	return in.stage.write(c)
 }
 
-// begin sets up what the layer needs and passes on what was kept of it.
+// begin plans the layer, sets up its stage and passes on the bytes kept so far.
 func (in *intake) begin() error {
 	p, err := planFor(in.head)
 	if err != nil {
@@ -83,7 +82,7 @@ func (in *intake) begin() error {
 // unpeel undoes compressions before the layer is stored.
 func (in *intake) unpeel(kinds []compression) {
 	err := pump(kinds, in.peel, func(c *chunk) error {
-		// What is compressed further counts when it is decompressed.
+		// A layer still compressed is counted by the stage, which decompresses it.
 		if in.stage.kind == plain {
 			if err := in.guard.grow(c.n); err != nil {
 				c.free()
@@ -96,7 +95,7 @@ func (in *intake) unpeel(kinds []compression) {
 	in.peeled <- err
 }
 
-// close ends the layer and tells what it was.
+// close ends the layer and returns what the inspection found.
 func (in *intake) close() (inspection, error) {
 	if in.stage == nil && len(in.head) > 0 {
 		if err := in.begin(); err != nil {
@@ -106,7 +105,7 @@ func (in *intake) close() (inspection, error) {
 	return in.end(nil)
 }
 
-// abort gives the layer up because of err, and returns what to report.
+// abort gives up on the layer because of err, and returns the error to report.
 func (in *intake) abort(err error) error {
 	if _, werr := in.end(err); werr != err {
 		return &sinkError{werr}

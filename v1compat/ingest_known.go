@@ -17,15 +17,15 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// knownLayers are what earlier conversions from the same registry and
-// repository left in the store, by the fingerprints of entries. A nil Info is
-// an entry without content.
+// knownLayers holds the layers that earlier conversions from the same registry and
+// repository left in the store, by the fingerprints of their entries. A nil Info
+// means an entry without content.
 type knownLayers map[fingerprint]*content.Info
 
-// recaller finds the layers that are in the store already, and makes sure of them.
+// recaller finds layers that are in the store already, and verifies them.
 type recaller struct{ *conversion }
 
-// findKnown reads the labels that conversions leave.
+// findKnown reads the labels that earlier conversions left.
 func (v recaller) findKnown(ctx context.Context) (knownLayers, error) {
 	known := knownLayers{}
 	layer, empty := v.source.knownLabel(), v.source.emptyLabel()
@@ -46,21 +46,21 @@ func (v recaller) findKnown(ctx context.Context) (knownLayers, error) {
 	return known, nil
 }
 
-// memory is the last look at the known layers.
+// memory caches the known layers.
 type memory struct {
 	mu     sync.Mutex // guards the rest
 	layers knownLayers
 	at     time.Time
-	// busy reports that another conversion was met that fetches the same layers.
+	// busy reports whether another conversion is fetching the same layers.
 	busy bool
 }
 
-// stale is the age after which a look at the known layers is repeated. It
-// goes through all blobs of the store.
+// stale is the age at which the known layers are read again, which walks all blobs of
+// the store.
 const stale = 2 * time.Second
 
-// lookUp finds an entry among the known layers; again reports that another
-// conversion has just had it.
+// lookUp finds an entry among the known layers; again reports that another conversion
+// has just worked on it.
 func (v recaller) lookUp(ctx context.Context, fp fingerprint, again bool) (info *content.Info, ok bool, err error) {
 	m := &v.known
 	m.mu.Lock()
@@ -77,7 +77,7 @@ func (v recaller) lookUp(ctx context.Context, fp fingerprint, again bool) (info 
 	return info, ok, nil
 }
 
-// recall yields the layer of an entry if this source has left it in the store.
+// recall returns the layer of an entry if this source has left it in the store.
 func (v recaller) recall(ctx context.Context, e *Entry, fp fingerprint, again bool) (outcome, bool, error) {
 	info, ok, err := v.lookUp(ctx, fp, again)
 	if err != nil {
@@ -93,10 +93,10 @@ func (v recaller) recall(ctx context.Context, e *Entry, fp fingerprint, again bo
 	return v.take(ctx, e, fp, *info)
 }
 
-// errUnusable is a blob that is there but cannot be a layer as it is.
+// errUnusable reports a blob in the store that cannot be a layer as it is.
 var errUnusable = fmt.Errorf("not stored as a layer: %w", errdefs.ErrNotFound)
 
-// reuse makes a layer of a blob in the store, after adding it to the context's
+// reuse returns a blob in the store as a layer, after adding it to the context's
 // lease: no manifest refers to it yet.
 func (v recaller) reuse(ctx context.Context, info content.Info) (outcome, error) {
 	desc := ocispec.Descriptor{Digest: info.Digest, Size: info.Size}
@@ -153,7 +153,7 @@ func (v recaller) lease(ctx context.Context, desc ocispec.Descriptor) error {
 	return errUnusable
 }
 
-// readBack reads a layer in the store as if it were received. If sum is not
+// readBack reads a layer in the store as if it were being received. If sum is not
 // nil, the layer's bytes are written to it.
 func (v *conversion) readBack(ctx context.Context, ra content.ReaderAt, sum io.Writer) (inspection, error) {
 	in := &intake{limits: v.Limits, sum: sum, open: func(p plan) (io.Writer, error) {
@@ -189,7 +189,7 @@ func unlessNotFound(err error) error {
 	return err
 }
 
-// layerLabels returns those of a layer of this source.
+// layerLabels returns the labels of a layer of this source.
 func (v *conversion) layerLabels(out outcome, fp fingerprint) map[string]string {
 	return v.source.labels(map[string]string{
 		labelUncompressed:     out.diffID.String(),

@@ -9,20 +9,20 @@ import (
 	"github.com/containerd/errdefs"
 )
 
-// Ingest references of a layer: a lock, which holds no content, and its bytes.
-// Those of a layer stored as received name the version of the layer; what a
-// later conversion finds there can be continued.
+// Prefixes of a layer's ingest references: refLock holds no content; refLayer is the
+// layer as received and includes its version, so a later conversion can continue it;
+// refRewrite is a layer that is stored in another compression.
 const (
 	refLock    = "certsd-v1-lock-"
 	refLayer   = "certsd-v1-layer-"
 	refRewrite = "certsd-v1-rewrite-"
 )
 
-// layerLock keeps conversions apart that want the same layer.
+// layerLock serializes conversions that want the same layer.
 type layerLock struct{ *fetch }
 
-// lock keeps other conversions, also of other processes with the same store,
-// from fetching the layer at the same time. waited reports that one did.
+// lock keeps other conversions, including those of other processes with the same
+// store, from fetching the layer at the same time. waited reports that one did.
 func (f layerLock) lock(ctx context.Context) (release func(), waited bool, err error) {
 	ref := refLock + string(f.fp)
 	for pause := 20 * time.Millisecond; ; pause = min(2*pause, time.Second) {
@@ -41,7 +41,7 @@ func (f layerLock) lock(ctx context.Context) (release func(), waited bool, err e
 	}
 }
 
-// watch reports the progress of another conversion with the layer.
+// watch reports another conversion's progress with the layer.
 func (f layerLock) watch(ctx context.Context) {
 	if f.Hooks.OnProgress == nil {
 		return
@@ -51,9 +51,9 @@ func (f layerLock) watch(ctx context.Context) {
 	}
 }
 
-// unfinished lists what is in the store of the layer, as received. containerd's
-// local store fails a listing for as long as some other ingest is on its way
-// into place, as those of the image's other layers are.
+// unfinished lists the layer's unfinished ingests in the store. containerd's local
+// store fails a listing while any other ingest is being moved into place, as those of
+// the image's other layers are.
 func (f layerLock) unfinished(ctx context.Context) []content.Status {
 	for range maxListings {
 		list, err := f.Store.ListStatuses(ctx, "ref~="+strconv.Quote("^"+refLayer+string(f.fp)+"-"))
@@ -67,15 +67,15 @@ func (f layerLock) unfinished(ctx context.Context) []content.Status {
 	return nil // nothing to continue
 }
 
-// What is in the store of a layer is worth a second of waiting: the layer would
-// be fetched from its beginning.
+// An unfinished layer is worth a second of waiting: without it, the layer is fetched
+// from its beginning.
 const (
 	maxListings  = 50
 	listingPause = 20 * time.Millisecond
 )
 
-// drop gives an ingest up. First the content, then the lock on it: in between
-// another could have begun.
+// drop gives up an ingest. It removes the content before it releases the lock:
+// otherwise another writer could have begun in between.
 func drop(ctx context.Context, store content.Store, w content.Writer, ref string) {
 	ctx = context.WithoutCancel(ctx)
 	_ = store.Abort(ctx, ref)

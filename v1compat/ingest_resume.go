@@ -12,20 +12,20 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// resumption goes on with what an earlier fetch has left of a layer.
+// resumption continues what an earlier fetch has left of a layer.
 type resumption struct{ *fetch }
 
-// resume continues what an earlier conversion has left of the layer. done
-// reports that this is the end of it; otherwise the layer must be fetched from
-// the beginning.
+// resume continues what an earlier conversion has left of the layer. done reports
+// whether out and err are final; otherwise the layer must be fetched from the
+// beginning.
 //
-// A store does not show what it has of an unfinished blob, so the layer is
+// A store does not expose the content of an unfinished blob, so the layer is
 // inspected when it is complete, by reading it once more.
 func (f resumption) resume(ctx context.Context) (out outcome, done bool, err error) {
 	for _, s := range layerLock(f).unfinished(ctx) {
 		w, err := f.Store.Writer(ctx, content.WithRef(s.Ref))
 		if err != nil {
-			continue // somebody else's now
+			continue // in use by somebody else
 		}
 		status, err := w.Status()
 		if err != nil || done || !f.partOf(s.Ref, status.Offset) {
@@ -55,7 +55,7 @@ func (f resumption) resume(ctx context.Context) (out outcome, done bool, err err
 	return out, done, nil
 }
 
-// carryOn receives the rest of a layer and commits it.
+// carryOn fetches the rest of a layer and commits it.
 func (f resumption) carryOn(ctx context.Context, b *blobWriter) (outcome, error) {
 	stream, err := f.openAt(ctx, b.size)
 	if err != nil {
@@ -86,14 +86,14 @@ func (f resumption) carryOn(ctx context.Context, b *blobWriter) (outcome, error)
 	return f.verify(ctx, ocispec.Descriptor{Digest: dgst, Size: b.size}, b.existed)
 }
 
-// sound reports whether parts of the layer from different answers can be held
-// together: the server names the version, or the whole can be checked.
+// sound reports whether parts of the layer from different answers may be joined: the
+// server names the version, or the whole can be verified.
 func (f resumption) sound() bool {
 	return f.total > 0 && (f.validator != "" || newVerifier(f.entry).writer() != nil)
 }
 
-// verify inspects a layer that was committed unseen, and removes it from the
-// store if it should not be there and was not before.
+// verify inspects a layer that was committed without inspection, and removes it if it
+// is unusable and was not in the store before.
 func (f resumption) verify(ctx context.Context, desc ocispec.Descriptor, existed bool) (outcome, error) {
 	ra, err := f.Store.ReaderAt(ctx, desc)
 	if err != nil {
@@ -124,8 +124,8 @@ func (f resumption) verify(ctx context.Context, desc ocispec.Descriptor, existed
 	return out, f.label(ctx, desc.Digest, f.layerLabels(out, f.fp))
 }
 
-// discardBlob removes a blob that only this fetch knows of: one without the
-// uncompressed label is no layer of anybody else's.
+// discardBlob removes a blob that only this fetch knows: without the uncompressed
+// label it is nobody else's layer.
 func (f resumption) discardBlob(ctx context.Context, dgst digest.Digest) {
 	ctx = context.WithoutCancel(ctx)
 	info, err := f.Store.Info(ctx, dgst)

@@ -12,9 +12,9 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// stage is where a layer's bytes pass as they are stored: into the store, then
-// through decompression to where they are inspected. For a compressed layer
-// these are three goroutines, of which the first is the caller's.
+// stage processes a layer's bytes as they are stored: it writes them to the store,
+// and inspects them decompressed. For a compressed layer this takes three goroutines,
+// of which the first is the caller's.
 type stage struct {
 	store io.Writer
 	kind  compression
@@ -28,7 +28,7 @@ type stage struct {
 func newStage(store io.Writer, kind compression, guard *bombGuard) *stage {
 	s := &stage{store: store, kind: kind, guard: guard, look: &inspector{tar: newTarScan()}}
 	if kind == plain {
-		return s // the digest is that of the blob
+		return s // the diff id is the blob's digest
 	}
 	s.look.digest = sha256.New()
 	s.inner = newRelay()
@@ -138,17 +138,17 @@ func pump(kinds []compression, from *relay, to func(*chunk) error) error {
 	}
 }
 
-// bombGuard bounds what decompression makes of a layer, and of all layers of an
-// image together.
+// bombGuard bounds the decompressed size of a layer, and of all layers of an image
+// together.
 type bombGuard struct {
 	limits   ConvertLimits
 	received atomic.Int64
 	unpacked atomic.Int64
-	// image counts for all layers; nil for a layer alone.
+	// image counts all layers; nil for a layer alone.
 	image *bombGuard
 }
 
-// receive counts what has been received, and returns how much that is.
+// receive counts n more bytes received, and returns their total.
 func (g *bombGuard) receive(n int) int64 {
 	if g.image != nil {
 		g.image.receive(n)
@@ -156,7 +156,7 @@ func (g *bombGuard) receive(n int) int64 {
 	return g.received.Add(int64(n))
 }
 
-// generous is how much a layer, or an image, may have before its ratio counts.
+// generous is how large a layer, or an image, may become before its ratio counts.
 const generous = 1 << 30
 
 func (g *bombGuard) grow(n int) error {
@@ -176,11 +176,11 @@ func (g *bombGuard) grow(n int) error {
 	return nil
 }
 
-// inspector sees a layer when decompressed.
+// inspector examines a decompressed layer.
 type inspector struct {
 	digest  hash.Hash // nil for a plain layer
 	size    int64
-	content bool // other bytes than zero were seen
+	content bool // nonzero bytes were seen
 	first   byte
 	tar     *tarScan
 }
@@ -199,11 +199,11 @@ func (i *inspector) write(p []byte) {
 	i.tar.write(p)
 }
 
-// inspection is what is known of a layer after its last byte.
+// inspection is what the inspector found out about a layer.
 type inspection struct {
 	kind    compression
 	empty   bool
-	diffID  digest.Digest // empty for a plain layer: its digest
+	diffID  digest.Digest // empty for a plain layer, whose digest it is
 	warning error
 }
 
@@ -225,7 +225,7 @@ func (i *inspector) result(kind compression) (inspection, error) {
 	return got, nil
 }
 
-// outcome returns the layer's, stored as desc.
+// outcome returns the outcome of the layer stored as desc.
 func (i inspection) outcome(desc ocispec.Descriptor) outcome {
 	if i.empty {
 		return outcome{empty: true}

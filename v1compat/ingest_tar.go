@@ -11,27 +11,27 @@ import (
 
 const blockSize = 512
 
-// tarScan follows the headers of a tar archive that is written to it, to see
-// whether it is one, whether it ends where it should and whether it has what
-// AUFS left in layers. Contents are stepped over.
+// tarScan follows the headers of the tar archive written to it: whether it is one,
+// whether it is complete, and whether it has files that AUFS left in layers. It skips
+// contents.
 type tarScan struct {
 	block   [blockSize]byte
 	have    int   // bytes of block
-	content int64 // bytes of content to step over
-	padding int64 // and of padding after it
+	content int64 // bytes of content to skip
+	padding int64 // bytes of padding after it
 	pax     []byte
 	inPax   bool
 	size    int64 // from a pax header, or -1
 	headers int
-	// ended reports that the archive's end was seen, strange that there is
-	// something else than a header.
+	// ended reports that the end of the archive was seen; strange, that something
+	// other than a header was found in place of one.
 	ended, strange bool
-	// aufs is the first name that AUFS left.
+	// aufs is the first name found that AUFS left.
 	aufs string
 	more bool // blocks of a GNU sparse header follow
 }
 
-// maxPax bounds the pax records read, in bytes: those that matter are short.
+// maxPax bounds the pax records read, in bytes: the relevant ones are short.
 const maxPax = 1 << 20
 
 func newTarScan() *tarScan { return &tarScan{size: -1} }
@@ -70,7 +70,7 @@ func (t *tarScan) step(p []byte) []byte {
 	return p[n:]
 }
 
-// header reads a block where a header should be.
+// header reads a block in the place of a header.
 func (t *tarScan) header() {
 	b := t.block[:]
 	switch {
@@ -114,8 +114,8 @@ func (t *tarScan) header() {
 	}
 }
 
-// leftover notes the names at the root that AUFS keeps its state under. The
-// marker of an opaque directory has the same prefix and belongs there.
+// leftover notes names at the root under which AUFS keeps its state. The marker of an
+// opaque directory shares the prefix but belongs to the layer.
 func (t *tarScan) leftover(b []byte) {
 	name, _, _ := strings.Cut(string(b[:100]), "\x00")
 	name = strings.TrimLeft(strings.TrimPrefix(name, "./"), "/")
@@ -125,7 +125,7 @@ func (t *tarScan) leftover(b []byte) {
 	}
 }
 
-// end tells what is wrong with the archive after its last byte.
+// end reports whether the archive is incomplete after its last byte.
 func (t *tarScan) end() error {
 	if t.headers == 0 && t.have > 0 {
 		t.strange = true // too short for a header
@@ -141,7 +141,7 @@ func (t *tarScan) end() error {
 
 var errPage error = pageError{}
 
-// warning tells what is odd about the archive.
+// warning returns what is odd about the archive, nil if nothing is.
 func (t *tarScan) warning() error {
 	switch {
 	case t.strange && t.headers == 0:
@@ -154,8 +154,8 @@ func (t *tarScan) warning() error {
 	return nil
 }
 
-// validHeader checks a tar header's sum, in which some old programs took bytes
-// as signed.
+// validHeader reports whether a tar header's checksum is right. Some old programs
+// summed its bytes as signed.
 func validHeader(b []byte) bool {
 	want, ok := tarNumber(b[148:156])
 	if !ok {
@@ -195,7 +195,7 @@ func tarNumber(b []byte) (int64, bool) {
 	return int64(n), err == nil
 }
 
-// paxSize returns the size in pax records, or -1.
+// paxSize returns the size given by pax records, or -1.
 func paxSize(records []byte) int64 {
 	size := int64(-1)
 	for len(records) > 0 {

@@ -9,34 +9,34 @@ import (
 	"time"
 )
 
-// layer requests one entry's layer, as often as its reader needs.
+// layer requests one entry's layer, as often as its reader opens it.
 type layer struct {
 	s  *session
 	id string
-	// size is what X-Docker-Size announced, or -1. It is a hint: the Apache
-	// example sends 0 with everything.
+	// size is the value of X-Docker-Size, or -1. It is a hint: the Apache example
+	// sends 0 with everything.
 	size int64
 
 	mu sync.Mutex // guards the rest
-	// seen is what the last answer said about the layer.
+	// seen is what the last answer told about the layer.
 	seen *seen
 	// waited is the time spent between attempts, by all calls together.
 	waited time.Duration
 }
 
-// seen is what an answer said about a layer.
+// seen is what an answer told about a layer.
 type seen struct {
-	base      string // the endpoint's
+	base      string // the endpoint's base URL
 	total     int64  // the layer's size, or -1
 	validator string
 }
 
-// maxWait is the time one layer spends between attempts of its own; a reader
-// that opens it again has its own waits.
+// maxWait bounds the time one layer spends between its own attempts; a reader that
+// opens it again waits in addition.
 const maxWait = 8 * time.Second
 
-// open is Entry.Open: it requests the layer from offset on, trying again and
-// other endpoints, and starts over where the server cannot go on.
+// open implements Entry.Open: it requests the layer from offset on. It retries, tries
+// other endpoints, and starts over where the server cannot continue.
 func (l *layer) open(ctx context.Context, offset int64) (*LayerStream, error) {
 	if offset < 0 {
 		return nil, fmt.Errorf("layer %s: offset %d", l.id, offset)
@@ -53,9 +53,9 @@ func (l *layer) open(ctx context.Context, offset int64) (*LayerStream, error) {
 	}
 }
 
-// round asks the endpoints in turn, beginning with the one that has answered
-// for this layer. Going on where it broke off is worth another try there: the
-// next endpoint would start over.
+// round asks the endpoints in turn, beginning with the one that has answered for this
+// layer. If again is set, that one gets another try at continuing: the next endpoint
+// would start over.
 func (l *layer) round(ctx context.Context, offset int64, again bool) (stream *LayerStream, err error) {
 	known := l.known()
 	if ep, ok := l.s.endpoint(known.base); ok && offset > 0 && again {
@@ -71,7 +71,8 @@ func (l *layer) round(ctx context.Context, offset int64, again bool) (stream *La
 	return stream, err
 }
 
-// mayWait takes d from the layer's time for waiting, if it is left.
+// mayWait takes d from the time the layer may wait, and reports whether that much was
+// left.
 func (l *layer) mayWait(d time.Duration) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -82,8 +83,8 @@ func (l *layer) mayWait(d time.Duration) bool {
 	return true
 }
 
-// from requests the layer from one endpoint. Another endpoint than the one
-// that began may have the layer in another compression: there it starts over.
+// from requests the layer from one endpoint. An endpoint other than the one that
+// began may store it in another compression, so there it starts over.
 func (l *layer) from(ctx context.Context, ep endpoint, offset int64, known seen) (*LayerStream, error) {
 	if known.base != "" && known.base != ep.base {
 		known, offset = seen{total: -1}, 0
@@ -97,8 +98,8 @@ func (l *layer) from(ctx context.Context, ep endpoint, offset int64, known seen)
 	return l.request(ctx, ep, 0, known)
 }
 
-// request makes one request. For an offset it yields nothing, and no error, if
-// the layer has to be started over.
+// request makes one request. For an offset it returns neither stream nor error if the
+// layer must be started over.
 func (l *layer) request(ctx context.Context, ep endpoint, offset int64, known seen) (*LayerStream, error) {
 	segments := []string{"images", l.id, "layer"}
 	header := http.Header{}

@@ -7,7 +7,7 @@ import (
 
 type methodKey struct{}
 
-// methodOf returns the method of the requests made with a context.
+// methodOf returns the method for requests with this context.
 func methodOf(ctx context.Context) string {
 	if method, ok := ctx.Value(methodKey{}).(string); ok {
 		return method
@@ -15,9 +15,9 @@ func methodOf(ctx context.Context) string {
 	return http.MethodGet
 }
 
-// measure is Entry.Measure: it asks for the headers of the layer alone, unless
-// its size came with the JSON. What is not an answer with a size says nothing,
-// 404 neither: HEAD is no request that a client of Registry v1 makes.
+// measure implements Entry.Measure: it sends HEAD for the layer, unless its size came
+// with the JSON. Only 200 with a length counts, and even 404 proves nothing: clients
+// of Registry v1 never send HEAD.
 func (l *layer) measure(ctx context.Context) int64 {
 	if l.size > 0 {
 		return l.size

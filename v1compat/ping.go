@@ -7,20 +7,20 @@ import (
 	"strings"
 )
 
-// Ping is what a registry says of itself.
+// Ping is a registry's description of itself.
 type Ping struct {
 	// Status is the HTTP status; any answer shows a working server, not
 	// necessarily one that speaks the protocol.
 	Status int
-	// Version is the registry's, empty if it does not say: python 0.9 does not.
+	// Version is the registry's version, empty if unknown: Python's 0.9 omits it.
 	Version string
-	// Standalone reports that the registry does without an index: credentials
-	// are for itself and tokens mean nothing. It is assumed unless denied.
+	// Standalone reports whether the registry works without an index: credentials are
+	// for the registry itself and tokens mean nothing. It is assumed unless denied.
 	Standalone bool
 }
 
-// Ping asks the registry for a sign of life, without credentials, as Docker
-// did. Only a request that is not answered is an error.
+// Ping sends _ping to the registry, without credentials, as Docker did. Only a
+// request without an answer is an error.
 func (c *Client) Ping(ctx context.Context) (Ping, error) {
 	base, err := c.base()
 	if err != nil {
@@ -43,14 +43,14 @@ func (c *Client) ping(ctx context.Context, base endpoint) (Ping, error) {
 		return Ping{}, s.located(base, segments, err)
 	}
 	defer discard(resp.Response)
-	const most = 64 << 10 // python's debug object lists its modules
+	const most = 64 << 10 // the Python registry's debug object lists its modules
 	body, _ := readAll(resp.Body, most)
 	return parsePing(resp.StatusCode, resp.Header, body), nil
 }
 
-// parsePing overlays the default with the body, if it is JSON of the right
-// form, and that with the headers. Python sends True, False or, when it is a
-// mirror and wants no Basic, the word "mirror"; Quay sends 0.
+// parsePing overlays the defaults with the body, if it is JSON of the right form, and
+// then with the headers. For standalone, the Python registry sends True, False or, as
+// a mirror that wants no Basic, the word "mirror"; Quay sends 0.
 func parsePing(status int, h http.Header, body []byte) Ping {
 	p := Ping{Status: status, Standalone: true}
 	said := struct {
@@ -68,7 +68,7 @@ func parsePing(status int, h http.Header, body []byte) Ping {
 	return p
 }
 
-// anonymous sends nothing and remembers nothing.
+// anonymous adds nothing to requests and learns nothing from answers.
 type anonymous struct{}
 
 func (anonymous) sign(*http.Request)                        {}

@@ -12,14 +12,14 @@ import (
 	"syscall"
 )
 
-// guard says what a request carries besides its public headers, and takes note
-// of the answers. Both functions see only requests to the origin first asked.
+// guard adds a request's secrets and learns from its answer. Both methods see only
+// requests to the original origin, before any redirect away from it.
 type guard interface {
 	sign(req *http.Request)
 	learn(req *http.Request, resp *http.Response) error
 }
 
-// answer is the last answer of a request with its redirects.
+// answer is the final answer to a request, after redirects.
 type answer struct {
 	*http.Response
 	// target is the host[:port] of a redirect to another origin, else empty.
@@ -29,14 +29,14 @@ type answer struct {
 // follower makes requests and follows redirects.
 type follower struct{ *Client }
 
-// get requests u and follows redirects by stricter rules than net/http, whose
-// client sends Authorization to other ports, to names below the host and from
-// https on to http, and headers of the caller's anywhere. Here:
+// get requests u and follows redirects by stricter rules than net/http, whose client
+// sends Authorization to other ports, to subdomains and from https on to http, and
+// the caller's headers anywhere. Here:
 //
 //   - https never becomes http;
-//   - a redirect to another scheme, host or port carries header, the public
-//     headers, and nothing of guard's, not even after it led back;
-//   - loops end, as do ClientLimits.Redirects.
+//   - a redirect to another scheme, host or port carries only header, the public
+//     headers, and nothing from g, not even after it leads back;
+//   - loops and more than ClientLimits.Redirects redirects are errors.
 //
 // Errors are *Error without endpoint and path.
 func (c follower) get(ctx context.Context, u *url.URL, header http.Header, g guard) (*answer, error) {
@@ -77,7 +77,7 @@ func (c follower) get(ctx context.Context, u *url.URL, header http.Header, g gua
 	}
 }
 
-// hop makes one request and no other.
+// hop makes one request and follows no redirect.
 func (c follower) hop(ctx context.Context, u *url.URL, header http.Header, via *http.Response, g guard, away bool) (*http.Response, error) {
 	req := (&http.Request{
 		Method: methodOf(ctx), URL: u, Host: u.Host, Header: header.Clone(),
@@ -85,8 +85,8 @@ func (c follower) hop(ctx context.Context, u *url.URL, header http.Header, via *
 		Response: via,
 	}).WithContext(ctx)
 	req.Header.Set("User-Agent", c.userAgent())
-	// Set explicitly, it also keeps http.Transport from undoing an encoding: a
-	// layer is wanted as it is stored, and Apache labels stored gzip as one.
+	// Set explicitly, this also keeps http.Transport from decompressing: a layer is
+	// wanted as it is stored, and Apache labels stored gzip as an encoding.
 	req.Header.Set("Accept-Encoding", "identity")
 	if !away {
 		g.sign(req)
@@ -95,7 +95,7 @@ func (c follower) hop(ctx context.Context, u *url.URL, header http.Header, via *
 	if err != nil {
 		return nil, explain(slow(ctx, err), u)
 	}
-	if resp.Request == nil { // as http.Transport sets it; a redirect is known by it
+	if resp.Request == nil { // http.Transport sets it; secretsSent needs it
 		resp.Request = req
 	}
 	if !away {
@@ -116,8 +116,8 @@ func redirects(status int) bool {
 	return false
 }
 
-// redirectTo returns where location leads from u. Its errors do not quote the
-// location: signed URLs carry secrets.
+// redirectTo resolves location relative to u. Its errors do not quote the location:
+// signed URLs carry secrets.
 func redirectTo(u *url.URL, location string) (*url.URL, error) {
 	next, err := u.Parse(location)
 	if err != nil {
@@ -138,11 +138,11 @@ func redirectTo(u *url.URL, location string) (*url.URL, error) {
 	return next, nil
 }
 
-// place names a URL without the query, which may be a signature.
+// place returns a URL without its query, which may be a signature.
 func place(u *url.URL) string { return u.Scheme + "://" + u.Host + u.EscapedPath() }
 
-// explain adds what the transport's error leaves out. A *url.Error is undone:
-// it would quote the whole URL, the signature of a redirect target included.
+// explain completes the transport's error. It unwraps a *url.Error, which would quote
+// the whole URL, including the signature of a redirect target.
 func explain(err error, u *url.URL) error {
 	var quoting *url.Error
 	if errors.As(err, &quoting) {
@@ -155,17 +155,16 @@ func explain(err error, u *url.URL) error {
 	return err
 }
 
-// unverified reports whether the server is not the one it should be, or speaks no
-// TLS at all.
+// unverified reports whether err means that the server could not be verified or does
+// not speak TLS at all.
 func unverified(err error) bool {
 	verification := errors.As(err, new(*tls.CertificateVerificationError))
 	plain := errors.As(err, new(tls.RecordHeaderError))
 	return verification || plain
 }
 
-// transient reports whether a request without an answer is worth repeating: the
-// connection was cut or timed out. A host that cannot be reached or verified
-// is not.
+// transient reports whether a failed request is worth repeating: the connection was
+// cut or timed out. A host that cannot be reached or verified does not count.
 func transient(ctx context.Context, err error) bool {
 	if ctx.Err() != nil && !errors.Is(context.Cause(ctx), errSlow) {
 		return false

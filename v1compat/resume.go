@@ -7,17 +7,17 @@ import (
 	"github.com/certsd/containerd-certsd/internal/bounded"
 )
 
-// accept judges an answer to a request for the layer from offset on, by the
-// habits of the servers there are:
+// accept evaluates the answer to a request for the layer from offset on, allowing for
+// the habits of existing servers:
 //
-//   - 200 is the whole layer, asked for or not;
-//   - 206 goes on, unless it begins elsewhere, says nothing that can be read of
-//     where, brings no bytes or is of another version. Its Content-Range lacks
-//     the unit in python 0.7 and later, and the total in 0.6.6, without which
-//     the end could not be told: that starts over;
-//   - 416 is the end if everything is there already. Python answers it to a
-//     request for the last byte alone, which starts over, and to a plain
-//     request for a layer of no bytes.
+//   - 200 is the whole layer, whether asked for or not;
+//   - 206 continues, unless it begins elsewhere, has an unreadable Content-Range,
+//     brings no bytes or is of another version. Content-Range lacks the unit in
+//     Python 0.7 and later, and the total in 0.6.6. Without a total the end would
+//     be unknown, so the layer starts over;
+//   - 416 is the end if everything is there already. The Python registry also
+//     sends it for the last byte alone, which starts over, and for a plain
+//     request for an empty layer.
 func (l *layer) accept(ep endpoint, segments []string, resp *answer, offset int64, known seen) (*LayerStream, error) {
 	now := seen{base: ep.base, total: -1, validator: validator(resp.Header)}
 	status := resp.StatusCode
@@ -48,7 +48,7 @@ func (l *layer) accept(ep endpoint, segments []string, resp *answer, offset int6
 	return nil, l.s.refused(ep, segments, resp)
 }
 
-// stream returns the answer's body from start on.
+// stream returns the answer's body, which begins at start.
 func (l *layer) stream(ep endpoint, segments []string, resp *answer, start int64, now seen) *LayerStream {
 	l.note(now)
 	wrap := func(err error) error {
@@ -61,13 +61,13 @@ func (l *layer) stream(ep endpoint, segments []string, resp *answer, start int64
 	return &LayerStream{ReadCloser: body, Start: start, Total: now.total, Validator: now.validator, Wrap: wrap}
 }
 
-// nothing returns what is left of a layer that is there already.
+// nothing returns the empty rest of a layer that is complete.
 func (l *layer) nothing(at int64, now seen) *LayerStream {
 	l.note(now)
 	return &LayerStream{ReadCloser: http.NoBody, Start: at, Total: at, Validator: now.validator}
 }
 
-// differs reports that two answers are of different versions of the layer.
+// differs reports whether two answers are of different versions of the layer.
 func (s seen) differs(now seen) bool {
 	return s.total >= 0 && now.total >= 0 && s.total != now.total ||
 		s.validator != "" && now.validator != "" && s.validator != now.validator
@@ -84,8 +84,8 @@ func validator(h http.Header) string {
 	return v
 }
 
-// partTotal returns the size of the whole layer by an answer of 206, or -1. The
-// length of the body comes last: python adds one to it.
+// partTotal returns the size of the whole layer according to a 206 answer, or -1. The
+// length of the body is the last resort: the Python registry adds one to it.
 func partTotal(r bounded.ContentRange, offset, length, known int64) int64 {
 	switch {
 	case r.Total >= 0:
@@ -98,7 +98,7 @@ func partTotal(r bounded.ContentRange, offset, length, known int64) int64 {
 	return -1
 }
 
-// endTotal returns the size of the whole layer by an answer of 416, or -1.
+// endTotal returns the size of the whole layer according to a 416 answer, or -1.
 func endTotal(r bounded.ContentRange, known, announced int64) int64 {
 	switch {
 	case r.Total >= 0:

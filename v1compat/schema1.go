@@ -23,23 +23,21 @@ const (
 // protocol.
 const maxSchema1 = 8 << 20
 
-// maxSteps bounds the history. Docker's own limit was 127 layers; steps without
-// one come on top.
+// maxSteps bounds the history. Docker's own limit was 127 layers, not counting steps
+// without one.
 const maxSteps = 1024
 
 // Schema1 is a schema 1 manifest: the history of the v1 protocol in one
 // document of a v2 registry, signed or not.
 type Schema1 struct {
-	// Name and Tag are what the manifest calls itself. Registries that mirror
-	// others do not rewrite them.
+	// Name and Tag are the manifest's own. Mirrors do not rewrite them.
 	Name, Tag string
-	// Architecture is the manifest's own word for it; that in the newest JSON
-	// counts more.
+	// Architecture is the manifest's; the newest JSON's takes precedence.
 	Architecture string
-	// Digest is that of the payload, which is the manifest without signatures.
+	// Digest is the digest of the payload, the manifest without its signatures.
 	Digest digest.Digest
-	// Signed reports that there was a signature, which was verified. The key is
-	// in the manifest, so it proves nothing about who made it.
+	// Signed reports whether there was a signature, which was then verified. The key
+	// is in the manifest, so it proves nothing about the author.
 	Signed bool
 	// Layers are the history, base first.
 	Layers []Schema1Layer
@@ -47,18 +45,18 @@ type Schema1 struct {
 
 // Schema1Layer is one step of a schema 1 manifest's history.
 type Schema1Layer struct {
-	// Blob is the digest of the layer as the registry has it.
+	// Blob is the digest of the layer as stored in the registry.
 	Blob digest.Digest
 	// JSON is the v1 image JSON.
 	JSON []byte
-	// Throwaway reports that the step has no content; its blob is a stand-in.
+	// Throwaway reports whether the step has no content; its blob is a stand-in then.
 	Throwaway bool
 }
 
-// ParseSchema1 reads a schema 1 manifest, signed or unsigned. If want is set
-// (the digest asked for, or the registry's Docker-Content-Digest), the payload
-// or the whole document must have it. A signature must be right if there is
-// one. Errors are [UnusableError].
+// ParseSchema1 parses a schema 1 manifest, signed or unsigned. If want is set (the
+// digest requested, or the registry's Docker-Content-Digest), either the payload or
+// the whole document must match it. Signatures, if any, must be valid. Errors are
+// [UnusableError].
 func ParseSchema1(body []byte, want digest.Digest) (*Schema1, error) {
 	m, err := parseSchema1(body, want)
 	if err != nil {
@@ -76,8 +74,8 @@ type schema1Document struct {
 	Architecture  string          `json:"architecture"`
 	FSLayers      []schema1Blob   `json:"fsLayers"`
 	History       []schema1Compat `json:"history"`
-	// Keys of other manifests: a document that is two kinds of manifest at once
-	// is one to each client as it likes (CVE-2021-41190).
+	// Keys of other manifests: a document that is two kinds of manifest at once may
+	// be read as either, depending on the client (CVE-2021-41190).
 	Config    json.RawMessage `json:"config"`
 	Layers    json.RawMessage `json:"layers"`
 	Manifests json.RawMessage `json:"manifests"`
@@ -114,8 +112,8 @@ func parseSchema1(body []byte, want digest.Digest) (*Schema1, error) {
 	return m, err
 }
 
-// matches compares the digest wanted. Distribution's is that of the payload;
-// some registries take the document as it is.
+// matches fails unless a body has the digest wanted. Distribution's is over the
+// payload; some registries use the whole document.
 func matches(want digest.Digest, bodies ...[]byte) error {
 	if want == "" {
 		return nil
@@ -131,8 +129,8 @@ func matches(want digest.Digest, bodies ...[]byte) error {
 	return fmt.Errorf("it has the digest %s, not %s", want.Algorithm().FromBytes(bodies[0]), want)
 }
 
-// layers checks the history and turns it round: the manifest begins with the
-// newest.
+// layers checks the history and reverses it: the manifest begins with the newest
+// step.
 func (d *schema1Document) layers() ([]Schema1Layer, error) {
 	switch {
 	case d.SchemaVersion != 1:
@@ -167,7 +165,7 @@ func (d *schema1Document) layers() ([]Schema1Layer, error) {
 	return layers, checkIDs(ids)
 }
 
-// schema1IDs are the ids in a v1 image JSON. They name images, not layers.
+// schema1IDs holds the ids in a v1 image JSON. They name images, not layers.
 type schema1IDs struct {
 	ID        string `json:"id"`
 	Parent    string `json:"parent"`
@@ -198,8 +196,8 @@ func checkIDs(ids []schema1IDs) error {
 	return nil
 }
 
-// CheckName compares what the manifest calls itself with what it was asked
-// for. A difference is worth a warning only: mirrors keep the original's name.
+// CheckName compares the manifest's name and tag with those requested. A difference
+// is worth only a warning: mirrors keep the original's name.
 func (m *Schema1) CheckName(repository, tag string) error {
 	if m.Name != "" && repository != "" && m.Name != repository {
 		return fmt.Errorf("the schema 1 manifest of %s calls itself %q", repository, clip(m.Name))
@@ -210,8 +208,8 @@ func (m *Schema1) CheckName(repository, tag string) error {
 	return nil
 }
 
-// Image returns the manifest's image. Each layer is requested with open, by its
-// digest and from an offset on, as [Entry.Open] describes.
+// Image returns the manifest's image. open requests a layer by its digest from an
+// offset on, as [Entry.Open] describes.
 func (m *Schema1) Image(registry, repository string, open func(ctx context.Context, dgst digest.Digest, offset int64) (*LayerStream, error)) *Image {
 	img := &Image{Registry: registry, Repository: repository, Architecture: m.Architecture}
 	for _, l := range m.Layers {

@@ -21,20 +21,19 @@ import (
 	"github.com/certsd/containerd-certsd/internal/jsonwords"
 )
 
-// Bounds of what a manifest can make its reader compute. It brings the key
-// itself, so to verify it shows that nothing was damaged and nothing else: no
-// key is worth more than a moment.
+// Bounds for the work a manifest can cause. It brings its own key, so verification
+// shows only that nothing was damaged: no key is worth more than a moment.
 const (
 	// maxSignatures bounds the signatures of a manifest; one is usual.
 	maxSignatures = 16
-	// maxKey bounds a key, or a certificate with it, in bytes as written.
+	// maxKey bounds a key, or a certificate with it, as encoded, in bytes.
 	maxKey = 16 << 10
-	// maxRSA bounds the modulus in bits. libtrust made keys of 2048.
+	// maxRSA bounds the modulus in bits. libtrust created keys of 2048.
 	maxRSA = 8192
 )
 
-// jws is a signature in libtrust's form: the document has its own signatures
-// in a last field, and "protected" says how to cut them out again.
+// jws is a signature in libtrust's form: the signatures are the last field of the
+// document, and "protected" says how to cut them out again.
 type jws struct {
 	Header struct {
 		Algorithm string          `json:"alg"`
@@ -45,8 +44,8 @@ type jws struct {
 	Protected string `json:"protected"`
 }
 
-// openSchema1 takes the signatures off a manifest and verifies them. Without
-// signatures the body is the payload.
+// openSchema1 removes the signatures from a manifest and verifies them. Without
+// signatures, the body is the payload.
 func openSchema1(body []byte) (payload []byte, signed bool, err error) {
 	var doc struct {
 		Signatures []jws `json:"signatures"`
@@ -76,7 +75,7 @@ func openSchema1(body []byte) (payload []byte, signed bool, err error) {
 	return payload, true, nil
 }
 
-// payload returns what was signed: the first bytes of the document and a tail.
+// payload returns the signed content: the first bytes of the document and a tail.
 func (s *jws) payload(body []byte) ([]byte, error) {
 	raw, err := decode64(s.Protected)
 	if err != nil {
@@ -99,7 +98,7 @@ func (s *jws) payload(body []byte) ([]byte, error) {
 	return append(bytes.Clone(body[:format.Length]), tail...), nil
 }
 
-// schema1Hashes are the algorithms of libtrust.
+// schema1Hashes lists libtrust's algorithms.
 var schema1Hashes = map[string]crypto.Hash{
 	"ES256": crypto.SHA256, "ES384": crypto.SHA384, "ES512": crypto.SHA512,
 	"RS256": crypto.SHA256, "RS384": crypto.SHA384, "RS512": crypto.SHA512,
@@ -151,8 +150,8 @@ func verifyECDSA(key *ecdsa.PublicKey, sum, signature []byte) bool {
 	return ecdsa.Verify(key, sum, new(big.Int).SetBytes(signature[:n]), new(big.Int).SetBytes(signature[n:]))
 }
 
-// key is in the signature itself, plain or in a certificate. There is nobody
-// to say whose it is.
+// key returns the key in the signature itself, plain or in a certificate. Nothing
+// vouches for its owner.
 func (s *jws) key() (crypto.PublicKey, error) {
 	if len(s.Header.Key) > maxKey || len(s.Header.Chain) > 0 && len(s.Header.Chain[0]) > maxKey {
 		return nil, fmt.Errorf("has a key of more than %d bytes", maxKey)
@@ -178,7 +177,7 @@ func (s *jws) key() (crypto.PublicKey, error) {
 	return key.Key, nil
 }
 
-// decode64 decodes base64url with or without padding: both were written.
+// decode64 decodes base64url with or without padding: both occur.
 func decode64(s string) ([]byte, error) {
 	return base64.RawURLEncoding.DecodeString(strings.TrimRight(s, "="))
 }

@@ -8,14 +8,14 @@ import (
 	"strings"
 )
 
-// minSecret is the length below which a header or a part of a query is not
-// taken for a secret, as in certsd: short ones are in any text.
+// minSecret is the length below which a header or a part of a query does not count as
+// a secret, as in certsd: short strings occur in any text.
 const minSecret = 8
 
-// public are the headers of a request that are nobody's secret.
+// public lists the request headers that are not secret.
 var public = []string{"Accept-Encoding", "Range", "User-Agent", "X-Docker-Token"}
 
-// secrets returns what an explanation of the server must not repeat.
+// secrets returns the strings that a server's explanation must not repeat.
 func (s *session) secrets(resp *http.Response) []string {
 	secrets := secretsSent(resp)
 	for _, own := range []string{s.secret, s.bearer()} {
@@ -29,9 +29,9 @@ func (s *session) secrets(resp *http.Response) []string {
 	return secrets
 }
 
-// secretsSent returns the headers of the request, those that a transport has added
-// among them, and its query, where signed addresses have their signature: of
-// the last request and of those that were redirected.
+// secretsSent returns the request's headers, including those a transport added, and
+// its query, where signed URLs have their signature; also those of the requests that
+// were redirected to it.
 func secretsSent(resp *http.Response) []string {
 	var sent []string
 	for resp != nil && resp.Request != nil {

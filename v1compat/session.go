@@ -11,9 +11,9 @@ import (
 	"sync/atomic"
 )
 
-// session is one pull from one repository: the token, the cookies and the
-// endpoints the registry gave for it. Nothing of it is shared with another
-// pull, and the layers of its image go on using it.
+// session is one pull from one repository: the token, the cookies and the endpoints
+// the registry gave for it. No other pull shares them; the layers of its image keep
+// using them.
 type session struct {
 	c          *Client
 	repository string
@@ -29,13 +29,13 @@ type session struct {
 	mu    sync.Mutex // guards token
 	token string
 
-	// renewing is held while another token is asked for, by the name that the
-	// index knows the repository by.
+	// renewing is held while a new token is requested, under indexed, the name by
+	// which the index knows the repository.
 	renewing sync.Mutex
 	indexed  string
 }
 
-// open asks the registry what it is and where the repository is kept.
+// open pings the registry and asks it where the repository is kept.
 func (c *Client) open(ctx context.Context, repository string) (*session, error) {
 	base, err := c.base()
 	if err == nil {
@@ -62,11 +62,11 @@ func (c *Client) open(ctx context.Context, repository string) (*session, error) 
 	return s, nil
 }
 
-// index asks where the repository is kept. The body lists images and
-// checksums; Docker discarded it, Quay always sends [], so does this client.
+// index asks where the repository is kept. The body lists images and checksums;
+// Docker discarded it, as this client does, and Quay always sends [].
 //
-// Docker names a repository without namespace as it is here, but library/name
-// for its tags. Static trees made for it have both, others only one of them.
+// Docker uses a repository name without namespace as it is here, but library/name for
+// its tags. Static trees made for it have both, others only one of them.
 func (s *session) index(ctx context.Context) error {
 	names := []string{s.repository}
 	switch rest, inLibrary := strings.CutPrefix(s.repository, "library/"); {
@@ -107,7 +107,7 @@ func (s *session) indexHeader(ctx context.Context, name string) (http.Header, er
 	if resp.StatusCode != http.StatusOK {
 		return nil, s.refused(s.registry, segments, resp)
 	}
-	// Learned before if the answer is the registry's own. A redirected index
+	// The registry's own answers have been learned from already. A redirected index
 	// call may be answered elsewhere; its token is meant for the endpoints.
 	if err := s.learnToken(resp.Header); err != nil {
 		return nil, &Error{Endpoint: s.registry.base, Path: strings.Join(segments, "/"), Err: err}
@@ -115,8 +115,8 @@ func (s *session) indexHeader(ctx context.Context, name string) (http.Header, er
 	return resp.Header, nil
 }
 
-// send makes one request to an endpoint, with the session's context. A token
-// that is answered 401 is replaced, once: it may have ended in a long pull.
+// send makes one request to an endpoint, with the session's context. If a token is
+// answered with 401, send replaces it once: it may have expired during a long pull.
 func (s *session) send(ctx context.Context, ep endpoint, segments []string, header http.Header, index bool) (*answer, error) {
 	resp, err := s.sendOnce(ctx, ep, segments, header, index)
 	if err != nil || index || resp.StatusCode != http.StatusUnauthorized || resp.target != "" || resp.Request == nil {
@@ -130,8 +130,8 @@ func (s *session) send(ctx context.Context, ep endpoint, segments []string, head
 	return s.sendOnce(ctx, ep, segments, header, index)
 }
 
-// renew asks the index for another token than the one refused, and tells
-// whether there is one. Others wait for it and use it, too.
+// renew requests a new token to replace the one refused, and reports whether there is
+// one. Concurrent callers wait for it and share it.
 func (s *session) renew(ctx context.Context, refused string) bool {
 	s.renewing.Lock()
 	defer s.renewing.Unlock()
@@ -155,14 +155,14 @@ func (s *session) sendOnce(ctx context.Context, ep endpoint, segments []string, 
 	return resp, nil
 }
 
-// refused returns the error of an answer with an unwanted status.
+// refused returns the error for an answer with an unwanted status.
 func (s *session) refused(ep endpoint, segments []string, resp *answer) error {
 	e := statusError(resp.Response, resp.target, s.secrets(resp.Response)...)
 	e.refresh = s.user == "" && s.secret != ""
 	return s.located(ep, segments, e)
 }
 
-// located completes an error with where it happened.
+// located adds endpoint and path to an error.
 func (s *session) located(ep endpoint, segments []string, err error) error {
 	var e *Error
 	if !errors.As(err, &e) {
@@ -172,7 +172,7 @@ func (s *session) located(ep endpoint, segments []string, err error) error {
 	return e
 }
 
-// context marks ctx with the repository for the transport.
+// context marks ctx with the repository, for the transport.
 func (s *session) context(ctx context.Context) context.Context {
 	if s.c.Context == nil {
 		return ctx
@@ -180,8 +180,8 @@ func (s *session) context(ctx context.Context) context.Context {
 	return s.c.Context(ctx, s.repository)
 }
 
-// failover runs do with one endpoint after the other, beginning with the one
-// that last worked, until it succeeds.
+// failover calls do with each endpoint, beginning with the one that last worked,
+// until it succeeds.
 func (s *session) failover(ctx context.Context, do func(endpoint) error) error {
 	var errs endpointsError
 	start := int(s.current.Load())
@@ -223,7 +223,7 @@ func repositoryPath(name string, rest ...string) string {
 	return strings.Join(repositorySegments(name, rest...), "/")
 }
 
-// status returns the HTTP status behind an error, zero if there is none.
+// status returns the HTTP status of an error, zero if it has none.
 func status(err error) int {
 	var e *Error
 	if errors.As(err, &e) {

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// patient is a body that may take as long as it likes in all, but not for one
-// read. The time the reader spends between reads does not count.
+// patient is a body without a limit on its total time, but with one on each read.
+// Time the reader spends between reads does not count.
 type patient struct {
 	body   io.ReadCloser
 	ctx    context.Context // of the request, to tell why it ended
@@ -17,8 +17,8 @@ type patient struct {
 	timer  *time.Timer
 }
 
-// newPatient gives a context for a request; the answer's headers have limit to
-// arrive, too. After begin or stop it is no longer running.
+// newPatient returns a body whose ctx is for the request; the answer's headers must
+// arrive within limit, too. The timer runs until begin or stop.
 func newPatient(ctx context.Context, limit time.Duration) *patient {
 	p := &patient{limit: limit}
 	p.ctx, p.cancel = context.WithCancelCause(ctx)
@@ -52,9 +52,9 @@ func (p *patient) Close() error {
 	return err
 }
 
-// counted is a body whose end is judged by the layer's size, if that is known:
-// python announces one byte more than a part has, so the transport's complaint
-// at exactly the last byte is no cut, and its end before that is no end.
+// counted is a body that ends where the layer does, if its size is known: the Python
+// registry announces one byte too many for a part, so the transport's error right
+// after the last byte is ignored, and an end before it is an error.
 type counted struct {
 	io.ReadCloser
 	at, total int64

@@ -14,15 +14,15 @@ import (
 	"github.com/certsd/containerd-certsd/internal/weblink"
 )
 
-// errAbsent is what an empty answer means: Apache answers tags/latest with 200
-// and no body where tags is a file (the rest of the path is path info).
+// errAbsent reports an empty answer: Apache answers tags/latest with 200 and no body
+// where tags is a file (the rest of the path is path info).
 var errAbsent = fmt.Errorf("empty answer: %w", errdefs.ErrNotFound)
 
-// tagReader finds what tags a repository has.
+// tagReader reads the tags of a repository.
 type tagReader struct{ *session }
 
-// resolve finds the id that tag names. Docker asked for tags/{tag} since 1.8
-// and for the whole list before; GCR and most static trees know only the list.
+// resolve returns the id that tag names. Docker requests tags/{tag} since 1.8, the
+// whole list before; GCR and most static trees know only the list.
 func (s tagReader) resolve(ctx context.Context, ep endpoint, tag string) (string, error) {
 	var first error
 	for _, name := range s.tagNames() {
@@ -40,8 +40,8 @@ func (s tagReader) resolve(ctx context.Context, ep endpoint, tag string) (string
 	return "", first
 }
 
-// tagNames returns the names under which the repository may have tags. Docker put
-// library/ before a name without namespace here, and only here.
+// tagNames returns the names under which the repository may have tags. Docker
+// prefixed a name without namespace with library/ here, and only here.
 func (s tagReader) tagNames() []string {
 	if !strings.Contains(s.repository, "/") {
 		return []string{"library/" + s.repository, s.repository}
@@ -82,8 +82,8 @@ func (s tagReader) resolveIn(ctx context.Context, ep endpoint, name, tag string)
 	})
 }
 
-// absent reports whether a server does not have what was asked for, or does not
-// know how to answer.
+// absent reports whether the server lacks what was requested, or does not support the
+// request.
 func absent(err error) bool {
 	switch status(err) {
 	case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusNotImplemented:
@@ -92,8 +92,8 @@ func absent(err error) bool {
 	return errors.Is(err, errdefs.ErrNotFound)
 }
 
-// parseTag reads the answer for one tag: a JSON string, or the bare id where a
-// server hands out python's tag_NAME file. Anything else is no answer; a
+// parseTag parses the answer for one tag: a JSON string, or the bare id where a
+// server serves the Python registry's tag_NAME file. Anything else is no answer; a
 // string that is not an id is an error.
 func parseTag(body []byte) (id string, ok bool, err error) {
 	body = bytes.TrimSpace(body)
@@ -107,7 +107,7 @@ func parseTag(body []byte) (id string, ok bool, err error) {
 	return id, true, validID(id)
 }
 
-// listTags reads the list of tags for its own sake.
+// listTags returns the list of tags for Client.Tags.
 func (s tagReader) listTags(ctx context.Context, ep endpoint) (map[string]string, error) {
 	var first error
 	for _, name := range s.tagNames() {
@@ -125,7 +125,7 @@ func (s tagReader) listTags(ctx context.Context, ep endpoint) (map[string]string
 	return nil, first
 }
 
-// usable drops what is no tag or no id, with a warning.
+// usable drops invalid tags and ids, with a warning.
 func (s tagReader) usable(ep endpoint, name string, tags map[string]string) map[string]string {
 	for tag, id := range tags {
 		if err := errors.Join(validTag(tag), validID(id)); err != nil {
@@ -136,8 +136,8 @@ func (s tagReader) usable(ep endpoint, name string, tags map[string]string) map[
 	return tags
 }
 
-// tagsOf reads the list of tags. Of a list that does not end with the answer it
-// returns what is in there, and an error.
+// tagsOf reads the list of tags. If the answer is only one page of it, tagsOf returns
+// that part and an error.
 func (s tagReader) tagsOf(ctx context.Context, ep endpoint, name string) (map[string]string, error) {
 	segments := repositorySegments(name, "tags")
 	body, header, err := s.document(ctx, ep, s.c.Limits.document(), segments...)
@@ -154,8 +154,8 @@ func (s tagReader) tagsOf(ctx context.Context, ep endpoint, name string) (map[st
 	return tags, nil
 }
 
-// whole reports whether a list ends here: the protocol knows no parts, and who
-// leads to more has not sent all.
+// whole fails if a Link header leads to another page: the protocol has no pages, so
+// the server has not sent the whole list.
 func whole(header http.Header) error {
 	next, err := weblink.Next(header)
 	if err == nil && next != nil {
@@ -164,8 +164,8 @@ func whole(header http.Header) error {
 	return err
 }
 
-// parseTags reads the list of tags. A value that is not a string is kept as an
-// empty id: only the one asked for matters.
+// parseTags parses the list of tags. A value that is not a string becomes an empty
+// id: only the requested tag matters.
 func parseTags(body []byte) (map[string]string, error) {
 	if len(bytes.TrimSpace(body)) == 0 {
 		return nil, errAbsent

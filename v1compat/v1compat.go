@@ -23,17 +23,16 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// Image is what a front end found out about an image: everything but the
-// layers' bytes.
+// Image is a front end's description of an image: everything but the layers' bytes.
 type Image struct {
 	// Registry and Repository say where the image came from. They go into
 	// labels, ingest references and errors, never into the manifest: the same
 	// image has the same digest wherever it was pulled from.
 	Registry, Repository string
-	// Scheme and Reader are those of the source, see [Source].
+	// Scheme and Reader complete the [Source].
 	Scheme, Reader string
 	// Architecture is used if the newest entry's JSON has none (schema 1 has it
-	// beside the JSONs).
+	// outside the JSONs).
 	Architecture string
 	// Entries are the image's history, base first.
 	Entries []Entry
@@ -41,27 +40,27 @@ type Image struct {
 
 // Entry is one step of an image's history with the layer it made.
 type Entry struct {
-	// ID names the layer within its registry and repository: the v1 image id,
-	// or the blob's digest for a schema 1 manifest. An id of v1 is no content
-	// hash and is never taken for one.
+	// ID names the layer within its registry and repository: the v1 image id, or the
+	// blob's digest for a schema 1 manifest. A v1 id is not a content hash and is
+	// never used as one.
 	ID string
 	// JSON is the v1 image JSON exactly as received.
 	JSON []byte
-	// Throwaway reports that the entry has no layer (schema 1 only).
+	// Throwaway reports whether the entry has no layer (schema 1 only).
 	Throwaway bool
-	// Digest is what the layer's bytes must hash to, where the front end knows
-	// it (schema 1); empty for v1.
+	// Digest is the digest of the layer's bytes where the front end knows it (schema
+	// 1); empty for v1.
 	Digest digest.Digest
 	// Checksums are the checksum headers that came with the JSON (v1 only), as
-	// received. A "sha256:<hex>" value is over JSON, a line feed and the layer.
+	// received. A "sha256:<hex>" value covers the JSON, a line feed and the layer.
 	Checksums []string
-	// Size is the number of bytes the server announced for the layer, or a
-	// value of zero or less if it did not. It is a hint only: servers lie.
+	// Size is the layer's size in bytes as announced by the server, zero or less if
+	// unknown. It is only a hint: servers lie.
 	Size int64
 	// Open requests the layer from the given offset on.
 	Open func(ctx context.Context, offset int64) (*LayerStream, error)
-	// Measure asks how many bytes Open would yield, without requesting them: -1
-	// where the server does not say. As with Size, servers lie. It may be nil.
+	// Measure asks how many bytes Open would return, without requesting them; -1 if
+	// the server does not say. As with Size, servers lie. It may be nil.
 	Measure func(ctx context.Context) int64
 }
 
@@ -73,22 +72,21 @@ type LayerStream struct {
 	Start int64
 	// Total is the size of the whole layer, or -1 if the server does not say.
 	Total int64
-	// Validator identifies the version of the layer the server answered with
-	// (its ETag or Last-Modified); empty if it sends none.
+	// Validator identifies the version of the layer (the server's ETag or
+	// Last-Modified); empty if there is none.
 	Validator string
-	// Wrap, if set, adds to an error about what the stream yields where that
-	// comes from.
+	// Wrap, if set, adds the stream's source to an error about its content.
 	Wrap func(error) error
 }
 
 // Progress is one observation of a layer on its way into the store.
 type Progress struct {
-	// ID is the Entry's; Ref the content store's ingest reference.
+	// ID is the Entry's, Ref the content store's ingest reference.
 	ID, Ref string
-	// Offset counts the bytes received so far, Total is -1 if unknown.
+	// Offset counts the bytes received so far; Total is -1 if unknown.
 	Offset, Total int64
-	// Done reports that the layer is in the store; Known that it was there
-	// before and nothing was fetched.
+	// Done reports whether the layer is in the store; Known, whether it was there
+	// before, so that nothing was fetched.
 	Done, Known bool
 	// Digest is the layer's descriptor digest, known once Done.
 	Digest digest.Digest

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// wait pauses between two attempts, with a test's sleep if there is one. It
-// returns early, and says why, when the context ends.
+// wait sleeps for d, with sleep if it is not nil. It returns early, with the cause,
+// when the context ends.
 func wait(ctx context.Context, d time.Duration, sleep func(context.Context, time.Duration) error) error {
 	if sleep != nil {
 		return sleep(ctx, d)
