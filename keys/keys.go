@@ -1,6 +1,6 @@
 // Package keys opens private keys of client certificates that are not in files:
 // keys in a TPM of this machine, and keys in tokens, for which a helper
-// process signs. Package certsd, which depends on nothing, is given it as its
+// process signs. Package certsd, which has no dependencies, receives it as its
 // KeyOpener.
 package keys
 
@@ -14,10 +14,10 @@ import (
 	"github.com/certsd/containerd-certsd/keys/tpmkey"
 )
 
-// Devices are the devices of a process that sign. Its zero value knows the TPM
-// that the environment names, or /dev/tpmrm0, and no tokens. One value lives as
-// long as the process: a TPM is asked by one at a time. It may be used
-// concurrently, and must not be copied after its first use.
+// Devices holds the devices that sign for a process. Its zero value uses the TPM that
+// the environment names, or /dev/tpmrm0, and no tokens. Use one value for the life of
+// the process, as a TPM serves one request at a time. It may be used concurrently,
+// and must not be copied after its first use.
 type Devices struct {
 	// TPM signs for keys of a TPM.
 	TPM tpmkey.TPM
@@ -25,20 +25,20 @@ type Devices struct {
 	Helpers signer.Helpers
 }
 
-// New are devices with the command of a helper for tokens, empty for none.
+// New returns devices with the command of a helper for tokens, empty for none.
 func New(command []string) *Devices {
 	return &Devices{Helpers: signer.Helpers{Command: command}}
 }
 
-// Close ends the helpers.
+// Close stops the helpers.
 func (d *Devices) Close() error { return d.Helpers.Close() }
 
-// Default are the devices where none are named.
+// Default holds the devices to use where none are given.
 var Default = &Devices{}
 
-// Opener is that of [Default], or where keys in PKCS #11 tokens are signed for by a
-// helper of devices with that command. An error begins with the key of the
-// settings. Helpers end with the process.
+// Opener returns the KeyOpener of [Default], or of new devices if signer is the
+// command of a helper for PKCS #11 tokens. Errors begin with the settings key.
+// Helpers end with the process.
 func Opener(signer []string) (hostdir.KeyOpener, error) {
 	if len(signer) == 0 {
 		return Default.Open, nil
@@ -49,7 +49,7 @@ func Opener(signer []string) (hostdir.KeyOpener, error) {
 	return New(signer).Open, nil
 }
 
-// Open returns a certsd.KeyOpener.
+// Open is a certsd.KeyOpener. It returns nil for a file with neither kind of key.
 func (d *Devices) Open(f hostdir.KeyFile) (crypto.Signer, error) {
 	if tpmkey.IsKey(f.Data) {
 		key, err := d.TPM.Open(f.Data)

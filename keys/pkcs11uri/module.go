@@ -7,17 +7,18 @@ import (
 	"path/filepath"
 )
 
-// proxy is the library that knows all modules that are registered on the machine.
+// proxy is the library that gives access to all modules registered on the machine.
 const proxy = "p11-kit-proxy"
 
-// moduleDirs are where distributions have modules; * stands for an architecture.
+// moduleDirs lists where distributions install modules; * stands for an architecture.
 var moduleDirs = []string{
 	"/usr/lib/*/pkcs11", "/usr/lib64/pkcs11", "/usr/lib/pkcs11",
 	"/usr/lib/*", "/usr/lib64", "/usr/lib", "/usr/lib/softhsm", "/usr/local/lib",
 }
 
-// Module returns the path of the library that speaks to the token: that of the URI, the
-// one of its name, or that of p11-kit, which knows all of the machine.
+// Module returns the path of the library that speaks to the token: the URI's path, a
+// library of the URI's module name, or p11-kit's proxy for all modules of the
+// machine.
 func (u *URI) Module() (string, error) {
 	if u.ModulePath != "" {
 		if _, err := os.Stat(u.ModulePath); err != nil {
@@ -31,7 +32,8 @@ func (u *URI) Module() (string, error) {
 	}
 	for _, dir := range moduleDirs {
 		for _, name := range names {
-			// The pattern is well-formed, and what is odd in the name matches nothing.
+			// The pattern is well-formed, and odd characters in the name match
+			// nothing.
 			found, _ := filepath.Glob(filepath.Join(dir, name))
 			if len(found) > 0 {
 				return found[0], nil

@@ -1,5 +1,5 @@
-// Package pkcs11uri reads the URIs of RFC 7512, which say where in a PKCS #11 token
-// a private key is.
+// Package pkcs11uri parses the URIs of RFC 7512, which locate a private key in a
+// PKCS #11 token.
 package pkcs11uri
 
 import (
@@ -11,19 +11,19 @@ import (
 	"strings"
 )
 
-// scheme is how such a URI begins.
+// scheme is the prefix of such a URI.
 const scheme = "pkcs11:"
 
 // maxURI bounds the URI in bytes.
 const maxURI = 4096
 
-// URI says which token, and which key in it. What is empty is not asked for.
+// URI identifies a token and a key in it. Empty fields match anything.
 type URI struct {
-	// Token, Manufacturer, Model and Serial are those of the token, SlotID the
-	// number of its slot, nil for any.
+	// Token, Manufacturer, Model and Serial describe the token; SlotID is the number
+	// of its slot, nil for any.
 	Token, Manufacturer, Model, Serial string
 	SlotID                             *uint64
-	// Object and ID are those of the key.
+	// Object and ID identify the key.
 	Object string
 	ID     []byte
 	// ModulePath is the library that speaks to the token, ModuleName its name.
@@ -32,13 +32,13 @@ type URI struct {
 	PinSource, PinValue string
 }
 
-// Is reports whether the content of a file is such a URI.
+// Is reports whether a file's content is such a URI.
 func Is(data []byte) bool {
 	return bytes.HasPrefix(bytes.TrimLeft(data, " \t\r\n"), []byte(scheme))
 }
 
-// Parse reads the URI that a file holds, in one line. No error repeats a value: it
-// may be a PIN.
+// Parse parses the URI that a file holds, on one line. Errors never repeat a value,
+// which may be a PIN.
 func Parse(data []byte) (*URI, error) {
 	text := strings.TrimSpace(string(data))
 	rest, is := strings.CutPrefix(text, scheme)
@@ -79,7 +79,7 @@ func (u *URI) check() error {
 	return nil
 }
 
-// attributes reads NAME=VALUE, each name once.
+// attributes parses NAME=VALUE pairs, and refuses a name that appears twice.
 func (u *URI) attributes(text, separator string, set func(name, value string) error) error {
 	seen := map[string]bool{}
 	for attribute := range strings.SplitSeq(text, separator) {
@@ -106,7 +106,8 @@ func (u *URI) attributes(text, separator string, set func(name, value string) er
 	return nil
 }
 
-// printable returns a name for an error, which may be something else that was pasted.
+// printable returns a name for an error, unless it may be something else, pasted by
+// mistake.
 func printable(name string) string {
 	for _, r := range name {
 		if (r < 'a' || r > 'z') && r != '-' {
@@ -173,8 +174,8 @@ func (u *URI) queryAttribute(name, value string) error {
 	return nil
 }
 
-// filePath returns the path that pin-source gives: a path, or a URI of one. Commands
-// are not run.
+// filePath returns the path in pin-source: a path, or a file: URI. Commands are not
+// run.
 func filePath(value string) (string, error) {
 	if rest, is := strings.CutPrefix(value, "file:"); is {
 		rest = strings.TrimPrefix(rest, "//localhost")
@@ -206,7 +207,7 @@ func (u *URI) String() string {
 	return scheme + strings.Join(parts, ";")
 }
 
-// escape encodes all but what RFC 3986 leaves as it is.
+// escape percent-encodes all but the unreserved characters of RFC 3986.
 func escape(value string) string {
 	var b strings.Builder
 	for i := range len(value) {

@@ -12,9 +12,9 @@ import (
 	"github.com/certsd/containerd-certsd/keys/pkcs11uri"
 )
 
-// Config is what a helper reads when it starts: the configuration file of
-// enterprise-certificate-proxy, with what its signers know of a key, and the URI
-// for the one that knows URIs.
+// Config is the configuration that a helper reads when it starts: that of
+// enterprise-certificate-proxy with the fields its signers know, and the URI for the
+// helper that understands URIs.
 type Config struct {
 	CertConfigs struct {
 		PKCS11 PKCS11 `json:"pkcs11"`
@@ -25,10 +25,9 @@ type Config struct {
 	} `json:"certsd"`
 }
 
-// PKCS11 is where a key is in a token.
+// PKCS11 locates a key in a token.
 type PKCS11 struct {
-	// Slot is the number of the slot in hexadecimal, empty if the URI does not name
-	// it.
+	// Slot is the number of the slot in hexadecimal, empty if the URI has none.
 	Slot   string `json:"slot"`
 	Label  string `json:"label"`
 	Module string `json:"module"`
@@ -36,8 +35,8 @@ type PKCS11 struct {
 	UserPIN string `json:"user_pin,omitempty"`
 }
 
-// configOf returns what a helper learns about a key, and the PIN in it. That is read now:
-// it may be another one than before.
+// configOf returns a helper's configuration for a key, and the PIN in it. The PIN is
+// read each time, as it may have changed.
 func configOf(u *pkcs11uri.URI) (config []byte, pin string, err error) {
 	var c Config
 	module, err := u.Module()
@@ -59,10 +58,10 @@ func configOf(u *pkcs11uri.URI) (config []byte, pin string, err error) {
 	return config, pin, err
 }
 
-// maxPIN bounds a PIN: PKCS #11 has no limit, and tokens have some dozens.
+// maxPIN bounds a PIN: PKCS #11 has no limit, but tokens allow only some dozens.
 const maxPIN = 1024
 
-// readPIN reads the file of pin-source. Its content is in no error.
+// readPIN reads the file of pin-source. Errors never contain its content.
 func readPIN(path string) (string, error) {
 	if err := private(path, "the file of pin-source, "+path+","); err != nil {
 		return "", err
@@ -81,7 +80,7 @@ func readPIN(path string) (string, error) {
 	return pin, nil
 }
 
-// private returns an error if others than owner and group may read a file.
+// private returns an error if everybody may read a file.
 func private(path, what string) error {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -93,10 +92,10 @@ func private(path, what string) error {
 	return nil
 }
 
-// errPINPublic reports that a PIN, or where it is, stands where all can read it.
+// errPINPublic reports that everybody can read a PIN, or the file that locates it.
 var errPINPublic = errors.New("the PIN is not safe there")
 
-// keyFile reads a key file, and refuses one that is careless.
+// keyFile parses a key file, and refuses one that exposes a PIN.
 func keyFile(path string, data []byte) (*pkcs11uri.URI, error) {
 	u, err := pkcs11uri.Parse(data)
 	if err != nil {
@@ -109,12 +108,12 @@ func keyFile(path string, data []byte) (*pkcs11uri.URI, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, errors.New("the URI has a PIN, but it cannot be checked who can read the file")
 	}
-	// The file of pin-source is looked at when it is read: it is not part of the
-	// directory, and may be put right meanwhile.
+	// The file of pin-source is checked when it is read: it is outside the directory,
+	// and its permissions may be fixed in the meantime.
 	return u, err
 }
 
-// hidden takes a PIN out of a text.
+// hidden masks a PIN in a text.
 func hidden(text, pin string) string {
 	if pin == "" {
 		return text

@@ -18,23 +18,23 @@ import (
 	"github.com/certsd/containerd-certsd/internal/safetext"
 )
 
-// process is a helper that runs.
+// process is a running helper.
 type process struct {
 	cmd    *exec.Cmd
 	client *rpc.Client
 	stderr *tail
-	// ended is closed when it has ended.
+	// ended is closed when the process has ended.
 	ended chan struct{}
-	// public is the key it has, nil if it does not say.
+	// public is the helper's key, nil if it does not say.
 	public crypto.PublicKey
-	// pin is taken out of what it says.
+	// pin is masked in the helper's messages.
 	pin string
-	// proven are the manners in which a signature was right.
+	// proven holds the manners in which a signature has been verified.
 	proven sync.Map
 }
 
-// configArg is what a helper is given as the path of its configuration: a pipe,
-// so that a PIN is on no disk.
+// configArg is the path of its configuration that a helper receives: a pipe, which
+// keeps the PIN off any disk.
 const configArg = "/dev/fd/3"
 
 // pipes are a helper's standard input and output.
@@ -51,7 +51,7 @@ func hasConfig(command []string) bool {
 	return len(command) > 1 && filepath.Ext(command[len(command)-1]) == ".json"
 }
 
-// start starts a helper and tells it of the key.
+// start starts a helper and writes its configuration to it.
 func start(command []string, config []byte, pin string) (*process, error) {
 	name, err := exec.LookPath(command[0])
 	if err != nil {
@@ -95,13 +95,14 @@ func start(command []string, config []byte, pin string) (*process, error) {
 	noCore(p.cmd.Process.Pid)
 	p.client = rpc.NewClientWithCodec(newCodec(pipes{out, in}))
 	if write != nil {
-		// It fits into the pipe; a helper that has ended is reported below.
+		// The configuration fits into the pipe; the caller finds out if the helper
+		// has ended.
 		_, _ = write.Write(config)
 	}
 	return p, nil
 }
 
-// call asks the helper, for some time.
+// call makes a call, and waits for its answer for as long as patience.
 func (p *process) call(method string, args, reply any, patience time.Duration) error {
 	call := p.client.Go(method, args, reply, make(chan *rpc.Call, 1))
 	timer := time.NewTimer(patience)
@@ -114,13 +115,13 @@ func (p *process) call(method string, args, reply any, patience time.Duration) e
 	}
 }
 
-// identify asks for the public key. A helper that does not know it is none the
-// worse.
+// identify asks for the public key. A helper that answers with an error is used
+// without it.
 func (p *process) identify(patience time.Duration) error {
 	var der []byte
 	err := p.call(callPublic, struct{}{}, &der, patience)
 	if err == nil {
-		// What cannot be read is seen by what it signs.
+		// If it cannot be parsed, the first signature shows whether the key is right.
 		p.public, _ = x509.ParsePKIXPublicKey(der)
 		return nil
 	}
@@ -131,7 +132,7 @@ func (p *process) identify(patience time.Duration) error {
 	return err
 }
 
-// close ends the helper: it sees the end of its input, or is killed.
+// close stops the helper by closing its input, and kills it if that does not help.
 func (p *process) close() {
 	_ = p.client.Close()
 	select {
@@ -146,7 +147,7 @@ func (p *process) close() {
 // closing is how long a helper may take to end.
 const closing = time.Second
 
-// last returns what the helper said last, without the PIN.
+// last returns the helper's last message, without the PIN.
 func (p *process) last() string {
 	select {
 	case <-p.ended:
@@ -159,7 +160,7 @@ func (p *process) last() string {
 	return "it said: " + text
 }
 
-// clean returns a text of the helper's that may be shown.
+// clean returns a text from the helper in a form fit for display.
 func (p *process) clean(text string) string {
 	return safetext.Line(hidden(strings.TrimSpace(text), p.pin), 300)
 }

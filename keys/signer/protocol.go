@@ -5,7 +5,7 @@
 //
 // Read signer.go first: it keeps a helper for each key, and signs. process.go runs
 // one (process_linux.go keeps its secrets from core dumps), config.go is what it is
-// told, and protocol.go what is said between the two.
+// told, and protocol.go how the two talk.
 package signer
 
 import (
@@ -19,7 +19,7 @@ import (
 	"net/rpc"
 )
 
-// The calls of the protocol.
+// Names of the protocol.
 const (
 	// Service is the name of the service.
 	Service = "EnterpriseCertSigner"
@@ -34,7 +34,7 @@ type SignArgs struct {
 	Opts   crypto.SignerOpts
 }
 
-// encoding/gob has to know the options that SignArgs may have.
+// encoding/gob must know the types of options that SignArgs may hold.
 func init() {
 	gob.Register(crypto.SHA256)
 	gob.Register(crypto.SHA384)
@@ -42,11 +42,11 @@ func init() {
 	gob.Register(&rsa.PSSOptions{})
 }
 
-// maxAnswer bounds an answer of a helper, descriptions of types included: an RSA
+// maxAnswer bounds a helper's answer, including descriptions of types: an RSA
 // signature of 16,384 bits has 2 KiB.
 const maxAnswer = 64 << 10
 
-// codec is net/rpc's own for gob, with bounds: that one would take a gigabyte.
+// codec is net/rpc's gob codec with bounds: the original accepts up to a gigabyte.
 type codec struct {
 	conn io.ReadWriteCloser
 	left *io.LimitedReader
@@ -75,7 +75,7 @@ func (c *codec) ReadResponseHeader(r *rpc.Response) error {
 // ReadResponseBody implements rpc.ClientCodec.
 func (c *codec) ReadResponseBody(body any) error { return c.decode(body) }
 
-// decode reads one value. encoding/gob says of itself that it is not hardened.
+// decode reads one value. encoding/gob's documentation says that it is not hardened.
 func (c *codec) decode(v any) (err error) {
 	defer func() {
 		if r := recover(); r != nil {

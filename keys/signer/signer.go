@@ -17,28 +17,27 @@ import (
 	"github.com/certsd/containerd-certsd/keys/pkcs11uri"
 )
 
-// The bounds for a helper.
+// Limits for a helper.
 const (
 	// patience is how long a signature may take: a handshake has 10 seconds.
 	patience = 5 * time.Second
-	// idle is how long a helper is kept that nothing is asked of.
+	// idle is how long an unused helper is kept.
 	idle = 15 * time.Minute
-	// pause is how long one is not started again that did not start.
+	// pause is the wait before another start of a helper that failed to start.
 	pause = time.Second
 )
 
 // errSlow reports that a helper did not answer in time.
 var errSlow = fmt.Errorf("the helper did not answer within %s", patience)
 
-// Helpers are the helper processes of a process, one for each key. They are started
-// when a key is first needed, and end with the process that has them, or with
-// Close.
+// Helpers manages helper processes, one for each key. They start when a key is first
+// needed, and end with this process or with Close.
 type Helpers struct {
 	// Command is the command of the helper. The path of its configuration is
-	// appended, unless its last argument is such a file, NAME.json.
+	// appended, unless the last argument is a configuration file, NAME.json.
 	Command []string
 
-	// mu guards all: the helpers by what is asked for.
+	// mu guards all, which holds the helpers by the hash of their key files.
 	mu  sync.Mutex
 	all map[[sha256.Size]byte]*helper
 }
@@ -50,7 +49,7 @@ type Key struct {
 	helper *helper
 }
 
-// Open reads a key file. The helper is not asked before the first signature.
+// Open parses a key file. The helper is not started before the first signature.
 func (h *Helpers) Open(path string, data []byte, cert *x509.Certificate) (*Key, error) {
 	u, err := keyFile(path, data)
 	if err != nil {
@@ -71,7 +70,7 @@ func (h *Helpers) Open(path string, data []byte, cert *x509.Certificate) (*Key, 
 	return &Key{u, cert, h.all[sum]}, nil
 }
 
-// Close ends all helpers. They are started again when they are needed.
+// Close stops all helpers. They are started again when needed.
 func (h *Helpers) Close() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -81,18 +80,18 @@ func (h *Helpers) Close() error {
 	return nil
 }
 
-// Public implements crypto.Signer. Whether the token has that key is seen when it
-// signs.
+// Public implements crypto.Signer. Only a signature shows whether the token has this
+// key.
 func (k *Key) Public() crypto.PublicKey { return k.cert.PublicKey }
 
-// Device says where the key is.
+// Device describes where the key is.
 func (k *Key) Device() string { return "token with " + k.uri.String() }
 
-// SignatureSchemes returns all of the key's type.
+// SignatureSchemes returns nil, which stands for all schemes of the key's type.
 func (k *Key) SignatureSchemes() []tls.SignatureScheme { return nil }
 
-// Sign implements crypto.Signer. The first signature of its manner that a helper makes
-// is verified: what may be wrong with one is so with each.
+// Sign implements crypto.Signer. It verifies the first signature that a helper makes
+// in each manner: an error in one would be in all.
 func (k *Key) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
 	_, pss := opts.(*rsa.PSSOptions)
 	as := manner{opts.HashFunc(), pss}
@@ -110,13 +109,13 @@ func (k *Key) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, 
 	return signature, nil
 }
 
-// manner is one to sign in.
+// manner is a way to sign.
 type manner struct {
 	hash crypto.Hash
 	pss  bool
 }
 
-// plain are options as encoding/gob knows them.
+// plain returns options as the types registered with encoding/gob.
 func plain(opts crypto.SignerOpts) crypto.SignerOpts {
 	if pss, is := opts.(*rsa.PSSOptions); is {
 		return &rsa.PSSOptions{SaltLength: pss.SaltLength, Hash: pss.Hash}
@@ -124,21 +123,21 @@ func plain(opts crypto.SignerOpts) crypto.SignerOpts {
 	return opts.HashFunc()
 }
 
-// helper is the one for a key.
+// helper manages the helper process for one key.
 type helper struct {
 	command []string
 	uri     *pkcs11uri.URI
 
-	// mu guards what follows: a helper is started, and ended, by one at a time.
+	// mu guards the fields below, and serializes starts and stops.
 	mu   sync.Mutex
 	now  *process
 	rest *time.Timer
-	// failed is why it did not start, until retry.
+	// failed is the error of the last start, returned until retry.
 	failed error
 	retry  time.Time
 }
 
-// sign lets the helper sign, and starts it where it does not run or has died.
+// sign has the helper sign. It starts a helper that is not running or has died.
 func (h *helper) sign(public crypto.PublicKey, args SignArgs) ([]byte, *process, error) {
 	for again := false; ; again = true {
 		p, err := h.running(public)
@@ -161,7 +160,7 @@ func (h *helper) sign(public crypto.PublicKey, args SignArgs) ([]byte, *process,
 	}
 }
 
-// running returns the helper's process, started if need be.
+// running returns the helper's process, and starts it if necessary.
 func (h *helper) running(public crypto.PublicKey) (*process, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -223,7 +222,7 @@ func (h *helper) launch() error {
 	return nil
 }
 
-// drop ends a process that is of no use any more, and says so.
+// drop stops a process that has become useless, and returns the error to report.
 func (h *helper) drop(p *process, err error) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -237,7 +236,7 @@ func (h *helper) drop(p *process, err error) error {
 	return fmt.Errorf("the helper %s ended: %s", h.command[0], said)
 }
 
-// end ends the process. The caller holds mu.
+// end stops the process. The caller holds mu.
 func (h *helper) end() {
 	if h.now == nil {
 		return
@@ -247,7 +246,7 @@ func (h *helper) end() {
 	h.now = nil
 }
 
-// stop ends the process, if there is one.
+// stop stops the process, if there is one.
 func (h *helper) stop() {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -12,7 +12,7 @@ const (
 	sessionEnd  = 20
 )
 
-// frames is a TPM that speaks the protocol of Microsoft's simulator.
+// frames speaks to a TPM by the protocol of Microsoft's simulator.
 type frames struct{ io.ReadWriteCloser }
 
 // Send implements transport.TPM.

@@ -20,23 +20,23 @@ type Key struct {
 	tpm *TPM
 	*parsed
 
-	// mu guards what follows.
+	// mu guards the fields below.
 	mu sync.Mutex
-	// saved is the command that loads the key as the TPM had loaded it once,
-	// encrypted by the TPM for itself: nil before that.
+	// saved is the command that reloads the key from the context that the TPM saved,
+	// encrypted for itself; nil before the first load.
 	saved []byte
-	// locked reports whether the key has a password: the TPM is not asked again, since
-	// it counts what it takes for guesses, and stops to answer anybody.
+	// locked reports whether the key has a password. The TPM is not asked again then:
+	// it counts attempts as guesses, and would stop answering anybody.
 	locked bool
-	// proven are the ways to sign in which a signature was right: what may be wrong
-	// is so each time.
+	// proven holds the manners in which a signature has been verified: an error in
+	// one would be in all.
 	proven map[manner]bool
-	// raw reports that RSA-PSS is done here, for its salt.
+	// raw reports whether this process pads for RSA-PSS, to choose the salt.
 	raw bool
 }
 
-// Open reads a key file. A key that is refused is an error; so is one with a
-// password, as far as the file or a TPM that answers says so.
+// Open parses a key file. It fails if the key cannot be used here, or has a password
+// as far as the file, or a TPM that answers, says so.
 func (t *TPM) Open(data []byte) (*Key, error) {
 	p, err := parse(data)
 	if err != nil {
@@ -44,8 +44,8 @@ func (t *TPM) Open(data []byte) (*Key, error) {
 	}
 	k := &Key{tpm: t, parsed: p, proven: map[manner]bool{}}
 	if k.doubtful {
-		// Debian's tpm2_encodeobject says so of keys without a password, and the
-		// provider of OpenSSL of those with one: only the TPM knows.
+		// Debian's tpm2_encodeobject writes this for keys without a password,
+		// OpenSSL's provider for those with one: only the TPM knows.
 		hash := crypto.SHA256
 		if _, err := k.Sign(nil, make([]byte, hash.Size()), hash); errors.Is(err, ErrPassword) {
 			return nil, err
@@ -57,10 +57,10 @@ func (t *TPM) Open(data []byte) (*Key, error) {
 // Public implements crypto.Signer.
 func (k *Key) Public() crypto.PublicKey { return k.key }
 
-// Device says where the key is.
+// Device describes where the key is.
 func (k *Key) Device() string { return "TPM " + k.tpm.name() }
 
-// algorithms are what TLS signs by, and what TPMs call it.
+// algorithms maps the signature schemes of TLS to the TPM's names.
 var algorithms = []struct {
 	tls    tls.SignatureScheme
 	scheme tpm2.TPMAlgID
@@ -78,7 +78,7 @@ var algorithms = []struct {
 	{tls.ECDSAWithP521AndSHA512, tpm2.TPMAlgECDSA, tpm2.TPMAlgSHA512, "P-521"},
 }
 
-// SignatureSchemes returns those that the key is not bound against.
+// SignatureSchemes returns the schemes that the key is not restricted from.
 func (k *Key) SignatureSchemes() []tls.SignatureScheme {
 	curve := ""
 	if key, ok := k.key.(*ecdsa.PublicKey); ok {
@@ -93,15 +93,15 @@ func (k *Key) SignatureSchemes() []tls.SignatureScheme {
 	return schemes
 }
 
-// manner is one to sign in.
+// manner is a way to sign.
 type manner struct {
 	scheme tpm2.TPMAlgID
 	hash   crypto.Hash
 }
 
-// Sign implements crypto.Signer. The first signature of its manner is verified: a TPM
-// may make others than TLS wants, and a server would only say that it does not like
-// them.
+// Sign implements crypto.Signer. It verifies the first signature of each manner: a
+// TPM may make others than TLS requires, and a server would only reject them without
+// a reason.
 func (k *Key) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
 	scheme, err := k.schemeFor(digest, opts)
 	if err != nil {
@@ -131,7 +131,7 @@ func (k *Key) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, 
 	return signature, nil
 }
 
-// schemeFor returns what a TPM calls what is asked for.
+// schemeFor returns the TPM's scheme for the options.
 func (k *Key) schemeFor(digest []byte, opts crypto.SignerOpts) (tpm2.TPMTSigScheme, error) {
 	hash := map[crypto.Hash]tpm2.TPMAlgID{crypto.SHA256: tpm2.TPMAlgSHA256, crypto.SHA384: tpm2.TPMAlgSHA384, crypto.SHA512: tpm2.TPMAlgSHA512}[opts.HashFunc()]
 	if hash == 0 || len(digest) != opts.HashFunc().Size() {
@@ -147,7 +147,7 @@ func (k *Key) schemeFor(digest []byte, opts crypto.SignerOpts) (tpm2.TPMTSigSche
 	return tpm2.TPMTSigScheme{Scheme: scheme, Details: tpm2.NewTPMUSigScheme(scheme, &tpm2.TPMSSchemeHash{HashAlg: hash})}, nil
 }
 
-// verify looks at a signature: a TPM may make others than TLS wants.
+// verify checks a signature: a TPM may make others than TLS requires.
 func (k *Key) verify(digest, signature []byte, opts crypto.SignerOpts) error {
 	return verify.Signature(k.key, digest, signature, opts)
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/certsd/containerd-certsd/internal/nextstep"
 )
 
-// withNext adds what to do about an error of a TPM, where something can be said.
+// withNext adds what to do about a TPM's error, where that is known.
 func withNext(err error) error {
 	next := ""
 	switch {

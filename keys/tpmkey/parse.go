@@ -16,29 +16,29 @@ import (
 	"github.com/certsd/containerd-certsd/internal/nextstep"
 )
 
-// label is that of the PEM block.
+// label is the type of the PEM block.
 const label = "TSS2 PRIVATE KEY"
 
-// maxKey is the size in DER of the largest key that is read.
+// maxKey bounds the size of a key in DER.
 const maxKey = 16 << 10
 
-// Reasons for which a key is refused.
+// Reasons to refuse a key.
 var (
-	// ErrPassword reports that a key has a password. A daemon has nobody to ask.
+	// ErrPassword reports that a key has a password: a daemon has nobody to ask.
 	ErrPassword = nextstep.With(errors.New("the TPM key has a password, which this program cannot ask for"), "create one without a password, or remove it: tpm2_changeauth")
-	// ErrPolicy reports that a key may only be used under conditions.
+	// ErrPolicy reports that a policy restricts the use of a key.
 	ErrPolicy = nextstep.With(errors.New("the TPM key requires a policy, which is not supported"), "create a key that opens with the empty password")
-	// errNotForSigning reports that a key is not one to sign with.
+	// errNotForSigning reports that a key cannot sign.
 	errNotForSigning = nextstep.With(errors.New("the TPM key cannot sign"), "create one with the attributes sign and userwithauth, and not restricted")
 )
 
-// IsKey reports whether data is a PEM file with a key of a TPM.
+// IsKey reports whether data is a PEM file with a TPM key.
 func IsKey(data []byte) bool {
 	_, is := block(data)
 	return is
 }
 
-// block finds the key in a PEM file, where a certificate may be, too.
+// block finds the key in a PEM file, which may also hold certificates.
 func block(data []byte) ([]byte, bool) {
 	for {
 		b, rest := pem.Decode(data)
@@ -52,22 +52,21 @@ func block(data []byte) ([]byte, bool) {
 	}
 }
 
-// parsed is what a key file says.
+// parsed is the content of a key file.
 type parsed struct {
 	*keyfile.TPMKey
 	public *tpm2.TPMTPublic
 	name   *tpm2.TPM2BName
 	key    crypto.PublicKey
-	// doubtful reports whether the file does not say that the key has no password.
+	// doubtful reports whether the file leaves open if the key has a password.
 	doubtful bool
-	// rsaParent reports whether the parent to make is an RSA key.
+	// rsaParent reports whether the parent to create is an RSA key.
 	rsaParent bool
-	// scheme and hash are what the key is bound to, zero for nothing.
+	// scheme and hash are those the key is restricted to, zero for no restriction.
 	scheme, hash tpm2.TPMAlgID
 }
 
-// parse reads a key file, and refuses keys that cannot be used by whoever has the
-// file.
+// parse parses a key file, and refuses keys that cannot be used with the file alone.
 func parse(data []byte) (*parsed, error) {
 	der, is := block(data)
 	if !is {
@@ -96,7 +95,7 @@ func parse(data []byte) (*parsed, error) {
 	return p, p.bound()
 }
 
-// refused says why a key cannot be used here, nil if it can.
+// refused returns why a key cannot be used here, nil if it can.
 func (p *parsed) refused() error {
 	attributes := p.public.ObjectAttributes
 	switch {
@@ -110,7 +109,7 @@ func (p *parsed) refused() error {
 	return nil
 }
 
-// bound reads the scheme that a key is bound to.
+// bound reads the scheme that a key is restricted to.
 func (p *parsed) bound() error {
 	switch p.key.(type) {
 	case *rsa.PublicKey:
@@ -155,8 +154,8 @@ func (p *parsed) bound() error {
 	return nil
 }
 
-// hasRSAParent reads the optional rsaParent [5] of a key file, which no library
-// does: the parent to make below a hierarchy is an RSA key then, and not the
+// hasRSAParent reads the optional rsaParent [5] of a key file, which no library does.
+// If it is true, the parent to create below a hierarchy is an RSA key instead of the
 // usual ECC one.
 func hasRSAParent(der []byte) bool {
 	var outer asn1.RawValue

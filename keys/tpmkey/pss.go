@@ -11,11 +11,12 @@ import (
 	"github.com/certsd/containerd-certsd/internal/verify"
 )
 
-// errSalt reports that a TPM signs by RSA-PSS with another salt than TLS 1.3 wants.
+// errSalt reports that a TPM's RSA-PSS signatures lack the salt that TLS 1.3
+// requires.
 var errSalt = fmt.Errorf("%w: make the key with the attribute decrypt, too, or an ECDSA one", verify.ErrSalt)
 
-// pad is EMSA-PSS of RFC 8017, 9.1.1, with a salt as long as the hash, which is
-// what the key is applied to.
+// pad returns the EMSA-PSS encoding of digest (RFC 8017, 9.1.1) with a salt as long
+// as the hash, ready for the private key.
 func pad(key *rsa.PublicKey, digest []byte, hash crypto.Hash) ([]byte, error) {
 	bits := key.N.BitLen() - 1
 	size, hashed := (bits+7)/8, hash.Size()
@@ -44,7 +45,7 @@ func pad(key *rsa.PublicKey, digest []byte, hash crypto.Hash) ([]byte, error) {
 	return padded, nil
 }
 
-// mask is MGF1 of RFC 8017, B.2.1, over out.
+// mask XORs out with the MGF1 of seed (RFC 8017, B.2.1).
 func mask(out []byte, hash crypto.Hash, seed []byte) {
 	for counter := uint32(0); len(out) > 0; counter++ {
 		h := hash.New()

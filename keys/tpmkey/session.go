@@ -17,21 +17,21 @@ import (
 	"github.com/certsd/containerd-certsd/internal/verify"
 )
 
-// session is the TPM while it is ours.
+// session is the TPM while one caller uses it.
 type session struct {
 	tpm transport.TPM
-	// left is what is loaded in it.
+	// left lists the loaded objects to flush at the end.
 	left []tpm2.TPMHandle
 }
 
-// patient asks again where a TPM has not begun yet: it may first have to write down
-// that a key was used, or to test itself.
+// patient repeats commands that a TPM has put off: it may first have to record that a
+// key was used, or to test itself.
 type patient struct {
 	transport.TPM
 	until time.Time
 }
 
-// The pauses between tries.
+// Pauses between attempts.
 const (
 	firstPause = time.Millisecond
 	lastPause  = 500 * time.Millisecond
@@ -56,16 +56,16 @@ func (p patient) Send(command []byte) ([]byte, error) {
 	}
 }
 
-// empty is the authorisation by no password.
+// empty is authorization with the empty password.
 var empty = tpm2.PasswordAuth(nil)
 
-// flush makes room in the TPM. What is left in it by an error goes when the
-// kernel's resource manager sees the device closed.
+// flush unloads an object from the TPM. After an error, the kernel's resource manager
+// does so when the device is closed.
 func (s *session) flush(handle tpm2.TPMHandle) {
 	_, _ = tpm2.FlushContext{FlushHandle: handle}.Execute(s.tpm)
 }
 
-// signIn signs, and leaves nothing behind. The caller holds mu.
+// signIn signs, and registers what it loads in s.left. The caller holds mu.
 func (k *Key) signIn(s *session, digest []byte, opts crypto.SignerOpts, scheme tpm2.TPMTSigScheme) ([]byte, error) {
 	handle, err := k.resume(s)
 	if err != nil {
@@ -99,22 +99,22 @@ func (k *Key) signIn(s *session, digest []byte, opts crypto.SignerOpts, scheme t
 	return k.signRaw(s, key, digest, opts.HashFunc())
 }
 
-// resume takes up the key where the TPM loaded it before.
+// resume loads the key from the context saved before.
 func (k *Key) resume(s *session) (tpm2.TPMHandle, error) {
 	if k.saved == nil {
 		return 0, errNotLoaded
 	}
 	answer, err := s.tpm.Send(k.saved)
 	if err != nil || len(answer) < headerSize+4 || binary.BigEndian.Uint32(answer[6:]) != 0 {
-		// It was reset, or is another one.
+		// The TPM was reset, or is another one.
 		k.saved = nil
 		return 0, errors.Join(err, errNotLoaded)
 	}
 	return tpm2.TPMHandle(binary.BigEndian.Uint32(answer[headerSize:])), nil
 }
 
-// contextLoad returns the command that loads a saved key, made once: it is sent before
-// each signature.
+// contextLoad returns the command that loads a saved key, built only once as it
+// precedes every signature.
 func contextLoad(saved tpm2.TPMSContext) []byte {
 	body := tpm2.Marshal(saved)
 	command := binary.BigEndian.AppendUint16(nil, uint16(tpm2.TPMSTNoSessions))
@@ -125,7 +125,7 @@ func contextLoad(saved tpm2.TPMSContext) []byte {
 
 var errNotLoaded = errors.New("was not loaded before")
 
-// load loads the key below its parent.
+// load loads the key under its parent, and saves its context for resume.
 func (k *Key) load(s *session) (tpm2.TPMHandle, error) {
 	parent, done, err := k.parent(s)
 	if err != nil {
@@ -153,8 +153,8 @@ func (k *Key) load(s *session) (tpm2.TPMHandle, error) {
 	return rsp.ObjectHandle, nil
 }
 
-// parent returns the key that the key is wrapped by: one that stays in the TPM, or one
-// that is made anew from a seed of the TPM and is always the same.
+// parent returns the key that wraps this one: a persistent key of the TPM, or one
+// derived from the TPM's seed, which is the same each time.
 func (k *Key) parent(s *session) (parent tpm2.AuthHandle, done func(), err error) {
 	if k.Parent>>24 == persistent {
 		rsp, err := tpm2.ReadPublic{ObjectHandle: k.Parent}.Execute(s.tpm)
@@ -165,7 +165,7 @@ func (k *Key) parent(s *session) (parent tpm2.AuthHandle, done func(), err error
 	}
 	hierarchy := k.Parent
 	if hierarchy>>24 != permanent {
-		// Some tools write the number that the parent had while they ran.
+		// Some tools write the handle that the parent had while they ran.
 		hierarchy = tpm2.TPMRHOwner
 	}
 	template := keyfile.ECCSRK_H2_Template
@@ -186,13 +186,13 @@ func (k *Key) parent(s *session) (parent tpm2.AuthHandle, done func(), err error
 	return tpm2.AuthHandle{Handle: rsp.ObjectHandle, Name: rsp.Name, Auth: empty}, func() { s.flush(rsp.ObjectHandle) }, nil
 }
 
-// The first byte of a handle says what it is of.
+// The first byte of a handle gives its type.
 const (
 	permanent  = 0x40
 	persistent = 0x81
 )
 
-// strange says what it may mean that the TPM does not take a key.
+// strange explains why the TPM may have refused a key.
 func (k *Key) strange(err error) error {
 	if errors.Is(err, tpm2.TPMRCIntegrity) {
 		return fmt.Errorf("it was made in another TPM, or below another parent than the file says: make it again: %w", err)
@@ -203,7 +203,7 @@ func (k *Key) strange(err error) error {
 	return err
 }
 
-// bytesOf returns a signature as TLS has it.
+// bytesOf returns a signature in the encoding of TLS.
 func bytesOf(s *tpm2.TPMTSignature) ([]byte, error) {
 	switch s.SigAlg {
 	case tpm2.TPMAlgECDSA:
@@ -230,9 +230,9 @@ func bytesOf(s *tpm2.TPMTSignature) ([]byte, error) {
 	return nil, fmt.Errorf("%w: it is of the kind %#x", verify.ErrWrong, uint16(s.SigAlg))
 }
 
-// signRaw signs by RSA-PSS with the salt that TLS wants, where the TPM's own has
-// another length: the TPM does what it does to decrypt. The key must be for that,
-// too.
+// signRaw signs by RSA-PSS with the salt that TLS requires, for a TPM that uses
+// another length: it has the TPM decrypt the padded digest, so the key must allow
+// decryption.
 func (k *Key) signRaw(s *session, key tpm2.AuthHandle, digest []byte, hash crypto.Hash) ([]byte, error) {
 	if !k.public.ObjectAttributes.Decrypt {
 		return nil, errSalt

@@ -15,24 +15,25 @@ import (
 )
 
 // defaultDevice is the TPM behind the kernel's resource manager, which several
-// programs may use at a time.
+// programs may use at the same time.
 const defaultDevice = "/dev/tpmrm0"
 
-// place is where a TPM is: a device, or the address of a simulated one.
+// place locates a TPM: a device, or the address of a simulator.
 type place struct {
 	device           string
 	network, address string
-	// framed reports whether commands go in the frames of Microsoft's simulator.
+	// framed reports whether commands need the frames of Microsoft's simulator.
 	framed bool
 }
 
-// parseTCTI reads what names a TPM for the TPM2 Software Stack: NAME:SETTINGS.
+// parseTCTI parses the TPM2 Software Stack's name for a TPM: NAME:SETTINGS, or a
+// path.
 func parseTCTI(text string) (place, error) {
 	if strings.HasPrefix(text, "/") {
 		return place{device: text}, nil
 	}
 	name, settings, _ := strings.Cut(text, ":")
-	// The file name of the library for it is allowed, too.
+	// The file name of its library is accepted, too.
 	name = strings.TrimPrefix(name, "libtss2-tcti-")
 	name, _, _ = strings.Cut(name, ".so")
 	switch name {
@@ -76,14 +77,14 @@ func parseSimulator(name, settings string) (place, error) {
 	return p, nil
 }
 
-// open connects to the TPM. At the deadline the connection is of no use any more.
+// open connects to the TPM. The connection is unusable after the deadline.
 func (p place) open(deadline time.Time) (transport.TPMCloser, error) {
 	if p.device != "" {
 		f, err := os.OpenFile(p.device, os.O_RDWR, 0)
 		if err != nil {
 			return nil, err
 		}
-		// A driver that does not take it has bounds of its own.
+		// A driver that does not support deadlines has bounds of its own.
 		_ = f.SetDeadline(deadline)
 		return &stream{f}, nil
 	}
@@ -98,8 +99,8 @@ func (p place) open(deadline time.Time) (transport.TPMCloser, error) {
 	return &stream{c}, nil
 }
 
-// dial connects to a simulated TPM. Where it is in use, and others wait, a Unix
-// socket does not take one more.
+// dial connects to a simulated TPM. It retries while the TPM is in use and its Unix
+// socket has no room for another waiting connection.
 func (p place) dial(deadline time.Time) (net.Conn, error) {
 	d := net.Dialer{Deadline: deadline}
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
@@ -111,14 +112,13 @@ func (p place) dial(deadline time.Time) (net.Conn, error) {
 	}
 }
 
-// maxAnswer is the size of the longest answer of a TPM: the specification's
-// buffers have 4096 bytes.
+// maxAnswer bounds a TPM's answer: the specification's buffers have 4096 bytes.
 const maxAnswer = 8 << 10
 
-// headerSize is that of tag, size and code in front of an answer.
+// headerSize is the size of tag, size and code at the beginning of an answer.
 const headerSize = 10
 
-// stream is a TPM that takes commands and gives answers as they are.
+// stream speaks to a TPM that takes commands and answers without frames.
 type stream struct{ io.ReadWriteCloser }
 
 // Send implements transport.TPM.
@@ -126,7 +126,7 @@ func (s *stream) Send(command []byte) ([]byte, error) {
 	if _, err := s.Write(command); err != nil {
 		return nil, err
 	}
-	// A device gives an answer in one piece, and to one read.
+	// A device returns an answer whole, to a single read.
 	answer := make([]byte, maxAnswer)
 	n, err := io.ReadAtLeast(s, answer, headerSize)
 	if err != nil {
@@ -146,7 +146,7 @@ func (s *stream) Send(command []byte) ([]byte, error) {
 	return answer[:n], nil
 }
 
-// checkSize finds a size that an answer cannot have.
+// checkSize refuses a size that an answer cannot have.
 func checkSize(size uint32) error {
 	if size < headerSize || size > maxAnswer {
 		return fmt.Errorf("its answer says that it has %d bytes", size)
@@ -154,7 +154,7 @@ func checkSize(size uint32) error {
 	return nil
 }
 
-// cut says what the end of a connection means.
+// cut explains the end of a connection.
 func cut(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return errors.New("it went away without an answer")
