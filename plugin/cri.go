@@ -9,8 +9,8 @@ import (
 	"github.com/containerd/plugin"
 )
 
-// warnOfCRI says that CRI, which has started, pulls by itself. containerd logs
-// for which key, but not that certsd is left out by it.
+// warnOfCRI warns if CRI, which has started, pulls images by itself. containerd logs
+// the key responsible, but not that this bypasses certsd.
 func warnOfCRI(ctx context.Context, started []plugin.Registration) {
 	for _, r := range started {
 		if isCRI(r) && pullsItself(r.Config) {
@@ -23,9 +23,8 @@ func isCRI(r plugin.Registration) bool {
 	return r.Type == plugins.CRIServicePlugin && r.ID == "images"
 }
 
-// pullsItself reads CRI's configuration, in which CRI notes its decision when it
-// starts. Its type is internal to containerd, its JSON is what "crictl info"
-// prints.
+// pullsItself reads CRI's configuration, where CRI records its decision at startup.
+// Its type is internal to containerd; its JSON is what "crictl info" prints.
 func pullsItself(config any) bool {
 	var images struct {
 		UseLocalImagePull bool `json:"useLocalImagePull"`

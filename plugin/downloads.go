@@ -11,22 +11,21 @@ import (
 	"github.com/certsd/containerd-certsd/certsd/hostname"
 )
 
-// downloads are what max_concurrent_downloads allows at a time, for each
-// registry. containerd has one such limit for all of them: a registry that stops
-// in the middle of three layers would keep the machine from pulling anything. The
-// zero value is ready.
+// downloads applies max_concurrent_downloads to each registry separately. containerd
+// has one limit for all of them: a registry that stalls in three layers would keep
+// the machine from pulling anything. The zero value is ready to use.
 type downloads struct {
 	// mu guards limits.
 	mu     sync.Mutex
 	limits map[string]*semaphore.Weighted
 }
 
-// maxRegistries bounds downloads.limits: clients name them. Those beyond share
-// containerd's own limit.
+// maxRegistries bounds downloads.limits, whose keys clients choose. Registries beyond
+// it share containerd's own limit.
 const maxRegistries = 1024
 
-// forRegistry returns the options of a pull with the limit of its registry in
-// the place of containerd's own.
+// forRegistry returns the options of a pull with the registry's limit in place of
+// containerd's own.
 func (d *downloads) forRegistry(ref string, options []transfer.ImageResolverOption) []transfer.ImageResolverOption {
 	var given transfer.ImageResolverOptions
 	for _, option := range options {
@@ -58,7 +57,7 @@ func (d *downloads) limit(registry string, most int) *semaphore.Weighted {
 	return limit
 }
 
-// repositoryOf returns the name of a reference's repository in its registry.
+// repositoryOf returns the repository of a reference, without the registry.
 func repositoryOf(ref string) string {
 	spec, err := reference.Parse(ref)
 	if err != nil {
@@ -68,11 +67,11 @@ func repositoryOf(ref string) string {
 	return repository
 }
 
-// registryOf returns the canonical name of the registry of a reference.
+// registryOf returns the canonical name of a reference's registry.
 func registryOf(ref string) string {
 	spec, err := reference.Parse(ref)
 	if err != nil {
-		return "" // and nothing will be pulled
+		return "" // the pull will fail
 	}
 	name, err := hostname.Canonical(spec.Hostname())
 	if err != nil {

@@ -1,5 +1,5 @@
 // Package plugin makes containerd use certs.d directories the way Docker's
-// manual describes them: import it for its side effects beside containerd's
+// manual describes them: import it for its side effects, along with containerd's
 // own plugins.
 //
 //	import (
@@ -10,10 +10,10 @@
 // It registers three plugins:
 //
 //   - io.containerd.transfer.v1.certsd is containerd's own "local" transfer
-//     plugin with its registry source and target exchanged for ours. It takes
+//     plugin with its registry source and target replaced by ours. It accepts
 //     every configuration key of "local".
 //   - io.containerd.grpc.v1.certsd is containerd's own transfer service, which
-//     additionally passes on what a client asked for: its hosts directory, its
+//     also passes on what a client asked for: its hosts directory, its
 //     default scheme and its debug output.
 //   - io.containerd.internal.v1.certsd holds the settings: see [Config].
 //
@@ -26,7 +26,7 @@
 //
 // Read plugin.go first, which registers them, and settings.go, what they share.
 // Then a transfer: service.go receives it from a gRPC client, transfer.go
-// exchanges the registries in it, request.go finds out what was asked for (by the
+// replaces the registries in it, request.go finds out what was asked for (with the
 // streams of stream.go), and source.go answers, with downloads.go and progress.go.
 package plugin
 
@@ -56,7 +56,7 @@ func init() {
 	})
 	registry.Register(decorate(plugins.TransferPlugin, "local", newTransferrer))
 	service := decorate(plugins.GRPCPlugin, "transfer", newService)
-	// Once CRI has started it is known whether it uses us: see warnOfCRI.
+	// Whether CRI uses us is known only after it has started: see warnOfCRI.
 	service.Requires = append(service.Requires, plugins.CRIServicePlugin)
 	registry.Register(service)
 }
@@ -64,8 +64,8 @@ func init() {
 // wrapper turns the instance of a stock plugin into ours.
 type wrapper func(ic *plugin.InitContext, s *settings, stock any) (any, error)
 
-// decorate copies the registration of a stock plugin, so that its requirements
-// and configuration keys stay containerd's, and wraps what it initializes to.
+// decorate copies the registration of a stock plugin, so that its requirements and
+// configuration keys remain containerd's, and wraps the instance it creates.
 func decorate(t plugin.Type, id string, wrap wrapper) *plugin.Registration {
 	r := registered(t, id)
 	stock := r.InitFn
@@ -75,8 +75,8 @@ func decorate(t plugin.Type, id string, wrap wrapper) *plugin.Registration {
 	r.Requires = append([]plugin.Type{plugins.InternalPlugin}, r.Requires...)
 	r.InitFn = func(ic *plugin.InitContext) (any, error) {
 		if ic.Plugins().Get(t, id) != nil {
-			// Skipped, not failed: a lookup of the one plugin of a type gets
-			// the error of any that failed, so CRI would not load.
+			// Skipped, not failed: a lookup of a type's only plugin returns the error
+			// of any that failed, so CRI would not load.
 			if _, err := ic.GetByID(plugins.TransferPlugin, pluginID); err == nil {
 				log.G(ic.Context).Warnf("certsd pulls, but --hosts-dir, --plain-http, --http-dump and --http-trace of clients are lost, because %s is enabled: add %q to disabled_plugins in containerd's configuration", uri, uri)
 				return nil, plugin.ErrSkipPlugin
@@ -101,8 +101,8 @@ func decorate(t plugin.Type, id string, wrap wrapper) *plugin.Registration {
 	return &r
 }
 
-// registered finds a registration. A missing one is a bug: the package that
-// makes it is imported above.
+// registered returns a registration. A missing one is a bug: the package that makes
+// it is imported above.
 func registered(t plugin.Type, id string) plugin.Registration {
 	all := registry.Graph(func(*plugin.Registration) bool { return false })
 	for _, r := range all {
@@ -113,8 +113,8 @@ func registered(t plugin.Type, id string) plugin.Registration {
 	panic(fmt.Sprintf("containerd no longer registers %s.%s", t, id))
 }
 
-// copyConfig keeps the two registrations from decoding their sections into the
-// same value, or into the same array behind two slices.
+// copyConfig copies a configuration deeply, so that the two registrations do not
+// decode their sections into the same value or array.
 func copyConfig(config any) any {
 	if config == nil {
 		return nil

@@ -9,15 +9,15 @@ import (
 	"github.com/certsd/containerd-certsd/v1compat"
 )
 
-// layerProgress reports the layers of a conversion the way the pull reports
-// those it fetches itself. containerd's CRI counts an event only if it has a
-// name, a descriptor and a total, and cancels a pull whose count stands still.
+// layerProgress reports a conversion's layers the way the pull reports those it
+// fetches itself. containerd's CRI counts only events with a name, a descriptor and a
+// total, and cancels a pull whose count stops growing.
 func layerProgress(report transfer.ProgressFunc) func(v1compat.Progress) {
 	if report == nil {
 		return nil
 	}
-	// Layers load at the same time, but a transfer's progress goes into one
-	// stream, which takes one message at a time.
+	// Layers load concurrently, but a transfer's progress goes into one stream, which
+	// takes one message at a time.
 	var mu sync.Mutex
 	return func(p v1compat.Progress) {
 		mu.Lock()
@@ -43,7 +43,7 @@ func eventOf(p v1compat.Progress) string {
 	}
 }
 
-// totalOf is more than the offset until the layer is done: CRI takes equality
+// totalOf returns more than the offset until the layer is done: CRI takes equality
 // for the end of the request, and zero for no progress at all.
 func totalOf(p v1compat.Progress) int64 {
 	if p.Done {

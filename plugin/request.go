@@ -22,29 +22,29 @@ type request struct {
 	reference string
 	header    http.Header
 	wishes    wishes
-	// auth answers for the client's credentials; nil if it offers none.
+	// auth asks for the client's credentials; nil if it offers none.
 	auth *authStream
-	// ownLog is the log of a caller in process; that of a gRPC client is the
-	// service's to close.
+	// ownLog is the log of a caller in this process; the service closes a gRPC
+	// client's.
 	ownLog io.WriteCloser
 }
 
-// wishes are the parts of a request that containerd v2.4.2 forgets on its way
-// from a gRPC client to the transfer plugin: registry.OCIRegistry.UnmarshalAny
-// uses them for a resolver of its own and keeps none.
+// wishes holds the parts of a request that containerd v2.4.2 loses between a gRPC
+// client and the transfer plugin: registry.OCIRegistry.UnmarshalAny uses them for a
+// resolver of its own and does not keep them.
 type wishes struct {
-	// hostDir is a list of certs.d roots, as for --hosts-dir.
+	// hostDir is a list of certs.d roots, as given by --hosts-dir.
 	hostDir string
 	// scheme is "http" if the client asked for plain HTTP.
 	scheme string
-	// dump and trace ask for debug output, which goes to log, or to
-	// containerd's own log if that is nil.
+	// dump and trace request debug output, to log or, if that is nil, to containerd's
+	// own log.
 	dump, trace bool
 	log         io.WriteCloser
 }
 
-// readRequest asks the stock registry for what it was made of, through the
-// public method that sends it over the wire.
+// readRequest extracts the request from the stock registry, through the public method
+// that serializes it.
 func readRequest(ctx context.Context, stock *registry.OCIRegistry, fromClient *wishes) (*request, error) {
 	streams := &memoryStreams{}
 	message, err := stock.MarshalAny(ctx, streams)
@@ -80,8 +80,8 @@ func wishesOf(r *transfertypes.RegistryResolver) wishes {
 	}
 }
 
-// check refuses a list of roots that would stand for other directories than
-// those the client thinks of: the default ones, or some below the daemon's.
+// check refuses a list of roots that would mean other directories than the client
+// expects: the default ones, or some below the daemon's.
 func (w wishes) check() error {
 	if w.hostDir == "" {
 		return nil
@@ -100,7 +100,7 @@ func headerOf(from map[string]string) http.Header {
 	return header
 }
 
-// updateClient adds the debug output the client asked for.
+// updateClient returns a function that adds the requested debug output to a client.
 func (w wishes) updateClient(ctx context.Context) func(*http.Client) error {
 	if !w.dump && !w.trace {
 		return nil
@@ -120,7 +120,8 @@ func (w wishes) updateClient(ctx context.Context) func(*http.Client) error {
 	}
 }
 
-// credentials returns a docker credentials function over the client's stream.
+// credentials returns a credentials function for docker that asks the client's
+// stream.
 func (r *request) credentials(ctx context.Context) func(host string) (string, string, error) {
 	if r.auth == nil {
 		return nil

@@ -25,13 +25,13 @@ import (
 	"github.com/certsd/containerd-certsd/internal/telemetry"
 )
 
-// service is the stock gRPC transfer service that additionally hands the
-// client's wishes on in the context.
+// service is the stock gRPC transfer service, and also passes the client's wishes on
+// in the context.
 type service struct {
 	transferapi.UnimplementedTransferServer
 	stock   transferapi.TransferServer
 	streams streaming.StreamGetter
-	// status says what is in use.
+	// status reports what is in use.
 	status statusrpc.Snapshot
 }
 
@@ -39,8 +39,8 @@ var _ transferapi.TransferServer = (*service)(nil)
 
 func newService(ic *plugin.InitContext, settings *settings, stock any) (any, error) {
 	if _, err := ic.GetByID(plugins.TransferPlugin, pluginID); err != nil {
-		// It stays out beside the stock transfer plugin, which knows nothing of
-		// wishes handed on: then the service is the stock one, too.
+		// Our transfer plugin stays out if the stock one is enabled, which would
+		// ignore wishes: the service remains the stock one, too.
 		return stock, nil //nolint:nilerr // why it stays out is in the log already
 	}
 	t, ok := stock.(transferapi.TransferServer)
@@ -63,7 +63,7 @@ func newService(ic *plugin.InitContext, settings *settings, stock any) (any, err
 	return &service{stock: t, streams: streams, status: func() *status.Status { return settings.status(cri) }}, nil
 }
 
-// Register adds the service to containerd's gRPC server, and that of the status.
+// Register adds this service and the status service to containerd's gRPC server.
 func (s *service) Register(server *grpc.Server) error {
 	transferapi.RegisterTransferServer(server, s)
 	statusrpc.Register(server, s.status)
@@ -87,8 +87,8 @@ func (s *service) Transfer(ctx context.Context, req *transferapi.TransferRequest
 	})
 }
 
-// close ends the client's debug output. A client that is gone already does not
-// make a transfer fail.
+// close ends the client's debug output. A client that is already gone does not fail
+// the transfer.
 func (s side) close(ctx context.Context) {
 	if s.wishes == nil || s.wishes.log == nil {
 		return
@@ -98,8 +98,8 @@ func (s side) close(ctx context.Context) {
 	}
 }
 
-// role tells a transfer's source from its target; it is the context key of
-// their wishes, too.
+// role distinguishes a transfer's source from its target; it is also the context key
+// of their wishes.
 type role int
 
 const (
@@ -107,7 +107,7 @@ const (
 	targetRole
 )
 
-// wishesFrom returns what a gRPC client wished for, nil for a caller in process.
+// wishesFrom returns the wishes of a gRPC client, nil for a caller in this process.
 func wishesFrom(ctx context.Context, r role) *wishes {
 	w, ok := ctx.Value(r).(*wishes)
 	if !ok {
@@ -131,9 +131,9 @@ func (s *service) takeBoth(ctx context.Context, req *transferapi.TransferRequest
 	return source, target, err
 }
 
-// take notes the wishes in the message of a registry. The stock service must
-// not see those for debug output: it would take the client's stream for a
-// resolver that is never asked.
+// take extracts the wishes from a registry's message. The stock service must not see
+// those for debug output: it would use up the client's stream for a resolver that is
+// never used.
 func (s *service) take(ctx context.Context, message *anypb.Any) (side, error) {
 	if message == nil || !typeurl.Is(message, (*transfertypes.OCIRegistry)(nil)) {
 		return side{message: message}, nil

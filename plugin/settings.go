@@ -18,15 +18,15 @@ import (
 
 // Config is the section [plugins."io.containerd.internal.v1.certsd"].
 type Config struct {
-	// ConfigPath lists the certs.d roots, in the order in which to search them,
-	// separated as in $PATH. A client that names its own (ctr --hosts-dir, CRI's
-	// registry.config_path) has its way.
+	// ConfigPath lists the certs.d roots in search order, separated as in $PATH.
+	// Roots that a client names (ctr --hosts-dir, CRI's registry.config_path) take
+	// precedence.
 	ConfigPath string `toml:"config_path"`
 
 	resolver.Settings
 
-	// DockerConfig is a config.json of Docker or an auth.json of Podman with
-	// credentials, and helpers that have some, for what a client sends none for.
+	// DockerConfig is a config.json of Docker or an auth.json of Podman. Its
+	// credentials and helpers serve registries for which a client sends none.
 	DockerConfig string `toml:"docker_config"`
 }
 
@@ -37,18 +37,18 @@ func defaultConfig() *Config {
 	}
 }
 
-// settings is the instance of the internal plugin: what all transfers share.
+// settings is the instance of the internal plugin, shared by all transfers.
 type settings struct {
 	config   Config
 	template *resolver.Hosts
-	// logins are those of Config.DockerConfig.
+	// logins holds the credentials of Config.DockerConfig.
 	logins *dockerconfig.File
-	// downloads are those of all transfers.
+	// downloads holds the limits for all transfers.
 	downloads downloads
 
 	// mu guards hosts.
 	mu sync.Mutex
-	// hosts has one entry per list of roots that was asked for.
+	// hosts has one entry per requested list of roots.
 	hosts map[string]*resolver.Hosts
 }
 
@@ -64,8 +64,8 @@ func newSettings(ic *plugin.InitContext) (any, error) {
 	return configure(ic.Context, *config)
 }
 
-// configure checks every value, so that a mistake is found when containerd
-// starts and not in the middle of the night.
+// configure checks every value, so that mistakes show when containerd starts and not
+// in the middle of the night.
 func configure(ctx context.Context, c Config) (*settings, error) {
 	template, err := c.Hosts("config_path", c.ConfigPath)
 	if err != nil {
@@ -81,7 +81,7 @@ func configure(ctx context.Context, c Config) (*settings, error) {
 	return &settings{config: c, template: template, logins: logins, hosts: map[string]*resolver.Hosts{}}, nil
 }
 
-// hostsFor returns the process-wide hosts below the given roots.
+// hostsFor returns the process-wide hosts for a list of roots.
 func (s *settings) hostsFor(list string) *resolver.Hosts {
 	if list == "" {
 		list = s.config.ConfigPath
@@ -98,7 +98,7 @@ func (s *settings) hostsFor(list string) *resolver.Hosts {
 	return h
 }
 
-// remote makes our source or target for a request.
+// remote returns our source or target for a request.
 func (s *settings) remote(ctx context.Context, req *request, store content.Store, progress transfer.ProgressFunc) *remote {
 	return &remote{request: req, downloads: &s.downloads, resolver: resolver.New(resolver.Options{
 		Hosts:        s.hostsFor(req.wishes.hostDir),

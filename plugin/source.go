@@ -12,16 +12,16 @@ import (
 	"github.com/certsd/containerd-certsd/resolver"
 )
 
-// remote is a registry as the source or the target of a transfer, in the place
-// of containerd's registry.OCIRegistry.
+// remote is a registry as the source or target of a transfer, in place of
+// containerd's registry.OCIRegistry.
 type remote struct {
 	request   *request
 	resolver  *resolver.Resolver
 	downloads *downloads
 }
 
-// The inner transfer service looks for each of these: without the option
-// setter max_concurrent_downloads would be lost without a word.
+// The inner transfer service looks for each of these: without the option setter,
+// max_concurrent_downloads would be lost silently.
 var (
 	_ transfer.ImageFetcher              = (*remote)(nil)
 	_ transfer.ImagePusher               = (*remote)(nil)
@@ -39,17 +39,17 @@ func (r *remote) Image() string { return r.request.reference }
 func (r *remote) Resolve(ctx context.Context) (string, ocispec.Descriptor, error) {
 	name, desc, err := r.resolver.Resolve(ctx, r.request.reference)
 	if errdefs.IsNotImplemented(err) {
-		// The gRPC service would take it for a transfer nobody implements, and
-		// answer that in place of the reason.
+		// The gRPC service would take this for a transfer that nothing implements,
+		// and answer with that instead of the reason.
 		err = &refusedError{err}
 	}
 	return name, desc, err
 }
 
-// refusedError gives an error another class.
+// refusedError replaces the class of an error.
 type refusedError struct{ error }
 
-// Unwrap leaves out the cause and its class.
+// Unwrap returns the new class and hides the cause with its own.
 func (*refusedError) Unwrap() error { return errdefs.ErrFailedPrecondition }
 
 // SetResolverOptions implements transfer.ImageResolverOptionSetter.
@@ -62,8 +62,8 @@ func (r *remote) Fetcher(ctx context.Context, ref string) (transfer.Fetcher, err
 	return r.resolver.Fetcher(ctx, ref)
 }
 
-// Pusher implements transfer.ImagePusher. As in containerd the digest goes
-// into the reference, so that only this one is pushed by tag.
+// Pusher implements transfer.ImagePusher. As in containerd, the digest becomes part
+// of the reference, so that only this manifest is pushed by tag.
 func (r *remote) Pusher(ctx context.Context, desc ocispec.Descriptor) (transfer.Pusher, error) {
 	ref := r.request.reference
 	if !strings.Contains(ref, "@") {

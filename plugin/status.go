@@ -16,7 +16,7 @@ import (
 	"github.com/certsd/containerd-certsd/resolver"
 )
 
-// status returns what the plugin uses now.
+// status returns a snapshot of what the plugin uses.
 func (s *settings) status(cri string) *status.Status {
 	return telemetry.State().Snapshot(status.Daemon{
 		Kind: status.Plugin, Containerd: containerd.Version, CRI: cri,
@@ -24,7 +24,7 @@ func (s *settings) status(cri string) *status.Status {
 	})
 }
 
-// allHosts returns those of each list of roots that was asked for.
+// allHosts returns the hosts of each requested list of roots.
 func (s *settings) allHosts() []*resolver.Hosts {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -36,10 +36,10 @@ func (s *settings) allHosts() []*resolver.Hosts {
 	return all
 }
 
-// tellVersions puts the versions into the metrics. make has the linker write them.
+// tellVersions adds the versions to the metrics; make sets them at link time.
 func tellVersions() { telemetry.Built(containerd.Revision, containerd.Version) }
 
-// criIn says how CRI pulls, which has started if it is there.
+// criIn reports how CRI pulls, empty without CRI. CRI must have started.
 func criIn(ic *plugin.InitContext) string {
 	if ic.Plugins().Get(plugins.CRIServicePlugin, "images") == nil {
 		return ""

@@ -29,8 +29,8 @@ func (m *memoryStreams) Create(_ context.Context, id string) (streaming.Stream, 
 	return near, nil
 }
 
-// peer is our end of the named stream, nil if there is none. A stream the
-// stock registry did not create in this call belongs to a remote client.
+// peer returns our end of the named stream, or nil. A stream that the stock registry
+// did not create in this call belongs to a remote client.
 func (m *memoryStreams) peer(id string) *memoryStream {
 	if id == "" {
 		return nil
@@ -91,7 +91,7 @@ func (s *memoryStream) Close() error {
 
 // authStream asks the stock registry for the client's credentials.
 type authStream struct {
-	// mu keeps question and answer together: it guards what follows.
+	// mu keeps question and answer together, and guards the fields below.
 	mu     sync.Mutex
 	stream *memoryStream
 	// listening reports whether the other end is known to be receiving.
@@ -105,8 +105,8 @@ func newAuthStream(s *memoryStream) *authStream {
 	return &authStream{stream: s}
 }
 
-// errNoAnswer is what a question comes to when the answering side, which only
-// logs a failing credential helper, goes on to its next question.
+// errNoAnswer is the result of a question when the answering side, which only logs a
+// failing credential helper, proceeds to its next question.
 var errNoAnswer = errors.New("the client's credential helper failed: see containerd's log")
 
 // ask returns user and secret for a host; without a user the secret is a
@@ -132,7 +132,7 @@ func (a *authStream) ask(ctx context.Context, host, reference string) (user, sec
 	case transfertypes.AuthType_REFRESH:
 		return "", m.Secret, nil
 	default:
-		// Stock containerd passes a ready header over, too.
+		// Stock containerd ignores a ready-made header, too.
 		return "", "", nil
 	}
 }

@@ -18,13 +18,13 @@ import (
 	"github.com/certsd/containerd-certsd/internal/blobs"
 )
 
-// transferrer exchanges registry sources and targets for ours and leaves the
-// transfer itself to containerd.
+// transferrer replaces registry sources and targets by ours and leaves the transfer
+// itself to containerd.
 type transferrer struct {
 	stock    transfer.Transferrer
 	settings *settings
-	// content is containerd's own store: what a conversion writes there is
-	// found by the pull that follows it, under the same lease and namespace.
+	// content is containerd's own store: the pull finds what a conversion has written
+	// there, under the same lease and namespace.
 	content content.Store
 }
 
@@ -71,7 +71,7 @@ func (t *transferrer) Transfer(ctx context.Context, src, dst any, opts ...transf
 	return t.stock.Transfer(ctx, src, dst, opts...)
 }
 
-// exchange returns ours for a registry and everything else as it is.
+// exchange returns our remote for a registry, and anything else unchanged.
 func (t *transferrer) exchange(ctx context.Context, side any, r role, progress transfer.ProgressFunc) (any, error) {
 	stock, ok := side.(*registry.OCIRegistry)
 	if !ok {
@@ -87,8 +87,7 @@ func (t *transferrer) exchange(ctx context.Context, side any, r role, progress t
 	return t.settings.remote(ctx, req, t.content, progress), nil
 }
 
-// storing has images that go into containerd's store taken for what they are; see
-// [blobs.Handler].
+// storing wraps containerd's image store with [blobs.Handler].
 func storing(dst any) any {
 	s, ok := dst.(*image.Store)
 	if !ok {
@@ -113,8 +112,8 @@ func (s *imageStore) ImageFilter(h images.HandlerFunc, store content.Store) imag
 	return blobs.Handler(s.stockStore.ImageFilter(h, store), store)
 }
 
-// closeRemote ends the streams to the caller. One that is gone already does not
-// make a transfer fail.
+// closeRemote closes the streams to the caller. A caller that is already gone does
+// not fail the transfer.
 func closeRemote(ctx context.Context, side any) {
 	r, ok := side.(*remote)
 	if !ok {
