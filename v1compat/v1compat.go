@@ -7,12 +7,12 @@
 // into an OCI manifest. The package is given an *http.Client and knows nothing
 // of certificates or directories.
 //
-// Read client.go first, then session.go, by which one pull asks the endpoints of a
-// registry (endpoints.go, redirect.go, auth.go), and what it asks for: tags.go,
+// Read client.go first, then session.go, which asks a registry's endpoints for one pull
+// (endpoints.go, redirect.go, auth.go), and what it asks for: tags.go,
 // ancestry.go by fetch_document.go, layer.go with resume.go and stall.go. schema1.go
-// reads the other kind. From convert.go on an Image becomes a manifest:
+// reads the other kind. convert.go begins to turn an Image into a manifest:
 // convert_layers.go, with the ingest_*.go that bring a layer into the store
-// (ingest_fetch.go first); config.go, made of what image_json.go reads; and at the
+// (ingest_fetch.go first); config.go, from what image_json.go reads; and at the
 // end convert_write.go with convert_labels.go.
 package v1compat
 
