@@ -17,7 +17,7 @@ import (
 // authorizer keeps one docker authorizer, and thus one set of tokens, per client
 // certificate: a token may be bound to the certificate it was fetched with.
 type authorizer struct {
-	// preferred returns the certificate that a request presents first, nil for none.
+	// preferred returns the certificate that a request presents first, or nil.
 	preferred func(*http.Request) *certsd.Identity
 	// ours reports whether a request is for the endpoint itself; strangers handles
 	// the others.
@@ -27,7 +27,7 @@ type authorizer struct {
 
 	// mu guards byIdentity.
 	mu sync.Mutex
-	// byIdentity has the authorizers that were challenged and did not fail.
+	// byIdentity holds the authorizers that were challenged and have not failed.
 	byIdentity map[*certsd.Identity]*shared
 }
 
@@ -53,7 +53,7 @@ func newAuthorizer(bound *certsd.EndpointTransport, e *certsd.Endpoint, client *
 	}
 }
 
-// credentials are the credentials for a pull from a registry.
+// credentials finds the credentials for a pull from a registry.
 type credentials struct {
 	// registry is the registry as the reference spells it.
 	registry string
@@ -71,7 +71,7 @@ func (o Options) credentials(registry string) credentials {
 	return c
 }
 
-// only returns a function that gives the credentials of one host. docker's
+// only returns a function that returns the credentials of one host. docker's
 // authorizer asks for those of the server that sent the challenge, which may be the
 // target of a redirect.
 func (c credentials) only(host string) func(string) (string, string, error) {
@@ -97,9 +97,9 @@ func (c credentials) of(host string) (user, secret string, err error) {
 	return "", "", nil
 }
 
-// name returns the name under which to ask for a host's credentials: clients compare
-// it with the name that they were given, so for the registry itself it is the name
-// in the reference.
+// name returns the name under which to ask for a host's credentials. Clients compare
+// it with the name that they gave, so for the registry itself it is the name in the
+// reference.
 func (c credentials) name(host string) string {
 	if canonical, err := hostname.Canonical(c.registry); err == nil && canonical == host {
 		return c.registry
@@ -107,9 +107,9 @@ func (c credentials) name(host string) string {
 	return host
 }
 
-// Authorize implements docker.Authorizer. Before the first challenge there is
-// nothing to add. After an error a new authorizer is made, which asks for the
-// credentials, which may have been corrected, and for a token again.
+// Authorize implements docker.Authorizer. It adds nothing before the first challenge.
+// After an error the next challenge creates a new authorizer, which asks again for a
+// token and for the credentials, as they may have been corrected.
 func (a *authorizer) Authorize(ctx context.Context, req *http.Request) error {
 	err := a.authorize(ctx, req)
 	if err != nil && req.Body != nil {
@@ -132,10 +132,9 @@ func (a *authorizer) authorize(ctx context.Context, req *http.Request) error {
 	return s.authorize(ctx, req, func() bool { return a.forget(identity, s) })
 }
 
-// AddResponses implements docker.Authorizer. A token that is answered 401 is
-// forgotten and another one requested: it may have expired without saying so, or the
-// registry may have a new key. That is done once per request; then the answer
-// stands.
+// AddResponses implements docker.Authorizer. It replaces a token that is answered
+// with 401: the token may have expired without notice, or the registry may have a new
+// key. It does so once per request; then the answer stands.
 func (a *authorizer) AddResponses(ctx context.Context, responses []*http.Response) error {
 	last := responses[len(responses)-1]
 	if !a.ours(last.Request.URL) {
@@ -160,7 +159,7 @@ func (a *authorizer) AddResponses(ctx context.Context, responses []*http.Respons
 	return s.inner.AddResponses(ctx, responses)
 }
 
-// challenged returns the authorizer for a request, nil for none.
+// challenged returns the authorizer for an identity, nil before its first challenge.
 func (a *authorizer) challenged(identity *certsd.Identity) *shared {
 	a.mu.Lock()
 	defer a.mu.Unlock()

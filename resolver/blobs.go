@@ -43,8 +43,8 @@ func (s *schema1Images) blobOpener(spec reference.Spec) func(context.Context, di
 			if offset == 0 {
 				return nil, fmt.Errorf("%s answered with the range %.100q to a request for the whole blob", spec.Hostname(), content)
 			}
-			// The range cannot be parsed or is another than the requested one: read
-			// the whole blob.
+			// The range cannot be parsed or is not the one requested: read the whole
+			// blob.
 			return s.blobOpener(spec)(ctx, dgst, 0)
 		}
 		stream.Start, stream.Total = part.Start, part.Total
@@ -52,10 +52,10 @@ func (s *schema1Images) blobOpener(spec reference.Spec) func(context.Context, di
 	}
 }
 
-// elsewhereIn returns the media type under which to look for a digest if the
-// registry has nothing where its own media type says: layers and configurations are
-// blobs even if their media type is that of a manifest, and some manifests have
-// types that containerd does not know as such.
+// elsewhereIn returns the media type under which to look for a digest that the
+// registry does not have where its own media type implies. Layers and configurations
+// are blobs even if their media type is that of a manifest, and containerd does not
+// know the types of some manifests.
 func elsewhereIn(mediaType string) string {
 	switch {
 	case images.IsManifestType(mediaType), images.IsIndexType(mediaType):
@@ -67,13 +67,13 @@ func elsewhereIn(mediaType string) string {
 	}
 }
 
-// turning is content that may be in either of two places. The first Read asks the
+// turning reads content that may be in either of two places. The first Read tries the
 // first one.
 type turning struct {
 	io.ReadCloser
-	// other opens the second place; nil once it is too late for that.
+	// other opens the second place; nil once the first has answered.
 	other func() (io.ReadCloser, error)
-	// offset is where to begin there.
+	// offset is where to begin in the second place.
 	offset int64
 }
 
@@ -122,8 +122,8 @@ func (t seekableTurning) Seek(offset int64, whence int) (int64, error) {
 	return at, err
 }
 
-// fetch fetches content from the place that its media type implies, or if it is not
-// there from the other one.
+// fetch fetches content from the place that its media type implies, or else from the
+// other one.
 func (f *fetcher) fetch(ctx context.Context, desc ocispec.Descriptor) (io.ReadCloser, error) {
 	rc, err := f.inner.Fetch(ctx, desc)
 	other := elsewhereIn(desc.MediaType)

@@ -20,14 +20,12 @@ import (
 )
 
 // Content with a digest is requested without any coding. Servers send
-// Content-Encoding nevertheless: nginx's gzip_static and Apache's AddEncoding about
-// stored files, and object stores because an upload said so. The bytes may have been
-// compressed on the way, or the header may merely label what is stored: the digest
-// decides where it can be computed; for a large blob the length and the content
-// decide.
+// Content-Encoding nevertheless: nginx's gzip_static and Apache's AddEncoding for
+// stored files, object stores because the uploader set it. The bytes may have been
+// compressed in transit, or the header may merely label what is stored. The digest
+// decides where it can be computed; for a large blob, the length and the content do.
 
-// encodings returns the codings of a header, in the order in which they must be
-// undone.
+// encodings returns the codings in a header, in the order in which to undo them.
 func encodings(header string) []string {
 	var found []string
 	for name := range strings.SplitSeq(strings.ToLower(header), ",") {
@@ -44,7 +42,7 @@ func encodings(header string) []string {
 
 var errEncoding = errors.New("an unknown content coding")
 
-// decoded undoes codings.
+// decoded returns a reader that undoes codings.
 func decoded(r io.Reader, codings []string) (io.Reader, error) {
 	for _, coding := range codings {
 		switch coding {
@@ -69,8 +67,8 @@ func decoded(r io.Reader, codings []string) (io.Reader, error) {
 	return r, nil
 }
 
-// inflater reads "deflate", which is the zlib format by RFC 9110, and in many
-// servers the raw deflate data inside it.
+// inflater reads "deflate": by RFC 9110 the zlib format, but from many servers the
+// raw deflate data inside it.
 func inflater(r io.Reader) io.Reader {
 	buffered := bufio.NewReader(r)
 	begin, err := buffered.Peek(2)
@@ -82,7 +80,7 @@ func inflater(r io.Reader) io.Reader {
 	return flate.NewReader(buffered)
 }
 
-// plainOf returns a manifest without the codings that it was sent with.
+// plainOf returns a manifest without the codings it was sent with.
 func plainOf(raw []byte, header string, want digest.Digest) []byte {
 	codings := encodings(header)
 	if len(codings) == 0 || want.Validate() == nil && want.Algorithm().FromBytes(raw) == want {
@@ -102,7 +100,7 @@ func plainOf(raw []byte, header string, want digest.Digest) []byte {
 	return body
 }
 
-// blob makes a request for a blob, or a part of one.
+// blob requests a blob, or a part of one.
 func (o *objects) blob(req *http.Request, object string) (*http.Response, error) {
 	req = req.Clone(req.Context())
 	req.Header.Set("Accept-Encoding", "identity")
@@ -122,7 +120,7 @@ func (o *objects) blob(req *http.Request, object string) (*http.Response, error)
 		part, _ := bounded.ParseContentRange(resp.Header.Get("Content-Range"))
 		total = part.Total
 		if known && total >= 0 && total != size {
-			// A part of compressed content cannot be used.
+			// A part of compressed content is useless.
 			closing(resp)
 			req = req.Clone(req.Context())
 			req.Header.Del("Range")
@@ -136,19 +134,19 @@ func (o *objects) blob(req *http.Request, object string) (*http.Response, error)
 	return unpacked(resp, codings, digest.Digest(object), known && total >= 0, isPlainLayer(desc.MediaType))
 }
 
-// maxTried is how much of a blob is kept to find out whether its digest is that of
-// the coded or of the decoded bytes.
+// maxTried is how much of a blob is kept to find out whether its digest covers the
+// coded or the decoded bytes.
 const maxTried = 1 << 20
 
 // isPlainLayer reports whether layers of a media type are stored uncompressed: one
-// that begins like a compressed layer was compressed on the way.
+// that begins like a compressed layer was compressed in transit.
 func isPlainLayer(mediaType string) bool {
 	return images.IsLayerType(mediaType) && !strings.Contains(mediaType, "+") && !strings.HasSuffix(mediaType, ".gzip")
 }
 
-// unpacked undoes the codings of a blob if they were applied on the way. packed
-// reports whether the length says so, plainLayer whether the blob is a layer that is
-// not compressed.
+// unpacked undoes the codings of a blob if they were applied in transit. packed
+// reports whether the length shows that, plainLayer whether the blob is an
+// uncompressed layer.
 func unpacked(resp *http.Response, codings []string, want digest.Digest, packed, plainLayer bool) (*http.Response, error) {
 	body := resp.Body
 	begin, err := io.ReadAll(io.LimitReader(body, maxTried))
@@ -191,7 +189,7 @@ func begins(r io.Reader) bool {
 	return err == nil || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
-// isOf reports whether a digest is that of the decoded bytes.
+// isOf reports whether the decoded bytes have the digest.
 func isOf(raw []byte, codings []string, want digest.Digest) bool {
 	plain, err := decoded(bytes.NewReader(raw), codings)
 	if err != nil || want.Validate() != nil {
@@ -221,13 +219,13 @@ type joined struct {
 	io.Closer
 }
 
-// isEmpty reports whether a digest is that of empty content.
+// isEmpty reports whether d is the digest of empty content.
 func isEmpty(d digest.Digest) bool {
 	return d.Validate() == nil && d.Algorithm().FromBytes(nil) == d
 }
 
 // blobHead makes a HEAD request for a blob. Servers that do not know the length send
-// zero, and some do not support HEAD: they are asked with GET before anything is
+// zero, and some do not support HEAD: those are asked with GET before anything is
 // concluded.
 func (o *objects) blobHead(req *http.Request, object string) (*http.Response, error) {
 	resp, err := o.next.RoundTrip(req)

@@ -17,8 +17,8 @@ import (
 	"github.com/certsd/containerd-certsd/v1compat"
 )
 
-// conversions are the conversions of one pull: images of Registry v1 and of schema 1
-// that become OCI images in its store.
+// conversions converts images of Registry v1 and schema 1 for one pull into OCI
+// images in its store.
 type conversions struct {
 	hosts      *Hosts
 	options    *Options
@@ -55,7 +55,7 @@ func (c *conversions) convert(ctx context.Context, spec reference.Spec, image *v
 	return desc, compare(spec, desc)
 }
 
-// limiter is that of the pull.
+// limiter returns the limiter of the pull.
 func (c *conversions) limiter() v1compat.Limiter {
 	if c.options.Downloads == nil && c.limits.DownloadLimiter != nil {
 		return c.limits.DownloadLimiter
@@ -78,9 +78,9 @@ func (c *conversions) before(ctx context.Context, spec reference.Spec) (ocispec.
 }
 
 // source names the registry of the reference, whichever endpoint serves it. Its
-// scheme is http if any endpoint that may be asked is reached in plain HTTP: ids of
-// Registry v1 are not content hashes, and content that anybody on the network path
-// may have sent must not be found again once TLS is used.
+// scheme is http if any endpoint of the pull uses plain HTTP: ids of Registry v1 are
+// not content hashes, and content that anybody on the network path may have sent must
+// not be found again once TLS is used.
 func (c *conversions) source(spec reference.Spec) v1compat.Source {
 	s := v1compat.Source{Scheme: "https", Registry: spec.Hostname(), Repository: repository(spec), Reader: c.options.Reader}
 	endpoints, err := c.registries.endpoints(spec, docker.HostCapabilityPull)
@@ -131,31 +131,30 @@ func lastIdentity(trail *certsd.Trail) string {
 	return name
 }
 
-// Conversion is an image converted from Registry v1 or schema 1, or one that
-// could not be.
+// Conversion describes a finished or failed conversion from Registry v1 or schema 1.
 type Conversion struct {
 	// Registry is the host[:port] in the reference, Ref the reference.
 	Registry, Ref string
 	// Protocol is ProtocolV1 or ProtocolSchema1.
 	Protocol string
-	// Identity is the client certificate of the last request that had one, empty
-	// if none had.
+	// Identity is the client certificate of the last request that presented one, if
+	// any.
 	Identity string
-	// Descriptor is that of the manifest, zero with Err.
+	// Descriptor is the manifest's descriptor, zero with Err.
 	Descriptor ocispec.Descriptor
-	// Took is how long it took.
+	// Took is the duration of the conversion.
 	Took time.Duration
-	// Err is why there is no image. Its text contains no secret.
+	// Err is why the conversion failed. Its text contains no secret.
 	Err error
 }
 
-// The values of Conversion.Protocol.
+// Values of Conversion.Protocol.
 const (
 	ProtocolV1      = "Registry v1"
 	ProtocolSchema1 = "schema 1"
 )
 
-// discreetError is an error with a text for the log.
+// discreetError is an error whose text is safe to log.
 type discreetError struct{ err error }
 
 func (e *discreetError) Error() string { return presentable(e.err) }
@@ -176,10 +175,10 @@ type DigestError struct {
 	Want, Got digest.Digest
 }
 
-// Error names the digest that the image has.
+// Error names the digest of the converted image.
 func (e *DigestError) Error() string {
 	return fmt.Sprintf("%s: the image converts to %s, not to the digest asked for: if the tag was meant to move, pull it without digest", e.Ref, e.Got)
 }
 
-// Unwrap makes the error one of errdefs.ErrFailedPrecondition.
+// Unwrap returns errdefs.ErrFailedPrecondition.
 func (e *DigestError) Unwrap() error { return errdefs.ErrFailedPrecondition }

@@ -12,17 +12,17 @@ import (
 	"time"
 )
 
-// defaultCooldown is long enough to keep the blobs of a pull from waiting for
-// the same dead mirror, short enough that its return is noticed by the next.
+// defaultCooldown is long enough to keep the blobs of a pull from waiting for the
+// same dead mirror, and short enough for the next pull to notice its return.
 const defaultCooldown = 10 * time.Second
 
-// maxDead bounds cooldowns.until: host names come from configuration, but also
-// from _default directories and thus from references.
+// maxDead bounds cooldowns.seen: host names come from configuration, but also from
+// references through _default directories.
 const maxDead = 1024
 
-// cooldowns remember the endpoints that could not be reached.
+// cooldowns remembers the endpoints that could not be reached.
 type cooldowns struct {
-	// period is the configured one: see Hosts.Cooldown.
+	// period is the configured cooldown: see Hosts.Cooldown.
 	period time.Duration
 
 	// mu guards seen.
@@ -35,9 +35,8 @@ type outage struct {
 	err error
 }
 
-// guard passes requests on unless the endpoint is known to be dead and another
-// one may answer in its place. The only endpoint left is always asked: there is
-// nobody else to turn to.
+// guard returns a RoundTripper that fails requests to an endpoint known to be dead if
+// another one may answer instead. An endpoint without alternatives is always asked.
 func (c *cooldowns) guard(next http.RoundTripper, endpoint string, others []string) http.RoundTripper {
 	if c.period < 0 || len(others) == 0 {
 		return next
@@ -54,8 +53,8 @@ type guarded struct {
 
 type alwaysAsk struct{}
 
-// withoutCooldown is for requests that go to one endpoint whatever happens: a
-// push has no second one.
+// withoutCooldown exempts requests that have only one endpoint to go to, such as
+// pushes.
 func withoutCooldown(ctx context.Context) context.Context {
 	return context.WithValue(ctx, alwaysAsk{}, true)
 }
@@ -78,7 +77,7 @@ func (g *guarded) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// check returns why an endpoint is not to be asked now.
+// check returns an error if an endpoint must not be asked now.
 func (c *cooldowns) check(endpoint string, others []string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -90,8 +89,8 @@ func (c *cooldowns) check(endpoint string, others []string) error {
 		endpoint, time.Since(o.at).Round(time.Millisecond), left.Round(time.Millisecond), o.err)
 }
 
-// outage returns what is known about a dead endpoint, and for how long it still
-// counts. The caller holds mu.
+// outage returns the outage of an endpoint, and for how long it still counts. The
+// caller holds mu.
 func (c *cooldowns) outage(endpoint string) (o outage, left time.Duration) {
 	o, ok := c.seen[endpoint]
 	if !ok {
@@ -110,7 +109,7 @@ func (c *cooldowns) alive(endpoint string) bool {
 
 func (c *cooldowns) note(endpoint string, req *http.Request, err error) {
 	if err != nil && req.Context().Err() != nil && !waitedEnough(req.Context()) {
-		// Given up: that says nothing about the endpoint.
+		// The caller gave up, which says nothing about the endpoint.
 		return
 	}
 	c.mu.Lock()
@@ -125,8 +124,8 @@ func (c *cooldowns) note(endpoint string, req *http.Request, err error) {
 	c.seen[endpoint] = outage{at: time.Now(), err: err}
 }
 
-// waitedEnough reports whether a caller has given up because of the endpoint, and
-// says so by a cause of its own: a deadline may be any.
+// waitedEnough reports whether the caller gave up because of the endpoint, and said
+// so with a cause of its own: a mere deadline may have any reason.
 func waitedEnough(ctx context.Context) bool {
 	cause := context.Cause(ctx)
 	var timeout net.Error
@@ -140,9 +139,9 @@ func (c *cooldowns) duration() time.Duration {
 	return defaultCooldown
 }
 
-// unreachable tells a dead endpoint from one that answers. One that takes
-// connections and then keeps silent is dead, too, and costs more of each blob's
-// time than one that refuses them.
+// unreachable reports whether an error shows a dead endpoint. One that accepts
+// connections and then stays silent is dead, too, and costs each blob more time than
+// one that refuses them.
 func unreachable(err error) bool {
 	var op *net.OpError
 	if errors.As(err, &op) && op.Op == "dial" {
@@ -155,18 +154,17 @@ func unreachable(err error) bool {
 	return errors.As(err, &timeout) && timeout.Timeout()
 }
 
-// Outage is an endpoint that could not be reached and is passed over while
-// another is left.
+// Outage describes an unreachable endpoint, which is skipped while another is left.
 type Outage struct {
-	// Endpoint is scheme and host.
+	// Endpoint is its scheme and host.
 	Endpoint string
-	// At is when it could not be reached, Until how long that counts.
+	// At is when it could not be reached, Until when it will be tried again.
 	At, Until time.Time
-	// Err is what was met.
+	// Err is the error of that attempt.
 	Err error
 }
 
-// Outages returns the endpoints that are passed over now, by name.
+// Outages returns the endpoints that are skipped now, sorted by name.
 func (h *Hosts) Outages() []Outage {
 	h.roundTripper()
 	h.dead.mu.Lock()

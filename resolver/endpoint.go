@@ -27,7 +27,7 @@ import (
 // those containerd reads.
 const maxManifest = 4 << 20
 
-// account begins what is kept of the requests of one call.
+// account returns a context that records the requests of one call.
 func account(ctx context.Context) (context.Context, *certsd.Trail) {
 	ctx, _ = bounded.WithAccount(ctx)
 	return certsd.WithTrail(ctx)
@@ -35,45 +35,44 @@ func account(ctx context.Context) (context.Context, *certsd.Trail) {
 
 // answer is a small response read whole.
 type answer struct {
-	// url is what was asked in the end.
+	// url is the URL of the last request, after redirects.
 	url    *url.URL
 	status int
 	header http.Header
 	body   []byte
 }
 
-// question is what an endpoint is asked for.
+// question is a request to an endpoint.
 type question struct {
-	// method is GET, also if empty, HEAD, or one of those that ask to be let push:
-	// PUT, POST and DELETE.
+	// method is GET (the default), HEAD, or one that requires a token to push: PUT,
+	// POST or DELETE.
 	method string
-	// elements are the path below the API root; none is the root itself.
+	// elements are the path below the API root, which is requested if there are none.
 	elements []string
 	query    url.Values
-	// at, if set, is the path and the query in place of elements and query, as an
-	// answer of the endpoint has them.
+	// at, if set, holds path and query in place of elements and query, as the
+	// endpoint gave them in an answer.
 	at *url.URL
-	// upload, if set, is asked in place of all that: where an upload goes on, as
-	// locations gives it.
+	// upload, if set, replaces all of these: the URL of an upload, as returned by
+	// locations.
 	upload *url.URL
 	header http.Header
-	// body is what is sent.
+	// body is the request's body.
 	body []byte
 	// limit bounds the answer's body in bytes; zero is maxManifest.
 	limit int64
 }
 
-// endpoint is one server of a registry that is asked about one image, or one
-// repository.
+// endpoint is one server of a registry, for requests about one image or repository.
 type endpoint struct {
 	docker.RegistryHost
-	// spec is what it is asked about.
+	// spec names the image or repository.
 	spec reference.Spec
-	// pull are the headers that the pull or push brings along.
+	// pull holds the headers of the pull or push.
 	pull http.Header
 }
 
-// get asks for a path below the API root.
+// get makes a request and reads the answer.
 func (e *endpoint) get(ctx context.Context, q question) (*answer, error) {
 	resp, err := e.exchange(ctx, q)
 	if err != nil {
@@ -82,12 +81,12 @@ func (e *endpoint) get(ctx context.Context, q question) (*answer, error) {
 	return read(resp, q.limit)
 }
 
-// maxChallenges bounds how often a request is challenged that had nothing to
-// answer with, as where another one found out that their token cannot be had.
+// maxChallenges bounds the challenges to requests without a token, such as after
+// another request found that their token is not available.
 const maxChallenges = 3
 
-// exchange sends a request. A challenge is answered once: that is all a token
-// or a password can change.
+// exchange sends a request. It answers a challenge once: a token or a password cannot
+// change more.
 func (e *endpoint) exchange(ctx context.Context, q question) (*http.Response, error) {
 	ctx, err := docker.ContextWithRepositoryScope(ctx, e.spec, q.pushes())
 	if err != nil {
@@ -114,7 +113,7 @@ func (e *endpoint) exchange(ctx context.Context, q question) (*http.Response, er
 	return resp, err
 }
 
-// ask is get for what a challenge answers, too.
+// ask makes a request as get does, but a challenge is an answer, too.
 func (e *endpoint) ask(ctx context.Context, q question) (*answer, error) {
 	resp, err := e.send(ctx, q)
 	if err != nil {
@@ -123,9 +122,8 @@ func (e *endpoint) ask(ctx context.Context, q question) (*answer, error) {
 	return read(resp, q.limit)
 }
 
-// send makes one request the way docker's resolver makes them: with the headers
-// of the pull and the endpoint, and with the registry's name for a mirror that
-// serves several.
+// send makes one request the way docker's resolver does: with the headers of the pull
+// and the endpoint, and with the registry's name for a mirror that serves several.
 func (e *endpoint) send(ctx context.Context, q question) (*http.Response, error) {
 	var content io.Reader
 	if q.body != nil {
@@ -153,7 +151,7 @@ func (e *endpoint) send(ctx context.Context, q question) (*http.Response, error)
 	}
 	client := *e.Client
 	if client.CheckRedirect == nil && e.Authorizer != nil {
-		// As docker's resolver has it: the target may have tokens of its own.
+		// As in docker's resolver: the target may have tokens of its own.
 		client.CheckRedirect = func(req *http.Request, via []*http.Request) error {
 			if len(via) >= 10 {
 				return errors.New("stopped after 10 redirects")
@@ -164,12 +162,12 @@ func (e *endpoint) send(ctx context.Context, q question) (*http.Response, error)
 	return client.Do(req)
 }
 
-// pushes reports whether it is part of a push, which tokens are to allow.
+// pushes reports whether the request is part of a push, which its token must allow.
 func (q *question) pushes() bool {
 	return q.method == http.MethodPut || q.method == http.MethodPost || q.method == http.MethodDelete
 }
 
-// url returns where a question is asked.
+// url returns the URL of a request.
 func (e *endpoint) url(q *question) *url.URL {
 	if q.upload != nil {
 		return q.upload
@@ -190,13 +188,13 @@ func (e *endpoint) url(q *question) *url.URL {
 	return u
 }
 
-// mirrors reports whether a host stands for a registry of another name, as
-// docker's resolver has it.
+// mirrors reports whether a host stands for a registry of another name, by the rule
+// of docker's resolver.
 func mirrors(host, registry string) bool {
 	return host != registry && (registry != hostname.DockerHub || host != hostname.DockerHubServer)
 }
 
-// read reads at most limit bytes of a body.
+// read reads and closes a body of at most limit bytes.
 func read(resp *http.Response, limit int64) (*answer, error) {
 	defer resp.Body.Close()
 	limit = cmp.Or(limit, maxManifest)

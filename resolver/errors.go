@@ -15,24 +15,25 @@ import (
 	"github.com/certsd/containerd-certsd/internal/safetext"
 )
 
-// Error reports what happened to a reference, with everything that was tried for it:
-// each endpoint in order, its directory, the certificates with subject and expiry,
-// and the server's answers.
+// Error is an error about a reference, with everything that was tried: each endpoint
+// in order, its directory, the certificates with subject and expiry, and the server's
+// answers.
 type Error struct {
 	// Ref is the reference.
 	Ref string
 	// Err is the error of containerd's resolver, which has the errdefs classes. Its
-	// own text may hold the query of a signed URL, which that of Error leaves out.
+	// own text may contain the query of a signed URL, which Error's leaves out.
 	Err error
 	// Trail is what was tried.
 	Trail *certsd.Trail
 }
 
 const (
-	// maxShown is how many attempts an error shows, the newest ones: two
-	// endpoints that refuse eight certificates each take 16 lines.
+	// maxShown is how many of the latest attempts an error shows: two endpoints that
+	// refuse eight certificates each take 16 lines.
 	maxShown = 48
-	// maxCause bounds the text of the cause in bytes. Some of it is a server's.
+	// maxCause bounds the text of the cause in bytes, some of which a server may have
+	// sent.
 	maxCause = 8 << 10
 )
 
@@ -81,7 +82,8 @@ func (e *Error) text() string {
 	return text + "\n" + strings.TrimSuffix(account, "\n")
 }
 
-// faultFirst puts what can be fixed on this machine in front of what a server says.
+// faultFirst puts faults that can be fixed on this machine before the server's
+// message.
 func faultFirst(text string, attempts []certsd.Attempt) string {
 	faults := trail.Faults(attempts)
 	if len(faults) == 0 || strings.Contains(text, faults[0].Told()) {
@@ -109,7 +111,7 @@ func explain(err error, ref string, tried *certsd.Trail) error {
 }
 
 // presentable returns the text of an error, bounded and without what must not be
-// logged: the queries of URLs, which are secret in signed URLs, and users.
+// logged: users, and the queries of URLs, which are secret in signed URLs.
 func presentable(err error) string {
 	text := err.Error()
 	var page *NotManifestError
@@ -123,7 +125,7 @@ func presentable(err error) string {
 	return safetext.Clip(text, maxCause)
 }
 
-// alone reports whether an error is a single one, not several joined.
+// alone reports whether an error wraps a NotManifestError without joined errors.
 func alone(err error) bool {
 	for err != nil {
 		if _, found := err.(*NotManifestError); found { //nolint:errorlint // this very one

@@ -19,22 +19,22 @@ import (
 	"github.com/certsd/containerd-certsd/internal/discreet"
 )
 
-// dockerFetcher is what containerd's docker fetcher can do.
+// dockerFetcher is the interface of containerd's docker fetcher.
 type dockerFetcher interface {
 	remotes.Fetcher
 	remotes.FetcherByDigest
 }
 
 // fetcher is containerd's docker fetcher with errors that list what was tried, and
-// with the content of conversions.
+// with converted content.
 type fetcher struct {
 	inner dockerFetcher
-	// store holds what was converted; nil if nothing is converted, or the caller has
-	// looked there already.
+	// store holds converted content; nil if there is none, or the caller has looked
+	// there already.
 	store content.Store
-	// elsewhere is for URLs in descriptors, which belong to no registry.
+	// elsewhere requests URLs in descriptors, which belong to no registry.
 	elsewhere *http.Client
-	// plain reports whether the registry is spoken to in plain HTTP only.
+	// plain reports whether the registry uses only plain HTTP.
 	plain      bool
 	hooks      Hooks
 	registries *registries
@@ -109,7 +109,7 @@ func (f *fetcher) FetchReferrers(ctx context.Context, dgst digest.Digest, opts .
 	return descs, explain(err, f.ref, tried.trail)
 }
 
-// tried is what was tried for a call, and why its content broke off.
+// tried records what was tried for a call, and why its content broke off.
 type tried struct {
 	trail   *certsd.Trail
 	account *bounded.Account
@@ -121,8 +121,8 @@ func (f *fetcher) begin(ctx context.Context) (context.Context, tried) {
 	return ctx, tried{trail, account}
 }
 
-// converted opens content that is in the store already: a conversion's. The
-// pull into that very store never asks for it.
+// converted opens converted content in the store. A pull into that same store never
+// asks for it.
 func (f *fetcher) converted(ctx context.Context, desc ocispec.Descriptor) (io.ReadCloser, error) {
 	if f.store == nil {
 		return nil, nil
@@ -142,7 +142,7 @@ type storeReader struct {
 	io.Closer
 }
 
-// reader explains the errors of a body, which is requested at its first Read.
+// reader explains errors of a body, which is requested by its first Read.
 func (f *fetcher) reader(rc io.ReadCloser, t tried) io.ReadCloser {
 	if rc == nil {
 		return nil
@@ -160,7 +160,7 @@ type body struct {
 	tried tried
 }
 
-// Read implements io.Reader. io.EOF is not wrapped, as the contract demands.
+// Read implements io.Reader. It does not wrap io.EOF, as io.Reader requires.
 func (b *body) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if err == nil || err == io.EOF {

@@ -22,16 +22,16 @@ type foreign struct {
 	ctx    context.Context
 	client *http.Client
 	urls   []string
-	// plain reports whether the registry itself is spoken to in plain HTTP, so that
-	// its URLs may use it, too.
+	// plain reports whether the registry itself uses plain HTTP, so that its URLs may
+	// do so, too.
 	plain bool
 	size  int64
-	// registry is the content as the registry serves it.
+	// registry reads the content from the registry.
 	registry io.ReadCloser
 
 	offset int64
 	body   io.ReadCloser
-	// cuts is how often it broke off since the last byte arrived.
+	// cuts is how often the body broke off since the last byte arrived.
 	cuts int
 }
 
@@ -108,8 +108,8 @@ func (f *foreign) open() error {
 	return nil
 }
 
-// fromRegistry takes the registry's content from the offset on. It is read
-// once here: its own errors come with its reads.
+// fromRegistry continues at the offset with the registry's content, whose errors come
+// from its reads.
 func (f *foreign) fromRegistry() error {
 	if s, ok := f.registry.(io.Seeker); ok {
 		if _, err := s.Seek(f.offset, io.SeekStart); err != nil {
@@ -149,7 +149,7 @@ func (f *foreign) get(raw string) (io.ReadCloser, error) {
 	return resp.Body, nil
 }
 
-// position makes sure that the body begins at the offset.
+// position ensures that the body begins at the offset.
 func (f *foreign) position(resp *http.Response) error {
 	switch {
 	case resp.StatusCode == http.StatusPartialContent:
@@ -167,8 +167,8 @@ func (f *foreign) position(resp *http.Response) error {
 	}
 }
 
-// newForeign reads desc.URLs itself; docker's fetcher is used only for the
-// registry's copy.
+// newForeign returns a reader for the URLs of a descriptor; docker's fetcher reads
+// only the registry's copy.
 func (f *fetcher) newForeign(ctx context.Context, urls []string, size int64, registry io.ReadCloser) *foreign {
 	return &foreign{ctx: ctx, client: f.elsewhere, urls: slices.Clone(urls), plain: f.plain, size: size, registry: registry}
 }

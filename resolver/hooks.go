@@ -8,20 +8,20 @@ import (
 	"github.com/certsd/containerd-certsd/v1compat"
 )
 
-// Hooks observe what hosts and transports do, for logs and metrics; spans are
-// made without them, as containerd's resolver makes its own. Each may be
-// nil; they are called concurrently and must not block.
+// Hooks observe hosts and transports, for logs and metrics; spans do not depend on
+// them, as with containerd's resolver. Each may be nil; they are called concurrently
+// and must not block.
 type Hooks struct {
 	// Transport observes attempts, rotations and handshakes.
 	Transport certsd.Hooks
 	// OnUse observes the configuration that a pull or push begins with.
 	OnUse func(*certsd.Host)
-	// OnLoad observes lookups that found something new on the disk, with the context
-	// of the request they were made for.
+	// OnLoad observes lookups that found something new on disk, with the context of
+	// the request they were made for.
 	OnLoad func(context.Context, hostdir.Loaded)
 	// OnReload observes changed and broken host directories.
 	OnReload func(hostdir.Reload)
-	// OnWarning observes problems that do not keep a host from being used.
+	// OnWarning observes problems that do not prevent the use of a host.
 	OnWarning func(host string, problem error)
 	// OnLayer observes the layers of conversions.
 	OnLayer func(v1compat.Progress)
@@ -51,7 +51,7 @@ func (h Hooks) observe(directories *certsd.Hosts, transport *certsd.Transport) {
 	}
 }
 
-// warn is OnWarning for code that reports problems without a host.
+// warn returns OnWarning for code that reports problems without naming the host.
 func (h Hooks) warn(host string) func(error) {
 	if h.OnWarning == nil {
 		return nil
@@ -59,7 +59,8 @@ func (h Hooks) warn(host string) func(error) {
 	return func(problem error) { h.OnWarning(host, problem) }
 }
 
-// progress returns what a conversion reports to: the hook and the pull.
+// progress returns a function that reports a conversion to both the hook and the
+// pull.
 func (h Hooks) progress(pull func(v1compat.Progress)) func(v1compat.Progress) {
 	return func(p v1compat.Progress) {
 		if h.OnLayer != nil {

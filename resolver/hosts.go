@@ -15,36 +15,36 @@ import (
 	"github.com/certsd/containerd-certsd/keys"
 )
 
-// Hosts are the registries of a process: the content of their directories, the live
-// connections and what was learnt about certificates and endpoints. One value lives
-// as long as the process; its zero value reads the default roots. It is safe for
+// Hosts holds the registries of a process: the content of their directories, live
+// connections, and what was learned about certificates and endpoints. Use one value
+// for the life of the process; its zero value reads the default roots. It is safe for
 // concurrent use and must not be copied after its first use.
 type Hosts struct {
 	// Roots are the certs.d directories. nil means certsd.DefaultRoots.
 	Roots certsd.Roots
 	// SystemRoots says when the system's CA roots are used.
 	SystemRoots certsd.SystemRoots
-	// Keys opens the keys of client certificates that are not in files. nil opens
-	// those of the machine's TPM: [keys.Default].
+	// Keys opens keys of client certificates that are not in files. nil opens those
+	// of the machine's TPM: [keys.Default].
 	Keys certsd.KeyOpener
 	// SuffixDirectories lets a directory _.example.com serve the hosts below
 	// example.com: see certsd.Hosts.SuffixDirectories.
 	SuffixDirectories bool
-	// RotateOn are the statuses that lead to the next certificate; the zero
-	// value is 403 and 5xx.
+	// RotateOn selects the statuses that lead to the next certificate; the zero value
+	// means 403 and 5xx.
 	RotateOn certsd.RotateOn
 	// RegistryV1 says which registries may be spoken to in the v1 protocol.
 	RegistryV1 V1Policy
 	// NoSchema1 refuses schema 1 manifests instead of converting them.
 	NoSchema1 bool
-	// Cooldown is how long an unreachable endpoint is passed over while another is
-	// left. Zero means 10 seconds; a negative value disables it.
+	// Cooldown is how long an unreachable endpoint is skipped while another is left.
+	// Zero means 10 seconds; a negative value disables it.
 	Cooldown time.Duration
 	// RefuseStranger, if set, may refuse addresses of hosts that only a server
 	// names: see certsd.Transport.RefuseStranger.
 	RefuseStranger func(host string, addr netip.AddrPort) error
-	// Patience is how long a server may neither send nor accept data; zero is a
-	// minute. Content that is cut off like that is requested again from there.
+	// Patience is how long a server may neither send nor accept data; zero means one
+	// minute. Content cut off by it is requested again from there.
 	Patience time.Duration
 	// Hooks observe what happens. They must not block.
 	Hooks Hooks
@@ -55,7 +55,7 @@ type Hosts struct {
 	hints     hints
 }
 
-// DefaultHosts read the default roots with the default settings.
+// DefaultHosts reads the default roots with the default settings.
 var DefaultHosts = &Hosts{}
 
 // WithRoots returns fresh hosts with the same settings below other roots.
@@ -86,7 +86,7 @@ func (h *Hosts) RegistryHostsFor(registry string, o Options) ([]docker.RegistryH
 	return h.registryHosts(registry, o)
 }
 
-// CloseIdleConnections closes the connections no request is using.
+// CloseIdleConnections closes the connections that no request is using.
 func (h *Hosts) CloseIdleConnections() { h.roundTripper().CloseIdleConnections() }
 
 // directories returns the host directories below the roots.
@@ -106,9 +106,9 @@ func (h *Hosts) roundTripper() *certsd.Transport {
 	return h.transport
 }
 
-// registryHosts turns the configuration of a registry into the form that docker's
-// resolver takes. A host directory that cannot be used makes the registry fail: it
-// is never skipped in favor of the upstream.
+// registryHosts converts the configuration of a registry for docker's resolver. A
+// host directory that cannot be used makes the registry fail: it is never skipped in
+// favor of the upstream.
 func (h *Hosts) registryHosts(registry string, o Options) ([]docker.RegistryHost, error) {
 	host, err := h.directories().Lookup(registry)
 	if err != nil {
@@ -117,7 +117,7 @@ func (h *Hosts) registryHosts(registry string, o Options) ([]docker.RegistryHost
 	return assembly{h}.endpoints(registry, host, o)
 }
 
-// assembly makes what containerd asks of the endpoints of a registry.
+// assembly builds docker.RegistryHosts from the endpoints of a registry.
 type assembly struct{ *Hosts }
 
 // endpoints returns the endpoints of host, which was looked up as registry.
@@ -156,8 +156,8 @@ func (h assembly) registryHost(host *certsd.Host, e *certsd.Endpoint, o Options,
 	}, nil
 }
 
-// clientForStrangers returns a client for hosts that are not endpoints of a
-// registry: each is used as the directory of its own name says.
+// clientForStrangers returns a client for hosts that are not endpoints of a registry:
+// each is used as configured in the directory of its own name.
 func (h assembly) clientForStrangers(o Options) (*http.Client, error) {
 	client := &http.Client{Transport: bounded.Contents(&bounded.Transport{Next: h.roundTripper(), Patience: h.Patience, MaxWait: o.MaxWait})}
 	if o.UpdateClient == nil {
@@ -166,9 +166,9 @@ func (h assembly) clientForStrangers(o Options) (*http.Client, error) {
 	return client, o.UpdateClient(client)
 }
 
-// private returns the headers meant for the endpoint alone. Those of its directory
-// are among them because they may change: docker's resolver keeps sending the
-// ones the pull began with.
+// private returns the headers meant for the endpoint alone. They include those of its
+// directory, as those may change while docker's resolver keeps sending the ones the
+// pull began with.
 func private(headers ...http.Header) http.Header {
 	all := http.Header{}
 	for _, h := range headers {
@@ -185,19 +185,19 @@ func private(headers ...http.Header) http.Header {
 //
 //   - bound verifies the server and presents one certificate after the other, so
 //     that all the others see one request and one answer;
-//   - plainFallback makes two requests of one where HTTPS is not spoken. What it
-//     succeeds with must not count as an endpoint that is dead;
-//   - guard remembers dead endpoints. It is within bounded, whose waits are no
-//     sign of death: who is slow, or asks for time, is alive;
-//   - locations turns the URL that the pusher was given back into the registry's
-//     own. It is within bounded, so that an upload that is repeated is turned, too;
-//   - bounded repeats what was answered 429 and starts a download over, with all
-//     of the above for each attempt, and bounds every body that anybody reads;
-//   - unsigned labels the span of a request once, however often bounded makes it;
+//   - plainFallback repeats a request where the server does not speak HTTPS. If
+//     that succeeds, the endpoint must not count as dead;
+//   - guard remembers dead endpoints. It is inside bounded, whose waits are no
+//     sign of death: a server that is slow, or asks for time, is alive;
+//   - locations restores the registry's own URL from the one given to the pusher.
+//     It is inside bounded, so that a repeated upload has its URL restored, too;
+//   - bounded repeats requests answered with 429 and restarts downloads, with all
+//     of the above for each attempt, and bounds every body that is read;
+//   - unsigned labels the span of a request once, however often bounded repeats it;
 //   - objects reads manifests, and makes further requests for them. Those need
 //     the bounds, the waits and the certificates of everything below.
 //
-// Redirects are followed by the http.Client around it: each hop passes all.
+// The http.Client around it follows redirects: each hop passes through all of these.
 func (h assembly) transportFor(host *certsd.Host, e *certsd.Endpoint, bound *certsd.EndpointTransport, maxWait time.Duration) http.RoundTripper {
 	rt := http.RoundTripper(bound)
 	if mayFallBack(e) {

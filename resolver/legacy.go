@@ -10,8 +10,8 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// legacy decides which images are pulled in another way than by containerd's
-// resolver: as a schema 1 manifest, or with Registry v1.
+// legacy decides which images are not pulled by containerd's resolver, but as a
+// schema 1 manifest or with Registry v1.
 type legacy struct {
 	schema1 *schema1Images
 	v1      *v1Images

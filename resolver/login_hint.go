@@ -13,9 +13,9 @@ import (
 	"github.com/certsd/containerd-certsd/certsd"
 )
 
-// loginHint returns the next step if the login failed, empty otherwise. The server
-// that requires one is the last that answered 401; a token server requires that of
-// the registry.
+// loginHint returns the next step after a failed login, empty for other errors. The
+// server that requires the login is the last that answered 401; a token server
+// requires the registry's.
 func loginHint(err error, ref string, attempts []certsd.Attempt) string {
 	var answer remoteserrors.ErrUnexpectedStatus
 	unauthorized := errors.As(err, &answer) && answer.StatusCode == http.StatusUnauthorized

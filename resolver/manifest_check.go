@@ -21,18 +21,18 @@ import (
 	"github.com/certsd/containerd-certsd/internal/safetext"
 )
 
-// objects makes sure that an endpoint's answer for a manifest is one, and undoes
-// codings that were applied to manifests and blobs on the way. Everything that
-// pulls, copies, serves or checks is above it: a manifest that passes it has a
-// manifest's media type and its real length; a blob that passes it has no
-// Content-Encoding, and no zero length that stands for an unknown one.
+// objects ensures that an endpoint's answer for a manifest is one, and undoes codings
+// applied to manifests and blobs in transit. Everything that pulls, copies, serves or
+// checks builds on it: a manifest that passes it has a manifest's media type and its
+// real length; a blob that passes it has no Content-Encoding, and no zero length in
+// place of an unknown one.
 //
-// A HEAD is believed if it says everything that is asked. Some registries omit its
-// headers, file servers have types of their own, and some do not support HEAD at
-// all: then the manifest itself is read before anything is concluded.
+// A HEAD is believed if it answers every question. Some registries omit its headers,
+// file servers have types of their own, and some do not support HEAD at all: then the
+// manifest itself is read before anything is concluded.
 type objects struct {
 	next http.RoundTripper
-	// host is the endpoint's, path the root of its API.
+	// host is the endpoint's host, path the root of its API.
 	host, path string
 }
 
@@ -49,8 +49,7 @@ func (o *objects) RoundTrip(req *http.Request) (*http.Response, error) {
 		return o.next.RoundTrip(req)
 	}
 	if first == req {
-		// Redirects are followed with the context of the request that was
-		// redirected.
+		// Redirects are followed with the context of the original request.
 		ctx := req.Context()
 		if reqctx.PresentedIn(ctx) == nil {
 			ctx, _ = reqctx.WithPresented(ctx)
@@ -70,8 +69,8 @@ func (o *objects) RoundTrip(req *http.Request) (*http.Response, error) {
 	return o.again(first, page)
 }
 
-// target returns what a request asks for below the root of the API: "manifests" or
-// "blobs", and of which tag or digest.
+// target returns what a request is for: "manifests" or "blobs" below the root of the
+// API, and the tag or digest.
 func (o *objects) target(req *http.Request) (kind, object string) {
 	if req.URL == nil || req.URL.Host != o.host || req.Method != http.MethodGet && req.Method != http.MethodHead {
 		return "", ""
@@ -87,7 +86,7 @@ func (o *objects) target(req *http.Request) (kind, object string) {
 	return elements[len(elements)-2], elements[len(elements)-1]
 }
 
-// manifest makes a request for a manifest.
+// manifest requests a manifest.
 func (o *objects) manifest(req *http.Request, object string) (*http.Response, error) {
 	resp, err := o.next.RoundTrip(req)
 	if err != nil {
@@ -114,7 +113,7 @@ func (o *objects) manifest(req *http.Request, object string) (*http.Response, er
 			return nil, err
 		}
 	} else {
-		// Its text goes into the trail.
+		// The text of the error goes into the trail.
 		_, _ = io.CopyN(io.Discard, answer.Body, maxSaid)
 	}
 	closing(answer)
@@ -125,14 +124,14 @@ func (o *objects) manifest(req *http.Request, object string) (*http.Response, er
 // maxSaid is how much of an error is read, in bytes.
 const maxSaid = 8 << 10
 
-// notThere reports whether a HEAD says that something is not there, and no GET is
+// notThere reports whether a HEAD shows that something does not exist, and no GET is
 // needed to confirm it.
 func notThere(req *http.Request, resp *http.Response) bool {
 	return resp.StatusCode == http.StatusNotFound && absenceStands(req.Context())
 }
 
-// doubtful reports whether a HEAD for a manifest must be followed by a GET. It is
-// not doubtful when a server refuses a user or a certificate, or has no time: a GET
+// doubtful reports whether a HEAD for a manifest must be followed by a GET. That is
+// not needed when a server refuses a user or a certificate, or is too busy: a GET
 // would get the same answer.
 func doubtful(resp *http.Response, object string) bool {
 	if resp.StatusCode == http.StatusOK {
@@ -147,7 +146,7 @@ func doubtful(resp *http.Response, object string) bool {
 	return inconclusive(resp.StatusCode)
 }
 
-// inconclusive reports whether a status may be about HEAD alone.
+// inconclusive reports whether a status may concern HEAD alone.
 func inconclusive(status int) bool {
 	switch status {
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired, http.StatusRequestTimeout, http.StatusTooManyRequests,
@@ -182,8 +181,8 @@ func held(resp *http.Response, object string) (*http.Response, error) {
 	h.Set("Content-Type", found.MediaType)
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	if found.Kind != manifest.Schema1 && digest.Digest(object).Validate() != nil {
-		// A schema 1 manifest has the digest of a part of it. If it was requested by
-		// digest, the caller compares it.
+		// The digest of a schema 1 manifest covers only a part of it. If the manifest
+		// was requested by digest, the caller compares it.
 		if err := name(h, body); err != nil {
 			return nil, fmt.Errorf("%s: %w", withoutSecrets(resp.Request.URL.String()), err)
 		}
@@ -192,7 +191,7 @@ func held(resp *http.Response, object string) (*http.Response, error) {
 	return resp, nil
 }
 
-// name compares a manifest with the digest it was sent with, or gives it one.
+// name verifies the digest a manifest was sent with, or adds a missing one.
 func name(h http.Header, body []byte) error {
 	said := digest.Digest(h.Get("Docker-Content-Digest"))
 	if said == "" || said.Validate() != nil {
@@ -228,13 +227,13 @@ func (o *objects) again(first *http.Request, page *NotManifestError) (*http.Resp
 
 // NotManifestError reports that a server sent something else in place of a manifest.
 type NotManifestError struct {
-	// URL is what was asked for, Page where a redirect led, empty without one.
+	// URL is the URL requested, Page the one a redirect led to, empty without one.
 	// Neither has a query.
 	URL, Page string
-	// Status and MediaType are the answer's.
+	// Status and MediaType are those of the answer.
 	Status    int
 	MediaType string
-	// HTML reports whether it is a web page.
+	// HTML reports whether the answer is a web page.
 	HTML bool
 	// Identities are the client certificates that got this answer, as far as known.
 	Identities []string
@@ -258,7 +257,7 @@ func notManifest(resp *http.Response, body []byte, err error) *NotManifestError 
 
 func (e *NotManifestError) redirected() bool { return e.Page != "" }
 
-// Error names the URL and what it sent, and the next step.
+// Error names the URL, its answer and the next step.
 func (e *NotManifestError) Error() string {
 	var b strings.Builder
 	b.WriteString(e.URL)
@@ -292,10 +291,10 @@ func clipped(text string) string {
 	return safetext.Clip(text, 100)
 }
 
-// Unwrap makes the error one of errdefs.ErrDataLoss.
+// Unwrap returns errdefs.ErrDataLoss and the cause.
 func (e *NotManifestError) Unwrap() []error { return []error{errdefs.ErrDataLoss, e.Err} }
 
-// firstOf returns the request that was redirected to req, or req itself.
+// firstOf returns the original request of a chain of redirects that ends with req.
 func firstOf(req *http.Request) *http.Request {
 	for range maxRedirects {
 		if req.Response == nil || req.Response.Request == nil {
@@ -313,8 +312,8 @@ func closing(resp *http.Response) { _ = resp.Body.Close() }
 
 type absenceKey struct{}
 
-// withAbsence marks requests to a registry that is pushed to: what a HEAD does not
-// find there is sent, and the answer to that counts.
+// withAbsence marks requests to the target of a push: content that a HEAD does not
+// find there is sent, and that answer counts.
 func withAbsence(ctx context.Context) context.Context {
 	return context.WithValue(ctx, absenceKey{}, true)
 }
@@ -328,8 +327,8 @@ func withBlob(ctx context.Context, desc ocispec.Descriptor) context.Context {
 	return context.WithValue(ctx, blobKey{}, desc)
 }
 
-// blobIn returns the descriptor of the requested blob, if there is one: a gateway's
-// clients ask by digest only.
+// blobIn returns the descriptor of the requested blob, if known: clients of a gateway
+// request blobs by digest only.
 func blobIn(ctx context.Context) (ocispec.Descriptor, bool) {
 	desc, ok := ctx.Value(blobKey{}).(ocispec.Descriptor)
 	return desc, ok

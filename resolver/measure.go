@@ -13,19 +13,19 @@ import (
 	"github.com/certsd/containerd-certsd/v1compat"
 )
 
-// UnconvertedError reports that an image must be converted and was only measured or
-// begun, as Options.Measure and Options.Begin request.
+// UnconvertedError reports that an image requires a conversion and was only measured
+// or begun, as Options.Measure and Options.Begin request.
 type UnconvertedError struct {
 	Ref string
 	// Layers are the layers of the image, each once; none if it was begun.
 	Layers []LayerSize
 }
 
-// LayerSize is what a registry says about a layer.
+// LayerSize is a layer's size according to the registry.
 type LayerSize struct {
 	// ID names the layer within its repository.
 	ID string
-	// Size is the size of the layer as stored, -1 if the registry does not say.
+	// Size is the size of the layer as stored, -1 if unknown.
 	Size int64
 }
 
@@ -34,13 +34,13 @@ func (e *UnconvertedError) Error() string {
 	return fmt.Sprintf("%s must be converted: %d layers: %v", e.Ref, len(e.Layers), errdefs.ErrNotImplemented)
 }
 
-// Unwrap makes it errdefs.ErrNotImplemented.
+// Unwrap returns errdefs.ErrNotImplemented.
 func (e *UnconvertedError) Unwrap() error { return errdefs.ErrNotImplemented }
 
-// measuring is how many layers are asked for at a time.
+// measuring is how many layers are measured at a time.
 const measuring = 4
 
-// measure asks for the sizes of an image's layers. The error is never nil.
+// measure requests the sizes of an image's layers. Its error is never nil.
 func measure(ctx context.Context, spec reference.Spec, image *v1compat.Image) error {
 	e := &UnconvertedError{Ref: spec.String()}
 	var asks []func(context.Context) int64
@@ -69,9 +69,9 @@ func measure(ctx context.Context, spec reference.Spec, image *v1compat.Image) er
 	return e
 }
 
-// blobSize asks for the size of a layer of a schema 1 image. Registries that
-// redirect, or serve files, answer HEAD with anything: anything else than a size
-// means that it is unknown, and so does a 404.
+// blobSize requests the size of a layer of a schema 1 image. Registries that
+// redirect, or serve files, answer HEAD unreliably: anything but a size, even 404,
+// means unknown.
 func (s *schema1Images) blobSize(spec reference.Spec, dgst digest.Digest) func(context.Context) int64 {
 	return func(ctx context.Context) int64 {
 		resp, err := s.registries.open(ctx, spec, http.MethodHead, nil, "blobs", dgst.String())

@@ -20,14 +20,14 @@ import (
 // maxTagTime bounds the time spent on finding out whether only the tag is missing.
 const maxTagTime = 5 * time.Second
 
-// fallbackTag matches tags that clients routinely ask for in vain: those that stand
+// fallbackTag matches tags that clients routinely request in vain: those that stand
 // in for referrers, and those of signatures.
 var fallbackTag = regexp.MustCompile(`^[a-z0-9]+-[0-9a-f]{32,}`)
 
-// missingTag turns a "not found" error into one that says that the repository
-// exists, if the registry's list of tags shows that. It asks only registries that
-// said, in the words of the distribution specification, that they do not know the
-// manifest, and only for the beginning of the list.
+// missingTag turns a "not found" error into one that says that the repository exists,
+// if the registry's list of tags shows that. It asks only registries that reported,
+// in the terms of the distribution specification, an unknown manifest, and only for
+// the beginning of the list.
 func (r *registries) missingTag(ctx context.Context, spec reference.Spec, trail *certsd.Trail, err error) error {
 	tag := spec.Object
 	if !errdefs.IsNotFound(err) || r.options.V2Only || r.options.Begin || tag == "" || strings.Contains(tag, "@") || fallbackTag.MatchString(tag) || ctx.Err() != nil {
@@ -47,14 +47,14 @@ func (r *registries) missingTag(ctx context.Context, spec reference.Spec, trail 
 	return err
 }
 
-// unknownThere reports whether a host said that it does not know the manifest.
+// unknownThere reports whether a host reported an unknown manifest.
 func unknownThere(trail *certsd.Trail, host string) bool {
 	return slices.ContainsFunc(trail.Attempts(), func(a certsd.Attempt) bool {
 		return a.Host == host && a.Status == http.StatusNotFound && strings.Contains(a.URL, "/manifests/") && strings.Contains(a.Answer, "MANIFEST_UNKNOWN")
 	})
 }
 
-// listsTags reports whether an endpoint has tags in the repository.
+// listsTags reports whether an endpoint lists any tags of the repository.
 func (e *endpoint) listsTags(ctx context.Context) bool {
 	a, err := e.get(ctx, question{elements: []string{repository(e.spec), "tags", "list"}, query: url.Values{"n": {"1"}}, limit: maxTagPage})
 	if err != nil || a.status != http.StatusOK {

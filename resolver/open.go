@@ -16,24 +16,24 @@ import (
 	"github.com/certsd/containerd-certsd/internal/discreet"
 )
 
-// Lookup returns what is configured for a registry: see certsd.Hosts.Lookup.
+// Lookup returns the configuration of a registry: see certsd.Hosts.Lookup.
 func (h *Hosts) Lookup(registry string) (*certsd.Host, error) {
 	return h.directories().Lookup(registry)
 }
 
-// Own returns the configuration in the directory named after a registry, nil if
-// there is none: see certsd.Hosts.Own.
+// Own returns the configuration in the directory named after a registry, or nil: see
+// certsd.Hosts.Own.
 func (h *Hosts) Own(registry string) (*certsd.Host, error) {
 	return h.directories().Own(registry)
 }
 
-// Open asks the endpoints of a registry, in order, for an object of a kind, such as
-// "blobs", in the repository of ref, and returns the first answer with status 200 or
-// 206. Its body is streamed; the caller must close it. method is GET or HEAD, header
-// has additional fields of the request, such as Range.
+// Open requests an object of a kind, such as "blobs", in the repository of ref from
+// each endpoint in order, and returns the first answer with status 200 or 206. Its
+// body is streamed; the caller must close it. method is GET or HEAD; header has
+// additional fields of the request, such as Range.
 //
-// It is for callers that need the answer itself. The error is errdefs.ErrNotFound if
-// every endpoint answered 404, a remoteserrors.ErrUnexpectedStatus for another
+// Open is for callers that need the answer itself. The error is errdefs.ErrNotFound
+// if every endpoint answered 404, a remoteserrors.ErrUnexpectedStatus for another
 // answer, and lists what was tried like any other error of a Resolver.
 func (r *Resolver) Open(ctx context.Context, ref, method string, header http.Header, kind, object string) (*http.Response, error) {
 	spec, err := reference.Parse(ref)
@@ -56,7 +56,7 @@ func (r *registries) open(ctx context.Context, spec reference.Spec, method strin
 	if header == nil {
 		header = http.Header{}
 	}
-	// Content with a digest is needed as it is, not as net/http would decompress it.
+	// Content with a digest is needed as it is; net/http would decompress it.
 	header.Set("Accept-Encoding", "identity")
 	q := question{method: method, header: header, elements: []string{repository(spec), kind, object}}
 	var failed, missing []error
@@ -84,7 +84,7 @@ func (r *registries) open(ctx context.Context, spec reference.Spec, method strin
 	}
 }
 
-// unexpected makes an error from an answer, and closes it.
+// unexpected returns an error for an answer, and closes it.
 func unexpected(resp *http.Response) error {
 	defer resp.Body.Close()
 	err := remoteserrors.NewUnexpectedStatusErr(resp)

@@ -13,11 +13,11 @@ import (
 	"github.com/certsd/containerd-certsd/internal/weblink"
 )
 
-// list is a list that a registry may send in pages: of tags or of referrers.
+// list is a list of tags or referrers that a registry may send in pages.
 type list struct {
-	// what names its content in messages.
+	// what names the content in messages.
 	what string
-	// first asks for its first page.
+	// first requests the first page.
 	first question
 	// maxPages bounds the number of pages, maxBytes their total size.
 	maxPages int
@@ -27,11 +27,11 @@ type list struct {
 	maxTime time.Duration
 }
 
-// maxListTime is enough for the longest lists of slow registries.
+// maxListTime suffices for the longest lists of slow registries.
 const maxListTime = 30 * time.Minute
 
-// read asks for one page after another until none follows, or the list cannot be
-// read completely. It calls add with each page; an error of add ends the list.
+// read requests page after page until none follows, or the list cannot be completed.
+// It calls add with each page; an error from add ends the list.
 func (e *endpoint) read(ctx context.Context, l *list, add func(*answer) error) error {
 	q := l.first
 	seen := map[string]bool{requestURI(e.url(&q)): true}
@@ -81,12 +81,12 @@ func (e *endpoint) base(q *question, a *answer) *url.URL {
 	return e.url(q)
 }
 
-// nextPage returns the path and query of the next page, nil after the last one. base
-// is the URL that the link is relative to, asked that of this page.
+// nextPage returns path and query of the next page, nil after the last one. base is
+// the URL that the link is relative to, asked the URL of this page.
 //
-// No link leads to another host: registries behind a proxy write schemes, hosts and
-// prefixes into it at which they cannot be reached. Of a link to the same list the
-// query is used, or if it has none the path.
+// A link never leads to another host: registries behind a proxy write schemes, hosts
+// and prefixes into it that do not reach them. From a link to the same list only the
+// query is used, or the path if there is no query.
 func nextPage(header http.Header, base, asked *url.URL) (*url.URL, error) {
 	link, err := weblink.Next(header)
 	if err != nil || link == nil {

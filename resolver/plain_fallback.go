@@ -10,10 +10,10 @@ import (
 	"github.com/certsd/containerd-certsd/certsd"
 )
 
-// mayFallBack reports whether plain HTTP may be used after an answer that is not
-// TLS: if hosts.toml allows both, and for a loopback registry without a directory on
-// a port that does not imply the protocol. Stock containerd has the same rule, but
-// also falls back on a slow handshake.
+// mayFallBack reports whether plain HTTP may be used if the answer is not TLS: if
+// hosts.toml allows both, and for a loopback registry without a directory on a port
+// that does not imply the protocol. Stock containerd has the same rule, but also
+// falls back on a slow handshake.
 func mayFallBack(e *certsd.Endpoint) bool {
 	if e.Scheme != "https" {
 		return false
@@ -26,8 +26,8 @@ func mayFallBack(e *certsd.Endpoint) bool {
 }
 
 // plainFallback repeats a request to one endpoint in plain HTTP if the server
-// answered the TLS handshake in HTTP, and stays with it. It never does so after
-// a time-out, nor for a host the endpoint leads to.
+// answered the TLS handshake in HTTP, and then stays with plain HTTP. It never does
+// so after a timeout, nor for a host that the endpoint leads to.
 type plainFallback struct {
 	base http.RoundTripper
 	// host is the host[:port] of the endpoint.

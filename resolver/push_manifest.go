@@ -13,10 +13,10 @@ import (
 	"github.com/certsd/containerd-certsd/internal/discreet"
 )
 
-// PushManifest pushes a manifest of any media type to the tag of a reference, or to
-// its digest, and returns the digest under which the registry stored it, or the
-// manifest's own if the registry does not say. That may use another algorithm than
-// the reference does, but is a digest of the same bytes; otherwise the push fails.
+// PushManifest pushes a manifest of any media type to the tag of a reference, or else
+// to its digest. It returns the digest under which the registry stored the manifest,
+// or the manifest's own if the registry does not say. The algorithm may differ from
+// the reference's, but the push fails unless the digest matches the manifest.
 func (r *Resolver) PushManifest(ctx context.Context, ref, mediaType string, body []byte) (digest.Digest, error) {
 	spec, err := reference.Parse(ref)
 	if err != nil {
@@ -49,8 +49,7 @@ func (r *registries) pushManifest(ctx context.Context, spec reference.Spec, medi
 	return knownAs(resp.Header.Get("Docker-Content-Digest"), object, body)
 }
 
-// knownAs returns the digest in an answer. It is an error if that is not a digest of
-// the body.
+// knownAs returns the digest in an answer, and fails if it does not match the body.
 func knownAs(answered, object string, body []byte) (digest.Digest, error) {
 	if answered == "" {
 		if d, err := digest.Parse(object); err == nil {
@@ -68,7 +67,7 @@ func knownAs(answered, object string, body []byte) (digest.Digest, error) {
 	return d, nil
 }
 
-// tagOrDigest returns the tag of a reference, or if it has none its digest.
+// tagOrDigest returns the tag of a reference, or else its digest.
 func tagOrDigest(spec reference.Spec) string {
 	if tag, _, _ := strings.Cut(spec.Object, "@"); tag != "" {
 		return tag

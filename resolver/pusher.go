@@ -15,7 +15,7 @@ import (
 	"github.com/certsd/containerd-certsd/internal/discreet"
 )
 
-// dockerPusher is what containerd's docker pusher can do.
+// dockerPusher is the interface of containerd's docker pusher.
 type dockerPusher interface {
 	remotes.Pusher
 	content.Ingester
@@ -65,8 +65,8 @@ func (p *pusher) writer(w content.Writer, err error, trail *certsd.Trail, cancel
 	return &upload{Writer: w, pusher: p, trail: trail, cancel: cancel}, nil
 }
 
-// explain leaves errors alone that are not failures, and those that containerd acts
-// on.
+// explain adds the trail to err, except for errors that are not failures or that
+// containerd acts on.
 func (p *pusher) explain(err error, trail *certsd.Trail) error {
 	if errdefs.IsAlreadyExists(err) || errdefs.IsUnavailable(err) || errors.Is(err, content.ErrReset) {
 		return err
@@ -74,7 +74,7 @@ func (p *pusher) explain(err error, trail *certsd.Trail) error {
 	return explain(err, p.ref, trail)
 }
 
-// upload explains the errors of the request that the writer feeds.
+// upload explains errors of the request that the writer feeds.
 type upload struct {
 	content.Writer
 	pusher *pusher
@@ -83,7 +83,7 @@ type upload struct {
 	cancel context.CancelFunc
 }
 
-// Close implements io.Closer. It ends the request, which would otherwise wait for
+// Close implements io.Closer. It cancels the request, which would otherwise wait for
 // its body as long as the caller's context lives.
 func (u *upload) Close() error {
 	defer u.cancel()

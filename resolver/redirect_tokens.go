@@ -19,25 +19,25 @@ import (
 	"github.com/certsd/containerd-certsd/internal/serverfault"
 )
 
-// strangers are the targets of redirects that hand out tokens to everybody: a
-// registry may redirect its whole API to another one. Such a token is not a secret
-// of the registry, and is sent to the target that gave it and nowhere else.
+// strangers holds the tokens for redirect targets that give tokens to everybody: a
+// registry may redirect its whole API to another one. Such a token is not a secret of
+// the registry, and is sent only to the target that gave it.
 type strangers struct {
 	client   *http.Client
 	mayGrant func(target, realm *url.URL) bool
 
 	// mu guards byOrigin.
 	mu sync.Mutex
-	// byOrigin has authorizers without credentials, by SCHEME://HOST; nil for a
-	// target that once named a forbidden token server.
+	// byOrigin holds authorizers without credentials, by SCHEME://HOST; nil for a
+	// target that has named a forbidden token server.
 	byOrigin map[string]*shared
 }
 
-// maxStrangers bounds strangers.byOrigin: servers name them.
+// maxStrangers bounds strangers.byOrigin, whose keys servers choose.
 const maxStrangers = 64
 
-// authorize adds the token of the target of a redirect, if there is one, in place of
-// the authorization for the server that redirected.
+// authorize adds a redirect target's token, if there is one, in place of the
+// authorization for the server that redirected.
 func (s *strangers) authorize(ctx context.Context, req *http.Request) error {
 	a := s.challenged(req.URL)
 	if a == nil {
@@ -70,9 +70,8 @@ func (s *strangers) forget(target *url.URL, a *shared) bool {
 	return true
 }
 
-// addResponses handles the challenge of the target of a redirect, as authorizer does
-// those of the registry. It never answers with a password: nobody gave one for this
-// host.
+// addResponses handles the challenge of a redirect target, as authorizer does for the
+// registry. It never answers with a password: nobody gave one for this host.
 func (s *strangers) addResponses(ctx context.Context, responses []*http.Response) error {
 	last := responses[len(responses)-1]
 	target := last.Request.URL
@@ -93,8 +92,7 @@ func (s *strangers) addResponses(ctx context.Context, responses []*http.Response
 	case !seen && len(s.byOrigin) < maxStrangers:
 		a = newShared(docker.NewDockerAuthorizer(docker.WithAuthClient(&http.Client{
 			Transport: s.client.Transport,
-			// A redirect could lead to the registry, which has certificates of its
-			// own.
+			// A redirect could lead to the registry, which has its own certificates.
 			CheckRedirect: sameOriginOnly,
 		})))
 		s.byOrigin[originText(target)] = a
@@ -112,8 +110,8 @@ func (s *strangers) addResponses(ctx context.Context, responses []*http.Response
 	return a.inner.AddResponses(ctx, responses)
 }
 
-// refusedRealm returns why a token server in plain HTTP is not asked. It is recorded
-// in the trail, too: the next endpoint may answer 404 and hide it.
+// refusedRealm returns why a token server with plain HTTP is not asked. It also
+// records that in the trail: the next endpoint may answer 404 and hide it.
 func refusedRealm(ctx context.Context, resp *http.Response, realm *url.URL) error {
 	err := &certsd.PlainHTTPError{Host: realm.Host, Reason: serverfault.NamesPlainHTTP(resp.Request.URL.Host)}
 	if trail := certsd.TrailOf(ctx); trail != nil {
@@ -148,8 +146,8 @@ func bearerRealm(header http.Header) *url.URL {
 
 func originText(u *url.URL) string { return u.Scheme + "://" + u.Host }
 
-// mayGrant reports whether the tokens of a token server, named by the target of a
-// redirect, are available to everybody: the server is not the registry, and no
+// mayGrant returns a function that reports whether a token server, named by a
+// redirect target, gives its tokens to everybody: it is not the registry, and no
 // directory has a certificate or a header for it, unless it is the target itself.
 func (h *Hosts) mayGrant(endpoint *certsd.Endpoint) func(target, realm *url.URL) bool {
 	return func(target, realm *url.URL) bool {

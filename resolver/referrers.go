@@ -24,25 +24,25 @@ import (
 )
 
 const (
-	// maxReferrers is how many manifests may refer to one.
+	// maxReferrers is how many manifests may refer to another.
 	maxReferrers = 10_000
-	// maxReferrerPages and maxReferrerBytes bound the answers that list them.
+	// maxReferrerPages and maxReferrerBytes bound the lists of referrers.
 	maxReferrerPages = 1000
 	maxReferrerBytes = 16 << 20
 )
 
-// referrers lists what refers to a manifest: see the distribution specification,
+// referrers lists the referrers of a manifest: see the distribution specification,
 // "Listing Referrers".
 type referrers struct {
 	subject digest.Digest
 	config  *remotes.FetchReferrersConfig
-	// warn, if not nil, is called with what is left out.
+	// warn, if not nil, is called for each omission.
 	warn func(error)
 }
 
-// list asks the endpoints in their order and believes the first that lists any. It
-// returns an empty list only if all of them say that there are none: nobody must
-// consider an image unsigned because a registry is out of order.
+// list asks the endpoints in order and believes the first that lists any. It returns
+// an empty list only if all of them report none: nobody must consider an image
+// unsigned because a registry is out of order.
 func (r *referrers) list(ctx context.Context, registries *registries, spec reference.Spec) ([]ocispec.Descriptor, error) {
 	if err := r.subject.Validate(); err != nil {
 		return nil, fmt.Errorf("%.80q: %w: %w", r.subject, err, errdefs.ErrInvalidArgument)
@@ -66,8 +66,8 @@ func (r *referrers) list(ctx context.Context, registries *registries, spec refer
 	return []ocispec.Descriptor{}, errors.Join(errs...)
 }
 
-// forReferrers returns the endpoints that may be asked: those with the capability
-// for referrers, or if there are none those for tags.
+// forReferrers returns the endpoints that may be asked: those with the capability for
+// referrers, or if there are none, those for tags.
 func (r *registries) forReferrers(spec reference.Spec) ([]*endpoint, error) {
 	able, err := r.endpoints(spec, docker.HostCapabilityReferrers)
 	if err != nil || len(able) > 0 {
@@ -76,8 +76,7 @@ func (r *registries) forReferrers(spec reference.Spec) ([]*endpoint, error) {
 	return r.endpoints(spec, docker.HostCapabilityResolve)
 }
 
-// of asks one endpoint: its referrers API, or if it has none the tag that replaces
-// it.
+// of asks one endpoint: its referrers API, or else the tag that replaces it.
 func (r *referrers) of(ctx context.Context, e *endpoint) ([]ocispec.Descriptor, error) {
 	list, there, err := r.byAPI(ctx, e)
 	if err == nil && !there {
@@ -86,12 +85,12 @@ func (r *referrers) of(ctx context.Context, e *endpoint) ([]ocispec.Descriptor, 
 	if err != nil || len(r.config.ArtifactTypes) == 0 {
 		return list, err
 	}
-	// The registry may have filtered them, or not.
+	// The registry may have filtered the list, or not.
 	var wanted []ocispec.Descriptor
 	for _, d := range list {
 		if d.ArtifactType == "" {
-			// The registry must give the artifact type, but some do not: the
-			// manifest has it.
+			// The registry must report the artifact type, but some do not; it is in
+			// the manifest.
 			m, err := e.referrer(ctx, d)
 			if err != nil {
 				return nil, err
@@ -105,8 +104,8 @@ func (r *referrers) of(ctx context.Context, e *endpoint) ([]ocispec.Descriptor, 
 	return wanted, nil
 }
 
-// byAPI reads all pages. there is false if the endpoint answers 404, as one
-// without the API does.
+// byAPI reads all pages. there is false if the endpoint answers 404, as it does
+// without the API.
 func (r *referrers) byAPI(ctx context.Context, e *endpoint) (all []ocispec.Descriptor, there bool, err error) {
 	query := url.Values{}
 	maps.Copy(query, r.config.QueryFilters)
@@ -147,8 +146,8 @@ func (r *referrers) byAPI(ctx context.Context, e *endpoint) (all []ocispec.Descr
 
 var errNoReferrersAPI = errors.New("no referrers API")
 
-// referrersIn reads an index of referrers. Anything else, such as a login page, is
-// an error and not an empty list.
+// referrersIn parses an index of referrers. Anything else, such as a login page, is
+// an error rather than an empty list.
 func referrersIn(body []byte) ([]ocispec.Descriptor, error) {
 	var index struct {
 		MediaType string                `json:"mediaType"`
@@ -180,7 +179,7 @@ func referrersIn(body []byte) ([]ocispec.Descriptor, error) {
 	return *index.Manifests, nil
 }
 
-// unexpected returns the error for a status, as containerd defines it.
+// unexpected returns containerd's error for a status.
 func (a *answer) unexpected() error {
 	return remoteserrors.ErrUnexpectedStatus{
 		Status: fmt.Sprintf("%d %s", a.status, http.StatusText(a.status)), StatusCode: a.status,

@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	// maxTagged is how many referrers a tag may list: the manifest of each is read.
+	// maxTagged is how many referrers a tag may list, as each one's manifest is read.
 	maxTagged = 1000
 	// referrersAtATime is how many are read concurrently.
 	referrersAtATime = 4
@@ -27,7 +27,7 @@ const (
 	maxTagEncoded   = 64
 )
 
-// ReferrersTag returns the tag that lists what refers to a manifest, in registries
+// ReferrersTag returns the tag that lists the referrers of a manifest in registries
 // without the referrers API.
 func ReferrersTag(subject digest.Digest) string {
 	algorithm, encoded, _ := strings.Cut(subject.String(), ":")
@@ -44,9 +44,9 @@ func ReferrersTag(subject digest.Digest) string {
 }
 
 // byTag reads the list from a tagged image index. The tag may be anything: the image
-// itself, or for another digest with the same beginning. So the listed manifests are
-// read, and believed if they name the subject. Whatever is left out is named in a
-// warning.
+// itself, or a list for another digest with the same beginning. So byTag reads the
+// listed manifests, and believes those that name the subject. It warns about
+// everything it omits.
 func (r *referrers) byTag(ctx context.Context, e *endpoint) ([]ocispec.Descriptor, error) {
 	tag := ReferrersTag(r.subject)
 	a, err := e.get(ctx, question{
@@ -67,8 +67,7 @@ func (r *referrers) byTag(ctx context.Context, e *endpoint) ([]ocispec.Descripto
 	listed, err := referrersIn(a.body)
 	switch {
 	case err != nil && isManifest(a.body):
-		// An unrelated image or artifact, under a tag that looks like a referrers
-		// tag.
+		// An unrelated image or artifact whose tag looks like a referrers tag.
 		r.leftOut(e.spec, "", fmt.Errorf("lists no referrers: %w", err))
 		return nil, nil
 	case err != nil:
@@ -90,7 +89,7 @@ func isManifest(body []byte) bool {
 	return json.Unmarshal(body, &m) == nil && m.Errors == nil && (m.SchemaVersion > 0 || m.MediaType != "")
 }
 
-// thoseOf returns the manifests that refer to the subject by their own account.
+// thoseOf returns the listed manifests that do refer to the subject.
 func (r *referrers) thoseOf(ctx context.Context, e *endpoint, listed []ocispec.Descriptor) ([]ocispec.Descriptor, error) {
 	found := make([]*referrer, len(listed))
 	group, gctx := errgroup.WithContext(ctx)
@@ -118,7 +117,7 @@ func (r *referrers) thoseOf(ctx context.Context, e *endpoint, listed []ocispec.D
 	return all, nil
 }
 
-// referrer is what a manifest says about itself.
+// referrer is the part of a manifest that describes it as a referrer.
 type referrer struct {
 	MediaType    string              `json:"mediaType"`
 	ArtifactType string              `json:"artifactType"`
@@ -146,7 +145,7 @@ func (m *referrer) describe(d ocispec.Descriptor) ocispec.Descriptor {
 	return d
 }
 
-// referrer reads a listed manifest, nil if it does not exist.
+// referrer reads a listed manifest; it returns nil if that does not exist.
 func (e *endpoint) referrer(ctx context.Context, d ocispec.Descriptor) (*referrer, error) {
 	accept := "*/*"
 	if d.MediaType != "" {
@@ -173,7 +172,7 @@ func (e *endpoint) referrer(ctx context.Context, d ocispec.Descriptor) (*referre
 	return &m, nil
 }
 
-// leftOut warns about content under the referrers tag that is left out.
+// leftOut warns about content under the referrers tag that is omitted.
 func (r *referrers) leftOut(spec reference.Spec, what digest.Digest, why error) {
 	if r.warn == nil {
 		return

@@ -9,8 +9,8 @@ import (
 	"github.com/containerd/containerd/v2/pkg/reference"
 )
 
-// registries has the endpoints of each registry that one pull or push asks. There is
-// one list per registry, so that everything done for the pull shares its tokens.
+// registries holds the endpoints of each registry that one pull or push asks. There
+// is one list per registry, so that everything done for the pull shares its tokens.
 type registries struct {
 	hosts   *Hosts
 	options *Options
@@ -21,7 +21,7 @@ type registries struct {
 }
 
 // ahead looks up the registry once, both for of and for the first request of a call,
-// unless that was done already. Problems with a directory are left to of.
+// unless that was done already. It leaves problems with a directory to of.
 func (r *registries) ahead(ctx context.Context, registry string) context.Context {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -55,8 +55,8 @@ func (r *registries) of(registry string) ([]docker.RegistryHost, error) {
 	return hosts, nil
 }
 
-// endpoints returns the endpoints that may be asked about spec with the capabilities
-// c, in their order.
+// endpoints returns the endpoints with capabilities c for requests about spec, in
+// order.
 func (r *registries) endpoints(spec reference.Spec, c docker.HostCapabilities) ([]*endpoint, error) {
 	hosts, err := r.of(spec.Hostname())
 	if err != nil {
@@ -71,8 +71,7 @@ func (r *registries) endpoints(spec reference.Spec, c docker.HostCapabilities) (
 	return able, nil
 }
 
-// onlyPlain reports whether all endpoints of a registry are spoken to in plain
-// HTTP.
+// onlyPlain reports whether all endpoints of a registry use plain HTTP.
 func (r *registries) onlyPlain(registry string) (bool, error) {
 	hosts, err := r.of(registry)
 	return !slices.ContainsFunc(hosts, func(rh docker.RegistryHost) bool { return rh.Scheme != "http" }), err

@@ -1,9 +1,9 @@
 // Package resolver makes containerd's registry client keep the promise of Docker's
 // certs.d, and pull what only Registry v1 or schema 1 still serve.
 //
-// [New] returns a remotes.Resolver for one pull or push, [Hosts] is what all of
+// [New] returns a remotes.Resolver for one pull or push; [Hosts] is what all of
 // them share: live connections, the client certificate that last worked, the
-// endpoints that do not answer. The v2 protocol itself is left to
+// endpoints that do not answer. The v2 protocol itself is spoken by
 // core/remotes/docker.
 //
 // Read resolver.go first, whose calls lead everywhere; then
@@ -44,7 +44,7 @@ import (
 // Options are the settings of one pull or push. The zero value pulls anonymously
 // with the hosts of [DefaultHosts].
 type Options struct {
-	// Hosts are shared by all resolvers of a process. nil means DefaultHosts.
+	// Hosts is shared by all resolvers of a process. nil means DefaultHosts.
 	Hosts *Hosts
 	// Header is sent with each request to a registry, and to no other host.
 	Header http.Header
@@ -54,11 +54,10 @@ type Options struct {
 	Credentials func(host string) (user, secret string, err error)
 	// Fallback is called in the same way where Credentials returns none.
 	Fallback func(host string) (user, secret string, err error)
-	// PlainHTTP requests http. It is honored only for a registry without a
-	// directory.
+	// PlainHTTP requests http. It is honored only for a registry without a directory.
 	PlainHTTP bool
-	// MaxWait is how long one request waits for a registry that answers 429 and
-	// says by Retry-After when to ask again; zero is two minutes.
+	// MaxWait is how long one request waits for a registry that answers 429 with a
+	// Retry-After; zero means two minutes.
 	MaxWait time.Duration
 	// UpdateClient may wrap the transport of each HTTP client, for debug output.
 	UpdateClient func(*http.Client) error
@@ -69,28 +68,28 @@ type Options struct {
 	// store that is pulled into, nothing is copied twice. nil means that such images
 	// are refused.
 	Store content.Store
-	// IntoStore reports that Store is the one that is pulled into: a fetcher then
-	// does not look there again.
+	// IntoStore reports that Store is the one that is pulled into, so a fetcher does
+	// not look there again.
 	IntoStore bool
 	// Downloads, if set, bounds how many layers conversions fetch at a time, in
 	// place of the limiter given to SetOptions.
 	Downloads v1compat.Limiter
-	// Reader keeps what is converted for one reader from being found in the store by
-	// other readers, and by those without one. It is not a secret. Readers with an
-	// empty one share the store.
+	// Reader identifies the reader for whom images are converted: no other reader
+	// finds the results in the store. It is not a secret. Readers with an empty one
+	// share theirs.
 	Reader string
 	// OnProgress observes the layers of a conversion. It is called concurrently.
 	OnProgress func(v1compat.Progress)
-	// Measure asks for the sizes of the layers of an image that would have to be
-	// converted, and converts nothing: Resolve fails with an [UnconvertedError].
-	// Store is not used then.
+	// Measure requests the sizes of the layers of an image that needs conversion, and
+	// converts nothing: Resolve fails with an [UnconvertedError]. Store is unused
+	// then.
 	Measure bool
-	// Begin examines a schema 1 image that would have to be converted as far as
-	// possible without its layers, and converts nothing: Resolve fails with an
-	// [UnconvertedError] where a pull would begin. Store is not used then.
+	// Begin examines a schema 1 image that needs conversion as far as possible
+	// without its layers, and converts nothing: Resolve fails with an
+	// [UnconvertedError] where a pull would begin. Store is unused then.
 	Begin bool
-	// V2Only disables Registry v1 and schema 1: Resolve returns what the v2 protocol
-	// says. Use it for a registry that is pushed to.
+	// V2Only disables Registry v1 and schema 1: Resolve returns the result of the v2
+	// protocol. Use it for a registry that is pushed to.
 	V2Only bool
 }
 
@@ -99,8 +98,8 @@ type Options struct {
 type Resolver struct {
 	options Options
 	hosts   *Hosts
-	// registries has the endpoints, docker speaks v2 with them, legacy everything
-	// older.
+	// registries holds the endpoints, docker speaks v2 with them, and legacy
+	// everything older.
 	registries *registries
 	docker     remotes.ResolverWithOptions
 	legacy     *legacy
@@ -153,7 +152,7 @@ func (r *Resolver) Resolve(ctx context.Context, ref string) (string, ocispec.Des
 	}
 	name, desc, err := r.docker.Resolve(r.registries.ahead(ctx, spec.Hostname()), ref)
 	if errdefs.IsNotFound(err) && found(trail) {
-		// containerd reports a manifest that is too large like this.
+		// containerd reports a manifest that is too large as not found.
 		err = fmt.Errorf("%w: %s", errUnusable, presentable(err))
 	}
 	if !r.options.V2Only {
@@ -165,15 +164,15 @@ func (r *Resolver) Resolve(ctx context.Context, ref string) (string, ocispec.Des
 // errUnusable reports that a manifest exists but cannot be used.
 var errUnusable = errors.New("the registry's image cannot be used")
 
-// found reports whether a registry has answered with a manifest.
+// found reports whether a registry answered with a manifest.
 func found(trail *certsd.Trail) bool {
 	return slices.ContainsFunc(trail.Attempts(), func(a certsd.Attempt) bool {
 		return a.Status == http.StatusOK && strings.Contains(a.URL, "/manifests/")
 	})
 }
 
-// Fetcher implements remotes.Resolver. The fetcher is a
-// remotes.FetcherByDigest and a remotes.ReferrersFetcher, too.
+// Fetcher implements remotes.Resolver. The fetcher is also a remotes.FetcherByDigest
+// and a remotes.ReferrersFetcher.
 func (r *Resolver) Fetcher(ctx context.Context, ref string) (remotes.Fetcher, error) {
 	spec, err := reference.Parse(ref)
 	if err != nil {
@@ -203,8 +202,8 @@ func (r *Resolver) Pusher(ctx context.Context, ref string) (remotes.Pusher, erro
 	return newPusher(inner, ref, repository(spec))
 }
 
-// Source returns the source by which the content of a repository, HOST/NAME, is
-// known in a store: see [v1compat.Source].
+// Source returns the source that identifies the content of a repository, HOST/NAME,
+// in a store: see [v1compat.Source].
 func (r *Resolver) Source(ref string) (v1compat.Source, error) {
 	spec, err := reference.Parse(ref)
 	if err != nil {

@@ -41,7 +41,7 @@ type schema1Images struct {
 }
 
 // image converts the manifest that a reference names. resolved is the result of the
-// v2 resolution, zero if there was none.
+// v2 resolution, zero without one.
 func (s *schema1Images) image(ctx context.Context, spec reference.Spec, resolved ocispec.Descriptor) (ocispec.Descriptor, error) {
 	body, want, err := s.manifest(ctx, spec, resolved)
 	if err != nil {
@@ -56,8 +56,8 @@ func (s *schema1Images) image(ctx context.Context, spec reference.Spec, resolved
 }
 
 // pinned finds a schema 1 image by the digest of its conversion, which its registry
-// does not know: among earlier conversions, or by the tag in the reference.
-// Otherwise the registry's "not found" stands.
+// does not know: among earlier conversions, or by the tag in the reference. Otherwise
+// it returns the registry's "not found".
 func (s *schema1Images) pinned(ctx context.Context, spec reference.Spec, notFound error) (ocispec.Descriptor, error) {
 	if spec.Digest() == "" || s.options.Store == nil || s.hosts.NoSchema1 {
 		return ocispec.Descriptor{}, notFound
@@ -100,8 +100,8 @@ func (s *schema1Images) read(ctx context.Context, spec reference.Spec, body []by
 		image.Entries[i].Measure = s.blobSize(spec, image.Entries[i].Digest)
 	}
 	image.Scheme, image.Reader = s.source(spec).Scheme, s.options.Reader
-	// A digest in the reference is that of the schema 1 manifest, which was already
-	// verified.
+	// A digest in the reference is the schema 1 manifest's, which was verified
+	// already.
 	tagOnly := spec
 	tagOnly.Object = ""
 	return s.convert(ctx, tagOnly, image)
@@ -118,8 +118,8 @@ func (s *schema1Images) mayConvert(spec reference.Spec) error {
 	}
 }
 
-// manifest fetches the manifest and the digest it must have: that of the
-// reference, or that the registry gave for the tag.
+// manifest fetches the manifest and returns the digest that it must have: the
+// reference's, or the one the registry gave for the tag.
 func (s *schema1Images) manifest(ctx context.Context, spec reference.Spec, resolved ocispec.Descriptor) ([]byte, digest.Digest, error) {
 	endpoints, err := s.registries.endpoints(spec, docker.HostCapabilityPull)
 	if err != nil {
@@ -148,8 +148,8 @@ func (s *schema1Images) manifest(ctx context.Context, spec reference.Spec, resol
 	return nil, "", errors.Join(errs...)
 }
 
-// isSchema1 reports whether an answer is a schema 1 manifest by its media type, or
-// by the manifest itself if the registry is too old to have a media type for it.
+// isSchema1 reports whether an answer is a schema 1 manifest by its media type, or by
+// its content if the registry is too old to send that type.
 func isSchema1(a *answer) bool {
 	mediaType, _, err := mime.ParseMediaType(a.header.Get("Content-Type"))
 	if err == nil && (mediaType == v1compat.MediaTypeSchema1Signed || mediaType == v1compat.MediaTypeSchema1) {
@@ -162,7 +162,7 @@ func isSchema1(a *answer) bool {
 	return json.Unmarshal(a.body, &m) == nil && m.SchemaVersion == 1 && len(m.FSLayers) > 0
 }
 
-// manifestObject returns the tag or digest to ask for.
+// manifestObject returns the digest to request, or else the tag.
 func manifestObject(spec reference.Spec) string {
 	if d := spec.Digest(); d != "" {
 		return d.String()

@@ -8,23 +8,23 @@ import (
 	"github.com/certsd/containerd-certsd/keys"
 )
 
-// Settings are the settings of [Hosts] as people write them, in all configuration
+// Settings are the settings of [Hosts] as users write them, in all configuration
 // files and flags of this module: the tag toml is the key, the tag usage its help,
-// with a quoted word there for the value. Empty values mean the default.
+// with a quoted word for the value. Empty values mean the default.
 type Settings struct {
 	// SystemRoots is "fallback", the default, to trust the system's CA roots only
 	// where a directory has none, or "append" to trust them always.
 	SystemRoots certsd.SystemRoots `toml:"system_roots" usage:"trust the CA roots of the system in 'MODE': fallback, if no others are configured, or append, always"`
 
-	// RotateOn are the answers after which the next certificate is presented:
+	// RotateOn lists the answers after which the next certificate is presented:
 	// statuses and classes of statuses. Default: "403" and "5xx".
 	RotateOn []string `toml:"rotate_on" usage:"present the next certificate on 'STATUS': 403, 5xx, ..."`
 
-	// RegistryV1 is "never", "configured", the default, for registries with a
+	// RegistryV1 is "never", "configured" (the default), for registries with a
 	// directory of their own, or "always".
 	RegistryV1 V1Policy `toml:"registry_v1" usage:"speak Registry v1 with 'WHICH' registries: never, configured (own directory) or always"`
 
-	// Schema1 converts schema 1 manifests, the default, instead of refusing them.
+	// Schema1 converts schema 1 manifests (the default) instead of refusing them.
 	Schema1 bool `toml:"schema1" usage:"convert schema 1 manifests; --schema1=false refuses them"`
 
 	// SuffixDirectories lets a directory _.example.com serve every host below
@@ -43,14 +43,13 @@ func DefaultSettings() Settings {
 		RotateOn:    []string{"403", "5xx"},
 		RegistryV1:  V1Configured,
 		Schema1:     true,
-		Signer:      []string{}, // as it is written, and not nil
+		Signer:      []string{}, // as written in files, not nil
 	}
 }
 
 // Hosts returns Hosts with these settings that search a list of directories,
-// separated as in $PATH; empty for the default ones. key is the list's key, for
-// errors: an error begins with the key that is wrong, as it is called in all
-// configuration files.
+// separated as in $PATH; empty means the default ones. key is the list's key. Errors
+// begin with the invalid key, as named in all configuration files.
 func (s Settings) Hosts(key, list string) (*Hosts, error) {
 	system, err := hostdir.ParseSystemRoots(string(s.SystemRoots))
 	if err != nil {
@@ -58,7 +57,7 @@ func (s Settings) Hosts(key, list string) (*Hosts, error) {
 	}
 	rotateOn, err := certsd.ParseRotateOn(s.RotateOn)
 	if err != nil {
-		return nil, err // it names rotate_on
+		return nil, err // it names the key
 	}
 	v1, err := parseV1Policy(string(s.RegistryV1))
 	if err != nil {

@@ -12,19 +12,18 @@ import (
 	"github.com/certsd/containerd-certsd/certsd/hostname"
 )
 
-// shared is a docker authorizer that requests use one at a time: they wait while
-// another one fetches a token. docker's own way of waiting gives all of them, and
-// later ones, the error of a request that was cancelled.
+// shared is a docker authorizer for one request at a time: others wait while one
+// fetches a token. docker's own way of waiting would give all of them, and later
+// ones, the error of a request that was cancelled.
 type shared struct {
 	inner docker.Authorizer
-	// turn is held by one request.
+	// turn is held by one request at a time.
 	turn chan struct{}
-	// over reports whether there will be no token, and err why. They are guarded by
-	// turn.
+	// over reports whether this authorizer has failed, and err why. turn guards both.
 	over bool
 	err  error
 
-	// mu guards given: what requests were authorized with.
+	// mu guards given, the authorizations handed to requests.
 	mu    sync.Mutex
 	given map[string]bool
 }
@@ -33,8 +32,8 @@ func newShared(inner docker.Authorizer) *shared {
 	return &shared{inner: inner, turn: make(chan struct{}, 1), given: map[string]bool{}}
 }
 
-// authorize adds a token, or a password, to a request. After an error no other
-// request may start with it: forget is called before others have their turn.
+// authorize adds a token, or a password, to a request. After an error no further
+// request may use this authorizer: forget is called before others have their turn.
 func (s *shared) authorize(ctx context.Context, req *http.Request, forget func() bool) error {
 	select {
 	case s.turn <- struct{}{}:
@@ -59,10 +58,10 @@ func (s *shared) authorize(ctx context.Context, req *http.Request, forget func()
 	return err
 }
 
-// refused examines the authorization that got the last answer, a 401. If it came
+// refused examines the authorization that was answered with the last 401. If it came
 // from here, it is forgotten with forget the first time; the second time the answer
-// stands. If it did not, or if another request forgets it at the same time, it was
-// replaced meanwhile and the request must be repeated.
+// stands. If it did not, or if another request has forgotten it meanwhile, it was
+// replaced and the request must be repeated.
 func (s *shared) refused(responses []*http.Response, forget func() bool) (again bool, err error) {
 	last := responses[len(responses)-1].Request
 	authorization := last.Header.Get("Authorization")

@@ -19,28 +19,27 @@ import (
 )
 
 const (
-	// maxTags is the longest list of tags. At 128 bytes each they take 13 MB.
+	// maxTags bounds a list of tags. At 128 bytes each they take 13 MB.
 	maxTags = 100_000
-	// maxTagPages is how many pages the list may have. The smallest pages in use are
-	// Quay's, with 50 tags.
+	// maxTagPages bounds the pages of a list. The smallest pages in use are Quay's,
+	// with 50 tags.
 	maxTagPages = 2000
-	// maxTagKeys is how many keys an answer may have beside its tags.
+	// maxTagKeys bounds the keys of an answer in addition to its tags.
 	maxTagKeys = 100
-	// maxTagPage is the largest answer in bytes: all tags at their longest,
-	// quoted, with a comma. docker-registry 2 sends all of them at once.
+	// maxTagPage bounds one answer in bytes: all tags at their longest, quoted, with
+	// a comma. docker-registry 2 sends all of them at once.
 	maxTagPage = maxTags * (128 + 3)
 )
 
 // tagRule is the grammar of tags in the distribution specification.
 var tagRule = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$`)
 
-// Tags lists the tags of a repository, HOST/NAME, in alphabetical order. Its
-// endpoints are asked in their order, as for resolving a tag, and the first that has
-// a list is believed. Registry v1 is asked where Resolve would ask it. Invalid tags
-// are left out with a warning.
+// Tags lists the tags of a repository, HOST/NAME, in alphabetical order. It asks the
+// endpoints in order, as for resolving a tag, and believes the first that has a list.
+// It asks Registry v1 where Resolve would. Invalid tags are omitted with a warning.
 //
 // The error is errdefs.ErrNotFound, ErrUnauthenticated or ErrPermissionDenied if the
-// registry said so, and lists what was tried like that of Resolve.
+// registry said so, and lists what was tried like Resolve's.
 func (r *Resolver) Tags(ctx context.Context, repo string) ([]string, error) {
 	spec, err := reference.Parse(repo)
 	if err != nil {
@@ -80,8 +79,8 @@ func usableTags(spec reference.Spec, tags []string, warn func(error)) []string {
 	})
 }
 
-// tags asks the endpoints in order. The error is errdefs.ErrNotFound if all of
-// them say so.
+// tags asks the endpoints in order. The error is errdefs.ErrNotFound if all of them
+// answer that.
 func (r *registries) tags(ctx context.Context, spec reference.Spec) ([]string, error) {
 	endpoints, err := r.endpoints(spec, docker.HostCapabilityPull|docker.HostCapabilityResolve)
 	if err != nil {
@@ -140,7 +139,7 @@ func (e *endpoint) tags(ctx context.Context) ([]string, error) {
 	return tags, err
 }
 
-// tagsIn reads one answer. For a repository without tags it may contain null.
+// tagsIn parses one answer. A repository without tags may have null for them.
 func tagsIn(body []byte) ([]string, error) {
 	var list struct {
 		Name   *string         `json:"name"`
@@ -157,8 +156,7 @@ func tagsIn(body []byte) ([]string, error) {
 	return list.Tags, jsonwords.Of(err)
 }
 
-// oddList is an error for a status that servers send for routes that they do not
-// know.
+// oddList is an error with a status that servers send for unknown routes.
 type oddList struct{ error }
 
 func (e *oddList) Unwrap() error { return e.error }

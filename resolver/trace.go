@@ -21,8 +21,8 @@ import (
 	"github.com/certsd/containerd-certsd/v1compat"
 )
 
-// The names of the spans. Like containerd's, they go to the provider of the current
-// span, or else to the global one.
+// Names of spans. Like containerd's, they go to the provider of the current span, or
+// else to the global one.
 const (
 	spanRound      = "certsd.Round"
 	spanLookup     = "certsd.Lookup"
@@ -30,8 +30,8 @@ const (
 	spanV1Layer    = "certsd.V1Layer"
 )
 
-// traceRound records a span for a request and the identities presented for it. It
-// lies within containerd's span for the request.
+// traceRound records a span for a request and the identities presented for it, inside
+// containerd's span for the request.
 func traceRound(ctx context.Context, r certsd.Round) {
 	if unrecorded(ctx) {
 		return
@@ -77,7 +77,8 @@ func traceLookup(ctx context.Context, l hostdir.Loaded) {
 }
 
 // unrecorded reports whether the enclosing span came from the global provider and is
-// not recorded, as when tracing is not set up: there is a round for each request.
+// not recorded, as when tracing is not set up. It saves work, as each request has a
+// round.
 func unrecorded(ctx context.Context) bool {
 	around := trace.SpanFromContext(ctx)
 	if around.IsRecording() || around.SpanContext().IsValid() {

@@ -15,11 +15,11 @@ import (
 	"github.com/certsd/containerd-certsd/internal/discreet"
 )
 
-// TryPush finds out whether a repository, HOST/NAME, can be pushed to: it starts an
+// TryPush checks whether a repository, HOST/NAME, can be pushed to: it starts an
 // upload as a push does, with the same client certificates, credentials and scope,
-// and cancels it. No byte is sent. A registry that does not cancel it, as an
-// [UploadLeftError] reports, is left with an empty upload, which registries remove
-// by themselves.
+// and cancels it. It sends no content. If the registry does not cancel the upload, as
+// an [UploadLeftError] reports, an empty one remains, which registries remove by
+// themselves.
 func (r *Resolver) TryPush(ctx context.Context, repo string) error {
 	spec, err := reference.Parse(repo)
 	if err != nil {
@@ -57,8 +57,8 @@ func (r *registries) tryPush(ctx context.Context, spec reference.Spec) error {
 	return nil
 }
 
-// takeBack cancels the upload at a location as given by locations: like the upload
-// itself, the request goes to another host without the token of this one.
+// takeBack cancels the upload at a location as given by locations: like the upload,
+// the request goes to another host without this one's token.
 func (e *endpoint) takeBack(ctx context.Context, at *url.URL) error {
 	resp, err := e.exchange(ctx, question{method: http.MethodDelete, upload: at})
 	if err != nil {
@@ -85,7 +85,7 @@ func (r *registries) toPush(spec reference.Spec) (*endpoint, error) {
 
 // UploadLeftError reports that a registry started an upload but did not cancel it.
 type UploadLeftError struct {
-	// Host is the endpoint's.
+	// Host is the endpoint's host.
 	Host string
 	Err  error
 }

@@ -9,17 +9,17 @@ import (
 	"strings"
 )
 
-// locations continues uploads where a registry says.
+// locations continues uploads where the registry says.
 //
-// containerd's pusher accepts a Location that is absolute or begins with a slash,
-// and reassembles it from its decoded parts. RFC 9110 allows any reference, relative
-// to the URL that was requested last, and its content belongs to the registry: it
-// may be signed, or depend on its escapes. So the pusher is given an absolute URL
-// that carries the original one verbatim in a parameter, and that parameter is
-// unpacked again when the pusher uses it.
+// containerd's pusher accepts a Location that is absolute or begins with a slash, and
+// reassembles it from its decoded parts. RFC 9110 allows any reference, relative to
+// the URL requested last, and its content belongs to the registry: it may be signed,
+// or depend on its escapes. So the pusher receives an absolute URL that carries the
+// original one verbatim in a parameter, which is unpacked when the pusher uses that
+// URL.
 type locations struct {
 	next http.RoundTripper
-	// origin is the endpoint's, which Authorization is for.
+	// origin is the endpoint's origin, the one Authorization is meant for.
 	origin string
 }
 
@@ -50,8 +50,8 @@ func (l *locations) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// to returns a request for the registry's location. The endpoint's token is not sent
-// to another host: the pusher mistakes the last server that answered for the
+// to returns a request for the registry's location. It does not send the endpoint's
+// token to another host: the pusher mistakes the last server that answered for the
 // endpoint.
 func (l *locations) to(req *http.Request, at *url.URL) *http.Request {
 	req = req.Clone(req.Context())

@@ -23,16 +23,16 @@ import (
 type V1Policy = hoststoml.RegistryV1
 
 const (
-	// V1Configured is for registries with a directory of their own. The zero
-	// value means the same.
+	// V1Configured allows registries with a directory of their own. It is the
+	// default.
 	V1Configured = hoststoml.V1Configured
-	// V1Never is for no registry.
+	// V1Never allows no registry.
 	V1Never = hoststoml.V1Never
-	// V1Always is for every registry but Docker Hub.
+	// V1Always allows every registry but Docker Hub.
 	V1Always = hoststoml.V1Always
 )
 
-// parseV1Policy reads a policy from a configuration.
+// parseV1Policy parses a policy from a configuration.
 func parseV1Policy(s string) (V1Policy, error) {
 	switch p := V1Policy(s); p {
 	case "":
@@ -44,11 +44,11 @@ func parseV1Policy(s string) (V1Policy, error) {
 	}
 }
 
-// v1Images handles images of registries that are asked in the v1 protocol.
+// v1Images handles images of registries that speak the v1 protocol.
 type v1Images struct{ *conversions }
 
-// image pulls an image that the v2 protocol did not find, if the registry may be
-// and should be asked in the v1 protocol.
+// image pulls an image that the v2 protocol did not find, if the registry may and
+// should be asked in the v1 protocol.
 func (v *v1Images) image(ctx context.Context, spec reference.Spec) (ocispec.Descriptor, error) {
 	e, err := v.endpoint(ctx, spec)
 	if err != nil {
@@ -67,8 +67,8 @@ func (v *v1Images) image(ctx context.Context, spec reference.Spec) (ocispec.Desc
 	})
 }
 
-// SpeaksV1Error reports that an image has to be requested in Registry v1, by a
-// client that has no content store to convert it into.
+// SpeaksV1Error reports that an image must be requested in Registry v1, but the
+// client has no content store to convert it into.
 type SpeaksV1Error struct {
 	// Host is the endpoint to ask.
 	Host string
@@ -79,7 +79,7 @@ func (e *SpeaksV1Error) Error() string {
 	return fmt.Sprintf("%s has the image in Registry v1 only, and this client has no content store to convert images into: %v", e.Host, errdefs.ErrNotImplemented)
 }
 
-// Unwrap makes it errdefs.ErrNotImplemented.
+// Unwrap returns errdefs.ErrNotImplemented.
 func (e *SpeaksV1Error) Unwrap() error { return errdefs.ErrNotImplemented }
 
 func (v *v1Images) pull(ctx context.Context, e *endpoint) (ocispec.Descriptor, error) {
@@ -121,8 +121,8 @@ func (v *v1Images) client(e *endpoint) *v1compat.Client {
 	}
 }
 
-// headerTransport adds the headers that docker's resolver adds to the requests
-// it makes itself, to those for the registry and to no other.
+// headerTransport adds the headers that docker's resolver adds to its own requests,
+// but only to requests for the registry.
 type headerTransport struct {
 	next     http.RoundTripper
 	endpoint *endpoint
@@ -138,9 +138,9 @@ func (t *headerTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return t.next.RoundTrip(with)
 }
 
-// strays reports whether a request is for another server than the registry, or was
-// redirected by one: such a redirect is followed without anything private, even if
-// it leads back.
+// strays reports whether a request is for a server other than the registry, or was
+// redirected by one: such a redirect is followed without anything private, even if it
+// leads back.
 func (t *headerTransport) strays(req *http.Request) bool {
 	for hostname.SameOrigin(req.URL, &url.URL{Scheme: t.endpoint.Scheme, Host: t.endpoint.Host}) {
 		if req.Response == nil {
@@ -153,7 +153,7 @@ func (t *headerTransport) strays(req *http.Request) bool {
 	return true
 }
 
-// addHeader does not replace what the request has already, such as its token.
+// addHeader adds headers, but keeps those the request already has, such as its token.
 func addHeader(req *http.Request, from ...http.Header) {
 	for _, h := range from {
 		for k, v := range h {
@@ -164,8 +164,8 @@ func addHeader(req *http.Request, from ...http.Header) {
 	}
 }
 
-// credentials returns the credentials under the registry's name in the reference.
-// The client asks only for the host that it was given.
+// credentials returns a function for the credentials under the registry's name in the
+// reference. The client calls it only for its own host.
 func (v *v1Images) credentials(registry string) func(context.Context, string) (string, string, error) {
 	c := v.options.credentials(registry)
 	return func(_ context.Context, host string) (string, string, error) { return c.of(host) }

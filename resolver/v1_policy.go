@@ -22,11 +22,10 @@ import (
 // errNotRegistryV1 reports that the v2 answer stands.
 var errNotRegistryV1 = errors.New("not a case for Registry v1")
 
-// V1UnaskedError reports that a registry speaks v1 by its own account, but was not
-// asked in it.
+// V1UnaskedError reports that a registry claims to speak v1, but was not asked in it.
 type V1UnaskedError struct {
 	Host string
-	// Setting is the setting that would have it asked.
+	// Setting tells which setting would have it asked.
 	Setting string
 }
 
@@ -35,7 +34,7 @@ func (e *V1UnaskedError) Error() string {
 	return fmt.Sprintf("%s answers /v1/_ping, but Registry v1 was not tried: %s", e.Host, e.Setting)
 }
 
-// Is makes it errNotRegistryV1.
+// Is reports whether target is errNotRegistryV1.
 func (e *V1UnaskedError) Is(target error) bool { return target == errNotRegistryV1 }
 
 // PolicyV1 returns the policy for v1 in a registry's directory, or else the common
@@ -60,9 +59,9 @@ func (h *Hosts) AllowsV1(host *certsd.Host) bool {
 	return policy == V1Always || policy == V1Configured && host.Own
 }
 
-// endpoint finds the endpoint to ask in v1 by the answer of its v2 root: a failed
-// connection, a 403 or a 5xx does not suggest v1. If it would answer but must not be
-// asked, the error is a *V1UnaskedError.
+// endpoint returns the endpoint to ask in v1, judged by the answer of its v2 root: a
+// failed connection, a 403 or a 5xx does not suggest v1. If one would answer but must
+// not be asked, the error is a *V1UnaskedError.
 func (v *v1Images) endpoint(ctx context.Context, spec reference.Spec) (*endpoint, error) {
 	host, err := v.hosts.directories().Lookup(spec.Hostname())
 	if err != nil {
@@ -81,8 +80,7 @@ func (v *v1Images) endpoint(ctx context.Context, spec reference.Spec) (*endpoint
 		if hostname.IsDockerHub(e.Host) || e.Path != "/v2" {
 			continue
 		}
-		// A base that asks for credentials speaks v2, whatever it answers with
-		// credentials.
+		// A root that requires credentials speaks v2, whatever it answers with them.
 		a, err := e.ask(ctx, question{})
 		if err != nil {
 			continue
@@ -111,7 +109,7 @@ func (v *v1Images) endpoint(ctx context.Context, spec reference.Spec) (*endpoint
 
 // hints remembers which servers answer the ping of Registry v1 although v1 is not
 // used with them: otherwise each missing image would cause another ping. The zero
-// value is ready.
+// value is ready to use.
 type hints struct {
 	mu    sync.Mutex // guards known
 	known map[string]hint
@@ -125,7 +123,7 @@ type hint struct {
 const (
 	// hintAge is how long an answer to the ping is remembered.
 	hintAge = 10 * time.Minute
-	// maxHints bounds how many are remembered: clients choose the registries.
+	// maxHints bounds how many are remembered, as clients choose the registries.
 	maxHints = 1024
 )
 
@@ -150,14 +148,14 @@ func (h *hints) would(ctx context.Context, server string, ping func() bool) bool
 	return answers
 }
 
-// pings reports whether a registry says that it speaks v1.
+// pings reports whether a registry's ping says that it speaks v1.
 func (e *endpoint) pings(ctx context.Context) bool {
 	a, err := e.ask(ctx, question{at: &url.URL{Path: "/v1/_ping"}, limit: 64 << 10})
 	return err == nil && answersPing(a.status, a.header, a.body)
 }
 
-// answersPing reports whether an answer to /v1/_ping is a registry's. A front
-// end has a page for every path.
+// answersPing reports whether an answer to /v1/_ping comes from a registry: a front
+// end may have a page for every path.
 func answersPing(status int, header http.Header, body []byte) bool {
 	if status != http.StatusOK {
 		return false
@@ -170,7 +168,7 @@ func answersPing(status int, header http.Header, body []byte) bool {
 }
 
 // oddAnswer reports whether a resolution failed with a status that servers send for
-// routes that they do not know.
+// unknown routes.
 func oddAnswer(err error) bool {
 	var answer remoteserrors.ErrUnexpectedStatus
 	return errors.As(err, &answer) && oddStatus(answer.StatusCode)

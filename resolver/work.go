@@ -11,29 +11,28 @@ import (
 	"github.com/certsd/containerd-certsd/v1compat"
 )
 
-// Work is a conversion or a download that begins.
+// Work is a conversion or download that begins.
 type Work struct {
 	// Registry is the host[:port] in the reference, Ref the reference.
 	Registry, Ref string
 	// Protocol is the protocol of a conversion, empty for a download.
 	Protocol string
-	// Digest and Size are those of the download; Size is zero or less if it is not
-	// known.
+	// Digest and Size describe the download; Size is zero or less if unknown.
 	Digest digest.Digest
 	Size   int64
 }
 
 // Watch follows one [Work]. Its methods may be called concurrently.
 type Watch interface {
-	// Layer is called for the layers of a conversion.
+	// Layer is called with the progress of a conversion's layers.
 	Layer(v1compat.Progress)
-	// Received is called for bytes of a download.
+	// Received is called when n bytes of a download have arrived.
 	Received(n int)
-	// End is called once.
+	// End is called once, at the end.
 	End()
 }
 
-// begin calls the hook; the result may be nil.
+// begin calls the hook and returns its Watch, which may be nil.
 func (h Hooks) begin(w Work) Watch {
 	if h.OnBegin == nil {
 		return nil
@@ -51,8 +50,7 @@ func withWatch(ctx context.Context, w Watch) context.Context {
 	return context.WithValue(ctx, watchKey{}, w)
 }
 
-// watchedLayers returns report, extended to notify the watch of a conversion, if
-// there is one.
+// watchedLayers returns report, extended to notify the conversion's watch, if any.
 func watchedLayers(ctx context.Context, report func(v1compat.Progress)) func(v1compat.Progress) {
 	w, ok := ctx.Value(watchKey{}).(Watch)
 	if !ok {
@@ -104,7 +102,7 @@ type watchedSeeker struct {
 	io.Seeker
 }
 
-// watchedAnswer does the same for the answer to a request for a blob.
+// watchedAnswer does so for the answer to a request for a blob.
 func (h Hooks) watchedAnswer(w Work, method, kind string, resp *http.Response) {
 	if resp != nil && method == http.MethodGet && kind == "blobs" {
 		w.Size = resp.ContentLength
