@@ -16,26 +16,26 @@ import (
 	"github.com/certsd/containerd-certsd/internal/jsonwords"
 )
 
-// Name is what an image is called in a layout.
+// Name is an image's name in a layout.
 type Name struct {
-	// Tag is its org.opencontainers.image.ref.name, which other programs ask
-	// for: oci:DIR:TAG. It may be empty.
+	// Tag is its org.opencontainers.image.ref.name, by which other programs select
+	// it: oci:DIR:TAG. It may be empty.
 	Tag string
 	// Image is the full reference. It becomes the annotation
 	// io.containerd.image.name, which containerd reads and writes.
 	Image string
-	// Repository is the reference without tag and digest: under one tag there
-	// is one repository's image.
+	// Repository is the reference without tag and digest. One tag holds images of
+	// only one repository.
 	Repository string
 }
 
-// index is an index.json that keeps what it does not know.
+// index is an index.json that preserves unknown fields.
 type index struct {
 	fields    map[string]json.RawMessage
 	manifests []json.RawMessage
 }
 
-// entry is what matters of a descriptor.
+// entry is the relevant part of a descriptor.
 type entry struct {
 	Digest      string            `json:"digest"`
 	Annotations map[string]string `json:"annotations"`
@@ -44,9 +44,8 @@ type entry struct {
 func (e entry) tag() string   { return e.Annotations[ocispec.AnnotationRefName] }
 func (e entry) image() string { return e.Annotations[images.AnnotationImageName] }
 
-// Check reports whether an image of this name can be added. It cannot if its tag
-// is that of another repository's image: who asks for oci:DIR:TAG must know
-// which one that is.
+// Check returns an error if an image cannot be added under this name, because its tag
+// belongs to another repository's image: oci:DIR:TAG must be unambiguous.
 func (l *Layout) Check(n Name) error {
 	idx, err := l.index()
 	if err != nil || n.Tag == "" {
@@ -64,14 +63,14 @@ func (l *Layout) Check(n Name) error {
 	return nil
 }
 
-// belongs reports whether a reference is one of the repository.
+// belongs reports whether a reference is to an image of the repository.
 func belongs(ref, repository string) bool {
 	rest, ok := strings.CutPrefix(ref, repository)
 	return ok && (rest == "" || rest[0] == ':' || rest[0] == '@')
 }
 
-// Add puts an image into the index, in place of the one that had its tag, and
-// removes what is left of the pull. All of the image must be in the store.
+// Add adds an image to the index, in place of the one with its tag, and removes what
+// is left of the pull. The store must hold the whole image.
 func (l *Layout) Add(ctx context.Context, desc ocispec.Descriptor, n Name) error {
 	if err := l.Check(n); err != nil {
 		return err
@@ -94,7 +93,7 @@ func (l *Layout) Add(ctx context.Context, desc ocispec.Descriptor, n Name) error
 	return nil
 }
 
-// index reads index.json; none is one without images.
+// index reads index.json; a missing one counts as empty.
 func (l *Layout) index() (*index, error) {
 	idx := &index{fields: map[string]json.RawMessage{}}
 	f, err := os.Open(filepath.Join(l.dir, ocispec.ImageIndexFile))
@@ -142,8 +141,8 @@ func (x *index) marshal() ([]byte, error) {
 	return append(data, '\n'), err
 }
 
-// add appends an entry and removes those it replaces: the one with its tag, or
-// without a tag the one that is the same.
+// add appends an entry and removes the one it replaces: that with its tag, or,
+// without a tag, that with its digest.
 func (x *index) add(desc ocispec.Descriptor, n Name) error {
 	desc = ocispec.Descriptor{
 		MediaType: desc.MediaType, ArtifactType: desc.ArtifactType,

@@ -14,12 +14,12 @@ import (
 	"github.com/certsd/containerd-certsd/internal/jsonwords"
 )
 
-// labelsFile has the labels of the blobs that have any. Only images converted
-// from Registry v1 and schema 1 leave some: they tell which layer of the
-// registry a blob was made of, so that it is not fetched again.
+// labelsFile holds the labels of blobs. Only images converted from Registry v1 and
+// schema 1 have any: they tell which layer of the registry a blob was made from, so
+// that it is not fetched again.
 const labelsFile = ".certsd-labels.json"
 
-// labels are those of a layout's content store, in one file.
+// labels keeps the labels of a layout's content store in one file.
 type labels struct {
 	path string
 	set  map[digest.Digest]map[string]string

@@ -15,12 +15,12 @@ import (
 	"github.com/certsd/containerd-certsd/internal/jsonwords"
 )
 
-// lockPause is how often a lock held by another process is tried for.
+// lockPause is the pause between attempts to take a lock that another process holds.
 const lockPause = 200 * time.Millisecond
 
-// acquire opens the oci-layout file and locks it, so that two processes do not
-// write to the same part of a blob: the locks of containerd's local store are
-// within a process.
+// acquire opens the oci-layout file and locks it, so that two processes do not write
+// to the same part of a blob: containerd's local store has locks only within a
+// process.
 func (l *Layout) acquire(ctx context.Context, onWait func()) (*os.File, error) {
 	for {
 		f, err := l.openVersion()
@@ -30,7 +30,7 @@ func (l *Layout) acquire(ctx context.Context, onWait func()) (*os.File, error) {
 		if err := waitForLock(ctx, f, onWait); err != nil {
 			return nil, errors.Join(fmt.Errorf("%s: another process is writing there: %w", l.dir, err), f.Close())
 		}
-		// The one that had it may have removed all it made.
+		// The previous holder may have removed everything it created.
 		if sameFile(f) {
 			return f, nil
 		}
@@ -43,7 +43,7 @@ func (l *Layout) acquire(ctx context.Context, onWait func()) (*os.File, error) {
 	}
 }
 
-// openVersion opens the oci-layout file, and makes it in an empty directory.
+// openVersion opens the oci-layout file, and creates it in an empty directory.
 func (l *Layout) openVersion() (*os.File, error) {
 	path := filepath.Join(l.dir, ocispec.ImageLayoutFile)
 	f, err := os.OpenFile(path, os.O_RDWR, 0) //nolint:gosec // the layout's own file
@@ -80,7 +80,7 @@ func waitForLock(ctx context.Context, f *os.File, onWait func()) error {
 	}
 }
 
-// sameFile reports whether a file is still where it was opened.
+// sameFile reports whether an open file still exists under its name.
 func sameFile(f *os.File) bool {
 	there, err := os.Stat(f.Name())
 	if err != nil {
@@ -90,8 +90,8 @@ func sameFile(f *os.File) bool {
 	return err == nil && os.SameFile(there, this)
 }
 
-// writeVersion checks the oci-layout file, and writes it if it is new. A pull
-// that was killed may have left it empty.
+// writeVersion checks the oci-layout file, and writes it if it is empty: new, or left
+// by a pull that was killed.
 func writeVersion(f *os.File) (fresh bool, err error) {
 	data, err := readBounded(f)
 	if err != nil {

@@ -4,5 +4,5 @@ package ocilayout
 
 import "os"
 
-// tryLock locks nothing: use a layout from one process at a time here.
+// tryLock locks nothing: here, only one process at a time may use a layout.
 func tryLock(*os.File) (locked bool, err error) { return true, nil }

@@ -9,9 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tryLock locks the file until it is closed, unless another process has. File
-// systems that have no locks go without: that is why it is a call of flock, and not
-// github.com/gofrs/flock, which makes an error of it and opens the file by itself.
+// tryLock locks the file until it is closed, unless another process has locked it.
+// File systems without locks count as locked. github.com/gofrs/flock makes an error
+// of those, and opens the file by itself: hence the call of flock.
 func tryLock(f *os.File) (locked bool, err error) {
 	for {
 		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)

@@ -7,15 +7,15 @@
 //	├── blobs/sha256/  manifests, configurations, layers
 //	└── ingest/        parts of blobs, while a pull is under way or interrupted
 //
-// containerd's local content store has the same form except for the two files. So
-// blobs are written once, straight to where they stay, and what an interrupted
-// pull leaves is continued by the next one.
+// containerd's local content store has the same form except for the two files, so
+// blobs are written once, in their final place, and the next pull continues what
+// an interrupted one leaves.
 //
-// The index names an image only once all of it is there: it is replaced as the
+// The index names an image only once it is complete: it is replaced as the
 // last step, by renaming a file.
 //
 // Read ocilayout.go first, which opens a layout, then lock.go, which keeps two
-// processes apart, and index.go, which names images. labels.go keeps the labels that
+// processes apart, and index.go, which names images. labels.go stores the labels that
 // conversions leave.
 package ocilayout
 
@@ -42,36 +42,36 @@ import (
 const (
 	// ingestDir is where containerd's local store keeps parts of blobs.
 	ingestDir = "ingest"
-	// maxFile bounds what is read of the layout's own files in bytes. An index
-	// has some 300 bytes per image.
+	// maxFile bounds the layout's own files in bytes. An index has some 300 bytes per
+	// image.
 	maxFile = 16 << 20
-	// keepUnfinished is how long parts of blobs of other images are kept for a
-	// pull that continues them.
+	// keepUnfinished is how long parts of other images' blobs are kept for a pull
+	// that continues them.
 	keepUnfinished = 24 * time.Hour
 )
 
 // Options say how a layout is opened.
 type Options struct {
-	// OnWait, if set, is called once if another process is writing to the
-	// layout, before waiting for its end.
+	// OnWait, if set, is called once before waiting for another process that is
+	// writing to the layout.
 	OnWait func()
 }
 
-// Layout is an image layout that this process alone writes to. It must be
-// closed.
+// Layout is an image layout that only this process writes to. It must be closed.
 type Layout struct {
 	dir   string
 	lock  *os.File
 	store content.Store
-	// made reports that Open made the directory, fresh that it made the layout.
+	// made reports whether Open created the directory; fresh, whether it created the
+	// layout.
 	made, fresh bool
 }
 
-// UnusableError is a directory that no image can be put into.
+// UnusableError reports that a directory cannot hold images.
 type UnusableError struct {
 	// Dir is the directory.
 	Dir string
-	// Err is what is wrong with it.
+	// Err is the cause.
 	Err error
 }
 
@@ -81,15 +81,15 @@ func (e *UnusableError) Error() string { return e.Dir + ": " + e.Err.Error() }
 // Unwrap returns the cause.
 func (e *UnusableError) Unwrap() error { return e.Err }
 
-// Open opens the layout in a directory, and makes one where the directory is
-// empty or does not exist. It waits while another process has it open. The
-// error is an [UnusableError] if the directory is something else.
+// Open opens the layout in a directory, and creates one if the directory is empty or
+// does not exist. It waits while another process has it open. The error is an
+// [UnusableError] if the directory is something else.
 func Open(ctx context.Context, dir string, o Options) (*Layout, error) {
 	made, err := makeDir(dir)
 	if err != nil {
 		return nil, err
 	}
-	// What another user has in it, or can exchange, would lead the blobs anywhere.
+	// What another user owns or can replace in it could redirect the blobs anywhere.
 	if err := safepath.Tree(dir); err != nil {
 		return nil, &UnusableError{Dir: dir, Err: err}
 	}
@@ -122,9 +122,9 @@ func (l *Layout) open() (err error) {
 	return l.tidy()
 }
 
-// tidy removes ingests without data: their process was killed before there was
-// any, or after the blob was in its place. containerd's store cannot list what
-// it has beside such a one.
+// tidy removes ingests without data: their process was killed before there was any,
+// or after the blob was moved into place. Such an ingest makes containerd's store
+// fail to list any.
 func (l *Layout) tidy() error {
 	entries, err := os.ReadDir(filepath.Join(l.dir, ingestDir))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -147,13 +147,12 @@ func (l *Layout) unusable(err error) error { return &UnusableError{Dir: l.dir, E
 // Dir returns the layout's directory.
 func (l *Layout) Dir() string { return l.dir }
 
-// Store returns where the blobs of images go. What it has is not yet in the index. A
-// damaged blob is not there.
+// Store returns the store for the blobs of images, including those not in the index
+// yet. It reports damaged blobs as missing.
 func (l *Layout) Store() content.Store { return l.store }
 
-// Unfinished reports whether there is anything that a further pull finds of an
-// image that is not yet in the index: parts of blobs, or blobs in a layout that
-// has no index.
+// Unfinished reports whether the layout has anything that another pull can continue
+// from: parts of blobs, or blobs in a layout without an index.
 func (l *Layout) Unfinished(ctx context.Context) bool {
 	if list, err := l.store.ListStatuses(ctx); err == nil && len(list) > 0 {
 		return true
@@ -165,8 +164,8 @@ func (l *Layout) Unfinished(ctx context.Context) bool {
 	return err == nil && len(blobs) > 0
 }
 
-// Close lets others use the layout. Where no image was ever added and nothing
-// has arrived, it leaves no trace of a layout that Open made.
+// Close unlocks the layout. If no image was ever added and nothing has arrived, it
+// removes a layout that Open created.
 func (l *Layout) Close() error {
 	if _, err := os.Stat(filepath.Join(l.dir, ocispec.ImageIndexFile)); l.fresh && errors.Is(err, fs.ErrNotExist) {
 		l.clear()
@@ -174,8 +173,7 @@ func (l *Layout) Close() error {
 	return l.lock.Close()
 }
 
-// clear removes what is empty. os.Remove leaves directories alone that have
-// anything in them.
+// clear removes what is empty. os.Remove fails for directories that are not.
 func (l *Layout) clear() {
 	for _, name := range []string{ingestDir, filepath.Join(ocispec.ImageBlobsDir, "sha256"), ocispec.ImageBlobsDir} {
 		_ = os.Remove(filepath.Join(l.dir, name))
@@ -190,8 +188,8 @@ func (l *Layout) clear() {
 	}
 }
 
-// sweep removes the ingest directory, unless there are parts in it that a pull
-// of another image may continue.
+// sweep removes the ingest directory, unless it holds parts that a pull of another
+// image may continue.
 func (l *Layout) sweep(ctx context.Context) {
 	list, err := l.store.ListStatuses(ctx)
 	if err != nil {
@@ -205,7 +203,7 @@ func (l *Layout) sweep(ctx context.Context) {
 	_ = os.Remove(filepath.Join(l.dir, ingestDir))
 }
 
-// makeDir makes the directory if it is missing.
+// makeDir creates the directory if it is missing.
 func makeDir(dir string) (made bool, err error) {
 	switch info, err := os.Stat(dir); {
 	case errors.Is(err, fs.ErrNotExist):
@@ -228,8 +226,8 @@ func readBounded(r io.Reader) ([]byte, error) {
 	return data, err
 }
 
-// replaceFile puts a file into place as a whole: a reader finds the
-// former content or the new one.
+// replaceFile replaces a file atomically: a reader finds the former content or the
+// new one.
 func replaceFile(path string, data []byte) error {
 	return wholefile.WritePath(path, data, wholefile.Options{Mode: 0o644})
 }
