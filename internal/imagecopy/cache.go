@@ -26,19 +26,18 @@ import (
 	"github.com/certsd/containerd-certsd/internal/safepath"
 )
 
-// Cache is where images of Registry v1 and schema 1 are converted: their
-// digests are not known before their layers have been read. It has a directory
-// for each repository, used by one copy at a time.
+// Cache holds images of Registry v1 and schema 1 while they are converted: their
+// digests are unknown before their layers have been read. It has a directory for each
+// repository, used by one copy at a time.
 type Cache struct {
-	// Dir is the directory. It is made when it is needed.
+	// Dir is the directory. It is created when needed.
 	Dir string
-	// Keep leaves what was converted there, so that the next copy fetches new
-	// layers alone. Otherwise it is left only after a copy that failed, for the
-	// next one to go on from.
+	// Keep preserves converted images, so that the next copy fetches only new layers.
+	// Otherwise they remain only after a failed copy, for the next one to continue.
 	Keep bool
-	// Limit bounds what is there between two tags, in bytes: the oldest goes
-	// first, and is fetched again if it is needed. Zero is 16 GiB. While tags
-	// are copied their layers come on top.
+	// Limit bounds the content between two tags in bytes: the oldest is deleted
+	// first, and fetched again if needed. Zero means 16 GiB. Layers of tags being
+	// copied come on top.
 	Limit int64
 }
 
@@ -59,7 +58,7 @@ type store struct {
 	db     *bolt.DB
 }
 
-// open makes or opens the store of a repository and locks it.
+// open opens or creates the store of a repository and locks it.
 func (c *Cache) open(locator string) (*store, error) {
 	s := &store{cache: c, dir: filepath.Join(c.Dir, directoryFor(locator))}
 	err := safepath.MkdirAll(s.dir, 0o700)
@@ -81,8 +80,8 @@ func (c *Cache) open(locator string) (*store, error) {
 	return s, nil
 }
 
-// directoryFor names the directory of a repository so that a person can tell
-// whose it is; the hash makes it unique.
+// directoryFor names the directory of a repository so that people recognize it; the
+// hash makes the name unique.
 func directoryFor(locator string) string {
 	sum := sha256.Sum256([]byte(locator))
 	name := strings.Map(func(r rune) rune {
@@ -94,18 +93,18 @@ func directoryFor(locator string) string {
 	return fmt.Sprintf("%.100s_%s", strings.TrimLeft(name, "."), hex.EncodeToString(sum[:6]))
 }
 
-// close unlocks the store and removes it if it is not needed any more.
+// close unlocks the store and removes it if it is no longer needed.
 func (s *store) close(complete bool) error {
 	if complete && !s.cache.Keep {
-		// Removed while it is locked: who opens it now waits for the lock of a
-		// file that is gone, and nobody writes into what is being deleted.
+		// Removed while locked: another process that opens it now waits for the lock
+		// of a deleted file, and nobody writes into what is being deleted.
 		return errors.Join(os.RemoveAll(s.dir), s.db.Close())
 	}
 	s.trim()
 	return s.db.Close()
 }
 
-// contents lists what is in the store, and how many bytes it takes.
+// contents lists the content of the store, and its total size in bytes.
 func (s *store) contents() (all []content.Info, size int64) {
 	_ = s.Walk(context.Background(), func(info content.Info) error {
 		all = append(all, info)
@@ -120,7 +119,7 @@ func (s *store) full() bool {
 	return size > s.cache.limit()
 }
 
-// trim deletes the oldest content beyond the limit. Nobody may be reading.
+// trim deletes the oldest content beyond the limit. There must be no readers.
 func (s *store) trim() {
 	all, size := s.contents()
 	slices.SortFunc(all, func(a, b content.Info) int { return a.CreatedAt.Compare(b.CreatedAt) })
@@ -135,8 +134,8 @@ func (s *store) trim() {
 	}
 }
 
-// labelDB keeps the labels that identify layers. Its file is the lock of
-// the directory, too.
+// labelDB stores the labels that identify layers. Its file is also the lock of the
+// directory.
 type labelDB struct{ db *bolt.DB }
 
 var labelsBucket = []byte("labels")
@@ -173,7 +172,7 @@ func (l labelDB) Save(d digest.Digest, set map[string]string) error {
 	return l.db.Update(func(tx *bolt.Tx) error { return put(tx, d, set) })
 }
 
-// joinLists merges a label that is set again, by another one who has the same
+// joinLists merges two values of a label, set for different images with the same
 // content.
 func joinLists(a, b string) string {
 	items := strings.Split(a+","+b, ",")

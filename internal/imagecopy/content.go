@@ -13,8 +13,7 @@ import (
 	"github.com/certsd/containerd-certsd/internal/jsonwords"
 )
 
-// check returns what has to be right about a descriptor before anything is asked
-// with it.
+// check validates a descriptor before anything is requested with it.
 func check(desc ocispec.Descriptor) error {
 	if err := desc.Digest.Validate(); err != nil {
 		return fmt.Errorf("%.80q: %w", desc.Digest, err)
@@ -25,30 +24,29 @@ func check(desc ocispec.Descriptor) error {
 	return nil
 }
 
-// mediaTypeArtifact is the manifest of artifacts that OCI 1.1 had until its last
-// release candidate.
+// mediaTypeArtifact is the artifact manifest that OCI 1.1 had until its last release
+// candidate.
 const mediaTypeArtifact = "application/vnd.oci.artifact.manifest.v1+json"
 
 func isManifest(mediaType string) bool {
 	return images.IsManifestType(mediaType) || images.IsIndexType(mediaType) || mediaType == mediaTypeArtifact
 }
 
-// isSchema1 tells manifests that only make sense to those who convert them.
+// isSchema1 reports whether manifests of a type are useful only after conversion.
 func isSchema1(mediaType string) bool {
 	return strings.HasPrefix(mediaType, "application/vnd.docker.distribution.manifest.v1+")
 }
 
-// child is what a manifest names and needs.
+// child is content that a manifest names and needs.
 type child struct {
 	ocispec.Descriptor
-	// manifest tells it from a blob. That is a matter of where it is named: a
+	// manifest distinguishes it from a blob. That depends on where it is named: a
 	// layer may be a manifest as a file.
 	manifest bool
 }
 
-// childrenOf lists what a manifest names and needs: not the subject it refers
-// to, and not layers that must not be distributed, which stay at their URLs as
-// Docker leaves them.
+// childrenOf lists the content that a manifest names and needs: neither its subject,
+// nor layers that must not be distributed, which stay at their URLs as with Docker.
 func childrenOf(desc ocispec.Descriptor, body []byte) ([]child, error) {
 	var doc struct {
 		Config    *ocispec.Descriptor  `json:"config"`
@@ -66,7 +64,7 @@ func childrenOf(desc ocispec.Descriptor, body []byte) ([]child, error) {
 			if isSchema1(m.MediaType) {
 				return nil, &unusableError{fmt.Errorf("%s names %s, a schema 1 manifest, which cannot be converted within an index: copy its own tag", desc.Digest, m.Digest)}
 			}
-			// A cache of BuildKit's has its layers there.
+			// A BuildKit cache has its layers here.
 			children = append(children, child{m, isManifest(m.MediaType)})
 		}
 	case desc.MediaType == mediaTypeArtifact:
@@ -97,11 +95,11 @@ func childrenOf(desc ocispec.Descriptor, body []byte) ([]child, error) {
 	return children, nil
 }
 
-// unusableError is an image that cannot be copied as it is, however often that
+// unusableError reports that an image cannot be copied as it is, however often that
 // is tried.
 type unusableError struct{ error }
 
-// Unwrap returns what is wrong with it.
+// Unwrap returns the cause.
 func (e *unusableError) Unwrap() error { return e.error }
 
 // Unusable reports whether an error is about an image that cannot be copied as
@@ -114,9 +112,9 @@ func Unusable(err error) bool {
 // chunk is how much of a blob is read at a time, and held back.
 const chunk = 128 << 10
 
-// send passes a blob on while it is read. The last of it goes only when the
-// whole has proved to be what the descriptor says: otherwise the upload ends
-// before its announced size, which no server takes for complete.
+// send passes a blob on while it is read. It holds back the last chunk until the
+// whole has proved to match the descriptor: otherwise the upload ends before its
+// announced size, which no server accepts as complete.
 func send(w io.Writer, r io.Reader, desc ocispec.Descriptor, sent func(int64)) error {
 	verifier := desc.Digest.Verifier()
 	held, next := make([]byte, 0, chunk), make([]byte, chunk)
@@ -155,10 +153,10 @@ func send(w io.Writer, r io.Reader, desc ocispec.Descriptor, sent func(int64)) e
 	return pass()
 }
 
-// mismatchError reports that content is not what its descriptor says.
+// mismatchError reports that content does not match its descriptor.
 type mismatchError struct {
 	desc ocispec.Descriptor
-	// size is how much of it there is.
+	// size is the size of the content, as far as it was read.
 	size int64
 }
 

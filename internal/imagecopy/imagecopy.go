@@ -1,12 +1,12 @@
 // Package imagecopy copies images from any registry, Registry v1 and schema 1
 // included, to one that speaks v2.
 //
-// Nothing is stored on the way except what has to be converted. Layers are
-// streamed, each once however many tags have it, and those the target has are
-// not sent. A manifest is sent after everything that it names, and a tag last:
+// Nothing is stored on the way except images that must be converted. Layers are
+// streamed, each only once for all tags that share it, and those the target has are
+// not sent. A manifest is sent after everything it names, and a tag last:
 // wherever a copy stops, a tag at the target is complete, and the next copy
 // continues from there. Each tag has an [Item] with its result: one that fails
-// does not keep the others from being copied.
+// does not affect the others.
 //
 // Read imagecopy.go and request.go first: what is copied, and what is reported.
 // run.go copies, from source.go to target.go; content.go checks what passes through.
@@ -26,37 +26,37 @@ import (
 	"github.com/certsd/containerd-certsd/v1compat"
 )
 
-// Copier copies images. Its zero value works anonymously with the hosts of
-// resolver.DefaultHosts and converts nothing. It may be used concurrently as
-// long as its fields stay unchanged.
+// Copier copies images. Its zero value works anonymously with resolver.DefaultHosts
+// and converts nothing. It may be used concurrently as long as its fields stay
+// unchanged.
 type Copier struct {
-	// Hosts are the registries, those of source and target alike: each gets the
+	// Hosts configures the registries of both source and target: each is sent the
 	// certificates of its own directory. nil means resolver.DefaultHosts.
 	Hosts *resolver.Hosts
-	// Credentials are as in resolver.Options, for a repository of the host.
+	// Credentials is as in resolver.Options, for a repository of the host.
 	Credentials func(host, repository string) (user, secret string, err error)
-	// Cache is where images of Registry v1 and schema 1 are converted. nil
-	// refuses them.
+	// Cache holds converted images of Registry v1 and schema 1. nil refuses such
+	// images.
 	Cache *Cache
-	// Blobs is how many layers are on their way at a time; zero is 4.
+	// Blobs is how many layers are transferred at a time; zero means 4.
 	Blobs int
-	// Tags is how many tags are worked on together; zero is 4.
+	// Tags is how many tags are copied at a time; zero means 4.
 	Tags int
 	// Hooks observe the copy.
 	Hooks Hooks
 }
 
-// Hooks are told what happens. Each may be nil; they are called concurrently
-// and must not block.
+// Hooks observe a copy. Each may be nil; they are called concurrently and must not
+// block.
 type Hooks struct {
-	// OnTags is told the names of what will be copied, before the first of them.
+	// OnTags is called with the names of everything to copy, before the first copy.
 	OnTags func(names []string)
-	// OnItem is told what became of a tag.
+	// OnItem is called with the result of a tag.
 	OnItem func(Item)
-	// OnBlob is called for each layer and configuration: as it is sent, and once
-	// with Done when it is at the target.
+	// OnBlob is called for each layer and configuration: while it is sent, and once
+	// with Done when the target has it.
 	OnBlob func(Blob)
-	// OnConvert is called for the layers that are fetched to be converted.
+	// OnConvert is called for layers that are fetched for conversion.
 	OnConvert func(v1compat.Progress)
 }
 
@@ -65,12 +65,12 @@ type Blob struct {
 	Descriptor ocispec.Descriptor
 	// Offset counts the bytes sent so far.
 	Offset int64
-	// Done reports that the target has it, and How how it got there.
+	// Done reports whether the target has it; How, how it got there.
 	Done bool
 	How  How
 }
 
-// How says what was done for a blob.
+// How tells how the target came to have a blob.
 type How string
 
 const (
@@ -78,38 +78,39 @@ const (
 	Sent How = "sent"
 	// Mounted means that the target took it from another of its repositories.
 	Mounted How = "mounted"
-	// Present means that the target had it.
+	// Present means that the target had it already.
 	Present How = "present"
 )
 
-// State is what became of a tag.
+// State is the result of copying a tag.
 type State string
 
 const (
-	// Copied means that the target now has it. In a dry run it would be copied.
+	// Copied means that the target now has it or, in a dry run, that it would be
+	// copied.
 	Copied State = "copied"
 	// Identical means that the target had the same image under this tag.
 	Identical State = "identical"
-	// Undecided means, in a dry run, that the image has to be converted before
-	// anything can be said.
+	// Undecided means, in a dry run, that the outcome is unknown without converting
+	// the image.
 	Undecided State = "undecided"
-	// Failed means that the error tells why it is not there.
+	// Failed means that it was not copied, for the reason in Item.Err.
 	Failed State = "failed"
 )
 
-// Item is what became of one tag.
+// Item is the result of one tag.
 type Item struct {
-	// Name is the tag, or the digest where there is none.
+	// Name is the tag, or the digest if there is none.
 	Name string
-	// Source and Target are the references in full.
+	// Source and Target are the full references.
 	Source, Target string
-	// Digest is the image's digest, empty if it was not found out.
+	// Digest is the image's digest, empty if unknown.
 	Digest digest.Digest
 	State  State
-	// Replaces is the digest that the tag has at the target, or had before the
-	// copy; empty if it was not there.
+	// Replaces is the tag's digest at the target before the copy; empty if it had
+	// none.
 	Replaces digest.Digest
-	// Counts are of the blobs this tag was the first to need.
+	// Counts covers the blobs that this tag was the first to need.
 	Counts Counts
 	// Err is set if State is Failed.
 	Err error
@@ -117,16 +118,15 @@ type Item struct {
 
 // Counts are numbers of layers and configurations.
 type Counts struct {
-	// Sent were uploaded, Bytes all together; in a dry run they would be.
+	// Sent were uploaded, with Bytes in total, or would be in a dry run.
 	Sent  int
 	Bytes int64
-	// Mounted were taken by the target from another of its repositories,
-	// Present were there.
+	// Mounted were taken by the target from another of its repositories; Present were
+	// there already.
 	Mounted, Present int
-	// ToConvert, in a dry run, would have to be fetched and converted first, and
-	// would be sent unless the target has what becomes of them. ConvertBytes is
-	// what the source says of their sizes: an estimate. Of Unmeasured ones it does
-	// not say.
+	// ToConvert, in a dry run, must be fetched and converted first, and then sent
+	// unless the target has the result. ConvertBytes is their total size according to
+	// the source, an estimate that leaves out the Unmeasured ones.
 	ToConvert, Unmeasured int
 	ConvertBytes          int64
 }
@@ -141,11 +141,11 @@ func (c *Counts) add(o Counts) {
 	c.ConvertBytes += o.ConvertBytes
 }
 
-// Summary is what became of a copy.
+// Summary is the result of a copy.
 type Summary struct {
-	// Items are in the order of their names.
+	// Items are sorted by name.
 	Items []Item
-	// Counts are those of all items.
+	// Counts is the sum over all items.
 	Counts Counts
 }
 
@@ -174,10 +174,9 @@ func (c *Copier) tags() int {
 	return c.Tags
 }
 
-// Copy copies what is requested. The error tells why nothing was begun: a
-// request that cannot be understood (errdefs.ErrInvalidArgument), a list of
-// tags that cannot be had, a cache that cannot be used. Everything else is in
-// the summary's items.
+// Copy copies what is requested. The error tells why nothing was begun: an invalid
+// request (errdefs.ErrInvalidArgument), an unavailable list of tags, or an unusable
+// cache. All other errors are in the summary's items.
 func (c *Copier) Copy(ctx context.Context, req Request) (*Summary, error) {
 	if err := req.Validate(); err != nil {
 		return nil, err
@@ -201,7 +200,7 @@ func (c *Copier) Copy(ctx context.Context, req Request) (*Summary, error) {
 	return summary, nil
 }
 
-// copyAll works on several jobs at a time.
+// copyAll runs several jobs at a time.
 func (r *run) copyAll(ctx context.Context, jobs []job) *Summary {
 	s := &Summary{Items: make([]Item, len(jobs))}
 	var mu sync.Mutex // guards s.Counts

@@ -21,8 +21,8 @@ import (
 	"github.com/certsd/containerd-certsd/resolver"
 )
 
-// referrers copies what refers to an image and to the manifests it names, if
-// that is requested.
+// referrers copies the referrers of an image and of the manifests it names, if
+// requested.
 func (t *journey) referrers(ctx context.Context, root ocispec.Descriptor) error {
 	if !t.request.Referrers {
 		return nil
@@ -40,7 +40,7 @@ func (t *journey) referrers(ctx context.Context, root ocispec.Descriptor) error 
 	return nil
 }
 
-// manifestsIn lists a manifest and those that it names, all the way down.
+// manifestsIn lists a manifest and, recursively, those that it names.
 func (t *journey) manifestsIn(ctx context.Context, desc ocispec.Descriptor, depth int) ([]digest.Digest, error) {
 	all := []digest.Digest{desc.Digest}
 	if !images.IsIndexType(desc.MediaType) || depth > maxDepth {
@@ -67,8 +67,8 @@ func (t *journey) manifestsIn(ctx context.Context, desc ocispec.Descriptor, dept
 	return all, nil
 }
 
-// referrersOf copies what refers to one manifest, and what refers to that: an
-// attestation may be signed.
+// referrersOf copies the referrers of one manifest, and theirs: an attestation may be
+// signed.
 func (t *journey) referrersOf(ctx context.Context, subject digest.Digest, depth int) error {
 	fetcher, ok := t.image.fetcher.(remotes.ReferrersFetcher)
 	if !ok {
@@ -80,7 +80,7 @@ func (t *journey) referrersOf(ctx context.Context, subject digest.Digest, depth 
 	case err != nil:
 		return &ReferrersError{err}
 	case t.referrersSeen > maxNodes:
-		// Who refers to what is the registry's word: it may lead in circles.
+		// The list is the registry's claim, and may be circular.
 		return fmt.Errorf("more than %d others refer to it", maxNodes)
 	case len(list) > 0 && depth > maxDepth:
 		return fmt.Errorf("what refers to it is referred to more than %d times over", maxDepth)
@@ -105,9 +105,9 @@ func (t *journey) referrersOf(ctx context.Context, subject digest.Digest, depth 
 	return t.to.announce(ctx, subject, list)
 }
 
-// announce makes sure that the target lists referrers. A registry that does not
-// do so by itself lists them in an index with a tag, which clients write: see
-// "Referrers Tag Schema" in the distribution specification.
+// announce ensures that the target lists referrers. For a registry that does not do
+// so itself, clients write a tagged index: see "Referrers Tag Schema" in the
+// distribution specification.
 func (t *target) announce(ctx context.Context, subject digest.Digest, list []ocispec.Descriptor) error {
 	ctx, err := t.scope(ctx)
 	if err != nil {
@@ -133,15 +133,15 @@ func (t *target) announce(ctx context.Context, subject digest.Digest, list []oci
 	return nil
 }
 
-// without returns those of list that others has not.
+// without returns the descriptors of list whose digests others lacks.
 func without(list, others []ocispec.Descriptor) []ocispec.Descriptor {
 	return slices.DeleteFunc(slices.Clone(list), func(d ocispec.Descriptor) bool {
 		return slices.ContainsFunc(others, func(o ocispec.Descriptor) bool { return o.Digest == d.Digest })
 	})
 }
 
-// addReferrers adds to the index with a tag. What it has already stays, whatever
-// that is; an image under this tag is not replaced.
+// addReferrers adds to the index with a tag. It keeps all existing entries, and does
+// not replace an image under this tag.
 func (t *target) addReferrers(ctx context.Context, tag string, list []ocispec.Descriptor) error {
 	index := ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex}
 	ref := t.repository
@@ -168,7 +168,7 @@ func (t *target) addReferrers(ctx context.Context, tag string, list []ocispec.De
 	return err
 }
 
-// readIndex reads and closes an answer that has to be an index of OCI's.
+// readIndex reads and closes an answer that must be an OCI index.
 func readIndex(rc io.ReadCloser, index *ocispec.Index) (err error) {
 	defer func() { err = errors.Join(err, rc.Close()) }()
 	body, err := io.ReadAll(io.LimitReader(rc, docker.MaxManifestSize+1))
@@ -181,15 +181,15 @@ func readIndex(rc io.ReadCloser, index *ocispec.Index) (err error) {
 	if err := json.Unmarshal(body, index); err != nil {
 		return &unusableError{fmt.Errorf("it is not an index: %w", jsonwords.Of(err))}
 	}
-	// The field may be left out; it was set before.
+	// The field is optional; the caller has set its default.
 	if index.MediaType != ocispec.MediaTypeImageIndex || index.Manifests == nil {
 		return &unusableError{fmt.Errorf("it is a %.80q, not an index: give that image another tag", index.MediaType)}
 	}
 	return nil
 }
 
-// ReferrersError is that nobody knows what refers to an image: whatever kept the
-// list from being had, the image itself is there.
+// ReferrersError reports that the referrers of an image could not be listed, for
+// whatever reason. The image itself is not affected.
 type ReferrersError struct{ Err error }
 
 // Error implements error.

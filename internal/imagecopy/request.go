@@ -11,28 +11,28 @@ import (
 	"github.com/containerd/platforms"
 )
 
-// Request says what to copy, and where to. References are as containerd has
-// them: HOST/NAME[:TAG][@DIGEST].
+// Request says what to copy, and where to. References have containerd's form:
+// HOST/NAME[:TAG][@DIGEST].
 type Request struct {
 	// Source is an image, or a repository if AllTags is set.
 	Source string
-	// Target is a tag, which is replaced if it is another image, or a
-	// repository: then the tag is that of Source.
+	// Target is a tag, which is replaced if it names another image, or a repository,
+	// which gets the tag of Source.
 	Target string
-	// AllTags copies all tags of a repository, those alone that Match matches if
-	// it is set.
+	// AllTags copies all tags of a repository, or those that Match matches if it is
+	// set.
 	AllTags bool
 	Match   *regexp.Regexp
-	// Platform picks one image where there are several. nil copies all of them.
+	// Platform selects one of several images. nil copies all of them.
 	Platform *platforms.Platform
-	// Referrers copies what refers to an image, such as signatures, too.
+	// Referrers also copies the referrers of an image, such as signatures.
 	Referrers bool
 	// DryRun sends nothing, and converts nothing.
 	DryRun bool
 }
 
-// Validate tells what cannot be understood, before anything is asked. Errors
-// are errdefs.ErrInvalidArgument.
+// Validate checks the request before anything is sent. Errors are
+// errdefs.ErrInvalidArgument.
 func (r *Request) Validate() error {
 	source, err := parse(r.Source)
 	if err != nil {
@@ -80,7 +80,7 @@ func repository(spec reference.Spec) string {
 	return name
 }
 
-// withTag gives the target the tag of the source if it has none.
+// withTag returns the target, with the tag of the source if it has none.
 func (r *Request) withTag(target, source reference.Spec) reference.Spec {
 	if target.Object == "" && !r.AllTags {
 		target.Object, _, _ = strings.Cut(source.Object, "@")
@@ -94,7 +94,7 @@ type job struct {
 	source, target reference.Spec
 }
 
-// jobs lists what is requested.
+// jobs lists the images to copy.
 func (r *run) jobs(ctx context.Context) ([]job, error) {
 	source, _ := reference.Parse(r.request.Source)
 	target, _ := reference.Parse(r.request.Target)
@@ -125,7 +125,7 @@ func (r *run) jobs(ctx context.Context) ([]job, error) {
 	return jobs, nil
 }
 
-// nothing reports that there is no tag to copy among those of the source.
+// nothing returns the error for a source without any tag to copy.
 func (r *Request) nothing(tags int) error {
 	if tags == 0 || r.Match == nil {
 		return fmt.Errorf("%s: the repository has no tags: %w", r.Source, errdefs.ErrNotFound)

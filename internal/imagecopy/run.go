@@ -19,12 +19,12 @@ import (
 )
 
 const (
-	// maxDepth is how deep indexes may lie in indexes.
+	// maxDepth is how deep indexes may be nested.
 	maxDepth = 4
-	// maxNodes is how much one manifest may name.
+	// maxNodes bounds the content that one manifest names.
 	maxNodes = 10_000
-	// atATime is how many of the contents of one manifest are looked after
-	// together. How many are transferred is up to Copier.Blobs.
+	// atATime is how much of one manifest's content is checked at a time.
+	// Copier.Blobs limits the transfers.
 	atATime = 8
 )
 
@@ -36,14 +36,13 @@ type run struct {
 	target  *target
 	// streams bounds the transfers.
 	streams *semaphore.Weighted
-	// manifests and contents are what the target has, apart from each other: the
-	// same digest may be asked for as the one and as the other. Of what is
-	// referred it has the referrers, too.
+	// manifests and contents record what the target has, separately: the same digest
+	// may be requested as either. referred records whose referrers it has, too.
 	manifests, contents, referred shared
-	// measured are the layers, in a dry run, whose sizes are counted.
+	// measured holds the layers whose sizes a dry run has counted.
 	measured sync.Map
-	// mountFrom is the source's repository if the target can take blobs from it:
-	// both are of one registry.
+	// mountFrom is the source's repository if the target can mount blobs from it, as
+	// both are in one registry.
 	mountFrom string
 }
 
@@ -59,7 +58,7 @@ func newRun(c *Copier, req Request) *run {
 	return r
 }
 
-// optionsFor returns those of the resolver for a repository.
+// optionsFor returns the resolver's options for a repository.
 func (c *Copier) optionsFor(spec reference.Spec) resolver.Options {
 	o := resolver.Options{Hosts: c.Hosts}
 	if c.Credentials != nil {
@@ -119,8 +118,8 @@ func (r *run) copyImage(ctx context.Context, j job, item *Item) error {
 	return t.referrers(ctx, root)
 }
 
-// estimate counts the layers of an image that was not converted, each for the
-// first image that has it.
+// estimate counts the layers of an unconverted image, each only for the first image
+// that has it.
 func (r *run) estimate(err error, c *Counts) {
 	var u *resolver.UnconvertedError
 	if !errors.As(err, &u) {
@@ -143,23 +142,23 @@ func tagOf(spec reference.Spec) string {
 	return tag
 }
 
-// journey is the way of one image.
+// journey is the copy of one image.
 type journey struct {
 	*run
 	image *image
 	to    *pusher
-	// tag is where the image goes, empty if to its digest alone.
+	// tag is the tag at the target, empty if the image goes only to its digest.
 	tag  string
 	item *Item
 
-	// referrersSeen counts what refers to the image, directly or not.
+	// referrersSeen counts the image's referrers, direct or not.
 	referrersSeen int
 
 	// mu guards item.Counts.
 	mu sync.Mutex
 }
 
-// root brings the image itself to its tag, unless that has it.
+// root copies the image to its tag, unless the tag names it already.
 func (t *journey) root(ctx context.Context, root ocispec.Descriptor) error {
 	if t.tag == "" {
 		there, err := t.to.has(ctx, child{root, true})
@@ -170,7 +169,7 @@ func (t *journey) root(ctx context.Context, root ocispec.Descriptor) error {
 			t.item.Replaces = root.Digest
 		}
 	} else if root.Digest.Algorithm() != digest.Canonical {
-		// What a tag names has a digest of the registry's, which is this one.
+		// The registry gives a tagged image its own digest, which is this one.
 		body, err := t.image.manifest(ctx, root)
 		if err != nil {
 			return err
@@ -184,8 +183,8 @@ func (t *journey) root(ctx context.Context, root ocispec.Descriptor) error {
 	return t.manifest(ctx, root, 0)
 }
 
-// manifest sends what a manifest names, and then the manifest. At depth zero
-// it is the image itself, which goes to its tag.
+// manifest sends everything that a manifest names, and then the manifest. At depth
+// zero that is the image itself, which goes to its tag.
 func (t *journey) manifest(ctx context.Context, desc ocispec.Descriptor, depth int) error {
 	if depth > maxDepth {
 		return &unusableError{fmt.Errorf("%s: indexes lie more than %d deep", desc.Digest, maxDepth)}
@@ -204,7 +203,7 @@ func (t *journey) manifest(ctx context.Context, desc ocispec.Descriptor, depth i
 	if err != nil {
 		return err
 	}
-	// Not given up at the first error: a blob may be another image's, too.
+	// No cancellation at the first error: another image may need the blob, too.
 	var group errgroup.Group
 	group.SetLimit(atATime)
 	for _, child := range children {
@@ -225,7 +224,7 @@ func (t *journey) put(ctx context.Context, desc ocispec.Descriptor, body []byte,
 		tag = t.tag
 	}
 	if tag != "" && t.request.Referrers && desc.Digest.Algorithm() != digest.Canonical {
-		// What refers to it does so by this digest, which the tag will not have.
+		// Its referrers name this digest, which the tag will not have.
 		if _, err := t.to.putManifest(ctx, "", desc, body); err != nil {
 			return err
 		}
@@ -237,7 +236,7 @@ func (t *journey) put(ctx context.Context, desc ocispec.Descriptor, body []byte,
 	return err
 }
 
-// child sends what a manifest names, once for all that name it.
+// child sends content that a manifest names, once for all manifests that name it.
 func (t *journey) child(ctx context.Context, c child, depth int) error {
 	if c.manifest {
 		return t.manifests.once(ctx, c.Digest, func() error { return t.manifest(ctx, c.Descriptor, depth) })
@@ -245,7 +244,7 @@ func (t *journey) child(ctx context.Context, c child, depth int) error {
 	return t.contents.once(ctx, c.Digest, func() error { return t.blob(ctx, c.Descriptor) })
 }
 
-// blob brings a layer or configuration to the target.
+// blob copies a layer or configuration to the target.
 func (t *journey) blob(ctx context.Context, desc ocispec.Descriptor) error {
 	if err := t.streams.Acquire(ctx, 1); err != nil {
 		return err
@@ -298,7 +297,7 @@ func (t *journey) count(desc ocispec.Descriptor, how How) {
 	}
 }
 
-// shared does what several images need only once.
+// shared does only once what several images need.
 type shared struct {
 	// mu guards tasks.
 	mu    sync.Mutex
@@ -310,8 +309,8 @@ type task struct {
 	err  error
 }
 
-// once waits for do, no matter who called it first. What failed is tried again by
-// the next.
+// once returns the result of do for a key, and calls do unless another caller already
+// has. After a failure, the next caller tries again.
 func (s *shared) once(ctx context.Context, key digest.Digest, do func() error) error {
 	s.mu.Lock()
 	if t, ok := s.tasks[key]; ok {

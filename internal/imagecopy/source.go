@@ -21,18 +21,18 @@ import (
 	"github.com/certsd/containerd-certsd/resolver"
 )
 
-// source is where images come from. What has to be converted needs a store,
-// which is opened for the first such image.
+// source provides the images. Those to convert need a store, which is opened for the
+// first of them.
 type source struct {
 	plain   *resolver.Resolver
 	options resolver.Options
 	limits  []transfer.ImageResolverOption
 	cache   *Cache
-	// locator names the store.
+	// locator is the repository that the store is named after.
 	locator string
 
-	// inUse is held for reading while somebody may read the store, and for writing
-	// by who deletes from it.
+	// inUse is held for reading while the store may be read, and for writing while
+	// content is deleted.
 	inUse sync.RWMutex
 	// mu guards the rest.
 	mu         sync.Mutex
@@ -46,7 +46,7 @@ func newSource(o resolver.Options, c *Copier, req Request) *source {
 		options: o,
 		limits: []transfer.ImageResolverOption{
 			transfer.WithMaxConcurrentDownloads(int(c.blobs())),
-			// One for all conversions, and for the streams of blobs.
+			// Shared by all conversions and streams of blobs.
 			transfer.WithDownloadLimiter(semaphore.NewWeighted(c.blobs())),
 		},
 		cache:   c.Cache,
@@ -69,8 +69,8 @@ func (s *source) resolver(o resolver.Options) *resolver.Resolver {
 	return r
 }
 
-// use keeps what is in the store from being deleted until its result is called.
-// What is too much is deleted then.
+// use prevents deletions from the store until the returned function is called, which
+// then deletes what is too much.
 func (s *source) use() func() {
 	s.inUse.RLock()
 	return func() {
@@ -78,7 +78,7 @@ func (s *source) use() func() {
 		s.mu.Lock()
 		store := s.store
 		s.mu.Unlock()
-		// The lock has all tags wait for each other: it is not taken for nothing.
+		// Locking makes all tags wait for each other, so avoid it if possible.
 		if store == nil || !store.full() {
 			return
 		}
@@ -88,8 +88,7 @@ func (s *source) use() func() {
 	}
 }
 
-// close gives the store back. With nothing left to copy it is not needed any
-// more.
+// close closes the store. If the copy is complete, the store is no longer needed.
 func (s *source) close(complete bool) error {
 	if s.store == nil {
 		return nil
@@ -147,8 +146,8 @@ func (s *source) withStore() (*resolver.Resolver, error) {
 	return s.converting, nil
 }
 
-// blob opens a blob. Its media type counts for nothing: containerd would ask for
-// what is called a manifest where manifests are.
+// blob opens a blob. It hides a manifest's media type: containerd would request such
+// content as a manifest.
 func (i *image) blob(ctx context.Context, desc ocispec.Descriptor) (io.ReadCloser, error) {
 	if isManifest(desc.MediaType) {
 		desc.MediaType = "application/octet-stream"
@@ -156,7 +155,7 @@ func (i *image) blob(ctx context.Context, desc ocispec.Descriptor) (io.ReadClose
 	return i.fetcher.Fetch(ctx, desc)
 }
 
-// manifest reads a manifest whole.
+// manifest reads a whole manifest.
 func (i *image) manifest(ctx context.Context, desc ocispec.Descriptor) (body []byte, err error) {
 	if err := check(desc); err != nil {
 		return nil, err
@@ -166,7 +165,7 @@ func (i *image) manifest(ctx context.Context, desc ocispec.Descriptor) (body []b
 	}
 	asked := desc
 	if asked.MediaType == mediaTypeArtifact {
-		// containerd does not know that this is a manifest, too.
+		// containerd does not know that this is a manifest.
 		asked.MediaType = ocispec.MediaTypeImageManifest
 	}
 	rc, err := i.fetcher.Fetch(ctx, asked)
@@ -184,7 +183,7 @@ func (i *image) manifest(ctx context.Context, desc ocispec.Descriptor) (body []b
 	return body, nil
 }
 
-// pick returns the image of one platform, and the whole if none is asked for.
+// pick returns the image for one platform, or the whole if platform is nil.
 func (i *image) pick(ctx context.Context, platform *platforms.Platform) (ocispec.Descriptor, error) {
 	if platform == nil || !images.IsIndexType(i.desc.MediaType) {
 		return i.desc, nil

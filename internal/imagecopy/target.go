@@ -18,20 +18,19 @@ import (
 	"github.com/certsd/containerd-certsd/resolver"
 )
 
-// maxResets is how often an upload is begun anew where its request had to be
+// maxResets is how often an upload is restarted because its request had to be
 // repeated: for a token that expired, or a registry that is busy.
 const maxResets = 8
 
-// target is where images go.
+// target receives the images.
 type target struct {
 	repository reference.Spec
 	resolver   *resolver.Resolver
 	tracker    docker.StatusTracker
-	// reading asks for no more than to be let read: a registry may make a
-	// repository of the wish to write.
+	// reading limits tokens to read access: a registry may create a repository when
+	// write access is requested.
 	reading bool
-	// uploads tells uploads apart: the tracker would take what is sent a second
-	// time for done.
+	// uploads numbers the uploads: the tracker would consider a repeated one done.
 	uploads atomic.Int64
 }
 
@@ -44,8 +43,8 @@ func newTarget(o resolver.Options, repository reference.Spec, reading bool) *tar
 	return t
 }
 
-// scope asks for the right to push from the start. Where a repository is not
-// there yet, a token for reading alone is worth nothing at some registries.
+// scope requests push access from the start. Some registries issue a useless token
+// for reading alone if the repository does not exist yet.
 func (t *target) scope(ctx context.Context) (context.Context, error) {
 	if t.reading {
 		return ctx, nil
@@ -53,7 +52,7 @@ func (t *target) scope(ctx context.Context) (context.Context, error) {
 	return docker.ContextWithRepositoryScope(ctx, t.repository, true)
 }
 
-// find returns what a tag or digest names at the target, zero if it names nothing.
+// find returns the target's descriptor for a tag or digest, zero if there is none.
 func (t *target) find(ctx context.Context, ref reference.Spec) (ocispec.Descriptor, error) {
 	ctx, err := t.scope(ctx)
 	if err != nil {
@@ -66,7 +65,7 @@ func (t *target) find(ctx context.Context, ref reference.Spec) (ocispec.Descript
 	return desc, err
 }
 
-// pusher is for one image.
+// pusher returns a pusher for one image.
 func (t *target) pusher(ctx context.Context, ref reference.Spec) (*pusher, error) {
 	p, err := t.resolver.Pusher(ctx, ref.String())
 	if err != nil {
@@ -84,8 +83,8 @@ type pusher struct {
 	ingester content.Ingester
 }
 
-// has asks for content without sending any. A manifest that is there as a blob
-// does not count as one.
+// has reports whether the target has content. A manifest that is there as a blob does
+// not count as one.
 func (t *target) has(ctx context.Context, desc child) (bool, error) {
 	ref := t.repository
 	ref.Object = "@" + desc.Digest.String()
@@ -96,20 +95,19 @@ func (t *target) has(ctx context.Context, desc child) (bool, error) {
 	return !desc.manifest || isManifest(found.MediaType), nil
 }
 
-// upload is the body of a request. Its context ends with it: so does the
-// request, whatever has been sent of it.
+// upload is the body of a request, which end cancels, however much has been sent.
 type upload struct {
 	content.Writer
 	cancel context.CancelFunc
 }
 
 func (u *upload) end() {
-	_ = u.Close() // says nothing: the pipe's end is closed
+	_ = u.Close() // the error is meaningless: the pipe's end is closed
 	u.cancel()
 }
 
-// open begins to send content, unless the target has it. What was done without
-// sending is the status.
+// open begins an upload, unless the target has the content; then it returns no
+// upload, and the status tells why.
 func (p *pusher) open(ctx context.Context, desc ocispec.Descriptor) (*upload, docker.PushStatus, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	ref := fmt.Sprintf("copy-%d", p.uploads.Add(1))
@@ -125,11 +123,10 @@ func (p *pusher) open(ctx context.Context, desc ocispec.Descriptor) (*upload, do
 	return nil, status.PushStatus, err
 }
 
-// putBlob brings a blob to the target: by mounting it from another repository
-// there, or by what fill writes. fill is called again if the request has to be
-// repeated.
+// putBlob copies a blob to the target: by mounting it from another repository there,
+// or with what fill writes. It calls fill again if the request must be repeated.
 func (p *pusher) putBlob(ctx context.Context, desc ocispec.Descriptor, from string, fill func(*upload) error) (How, error) {
-	// Any media type but that of a manifest makes it a blob.
+	// Any media type except a manifest's makes it a blob.
 	bare := ocispec.Descriptor{MediaType: "application/octet-stream", Digest: desc.Digest, Size: desc.Size}
 	u, status, err := p.openMounting(ctx, bare, from)
 	switch {
@@ -144,8 +141,8 @@ func (p *pusher) putBlob(ctx context.Context, desc ocispec.Descriptor, from stri
 	}
 }
 
-// openMounting asks for the mount first. A registry that answers it with an
-// error may take the blob all the same.
+// openMounting tries to mount the blob first. A registry that refuses that with an
+// error may still accept the blob.
 func (p *pusher) openMounting(ctx context.Context, desc ocispec.Descriptor, from string) (*upload, docker.PushStatus, error) {
 	if from == "" {
 		return p.open(ctx, desc)
@@ -159,8 +156,8 @@ func (p *pusher) openMounting(ctx context.Context, desc ocispec.Descriptor, from
 	return u, status, err
 }
 
-// putManifest sends a manifest to a tag, or to its digest where there is none,
-// and returns the digest that the target knows it by.
+// putManifest sends a manifest to a tag, or to its digest if tag is empty, and
+// returns the digest by which the target knows it.
 func (t *target) putManifest(ctx context.Context, tag string, desc ocispec.Descriptor, body []byte) (digest.Digest, error) {
 	ref := t.repository
 	if ref.Object = tag; tag == "" {
@@ -173,13 +170,13 @@ func (t *target) putManifest(ctx context.Context, tag string, desc ocispec.Descr
 	return known, err
 }
 
-// fill writes content and has the target confirm it.
+// fill writes content and waits for the target's confirmation.
 func (p *pusher) fill(ctx context.Context, u *upload, desc ocispec.Descriptor, write func(*upload) error) error {
 	defer u.end()
 	for resets := 0; ; resets++ {
 		// The first write, even an empty one, connects the writer to its request.
-		// Without it, Close would leave the request waiting for its body for
-		// ever, and Commit would take an empty blob for sent.
+		// Without it, Close would leave the request waiting forever for its body, and
+		// Commit would take an empty blob for sent.
 		_, err := u.Write(nil)
 		if err == nil {
 			err = write(u)
