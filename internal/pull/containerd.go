@@ -20,21 +20,21 @@ import (
 	"github.com/certsd/containerd-certsd/resolver"
 )
 
-// Daemon is a containerd, with the plugin or without.
+// Daemon is a containerd, with or without the plugin.
 type Daemon struct {
 	// Address is the path of its socket.
 	Address string
-	// Namespace is where the image goes. Empty means "default".
+	// Namespace receives the image. Empty means "default".
 	Namespace string
 	// Snapshotter unpacks the image. Empty means the daemon's default.
 	Snapshotter string
 }
 
-// UnreachableError is a containerd that cannot be spoken to.
+// UnreachableError reports that a containerd cannot be reached.
 type UnreachableError struct {
-	// Address is that of its socket.
+	// Address is the path of its socket.
 	Address string
-	// Err is its error.
+	// Err is the cause.
 	Err error
 }
 
@@ -46,10 +46,10 @@ func (e *UnreachableError) Error() string {
 // Unwrap returns the cause.
 func (e *UnreachableError) Unwrap() error { return e.Err }
 
-// ToContainerd pulls an image into a containerd and unpacks it. A lease keeps
-// the parts while they arrive. An image for several platforms stays one: the
-// blobs of those that are wanted are fetched, and these are unpacked; of all
-// platforms only that of this machine is.
+// ToContainerd pulls an image into a containerd and unpacks it. A lease keeps the
+// parts while they arrive. A multi-platform image stays one: the blobs of the
+// selected platforms are fetched and unpacked. If all platforms are selected, only
+// this machine's is unpacked.
 func ToContainerd(ctx context.Context, r *Request, d Daemon) (res Result, err error) {
 	d.Address = strings.TrimPrefix(d.Address, "unix://")
 	if err := d.reach(ctx); err != nil {
@@ -77,7 +77,7 @@ func ToContainerd(ctx context.Context, r *Request, d Daemon) (res Result, err er
 	}
 }
 
-// reach tells at once what is wrong with a socket, for which gRPC would wait.
+// reach reports at once what is wrong with a socket, while gRPC would wait for it.
 func (d Daemon) reach(ctx context.Context) error {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", d.Address)
 	if err != nil {
@@ -90,8 +90,8 @@ func (d Daemon) reach(ctx context.Context) error {
 	return conn.Close()
 }
 
-// ours returns the resolver's own error, which has all that containerd's client
-// adds to it.
+// ours returns the resolver's own error, without the context from containerd's client
+// that it includes already.
 func ours(err error) error {
 	var e *resolver.Error
 	if errors.As(err, &e) {
@@ -128,7 +128,7 @@ func (in *delivery) one(ctx context.Context, p ocispec.Platform) (ocispec.Descri
 	return image.Target(), nil
 }
 
-// several pulls first and unpacks then, as containerd's client wants it.
+// several pulls first and unpacks afterwards, as containerd's client requires.
 func (in *delivery) several(ctx context.Context, p Platforms) (ocispec.Descriptor, error) {
 	matcher := platforms.All
 	if !p.All {
@@ -179,7 +179,7 @@ func (in *delivery) options() []containerd.RemoteOpt {
 	}
 }
 
-// known shows a layer that is not going to be fetched.
+// known reports a layer that need not be fetched.
 func (in *delivery) known(ctx context.Context, store content.InfoProvider, desc ocispec.Descriptor) {
 	if info, err := store.Info(ctx, desc.Digest); err == nil && info.Size == desc.Size {
 		in.watch.done(desc, "already there")

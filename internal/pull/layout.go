@@ -19,11 +19,10 @@ import (
 	"github.com/certsd/containerd-certsd/internal/ocilayout"
 )
 
-// ToLayout pulls an image into the OCI image layout in a directory, which is
-// made if it does not exist. What is there already is not fetched, and what an
-// earlier pull has of a blob is continued. The error is an
-// [ocilayout.UnusableError] if the directory is something else, and an
-// [InterruptedError] where it can be continued.
+// ToLayout pulls an image into the OCI image layout in a directory, which is created
+// if necessary. It does not fetch what is there already, and continues blobs that an
+// earlier pull has begun. The error is an [ocilayout.UnusableError] if the directory
+// is something else, and an [InterruptedError] if the pull can be continued.
 func ToLayout(ctx context.Context, r *Request, dir string) (res Result, err error) {
 	layout, err := ocilayout.Open(ctx, dir, ocilayout.Options{
 		OnWait: func() { r.Progress.Printf("waiting for another process to finish with %s", dir) },
@@ -39,11 +38,11 @@ func ToLayout(ctx context.Context, r *Request, dir string) (res Result, err erro
 	if res, err = r.toStore(ctx, layout.Store()); err != nil {
 		return res, interrupted(ctx, layout, err)
 	}
-	// All of it is there: an interruption comes too late now.
+	// The image is complete: an interruption comes too late now.
 	return res, layout.Add(context.WithoutCancel(ctx), res.Target, name)
 }
 
-// interrupted says how to go on where that makes sense.
+// interrupted returns an InterruptedError if the pull can be continued, else err.
 func interrupted(ctx context.Context, layout *ocilayout.Layout, err error) error {
 	if !cut(err) && ctx.Err() == nil {
 		return err
@@ -61,14 +60,14 @@ func interrupted(ctx context.Context, layout *ocilayout.Layout, err error) error
 	return i
 }
 
-// cut reports whether an error is one of the network, or of a full disk: the same
-// may work the next time.
+// cut reports whether an error comes from the network or a full disk, so that the
+// same pull may work the next time.
 func cut(err error) bool {
 	network := errors.As(err, new(net.Error))
 	return network || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF)
 }
 
-// toStore brings all of an image into a store.
+// toStore fetches a whole image into a store.
 func (r *Request) toStore(ctx context.Context, store content.Store) (Result, error) {
 	w := &watch{report: r.Progress}
 	resolver := r.resolver(store, w)
@@ -106,11 +105,11 @@ type intake struct {
 	watch   *watch
 }
 
-// maxLevels is how deep indexes may lie in indexes.
+// maxLevels is how deep indexes may be nested.
 const maxLevels = 8
 
-// all brings a manifest and what it needs into the store. What it has for
-// configuration and layers are blobs, whatever their media type says.
+// all fetches a manifest and what it needs into the store. Its configuration and
+// layers are blobs, whatever their media types say.
 func (in *intake) all(ctx context.Context, root ocispec.Descriptor) error {
 	level := []ocispec.Descriptor{root}
 	for depth := 0; len(level) > 0; depth++ {
@@ -146,7 +145,7 @@ func (in *intake) all(ctx context.Context, root ocispec.Descriptor) error {
 	return nil
 }
 
-// each fetches several, each once.
+// each fetches several blobs, each once.
 func (in *intake) each(ctx context.Context, descs []ocispec.Descriptor) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(maxDownloads)
@@ -160,7 +159,7 @@ func (in *intake) each(ctx context.Context, descs []ocispec.Descriptor) error {
 	return group.Wait()
 }
 
-// fetch brings a blob into the store.
+// fetch fetches a blob into the store, unless it is there.
 func (in *intake) fetch(ctx context.Context, desc ocispec.Descriptor) error {
 	there, err := in.there(ctx, desc)
 	if err != nil {
@@ -172,8 +171,8 @@ func (in *intake) fetch(ctx context.Context, desc ocispec.Descriptor) error {
 	}
 	action, err := in.fetchOnce(ctx, desc)
 	if action != "" && err != nil && ctx.Err() == nil && !cut(err) {
-		// What an earlier pull left is not the beginning of this blob, or the
-		// server does not send the rest alone.
+		// What an earlier pull left is not the beginning of this blob, or the server
+		// does not send the rest alone.
 		err = unlessNotFound(in.store.Abort(ctx, remotes.MakeRefKey(ctx, desc)))
 		if err == nil {
 			action, err = in.fetchOnce(ctx, desc)
@@ -189,7 +188,7 @@ func (in *intake) fetch(ctx context.Context, desc ocispec.Descriptor) error {
 	return nil
 }
 
-// empty stores a blob of nothing, which containerd refuses to fetch.
+// empty stores an empty blob, which containerd refuses to fetch.
 func (in *intake) empty(ctx context.Context, desc ocispec.Descriptor) error {
 	if err := desc.Digest.Validate(); err != nil || desc.Digest.Algorithm().FromBytes(nil) != desc.Digest {
 		return &DigestError{Want: desc.Digest}
@@ -197,8 +196,8 @@ func (in *intake) empty(ctx context.Context, desc ocispec.Descriptor) error {
 	return content.WriteBlob(ctx, in.store, remotes.MakeRefKey(ctx, desc), bytes.NewReader(nil), desc)
 }
 
-// fetchOnce fetches a blob, or the rest of it. action tells which. Nothing is
-// left of what is not the blob.
+// fetchOnce fetches a blob, or the rest of it, as action tells. It keeps nothing of
+// wrong content.
 func (in *intake) fetchOnce(ctx context.Context, desc ocispec.Descriptor) (action string, err error) {
 	key := remotes.MakeRefKey(ctx, desc)
 	if s, err := in.store.Status(ctx, key); err == nil && s.Offset > 0 {
@@ -221,8 +220,8 @@ func unlessNotFound(err error) error {
 	return err
 }
 
-// there reports whether the store has a blob, in its full length. Its content is
-// verified by the store.
+// there reports whether the store has a blob in its full length. The store verifies
+// the content.
 func (in *intake) there(ctx context.Context, desc ocispec.Descriptor) (bool, error) {
 	info, err := in.store.Info(ctx, desc.Digest)
 	switch {
@@ -237,7 +236,7 @@ func (in *intake) there(ctx context.Context, desc ocispec.Descriptor) (bool, err
 	}
 }
 
-// explain says what a wrong digest means.
+// explain explains a wrong digest.
 func (in *intake) explain(err error, desc ocispec.Descriptor) error {
 	if !errdefs.IsFailedPrecondition(err) {
 		return err

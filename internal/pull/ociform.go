@@ -16,7 +16,7 @@ import (
 	"github.com/certsd/containerd-certsd/internal/jsonwords"
 )
 
-// ociTypes are Docker's media types and those that OCI has for the same.
+// ociTypes maps Docker's media types to OCI's.
 var ociTypes = map[string]string{
 	images.MediaTypeDockerSchema2Manifest:     ocispec.MediaTypeImageManifest,
 	images.MediaTypeDockerSchema2ManifestList: ocispec.MediaTypeImageIndex,
@@ -34,9 +34,8 @@ var ociTypes = map[string]string{
 func isDocker(mediaType string) bool { _, ok := ociTypes[mediaType]; return ok }
 
 // ociForm writes Docker's manifests a second time, as OCI's, and returns the
-// one that says the same as desc. skopeo 1.9 finds no others in a layout.
-// Layers and configurations stay what they are. What has no form in OCI is
-// left alone.
+// equivalent of desc. skopeo 1.9 finds no others in a layout. Layers and
+// configurations stay as they are. Content without an OCI form is left alone.
 func ociForm(ctx context.Context, store content.Store, desc ocispec.Descriptor) (ocispec.Descriptor, error) {
 	switch {
 	case images.IsIndexType(desc.MediaType):
@@ -77,9 +76,9 @@ func ociIndex(ctx context.Context, store content.Store, desc ocispec.Descriptor)
 	return write(ctx, store, desc, index.MediaType, index)
 }
 
-// follow has an entry of an index refer to what others of its entries have
-// become: by their digests in annotations, as attestations do
-// (vnd.docker.reference.digest), and by the subject.
+// follow updates an entry of an index that refers to other entries by their old
+// digests: in annotations, as attestations do (vnd.docker.reference.digest), and as
+// the subject.
 func follow(ctx context.Context, store content.Store, desc ocispec.Descriptor, moved map[digest.Digest]ocispec.Descriptor) (ocispec.Descriptor, error) {
 	if images.IsManifestType(desc.MediaType) {
 		var m ocispec.Manifest
@@ -101,7 +100,7 @@ func follow(ctx context.Context, store content.Store, desc ocispec.Descriptor, m
 	return desc, nil
 }
 
-// followed returns annotations with the digests of what was moved.
+// followed returns annotations with the new digests of what was moved.
 func followed(annotations map[string]string, moved map[digest.Digest]ocispec.Descriptor) map[string]string {
 	annotations = maps.Clone(annotations)
 	for key, value := range annotations {
@@ -130,7 +129,7 @@ func ociManifest(ctx context.Context, store content.Store, desc ocispec.Descript
 	return write(ctx, store, desc, m.MediaType, m)
 }
 
-// parts returns what a manifest refers to.
+// parts returns the descriptors in a manifest.
 func parts(m *ocispec.Manifest) []*ocispec.Descriptor {
 	list := []*ocispec.Descriptor{&m.Config}
 	for i := range m.Layers {
@@ -150,7 +149,7 @@ func read(ctx context.Context, store content.Provider, desc ocispec.Descriptor, 
 	return nil
 }
 
-// write stores a document in place of another.
+// write stores a document that replaces another.
 func write(ctx context.Context, store content.Ingester, of ocispec.Descriptor, mediaType string, document any) (ocispec.Descriptor, error) {
 	data, err := json.Marshal(document)
 	if err != nil {

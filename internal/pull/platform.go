@@ -10,17 +10,17 @@ import (
 	"github.com/certsd/containerd-certsd/internal/choice"
 )
 
-// Platforms say what is taken of an image that is there for several. The zero
-// value is what runs on this machine.
+// Platforms selects from a multi-platform image. The zero value selects what runs on
+// this machine.
 type Platforms struct {
-	// All takes everything.
+	// All selects everything.
 	All bool
-	// Only takes these, each of which must be there.
+	// Only selects these platforms, each of which must be there.
 	Only []ocispec.Platform
 }
 
-// ParsePlatforms reads platforms as people write them, each OS/ARCH[/VARIANT] or
-// a part of that, also several with commas.
+// ParsePlatforms parses platforms as people write them, each OS/ARCH[/VARIANT] or a
+// part of that, or several separated by commas.
 func ParsePlatforms(list []string) ([]ocispec.Platform, error) {
 	var parsed []ocispec.Platform
 	for _, item := range list {
@@ -43,8 +43,8 @@ func (p Platforms) wanted() []ocispec.Platform {
 	return []ocispec.Platform{choice.Host()}
 }
 
-// MissingPlatformError reports that an image is not there for a platform.
+// MissingPlatformError reports that an image does not support a platform.
 type MissingPlatformError = choice.MissingPlatformError
 
-// DigestError is content that is not what its digest says.
+// DigestError reports content that does not match its digest.
 type DigestError = choice.DigestError

@@ -14,11 +14,11 @@ import (
 	"github.com/certsd/containerd-certsd/v1compat"
 )
 
-// watch shows layers on their way. Each is told the end of once.
+// watch reports the progress of layers, and the end of each only once.
 type watch struct {
 	report *progress.Reporter
-	// atEnd takes the end of a body for the end of the layer, where nobody
-	// tells of that.
+	// atEnd reports a layer as complete at the end of its body, where nothing else
+	// does.
 	atEnd bool
 
 	mu   sync.Mutex // guards told
@@ -37,7 +37,7 @@ func nameOf(desc ocispec.Descriptor) string {
 	return "blob " + progress.Short(desc.Digest.String())
 }
 
-// first reports whether a layer's end was not yet told.
+// first reports whether a layer's end has not been reported yet, and records it.
 func (w *watch) first(d digest.Digest) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -58,7 +58,7 @@ func (w *watch) done(desc ocispec.Descriptor, action string) {
 	}
 }
 
-// conversion shows the layers of an image that is converted.
+// conversion reports the layers of an image being converted.
 func (w *watch) conversion(p v1compat.Progress) {
 	i := progress.Item{Name: "layer " + progress.Short(p.ID), Offset: p.Offset, Total: p.Total, Done: p.Done}
 	switch {
@@ -70,13 +70,13 @@ func (w *watch) conversion(p v1compat.Progress) {
 		i.Action = "converted"
 	}
 	if p.Done {
-		// The walk through the finished image meets it again.
+		// The walk through the finished image meets the layer again.
 		w.first(p.Digest)
 	}
 	w.report.Update(i)
 }
 
-// fetcher shows what it fetches.
+// fetcher wraps a fetcher to report what it fetches.
 func (w *watch) fetcher(inner remotes.Fetcher) remotes.Fetcher {
 	return remotes.FetcherFunc(func(ctx context.Context, desc ocispec.Descriptor) (io.ReadCloser, error) {
 		rc, err := inner.Fetch(ctx, desc)
@@ -92,7 +92,7 @@ func (w *watch) fetcher(inner remotes.Fetcher) remotes.Fetcher {
 	})
 }
 
-// counter shows how far a body was read.
+// counter reports how far a body was read.
 type counter struct {
 	io.ReadCloser
 	watch  *watch
@@ -125,7 +125,7 @@ func (c *counter) Close() error {
 	return c.ReadCloser.Close()
 }
 
-// seekableCounter is for bodies that can be continued.
+// seekableCounter is a counter for a body that can be continued.
 type seekableCounter struct {
 	*counter
 	seeker io.Seeker

@@ -1,10 +1,10 @@
-// Package pull brings images from registries to where people want them: into
-// an OCI image layout, or into containerd. It does the work of "certsd pull".
+// Package pull pulls images from registries to where people want them: into an OCI
+// image layout, or into containerd. It does the work of "certsd pull".
 //
-// Read pull.go first, then select.go, which chooses what to take of an index, for
-// the platforms of platform.go. layout.go writes an image layout, with Docker's
-// manifests turned into OCI's by ociform.go; containerd.go has a containerd pull.
-// progress.go shows layers on their way.
+// Read pull.go first, then select.go, which selects from an index, for the platforms
+// of platform.go. layout.go writes an image layout, with Docker's manifests turned
+// into OCI's by ociform.go; containerd.go pulls into containerd. progress.go reports
+// the progress of layers.
 package pull
 
 import (
@@ -23,46 +23,43 @@ import (
 // maxDownloads is how many blobs are fetched at the same time, as in containerd.
 const maxDownloads = 3
 
-// Request is an image that is wanted.
+// Request describes the image to pull.
 type Request struct {
 	// Ref names the image.
 	Ref imageref.Ref
-	// Hosts are the registries. nil means resolver.DefaultHosts.
+	// Hosts holds the registries. nil means resolver.DefaultHosts.
 	Hosts *resolver.Hosts
-	// Credentials are for the registry; see resolver.Options. nil means
-	// anonymous.
+	// Credentials is for the registry; see resolver.Options. nil means anonymous.
 	Credentials func(host string) (user, secret string, err error)
-	// Platforms say what is taken of an image that is there for several.
+	// Platforms selects from a multi-platform image.
 	Platforms Platforms
-	// PreserveDigests keeps Docker's manifests in a layout as they are, and with
-	// them their digests. Otherwise they become OCI's, unless Ref has a digest:
-	// see ociForm.
+	// PreserveDigests keeps Docker's manifests, and thus their digests, in a layout.
+	// Otherwise they become OCI's, unless Ref has a digest: see ociForm.
 	PreserveDigests bool
-	// Progress shows the layers on their way. It may be nil.
+	// Progress reports the progress of layers. It may be nil.
 	Progress *progress.Reporter
 }
 
-// Result is an image that has arrived.
+// Result is a pulled image.
 type Result struct {
-	// Target is what carries the tag now: the image's manifest or index.
+	// Target has the tag now: the image's manifest or index.
 	Target ocispec.Descriptor
-	// Resolved is what carries the tag in the registry. It differs from Target
-	// where some platforms were taken of several, and where Docker's manifest
-	// has become OCI's.
+	// Resolved has the tag in the registry. It differs from Target if some of several
+	// platforms were selected, or Docker's manifest became OCI's.
 	Resolved ocispec.Descriptor
 }
 
-// InterruptedError is a pull that can be continued.
+// InterruptedError reports a pull that can be continued.
 type InterruptedError struct {
-	// Dir has what has arrived; it is empty if nothing has.
+	// Dir holds what has arrived; it is empty if nothing has.
 	Dir string
-	// Canceled reports that the context ended the pull.
+	// Canceled reports whether the context ended the pull.
 	Canceled bool
 	// Err is what ended the pull.
 	Err error
 }
 
-// Error says how to go on.
+// Error says how to continue.
 func (e *InterruptedError) Error() string {
 	text := "interrupted"
 	if !e.Canceled {
@@ -77,7 +74,7 @@ func (e *InterruptedError) Error() string {
 // Unwrap returns what ended the pull.
 func (e *InterruptedError) Unwrap() error { return e.Err }
 
-// resolver makes the resolver of a pull into a store.
+// resolver returns the resolver for a pull into a store.
 func (r *Request) resolver(store content.Store, w *watch) *watched {
 	inner := resolver.New(resolver.Options{
 		Hosts:       r.Hosts,
@@ -88,7 +85,7 @@ func (r *Request) resolver(store content.Store, w *watch) *watched {
 	return &watched{Resolver: inner, watch: w}
 }
 
-// watched is a resolver whose layers are shown.
+// watched is a resolver that reports the progress of layers.
 type watched struct {
 	*resolver.Resolver
 	watch *watch

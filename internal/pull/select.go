@@ -17,18 +17,17 @@ import (
 	"github.com/certsd/containerd-certsd/internal/choice"
 )
 
-// chosen is what is taken of what a reference leads to.
+// chosen is the selected part of the image that a reference names.
 type chosen struct {
-	// root is what will carry the tag.
+	// root will have the tag.
 	root ocispec.Descriptor
-	// made is the content of root, where no registry has it: an index of the
-	// platforms that were asked for.
+	// made is the content of root if no registry has it: an index of the selected
+	// platforms.
 	made []byte
 }
 
-// choose takes the platforms that are wanted. An index is taken whole, or for
-// one platform the manifest it has for that, or for several a new index of
-// theirs.
+// choose selects the wanted platforms. It takes an index whole, or for one platform
+// its manifest, or for several platforms a new index of theirs.
 func (r *Request) choose(ctx context.Context, f remotes.Fetcher, desc ocispec.Descriptor) (chosen, error) {
 	if !images.IsIndexType(desc.MediaType) || r.Platforms.All {
 		return chosen{root: desc}, r.check(ctx, f, desc)
@@ -53,7 +52,7 @@ func (r *Request) choose(ctx context.Context, f remotes.Fetcher, desc ocispec.De
 	return indexOf(index, desc.MediaType, taken)
 }
 
-// indexOf makes an index of some of another's manifests.
+// indexOf creates an index of some of another's manifests.
 func indexOf(index ocispec.Index, mediaType string, manifests []ocispec.Descriptor) (chosen, error) {
 	index.MediaType = mediaType
 	index.Manifests = manifests
@@ -65,7 +64,7 @@ func indexOf(index ocispec.Index, mediaType string, manifests []ocispec.Descript
 	return chosen{root: root, made: data}, nil
 }
 
-// write puts an index that was made into the store.
+// write stores an index that was created.
 func (c chosen) write(ctx context.Context, store content.Ingester) error {
 	if c.made == nil {
 		return nil
@@ -73,8 +72,8 @@ func (c chosen) write(ctx context.Context, store content.Ingester) error {
 	return content.WriteBlob(ctx, store, remotes.MakeRefKey(ctx, c.root), bytes.NewReader(c.made), c.root)
 }
 
-// check holds an image that is there for one platform only to those that were
-// asked for.
+// check verifies that a single-platform image matches the platforms requested
+// explicitly.
 func (r *Request) check(ctx context.Context, f remotes.Fetcher, desc ocispec.Descriptor) error {
 	if len(r.Platforms.Only) == 0 || !images.IsManifestType(desc.MediaType) {
 		return nil
