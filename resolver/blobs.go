@@ -71,7 +71,7 @@ func elsewhereIn(mediaType string) string {
 // first one.
 type turning struct {
 	io.ReadCloser
-	// other opens the second place; nil once the first has answered.
+	// other opens the second place; nil after the first Read.
 	other func() (io.ReadCloser, error)
 	// offset is where to begin in the second place.
 	offset int64
