@@ -22,7 +22,7 @@ type signer struct {
 	index bool
 }
 
-// sign authenticates as Docker does since 1.7: with Basic for the index call, which
+// sign authenticates as Docker has since 1.7: with Basic for the index call, which
 // asks for a token, and for a standalone registry over https; with the token
 // elsewhere. A registry that issued no token is sent Basic, as a proxy in front of it
 // may require that.

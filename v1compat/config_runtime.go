@@ -113,8 +113,8 @@ func exposed(ports map[string]struct{}, specs []string) map[string]struct{} {
 	return ports
 }
 
-// parsePortSpec reads "[hostip:[hostport]:]port[/protocol]", or
-// "hostport:port", and yields "port/protocol".
+// parsePortSpec parses "[hostip:[hostport]:]port[/protocol]", or "hostport:port", and
+// returns "port/protocol".
 func parsePortSpec(spec string) (string, bool) {
 	spec, protocol, ok := strings.Cut(strings.TrimSpace(spec), "/")
 	if !ok || protocol == "" {

@@ -190,8 +190,7 @@ func addSorted(list, item string) string {
 	return strings.Join(slices.Compact(items), ",")
 }
 
-// addRecent puts items in front of a list, and drops the last ones if it becomes
-// longer than most bytes.
+// addRecent puts items in front of a list, and drops the last ones beyond most bytes.
 func addRecent(list, items string, most int) string {
 	var kept []string
 	length := -1

@@ -46,7 +46,7 @@ func (e endpoint) url(segments ...string) (*url.URL, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The segments have been validated already; this makes sure of it.
+	// The segments have been validated already; this is a second line of defense.
 	if !strings.HasPrefix(u.JoinPath().String(), e.base) {
 		return nil, fmt.Errorf("%q leads out of %s", b.String(), e.base)
 	}

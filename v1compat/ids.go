@@ -10,8 +10,8 @@ import (
 	"github.com/certsd/containerd-certsd/internal/safetext"
 )
 
-// validID accepts what Docker accepts since 1.3.3: 64 lower-case hex digits. Every id
-// is checked here before it is used in a URL or a path (CVE-2014-9358).
+// validID accepts what Docker has accepted since 1.3.3: 64 lower-case hex digits.
+// Every id is checked here before it is used in a URL or a path (CVE-2014-9358).
 func validID(id string) error {
 	if len(id) != 64 || !all(id, hexByte) {
 		return fmt.Errorf("%s is not an image id (64 lower-case hex digits)", strconv.Quote(clip(id)))

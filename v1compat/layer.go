@@ -18,13 +18,13 @@ type layer struct {
 	size int64
 
 	mu sync.Mutex // guards the rest
-	// seen is what the last answer told about the layer.
+	// seen is what the last answer said about the layer.
 	seen *seen
 	// waited is the time spent between attempts, by all calls together.
 	waited time.Duration
 }
 
-// seen is what an answer told about a layer.
+// seen is what an answer said about a layer.
 type seen struct {
 	base      string // the endpoint's base URL
 	total     int64  // the layer's size, or -1

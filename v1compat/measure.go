@@ -16,7 +16,7 @@ func methodOf(ctx context.Context) string {
 }
 
 // measure implements Entry.Measure: it sends HEAD for the layer, unless its size came
-// with the JSON. Only 200 with a length counts, and even 404 proves nothing: clients
+// with the JSON. Only 200 with a length counts; even 404 proves nothing, as clients
 // of Registry v1 never send HEAD.
 func (l *layer) measure(ctx context.Context) int64 {
 	if l.size > 0 {

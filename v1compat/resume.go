@@ -85,7 +85,7 @@ func validator(h http.Header) string {
 }
 
 // partTotal returns the size of the whole layer according to a 206 answer, or -1. The
-// length of the body is the last resort: the Python registry adds one to it.
+// length of the body is the last resort, as the Python registry adds one to it.
 func partTotal(r bounded.ContentRange, offset, length, known int64) int64 {
 	switch {
 	case r.Total >= 0:

@@ -21,8 +21,8 @@ var errAbsent = fmt.Errorf("empty answer: %w", errdefs.ErrNotFound)
 // tagReader reads the tags of a repository.
 type tagReader struct{ *session }
 
-// resolve returns the id that tag names. Docker requests tags/{tag} since 1.8, the
-// whole list before; GCR and most static trees know only the list.
+// resolve returns the id that tag names. Docker has requested tags/{tag} since 1.8,
+// and the whole list before; GCR and most static trees know only the list.
 func (s tagReader) resolve(ctx context.Context, ep endpoint, tag string) (string, error) {
 	var first error
 	for _, name := range s.tagNames() {
