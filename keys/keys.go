@@ -21,7 +21,7 @@ import (
 type Devices struct {
 	// TPM signs for keys of a TPM.
 	TPM tpmkey.TPM
-	// Helpers sign for keys in PKCS #11 tokens.
+	// Helpers signs for keys in PKCS #11 tokens.
 	Helpers signer.Helpers
 }
 

@@ -102,7 +102,7 @@ func start(command []string, config []byte, pin string) (*process, error) {
 	return p, nil
 }
 
-// call makes a call, and waits for its answer for as long as patience.
+// call makes a call and waits at most patience for the answer.
 func (p *process) call(method string, args, reply any, patience time.Duration) error {
 	call := p.client.Go(method, args, reply, make(chan *rpc.Call, 1))
 	timer := time.NewTimer(patience)
@@ -116,7 +116,7 @@ func (p *process) call(method string, args, reply any, patience time.Duration) e
 }
 
 // identify asks for the public key. A helper that answers with an error is used
-// without it.
+// without knowing it.
 func (p *process) identify(patience time.Duration) error {
 	var der []byte
 	err := p.call(callPublic, struct{}{}, &der, patience)

@@ -4,8 +4,8 @@
 // output, with a configuration file as its argument.
 //
 // Read signer.go first: it keeps a helper for each key, and signs. process.go runs
-// one (process_linux.go keeps its secrets from core dumps), config.go is what it is
-// told, and protocol.go how the two talk.
+// one (process_linux.go keeps its secrets from core dumps), config.go writes its
+// configuration, and protocol.go is how the two talk.
 package signer
 
 import (

@@ -78,7 +78,7 @@ var algorithms = []struct {
 	{tls.ECDSAWithP521AndSHA512, tpm2.TPMAlgECDSA, tpm2.TPMAlgSHA512, "P-521"},
 }
 
-// SignatureSchemes returns the schemes that the key is not restricted from.
+// SignatureSchemes returns the schemes that the key's restrictions allow.
 func (k *Key) SignatureSchemes() []tls.SignatureScheme {
 	curve := ""
 	if key, ok := k.key.(*ecdsa.PublicKey); ok {
@@ -100,8 +100,8 @@ type manner struct {
 }
 
 // Sign implements crypto.Signer. It verifies the first signature of each manner: a
-// TPM may make others than TLS requires, and a server would only reject them without
-// a reason.
+// TPM may produce others than TLS requires, and a server would reject them without a
+// reason.
 func (k *Key) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
 	scheme, err := k.schemeFor(digest, opts)
 	if err != nil {
@@ -147,7 +147,7 @@ func (k *Key) schemeFor(digest []byte, opts crypto.SignerOpts) (tpm2.TPMTSigSche
 	return tpm2.TPMTSigScheme{Scheme: scheme, Details: tpm2.NewTPMUSigScheme(scheme, &tpm2.TPMSSchemeHash{HashAlg: hash})}, nil
 }
 
-// verify checks a signature: a TPM may make others than TLS requires.
+// verify checks a signature: a TPM may produce others than TLS requires.
 func (k *Key) verify(digest, signature []byte, opts crypto.SignerOpts) error {
 	return verify.Signature(k.key, digest, signature, opts)
 }
