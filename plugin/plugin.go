@@ -39,7 +39,7 @@ import (
 	"github.com/containerd/plugin"
 	"github.com/containerd/plugin/registry"
 
-	// The registrations that are decorated.
+	// These packages make the registrations that are decorated.
 	_ "github.com/containerd/containerd/v2/plugins/services/transfer"
 	_ "github.com/containerd/containerd/v2/plugins/transfer"
 )

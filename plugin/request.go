@@ -17,7 +17,7 @@ import (
 	"github.com/certsd/containerd-certsd/certsd/hostdir"
 )
 
-// request is what a client of the transfer service asked for.
+// request is a client's request to the transfer service.
 type request struct {
 	reference string
 	header    http.Header

@@ -49,7 +49,7 @@ func (r *remote) Resolve(ctx context.Context) (string, ocispec.Descriptor, error
 // refusedError replaces the class of an error.
 type refusedError struct{ error }
 
-// Unwrap returns the new class and hides the cause with its own.
+// Unwrap returns the new class and hides the cause and its class.
 func (*refusedError) Unwrap() error { return errdefs.ErrFailedPrecondition }
 
 // SetResolverOptions implements transfer.ImageResolverOptionSetter.
