@@ -26,8 +26,7 @@ type conversions struct {
 	registries *registries
 }
 
-// convert puts an image into the store and checks it against the digest of the
-// reference, if that has one.
+// convert stores an image and checks it against the digest of the reference, if any.
 func (c *conversions) convert(ctx context.Context, spec reference.Spec, image *v1compat.Image) (ocispec.Descriptor, error) {
 	switch {
 	case c.options.Measure:
@@ -63,8 +62,8 @@ func (c *conversions) limiter() v1compat.Limiter {
 	return c.options.Downloads
 }
 
-// before finds the manifest of an earlier conversion by the digest of a
-// reference. It must come from the same registry and repository.
+// before finds the manifest of an earlier conversion by the digest of a reference. It
+// must come from the same registry and repository.
 func (c *conversions) before(ctx context.Context, spec reference.Spec) (ocispec.Descriptor, bool) {
 	dgst := spec.Digest()
 	if dgst == "" || dgst.Validate() != nil {
@@ -160,8 +159,7 @@ type discreetError struct{ err error }
 func (e *discreetError) Error() string { return presentable(e.err) }
 func (e *discreetError) Unwrap() error { return e.err }
 
-// compare checks a converted image against the digest of the reference, if that has
-// one.
+// compare checks a converted image against the digest of the reference, if any.
 func compare(spec reference.Spec, desc ocispec.Descriptor) error {
 	if want := spec.Digest(); want != "" && want != desc.Digest {
 		return &DigestError{Ref: spec.String(), Want: want, Got: desc.Digest}

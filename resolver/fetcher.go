@@ -94,8 +94,8 @@ func (f *fetcher) FetchByDigest(ctx context.Context, dgst digest.Digest, opts ..
 	return f.reader(rc, tried), desc, explain(err, f.ref, tried.trail)
 }
 
-// FetchReferrers implements remotes.ReferrersFetcher. containerd's own treats
-// failures as absence, and the first page of a list as the whole.
+// FetchReferrers implements remotes.ReferrersFetcher. containerd's own takes failures
+// for absence, and the first page of a list for the whole.
 func (f *fetcher) FetchReferrers(ctx context.Context, dgst digest.Digest, opts ...remotes.FetchReferrersOpt) ([]ocispec.Descriptor, error) {
 	ctx, tried := f.begin(ctx)
 	var config remotes.FetchReferrersConfig

@@ -50,7 +50,7 @@ func (f *foreign) Read(p []byte) (int, error) {
 		f.cuts = 0
 	}
 	if err == io.ErrUnexpectedEOF && f.offset < f.size && f.cuts < maxCuts { //nolint:errorlint // as package bounded has it
-		// The next Read asks for the rest.
+		// The next Read requests the rest.
 		f.cuts++
 		_ = f.closeBody()
 		return n, nil

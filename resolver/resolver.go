@@ -109,7 +109,7 @@ type Resolver struct {
 
 var _ remotes.ResolverWithOptions = (*Resolver)(nil)
 
-// New returns a resolver.
+// New returns a resolver for one pull or push.
 func New(o Options) *Resolver {
 	r := &Resolver{options: o, hosts: o.Hosts}
 	if r.hosts == nil {
@@ -138,8 +138,8 @@ func (r *Resolver) SetOptions(options ...transfer.ImageResolverOption) {
 	}
 }
 
-// Resolve implements remotes.Resolver. The error names each endpoint that was
-// asked, in order, with its directory, the certificates and the answers.
+// Resolve implements remotes.Resolver. The error names each endpoint that was asked,
+// in order, with its directory, the certificates and the answers.
 func (r *Resolver) Resolve(ctx context.Context, ref string) (string, ocispec.Descriptor, error) {
 	spec, err := reference.Parse(ref)
 	if err != nil {
