@@ -50,7 +50,7 @@ const (
 	keepUnfinished = 24 * time.Hour
 )
 
-// Options say how a layout is opened.
+// Options configure how a layout is opened.
 type Options struct {
 	// OnWait, if set, is called once before waiting for another process that is
 	// writing to the layout.
