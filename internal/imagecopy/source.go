@@ -70,7 +70,7 @@ func (s *source) resolver(o resolver.Options) *resolver.Resolver {
 }
 
 // use prevents deletions from the store until the returned function is called, which
-// then deletes what is too much.
+// then deletes what exceeds the limit.
 func (s *source) use() func() {
 	s.inUse.RLock()
 	return func() {
