@@ -196,8 +196,8 @@ func (in *intake) empty(ctx context.Context, desc ocispec.Descriptor) error {
 	return content.WriteBlob(ctx, in.store, remotes.MakeRefKey(ctx, desc), bytes.NewReader(nil), desc)
 }
 
-// fetchOnce fetches a blob, or the rest of it, as action tells. It keeps nothing of
-// wrong content.
+// fetchOnce fetches a blob, or the rest of it, as action tells. It discards wrong
+// content.
 func (in *intake) fetchOnce(ctx context.Context, desc ocispec.Descriptor) (action string, err error) {
 	key := remotes.MakeRefKey(ctx, desc)
 	if s, err := in.store.Status(ctx, key); err == nil && s.Offset > 0 {

@@ -25,7 +25,7 @@ type watch struct {
 	told map[digest.Digest]bool
 }
 
-// shown reports whether a blob is large enough to be interesting.
+// shown reports whether the progress of a blob is worth showing.
 func shown(desc ocispec.Descriptor) bool {
 	return !images.IsManifestType(desc.MediaType) && !images.IsIndexType(desc.MediaType) && !images.IsConfigType(desc.MediaType)
 }
