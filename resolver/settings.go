@@ -14,7 +14,7 @@ import (
 type Settings struct {
 	// SystemRoots is "fallback", the default, to trust the system's CA roots only
 	// where a directory has none, or "append" to trust them always.
-	SystemRoots certsd.SystemRoots `toml:"system_roots" usage:"trust the CA roots of the system in 'MODE': fallback, if no others are configured, or append, always"`
+	SystemRoots certsd.SystemRoots `toml:"system_roots" usage:"trust the system CA roots in 'MODE': fallback, if no others are configured, or append, always"`
 
 	// RotateOn lists the answers after which the next certificate is presented:
 	// statuses and classes of statuses. Default: "403" and "5xx".

@@ -10,11 +10,13 @@ import (
 
 	"github.com/certsd/containerd-certsd/certsd"
 	"github.com/certsd/containerd-certsd/internal/progress"
+	"github.com/certsd/containerd-certsd/internal/settings"
 	"github.com/certsd/containerd-certsd/keys"
 	"github.com/certsd/containerd-certsd/resolver"
 )
 
-// hostFlags are the flags of every command that reads host directories.
+// hostFlags are the flags of every command that reads host directories. Those that
+// are settings of daemons, too, have the same help and the same defaults.
 type hostFlags struct {
 	root, systemRoots string
 	suffixes          bool
@@ -25,6 +27,11 @@ type hostFlags struct {
 }
 
 func (f *hostFlags) flags() []cli.Flag {
+	defaults := resolver.DefaultSettings()
+	help := map[string]string{}
+	for _, s := range settings.Of(&defaults) {
+		help[s.Key] = s.Usage
+	}
 	return []cli.Flag{
 		&cli.StringFlag{
 			Name:        "root",
@@ -34,19 +41,20 @@ func (f *hostFlags) flags() []cli.Flag {
 		},
 		&cli.StringFlag{
 			Name:        "system-roots",
-			Usage:       "trust the system's CA roots in `MODE`: fallback, if no others are configured, or append, always",
-			Value:       "fallback",
+			Usage:       help["system_roots"],
+			Value:       string(defaults.SystemRoots),
 			Destination: &f.systemRoots,
 			Validator:   systemRootsMode,
 		},
 		&cli.BoolFlag{
 			Name:        "suffix-directories",
-			Usage:       "let a directory _.example.com serve every host below example.com that has no directory of its own",
+			Usage:       help["suffix_directories"],
+			Value:       defaults.SuffixDirectories,
 			Destination: &f.suffixes,
 		},
 		&cli.StringSliceFlag{
 			Name:        "signer",
-			Usage:       "use the helper `COMMAND` to sign with keys in PKCS #11 tokens; repeat the flag for each of its arguments",
+			Usage:       help["signer"],
 			Destination: &f.signer,
 		},
 	}
