@@ -19,8 +19,9 @@ const (
 	// readyTime bounds how long a server may take until it answers. A loaded
 	// machine with two cores needs a few seconds for containerd.
 	readyTime = 60 * time.Second
-	// stopTime is how long a server may take to end before it is killed.
-	stopTime = 10 * time.Second
+	// stopTime is how long a server may take to end before it is killed. Apache gives
+	// its children up to ten seconds.
+	stopTime = 30 * time.Second
 	// pollInterval is how often something that announces itself to nobody is
 	// looked at: a listening port, a line in a log.
 	pollInterval = 20 * time.Millisecond
