@@ -94,6 +94,7 @@ func ListenUnix(ctx context.Context, path string) (net.Listener, error) {
 	return l, nil
 }
 
+// CloseAll closes the listeners.
 func CloseAll(listeners []net.Listener) {
 	for _, l := range listeners {
 		_ = l.Close()
