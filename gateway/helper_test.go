@@ -17,7 +17,6 @@ import (
 	"time"
 
 	clog "github.com/containerd/log"
-	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/random"
@@ -26,6 +25,7 @@ import (
 
 	"github.com/certsd/containerd-certsd/certsd"
 	"github.com/certsd/containerd-certsd/internal/certtest"
+	"github.com/certsd/containerd-certsd/internal/registrytest"
 	"github.com/certsd/containerd-certsd/resolver"
 	"github.com/certsd/containerd-certsd/v1compat/v1test"
 )
@@ -130,11 +130,7 @@ func (u *upstream) push(tb testing.TB, repository string, layers int) v1.Image {
 	tb.Helper()
 	img, err := random.Image(64<<10, int64(layers))
 	must(tb, err)
-	plain := httptest.NewServer(u.images)
-	defer plain.Close()
-	tag, err := name.NewTag(strings.TrimPrefix(plain.URL, "http://")+"/"+repository, name.Insecure)
-	must(tb, err)
-	must(tb, remote.Write(tag, img))
+	must(tb, remote.Write(registrytest.Tag(tb, u.images, repository), img))
 	return img
 }
 

@@ -34,6 +34,7 @@ import (
 	"google.golang.org/grpc/status"
 	runtime "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"github.com/certsd/containerd-certsd/internal/registrytest"
 	"github.com/certsd/containerd-certsd/v1compat/v1test"
 )
 
@@ -71,7 +72,7 @@ func TestAPulledImageIsAsThoughCRIHadPulledIt(t *testing.T) {
 			index := mutate.AppendManifests(mutate.IndexMediaType(empty.Index, types.OCIImageIndex),
 				mutate.IndexAddendum{Add: other, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "plan9", Architecture: "mips"}}},
 				mutate.IndexAddendum{Add: image, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: goArch}}})
-			must(t, remote.WriteIndex(r.plain(t, "team/app:1"), index))
+			must(t, remote.WriteIndex(registrytest.Tag(t, r.images, "team/app:1"), index))
 			return image
 		},
 	} {

@@ -13,7 +13,6 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/google/go-containerregistry/pkg/name"
 	ggcr "github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/random"
@@ -24,6 +23,7 @@ import (
 
 	"github.com/certsd/containerd-certsd/certsd"
 	"github.com/certsd/containerd-certsd/internal/certtest"
+	"github.com/certsd/containerd-certsd/internal/registrytest"
 	"github.com/certsd/containerd-certsd/resolver"
 )
 
@@ -164,17 +164,7 @@ func (r *mtlsRegistry) push(t *testing.T, ref string) v1.Image {
 
 func (r *mtlsRegistry) pushImage(t *testing.T, ref string, image v1.Image) {
 	t.Helper()
-	must(t, remote.Write(r.plain(t, ref), image))
-}
-
-// plain is a tag of the registry behind a server without certificates.
-func (r *mtlsRegistry) plain(t *testing.T, ref string) name.Tag {
-	t.Helper()
-	server := httptest.NewServer(r.images)
-	t.Cleanup(server.Close)
-	tag, err := name.NewTag(strings.TrimPrefix(server.URL, "http://")+"/"+ref, name.Insecure)
-	must(t, err)
-	return tag
+	must(t, remote.Write(registrytest.Tag(t, r.images, ref), image))
 }
 
 // idOf is the digest of an image's configuration, which is its ID in CRI.

@@ -22,12 +22,12 @@ import (
 	"github.com/containerd/containerd/v2/core/transfer/registry"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/containerd/errdefs"
-	"github.com/google/go-containerregistry/pkg/name"
 	ggcr "github.com/google/go-containerregistry/pkg/registry"
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	ggcrremote "github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/certsd/containerd-certsd/internal/certtest"
+	"github.com/certsd/containerd-certsd/internal/registrytest"
 )
 
 // guarded is a registry that wants a certificate, a password and a header.
@@ -89,13 +89,7 @@ func (g *guarded) push(t *testing.T, ref string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	plain := httptest.NewServer(g.images)
-	defer plain.Close()
-	tag, err := name.NewTag(strings.TrimPrefix(plain.URL, "http://")+"/"+ref, name.Insecure)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := ggcrremote.Write(tag, img); err != nil {
+	if err := ggcrremote.Write(registrytest.Tag(t, g.images, ref), img); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -10,12 +10,10 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 
 	"github.com/containerd/containerd/v2/core/remotes"
-	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/random"
@@ -24,6 +22,7 @@ import (
 
 	"github.com/certsd/containerd-certsd/certsd"
 	"github.com/certsd/containerd-certsd/internal/certtest"
+	"github.com/certsd/containerd-certsd/internal/registrytest"
 	"github.com/certsd/containerd-certsd/resolver"
 )
 
@@ -146,13 +145,7 @@ func (r *mtlsRegistry) Push(tb testing.TB, repository string, layers int) v1.Ima
 // PushImage puts this image into the registry, past the guard.
 func (r *mtlsRegistry) PushImage(tb testing.TB, repository string, img v1.Image) {
 	tb.Helper()
-	plain := httptest.NewServer(r.Images)
-	defer plain.Close()
-	tag, err := name.NewTag(strings.TrimPrefix(plain.URL, "http://")+"/"+repository, name.Insecure)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	if err := remote.Write(tag, img); err != nil {
+	if err := remote.Write(registrytest.Tag(tb, r.Images, repository), img); err != nil {
 		tb.Fatal(err)
 	}
 }

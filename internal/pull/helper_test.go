@@ -16,7 +16,6 @@ import (
 
 	"github.com/containerd/containerd/v2/core/images"
 	containerdlog "github.com/containerd/log"
-	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/random"
@@ -28,6 +27,7 @@ import (
 	"github.com/certsd/containerd-certsd/internal/certtest"
 	"github.com/certsd/containerd-certsd/internal/imageref"
 	"github.com/certsd/containerd-certsd/internal/pull"
+	"github.com/certsd/containerd-certsd/internal/registrytest"
 	"github.com/certsd/containerd-certsd/resolver"
 )
 
@@ -174,21 +174,12 @@ func (r *testRegistry) request(t *testing.T, name string) *pull.Request {
 // push puts an image past the guard.
 func (r *testRegistry) push(t *testing.T, repository string, img v1.Image) {
 	t.Helper()
-	check(t, remote.Write(r.tag(t, repository), img))
+	check(t, remote.Write(registrytest.Tag(t, r.own, repository), img))
 }
 
 func (r *testRegistry) pushIndex(t *testing.T, repository string, idx v1.ImageIndex) {
 	t.Helper()
-	check(t, remote.WriteIndex(r.tag(t, repository), idx))
-}
-
-func (r *testRegistry) tag(t *testing.T, repository string) name.Tag {
-	t.Helper()
-	plain := httptest.NewServer(r.own)
-	t.Cleanup(plain.Close)
-	tag, err := name.NewTag(strings.TrimPrefix(plain.URL, "http://")+"/"+repository, name.Insecure)
-	check(t, err)
-	return tag
+	check(t, remote.WriteIndex(registrytest.Tag(t, r.own, repository), idx))
 }
 
 // randomImage has layers of size bytes each.
