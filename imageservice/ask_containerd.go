@@ -69,6 +69,7 @@ func (d *target) learn(ctx context.Context) (configuration, error) {
 		}
 	}
 	c := d.settings.over(told)
+	c.connection = max(1, connection)
 	d.facts.put(c, connection)
 	return c, nil
 }
@@ -76,7 +77,7 @@ func (d *target) learn(ctx context.Context) (configuration, error) {
 // told returns what containerd reports about its CRI. How much depends on the
 // version: everything in 1.7, the runtimes' snapshotters in all.
 func (d *target) told(ctx context.Context) (configuration, error) {
-	c := configuration{downloads: defaultDownloads, progressTimeout: defaultProgressTimeout, decrypts: true, pinned: map[string]bool{}, runtimes: map[string]string{}}
+	c := configuration{downloads: defaultDownloads, progressTimeout: defaultProgressTimeout, decrypts: true, pinned: map[string]bool{}, runtimes: map[string]string{}, transfer: defaultTransferService()}
 	answer, err := runtime.NewRuntimeServiceClient(d.ClientConn).Status(ctx, &runtime.StatusRequest{Verbose: true})
 	if status.Code(err) == codes.Unimplemented {
 		return c, status.Errorf(codes.FailedPrecondition, "containerd at %s has no CRI: it is disabled in its configuration, or did not start: see its log", d.address)
@@ -156,11 +157,13 @@ func (c *configuration) fromStatus(text string) error {
 	return nil
 }
 
-// fromExports reads the setting that containerd 2.4 exports.
+// fromExports reads the setting that containerd 2.4 exports. The plugin that does is in
+// containerd 2 only, whose transfer service takes a directory of hosts with each pull.
 func (c *configuration) fromExports(plugins *introspection.PluginsResponse) {
 	for _, p := range plugins.GetPlugins() {
 		if p.GetType() == "io.containerd.cri.v1" && p.GetID() == "images" {
 			c.discard = c.discard || p.GetExports()["DiscardUnpackedLayers"] == "true"
+			c.transfer.there = p.GetInitErr() == nil
 		}
 	}
 }

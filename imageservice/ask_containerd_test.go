@@ -16,7 +16,7 @@ import (
 func untold() configuration {
 	return configuration{
 		downloads: defaultDownloads, progressTimeout: defaultProgressTimeout, decrypts: true,
-		pinned: map[string]bool{}, runtimes: map[string]string{},
+		pinned: map[string]bool{}, runtimes: map[string]string{}, transfer: defaultTransferService(),
 	}
 }
 
@@ -29,9 +29,9 @@ func TestStatusOf17(t *testing.T) {
 		"sandboxImage":"registry.test/pause:3","maxConcurrentDownloads":5,"imagePullProgressTimeout":"1m0s","imageDecryption":{"keyModel":""}}`))
 	want := configuration{
 		snapshotter: "stargz", runtimes: map[string]string{"kata": "devmapper"}, annotations: true, discard: true, downloads: 5,
-		progressTimeout: time.Minute, pinned: map[string]bool{"registry.test/pause:3": true},
+		progressTimeout: time.Minute, pinned: map[string]bool{"registry.test/pause:3": true}, transfer: defaultTransferService(),
 	}
-	if diff := cmp.Diff(want, c, cmp.AllowUnexported(configuration{})); diff != "" {
+	if diff := cmp.Diff(want, c, cmp.AllowUnexported(configuration{}, transferService{})); diff != "" {
 		t.Error(diff)
 	}
 	for handler, want := range map[string]string{"": "stargz", "runc": "stargz", "kata": "devmapper", "other": "stargz"} {
@@ -47,7 +47,7 @@ func TestStatusOf2(t *testing.T) {
 	c, want := untold(), untold()
 	must(t, c.fromStatus(`{"containerd":{"defaultRuntimeName":"runc","runtimes":{"runc":{"snapshotter":""},"kata":{"snapshotter":"blockfile"}}}}`))
 	want.runtimes["kata"] = "blockfile"
-	if diff := cmp.Diff(want, c, cmp.AllowUnexported(configuration{})); diff != "" {
+	if diff := cmp.Diff(want, c, cmp.AllowUnexported(configuration{}, transferService{})); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -109,6 +109,7 @@ imports = ["conf.d/*.toml"]
 [plugins."io.containerd.transfer.v1.local"]
   max_concurrent_downloads = 7`, func(c *configuration) {
 			c.snapshotter, c.annotations, c.progressTimeout, c.layerFetchBuffer, c.downloads = "native", true, 0, 1<<20, 7
+			c.transfer.downloads = 7
 			c.runtimes["kata"], c.decrypts, c.discard, c.pinned["other.test/pause:3"] = "blockfile", false, true, true
 		}},
 		"version 2": {`
@@ -126,7 +127,7 @@ version = 2
 		got, want := untold(), untold()
 		tt.want(&want)
 		must(t, got.readDaemonConfig(write("config.toml", tt.text)))
-		if diff := cmp.Diff(want, got, cmp.AllowUnexported(configuration{})); diff != "" {
+		if diff := cmp.Diff(want, got, cmp.AllowUnexported(configuration{}, transferService{})); diff != "" {
 			t.Errorf("%s: %s", name, diff)
 		}
 	}
@@ -170,12 +171,13 @@ func TestSettingsGoBeforeWhatContainerdTells(t *testing.T) {
 	got := s.over(told)
 	want := configuration{
 		snapshotter: "native", runtimes: map[string]string{"kata": "devmapper", "gvisor": "erofs"}, discard: true, downloads: 9, layerFetchBuffer: 1,
-		pinned: map[string]bool{"registry.test/pause:3": true, "docker.io/library/busybox:latest": true},
+		transfer: defaultTransferService(),
+		pinned:   map[string]bool{"registry.test/pause:3": true, "docker.io/library/busybox:latest": true},
 	}
-	if diff := cmp.Diff(want, got, cmp.AllowUnexported(configuration{})); diff != "" {
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(configuration{}, transferService{})); diff != "" {
 		t.Error(diff)
 	}
-	if diff := cmp.Diff(told, (&criSettings{}).over(told), cmp.AllowUnexported(configuration{})); diff != "" {
+	if diff := cmp.Diff(told, (&criSettings{}).over(told), cmp.AllowUnexported(configuration{}, transferService{})); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -28,6 +28,9 @@ func (s *server) Prepare(ctx context.Context) {
 		for image := range c.pinned {
 			images = append(images, image)
 		}
+		if err == nil {
+			s.target.reached(ctx, c)
+		}
 		return err
 	})
 	slices.Sort(images)

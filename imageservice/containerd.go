@@ -29,6 +29,8 @@ type target struct {
 	facts facts
 	// unpacks keeps two pulls from fetching and unpacking the same layer.
 	unpacks keyedLocks
+	// loopback is where containerd fetches images itself; nil means nowhere.
+	loopback *loopback
 }
 
 func newTarget(o options) (*target, error) {
@@ -45,22 +47,43 @@ func newTarget(o options) (*target, error) {
 		return nil, err
 	}
 	d.leases = newLeaseholder(o.Instance, d.client)
-	if o.Lock == "" {
-		return d, nil
+	d.showLife(o.Lock)
+	d.listen(o.HostsDir)
+	return d, nil
+}
+
+// showLife lets other processes see that this one is alive.
+func (d *target) showLife(lock string) {
+	if lock == "" {
+		return
 	}
-	if d.alive, err = newAlive(o.Lock); err != nil {
+	var err error
+	if d.alive, err = newAlive(lock); err != nil {
 		// The leases of killed processes expire by themselves.
 		d.leases.lives = func(string) bool { return true }
 		d.warn("the leases of killed processes are not removed, because it is not known which processes still run: %w", err)
-		return d, nil
+		return
 	}
 	d.leases.process, d.leases.lives = d.alive.name(), d.alive.lives
-	return d, nil
+}
+
+// listen starts the registry where containerd fetches images itself.
+func (d *target) listen(hosts string) {
+	if hosts == "" {
+		return
+	}
+	var err error
+	if d.loopback, err = newLoopback(context.Background(), hosts, d.leases.process, d.leases.lives); err != nil {
+		d.warn("images pass through containerd's socket, which takes more processor time than needed: %w", err)
+	}
 }
 
 // Close closes the connection. No pull may be under way.
 func (d *target) Close() {
 	d.connection.Close()
+	if d.loopback != nil {
+		d.loopback.Close()
+	}
 	if d.alive != nil {
 		d.alive.close()
 	}

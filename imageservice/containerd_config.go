@@ -31,13 +31,21 @@ type daemonConfig struct {
 		// Old is CRI's section in the first version of the file.
 		Old *imagesConfig `toml:"cri"`
 		// Transfer holds the keys for pulls that CRI leaves to the transfer service.
-		Transfer *transferConfig `toml:"io.containerd.transfer.v1.local"`
+		Transfer *transferServiceConfig `toml:"io.containerd.transfer.v1.local"`
 	} `toml:"plugins"`
 }
 
 type transferConfig struct {
 	Downloads        *int `toml:"max_concurrent_downloads"`
 	LayerFetchBuffer *int `toml:"concurrent_layer_fetch_buffer"`
+}
+
+type transferServiceConfig struct {
+	transferConfig
+	// Unpack lists what it unpacks into; nil means containerd's default.
+	Unpack *[]struct {
+		Snapshotter string `toml:"snapshotter"`
+	} `toml:"unpack_config"`
 }
 
 type unpackConfig struct {
@@ -136,10 +144,28 @@ func (d *daemonConfig) over(c *configuration) error {
 	return nil
 }
 
-func (t *transferConfig) over(c *configuration) {
+// over applies the keys to CRI's pulls, and notes them as the transfer service's own.
+func (t *transferServiceConfig) over(c *configuration) {
 	if t == nil {
 		return
 	}
+	t.transferConfig.over(c)
+	if t.Downloads != nil && *t.Downloads > 0 {
+		c.transfer.downloads = *t.Downloads
+	}
+	if t.LayerFetchBuffer != nil && *t.LayerFetchBuffer >= 0 {
+		c.transfer.layerFetchBuffer = *t.LayerFetchBuffer
+	}
+	if t.Unpack == nil {
+		return
+	}
+	c.transfer.snapshotters = nil
+	for _, u := range *t.Unpack {
+		c.transfer.snapshotters = append(c.transfer.snapshotters, u.Snapshotter)
+	}
+}
+
+func (t *transferConfig) over(c *configuration) {
 	if t.Downloads != nil && *t.Downloads > 0 {
 		c.downloads = *t.Downloads
 	}
@@ -148,8 +174,23 @@ func (t *transferConfig) over(c *configuration) {
 	}
 }
 
+// underTransfer lets the transfer service's own keys apply where CRI's have their default
+// values, which containerd writes into a configuration of its own: only others make CRI
+// pull itself.
+func (c *configuration) underTransfer() {
+	if c.downloads == defaultDownloads {
+		c.downloads = c.transfer.downloads
+	}
+	if c.layerFetchBuffer == 0 {
+		c.layerFetchBuffer = c.transfer.layerFetchBuffer
+	}
+}
+
 func (s *imagesConfig) over(c *configuration) error {
 	s.transferConfig.over(c)
+	if c.transfer.there {
+		c.underTransfer()
+	}
 	s.unpackConfig.over(c)
 	s.Containerd.over(c)
 	if s.ProgressTimeout != nil {

@@ -56,6 +56,9 @@ type configuration struct {
 	progressTimeout  time.Duration
 	pinned           map[string]bool
 	decrypts         bool
+	transfer         transferService
+	// connection is the connection to containerd that they were learned on.
+	connection int
 }
 
 // snapshotterFor returns the snapshotter for a runtime handler.

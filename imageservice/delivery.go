@@ -31,7 +31,7 @@ type delivery struct {
 func (in *delivery) deliver(ctx context.Context) (pulledImage, error) {
 	snapshotter := in.how.snapshotterFor(in.request.handler)
 	watched, watch := watchProgress(ctx, in.request.ref, in.how.progressTimeout)
-	desc, err := in.pull(watched, in.resolver(ctx, watch, false), snapshotter)
+	desc, over, err := in.pull(watched, in.resolver(ctx, watch, false), snapshotter)
 	if err = watch.end(err); err != nil {
 		return pulledImage{}, in.explained(err)
 	}
@@ -39,7 +39,7 @@ func (in *delivery) deliver(ctx context.Context) (pulledImage, error) {
 	if err != nil {
 		return pulledImage{}, fmt.Errorf("%s: its configuration: %w", in.request.ref, err)
 	}
-	image := pulledImage{ID: config.Digest.String(), Digest: desc.Digest.String(), Snapshotter: snapshotter}
+	image := pulledImage{ID: config.Digest.String(), Digest: desc.Digest.String(), Snapshotter: snapshotter, Over: over}
 	labels := in.how.labels(in.request.ref)
 	for _, name := range in.request.names(image) {
 		if err := in.target.name(ctx, images.Image{Name: name, Target: desc, Labels: labels}); err != nil {

@@ -21,10 +21,15 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// pull fetches an image and unpacks it, as containerd's transfer service does for CRI.
-// Pull of containerd's client would take one more round trip for each label of a layer,
-// and fetch layers in another order than it unpacks them.
-func (in *delivery) pull(ctx context.Context, resolver remotes.ResolverWithOptions, snapshotter string) (ocispec.Descriptor, error) {
+// The ways into containerd.
+const (
+	overLoopback = "loopback"
+	overSocket   = "socket"
+)
+
+// pull resolves the reference, and brings the image into containerd, over one of the two
+// ways.
+func (in *delivery) pull(ctx context.Context, resolver remotes.ResolverWithOptions, snapshotter string) (desc ocispec.Descriptor, over string, err error) {
 	resolver.SetOptions(
 		transfer.WithConcurrentLayerFetchBuffer(in.how.layerFetchBuffer),
 		transfer.WithMaxConcurrentDownloads(in.how.downloads),
@@ -32,12 +37,26 @@ func (in *delivery) pull(ctx context.Context, resolver remotes.ResolverWithOptio
 	)
 	name, desc, err := resolver.Resolve(ctx, in.request.ref)
 	if err != nil {
-		return desc, fmt.Errorf("failed to resolve reference %q: %w", in.request.ref, err)
+		return desc, "", fmt.Errorf("failed to resolve reference %q: %w", in.request.ref, err)
 	}
 	fetcher, err := resolver.Fetcher(ctx, name)
 	if err != nil {
-		return desc, fmt.Errorf("failed to get fetcher for %q: %w", name, err)
+		return desc, "", fmt.Errorf("failed to get fetcher for %q: %w", name, err)
 	}
+	done, err := in.handOver(ctx, fetcher, desc, snapshotter)
+	if done || err != nil {
+		return desc, overLoopback, err
+	}
+	desc, err = in.fetch(ctx, fetcher, images.Image{Name: name, Target: desc}, snapshotter)
+	return desc, overSocket, err
+}
+
+// fetch fetches an image and unpacks it over containerd's socket, in the order in which
+// containerd's transfer service does. Pull of containerd's client would take one more
+// round trip for each label of a layer, and fetch layers in another order than it
+// unpacks them.
+func (in *delivery) fetch(ctx context.Context, fetcher remotes.Fetcher, image images.Image, snapshotter string) (desc ocispec.Descriptor, err error) {
+	desc = image.Target
 	var old atomic.Bool
 	handler, err := in.handler(fetcher, &old)
 	if err != nil {
@@ -61,7 +80,8 @@ func (in *delivery) pull(ctx context.Context, resolver remotes.ResolverWithOptio
 		}
 	}
 	if unpacked.Unpacks == 0 {
-		image := containerd.NewImage(in.target.client, images.Image{Name: name, Target: desc})
+		image.Target = desc
+		image := containerd.NewImage(in.target.client, image)
 		if err := image.Unpack(ctx, snapshotter, containerd.WithUnpackDuplicationSuppressor(&in.target.unpacks), containerd.WithUnpackApplyOpts(in.applyOptions()...)); err != nil {
 			return desc, fmt.Errorf("failed to unpack image on snapshotter %s: %w", snapshotter, err)
 		}

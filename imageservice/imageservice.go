@@ -17,7 +17,8 @@
 //	containerd.go      the containerd it goes to, by connection.go
 //	cri_settings.go    how CRI would pull, as ask_containerd.go and containerd_config.go find out
 //	delivery.go        one pull: already_there.go, fetch.go, progress_timeout.go
-//	ingester.go        the blobs' way into containerd: ingest.go, ingest_buffers.go
+//	handover.go        containerd fetches plain images itself: plain_image.go, offer.go, loopback.go
+//	ingester.go        the others' blobs go over its socket: ingest.go, ingest_buffers.go
 //	image_record.go    the image's names and labels
 //
 // config.go and run.go are the daemon around it; at_start.go does the work at start,
@@ -54,6 +55,9 @@ type options struct {
 	// Lock is a file, created if missing, that shows processes of an instance which
 	// others live and may still have pulls under way. Empty means there are no others.
 	Lock string
+	// HostsDir is a directory for files that lead containerd to the images that it is to
+	// fetch itself. Empty means that all bytes pass through its socket.
+	HostsDir string
 	// Credentials returns user and secret for a host[:port] while an image of a
 	// repository is pulled, if the kubelet sends none for it. Without a user the secret
 	// is an identity token. nil means there are none.

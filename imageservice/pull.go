@@ -113,4 +113,7 @@ type pulledImage struct {
 	ID, Digest string
 	// Snapshotter is the one that holds it unpacked.
 	Snapshotter string
+	// Over is how it came into containerd, "loopback" or "socket". Empty means that it
+	// was there.
+	Over string
 }

@@ -43,7 +43,7 @@ func (c *Config) Run(ctx context.Context, ready func(net.Addr)) error {
 	logins.Begin()
 	server, err := newServer(options{
 		Hosts: hosts, Credentials: logins.Credentials, All: c.Registries == RegistriesAll, Containerd: c.Containerd, ImageService: c.ImageService,
-		Instance: instanceOf(listener), Lock: instanceOf(listener) + ".lock", Settings: pulls, Hooks: logHooks(log.G(ctx)),
+		Instance: instanceOf(listener), Lock: instanceOf(listener) + ".lock", HostsDir: instanceOf(listener) + ".hosts", Settings: pulls, Hooks: logHooks(log.G(ctx)),
 	})
 	if err != nil {
 		return errors.Join(err, listener.Close())
@@ -157,6 +157,9 @@ func logHooks(logger *log.Entry) hooks {
 			if p.Err != nil {
 				entry.WithError(p.Err).Error("certsd cri: pull failed")
 				return
+			}
+			if p.Image.Over != "" {
+				entry = entry.WithField("over", p.Image.Over)
 			}
 			entry.WithFields(log.Fields{"id": p.Image.ID, "digest": p.Image.Digest, "snapshotter": p.Image.Snapshotter}).Info("certsd cri: pulled")
 		},

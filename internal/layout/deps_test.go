@@ -38,8 +38,9 @@ var imports = map[string][]string{
 	},
 	"imageservice": {
 		"certsd", "certsd/hostname", "internal/configfiles", "internal/daemon", "internal/dockerconfig",
-		"internal/jsonwords", "internal/safepath", "internal/settings", "internal/status", "internal/statuspage",
-		"internal/statusrpc", "internal/stranger", "internal/telemetry", "internal/tomlpos", "resolver", "v1compat",
+		"internal/jsonwords", "internal/manifest", "internal/safepath", "internal/settings", "internal/status",
+		"internal/statuspage", "internal/statusrpc", "internal/stranger", "internal/telemetry", "internal/tomlpos",
+		"internal/wholefile", "resolver", "v1compat",
 	},
 
 	"cmd/certsd": {

@@ -1,0 +1,215 @@
+package imageservice
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/containerd/containerd/v2/core/transfer/image"
+	"github.com/containerd/containerd/v2/core/transfer/registry"
+	"github.com/containerd/containerd/v2/pkg/namespaces"
+	"github.com/containerd/errdefs"
+
+	"github.com/certsd/containerd-certsd/internal/safepath"
+	"github.com/certsd/containerd-certsd/internal/wholefile"
+)
+
+// loopback is a registry on 127.0.0.1 for containerd alone: it serves the images under
+// way to whoever knows their keys, and nothing else. What containerd fetches itself
+// does not pass through its socket, which costs it, per byte, more processor time than
+// the network does.
+type loopback struct {
+	// dir is the directory of hosts.toml files that sends containerd to address,
+	// whatever registry a reference names.
+	dir, address string
+	server       *http.Server
+	served       chan struct{}
+	probe        probe
+
+	// mu guards offers, which are found by their keys.
+	mu     sync.Mutex
+	offers map[string]*offer
+}
+
+const (
+	// keyHeader is the header with the key of an offer. containerd gets it with each
+	// transfer: no file has it, and containerd's log leaves out this header.
+	keyHeader = "Authorization"
+	keyPrefix = "Bearer "
+	// idleTime bounds how long containerd keeps a connection of a transfer that is
+	// over.
+	idleTime = 10 * time.Second
+)
+
+// newLoopback starts the registry. Each process has a directory of its own, named after
+// it, below hosts: one that only finishes its pulls needs its own until the end. What
+// processes have left that do not live any more is removed.
+func newLoopback(ctx context.Context, hosts, process string, lives func(process string) bool) (*loopback, error) {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	l := &loopback{
+		dir: filepath.Join(hosts, process), address: listener.Addr().String(),
+		served: make(chan struct{}), offers: map[string]*offer{},
+	}
+	if err := l.writeHosts(); err != nil {
+		return nil, errors.Join(err, listener.Close())
+	}
+	entries, _ := os.ReadDir(hosts)
+	for _, e := range entries {
+		if e.Name() != process && !lives(e.Name()) {
+			_ = os.RemoveAll(filepath.Join(hosts, e.Name())) // it is only in the way
+		}
+	}
+	l.server = &http.Server{
+		Handler: l, ReadHeaderTimeout: idleTime, IdleTimeout: idleTime, MaxHeaderBytes: 16 << 10,
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) },
+	}
+	go func() {
+		defer close(l.served)
+		_ = l.server.Serve(listener)
+	}()
+	return l, nil
+}
+
+// connKey is the key of a request's connection in its context.
+type connKey struct{}
+
+// writeHosts writes the hosts.toml for every registry, if it is not there. It has no
+// upstream to fall back to: whatever fails, containerd must not ask a registry itself,
+// without certificates.
+func (l *loopback) writeHosts() error {
+	file := filepath.Join(l.dir, "_default", "hosts.toml")
+	if _, err := os.Stat(file); err == nil {
+		return nil
+	}
+	if err := safepath.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return err
+	}
+	text := "# certsd cri writes this file, for pulls that it has containerd make.\n" +
+		"server = \"http://" + l.address + "\"\ncapabilities = [\"pull\", \"resolve\"]\n"
+	return wholefile.WritePath(file, []byte(text), wholefile.Options{Mode: 0o644})
+}
+
+// Close ends the registry, and removes its directory. No offer may be left.
+func (l *loopback) Close() {
+	_ = l.server.Close()
+	<-l.served
+	_ = os.RemoveAll(l.dir)
+	_ = os.Remove(filepath.Dir(l.dir)) // if no other process has one there
+}
+
+// add makes an offer available until withdraw is called, which ends its requests.
+func (l *loopback) add(o *offer) (key string, withdraw func()) {
+	key = rand.Text()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.offers[key] = o
+	return key, func() {
+		l.mu.Lock()
+		delete(l.offers, key)
+		l.mu.Unlock()
+		o.end()
+	}
+}
+
+// find returns the offer that a request has the key of, and counts the request; nil if
+// there is none.
+func (l *loopback) find(r *http.Request) (o *offer, done func()) {
+	key, _ := strings.CutPrefix(r.Header.Get(keyHeader), keyPrefix)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if o = l.offers[key]; o == nil {
+		return nil, nil
+	}
+	return o, o.begin(r)
+}
+
+// ServeHTTP implements http.Handler.
+func (l *loopback) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	o, done := l.find(r)
+	if o == nil {
+		http.Error(w, "only containerd fetches here, and only what certsd cri has offered", http.StatusForbidden)
+		return
+	}
+	defer done()
+	o.ServeHTTP(w, r)
+}
+
+// probe remembers whether containerd finds the registry: it may see other files, or have
+// another loopback.
+type probe struct {
+	// mu is held during a probe; it guards the rest, which is about one connection to
+	// containerd.
+	mu         sync.Mutex
+	connection int
+	found      bool
+	// next is when a failed probe is repeated.
+	next time.Time
+}
+
+const (
+	// probeTime bounds a probe, and probeAgain is the time from a failed one to the
+	// next.
+	probeTime  = 10 * time.Second
+	probeAgain = time.Minute
+	// probeRef names no image, and a server that refuses connections: a containerd that
+	// does not see the directory asks nobody.
+	probeRef = "127.0.0.1:1/certsd/probe:latest"
+)
+
+// reached reports whether containerd fetches from the registry. It is asked anew when it
+// has been restarted.
+func (d *target) reached(ctx context.Context, how configuration) bool {
+	if d.loopback == nil || !how.transfer.there {
+		return false
+	}
+	p, connection := &d.loopback.probe, how.connection
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.connection == connection && (p.found || time.Now().Before(p.next)) {
+		return p.found
+	}
+	ctx, cancel := context.WithTimeout(namespaces.WithNamespace(ctx, namespace), probeTime)
+	defer cancel()
+	found, err := d.probe(ctx)
+	if !found && (errors.Is(ctx.Err(), context.Canceled) || errdefs.IsUnavailable(err)) {
+		return false // that says nothing
+	}
+	if !found && (p.connection != connection || p.next.IsZero()) {
+		d.warn("images pass through containerd's socket, which takes more processor time than needed: containerd does not fetch from 127.0.0.1 by %s: does it run in other namespaces? %w", d.loopback.dir, err)
+	}
+	p.connection, p.found, p.next = connection, found, time.Now().Add(probeAgain)
+	return found
+}
+
+// probe transfers an image that does not exist, and reports whether containerd has asked
+// for it.
+func (d *target) probe(ctx context.Context) (found bool, err error) {
+	o := &offer{}
+	key, withdraw := d.loopback.add(o)
+	defer withdraw()
+	err = d.transfer(ctx, key, probeRef, image.NewStore(probeRef))
+	return o.asked.Load(), err
+}
+
+// transfer lets containerd fetch the image that was offered with a key.
+func (d *target) transfer(ctx context.Context, key, ref string, into *image.Store) error {
+	if err := d.loopback.writeHosts(); err != nil {
+		return err
+	}
+	from, err := registry.NewOCIRegistry(ctx, ref, registry.WithHostDir(d.loopback.dir),
+		registry.WithHeaders(http.Header{keyHeader: {keyPrefix + key}}))
+	if err != nil {
+		return err
+	}
+	return d.client.Transfer(ctx, from, into)
+}

@@ -1,0 +1,105 @@
+package imageservice
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/remotes"
+	"github.com/containerd/platforms"
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/certsd/containerd-certsd/internal/manifest"
+)
+
+// plainImage returns an offer of an image whose manifests for this platform it has read.
+// It returns nil if containerd would fetch the image, or treat it, in another way than is
+// done here: layers from other servers or encrypted, no image at all, none for this
+// platform.
+func plainImage(ctx context.Context, fetcher remotes.Fetcher, desc ocispec.Descriptor) (*offer, error) {
+	o := &offer{
+		ctx: ctx, fetcher: fetcher, platform: platforms.DefaultSpec(),
+		documents: map[digest.Digest]document{}, blobs: map[digest.Digest]ocispec.Descriptor{},
+	}
+	m, err := o.read(ctx, desc)
+	if err != nil {
+		return nil, err
+	}
+	plain := false
+	switch {
+	case images.IsManifestType(desc.MediaType):
+		plain = o.takeImage(m)
+	case images.IsIndexType(desc.MediaType):
+		plain, err = o.takeIndex(ctx, m)
+	}
+	if err != nil || !plain {
+		return nil, err
+	}
+	return o, nil
+}
+
+// read reads an index or a manifest.
+func (o *offer) read(ctx context.Context, desc ocispec.Descriptor) (*manifest.Manifest, error) {
+	rc, err := o.fetcher.Fetch(ctx, desc)
+	if err != nil {
+		return nil, err
+	}
+	body, err := io.ReadAll(io.LimitReader(rc, manifest.MaxSize+1))
+	_ = rc.Close() // it was only read
+	if err != nil {
+		return nil, err
+	}
+	if got := desc.Digest.Algorithm().FromBytes(body); got != desc.Digest {
+		return nil, fmt.Errorf("the manifest %s has the digest %s", desc.Digest, got)
+	}
+	m, err := manifest.Parse(body, desc.MediaType)
+	if err != nil {
+		return nil, fmt.Errorf("the manifest %s: %w", desc.Digest, err)
+	}
+	o.documents[desc.Digest] = document{desc.MediaType, body}
+	return m, nil
+}
+
+// takeIndex offers the manifests that containerd fetches for this platform, of which
+// there must be one.
+func (o *offer) takeIndex(ctx context.Context, index *manifest.Manifest) (plain bool, err error) {
+	here := platforms.Only(platforms.DefaultSpec())
+	var chosen []ocispec.Descriptor
+	for _, desc := range index.Manifests {
+		if desc.Platform == nil || here.Match(*desc.Platform) {
+			chosen = append(chosen, desc)
+		}
+	}
+	if len(chosen) != 1 || chosen[0].Platform == nil || !images.IsManifestType(chosen[0].MediaType) {
+		return false, nil
+	}
+	m, err := o.read(ctx, chosen[0])
+	if err != nil {
+		return false, err
+	}
+	o.platform = *chosen[0].Platform
+	return o.takeImage(m), nil
+}
+
+// takeImage offers the blobs of an image.
+func (o *offer) takeImage(m *manifest.Manifest) (plain bool) {
+	if m.Kind != manifest.Image || m.Config == nil || !images.IsConfigType(m.Config.MediaType) || len(m.Blobs) == 0 {
+		return false
+	}
+	o.blobs[m.Config.Digest] = *m.Config
+	for _, layer := range m.Blobs {
+		if !plainLayer(layer) {
+			return false
+		}
+		o.blobs[layer.Digest] = layer
+	}
+	return true
+}
+
+func plainLayer(desc ocispec.Descriptor) bool {
+	return images.IsLayerType(desc.MediaType) && !images.IsNonDistributable(desc.MediaType) &&
+		!strings.Contains(desc.MediaType, "encrypted") && len(desc.URLs) == 0
+}
