@@ -51,7 +51,7 @@ func TestSystemdUnitsOfCRI(t *testing.T) {
 }
 
 // checkCRI holds a container to what the image service needs of the node.
-func (c *container) checkCRI(t *testing.T, where string, as *cli.Command, mounted map[string]mount) {
+func (c *container) checkCRI(t *testing.T, where string, as *cli.Command, mounted map[string]mount, volumes map[string]volume) {
 	t.Helper()
 	if c.ImagePullPolicy != "Never" {
 		t.Errorf("%s: nobody can pull its own image before it runs", where)
@@ -71,5 +71,10 @@ func (c *container) checkCRI(t *testing.T, where string, as *cli.Command, mounte
 		if m, ok := mounted[dir]; !ok || m.ReadOnly {
 			t.Errorf("%s: %s is not mounted", where, dir)
 		}
+	}
+	// containerd, outside, reads files next to the socket, by the path that is seen here.
+	dir := filepath.Dir(strings.TrimPrefix(as.String("listen"), "unix:"))
+	if there := volumes[mounted[dir].Name].HostPath.Path; there != dir {
+		t.Errorf("%s: %s is %s of the node", where, dir, there)
 	}
 }

@@ -304,7 +304,7 @@ func (p *pod) check(t *testing.T, file string, secrets []string) {
 			mounted[m.MountPath] = m
 		}
 		if c.Args[0] == "cri" {
-			c.checkCRI(t, where, as, mounted)
+			c.checkCRI(t, where, as, mounted, volumes)
 		} else if root := as.String("root"); !mounted[root].ReadOnly {
 			t.Errorf("%s: %s is not mounted read-only", where, root)
 		}
