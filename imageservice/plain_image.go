@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/containerd/containerd/v2/core/images"
@@ -63,24 +64,31 @@ func (o *offer) read(ctx context.Context, desc ocispec.Descriptor) (*manifest.Ma
 	return m, nil
 }
 
-// takeIndex offers the manifests that containerd fetches for this platform, of which
-// there must be one.
+// takeIndex offers the manifest for this platform, the best of those that it can run:
+// that is the only one that containerd fetches if it is told its platform.
 func (o *offer) takeIndex(ctx context.Context, index *manifest.Manifest) (plain bool, err error) {
 	here := platforms.Only(platforms.DefaultSpec())
-	var chosen []ocispec.Descriptor
+	var best *ocispec.Platform
 	for _, desc := range index.Manifests {
-		if desc.Platform == nil || here.Match(*desc.Platform) {
-			chosen = append(chosen, desc)
+		if p := desc.Platform; p != nil && here.Match(*p) && (best == nil || here.Less(*p, *best)) {
+			best = p
 		}
 	}
-	if len(chosen) != 1 || chosen[0].Platform == nil || !images.IsManifestType(chosen[0].MediaType) {
+	if best == nil {
+		return false, nil
+	}
+	o.platform = *best
+	told := platforms.Ordered(o.platform)
+	chosen := slices.DeleteFunc(slices.Clone(index.Manifests), func(desc ocispec.Descriptor) bool {
+		return desc.Platform != nil && !told.Match(*desc.Platform)
+	})
+	if len(chosen) != 1 || !images.IsManifestType(chosen[0].MediaType) {
 		return false, nil
 	}
 	m, err := o.read(ctx, chosen[0])
 	if err != nil {
 		return false, err
 	}
-	o.platform = *chosen[0].Platform
 	return o.takeImage(m), nil
 }
 
