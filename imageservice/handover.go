@@ -43,7 +43,7 @@ func (c *configuration) suits(snapshotter string) bool {
 // error, the image goes over containerd's socket.
 func (in *delivery) handOver(ctx context.Context, fetcher remotes.Fetcher, desc ocispec.Descriptor, snapshotter string) (done bool, err error) {
 	d := in.target
-	if !in.how.suits(snapshotter) || !d.reached(ctx, in.how) {
+	if !in.how.suits(snapshotter) || !d.reached(ctx, in.how) || in.complete(ctx, desc) {
 		return false, nil
 	}
 	o, err := plainImage(ctx, fetcher, desc)
@@ -66,6 +66,13 @@ func (in *delivery) handOver(ctx context.Context, fetcher remotes.Fetcher, desc 
 		return false, nil
 	}
 	return false, fmt.Errorf("containerd's pull of %s from %s: %w", in.request.ref, in.request.registry, err)
+}
+
+// complete reports whether containerd has all parts of an image: nothing is left to fetch.
+// A converted image is complete, and is nowhere else.
+func (in *delivery) complete(ctx context.Context, desc ocispec.Descriptor) bool {
+	found, _, _, missing, err := images.Check(ctx, in.target.client.ContentStore(), desc, platforms.Default())
+	return err == nil && found && len(missing) == 0
 }
 
 // byDigest returns the reference with the digest that it resolves to: whatever answers
