@@ -3,6 +3,7 @@ package imageservice
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	containerd "github.com/containerd/containerd/v2/client"
@@ -54,7 +55,7 @@ func (in *delivery) handOver(ctx context.Context, fetcher remotes.Fetcher, desc 
 	defer withdraw()
 	err = d.transfer(ctx, key, in.byDigest(desc), image.NewStore(in.request.ref,
 		image.WithPlatforms(o.platform), image.WithUnpack(platforms.DefaultSpec(), snapshotter),
-		image.WithImageLabels(in.how.labels(in.request.ref))))
+		image.WithImageLabels(in.allLabels(ctx))))
 	switch {
 	case err == nil:
 		unpacked, err := containerd.NewImage(d.client, images.Image{Target: desc}).IsUnpacked(ctx, snapshotter)
@@ -73,6 +74,22 @@ func (in *delivery) handOver(ctx context.Context, fetcher remotes.Fetcher, desc 
 func (in *delivery) complete(ctx context.Context, desc ocispec.Descriptor) bool {
 	found, _, _, missing, err := images.Check(ctx, in.target.client.ContentStore(), desc, platforms.Default())
 	return err == nil && found && len(missing) == 0
+}
+
+// allLabels returns CRI's labels and those that somebody has added to the image's name:
+// the transfer service keeps no others.
+func (in *delivery) allLabels(ctx context.Context) map[string]string {
+	all := in.how.labels(in.request.ref)
+	record, err := in.target.client.ImageService().Get(ctx, in.request.ref)
+	if err != nil {
+		return all // most often it is not there
+	}
+	labels := maps.Clone(record.Labels)
+	if labels == nil {
+		return all
+	}
+	maps.Copy(labels, all)
+	return labels
 }
 
 // byDigest returns the reference with the digest that it resolves to: whatever answers
