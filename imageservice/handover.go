@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/images"
@@ -62,8 +63,9 @@ func (in *delivery) handOver(ctx context.Context, fetcher remotes.Fetcher, desc 
 		return unpacked, err
 	case o.failure() != nil:
 		return false, o.failure()
-	case errdefs.IsInvalidArgument(err), errdefs.IsNotImplemented(err):
-		// Its transfer service unpacks into other snapshotters than is known here.
+	case errdefs.IsInvalidArgument(err) && strings.Contains(err.Error(), "initialize unpacker"):
+		// Its transfer service unpacks into other snapshotters than is known here. What
+		// else it says may be a verifier's: no other way must be tried then.
 		return false, nil
 	}
 	return false, fmt.Errorf("containerd's pull of %s from %s: %w", in.request.ref, in.request.registry, err)
