@@ -128,16 +128,18 @@ func openMetadata(ctx context.Context) (*metadata.DB, error) {
 // knows what is in its store, and the snapshotter that needs no root.
 type testDaemon struct {
 	dir, address string
-	db           *metadata.DB
-	cri          *cri
-	server       *grpc.Server
-	listener     net.Listener
-	close        []func() error
+	// config is its configuration, if it is containerd 2: see transfers_test.go.
+	config   *transferring
+	db       *metadata.DB
+	cri      *cri
+	server   *grpc.Server
+	listener net.Listener
+	close    []func() error
 }
 
-func newDaemon(t *testing.T) *testDaemon {
+func newDaemon(t *testing.T, config *transferring) *testDaemon {
 	t.Helper()
-	d := &testDaemon{dir: t.TempDir(), cri: &cri{}}
+	d := &testDaemon{dir: t.TempDir(), cri: &cri{}, config: config}
 	d.address = filepath.Join(d.dir, "sock")
 	d.start(t)
 	t.Cleanup(d.stop)
@@ -150,9 +152,9 @@ func (d *testDaemon) start(t *testing.T) {
 	d.server = grpc.NewServer(grpc.UnaryInterceptor(inNamespace), grpc.StreamInterceptor(streamInNamespace))
 	set := plugin.NewPluginSet()
 	ctx := context.WithValue(context.Background(), daemonKey{}, d)
-	for _, r := range registry.Graph(func(*plugin.Registration) bool { return false }) {
+	for _, r := range registry.Graph(d.without) {
 		ic := plugin.NewContext(ctx, set, map[string]string{plugins.PropertyRootDir: d.dir})
-		ic.Config = r.Config
+		ic.Config = d.configOf(t, &r)
 		p := r.Init(ic)
 		must(t, set.Add(p))
 		instance, err := p.Instance()

@@ -48,41 +48,49 @@ func listenUnix(t *testing.T, path string) (net.Listener, error) {
 // nothing.
 func TestAPulledImageIsAsThoughCRIHadPulledIt(t *testing.T) {
 	t.Parallel()
-	for kind, push := range map[string]func(t *testing.T, r *mtlsRegistry) v1.Image{
-		"an image": func(t *testing.T, r *mtlsRegistry) v1.Image { t.Helper(); return r.push(t, "team/app:1") },
-		"an image of old": func(t *testing.T, r *mtlsRegistry) v1.Image {
+	for kind, tt := range map[string]struct {
+		push func(t *testing.T, r *mtlsRegistry) v1.Image
+		// over is the way that it takes whatever containerd can do.
+		over string
+	}{
+		"an image": {push: func(t *testing.T, r *mtlsRegistry) v1.Image { t.Helper(); return r.push(t, "team/app:1") }},
+		"an image of old": {over: overSocket, push: func(t *testing.T, r *mtlsRegistry) v1.Image {
 			t.Helper()
 			image, err := random.Image(100, 1)
 			must(t, err)
 			image = mutate.ConfigMediaType(image, "application/octet-stream")
 			r.pushImage(t, "team/app:1", image)
 			return image
-		},
-		"an image without layers": func(t *testing.T, r *mtlsRegistry) v1.Image {
+		}},
+		"an image without layers": {over: overSocket, push: func(t *testing.T, r *mtlsRegistry) v1.Image {
 			t.Helper()
 			r.pushImage(t, "team/app:1", empty.Image)
 			return empty.Image
-		},
-		"an image of many platforms": func(t *testing.T, r *mtlsRegistry) v1.Image {
+		}},
+		"an image of many platforms": {push: func(t *testing.T, r *mtlsRegistry) v1.Image {
 			t.Helper()
 			image, err := random.Image(100, 3)
 			must(t, err)
 			other, err := random.Image(100, 1)
 			must(t, err)
+			poorer, err := random.Image(100, 1)
+			must(t, err)
 			index := mutate.AppendManifests(mutate.IndexMediaType(empty.Index, types.OCIImageIndex),
 				mutate.IndexAddendum{Add: other, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "plan9", Architecture: "mips"}}},
+				mutate.IndexAddendum{Add: poorer, Descriptor: v1.Descriptor{Platform: alsoRuns()}},
 				mutate.IndexAddendum{Add: image, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: goArch}}})
 			must(t, remote.WriteIndex(registrytest.Tag(t, r.images, "team/app:1"), index))
 			return image
-		},
+		}},
 	} {
-		t.Run(kind, func(t *testing.T) {
-			t.Parallel()
-			n := newNode(t)
-			pushed := push(t, n.registry)
+		overBoth(t, kind, func(t *testing.T, over string) {
+			n := newNodeOver(t, over)
+			overs := []string{over, ""}
+			if tt.over != "" {
+				overs = []string{tt.over, tt.over} // its digest or its snapshots are others
+			}
+			pushed := tt.push(t, n.registry)
 			n.cri.late = 3 // it takes its time
-			var finished []finishedPull
-			n.options.Hooks.OnPull = func(_ context.Context, p finishedPull) { finished = append(finished, p) }
 			_, client := n.serve(t)
 			id, err := n.pull(t.Context(), client, "team/app:1", nil)
 			must(t, err)
@@ -111,14 +119,15 @@ func TestAPulledImageIsAsThoughCRIHadPulledIt(t *testing.T) {
 			if blobs := n.registry.blobs(); again != id || len(blobs) > 0 {
 				t.Errorf("the second time %s, with %v", again, blobs)
 			}
-			for _, p := range finished {
-				p.Image.Over = ""
-				if p.Ref != ref || p.Err != nil || p.Image != (pulledImage{ID: id, Digest: record.Target.Digest.String(), Snapshotter: "native"}) {
-					t.Errorf("it was told of %+v", p)
-				}
-			}
+			finished := n.finished()
 			if len(finished) != 2 {
 				t.Fatalf("it was told of %d pulls", len(finished))
+			}
+			for i, over := range overs {
+				p := finished[i]
+				if p.Ref != ref || p.Err != nil || p.Image != (pulledImage{ID: id, Digest: record.Target.Digest.String(), Snapshotter: "native", Over: over}) {
+					t.Errorf("it was told of %+v", p)
+				}
 			}
 		})
 	}
@@ -162,9 +171,8 @@ func TestWhatSomebodyHasTakenAwayIsBroughtBack(t *testing.T) {
 			must(t, err)
 		},
 	} {
-		t.Run(what, func(t *testing.T) {
-			t.Parallel()
-			n := newNode(t)
+		overBoth(t, what, func(t *testing.T, over string) {
+			n := newNodeOver(t, over)
 			n.registry.push(t, "team/app:1")
 			_, client := n.serve(t)
 			ref := n.registry.host + "/team/app:1"
@@ -176,6 +184,7 @@ func TestWhatSomebodyHasTakenAwayIsBroughtBack(t *testing.T) {
 			if err != nil || again != id {
 				t.Fatalf("got %s, %v, want %s", again, err, id)
 			}
+			n.came(t, over, overSocket) // with nothing to fetch
 			n.whole(t, ref)
 			for _, name := range []string{ref, id, n.registry.host + "/team/app@" + dgst.String()} {
 				if record := n.image(t, name); record.Target.Digest != dgst || record.Labels[labelManaged] != managed {
@@ -192,23 +201,32 @@ func TestWhatSomebodyHasTakenAwayIsBroughtBack(t *testing.T) {
 // TestATagThatMovedIsPulledAgain and leaves the other image to those who use it.
 func TestATagThatMovedIsPulledAgain(t *testing.T) {
 	t.Parallel()
-	n := newNode(t)
-	n.registry.push(t, "team/app:1")
-	_, client := n.serve(t)
-	old, err := n.pull(t.Context(), client, "team/app:1", nil)
-	must(t, err)
-	moved := n.registry.push(t, "team/app:1")
-	id, err := n.pull(t.Context(), client, "team/app:1", nil)
-	must(t, err)
-	if id != idOf(t, moved) || id == old {
-		t.Errorf("got %s, want %s", id, idOf(t, moved))
-	}
-	record := n.image(t, n.registry.host+"/team/app:1")
-	config, err := record.Config(inK8s(t), n.db.ContentStore(), nil)
-	if err != nil || config.Digest.String() != id {
-		t.Errorf("the name leads to %s: %v", config.Digest, err)
-	}
-	n.image(t, old)
+	overBoth(t, "", func(t *testing.T, over string) {
+		n := newNodeOver(t, over)
+		n.registry.push(t, "team/app:1")
+		_, client := n.serve(t)
+		old, err := n.pull(t.Context(), client, "team/app:1", nil)
+		must(t, err)
+		ref := n.registry.host + "/team/app:1"
+		_, err = metadata.NewImageStore(n.db).Update(inK8s(t), images.Image{Name: ref, Labels: map[string]string{"mine": "too"}}, "labels.mine")
+		must(t, err)
+		moved := n.registry.push(t, "team/app:1")
+		id, err := n.pull(t.Context(), client, "team/app:1", nil)
+		must(t, err)
+		if id != idOf(t, moved) || id == old {
+			t.Errorf("got %s, want %s", id, idOf(t, moved))
+		}
+		n.came(t, over, over)
+		record := n.image(t, ref)
+		if !maps.Equal(record.Labels, map[string]string{labelManaged: managed, "mine": "too"}) {
+			t.Errorf("it is labelled %v", record.Labels)
+		}
+		config, err := record.Config(inK8s(t), n.db.ContentStore(), nil)
+		if err != nil || config.Digest.String() != id {
+			t.Errorf("the name leads to %s: %v", config.Digest, err)
+		}
+		n.image(t, old)
+	})
 }
 
 // TestUnpackedLayersAreLeftToTheGarbageCollection where it is set so, and not fetched
@@ -278,9 +296,8 @@ func TestCredentialsOfAPull(t *testing.T) {
 		"no base64":    {auth: &runtime.AuthConfig{Auth: secret + "%"}, want: basic, node: true, code: codes.Unknown, says: `"auth" is not USER:PASSWORD in base64`},
 		"none are had": {want: basic, code: codes.Unknown, says: "401"},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			n := newNode(t)
+		overBoth(t, name, func(t *testing.T, over string) {
+			n := newNodeOver(t, over)
 			pushed := n.registry.push(t, "team/app:1")
 			n.registry.setGuard(func(w http.ResponseWriter, r *http.Request) bool {
 				if r.Header.Get("Authorization") == tt.want {
@@ -304,6 +321,7 @@ func TestCredentialsOfAPull(t *testing.T) {
 				if err != nil || id != idOf(t, pushed) {
 					t.Errorf("got %s, %v", id, err)
 				}
+				n.came(t, over)
 				return
 			}
 			if status.Code(err) != tt.code || !strings.Contains(err.Error(), tt.says) || strings.Contains(err.Error(), secret) {
@@ -343,7 +361,7 @@ func TestWhatAPullFailsOfIsTold(t *testing.T) {
 				}
 				return false
 			})
-		}, codes.FailedPrecondition, []string{"certsd cri: failed commit on ref \"layer-sha256:", "unexpected commit digest"}},
+		}, codes.FailedPrecondition, []string{"certsd cri: ", "failed commit on ref \"layer-sha256:", "unexpected commit digest"}},
 		"nothing comes": {func(t *testing.T, n *node) {
 			t.Helper()
 			n.registry.push(t, "team/app:1")
@@ -378,9 +396,8 @@ func TestWhatAPullFailsOfIsTold(t *testing.T) {
 			n.options.Settings.DaemonConfig = brokenFile(t)
 		}, codes.Unknown, []string{"containerd's configuration: ", "config.toml:1"}},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			n := newNode(t)
+		overBoth(t, name, func(t *testing.T, over string) {
+			n := newNodeOver(t, over)
 			tt.prepare(t, n)
 			var told error
 			n.options.Hooks.OnPull = func(_ context.Context, p finishedPull) { told = p.Err }
@@ -408,67 +425,70 @@ func TestWhatAPullFailsOfIsTold(t *testing.T) {
 // TestAnInterruptedPullGoesOn where it was, once somebody wants it again.
 func TestAnInterruptedPullGoesOn(t *testing.T) {
 	t.Parallel()
-	n := newNode(t)
-	image, err := random.Image(3*chunk, 1)
-	must(t, err)
-	n.registry.pushImage(t, "team/app:1", image)
-	layers, err := image.Layers()
-	must(t, err)
-	dgst, err := layers[0].Digest()
-	must(t, err)
-	ended := make(chan error, 1)
-	n.options.Hooks.OnPull = func(_ context.Context, p finishedPull) { ended <- p.Err }
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	var once sync.Once
-	n.registry.setGuard(func(w http.ResponseWriter, r *http.Request) (done bool) {
-		if r.Method != http.MethodGet || !strings.HasSuffix(r.URL.Path, dgst.String()) {
-			return false
-		}
-		once.Do(func() {
-			done = true
-			body, err := layers[0].Compressed()
-			if err != nil {
-				t.Error(err)
-				return
+	overBoth(t, "", func(t *testing.T, over string) {
+		n := newNodeOver(t, over)
+		image, err := random.Image(3*chunk, 1)
+		must(t, err)
+		n.registry.pushImage(t, "team/app:1", image)
+		layers, err := image.Layers()
+		must(t, err)
+		dgst, err := layers[0].Digest()
+		must(t, err)
+		ended := make(chan error, 1)
+		n.options.Hooks.OnPull = func(_ context.Context, p finishedPull) { ended <- p.Err }
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		var once sync.Once
+		n.registry.setGuard(func(w http.ResponseWriter, r *http.Request) (done bool) {
+			if r.Method != http.MethodGet || !strings.HasSuffix(r.URL.Path, dgst.String()) {
+				return false
 			}
-			defer body.Close()
-			size, _ := layers[0].Size()
-			w.Header().Set("Content-Length", strconv.FormatInt(size, 10))
-			_, _ = io.CopyN(w, body, 2*chunk)
-			_ = http.NewResponseController(w).Flush()
-			n.waitForIngest(t)
-			cancel()
-			<-r.Context().Done()
+			once.Do(func() {
+				done = true
+				body, err := layers[0].Compressed()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer body.Close()
+				size, _ := layers[0].Size()
+				w.Header().Set("Content-Length", strconv.FormatInt(size, 10))
+				_, _ = io.CopyN(w, body, 2*chunk)
+				_ = http.NewResponseController(w).Flush()
+				n.waitForIngest(t)
+				cancel()
+				<-r.Context().Done()
+			})
+			return done
 		})
-		return done
+		_, client := n.serve(t)
+		if _, err := n.pull(ctx, client, "team/app:1", nil); status.Code(err) != codes.Canceled {
+			t.Fatalf("got %v", err)
+		}
+		if err := <-ended; !errors.Is(err, context.Canceled) && !errors.Is(err, errUnwanted) {
+			t.Errorf("the pull ended with %v", err)
+		}
+		if left := n.leases(t); len(left) > 0 {
+			t.Errorf("leases are left: %v", left)
+		}
+		if all, err := metadata.NewImageStore(n.db).List(inK8s(t)); err != nil || len(all) > 0 {
+			t.Errorf("it has names: %v, %v", all, err)
+		}
+		n.registry.requests()
+		id, err := n.pull(t.Context(), client, "team/app:1", nil)
+		must(t, errors.Join(err, <-ended))
+		if id != idOf(t, image) {
+			t.Errorf("got %s", id)
+		}
+		n.whole(t, n.registry.host+"/team/app:1")
+		n.came(t, "", over)
+		resumed := slices.ContainsFunc(n.registry.blobs(), func(a asked) bool {
+			return strings.HasSuffix(a.path, dgst.String()) && strings.HasPrefix(a.rangeOf, "bytes=") && a.rangeOf != "bytes=0-"
+		})
+		if !resumed {
+			t.Error("it began anew")
+		}
 	})
-	_, client := n.serve(t)
-	if _, err := n.pull(ctx, client, "team/app:1", nil); status.Code(err) != codes.Canceled {
-		t.Fatalf("got %v", err)
-	}
-	if err := <-ended; !errors.Is(err, context.Canceled) && !errors.Is(err, errUnwanted) {
-		t.Errorf("the pull ended with %v", err)
-	}
-	if left := n.leases(t); len(left) > 0 {
-		t.Errorf("leases are left: %v", left)
-	}
-	if all, err := metadata.NewImageStore(n.db).List(inK8s(t)); err != nil || len(all) > 0 {
-		t.Errorf("it has names: %v, %v", all, err)
-	}
-	n.registry.requests()
-	id, err := n.pull(t.Context(), client, "team/app:1", nil)
-	must(t, errors.Join(err, <-ended))
-	if id != idOf(t, image) {
-		t.Errorf("got %s", id)
-	}
-	n.whole(t, n.registry.host+"/team/app:1")
-	resumed := slices.ContainsFunc(n.registry.blobs(), func(a asked) bool {
-		return strings.HasSuffix(a.path, dgst.String()) && strings.HasPrefix(a.rangeOf, "bytes=") && a.rangeOf != "bytes=0-"
-	})
-	if !resumed {
-		t.Error("it began anew")
-	}
 }
 
 // waitForIngest waits until some of a blob is in containerd.
@@ -489,28 +509,34 @@ func (d *testDaemon) waitForIngest(t *testing.T) {
 // configuration.
 func TestAnotherContainerdIsAskedAnew(t *testing.T) {
 	t.Parallel()
-	n := newNode(t)
-	n.registry.push(t, "team/app:1")
-	_, client := n.serve(t)
-	id, err := n.pull(t.Context(), client, "team/app:1", nil)
-	must(t, err)
-	ref := n.registry.host + "/team/app:1"
-	if got := n.image(t, ref).Labels[labelPinned]; got != "" {
-		t.Fatalf("it is %s", got)
-	}
-	n.stop()
-	if _, err := n.pull(t.Context(), client, "team/app:1", nil); status.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), n.address) {
-		t.Errorf("got %v", err)
-	}
-	n.cri.config = criConfig(t, map[string]any{"sandboxImage": ref})
-	n.start(t)
-	again, err := n.pull(t.Context(), client, "team/app:1", nil)
-	if err != nil || again != id {
-		t.Errorf("got %s, %v", again, err)
-	}
-	if got := n.image(t, ref).Labels[labelPinned]; got != pinned {
-		t.Errorf("the image of sandboxes is %q", got)
-	}
+	overBoth(t, "", func(t *testing.T, over string) {
+		n := newNodeOver(t, over)
+		n.registry.push(t, "team/app:1")
+		_, client := n.serve(t)
+		id, err := n.pull(t.Context(), client, "team/app:1", nil)
+		must(t, err)
+		ref := n.registry.host + "/team/app:1"
+		if got := n.image(t, ref).Labels[labelPinned]; got != "" {
+			t.Fatalf("it is %s", got)
+		}
+		n.stop()
+		if _, err := n.pull(t.Context(), client, "team/app:1", nil); status.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), n.address) {
+			t.Errorf("got %v", err)
+		}
+		n.cri.config = criConfig(t, map[string]any{"sandboxImage": ref})
+		n.start(t)
+		n.registry.push(t, "team/app:2")
+		_, err = n.pull(t.Context(), client, "team/app:2", nil)
+		must(t, err)
+		n.came(t, over, "", over)
+		again, err := n.pull(t.Context(), client, "team/app:1", nil)
+		if err != nil || again != id {
+			t.Errorf("got %s, %v", again, err)
+		}
+		if got := n.image(t, ref).Labels[labelPinned]; got != pinned {
+			t.Errorf("the image of sandboxes is %q", got)
+		}
+	})
 }
 
 // TestAStatusThatCannotBeRead is warned of, and CRI's defaults hold.
@@ -606,17 +632,20 @@ func TestAProcessThatCannotTellWhoLives(t *testing.T) {
 // TestAVersion1ImageIsConverted into containerd.
 func TestAVersion1ImageIsConverted(t *testing.T) {
 	t.Parallel()
-	old := v1test.New(v1test.Options{})
-	defer old.Close()
-	old.Add("library/app", "1",
-		v1test.Layer{Data: v1test.Gzip(v1test.Tar(map[string]string{"a": "1"}))}, v1test.Layer{Data: v1test.Tar(map[string]string{"b": "2"})})
-	n := newNode(t)
-	host := strings.TrimPrefix(old.URL, "http://")
-	must(t, os.MkdirAll(filepath.Join(n.root, host), 0o755))
-	must(t, os.WriteFile(filepath.Join(n.root, host, "hosts.toml"), []byte("server = \"http://"+host+"\"\n"), 0o600))
-	_, client := n.serve(t)
-	answer, err := client.PullImage(t.Context(), &runtime.PullImageRequest{Image: &runtime.ImageSpec{Image: host + "/app:1"}})
-	must(t, err)
-	n.whole(t, host+"/app:1")
-	n.image(t, answer.GetImageRef())
+	overBoth(t, "", func(t *testing.T, over string) {
+		old := v1test.New(v1test.Options{})
+		defer old.Close()
+		old.Add("library/app", "1",
+			v1test.Layer{Data: v1test.Gzip(v1test.Tar(map[string]string{"a": "1"}))}, v1test.Layer{Data: v1test.Tar(map[string]string{"b": "2"})})
+		n := newNodeOver(t, over)
+		host := strings.TrimPrefix(old.URL, "http://")
+		must(t, os.MkdirAll(filepath.Join(n.root, host), 0o755))
+		must(t, os.WriteFile(filepath.Join(n.root, host, "hosts.toml"), []byte("server = \"http://"+host+"\"\n"), 0o600))
+		_, client := n.serve(t)
+		answer, err := client.PullImage(t.Context(), &runtime.PullImageRequest{Image: &runtime.ImageSpec{Image: host + "/app:1"}})
+		must(t, err)
+		n.came(t, overSocket)
+		n.whole(t, host+"/app:1")
+		n.image(t, answer.GetImageRef())
+	})
 }

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -34,9 +35,29 @@ type node struct {
 	registry *mtlsRegistry
 	root     string
 	options  options
+
+	mu sync.Mutex // guards the rest
+	// pulls are those that have ended.
+	pulls []finishedPull
 }
 
+// newNode returns one with a containerd that fetches no image itself.
 func newNode(t *testing.T) *node {
+	t.Helper()
+	return newNodeWith(t, nil)
+}
+
+// newNodeOver returns one whose images come over one of the ways into containerd.
+func newNodeOver(t *testing.T, over string) *node {
+	t.Helper()
+	if over == overSocket {
+		return newNode(t)
+	}
+	return newNodeWith(t, &transferring{})
+}
+
+// newNodeWith returns one with containerd 2, and with 1 if there is no configuration.
+func newNodeWith(t *testing.T, config *transferring) *node {
 	t.Helper()
 	r := newRegistry(t)
 	root := t.TempDir()
@@ -46,17 +67,41 @@ func newNode(t *testing.T) *node {
 	for _, name := range []string{"first", "second"} {
 		must(t, r.clients.Client(name).Write(dir, name))
 	}
-	n := &node{testDaemon: newDaemon(t), registry: r, root: root}
+	n := &node{testDaemon: newDaemon(t, config), registry: r, root: root}
 	hosts := &resolver.Hosts{Roots: certsd.Roots{root}}
 	t.Cleanup(hosts.CloseIdleConnections)
 	n.options = options{Containerd: n.address, Hosts: hosts, Instance: "test"}
+	if config != nil {
+		n.options.HostsDir = filepath.Join(n.dir, "hosts")
+		n.options.Settings.DaemonConfig = config.write(t)
+	}
 	return n
+}
+
+// overBoth runs a test over both ways into containerd.
+func overBoth(t *testing.T, name string, test func(t *testing.T, over string)) {
+	t.Helper()
+	for _, over := range []string{overSocket, overLoopback} {
+		t.Run(strings.TrimPrefix(name+"/"+over, "/"), func(t *testing.T) {
+			t.Parallel()
+			test(t, over)
+		})
+	}
 }
 
 // serve starts our server, and returns it with a client of it.
 func (n *node) serve(t *testing.T) (*server, runtime.ImageServiceClient) {
 	t.Helper()
-	s, err := newServer(n.options)
+	o := n.options
+	o.Hooks.OnPull = func(ctx context.Context, p finishedPull) {
+		n.mu.Lock()
+		n.pulls = append(n.pulls, p)
+		n.mu.Unlock()
+		if n.options.Hooks.OnPull != nil {
+			n.options.Hooks.OnPull(ctx, p)
+		}
+	}
+	s, err := newServer(o)
 	must(t, err)
 	path := filepath.Join(t.TempDir(), "s")
 	l, err := listenUnix(t, path)
@@ -78,6 +123,27 @@ func dialImages(t *testing.T, path string) runtime.ImageServiceClient {
 func (n *node) pull(ctx context.Context, client runtime.ImageServiceClient, image string, auth *runtime.AuthConfig) (string, error) {
 	answer, err := client.PullImage(ctx, &runtime.PullImageRequest{Image: &runtime.ImageSpec{Image: n.registry.host + "/" + image}, Auth: auth})
 	return answer.GetImageRef(), err
+}
+
+// finished are the pulls that have ended since the last call.
+func (n *node) finished() []finishedPull {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	pulls := n.pulls
+	n.pulls = nil
+	return pulls
+}
+
+// came checks over which ways the images of the pulls since the last call came.
+func (n *node) came(t *testing.T, over ...string) {
+	t.Helper()
+	var got []string
+	for _, p := range n.finished() {
+		got = append(got, p.Image.Over)
+	}
+	if !slices.Equal(got, over) {
+		t.Errorf("came over %q, want %q", got, over)
+	}
 }
 
 // asked is one request that the registry has seen.
