@@ -48,7 +48,7 @@ func (in *delivery) handOver(ctx context.Context, fetcher remotes.Fetcher, desc 
 	if !in.how.suits(snapshotter) || !d.reached(ctx, in.how) || in.complete(ctx, desc) {
 		return false, nil
 	}
-	o, err := plainImage(ctx, fetcher, desc)
+	o, err := plainImage(ctx, fetcher, in.request.ref, desc)
 	if o == nil || err != nil {
 		return false, err
 	}

@@ -21,8 +21,9 @@ import (
 // offer is an image that containerd may fetch from the loopback registry, by its digests.
 // The zero value offers nothing.
 type offer struct {
-	// ctx is that of the pull; fetcher gets the blobs.
+	// ctx is that of the pull of ref; fetcher gets the blobs.
 	ctx     context.Context //nolint:containedctx // containerd's requests are part of the pull
+	ref     string
 	fetcher remotes.Fetcher
 	// documents are the index and the manifests, blobs the configurations and layers.
 	documents map[digest.Digest]document
@@ -153,7 +154,7 @@ func (o *offer) serveBlob(w http.ResponseWriter, r *http.Request, desc ocispec.D
 		return
 	}
 	if err == io.EOF {
-		err = fmt.Errorf("%s: the registry has sent %d bytes fewer than the manifest says: %w", desc.Digest, b.left, io.ErrUnexpectedEOF)
+		err = fmt.Errorf("%s: %s: the registry has sent %d bytes fewer than the manifest says: %w", o.ref, desc.Digest, b.left, io.ErrUnexpectedEOF)
 	}
 	o.fail(ctx, desc, err)
 	panic(http.ErrAbortHandler) // containerd must see that the answer is cut
@@ -185,7 +186,7 @@ func (o *offer) open(ctx context.Context, desc ocispec.Descriptor, from, to int6
 	if from > 0 {
 		s, ok := rc.(io.Seeker)
 		if !ok {
-			return nil, errors.Join(fmt.Errorf("%s cannot be fetched from byte %d on", desc.Digest, from), rc.Close())
+			return nil, errors.Join(fmt.Errorf("%s: %s cannot be fetched from byte %d on", o.ref, desc.Digest, from), rc.Close())
 		}
 		if _, err := s.Seek(from, io.SeekStart); err != nil {
 			return nil, errors.Join(err, rc.Close())

@@ -20,9 +20,9 @@ import (
 // It returns nil if containerd would fetch the image, or treat it, in another way than is
 // done here: layers from other servers or encrypted, no image at all, none for this
 // platform.
-func plainImage(ctx context.Context, fetcher remotes.Fetcher, desc ocispec.Descriptor) (*offer, error) {
+func plainImage(ctx context.Context, fetcher remotes.Fetcher, ref string, desc ocispec.Descriptor) (*offer, error) {
 	o := &offer{
-		ctx: ctx, fetcher: fetcher, platform: platforms.DefaultSpec(),
+		ctx: ctx, ref: ref, fetcher: fetcher, platform: platforms.DefaultSpec(),
 		documents: map[digest.Digest]document{}, blobs: map[digest.Digest]ocispec.Descriptor{},
 	}
 	m, err := o.read(ctx, desc)
@@ -54,11 +54,11 @@ func (o *offer) read(ctx context.Context, desc ocispec.Descriptor) (*manifest.Ma
 		return nil, err
 	}
 	if got := desc.Digest.Algorithm().FromBytes(body); got != desc.Digest {
-		return nil, fmt.Errorf("the manifest %s has the digest %s", desc.Digest, got)
+		return nil, fmt.Errorf("%s: the manifest %s has the digest %s", o.ref, desc.Digest, got)
 	}
 	m, err := manifest.Parse(body, desc.MediaType)
 	if err != nil {
-		return nil, fmt.Errorf("the manifest %s: %w", desc.Digest, err)
+		return nil, fmt.Errorf("%s: the manifest %s: %w", o.ref, desc.Digest, err)
 	}
 	o.documents[desc.Digest] = document{desc.MediaType, body}
 	return m, nil
