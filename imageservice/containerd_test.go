@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/containerd/containerd/v2/core/content"
@@ -128,18 +129,21 @@ func openMetadata(ctx context.Context) (*metadata.DB, error) {
 // knows what is in its store, and the snapshotter that needs no root.
 type testDaemon struct {
 	dir, address string
-	// config is its configuration, if it is containerd 2: see transfers_test.go.
-	config   *transferring
+	// v2 is its configuration if it is containerd 2; see transfers_test.go.
+	v2       *transferring
 	db       *metadata.DB
 	cri      *cri
 	server   *grpc.Server
 	listener net.Listener
 	close    []func() error
+
+	// transfers counts those that it was asked for.
+	transfers atomic.Int64
 }
 
 func newDaemon(t *testing.T, config *transferring) *testDaemon {
 	t.Helper()
-	d := &testDaemon{dir: t.TempDir(), cri: &cri{}, config: config}
+	d := &testDaemon{dir: t.TempDir(), cri: &cri{}, v2: config}
 	d.address = filepath.Join(d.dir, "sock")
 	d.start(t)
 	t.Cleanup(d.stop)
@@ -149,7 +153,7 @@ func newDaemon(t *testing.T, config *transferring) *testDaemon {
 // start is also for the second time.
 func (d *testDaemon) start(t *testing.T) {
 	t.Helper()
-	d.server = grpc.NewServer(grpc.UnaryInterceptor(inNamespace), grpc.StreamInterceptor(streamInNamespace))
+	d.server = grpc.NewServer(grpc.UnaryInterceptor(d.inNamespace), grpc.StreamInterceptor(streamInNamespace))
 	set := plugin.NewPluginSet()
 	ctx := context.WithValue(context.Background(), daemonKey{}, d)
 	for _, r := range registry.Graph(d.without) {
@@ -185,7 +189,10 @@ func (d *testDaemon) stop() {
 	d.close = nil
 }
 
-func inNamespace(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
+func (d *testDaemon) inNamespace(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
+	if info.FullMethod == "/containerd.services.transfer.v1.Transfer/Transfer" {
+		d.transfers.Add(1)
+	}
 	if name, ok := namespaces.Namespace(ctx); ok {
 		ctx = namespaces.WithNamespace(ctx, name)
 	}

@@ -240,3 +240,22 @@ func idOf(t *testing.T, image v1.Image) string {
 	must(t, err)
 	return id.String()
 }
+
+// warnings has the server's warnings kept, and returns a function for those since its
+// last call.
+func (n *node) warnings() func() []string {
+	var mu sync.Mutex
+	var all []string
+	n.options.Hooks.OnWarning = func(err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		all = append(all, err.Error())
+	}
+	return func() []string {
+		mu.Lock()
+		defer mu.Unlock()
+		got := all
+		all = nil
+		return got
+	}
+}

@@ -29,7 +29,7 @@ func init() {
 		Type: plugins.ImageVerifierPlugin, ID: "test",
 		InitFn: func(ic *plugin.InitContext) (any, error) {
 			d, _ := ic.Context.Value(daemonKey{}).(*testDaemon)
-			return d.config, nil
+			return d.v2, nil
 		},
 	})
 }
@@ -40,8 +40,8 @@ type transferring struct {
 	// snapshotter is the one that the transfer service unpacks into. Empty means
 	// "native", "none" that it unpacks into none.
 	snapshotter string
-	// disabled is the type of a plugin that it does not have.
-	disabled plugin.Type
+	// noTransfers is set if it has no transfer service after all.
+	noTransfers bool
 
 	mu sync.Mutex // guards the rest
 	// refuse is why images are not taken, with their names, and fail why that cannot be
@@ -93,14 +93,13 @@ func (c *transferring) write(t *testing.T) string {
 
 // without reports whether the daemon lacks a plugin.
 func (d *testDaemon) without(r *plugin.Registration) bool {
-	if d.config != nil {
-		return r.Type == d.config.disabled
-	}
 	switch r.Type {
-	case plugins.TransferPlugin, plugins.StreamingPlugin, plugins.CRIServicePlugin, plugins.ImageVerifierPlugin:
-		return true
+	case plugins.CRIServicePlugin, plugins.ImageVerifierPlugin:
+		return d.v2 == nil
+	case plugins.TransferPlugin, plugins.StreamingPlugin:
+		return d.v2 == nil || d.v2.noTransfers
 	case plugins.GRPCPlugin:
-		return r.ID == "transfer" || r.ID == "streaming"
+		return (r.ID == "transfer" || r.ID == "streaming") && (d.v2 == nil || d.v2.noTransfers)
 	}
 	return false
 }
@@ -114,7 +113,7 @@ func (d *testDaemon) configOf(t *testing.T, r *plugin.Registration) any {
 	var file struct {
 		Plugins map[string]any `toml:"plugins"`
 	}
-	must(t, toml.Unmarshal([]byte(d.config.text()), &file))
+	must(t, toml.Unmarshal([]byte(d.v2.text()), &file))
 	text, err := toml.Marshal(file.Plugins[transferPlugin])
 	must(t, err)
 	config := reflect.New(reflect.TypeOf(r.Config).Elem())
