@@ -184,7 +184,7 @@ func TestWhatSomebodyHasTakenAwayIsBroughtBack(t *testing.T) {
 			if err != nil || again != id {
 				t.Fatalf("got %s, %v, want %s", again, err, id)
 			}
-			n.came(t, over, overSocket) // with nothing to fetch
+			n.came(t, over, over)
 			n.whole(t, ref)
 			for _, name := range []string{ref, id, n.registry.host + "/team/app@" + dgst.String()} {
 				if record := n.image(t, name); record.Target.Digest != dgst || record.Labels[labelManaged] != managed {
@@ -644,7 +644,7 @@ func TestAVersion1ImageIsConverted(t *testing.T) {
 		_, client := n.serve(t)
 		answer, err := client.PullImage(t.Context(), &runtime.PullImageRequest{Image: &runtime.ImageSpec{Image: host + "/app:1"}})
 		must(t, err)
-		n.came(t, overSocket)
+		n.came(t, over) // with nothing left to fetch
 		n.whole(t, host+"/app:1")
 		n.image(t, answer.GetImageRef())
 	})

@@ -14,6 +14,7 @@ import (
 	"github.com/containerd/containerd/v2/defaults"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/platforms"
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
@@ -44,38 +45,71 @@ func (c *configuration) suits(snapshotter string) bool {
 // as CRI's own pulls do. It reports whether that was done. If not, and there is no
 // error, the image goes over containerd's socket.
 func (in *delivery) handOver(ctx context.Context, fetcher remotes.Fetcher, desc ocispec.Descriptor, snapshotter string) (done bool, err error) {
-	d := in.target
-	if !in.how.suits(snapshotter) || !d.reached(ctx, in.how) || in.complete(ctx, desc) {
+	if !in.target.reached(ctx, in.how) {
 		return false, nil
 	}
-	o, err := plainImage(ctx, fetcher, in.request.ref, desc)
-	if o == nil || err != nil {
-		return false, err
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var o *offer
+	if in.how.suits(snapshotter) && in.target.loopback.requests.Load() < int64(in.how.transfer.downloads) {
+		// Otherwise it would wait for the pulls of others, whose registries may be slow.
+		if o, err = plainImage(ctx, cancel, in.source(fetcher), desc); err != nil {
+			return false, err
+		}
 	}
-	key, withdraw := d.loopback.add(o)
-	defer withdraw()
-	err = d.transfer(ctx, key, in.byDigest(desc), image.NewStore(in.request.ref,
+	if o == nil {
+		return false, in.verify(ctx, desc)
+	}
+	err = in.transfer(ctx, o, desc, image.NewStore(in.request.ref,
 		image.WithPlatforms(o.platform), image.WithUnpack(platforms.DefaultSpec(), snapshotter),
 		image.WithImageLabels(in.allLabels(ctx))))
-	switch {
-	case err == nil:
-		unpacked, err := containerd.NewImage(d.client, images.Image{Target: desc}).IsUnpacked(ctx, snapshotter)
-		return unpacked, err
-	case o.failure() != nil:
-		return false, o.failure()
-	case errdefs.IsInvalidArgument(err) && strings.Contains(err.Error(), "initialize unpacker"):
-		// Its transfer service unpacks into other snapshotters than is known here. What
-		// else it says may be a verifier's: no other way must be tried then.
+	if isNoUnpacker(err) {
+		// It unpacks into other snapshotters than is known here.
 		return false, nil
 	}
-	return false, fmt.Errorf("containerd's pull of %s from %s: %w", in.request.ref, in.request.registry, err)
+	if err != nil {
+		return false, err
+	}
+	return containerd.NewImage(in.target.client, images.Image{Target: desc}).IsUnpacked(ctx, snapshotter)
 }
 
-// complete reports whether containerd has all parts of an image: nothing is left to fetch.
-// A converted image is complete, and is nowhere else.
-func (in *delivery) complete(ctx context.Context, desc ocispec.Descriptor) bool {
-	found, _, _, missing, err := images.Check(ctx, in.target.client.ContentStore(), desc, platforms.Default())
-	return err == nil && found && len(missing) == 0
+func (in *delivery) source(fetcher remotes.Fetcher) source {
+	return source{ref: in.request.ref, fetcher: fetcher, store: in.target.client.ContentStore()}
+}
+
+// transfer lets containerd fetch an offer.
+func (in *delivery) transfer(ctx context.Context, o *offer, desc ocispec.Descriptor, into *image.Store) error {
+	key, withdraw := in.target.loopback.add(o)
+	defer withdraw()
+	err := in.target.transfer(ctx, key, in.byDigest(desc), into)
+	if o.failure() != nil {
+		return o.failure()
+	}
+	if err != nil && !isNoUnpacker(err) {
+		err = fmt.Errorf("containerd's pull of %s from %s: %w", in.request.ref, in.request.registry, err)
+	}
+	return err
+}
+
+// isNoUnpacker reports whether a transfer has ended because containerd has no snapshotter
+// of the wanted name, after its image verifiers have agreed and before anything is
+// fetched.
+func isNoUnpacker(err error) bool {
+	return errdefs.IsInvalidArgument(err) && strings.Contains(err.Error(), "initialize unpacker")
+}
+
+// nowhere is the name of a snapshotter that containerd does not have, for its log.
+const nowhere = "none: certsd cri only asks the image verifiers"
+
+// verify has containerd's image verifiers judge an image that goes over the socket, past
+// them: nobody may evade them by what an image consists of.
+func (in *delivery) verify(ctx context.Context, desc ocispec.Descriptor) error {
+	o := &offer{documents: map[digest.Digest]document{desc.Digest: {mediaType: desc.MediaType, size: desc.Size}}}
+	err := in.transfer(ctx, o, desc, image.NewStore(in.request.ref, image.WithUnpack(platforms.DefaultSpec(), nowhere)))
+	if isNoUnpacker(err) {
+		return nil
+	}
+	return err
 }
 
 // allLabels returns CRI's labels and those that somebody has added to the image's name:

@@ -66,6 +66,9 @@ func TestSettingsThatTheTransferServiceHasNot(t *testing.T) {
 			must(t, err)
 			n.came(t, tt.over)
 			n.whole(t, n.registry.host+"/team/app:1")
+			if got := n.v2.verified(); len(got) != 1 {
+				t.Errorf("the verifier was asked about %v", got)
+			}
 		})
 	}
 }
@@ -84,10 +87,13 @@ func TestAVerifierThatRefuses(t *testing.T) {
 		"it knows none such": {&transferring{fail: errdefs.ErrNotFound}, "image verifier test returned error: not found"},
 		"it does not know":   {&transferring{fail: errdefs.ErrNotImplemented}, "not implemented"},
 		"it is not there":    {&transferring{fail: errdefs.ErrUnavailable}, "image verifier test returned error: unavailable"},
+		"over the socket":    {&transferring{refuse: "nobody has signed it", overSocket: true}, "nobody has signed it"},
+		"it fails there":     {&transferring{fail: errdefs.ErrInvalidArgument, overSocket: true}, "image verifier test returned error: invalid argument"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			n := newNodeWith(t, tt.config)
+			n.options.Settings.SnapshotAnnotations = tt.config.overSocket
 			n.registry.push(t, "team/app:1")
 			_, client := n.serve(t)
 			id, err := n.pull(t.Context(), client, "team/app:1", nil)

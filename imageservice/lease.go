@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -33,11 +34,13 @@ type leaseholder struct {
 	made              *atomic.Int64
 	// lives reports whether a process may still need its leases.
 	lives func(process string) bool
+	// left are this process's leases that could not be removed, as containerd was away.
+	left *sync.Map
 }
 
 func newLeaseholder(instance string, client *containerd.Client) leaseholder {
 	return leaseholder{
-		client: client, instance: instance, process: rand.Text(), made: &atomic.Int64{},
+		client: client, instance: instance, process: rand.Text(), made: &atomic.Int64{}, left: &sync.Map{},
 		lives: func(string) bool { return false },
 	}
 }
@@ -45,6 +48,7 @@ func newLeaseholder(instance string, client *containerd.Client) leaseholder {
 // hold creates a lease for all that is done with the returned context.
 func (l leaseholder) hold(ctx context.Context) (context.Context, func(), error) {
 	manager := l.client.LeasesService()
+	l.removeLeft(ctx)
 	lease, err := manager.Create(ctx,
 		leases.WithID("certsd-cri-"+l.process+"-"+strconv.FormatInt(l.made.Add(1), 10)),
 		leases.WithExpiration(leaseTime),
@@ -58,8 +62,21 @@ func (l leaseholder) hold(ctx context.Context) (context.Context, func(), error) 
 		// A cancelled pull must not leave a lease either.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTime)
 		defer cancel()
-		_ = manager.Delete(ctx, lease) // otherwise it expires
+		if err := manager.Delete(ctx, lease); err != nil {
+			l.left.Store(lease.ID, lease) // for the next pull; at last it expires
+		}
 	}, nil
+}
+
+// removeLeft removes what earlier pulls have left.
+func (l leaseholder) removeLeft(ctx context.Context) {
+	l.left.Range(func(id, lease any) bool {
+		left, _ := lease.(leases.Lease)
+		if err := l.client.LeasesService().Delete(ctx, left); err == nil || errdefs.IsNotFound(err) {
+			l.left.Delete(id)
+		}
+		return true
+	})
 }
 
 // sweep removes the leases left by killed processes of this instance, and reports

@@ -10,8 +10,10 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/core/transfer/image"
 	"github.com/containerd/containerd/v2/core/transfer/registry"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
@@ -32,6 +34,8 @@ type loopback struct {
 	server       *http.Server
 	served       chan struct{}
 	probe        probe
+	// requests is how many are under way.
+	requests atomic.Int64
 
 	// mu guards offers, which are found by their keys.
 	mu     sync.Mutex
@@ -141,6 +145,8 @@ func (l *loopback) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer done()
+	l.requests.Add(1)
+	defer l.requests.Add(-1)
 	o.ServeHTTP(w, r)
 }
 
@@ -185,7 +191,7 @@ func (d *target) reached(ctx context.Context, how configuration) bool {
 		return false // that says nothing
 	}
 	if !found && (p.connection != connection || p.next.IsZero()) {
-		d.warn("images pass through containerd's socket, which takes more processor time than needed: containerd does not fetch from 127.0.0.1 by %s: does it run in other namespaces? %w", d.loopback.dir, err)
+		d.warn("images pass through containerd's socket, which takes more processor time than needed, and past its image verifiers: containerd does not fetch from 127.0.0.1 by %s: does it run in other namespaces? %w", d.loopback.dir, err)
 	}
 	p.connection, p.found, p.next = connection, found, time.Now().Add(probeAgain)
 	return found
@@ -197,6 +203,9 @@ func (d *target) probe(ctx context.Context) (found bool, err error) {
 	o := &offer{}
 	key, withdraw := d.loopback.add(o)
 	defer withdraw()
+	// Nothing is stored, so the lease need not exist. Without one containerd would create
+	// one, and leave it if this process is killed.
+	ctx = leases.WithLease(ctx, "certsd-cri-probe")
 	err = d.transfer(ctx, key, probeRef, image.NewStore(probeRef))
 	return o.asked.Load(), err
 }

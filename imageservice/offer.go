@@ -13,7 +13,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/containerd/containerd/v2/core/remotes"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
@@ -21,10 +20,10 @@ import (
 // offer is an image that containerd may fetch from the loopback registry, by its digests.
 // The zero value offers nothing.
 type offer struct {
-	// ctx is that of the pull of ref; fetcher gets the blobs.
-	ctx     context.Context //nolint:containedctx // containerd's requests are part of the pull
-	ref     string
-	fetcher remotes.Fetcher
+	// ctx is that of the pull, which cancel ends.
+	ctx    context.Context //nolint:containedctx // containerd's requests are part of the pull
+	cancel context.CancelFunc
+	source source
 	// documents are the index and the manifests, blobs the configurations and layers.
 	documents map[digest.Digest]document
 	blobs     map[digest.Digest]ocispec.Descriptor
@@ -37,8 +36,8 @@ type offer struct {
 	requests sync.WaitGroup
 	// mu guards the rest.
 	mu sync.Mutex
-	// failed is the first failure that no later request has made good.
-	failed failure
+	// failed is why the registry's answers cannot be passed on.
+	failed error
 	// connections are those of all requests.
 	connections map[net.Conn]bool
 }
@@ -46,13 +45,9 @@ type offer struct {
 // document is an index or a manifest.
 type document struct {
 	mediaType string
-	body      []byte
-}
-
-// failure is why a blob could not be fetched.
-type failure struct {
-	digest digest.Digest
-	err    error
+	size      int64
+	// body is nil if containerd may only know that it is there.
+	body []byte
 }
 
 // begin is called for each request, before the offer can end.
@@ -90,7 +85,7 @@ func (o *offer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	wanted := digest.Digest(path.Base(r.URL.Path))
 	if d, ok := o.documents[wanted]; ok {
 		describe(w, ocispec.Descriptor{MediaType: d.mediaType, Digest: wanted})
-		w.Header().Set("Content-Length", strconv.Itoa(len(d.body)))
+		w.Header().Set("Content-Length", strconv.FormatInt(d.size, 10))
 		if r.Method == http.MethodGet {
 			_, _ = w.Write(d.body) // containerd may be gone
 		}
@@ -115,49 +110,55 @@ func describe(w http.ResponseWriter, desc ocispec.Descriptor) {
 	w.Header().Set("Accept-Ranges", "bytes")
 }
 
-// serveBlob fetches a blob, and answers as the registry does only after its first bytes.
+// serveBlob fetches a blob. The header is sent first: some versions of containerd wait
+// thirty seconds for it (core/transfer since 2.3), and a registry may take longer. What
+// fails after it can only be told by breaking the answer off.
 func (o *offer) serveBlob(w http.ResponseWriter, r *http.Request, desc ocispec.Descriptor) {
-	from, to := wantedRange(r.Header, desc.Size)
-	ctx, cancel := context.WithCancel(o.ctx)
-	defer cancel()
-	defer context.AfterFunc(r.Context(), cancel)()
-	buffer, _ := blobBuffers.Get().(*[]byte)
-	defer blobBuffers.Put(buffer)
-
-	b, err := o.open(ctx, desc, from, to)
-	var n int
-	if err == nil {
-		defer b.Close()
-		n, err = fill(b, *buffer)
-	}
-	if err != nil && err != io.EOF {
-		o.fail(ctx, desc, err)
-		http.Error(w, "the registry does not send it", http.StatusBadGateway)
+	if o.failure() != nil {
+		http.Error(w, "the pull has failed", http.StatusBadGateway)
 		return
 	}
+	from, to := wantedRange(r.Header, desc.Size)
 	w.Header().Set("Content-Length", strconv.FormatInt(to-from, 10))
 	if to-from < desc.Size {
 		w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", from, to-1, desc.Size))
 		w.WriteHeader(http.StatusPartialContent)
 	}
-	for {
-		if _, gone := w.Write((*buffer)[:n]); gone != nil {
-			return
-		}
-		if err != nil {
-			break
-		}
+	if http.NewResponseController(w).Flush() != nil {
+		return // containerd is gone
+	}
+	ctx, cancel := context.WithCancel(o.ctx)
+	defer cancel()
+	defer context.AfterFunc(r.Context(), cancel)()
+	if err := o.copy(ctx, w, desc, from, to); err != nil {
+		o.fail(ctx, err)
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// copy writes a part of a blob. It returns the registry's errors only.
+func (o *offer) copy(ctx context.Context, w io.Writer, desc ocispec.Descriptor, from, to int64) error {
+	b, err := o.open(ctx, desc, from, to)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	buffer, _ := blobBuffers.Get().(*[]byte)
+	defer blobBuffers.Put(buffer)
+	for err == nil {
+		var n int
 		n, err = fill(b, *buffer)
+		if _, gone := w.Write((*buffer)[:n]); gone != nil {
+			return nil //nolint:nilerr // containerd does not want the rest
+		}
 	}
-	if err == io.EOF && b.left == 0 {
-		o.recovered(desc)
-		return
+	switch {
+	case err != io.EOF:
+		return err
+	case b.left > 0:
+		return fmt.Errorf("%s: %s: the registry has sent %d bytes fewer than the manifest says: %w", o.source.ref, desc.Digest, b.left, io.ErrUnexpectedEOF)
 	}
-	if err == io.EOF {
-		err = fmt.Errorf("%s: %s: the registry has sent %d bytes fewer than the manifest says: %w", o.ref, desc.Digest, b.left, io.ErrUnexpectedEOF)
-	}
-	o.fail(ctx, desc, err)
-	panic(http.ErrAbortHandler) // containerd must see that the answer is cut
+	return nil
 }
 
 // part is the rest of a blob, or a part of it.
@@ -179,14 +180,14 @@ func (p *part) Read(b []byte) (int, error) {
 }
 
 func (o *offer) open(ctx context.Context, desc ocispec.Descriptor, from, to int64) (*part, error) {
-	rc, err := o.fetcher.Fetch(ctx, desc)
+	rc, err := o.source.fetcher.Fetch(ctx, desc)
 	if err != nil {
 		return nil, err
 	}
 	if from > 0 {
 		s, ok := rc.(io.Seeker)
 		if !ok {
-			return nil, errors.Join(fmt.Errorf("%s: %s cannot be fetched from byte %d on", o.ref, desc.Digest, from), rc.Close())
+			return nil, errors.Join(fmt.Errorf("%s: %s cannot be fetched from byte %d on", o.source.ref, desc.Digest, from), rc.Close())
 		}
 		if _, err := s.Seek(from, io.SeekStart); err != nil {
 			return nil, errors.Join(err, rc.Close())
@@ -195,25 +196,17 @@ func (o *offer) open(ctx context.Context, desc ocispec.Descriptor, from, to int6
 	return &part{Reader: rc, Closer: rc, left: to - from}, nil
 }
 
-// fail records why a blob cannot be fetched, unless it is only that nobody wants it any
-// more.
-func (o *offer) fail(ctx context.Context, desc ocispec.Descriptor, err error) {
+// fail records why the registry's answer cannot be passed on, and ends the pull: containerd
+// would ask again. That nobody wants the answer any more is no failure.
+func (o *offer) fail(ctx context.Context, err error) {
 	if ctx.Err() != nil {
 		return
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.failed.err == nil {
-		o.failed = failure{desc.Digest, err}
-	}
-}
-
-// recovered records that a blob was fetched to its end: containerd may have asked again.
-func (o *offer) recovered(desc ocispec.Descriptor) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.failed.digest == desc.Digest {
-		o.failed = failure{}
+	if o.failed == nil {
+		o.failed = err
+		o.cancel()
 	}
 }
 
@@ -222,7 +215,7 @@ func (o *offer) recovered(desc ocispec.Descriptor) {
 func (o *offer) failure() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.failed.err
+	return o.failed
 }
 
 // blobBuffers are large, because each piece wakes containerd up.

@@ -7,8 +7,10 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/remotes"
+	"github.com/containerd/errdefs"
 	"github.com/containerd/platforms"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -16,13 +18,22 @@ import (
 	"github.com/certsd/containerd-certsd/internal/manifest"
 )
 
-// plainImage returns an offer of an image whose manifests for this platform it has read.
-// It returns nil if containerd would fetch the image, or treat it, in another way than is
-// done here: layers from other servers or encrypted, no image at all, none for this
-// platform.
-func plainImage(ctx context.Context, fetcher remotes.Fetcher, ref string, desc ocispec.Descriptor) (*offer, error) {
+// source is where an image comes from.
+type source struct {
+	// ref appears in errors.
+	ref     string
+	fetcher remotes.Fetcher
+	// store is containerd's content store, which has converted images.
+	store content.Provider
+}
+
+// plainImage returns an offer of an image whose manifests for this platform it has read;
+// cancel ends the pull. It returns nil if containerd would fetch the image, or treat it,
+// in another way than is done here: layers from other servers or encrypted, no image at
+// all, none for this platform.
+func plainImage(ctx context.Context, cancel context.CancelFunc, from source, desc ocispec.Descriptor) (*offer, error) {
 	o := &offer{
-		ctx: ctx, ref: ref, fetcher: fetcher, platform: platforms.DefaultSpec(),
+		ctx: ctx, cancel: cancel, source: from, platform: platforms.DefaultSpec(),
 		documents: map[digest.Digest]document{}, blobs: map[digest.Digest]ocispec.Descriptor{},
 	}
 	m, err := o.read(ctx, desc)
@@ -44,24 +55,35 @@ func plainImage(ctx context.Context, fetcher remotes.Fetcher, ref string, desc o
 
 // read reads an index or a manifest.
 func (o *offer) read(ctx context.Context, desc ocispec.Descriptor) (*manifest.Manifest, error) {
-	rc, err := o.fetcher.Fetch(ctx, desc)
-	if err != nil {
-		return nil, err
-	}
-	body, err := io.ReadAll(io.LimitReader(rc, manifest.MaxSize+1))
-	_ = rc.Close() // it was only read
+	body, err := o.source.document(ctx, desc)
 	if err != nil {
 		return nil, err
 	}
 	if got := desc.Digest.Algorithm().FromBytes(body); got != desc.Digest {
-		return nil, fmt.Errorf("%s: the manifest %s has the digest %s", o.ref, desc.Digest, got)
+		return nil, fmt.Errorf("%s: the manifest %s has the digest %s", o.source.ref, desc.Digest, got)
 	}
 	m, err := manifest.Parse(body, desc.MediaType)
 	if err != nil {
-		return nil, fmt.Errorf("%s: the manifest %s: %w", o.ref, desc.Digest, err)
+		return nil, fmt.Errorf("%s: the manifest %s: %w", o.source.ref, desc.Digest, err)
 	}
-	o.documents[desc.Digest] = document{desc.MediaType, body}
+	o.documents[desc.Digest] = document{desc.MediaType, int64(len(body)), body}
 	return m, nil
+}
+
+// document returns an index or a manifest, containerd's if it has it.
+func (s source) document(ctx context.Context, desc ocispec.Descriptor) ([]byte, error) {
+	if desc.Size <= manifest.MaxSize {
+		body, err := content.ReadBlob(ctx, s.store, desc)
+		if !errdefs.IsNotFound(err) {
+			return body, err
+		}
+	}
+	rc, err := s.fetcher.Fetch(ctx, desc)
+	if err != nil {
+		return nil, err
+	}
+	defer rc.Close()
+	return io.ReadAll(io.LimitReader(rc, manifest.MaxSize+1))
 }
 
 // takeIndex offers the manifest for this platform, the best of those that it can run:

@@ -155,7 +155,7 @@ func TestPlainImage(t *testing.T) {
 			t.Parallel()
 			s := shelf{}
 			desc, want := build(t, s)
-			o, err := plainImage(t.Context(), s, "registry.test/app:1", desc)
+			o, err := plainImage(t.Context(), func() {}, from(s), desc)
 			must(t, err)
 			if o == nil {
 				if want != nil {
@@ -233,7 +233,7 @@ func TestManifestsThatAreNone(t *testing.T) {
 			wanted := desc.Digest
 			s[wanted] = tt.open
 			for _, desc := range []ocispec.Descriptor{desc, s.index(t, on(here, desc))} {
-				o, err := plainImage(t.Context(), s, "registry.test/app:1", desc)
+				o, err := plainImage(t.Context(), func() {}, from(s), desc)
 				if err == nil || o != nil || !strings.Contains(err.Error(), strings.ReplaceAll(tt.says, "DIGEST", wanted.String())) {
 					t.Errorf("got %v", err)
 				}

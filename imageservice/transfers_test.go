@@ -40,6 +40,8 @@ type transferring struct {
 	// snapshotter is the one that the transfer service unpacks into. Empty means
 	// "native", "none" that it unpacks into none.
 	snapshotter string
+	// overSocket is set where CRI's settings are others than the transfer service's.
+	overSocket bool
 	// noTransfers is set if it has no transfer service after all.
 	noTransfers bool
 
