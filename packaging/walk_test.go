@@ -32,6 +32,7 @@ func TestWalk(t *testing.T) {
 		"containerd github.com/containerd/containerd/v2 2.3.7", "Kubernetes v1.37.2",
 		"refused: tls: certificate required",
 		"with the package: Image is up to date for sha256:", "with the package: the pod says: Hello from an image that lives behind client certificates.",
+		"with the package: over=loopback",
 		"running pods went on",
 		"back: refused: tls: certificate required",
 		"from the source: Image is up to date for sha256:", "from the source: the pod says: Hello from an image that lives behind client certificates.",

@@ -23,6 +23,7 @@ say "with the package: $typed"
 @DOC kubernetes.md: A node with systemd #2@
 await spoke app
 say "with the package: the pod says: $(log app | cut -d' ' -f4-)"
+say "with the package: $(journalctl -u certsd-cri | grep -F "$REF" | grep -o 'over=[a-z]*' | head -n 1)"
 await systemctl is-active kubelet
 still && say "running pods went on"
 
