@@ -14,6 +14,7 @@ import (
 	"github.com/containerd/containerd/v2/defaults"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/platforms"
+	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
@@ -128,11 +129,13 @@ func (in *delivery) allLabels(ctx context.Context) map[string]string {
 	return labels
 }
 
-// byDigest returns the reference with the digest that it resolves to: whatever answers
-// containerd, it takes no other image.
+// byDigest returns the reference with the digest that it resolves to, which is another
+// than its own if the image was converted: whatever answers containerd, it takes no other
+// image.
 func (in *delivery) byDigest(desc ocispec.Descriptor) string {
-	if byDigest := in.request.named.Name() + "@" + desc.Digest.String(); byDigest == in.request.ref {
-		return byDigest
+	name := in.request.named.Name()
+	if tagged, ok := in.request.named.(reference.Tagged); ok {
+		name += ":" + tagged.Tag()
 	}
-	return in.request.ref + "@" + desc.Digest.String()
+	return name + "@" + desc.Digest.String()
 }
