@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"github.com/containerd/containerd/v2/core/content"
@@ -86,32 +85,41 @@ func (s source) document(ctx context.Context, desc ocispec.Descriptor) ([]byte, 
 	return io.ReadAll(io.LimitReader(rc, manifest.MaxSize+1))
 }
 
-// takeIndex offers the manifest for this platform, the best of those that it can run:
-// that is the only one that containerd fetches if it is told its platform.
+// takeIndex offers the manifests for this platform: all that containerd fetches, which are
+// those without a platform, too.
 func (o *offer) takeIndex(ctx context.Context, index *manifest.Manifest) (plain bool, err error) {
+	o.platform = bestPlatform(index.Manifests)
+	fetched := platforms.Ordered(o.platform)
+	for _, desc := range index.Manifests {
+		if desc.Platform != nil && !fetched.Match(*desc.Platform) {
+			continue
+		}
+		if !images.IsManifestType(desc.MediaType) {
+			return false, nil
+		}
+		m, err := o.read(ctx, desc)
+		if err != nil || !o.takeImage(m) {
+			return false, err
+		}
+		plain = true
+	}
+	return plain, nil
+}
+
+// bestPlatform returns the one of an index that this machine runs best: containerd fetches
+// only manifests of the very platform that it is told.
+func bestPlatform(manifests []ocispec.Descriptor) ocispec.Platform {
 	here := platforms.Only(platforms.DefaultSpec())
 	var best *ocispec.Platform
-	for _, desc := range index.Manifests {
+	for _, desc := range manifests {
 		if p := desc.Platform; p != nil && here.Match(*p) && (best == nil || here.Less(*p, *best)) {
 			best = p
 		}
 	}
 	if best == nil {
-		return false, nil
+		return platforms.DefaultSpec()
 	}
-	o.platform = *best
-	told := platforms.Ordered(o.platform)
-	chosen := slices.DeleteFunc(slices.Clone(index.Manifests), func(desc ocispec.Descriptor) bool {
-		return desc.Platform != nil && !told.Match(*desc.Platform)
-	})
-	if len(chosen) != 1 || !images.IsManifestType(chosen[0].MediaType) {
-		return false, nil
-	}
-	m, err := o.read(ctx, chosen[0])
-	if err != nil {
-		return false, err
-	}
-	return o.takeImage(m), nil
+	return *best
 }
 
 // takeImage offers the blobs of an image.

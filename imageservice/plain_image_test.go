@@ -97,7 +97,9 @@ func TestPlainImage(t *testing.T) {
 		},
 		"an index of two for this platform": func(t *testing.T, s shelf) (ocispec.Descriptor, []digest.Digest) {
 			t.Helper()
-			return s.index(t, on(here, s.image(t, layer)), on(here, s.image(t, other))), nil
+			one, two := s.image(t, layer), s.image(t, other)
+			index := s.index(t, on(here, one), on(here, two))
+			return index, []digest.Digest{index.Digest, one.Digest, two.Digest, digest.FromString("config"), layer.Digest, other.Digest}
 		},
 		"an index of none": func(t *testing.T, s shelf) (ocispec.Descriptor, []digest.Digest) {
 			t.Helper()
@@ -109,11 +111,15 @@ func TestPlainImage(t *testing.T) {
 		},
 		"one without a platform": func(t *testing.T, s shelf) (ocispec.Descriptor, []digest.Digest) {
 			t.Helper()
-			return s.index(t, s.image(t, layer)), nil
+			desc := s.image(t, layer)
+			index := s.index(t, desc)
+			return index, []digest.Digest{index.Digest, desc.Digest, digest.FromString("config"), layer.Digest}
 		},
 		"another without a platform": func(t *testing.T, s shelf) (ocispec.Descriptor, []digest.Digest) {
 			t.Helper()
-			return s.index(t, on(here, s.image(t, layer)), s.image(t, other)), nil
+			one, two := s.image(t, layer), s.image(t, other)
+			index := s.index(t, on(here, one), two)
+			return index, []digest.Digest{index.Digest, one.Digest, two.Digest, digest.FromString("config"), layer.Digest, other.Digest}
 		},
 		"an index in an index": func(t *testing.T, s shelf) (ocispec.Descriptor, []digest.Digest) {
 			t.Helper()
