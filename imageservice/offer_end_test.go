@@ -64,6 +64,13 @@ func TestWhatNobodyWantsIsNoFailure(t *testing.T) {
 			}()
 			<-s.began
 			end(hangUp, cancel, withdraw)
+			if name == "the offer is" {
+				select {
+				case <-s.ended:
+				default:
+					t.Error("its request is not over")
+				}
+			}
 			<-s.ended
 			<-answered
 			withdraw()

@@ -267,3 +267,16 @@ func TestHeadersGoFirst(t *testing.T) {
 		t.Errorf("%q, %v", body, err)
 	}
 }
+
+// TestAskingAboutABlob does not fetch it.
+func TestAskingAboutABlob(t *testing.T) {
+	t.Parallel()
+	l := newTestLoopback(t)
+	o, _, blob := offerOf(t.Context(), 3, func(context.Context) (io.ReadCloser, error) { return nil, errors.New("it is fetched") })
+	key, withdraw := l.add(o)
+	defer withdraw()
+	got := l.ask(t, http.MethodHead, key, blob, "")
+	if err := o.failure(); got.code != http.StatusOK || got.header.Get("Content-Length") != "3" || err != nil {
+		t.Errorf("%d, %v: %v", got.code, got.header, err)
+	}
+}
