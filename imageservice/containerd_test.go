@@ -137,8 +137,21 @@ type testDaemon struct {
 	listener net.Listener
 	close    []func() error
 
-	// transfers counts those that it was asked for.
-	transfers atomic.Int64
+	// calls counts those of each method.
+	calls sync.Map
+}
+
+// The methods whose calls are counted.
+const (
+	transferMethod = "/containerd.services.transfer.v1.Transfer/Transfer"
+	leaseMethod    = "/containerd.services.leases.v1.Leases/Create"
+)
+
+// called is how often a method was called.
+func (d *testDaemon) called(method string) int64 {
+	n, _ := d.calls.LoadOrStore(method, &atomic.Int64{})
+	count, _ := n.(*atomic.Int64)
+	return count.Load()
 }
 
 func newDaemon(t *testing.T, config *transferring) *testDaemon {
@@ -190,8 +203,9 @@ func (d *testDaemon) stop() {
 }
 
 func (d *testDaemon) inNamespace(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
-	if info.FullMethod == "/containerd.services.transfer.v1.Transfer/Transfer" {
-		d.transfers.Add(1)
+	n, _ := d.calls.LoadOrStore(info.FullMethod, &atomic.Int64{})
+	if count, ok := n.(*atomic.Int64); ok {
+		count.Add(1)
 	}
 	if name, ok := namespaces.Namespace(ctx); ok {
 		ctx = namespaces.WithNamespace(ctx, name)

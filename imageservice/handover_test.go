@@ -140,19 +140,28 @@ func TestWhatAVerifierIsAsked(t *testing.T) {
 	n.came(t, overLoopback, overLoopback)
 }
 
-// TestASnapshotterThatTheTransferServiceHasNot unpacks the image nevertheless, whole.
-func TestASnapshotterThatTheTransferServiceHasNot(t *testing.T) {
+// TestATransferServiceThatDoesNotUnpack the image, other than its configuration said, does
+// not keep it from being unpacked.
+func TestATransferServiceThatDoesNotUnpack(t *testing.T) {
 	t.Parallel()
-	n := newNodeWith(t, &transferring{snapshotter: "none"})
-	n.options.Settings.DaemonConfig = (&transferring{}).write(t) // which is not so
-	n.registry.push(t, "team/app:1")
-	_, client := n.serve(t)
-	_, err := n.pull(t.Context(), client, "team/app:1", nil)
-	must(t, err)
-	n.came(t, overSocket)
-	n.whole(t, n.registry.host+"/team/app:1")
-	if got := n.v2.verified(); len(got) != 1 {
-		t.Errorf("asked about %v", got) // it was tried
+	for name, config := range map[string]*transferring{
+		"no snapshotter":         {snapshotter: "none"},
+		"another kind of images": {configType: "application/vnd.test.config+json"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			n := newNodeWith(t, config)
+			n.options.Settings.DaemonConfig = (&transferring{}).write(t)
+			n.registry.push(t, "team/app:1")
+			_, client := n.serve(t)
+			_, err := n.pull(t.Context(), client, "team/app:1", nil)
+			must(t, err)
+			n.came(t, overSocket)
+			n.whole(t, n.registry.host+"/team/app:1")
+			if got := n.v2.verified(); len(got) != 1 {
+				t.Errorf("the verifier was asked about %v", got)
+			}
+		})
 	}
 }
 

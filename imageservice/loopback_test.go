@@ -137,7 +137,7 @@ func TestADirectoryThatCannotBeWritten(t *testing.T) {
 	if got := warned(); len(got) != 1 || !strings.Contains(got[0], "images pass through containerd's socket") || !strings.Contains(got[0], file) {
 		t.Errorf("warned of %q", got)
 	}
-	if n.transfers.Load() != 0 {
+	if n.called(transferMethod) != 0 {
 		t.Error("containerd was asked")
 	}
 }

@@ -42,8 +42,8 @@ func TestAContainerdThatDoesNotSeeTheRegistry(t *testing.T) {
 	if len(got) != 1 || !strings.Contains(got[0], "images pass through containerd's socket") || !strings.Contains(got[0], s.target.loopback.dir) || !strings.Contains(got[0], "namespaces") {
 		t.Errorf("warned of %q", got)
 	}
-	if n.transfers.Load() != 1 {
-		t.Errorf("it was asked %d times", n.transfers.Load())
+	if n.called(transferMethod) != 1 {
+		t.Errorf("it was asked %d times", n.called(transferMethod))
 	}
 	if probe.next.Before(before.Add(probeAgain)) || probe.next.After(time.Now().Add(probeAgain)) {
 		t.Errorf("it is asked again at %s", probe.next)
@@ -52,8 +52,8 @@ func TestAContainerdThatDoesNotSeeTheRegistry(t *testing.T) {
 	probe.next = time.Now() // a minute later
 	pull("team/app:3")
 	n.came(t, overSocket)
-	if got := warned(); len(got) > 0 || n.transfers.Load() != 2 {
-		t.Errorf("a minute later warned of %q, asked %d times", got, n.transfers.Load())
+	if got := warned(); len(got) > 0 || n.called(transferMethod) != 2 {
+		t.Errorf("a minute later warned of %q, asked %d times", got, n.called(transferMethod))
 	}
 
 	// It is another containerd, and no better.
@@ -62,21 +62,21 @@ func TestAContainerdThatDoesNotSeeTheRegistry(t *testing.T) {
 	pull("team/app:4")
 	pull("team/app:5")
 	n.came(t, overSocket, overSocket)
-	if got := warned(); len(got) != 1 || n.transfers.Load() != 3 {
-		t.Errorf("the next containerd: warned of %q, asked %d times", got, n.transfers.Load())
+	if got := warned(); len(got) != 1 || n.called(transferMethod) != 3 {
+		t.Errorf("the next containerd: warned of %q, asked %d times", got, n.called(transferMethod))
 	}
 
 	restore()
 	probe.next = time.Now()
 	pull("team/app:6")
 	n.came(t, overLoopback)
-	if got := warned(); len(got) > 0 || n.transfers.Load() != 5 {
-		t.Errorf("in the end warned of %q, asked %d times", got, n.transfers.Load())
+	if got := warned(); len(got) > 0 || n.called(transferMethod) != 5 {
+		t.Errorf("in the end warned of %q, asked %d times", got, n.called(transferMethod))
 	}
 	pull("team/app:7")
 	n.came(t, overLoopback)
-	if n.transfers.Load() != 6 {
-		t.Errorf("it is asked each time: %d", n.transfers.Load())
+	if n.called(transferMethod) != 6 {
+		t.Errorf("it is asked each time: %d", n.called(transferMethod))
 	}
 }
 
@@ -107,8 +107,8 @@ func TestContainerd1IsNotAsked(t *testing.T) {
 	_, err := n.pull(t.Context(), client, "team/app:1", nil)
 	must(t, err)
 	n.came(t, overSocket)
-	if got := warned(); len(got) > 0 || n.transfers.Load() != 0 {
-		t.Errorf("warned of %q, asked %d times", got, n.transfers.Load())
+	if got := warned(); len(got) > 0 || n.called(transferMethod) != 0 {
+		t.Errorf("warned of %q, asked %d times", got, n.called(transferMethod))
 	}
 }
 
@@ -119,13 +119,13 @@ func TestAtStartContainerdIsAsked(t *testing.T) {
 	n.registry.push(t, "team/app:1")
 	s, client := n.serve(t)
 	s.Prepare(t.Context())
-	if n.transfers.Load() != 1 {
-		t.Errorf("it was asked %d times", n.transfers.Load())
+	if n.called(transferMethod) != 1 || n.called(leaseMethod) != 0 {
+		t.Errorf("it was asked %d times, with %d leases, which would outlive this process if it were killed", n.called(transferMethod), n.called(leaseMethod))
 	}
 	_, err := n.pull(t.Context(), client, "team/app:1", nil)
 	must(t, err)
 	n.came(t, overLoopback)
-	if n.transfers.Load() != 2 {
-		t.Errorf("it was asked %d times", n.transfers.Load())
+	if n.called(transferMethod) != 2 {
+		t.Errorf("it was asked %d times", n.called(transferMethod))
 	}
 }

@@ -40,6 +40,9 @@ type transferring struct {
 	// snapshotter is the one that the transfer service unpacks into. Empty means
 	// "native", "none" that it unpacks into none.
 	snapshotter string
+	// configType is the media type of the configurations of images that it unpacks.
+	// Empty means those of all.
+	configType string
 	// overSocket is set where CRI's settings are others than the transfer service's.
 	overSocket bool
 	// noTransfers is set if it has no transfer service after all.
@@ -82,7 +85,7 @@ func (c *transferring) text() string {
 	case "":
 		c.snapshotter = "native"
 	}
-	return head + "[[plugins.'" + transferPlugin + "'.unpack_config]]\nplatform = 'linux/" + goArch + "'\nsnapshotter = '" + c.snapshotter + "'\ndiffer = 'walking'\n"
+	return head + "[[plugins.'" + transferPlugin + "'.unpack_config]]\nplatform = 'linux/" + goArch + "'\nsnapshotter = '" + c.snapshotter + "'\ndiffer = 'walking'\nconfig_type = '" + c.configType + "'\n"
 }
 
 // write writes the configuration into a file.
