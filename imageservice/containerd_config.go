@@ -70,16 +70,22 @@ type imagesConfig struct {
 	Containerd unpackConfig `toml:"containerd"`
 }
 
-// readDaemonConfig reads containerd's configuration, and what it imports, over c.
+// readDaemonConfig reads containerd's configuration, and what it imports, over c. CRI's
+// keys go before the transfer service's in whichever files they are.
 func (c *configuration) readDaemonConfig(file string) error {
+	var cri []func() error
 	err := configfiles.Walk([]string{file}, maxImports, func(path string) ([]string, error) {
 		config, err := parseDaemonConfig(path)
 		if err != nil {
 			return nil, err
 		}
-		if err := config.over(c); err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
-		}
+		config.Plugins.Transfer.over(c)
+		cri = append(cri, func() error {
+			if err := config.over(c); err != nil {
+				return fmt.Errorf("%s: %w", path, err)
+			}
+			return nil
+		})
 		var imports []string
 		for _, pattern := range config.Imports {
 			found, err := importedBy(path, pattern)
@@ -92,6 +98,11 @@ func (c *configuration) readDaemonConfig(file string) error {
 	})
 	if errors.As(err, new(*configfiles.LimitError)) {
 		return fmt.Errorf("%s imports more than %d files", file, maxImports)
+	}
+	for _, over := range cri {
+		if err == nil {
+			err = over()
+		}
 	}
 	return err
 }
@@ -129,10 +140,10 @@ func parseDaemonConfig(file string) (*daemonConfig, error) {
 	return &config, nil
 }
 
-// over applies a file on top of c. If CRI leaves pulls to the transfer service, as it
-// does unless one of its own keys says otherwise, the keys of that service apply.
+// over applies CRI's keys in a file on top of c. If CRI leaves pulls to the transfer
+// service, as it does unless one of its own keys says otherwise, the keys of that service
+// apply.
 func (d *daemonConfig) over(c *configuration) error {
-	d.Plugins.Transfer.over(c)
 	for _, s := range []*imagesConfig{d.Plugins.Old, d.Plugins.CRI, d.Plugins.Images} {
 		if s == nil {
 			continue

@@ -57,3 +57,35 @@ func TestTransferServiceInTheConfiguration(t *testing.T) {
 		}
 	}
 }
+
+// TestKeysInSeveralFiles: CRI's keys make it pull itself wherever the transfer service's
+// are.
+func TestKeysInSeveralFiles(t *testing.T) {
+	t.Parallel()
+	const (
+		transfer = "[plugins.'io.containerd.transfer.v1.local']\nmax_concurrent_downloads = 7\n"
+		cri      = "[plugins.'io.containerd.cri.v1.images']\nmax_concurrent_downloads = 5\n"
+		again    = "[plugins.'io.containerd.cri.v1.images']\nmax_concurrent_downloads = 3\n"
+	)
+	for name, tt := range map[string]struct {
+		files     [3]string
+		downloads int
+	}{
+		"the service's comes last":  {[3]string{cri, transfer, ""}, 5},
+		"the service's comes first": {[3]string{transfer, cri, ""}, 5},
+		"CRI's is taken back":       {[3]string{cri, transfer, again}, 7},
+		"CRI's is by default":       {[3]string{again, transfer, ""}, 7},
+	} {
+		dir := t.TempDir()
+		file := filepath.Join(dir, "config.toml")
+		must(t, os.WriteFile(file, []byte("imports = ['1.toml', '2.toml']\n"+tt.files[0]), 0o600))
+		must(t, os.WriteFile(filepath.Join(dir, "1.toml"), []byte(tt.files[1]), 0o600))
+		must(t, os.WriteFile(filepath.Join(dir, "2.toml"), []byte(tt.files[2]), 0o600))
+		c := untold()
+		c.transfer.there = true
+		must(t, c.readDaemonConfig(file))
+		if c.downloads != tt.downloads || c.transfer.downloads != 7 {
+			t.Errorf("%s: %d downloads, the service's %d", name, c.downloads, c.transfer.downloads)
+		}
+	}
+}
