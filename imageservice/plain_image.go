@@ -85,25 +85,28 @@ func (s source) document(ctx context.Context, desc ocispec.Descriptor) ([]byte, 
 	return io.ReadAll(io.LimitReader(rc, manifest.MaxSize+1))
 }
 
+// maxManifests bounds how many manifests of an index are read.
+const maxManifests = 16
+
 // takeIndex offers the manifests for this platform: all that containerd fetches, which are
 // those without a platform, too.
 func (o *offer) takeIndex(ctx context.Context, index *manifest.Manifest) (plain bool, err error) {
 	o.platform = bestPlatform(index.Manifests)
-	fetched := platforms.Ordered(o.platform)
+	fetched, read := platforms.Ordered(o.platform), 0
 	for _, desc := range index.Manifests {
 		if desc.Platform != nil && !fetched.Match(*desc.Platform) {
 			continue
 		}
-		if !images.IsManifestType(desc.MediaType) {
+		if !images.IsManifestType(desc.MediaType) || read == maxManifests {
 			return false, nil
 		}
 		m, err := o.read(ctx, desc)
 		if err != nil || !o.takeImage(m) {
 			return false, err
 		}
-		plain = true
+		read++
 	}
-	return plain, nil
+	return read > 0, nil
 }
 
 // bestPlatform returns the one of an index that this machine runs best: containerd fetches

@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -101,6 +102,27 @@ func TestPlainImage(t *testing.T) {
 			index := s.index(t, on(here, one), on(here, two))
 			return index, []digest.Digest{index.Digest, one.Digest, two.Digest, digest.FromString("config"), layer.Digest, other.Digest}
 		},
+		"one that runs here, too": func(t *testing.T, s shelf) (ocispec.Descriptor, []digest.Digest) {
+			t.Helper()
+			desc := s.image(t, layer)
+			index := s.index(t, on(poorer, desc), on("plan9/mips", s.image(t, other)))
+			if !platforms.Default().Match(platforms.MustParse(poorer)) {
+				return index, nil // not on this machine
+			}
+			return index, []digest.Digest{index.Digest, desc.Digest, digest.FromString("config"), layer.Digest}
+		},
+		"an index of too many": func(t *testing.T, s shelf) (ocispec.Descriptor, []digest.Digest) {
+			t.Helper()
+			var manifests []ocispec.Descriptor
+			for i := range maxManifests + 1 {
+				manifests = append(manifests, on(here, s.image(t, blobOf(strconv.Itoa(i), ocispec.MediaTypeImageLayerGzip))))
+			}
+			return s.index(t, manifests...), nil
+		},
+		"one too often": func(t *testing.T, s shelf) (ocispec.Descriptor, []digest.Digest) {
+			t.Helper()
+			return s.index(t, slices.Repeat([]ocispec.Descriptor{on(here, s.image(t, layer))}, maxManifests+1)...), nil
+		},
 		"an index of none": func(t *testing.T, s shelf) (ocispec.Descriptor, []digest.Digest) {
 			t.Helper()
 			return s.index(t, on("plan9/mips", s.image(t, layer))), nil
@@ -175,7 +197,7 @@ func TestPlainImage(t *testing.T) {
 			if !slices.Equal(got, want) {
 				t.Errorf("offers %v, want %v", got, want)
 			}
-			if p := platforms.Format(o.platform); p != platforms.Format(platforms.DefaultSpec()) && p != here {
+			if p := platforms.Format(o.platform); p != platforms.Format(platforms.DefaultSpec()) && p != here && (p != poorer || name != "one that runs here, too") {
 				t.Errorf("for %s", p)
 			}
 		})
