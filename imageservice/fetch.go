@@ -48,6 +48,10 @@ func (in *delivery) pull(ctx context.Context, resolver remotes.ResolverWithOptio
 		return desc, overLoopback, err
 	}
 	desc, err = in.fetch(ctx, fetcher, images.Image{Name: name, Target: desc}, snapshotter)
+	if err != nil {
+		// containerd's own errors name digests only.
+		err = fmt.Errorf("pull of %s from %s: %w", in.request.ref, in.request.registry, err)
+	}
 	return desc, overSocket, err
 }
 
