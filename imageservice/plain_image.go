@@ -28,8 +28,8 @@ type source struct {
 
 // plainImage returns an offer of an image whose manifests for this platform it has read;
 // cancel ends the pull. It returns nil if containerd would fetch the image, or treat it,
-// in another way than is done here: layers from other servers or encrypted, no image at
-// all, none for this platform.
+// in another way than is done here: parts from other servers, whose urls it follows by
+// itself, encrypted layers, no image at all, none for this platform.
 func plainImage(ctx context.Context, cancel context.CancelFunc, from source, desc ocispec.Descriptor) (*offer, error) {
 	o := &offer{
 		ctx: ctx, cancel: cancel, source: from, platform: platforms.DefaultSpec(),
@@ -94,6 +94,9 @@ func (o *offer) takeIndex(ctx context.Context, index *manifest.Manifest) (plain 
 	o.platform = bestPlatform(index.Manifests)
 	fetched, read := platforms.Ordered(o.platform), 0
 	for _, desc := range index.Manifests {
+		if len(desc.URLs) > 0 {
+			return false, nil
+		}
 		if desc.Platform != nil && !fetched.Match(*desc.Platform) {
 			continue
 		}
@@ -127,7 +130,7 @@ func bestPlatform(manifests []ocispec.Descriptor) ocispec.Platform {
 
 // takeImage offers the blobs of an image.
 func (o *offer) takeImage(m *manifest.Manifest) (plain bool) {
-	if m.Kind != manifest.Image || m.Config == nil || !images.IsConfigType(m.Config.MediaType) || len(m.Blobs) == 0 {
+	if m.Kind != manifest.Image || m.Config == nil || !images.IsConfigType(m.Config.MediaType) || len(m.Config.URLs) > 0 || len(m.Blobs) == 0 {
 		return false
 	}
 	o.blobs[m.Config.Digest] = *m.Config
