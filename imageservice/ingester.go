@@ -2,17 +2,25 @@ package imageservice
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"math"
 	"sync"
 
 	contentapi "github.com/containerd/containerd/api/services/content/v1"
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/content/proxy"
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/remotes/docker"
 	"github.com/containerd/errdefs/pkg/errgrpc"
 	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/encoding/proto"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/certsd/containerd-certsd/internal/manifest"
 )
 
 // ingester is containerd's content store, to which it writes blobs in as few round
@@ -37,6 +45,27 @@ func newIngester(c *connection) *ingester {
 func (s *ingester) labelling(labels map[string]string) *ingester {
 	return &ingester{Store: s.Store, client: s.client, labels: labels, labelled: &sync.Map{}}
 }
+
+// ReaderAt implements content.Provider. Manifests and configurations are read at once, by
+// the digests that a registry names: of a layer, for instance, that containerd has already,
+// of many gigabytes.
+func (s *ingester) ReaderAt(ctx context.Context, desc ocispec.Descriptor) (content.ReaderAt, error) {
+	most := int64(math.MaxInt64)
+	switch {
+	case images.IsManifestType(desc.MediaType), images.IsIndexType(desc.MediaType):
+		most = manifest.MaxSize
+	case images.IsConfigType(desc.MediaType), desc.MediaType == docker.LegacyConfigMediaType:
+		most = maxImageConfig
+	}
+	ra, err := s.Store.ReaderAt(ctx, desc)
+	if err != nil || ra.Size() <= most {
+		return ra, err
+	}
+	return nil, errors.Join(fmt.Errorf("%s has %d bytes, more than the %d of the largest %s", desc.Digest, ra.Size(), most, desc.MediaType), ra.Close())
+}
+
+// maxImageConfig bounds configurations of images in bytes.
+const maxImageConfig = 16 << 20
 
 // has reports whether a blob got its labels on commit.
 func (s *ingester) has(dgst digest.Digest) bool {
