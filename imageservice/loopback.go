@@ -35,7 +35,8 @@ type loopback struct {
 	served       chan struct{}
 	probe        probe
 	// requests is how many are under way.
-	requests atomic.Int64
+	requests  atomic.Int64
+	strangers strangers
 
 	// mu guards offers, which are found by their keys.
 	mu     sync.Mutex
@@ -75,6 +76,7 @@ func newLoopback(ctx context.Context, hosts, process string, lives func(process 
 	}
 	l.server = &http.Server{
 		Handler: l, ReadHeaderTimeout: idleTime, IdleTimeout: idleTime, MaxHeaderBytes: 16 << 10,
+		ConnState:   l.strangers.track,
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) },
 	}
 	go func() {
@@ -141,10 +143,16 @@ func (l *loopback) find(r *http.Request) (o *offer, done func()) {
 func (l *loopback) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	o, done := l.find(r)
 	if o == nil {
+		// Nobody waits for what it still wants to send.
+		w.Header().Set("Connection", "close")
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now())
 		http.Error(w, "only containerd fetches here, and only what certsd cri has offered", http.StatusForbidden)
 		return
 	}
 	defer done()
+	if c, ok := r.Context().Value(connKey{}).(net.Conn); ok {
+		l.strangers.remove(c)
+	}
 	l.requests.Add(1)
 	defer l.requests.Add(-1)
 	o.ServeHTTP(w, r)
