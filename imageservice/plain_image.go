@@ -130,7 +130,7 @@ func bestPlatform(manifests []ocispec.Descriptor) ocispec.Platform {
 
 // takeImage offers the blobs of an image.
 func (o *offer) takeImage(m *manifest.Manifest) (plain bool) {
-	if m.Kind != manifest.Image || m.Config == nil || !images.IsConfigType(m.Config.MediaType) || len(m.Config.URLs) > 0 || len(m.Blobs) == 0 {
+	if m.Kind != manifest.Image || m.Config == nil || !plainConfig(*m.Config) || len(m.Blobs) == 0 {
 		return false
 	}
 	o.blobs[m.Config.Digest] = *m.Config
@@ -141,6 +141,10 @@ func (o *offer) takeImage(m *manifest.Manifest) (plain bool) {
 		o.blobs[layer.Digest] = layer
 	}
 	return true
+}
+
+func plainConfig(desc ocispec.Descriptor) bool {
+	return images.IsConfigType(desc.MediaType) && len(desc.URLs) == 0 && desc.Size <= maxImageConfig
 }
 
 func plainLayer(desc ocispec.Descriptor) bool {

@@ -164,6 +164,14 @@ func TestPlainImage(t *testing.T) {
 				Versioned: specs.Versioned{SchemaVersion: 2}, Config: blobOf("config", "application/vnd.cncf.helm.config.v1+json"), Layers: []ocispec.Descriptor{layer},
 			}), nil
 		},
+		"a configuration that is not read at once": func(t *testing.T, s shelf) (ocispec.Descriptor, []digest.Digest) {
+			t.Helper()
+			config := blobOf("config", ocispec.MediaTypeImageConfig)
+			config.Size = maxImageConfig + 1
+			return s.putJSON(t, ocispec.MediaTypeImageManifest, ocispec.Manifest{
+				Versioned: specs.Versioned{SchemaVersion: 2}, Config: config, Layers: []ocispec.Descriptor{layer},
+			}), nil
+		},
 		"an artifact": func(t *testing.T, s shelf) (ocispec.Descriptor, []digest.Digest) {
 			t.Helper()
 			return s.put(manifest.MediaTypeArtifact, []byte(`{"mediaType":"`+manifest.MediaTypeArtifact+`","artifactType":"a/b","blobs":[]}`)), nil
