@@ -49,19 +49,21 @@ func (in *delivery) handOver(ctx context.Context, fetcher remotes.Fetcher, desc 
 	if !in.target.reached(ctx, in.how) {
 		return false, nil
 	}
-	ctx, cancel := context.WithCancel(ctx)
+	during, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var o *offer
 	if in.how.suits(snapshotter) && in.target.loopback.requests.Load() < int64(in.how.transfer.downloads) {
 		// Otherwise it would wait for the pulls of others, whose registries may be slow.
-		if o, err = plainImage(ctx, cancel, in.source(fetcher), desc); err != nil {
+		if o, err = plainImage(during, cancel, in.source(fetcher), desc); err != nil {
 			return false, err
 		}
 	}
 	if o == nil {
 		return false, in.verify(ctx, desc)
 	}
-	err = in.transfer(ctx, o, desc, image.NewStore(in.request.ref,
+	waited := make(chan bool, 1)
+	go func() { waited <- in.watchWaiting(during, o) }()
+	err = in.transfer(during, o, desc, image.NewStore(in.request.ref,
 		image.WithPlatforms(o.platform), image.WithUnpack(platforms.DefaultSpec(), snapshotter),
 		image.WithImageLabels(in.allLabels(ctx))))
 	if isNoUnpacker(err) {
@@ -69,6 +71,10 @@ func (in *delivery) handOver(ctx context.Context, fetcher remotes.Fetcher, desc 
 		return false, nil
 	}
 	if err != nil {
+		cancel()
+		if <-waited {
+			return false, nil // for others
+		}
 		return false, err
 	}
 	return containerd.NewImage(in.target.client, images.Image{Target: desc}).IsUnpacked(ctx, snapshotter)

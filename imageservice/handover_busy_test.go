@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
@@ -73,6 +74,44 @@ func TestABusyTransferService(t *testing.T) {
 	n.came(t, overSocket, overLoopback)
 	if got := n.v2.verified(); len(got) != 2 {
 		t.Errorf("the verifier was asked about %v", got)
+	}
+}
+
+// TestAPullThatWaitsForOthers: containerd makes fewer downloads at a time than is known
+// here, and the one that it makes does not go on. Another image takes the other way.
+func TestAPullThatWaitsForOthers(t *testing.T) {
+	t.Parallel()
+	n := newNodeWith(t, &transferring{downloads: 1})
+	n.options.Settings.DaemonConfig = (&transferring{}).write(t) // which is not so
+	n.registry.push(t, "team/slow:1")
+	n.registry.push(t, "team/app:1")
+	held, goOn := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	n.registry.setGuard(func(_ http.ResponseWriter, r *http.Request) bool {
+		if strings.Contains(r.URL.Path, "/team/slow/blobs/") {
+			once.Do(func() { close(held) })
+			<-goOn
+		}
+		return false
+	})
+	s, client := n.serve(t)
+	s.target.loopback.longestWait = 20 * time.Millisecond
+	slow := make(chan error, 1)
+	go func() {
+		_, err := n.pull(t.Context(), client, "team/slow:1", nil)
+		slow <- err
+	}()
+	<-held
+	_, err := n.pull(t.Context(), client, "team/app:1", nil)
+	must(t, err)
+	close(goOn)
+	must(t, <-slow)
+	n.came(t, overSocket, overLoopback)
+	for _, ref := range []string{"/team/app:1", "/team/slow:1"} {
+		n.image(t, n.registry.host+ref)
+	}
+	if left := n.leases(t); len(left) > 0 {
+		t.Errorf("leases are left: %v", left)
 	}
 }
 

@@ -34,9 +34,10 @@ type loopback struct {
 	server       *http.Server
 	served       chan struct{}
 	probe        probe
-	// requests is how many are under way.
-	requests  atomic.Int64
-	strangers strangers
+	// requests is how many are under way; longestWait is the constant of that name.
+	requests    atomic.Int64
+	longestWait time.Duration
+	strangers   strangers
 
 	// mu guards offers, which are found by their keys.
 	mu     sync.Mutex
@@ -63,7 +64,7 @@ func newLoopback(ctx context.Context, hosts, process string, lives func(process 
 	}
 	l := &loopback{
 		dir: filepath.Join(hosts, process), address: listener.Addr().String(),
-		served: make(chan struct{}), offers: map[string]*offer{},
+		served: make(chan struct{}), offers: map[string]*offer{}, longestWait: longestWait,
 	}
 	if err := l.writeHosts(); err != nil {
 		return nil, errors.Join(err, listener.Close())

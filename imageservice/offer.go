@@ -29,8 +29,10 @@ type offer struct {
 	blobs     map[digest.Digest]ocispec.Descriptor
 	// platform is the one of the manifest.
 	platform ocispec.Platform
-	// asked is set once containerd has asked for anything.
-	asked atomic.Bool
+	// asked is set once containerd has asked for anything; begun and active count its
+	// requests for blobs, and those under way.
+	asked         atomic.Bool
+	begun, active atomic.Int64
 
 	// requests are those under way.
 	requests sync.WaitGroup
@@ -118,6 +120,9 @@ func (o *offer) serveBlob(w http.ResponseWriter, r *http.Request, desc ocispec.D
 		http.Error(w, "the pull has failed", http.StatusBadGateway)
 		return
 	}
+	o.begun.Add(1)
+	o.active.Add(1)
+	defer o.active.Add(-1)
 	from, to := wantedRange(r.Header, desc.Size)
 	w.Header().Set("Content-Length", strconv.FormatInt(to-from, 10))
 	if to-from < desc.Size {

@@ -2,6 +2,7 @@ package imageservice
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -43,6 +44,8 @@ type transferring struct {
 	// configType is the media type of the configurations of images that it unpacks.
 	// Empty means those of all.
 	configType string
+	// downloads, if not zero, is how many it makes at a time.
+	downloads int
 	// overSocket is set where CRI's settings are others than the transfer service's.
 	overSocket bool
 	// noTransfers is set if it has no transfer service after all.
@@ -78,7 +81,10 @@ const transferPlugin = "io.containerd.transfer.v1.local"
 
 // text is the configuration in containerd's file.
 func (c *transferring) text() string {
-	const head = "version = 3\n[plugins.'" + transferPlugin + "']\n"
+	head := "version = 3\n[plugins.'" + transferPlugin + "']\n"
+	if c.downloads > 0 {
+		head += fmt.Sprintf("max_concurrent_downloads = %d\n", c.downloads)
+	}
 	switch c.snapshotter {
 	case "none":
 		return head + "unpack_config = []\n"
