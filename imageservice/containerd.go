@@ -74,7 +74,7 @@ func (d *target) listen(hosts string) {
 	}
 	var err error
 	if d.loopback, err = newLoopback(context.Background(), hosts, d.leases.process, d.leases.lives); err != nil {
-		d.warn("images pass through containerd's socket, which takes more processor time than needed, and past its image verifiers: %w", err)
+		d.warn(onlySocket+": %w", err)
 	}
 }
 

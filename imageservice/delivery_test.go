@@ -172,12 +172,7 @@ func TestWhatSomebodyHasTakenAwayIsBroughtBack(t *testing.T) {
 		},
 	} {
 		overBoth(t, what, func(t *testing.T, over string) {
-			n := newNodeOver(t, over)
-			n.registry.push(t, "team/app:1")
-			_, client := n.serve(t)
-			ref := n.registry.host + "/team/app:1"
-			id, err := n.pull(t.Context(), client, "team/app:1", nil)
-			must(t, err)
+			n, client, ref, id := pulledOver(t, over)
 			dgst := n.image(t, ref).Target.Digest
 			change(t, n, ref, id)
 			again, err := n.pull(t.Context(), client, "team/app:1", nil)
@@ -202,13 +197,8 @@ func TestWhatSomebodyHasTakenAwayIsBroughtBack(t *testing.T) {
 func TestATagThatMovedIsPulledAgain(t *testing.T) {
 	t.Parallel()
 	overBoth(t, "", func(t *testing.T, over string) {
-		n := newNodeOver(t, over)
-		n.registry.push(t, "team/app:1")
-		_, client := n.serve(t)
-		old, err := n.pull(t.Context(), client, "team/app:1", nil)
-		must(t, err)
-		ref := n.registry.host + "/team/app:1"
-		_, err = metadata.NewImageStore(n.db).Update(inK8s(t), images.Image{Name: ref, Labels: map[string]string{"mine": "too"}}, "labels.mine")
+		n, client, ref, old := pulledOver(t, over)
+		_, err := metadata.NewImageStore(n.db).Update(inK8s(t), images.Image{Name: ref, Labels: map[string]string{"mine": "too"}}, "labels.mine")
 		must(t, err)
 		moved := n.registry.push(t, "team/app:1")
 		id, err := n.pull(t.Context(), client, "team/app:1", nil)
@@ -510,12 +500,7 @@ func (d *testDaemon) waitForIngest(t *testing.T) {
 func TestAnotherContainerdIsAskedAnew(t *testing.T) {
 	t.Parallel()
 	overBoth(t, "", func(t *testing.T, over string) {
-		n := newNodeOver(t, over)
-		n.registry.push(t, "team/app:1")
-		_, client := n.serve(t)
-		id, err := n.pull(t.Context(), client, "team/app:1", nil)
-		must(t, err)
-		ref := n.registry.host + "/team/app:1"
+		n, client, ref, id := pulledOver(t, over)
 		if got := n.image(t, ref).Labels[labelPinned]; got != "" {
 			t.Fatalf("it is %s", got)
 		}
@@ -526,7 +511,7 @@ func TestAnotherContainerdIsAskedAnew(t *testing.T) {
 		n.cri.config = criConfig(t, map[string]any{"sandboxImage": ref})
 		n.start(t)
 		n.registry.push(t, "team/app:2")
-		_, err = n.pull(t.Context(), client, "team/app:2", nil)
+		_, err := n.pull(t.Context(), client, "team/app:2", nil)
 		must(t, err)
 		n.came(t, over, "", over)
 		again, err := n.pull(t.Context(), client, "team/app:1", nil)

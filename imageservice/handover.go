@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/remotes"
 	"github.com/containerd/containerd/v2/core/transfer/image"
+	"github.com/containerd/containerd/v2/core/transfer/registry"
 	"github.com/containerd/containerd/v2/defaults"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/platforms"
@@ -98,6 +100,20 @@ func (in *delivery) transfer(ctx context.Context, o *offer, desc ocispec.Descrip
 	return err
 }
 
+// transfer lets containerd fetch the image that was offered with a key. It knows of no other
+// server.
+func (d *target) transfer(ctx context.Context, key, ref string, into *image.Store) error {
+	if err := d.loopback.writeHosts(); err != nil {
+		return err
+	}
+	from, err := registry.NewOCIRegistry(ctx, ref, registry.WithHostDir(d.loopback.dir),
+		registry.WithHeaders(http.Header{keyHeader: {keyPrefix + key}}))
+	if err != nil {
+		return err
+	}
+	return d.client.Transfer(ctx, from, into)
+}
+
 // isNoUnpacker reports whether a transfer has ended because containerd has no snapshotter
 // of the wanted name, after its image verifiers have agreed and before anything is
 // fetched.
@@ -122,17 +138,13 @@ func (in *delivery) verify(ctx context.Context, desc ocispec.Descriptor) error {
 // allLabels returns CRI's labels and those that somebody has added to the image's name:
 // the transfer service keeps no others.
 func (in *delivery) allLabels(ctx context.Context) map[string]string {
-	all := in.how.labels(in.request.ref)
-	record, err := in.target.client.ImageService().Get(ctx, in.request.ref)
-	if err != nil {
-		return all // most often it is not there
+	all := map[string]string{}
+	// Most often it is not there.
+	if record, err := in.target.client.ImageService().Get(ctx, in.request.ref); err == nil {
+		maps.Copy(all, record.Labels)
 	}
-	labels := maps.Clone(record.Labels)
-	if labels == nil {
-		return all
-	}
-	maps.Copy(labels, all)
-	return labels
+	maps.Copy(all, in.how.labels(in.request.ref))
+	return all
 }
 
 // byDigest returns the reference with the digest that it resolves to, which is another

@@ -17,8 +17,8 @@
 //	containerd.go      the containerd it goes to, by connection.go
 //	cri_settings.go    how CRI would pull, as ask_containerd.go and containerd_config.go find out
 //	delivery.go        one pull: already_there.go, fetch.go, progress_timeout.go
-//	handover.go        containerd fetches plain images itself: plain_image.go, offer.go, loopback.go,
-//	                   waiting.go, strangers.go
+//	handover.go        containerd fetches plain images itself: plain_image.go, waiting.go
+//	loopback.go        where it fetches them: probe.go, strangers.go, offer.go, offer_blob.go
 //	ingester.go        the others' blobs go over its socket: ingest.go, ingest_buffers.go
 //	image_record.go    the image's names and labels
 //

@@ -56,6 +56,18 @@ func newNodeOver(t *testing.T, over string) *node {
 	return newNodeWith(t, &transferring{})
 }
 
+// pulledOver returns one that has pulled an image over one of the ways, with a client of our
+// server, the image's reference and its ID.
+func pulledOver(t *testing.T, over string) (n *node, client runtime.ImageServiceClient, ref, id string) {
+	t.Helper()
+	n = newNodeOver(t, over)
+	n.registry.push(t, "team/app:1")
+	_, client = n.serve(t)
+	id, err := n.pull(t.Context(), client, "team/app:1", nil)
+	must(t, err)
+	return n, client, n.registry.host + "/team/app:1", id
+}
+
 // newNodeWith returns one with containerd 2, and with 1 if there is no configuration.
 func newNodeWith(t *testing.T, config *transferring) *node {
 	t.Helper()
